@@ -1,0 +1,88 @@
+"""Frozen sections. Only ``settings`` reads the environment and the file; everybody else is handed a section."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HttpSection(Section):
+    """``host`` other than loopback needs a token; ``allowed_hosts`` extends the Host allow-list."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8765, ge=0, le=65_535)
+    token: SecretStr | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    body_bytes_max: int = Field(default=1_048_576, ge=1_024)
+    streams_max: int = Field(default=256, ge=1)
+
+
+class JournalSection(Section):
+    """``url`` unset means SQLite in the data directory."""
+
+    url: SecretStr | None = None
+    queue_len_max: int = Field(default=4_096, ge=1)
+    batch_rows_max: int = Field(default=256, ge=1)
+    readers: int = Field(default=2, ge=1, le=16)
+    content_bytes_max: int = Field(default=65_536, ge=1)
+    metadata_bytes_max: int = Field(default=16_384, ge=2)
+    commit_timeout_s: float = Field(default=30.0, gt=0)
+
+
+class QdrantSection(Section):
+    """``url`` unset means the embedded engine in the index worker."""
+
+    url: str | None = None
+    api_key: SecretStr | None = None
+    collection: str = "memmcp"
+    timeout_s: float = Field(default=10.0, gt=0)
+
+
+class EmbeddingSection(Section):
+    """``model`` other than the default is fetched the way fastembed does; ``path`` names a local model directory."""
+
+    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    path: Path | None = None
+    cache_dir: Path | None = None
+    threads: int = Field(default=1, ge=1)
+    allow_download: bool = True
+
+
+class RelaySection(Section):
+    batch_len_max: int = Field(default=64, ge=1)
+    attempts_max: int = Field(default=8, ge=1)
+    backoff_base_s: float = Field(default=0.5, gt=0)
+    backoff_cap_s: float = Field(default=60.0, gt=0)
+    poll_s: float = Field(default=1.0, gt=0)
+
+
+class DaemonSection(Section):
+    """``idle_exit_s``: a daemon with no client, no page and no trading ends after this long."""
+
+    idle_exit_s: float = Field(default=900.0, gt=0)
+    shutdown_timeout_s: float = Field(default=10.0, gt=0)
+    log_bytes_max: int = Field(default=10_485_760, ge=65_536)
+
+
+class TradingSection(Section):
+    """What the server passes on to ``trading.desk``; its own settings are TRADING_*."""
+
+    enabled: bool = True
+    feed: str = Field(default="auto", pattern=r"^(auto|market|synthetic|replay:.+)$")
+    money: Literal["paper", "real"] = "paper"
+    profile: str = "foundation"
+
+
+class Sections(Section):
+    data_dir: Path
+    http: HttpSection = HttpSection()
+    journal: JournalSection = JournalSection()
+    qdrant: QdrantSection = QdrantSection()
+    embedding: EmbeddingSection = EmbeddingSection()
+    relay: RelaySection = RelaySection()
+    daemon: DaemonSection = DaemonSection()
+    trading: TradingSection = TradingSection()

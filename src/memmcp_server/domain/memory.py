@@ -1,0 +1,108 @@
+"""What a memory is: text with provenance, known from the moment its commit is durable."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from .identifiers import Json, MemoryId, Namespace, Seq, TrajectoryId
+
+DEFAULT_NAMESPACE = Namespace("default")
+NAMESPACE_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}(/[a-z0-9][a-z0-9_.-]{0,63}){0,3}$"
+"""Lower-case segments joined by '/': ``team``, ``strategies/momentum``. No dots-only segment, no leading slash."""
+
+RESERVED_NAMESPACES = ("trading", "memory_bank", "strategies/")
+"""Written by the runtime only; an agent's write there is Refused. A trailing slash reserves the whole subtree."""
+
+
+class Trust(StrEnum):
+    """Who vouches for the text. It is data for a model at every level, never an instruction."""
+
+    SYSTEM = "system"  # written by this server's own runtime
+    AGENT = "agent"  # written by a connected agent or a person through one
+    UNTRUSTED = "untrusted"  # market text, model output, web
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a memory came from. Empty strings mean "not said"."""
+
+    agent: str = ""
+    session: str = ""
+    tool: str = ""
+    source: str = ""
+    trust: Trust = Trust.AGENT
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryDraft:
+    """A memory before the journal has it: already validated, not yet durable.
+
+    ``key`` is the idempotency key, given by the caller or derived from the content, scoped by agent and namespace.
+    ``embed`` false keeps a text out of the dense index (single steps, snapshots); it is still found by its words.
+    """
+
+    content: str
+    key: str
+    ts_event_ns: int
+    namespace: Namespace = DEFAULT_NAMESPACE
+    kind: str = "note"
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    trajectory_id: TrajectoryId | None = None
+    expires_at_ns: int | None = None
+    provenance: Provenance = field(default_factory=Provenance)
+    embed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One version of a memory as the journal holds it.
+
+    ``known_at_ns`` is the commit time (what ``as_of`` compares), ``ts_event_ns`` when it happened.
+    ``superseded_at_ns`` is the commit time of the next version, None for the current one.
+    """
+
+    id: MemoryId
+    seq: Seq
+    version: int
+    namespace: Namespace
+    kind: str
+    content: str
+    tags: tuple[str, ...]
+    metadata: Mapping[str, Json]
+    provenance: Provenance
+    ts_event_ns: int
+    known_at_ns: int
+    superseded_at_ns: int | None
+    expires_at_ns: int | None
+    trajectory_id: TrajectoryId | None
+    embed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFilter:
+    """Conditions that a memory must meet, all of them; None or empty means "any".
+
+    A namespace ending in '/' covers its subtree. Times bound ``ts_event_ns`` (since inclusive, until exclusive);
+    ``as_of_ns`` keeps only versions known at that time and not superseded by then (None: now).
+    """
+
+    namespace: str | None = None
+    kinds: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    agent: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    as_of_ns: int | None = None
+    trajectory_id: TrajectoryId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The journal's word that a memory is durable. ``duplicate``: the key had been seen, nothing was written now."""
+
+    id: MemoryId
+    seq: Seq
+    version: int
+    known_at_ns: int
+    duplicate: bool = False

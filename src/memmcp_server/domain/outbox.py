@@ -1,0 +1,49 @@
+"""What is still to be carried from the journal to a projection.
+
+An entry holds id, version and sink, never content: the relay reads the present state at delivery, so that a late or
+replayed entry can neither undo an update nor bring a forgotten text back.
+"""
+
+from dataclasses import dataclass
+
+from .identifiers import MemoryId, Seq
+
+SINK_QDRANT = "qdrant"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    id: int
+    sink: str
+    memory_id: MemoryId
+    version: int
+    seq: Seq
+    attempts: int
+    last_error: str = ""
+    dead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStats:
+    """``oldest_ns``: commit time of the oldest pending entry, None when nothing is pending."""
+
+    pending: int
+    dead: int
+    oldest_ns: int | None
+    delivered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Capped exponential back-off; after ``attempts_max`` failures an entry is dead and waits for an operator."""
+
+    attempts_max: int = 8
+    base_s: float = 0.5
+    cap_s: float = 60.0
+
+    def delay_s(self, attempts: int) -> float:
+        """Seconds to wait after the given number of failed attempts (1 or more)."""
+        return float(min(self.cap_s, self.base_s * 2 ** min(attempts - 1, 30)))
+
+    def is_exhausted(self, attempts: int) -> bool:
+        return attempts >= self.attempts_max

@@ -1,0 +1,66 @@
+"""Ordered steps of a session or a trade, closed with an outcome.
+
+A trajectory is itself a memory (kind ``trajectory``, same id, embedded when opened and when closed);
+its steps are memories that carry its ``trajectory_id``, in journal order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .identifiers import Json, Namespace, TrajectoryId
+from .memory import Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTrajectory:
+    """Command: begin a trajectory. Repeating it with the same id changes nothing.
+
+    ``text`` is what the trajectory's memory says until it is closed.
+    """
+
+    id: TrajectoryId
+    namespace: Namespace
+    kind: str
+    title: str
+    text: str
+    ts_event_ns: int
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    provenance: Provenance = field(default_factory=Provenance)
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTrajectory:
+    """Command: end a trajectory with its outcome; ``text`` becomes the next version of its memory.
+
+    Closing a closed trajectory with the same outcome changes nothing; with another outcome it is a conflict.
+    ``reward`` is a plain number in the unit that ``reward_unit`` names (``lamports`` for trades).
+    """
+
+    id: TrajectoryId
+    outcome: str
+    text: str
+    ts_event_ns: int
+    reward: int | None = None
+    reward_unit: str = ""
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """A trajectory as the journal holds it; ``steps`` counts its step memories."""
+
+    id: TrajectoryId
+    namespace: Namespace
+    kind: str
+    title: str
+    tags: tuple[str, ...]
+    metadata: Mapping[str, Json]
+    agent: str
+    opened_at_ns: int
+    closed_at_ns: int | None
+    outcome: str | None
+    reward: int | None
+    reward_unit: str
+    steps: int

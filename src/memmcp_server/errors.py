@@ -1,0 +1,103 @@
+"""The error tree of the memory server.
+
+    MemoryServerError
+      InvalidInput            a field is wrong; nothing was written
+        IdempotencyConflict   same key, other content
+        PayloadTooLarge
+      NotFound
+      Refused                 understood, well-formed, and not allowed here
+        Unauthorized
+      Unavailable             retry later; nothing was written
+        JournalBusy
+        JournalUnavailable
+        StorageFull
+        IndexUnavailable
+        TradingUnavailable
+        OutcomeUnknown        the effect may have happened; repeat with the same key
+      DataDirectoryError      the data directory cannot be used
+        LeaseHeld             another daemon owns it
+
+Each class has a stable ``code`` and says whether the same call may be repeated (``retryable``).
+One table per door (``web.errors``, ``tools.errors``, ``cli``) maps a class to its status.
+"""
+
+from typing import ClassVar
+
+
+class MemoryServerError(Exception):
+    """Base of everything this package raises on purpose.
+
+    ``field`` names the offending input as the caller knows it, ``hint`` says what to do next.
+    """
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, field: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.hint = hint
+
+
+class InvalidInput(MemoryServerError):
+    code = "invalid_input"
+
+
+class IdempotencyConflict(InvalidInput):
+    """The key was used before with other content; the message names both."""
+
+    code = "idempotency_conflict"
+
+
+class PayloadTooLarge(InvalidInput):
+    code = "payload_too_large"
+
+
+class NotFound(MemoryServerError):
+    code = "not_found"
+
+
+class Refused(MemoryServerError):
+    code = "refused"
+
+
+class Unauthorized(Refused):
+    code = "unauthorized"
+
+
+class Unavailable(MemoryServerError):
+    code = "unavailable"
+    retryable = True
+
+
+class JournalBusy(Unavailable):
+    code = "journal_busy"
+
+
+class JournalUnavailable(Unavailable):
+    code = "journal_unavailable"
+
+
+class StorageFull(Unavailable):
+    code = "storage_full"
+
+
+class IndexUnavailable(Unavailable):
+    code = "index_unavailable"
+
+
+class TradingUnavailable(Unavailable):
+    code = "trading_unavailable"
+
+
+class OutcomeUnknown(Unavailable):
+    code = "outcome_unknown"
+
+
+class DataDirectoryError(MemoryServerError):
+    code = "data_directory"
+
+
+class LeaseHeld(DataDirectoryError):
+    code = "lease_held"

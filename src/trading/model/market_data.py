@@ -1,0 +1,88 @@
+"""What a feed tells the kernel. Prices are SOL per whole token, exact decimals."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from .instrument import Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One closed bar: known at ``ts_close_ns``, never before.
+
+    ``sol_usd`` is the SOL price in USD at the close, None where unknown. ``pool_lamports`` is the SOL-side reserve of
+    the pool at the close, None where the data has none (then the instrument's declared depth is used).
+    ``source`` refers to the recorded row ("<file sha256 prefix>:<row>") or names the generated or received message.
+    """
+
+    mint: str
+    ts_open_ns: int
+    ts_close_ns: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    sol_usd: Decimal | None
+    pool_lamports: int | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenListed:
+    """A token became tradable (always sent before its first bar)."""
+
+    ts_ns: int
+    instrument: Instrument
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGone:
+    """A token can no longer be sold: its pool was drained or closed."""
+
+    ts_ns: int
+    mint: str
+    reason: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeedGap:
+    """Bars are missing between two times (nanoseconds); nothing is filled in."""
+
+    ts_ns: int
+    mint: str
+    from_ns: int
+    to_ns: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class CycleEnd:
+    """Every event with this time has been sent: the kernel now decides. Carries the SOL price where known."""
+
+    ts_ns: int
+    sol_usd: Decimal | None
+
+
+MarketEvent = Bar | TokenListed | TokenGone | FeedGap | CycleEnd
+
+
+@dataclass(frozen=True, slots=True)
+class FeedDescription:
+    """``kind``: market, replay or synthetic. ``detail`` is for people; ``inputs`` are (name, sha256) of what it reads.
+
+    ``interval_s`` is the bar length; ``liquidity`` says where depth comes from ("declared" or "recorded").
+    """
+
+    kind: str
+    detail: str
+    interval_s: int
+    inputs: tuple[tuple[str, str], ...] = ()
+    liquidity: str = "declared"
+
+
+def ts_of(event: MarketEvent) -> int:
+    """Return the time at which the event became known, in nanoseconds."""
+    return event.ts_close_ns if isinstance(event, Bar) else event.ts_ns

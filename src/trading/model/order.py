@@ -1,0 +1,118 @@
+"""Opinion, instruction, fact: Signal -> Order -> Fill, and what the gate or the venue says to an order."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+
+class Purpose(StrEnum):
+    """Why an order exists; the gate never blocks exits."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A strategy's opinion about one token, in [-1, 1]: above 0 it would own it, below 0 it would not.
+
+    ``edge_bps`` is the expected move over ``horizon_s``, gross of costs. ``evidence`` are the figures it rests on.
+    """
+
+    strategy: str
+    mint: str
+    ts_ns: int
+    strength: float
+    edge_bps: int
+    horizon_s: int
+    reason: str
+    evidence: dict[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An instruction to swap, exact-in: lamports for a buy, base units for a sell.
+
+    ``min_out`` guards it: base units for a buy, lamports for a sell. ``priority_fee_lamports`` is what we pay on top.
+    """
+
+    id: str
+    trajectory_id: str
+    ts_ns: int
+    side: Side
+    purpose: Purpose
+    mint: str
+    strategy: str
+    bucket: str
+    amount_in: int
+    min_out: int
+    priority_fee_lamports: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A swap that happened. ``lamports`` and ``base_units`` are what changed hands; costs are split and exact.
+
+    For a buy ``lamports`` left the wallet into the pool (pool fee included), for a sell ``lamports`` arrived.
+    ``network_fee_lamports`` (signatures), ``priority_fee_lamports`` and ``rent_lamports`` come on top (rent is
+    negative when an account was closed and its deposit returned). ``impact_lamports`` and ``pool_fee_lamports`` are
+    already inside ``lamports`` and only explain it. ``slippage_bps`` is against the mark at the decision.
+    """
+
+    order_id: str
+    ts_ns: int
+    side: Side
+    mint: str
+    lamports: int
+    base_units: int
+    pool_fee_lamports: int
+    impact_lamports: int
+    network_fee_lamports: int
+    priority_fee_lamports: int
+    rent_lamports: int
+    slippage_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Our own refusal, before anything was sent. ``limit`` and ``used`` are in the limit's unit, where it has one."""
+
+    reason: str
+    message: str
+    limit: int | None = None
+    used: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The venue's refusal. ``charged_lamports``: a failed transaction still pays its fee."""
+
+    order_id: str
+    ts_ns: int
+    reason: str
+    message: str
+    charged_lamports: int
+
+
+VenueReport = Fill | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class SwapQuote:
+    """What a swap would give now, exact-in. Costs in lamports; ``price_impact_bps`` against the mid price."""
+
+    mint: str
+    side: Side
+    amount_in: int
+    amount_out: int
+    pool_fee_lamports: int
+    impact_lamports: int
+    network_fee_lamports: int
+    rent_lamports: int
+    price_impact_bps: int
+    ts_ns: int

@@ -1,0 +1,153 @@
+"""The seams of the trading runtime. Every Protocol has a real body and a test body and one contract suite.
+
+The kernel is synchronous and awaits nothing while it decides; what waits (feeds over the network, memory) lives in
+tasks that hand in through bounded channels.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from .model.market_data import Bar, FeedDescription, MarketEvent
+from .model.order import Order, Side, Signal, SwapQuote, VenueReport
+
+
+class Clock(Protocol):
+    """Simulated time moves with the events; wall time is used by paper and live for pacing and ages."""
+
+    def now_ns(self) -> int: ...
+
+
+class Random(Protocol):
+    """The only source of chance. The same seed and the same calls give the same numbers on every machine."""
+
+    def uniform(self) -> float:
+        """A float in [0, 1)."""
+
+    def below(self, n: int) -> int:
+        """An int in [0, n)."""
+
+
+class Feed(Protocol):
+    """Market events in time order, each timestamp group closed by a CycleEnd. Recorded or generated.
+
+    ``events(skip_cycles)`` starts after that many CycleEnds, so that a run can go on where it stopped.
+    Raises: DataError naming file and row.
+    """
+
+    @property
+    def description(self) -> FeedDescription: ...
+
+    def events(self, skip_cycles: int = 0) -> Iterator[MarketEvent]: ...
+
+
+class LiveFeed(Protocol):
+    """Market events as they come in, through a bounded channel. Raises FeedUnavailable from ``receive`` never:
+    trouble shows as age and as FeedGap events; an endpoint that fails is retried with back-off."""
+
+    @property
+    def description(self) -> FeedDescription: ...
+
+    def running(self) -> AbstractAsyncContextManager[None]: ...
+
+    async def receive(self) -> MarketEvent: ...
+
+    def health(self) -> Mapping[str, Any]:
+        """Endpoints, ages in seconds, error counts: for people and telemetry."""
+
+
+class Venue(Protocol):
+    """Where orders are executed. ``submit`` only hands in; the outcome comes as a report from ``on_market``."""
+
+    def submit(self, order: Order) -> None: ...
+
+    def on_market(self, event: MarketEvent) -> Sequence[VenueReport]:
+        """Move the market and return what became of open orders because of it, in submission order."""
+
+    def quote(self, mint: str, side: Side, amount_in: int) -> SwapQuote | None:
+        """Return what a swap would give now, None when the token cannot be traded."""
+
+    def liquidation_lamports(self, mint: str, base_units: int) -> int:
+        """Return what selling everything now would bring, after pool fee and impact; 0 when it cannot be sold."""
+
+    def mark(self, mint: str) -> Bar | None:
+        """Return the newest bar."""
+
+    def is_tradable(self, mint: str) -> bool: ...
+
+    def open_orders(self) -> Sequence[Order]: ...
+
+
+class Strategy(Protocol):
+    """Turns bars into opinions; owns its indicators and nothing else. One file each, parameters declared."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def warmup_bars(self) -> int: ...
+
+    def parameters(self) -> Mapping[str, int | float | str]: ...
+
+    def on_bar(self, bar: Bar) -> Signal | None:
+        """Take one closed bar of one token; return an opinion or None. Sees nothing later than the bar's close."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """One event of a run. ``body`` is canonical JSON (sorted keys, no spaces, ints and strings only, no floats)."""
+
+    seq: int
+    ts_ns: int
+    kind: str
+    body: bytes
+
+
+class Journal(Protocol):
+    """The desk's own truth: append-only rows of one run, durable after ``commit``.
+
+    ``append`` buffers and returns the row's seq; nothing outside the process may rest on a row before ``commit``.
+    Raises: JournalUnavailable.
+    """
+
+    def append(self, ts_ns: int, kind: str, body: Mapping[str, Any]) -> int: ...
+
+    def commit(self) -> None: ...
+
+    def rows(self, *, after: int = 0, kinds: Sequence[str] = ()) -> Iterator[JournalRow]: ...
+
+    def sha256(self) -> str:
+        """SHA-256 over (seq, ts_ns, kind, body) of every row in order, without host or wall-clock columns."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRecord:
+    """One thing to remember. ``key`` makes a repeat harmless.
+
+    ``open`` and ``close`` frame a trajectory, ``step`` is one of its steps, ``note`` stands alone, ``snapshot`` is a
+    telemetry row (``metadata`` is the snapshot document).
+    """
+
+    action: Literal["open", "step", "close", "note", "snapshot"]
+    key: str
+    ts_event_ns: int
+    namespace: str
+    kind: str
+    text: str
+    title: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    trajectory_id: str | None = None
+    outcome: str | None = None
+    reward_lamports: int | None = None
+    embed: bool = False
+
+
+class Memory(Protocol):
+    """The shared memory as the desk sees it: a place for copies. Slow or gone, it never delays the loop."""
+
+    async def write(self, records: Sequence[MemoryRecord]) -> None:
+        """Store all records durably, in order. Raises MemoryUnavailable: the relay repeats the same batch later."""
