@@ -28,7 +28,7 @@ class TradingContext(Wire):
 
 
 class FeedView(Wire):
-    """``detail`` names files, seed or endpoints; ``age_s`` is the newest event's age in the feed's own sense of time."""
+    """``detail`` names files, seed or endpoints; ``age_s`` is the newest event's age by the feed's own clock."""
 
     kind: FeedKind
     detail: str
