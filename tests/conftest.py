@@ -1,0 +1,22 @@
+"""What every test may ask for."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def market_dir() -> Path:
+    """Recorded market data, which is not part of the project (see README, "Recorded data")."""
+    directory = Path(os.environ.get("MEMMCP_MARKET_DIR", ROOT.parent / "shared" / "market"))
+    if not (directory / "README.md").exists():
+        pytest.skip(f"no recorded market data at {directory}: set MEMMCP_MARKET_DIR")
+    return directory

@@ -1,0 +1,89 @@
+"""The numbers of the requirements and how far each is true. ``test_requirements`` holds tests against this table.
+
+``done``: true in full, so at least one test must carry the number. ``partly``: a first form stands and is tested; what
+is missing is said. ``planned``: nothing stands yet, so no test may claim it.
+"""
+
+from typing import Literal, NamedTuple
+
+
+class Requirement(NamedTuple):
+    text: str
+    state: Literal["done", "partly", "planned"]
+    missing: str = ""
+
+
+REQUIREMENTS: dict[str, Requirement] = {
+    "M1": Requirement("Any agent writes over MCP, HTTP or the CLI; every other agent finds it at once", "done"),
+    "M2": Requirement("Acknowledged means durable; after kill -9 nothing is lost and nothing is there twice", "done"),
+    "M3": Requirement("Idempotency keys, given or derived: a repeat changes nothing and returns the same id", "done"),
+    "M4": Requirement("Dense and lexical search, filters, as_of", "partly", "tuned fusion, neighbours, cursor"),
+    "M5": Requirement("Namespaces, provenance, trust", "partly", "per-namespace policy"),
+    "M6": Requirement("Trajectories of sessions and trades, closed with an outcome", "partly", "agents' own, search"),
+    "M7": Requirement("Digests", "planned"),
+    "M8": Requirement("Lifecycle: update, supersede, forget, pin, expiry, merge", "planned"),
+    "M9": Requirement("Export, import, back-up, rebuild of the index", "partly", "import of other stores, versions"),
+    "M10": Requirement("Several stdio clients share one memory and one loop", "done"),
+    "M11": Requirement("Outbox to Qdrant and Langfuse with retries and dead letters", "partly", "Langfuse"),
+    "M12": Requirement("Secrets are refused or redacted", "planned"),
+    "M13": Requirement("Outcome credit", "planned"),
+    "M14": Requirement("News that reaches the model", "planned"),
+    "M15": Requirement("Receipts and budget", "planned"),
+    "M16": Requirement("Golden queries", "planned"),
+    "M17": Requirement("Validity in time", "planned"),
+    "M18": Requirement("Summaries", "planned"),
+    "T1": Requirement("One engine for backtest, paper and live; replay byte for byte", "partly", "live"),
+    "T2": Requirement("Profiles switchable at run time", "partly", "switching while running"),
+    "T3": Requirement("Tiers by equity", "partly", "admissible pools, modules"),
+    "T4": Requirement("Strategies", "partly", "all but momentum breakout and mean reversion"),
+    "T5": Requirement("Anti-DCA and rapid rotation", "partly", "pyramiding, rotation"),
+    "T6": Requirement("Sizing", "partly", "drawdown-scaled leverage, correlation"),
+    "T7": Requirement("Risk gate, limits, states", "partly", "levels below the account, CVaR"),
+    "T8": Requirement("Buckets whose sum is the wallet", "partly", "transfers by policy"),
+    "T9": Requirement("Realistic fills", "partly", "concentrated liquidity, landing, expiry"),
+    "T10": Requirement("Live execution on Solana", "planned"),
+    "T11": Requirement("Evolution", "planned"),
+    "T12": Requirement("Rotation of capital", "planned"),
+    "T13": Requirement("Memory-driven decisions", "planned"),
+    "T14": Requirement("Sidecar", "planned"),
+    "T15": Requirement("Arbitrage", "planned"),
+    "T16": Requirement("Execution nodes", "planned"),
+    "T17": Requirement("Drift meter", "planned"),
+    "T18": Requirement("Ranking and forecasts", "planned"),
+    "T19": Requirement("Why, and why not", "partly", "distance of the nearest miss over all limits"),
+    "T20": Requirement("Money that moves by itself", "partly", "detection on the chain"),
+    "T21": Requirement("Records in SOL and USD, tax export", "partly", "tax export"),
+    "A1": Requirement("The agents' tools", "partly", "update, forget, tasks, trading_control in full"),
+    "A2": Requirement("Resources and prompts", "partly", "prompts"),
+    "A3": Requirement("stdio, Streamable HTTP, SSE", "partly", "the official conformance suite"),
+    "A4": Requirement("Ready configuration for each client", "partly", "bundle, manifest, rule files"),
+    "A5": Requirement("Orders by agents", "partly", "mandate and approval"),
+    "A6": Requirement("Agent tasks", "planned"),
+    "A7": Requirement("One reservation for two agents", "planned"),
+    "O1": Requirement("The HTTP routes", "partly", "summary, risk, nodes, alerts, approvals, Prometheus"),
+    "O2": Requirement("Every signal, cycle and module in memory and telemetry", "partly", "sidecar, reconciler"),
+    "O3": Requirement("Langfuse", "planned"),
+    "O4": Requirement("Alerts", "planned"),
+    "O5": Requirement("Authentication, guards, limits, audit", "partly", "roles, rate limits, audit log"),
+    "O6": Requirement("A CLI for operators", "partly", "plots, top, alerts"),
+    "O7": Requirement("Outside engines", "partly", "shown on the page"),
+    "O8": Requirement("Bad night", "planned"),
+    "D1": Requirement("Queue statistics and health", "done"),
+    "D2": Requirement("Trading snapshot", "done"),
+    "D3": Requirement("Compounding tracker", "partly", "editable targets with history, projection"),
+    "D4": Requirement("History", "partly", "drawdown curve, filters"),
+    "D5": Requirement("Strategy heatmap", "planned"),
+    "D6": Requirement("Memory browser", "planned"),
+    "D7": Requirement("Risk", "planned"),
+    "D8": Requirement("Execution", "planned"),
+    "D9": Requirement("Alerts on the page", "planned"),
+    "D10": Requirement("Action pad", "planned"),
+    "D11": Requirement("Keyboard, phone, dark and light, no outside host", "partly", "shortcuts"),
+    "D12": Requirement("Insights", "planned"),
+    "Q1": Requirement("make run and make test", "done"),
+    "Q2": Requirement("Tests of routes, CLI, page and a smoke run", "partly", "grows with each part"),
+    "Q3": Requirement("Benchmarks against the peers", "partly", "memory, retrieval, engine, evolution"),
+    "Q4": Requirement("Fault tests", "partly", "grows with each part"),
+    "Q5": Requirement("Scale by configuration alone", "planned"),
+    "Q6": Requirement("Soak", "planned"),
+}
