@@ -19,8 +19,8 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 BENCHMARKS = ("bridge", "journal", "index", "engine")
 HEAD = """# Benchmarks
 
-Made by `make bench`; every figure below was printed by the script named beside it. They are ratios within one run on one
-machine: run them on yours before you rely on one.
+Made by `make bench`; every figure below was printed by the script named beside it. Ratios within one run travel between
+machines, absolute figures do not: run them on yours before you rely on one.
 """
 
 
