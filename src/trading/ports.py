@@ -115,10 +115,24 @@ class Journal(Protocol):
 
     def commit(self) -> None: ...
 
-    def rows(self, *, after: int = 0, kinds: Sequence[str] = ()) -> Iterator[JournalRow]: ...
+    def rows(
+        self,
+        *,
+        after: int = 0,
+        kinds: Sequence[str] = (),
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+    ) -> Iterator[JournalRow]:
+        """Yield committed rows with seq > ``after`` in order; the times bound ``ts_ns``, both ends included."""
+
+    def newest(self, kinds: Sequence[str] = (), *, before: int | None = None, limit: int = 1) -> list[JournalRow]:
+        """Return committed rows with seq < ``before``, newest first, at most ``limit``."""
+
+    def horizon(self) -> int:
+        """Return the seq of the newest committed row, 0 when there is none."""
 
     def sha256(self) -> str:
-        """SHA-256 over (seq, ts_ns, kind, body) of every row in order, without host or wall-clock columns."""
+        """SHA-256 over (seq, ts_ns, kind, body) of every committed row in order, without host or wall-clock columns."""
 
     def close(self) -> None: ...
 

@@ -1,0 +1,271 @@
+"""The desk's own database: runs, their rows, the relay's cursors, answers to repeated commands, counted trials.
+
+SQLAlchemy Core on SQLite (WAL, ``synchronous=FULL``): one writer, readers beside it. Nothing here is shared with the
+memory journal, so memory being slow, full or gone never reaches the desk.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.pool import QueuePool
+
+from trading.errors import JournalUnavailable
+from trading.ports import JournalRow
+
+from .canonical import RowHash, canonical_json, parse_json
+from .journal_schema import INPUT_KIND, NOT_INPUT, answers, cursors, migrate, rows, runs, trials
+
+CHUNK_ROWS = 2_000
+BUSY_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """One run of the desk. ``identity`` tells whether a later start goes on with it; ``started_at_ns`` is wall time."""
+
+    number: int
+    run_id: str
+    identity: str
+    started_at_ns: int
+
+
+class JournalStore:
+    """Owner of one ``journal.db``. Made by ``JournalStore.at(path)``; every method may be called from any thread.
+
+    Raises everywhere: JournalUnavailable naming the file.
+    """
+
+    def __init__(self, engine: sa.Engine, path: Path) -> None:
+        self._engine = engine
+        self._path = path
+        self._write = threading.Lock()
+
+    @classmethod
+    def at(cls, path: Path) -> "JournalStore":
+        """Open or make the database and bring its schema up to date."""
+        with _translating(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            engine = sa.create_engine(
+                sa.URL.create("sqlite+pysqlite", database=str(path)),
+                poolclass=QueuePool,
+                pool_size=4,
+                max_overflow=4,
+                connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S},
+            )
+            sa.event.listen(engine, "connect", _prepare)
+            sa.event.listen(engine, "begin", _begin)
+            try:
+                migrate(engine, path)
+            except BaseException:
+                engine.dispose()
+                raise
+        return cls(engine, path)
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    def start_run(self, run_id: str, identity: str, started_at_ns: int) -> "SqlJournal":
+        """Make a new, empty run."""
+        with self.writing() as connection:
+            found = connection.execute(
+                sa.insert(runs).values(run_id=run_id, identity=identity, started_at_ns=started_at_ns)
+            )
+            number = found.inserted_primary_key
+        assert number is not None
+        return SqlJournal(self, int(number[0]))
+
+    def open_run(self, number: int) -> "SqlJournal":
+        return SqlJournal(self, number)
+
+    def newest_run(self, identity: str) -> RunInfo | None:
+        """Return the newest run with that identity."""
+        query = sa.select(runs).where(runs.c.identity == identity).order_by(runs.c.number.desc()).limit(1)
+        with self.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return RunInfo(*row) if row else None
+
+    def cursor(self, run: int, sink: str) -> int:
+        """Return the seq up to which the sink has everything."""
+        query = sa.select(cursors.c.seq).where(cursors.c.run == run, cursors.c.sink == sink)
+        with self.reading() as connection:
+            return int(connection.execute(query).scalar_one_or_none() or 0)
+
+    def move_cursor(self, run: int, sink: str, seq: int) -> None:
+        """Remember that the sink has everything up to ``seq``; never moves back."""
+        with self.writing() as connection:
+            known = connection.execute(
+                sa.update(cursors)
+                .where(cursors.c.run == run, cursors.c.sink == sink)
+                .values(seq=sa.func.max(cursors.c.seq, seq))
+            )
+            if known.rowcount == 0:
+                connection.execute(sa.insert(cursors).values(run=run, sink=sink, seq=seq))
+
+    def answer(self, scope: str, key: str) -> dict[str, Any] | None:
+        """Return what was answered to that key before."""
+        query = sa.select(answers.c.body).where(answers.c.scope == scope, answers.c.key == key)
+        with self.reading() as connection:
+            body = connection.execute(query).scalar_one_or_none()
+        return parse_json(body) if body is not None else None
+
+    def count_trial(self, strategy: str, fingerprint: str, counted_at_ns: int) -> int:
+        """Add one trial to the append-only count and return how many different ones there are now."""
+        with self.writing() as connection:
+            connection.execute(
+                sa.insert(trials).values(strategy=strategy, fingerprint=fingerprint, counted_at_ns=counted_at_ns)
+            )
+            query = sa.select(sa.func.count(sa.distinct(trials.c.fingerprint)))
+            return int(connection.execute(query).scalar_one())
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        with self._write, _translating(self._path), self._engine.connect() as connection:
+            connection = connection.execution_options(memmcp_begin="BEGIN IMMEDIATE")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        with _translating(self._path), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+class SqlJournal:
+    """One run's rows in a JournalStore. ``append`` belongs to one thread at a time; reads may come from any."""
+
+    def __init__(self, store: JournalStore, run: int) -> None:
+        self._store = store
+        self._run = run
+        self._buffer: list[dict[str, Any]] = []
+        self._answers: list[dict[str, Any]] = []
+        self._committed = self._newest_seq()
+        self._next = self._committed + 1
+        self._is_open = True
+
+    @property
+    def run(self) -> int:
+        return self._run
+
+    def append(self, ts_ns: int, kind: str, body: Mapping[str, Any]) -> int:
+        self._ensure_open()
+        seq = self._next
+        self._buffer.append({"run": self._run, "seq": seq, "ts_ns": ts_ns, "kind": kind, "body": canonical_json(body)})
+        self._next = seq + 1
+        return seq
+
+    def remember_answer(self, scope: str, key: str, body: Mapping[str, Any]) -> None:
+        """Keep the answer to a command with the next commit; the first answer to a key stands."""
+        self._ensure_open()
+        self._answers.append({"scope": scope, "key": key, "body": canonical_json(body)})
+
+    def commit(self) -> None:
+        self._ensure_open()
+        if not self._buffer and not self._answers:
+            return
+        with self._store.writing() as connection:
+            if self._buffer:
+                connection.execute(sa.insert(rows), self._buffer)
+            if self._answers:
+                connection.execute(sa.insert(answers).prefix_with("OR IGNORE"), self._answers)
+        self._committed = self._next - 1
+        self._buffer = []
+        self._answers = []
+
+    def rows(
+        self,
+        *,
+        after: int = 0,
+        kinds: Sequence[str] = (),
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+    ) -> Iterator[JournalRow]:
+        # Keyset chunks instead of one open cursor: a slow reader must not hold a snapshot and grow the WAL.
+        while True:
+            query = self._select(kinds).where(rows.c.seq > after).order_by(rows.c.seq).limit(CHUNK_ROWS)
+            if since_ns is not None:
+                query = query.where(rows.c.ts_ns >= since_ns)
+            if until_ns is not None:
+                query = query.where(rows.c.ts_ns <= until_ns)
+            with self._store.reading() as connection:
+                chunk = connection.execute(query).all()
+            for row in chunk:
+                yield JournalRow(row.seq, row.ts_ns, row.kind, row.body)
+            if len(chunk) < CHUNK_ROWS:
+                return
+            after = chunk[-1].seq
+
+    def newest(self, kinds: Sequence[str] = (), *, before: int | None = None, limit: int = 1) -> list[JournalRow]:
+        query = self._select(kinds).order_by(rows.c.seq.desc()).limit(limit)
+        if before is not None:
+            query = query.where(rows.c.seq < before)
+        with self._store.reading() as connection:
+            found = connection.execute(query).all()
+        return [JournalRow(row.seq, row.ts_ns, row.kind, row.body) for row in found]
+
+    def horizon(self) -> int:
+        return self._committed
+
+    def sha256(self) -> str:
+        digest = RowHash()
+        for row in self.rows():
+            digest.add(row.seq, row.ts_ns, row.kind, row.body)
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        """Forget what was not committed. The store stays open: it is its owner's."""
+        self._is_open = False
+        self._buffer = []
+        self._answers = []
+
+    def _select(self, kinds: Sequence[str]) -> sa.Select[tuple[int, int, str, bytes]]:
+        query = sa.select(rows.c.seq, rows.c.ts_ns, rows.c.kind, rows.c.body).where(rows.c.run == self._run)
+        if kinds:
+            query = query.where(rows.c.kind.in_(kinds))
+            if INPUT_KIND not in kinds:  # said in so many words, or SQLite does not use the partial index
+                query = query.where(sa.text(NOT_INPUT))
+        return query
+
+    def _newest_seq(self) -> int:
+        query = sa.select(sa.func.max(rows.c.seq)).where(rows.c.run == self._run)
+        with self._store.reading() as connection:
+            return int(connection.execute(query).scalar_one() or 0)
+
+    def _ensure_open(self) -> None:
+        if not self._is_open:
+            msg = f"the journal {self._store.path} is closed"
+            raise JournalUnavailable(msg)
+
+
+def _prepare(connection: Any, _record: Any) -> None:
+    # autocommit at the driver, so that SQLAlchemy's "begin" event alone decides which BEGIN is sent
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("memmcp_begin", "BEGIN"))
+
+
+@contextmanager
+def _translating(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.IntegrityError as error:
+        msg = f"{path}: another process writes to this run; stop it, then start again"
+        raise JournalUnavailable(msg) from error
+    except sa.exc.DatabaseError as error:
+        msg = f"{path}: {error.orig}"
+        raise JournalUnavailable(msg, hint="check that the disk has space and the file can be written") from error
+    except OSError as error:
+        msg = f"{path}: {error.strerror or error}"
+        raise JournalUnavailable(msg) from error
