@@ -1,0 +1,41 @@
+"""What every reply about trading shares: whose money, which feed and how old, sums and costs."""
+
+from datetime import datetime
+from typing import Final
+
+from .base import FeedKind, MoneyKind, Wire
+
+BPS_ONE: Final = 10_000
+
+
+class FeedView(Wire):
+    """``detail`` names files, seed or endpoints; ``age_s`` is the newest event's age by the feed's own clock."""
+
+    kind: FeedKind
+    detail: str
+    age_s: float | None
+    stale: bool
+    last_event: datetime | None = None
+
+
+class TradingContext(Wire):
+    """Every reply about trading says whose money and how old the data is."""
+
+    money: MoneyKind
+    feed: FeedView
+
+
+class Amount(Wire):
+    """One sum of money: exact lamports, SOL as text, USD as text where a SOL price is known."""
+
+    lamports: int
+    sol: str
+    usd: str | None = None
+
+
+class CostView(Wire):
+    fee_lamports: int = 0
+    impact_lamports: int = 0
+    priority_lamports: int = 0
+    failed_lamports: int = 0
+    rent_lamports: int = 0

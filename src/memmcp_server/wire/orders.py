@@ -1,0 +1,136 @@
+"""Orders, rebalancing and controls as JSON: preview first, then once per key."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from .base import Bps, JsonValue, Request, SolAmount, TokenAmount, TradingState
+from .money import BPS_ONE, CostView, TradingContext
+
+
+class TradeRequest(Request):
+    side: Literal["buy", "sell"] = Field(description="buy spends SOL, sell brings SOL.")
+    mint: str = Field(min_length=2, max_length=64, description="Mint address; a symbol returns candidates, no trade.")
+    amount_sol: SolAmount | None = Field(default=None, description="SOL as a decimal string, e.g. 0.25.")
+    amount_token: TokenAmount | None = Field(default=None, description="Tokens as a decimal string, instead of SOL.")
+    max_slippage_bps: Bps | None = Field(default=None, description="Worst price accepted, against the preview's quote.")
+    strategy: str | None = Field(default=None, max_length=64, description="Strategy whose rules the trade follows.")
+    bucket: str = Field(default="manual", max_length=64, description="Capital bucket that pays.")
+    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept in the trade's trajectory.")
+    preview_id: str | None = Field(
+        default=None, max_length=64, description="From the preview; without it nothing trades."
+    )
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> Self:
+        if (self.amount_sol is None) == (self.amount_token is None):
+            msg = "give exactly one of amount_sol and amount_token"
+            raise ValueError(msg)
+        if Decimal(self.amount_sol or self.amount_token or 0) == 0:
+            msg = f"{'amount_sol' if self.amount_sol else 'amount_token'} must be above 0"
+            raise ValueError(msg)
+        return self
+
+
+class CloseRequest(Request):
+    mint: str = Field(min_length=2, max_length=64, description="Mint address of the position.")
+    percent: int = Field(ge=1, le=100, description="Share of the position to sell.")
+    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept in the position's trajectory.")
+    preview_id: str | None = Field(
+        default=None, max_length=64, description="From the preview; without it nothing trades."
+    )
+
+
+class TradeAnswer(TradingContext):
+    """``status``: preview (nothing happened yet), done, denied, rejected, candidates, stale, expired."""
+
+    status: Literal["preview", "done", "denied", "rejected", "candidates", "stale", "expired", "working"]
+    message: str
+    preview_id: str | None = None
+    expires_at: datetime | None = None
+    quote: dict[str, JsonValue] | None = None
+    costs: CostView | None = None
+    verdict: dict[str, JsonValue] | None = None
+    order_id: str | None = None
+    trajectory_id: str | None = None
+    fill: dict[str, JsonValue] | None = None
+    candidates: list[dict[str, JsonValue]] | None = None
+
+
+class RebalanceRequest(Request):
+    scope: Literal["buckets", "tokens"] = Field(description="Move capital between buckets, or trade tokens to weights.")
+    weights_bps: dict[str, Bps] | None = Field(
+        default=None, description="Wished share by bucket or mint; the sum is at most 10000, the rest is cash."
+    )
+    policy: Literal["equal", "cash"] | None = Field(default=None, description="Instead of weights.")
+    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept with the legs.")
+    preview_id: str | None = Field(
+        default=None, max_length=64, description="From the preview; without it nothing moves."
+    )
+
+    @model_validator(mode="after")
+    def _one_wish(self) -> Self:
+        if (self.weights_bps is None) == (self.policy is None):
+            msg = "give exactly one of weights_bps and policy"
+            raise ValueError(msg)
+        if self.weights_bps is not None and (total := sum(self.weights_bps.values())) > BPS_ONE:
+            msg = f"weights_bps must sum to at most {BPS_ONE}, not {total}"
+            raise ValueError(msg)
+        return self
+
+
+class RebalanceAnswer(TradingContext):
+    status: Literal["preview", "done", "denied", "stale", "expired"]
+    message: str
+    preview_id: str | None = None
+    expires_at: datetime | None = None
+    legs: list[dict[str, JsonValue]] = []
+
+
+CONTROL_FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "close": ("mint", "percent"),
+        "deposit": ("amount_sol",),
+        "withdraw": ("amount_sol",),
+        "target": ("amount_sol",),
+    }
+)
+"""Which fields an action takes besides its reason."""
+
+
+class ControlRequest(Request):
+    """``close`` sells a share of one position; the deposit and withdraw actions book a paper movement."""
+
+    action: Literal[
+        "stop_entries", "reduce_only", "flatten_and_halt", "resume", "close", "deposit", "withdraw", "target"
+    ]
+    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept in the journal.")
+    mint: str | None = Field(default=None, min_length=2, max_length=64)
+    percent: int | None = Field(default=None, ge=1, le=100)
+    amount_sol: SolAmount | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        wanted = CONTROL_FIELDS.get(self.action, ())
+        for name in ("mint", "percent", "amount_sol"):
+            if name in wanted and getattr(self, name) is None:
+                msg = f"{name} is required for {self.action}"
+                raise ValueError(msg)
+            if name not in wanted and getattr(self, name) is not None:
+                msg = f"{name} does not belong to {self.action}"
+                raise ValueError(msg)
+        return self
+
+
+class ControlAnswer(TradingContext):
+    """``effect`` says what happens to open positions."""
+
+    status: Literal["done", "denied"]
+    state: TradingState
+    entries_allowed: bool
+    effect: str
+    order_ids: list[str] = []
