@@ -89,6 +89,32 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """How far one limit is used by an order: ``used`` may be at most ``limit`` (``is_floor``: at least)."""
+
+    name: str
+    used: int
+    limit: int
+    unit: str
+    message: str
+    is_floor: bool = False
+
+    @property
+    def is_broken(self) -> bool:
+        return self.used < self.limit if self.is_floor else self.used > self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """Our own consent, with how far each limit would be used."""
+
+    measures: tuple[Measure, ...] = ()
+
+
+Verdict = Approved | Denied
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """The venue's refusal. ``charged_lamports``: a failed transaction still pays its fee."""
 

@@ -39,3 +39,32 @@ def sol_text(lamports: int) -> str:
     sign = "-" if lamports < 0 else ""
     whole, rest = divmod(abs(lamports), LAMPORTS_PER_SOL)
     return f"{sign}{whole}" + (f".{rest:09d}".rstrip("0") if rest else "")
+
+
+def ceil_div(numerator: int, denominator: int) -> int:
+    """Return the quotient rounded up; the denominator is positive."""
+    return -(-numerator // denominator)
+
+
+def share_lamports(lamports: int, bps: int) -> int:
+    """Return that share of a sum, rounded down."""
+    return lamports * bps // BPS_ONE
+
+
+def ratio_bps(part: int, whole: int) -> int:
+    """Return part / whole in bps, rounded towards zero; 0 where the whole is not positive."""
+    if whole <= 0:
+        return 0
+    return part * BPS_ONE // whole if part >= 0 else -(-part * BPS_ONE // whole)
+
+
+def token_scale(decimals: int) -> int:
+    """Return how many base units one whole token has."""
+    scale: int = 10**decimals
+    return scale
+
+
+def sol_price_ratio(price_sol: Decimal, decimals: int) -> tuple[int, int]:
+    """Return (lamports, base units): the exact price of a token given in SOL per whole token."""
+    numerator, denominator = price_sol.as_integer_ratio()
+    return numerator * LAMPORTS_PER_SOL, denominator * token_scale(decimals)

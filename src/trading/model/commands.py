@@ -1,0 +1,148 @@
+"""What an operator or an agent may tell the desk to do: imperative, journalled as an input before it takes effect."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .order import Side
+
+
+@dataclass(frozen=True, slots=True)
+class StopEntries:
+    """Open nothing new. Positions stay and are managed by their exit rules."""
+
+    key: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReduceOnly:
+    """Only reduce: exits by rule and by hand go on, entries are denied."""
+
+    key: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlattenAndHalt:
+    """Sell everything that can be sold at the next cycle and stay halted."""
+
+    key: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Return to ACTIVE with entries allowed. ``reason`` acknowledges the cause; drawdown is measured anew from now."""
+
+    key: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePosition:
+    """Sell ``percent`` (1-100) of all positions in a token."""
+
+    key: str
+    actor: str
+    reason: str
+    mint: str
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """Book money that came in."""
+
+    key: str
+    actor: str
+    reason: str
+    lamports: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Book money that went out."""
+
+    key: str
+    actor: str
+    reason: str
+    lamports: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOrder:
+    """Trade by hand, exact-in: lamports for a buy, base units for a sell. It passes the same gate as any order."""
+
+    key: str
+    actor: str
+    reason: str
+    side: Side
+    mint: str
+    bucket: str
+    strategy: str
+    amount_in: int
+    min_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetTarget:
+    """Set the equity that the compounding tracker measures against."""
+
+    key: str
+    actor: str
+    reason: str
+    lamports: int
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchProfile:
+    """Trade under another named profile from the next cycle on."""
+
+    key: str
+    actor: str
+    reason: str
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveCapital:
+    """Move cash between two buckets."""
+
+    key: str
+    actor: str
+    reason: str
+    from_bucket: str
+    to_bucket: str
+    lamports: int
+
+
+Command = (
+    StopEntries
+    | ReduceOnly
+    | FlattenAndHalt
+    | Resume
+    | ClosePosition
+    | Deposit
+    | Withdraw
+    | PlaceOrder
+    | SetTarget
+    | SwitchProfile
+    | MoveCapital
+)
+CommandName = Literal[
+    "stop_entries",
+    "reduce_only",
+    "flatten_and_halt",
+    "resume",
+    "close_position",
+    "deposit",
+    "withdraw",
+    "place_order",
+    "set_target",
+    "switch_profile",
+    "move_capital",
+]

@@ -1,0 +1,121 @@
+"""Events and commands to and from canonical bodies: ints, strings, null, lists and objects of those, no floats.
+
+A float becomes its shortest exact text and a Decimal its own, so ``decode(*encode(event)) == event``. Evidence of a
+signal is the one exception: its floats stay text after decoding, because nothing says that they were floats.
+"""
+
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+
+from trading.errors import DataError
+
+from . import commands, events
+
+Body = dict[str, Any]
+
+
+def kind_of(event: events.Event | commands.Command) -> str:
+    """Return the journal's word for it: ``OrderFilled`` -> ``order_filled``."""
+    return _KIND_BY_CLASS[type(event)]
+
+
+def encode(event: events.Event | commands.Command) -> tuple[str, Body]:
+    """Return (kind, body)."""
+    return kind_of(event), _encoded_record(event)
+
+
+def decode(kind: str, body: Mapping[str, Any]) -> events.Event | commands.Command:
+    """Return the event. Raises: DataError naming the kind and what does not fit."""
+    cls = _CLASS_BY_KIND.get(kind)
+    if cls is None:
+        msg = f"journal row: unknown kind {kind!r}"
+        raise DataError(msg, field="kind")
+    try:
+        decoded: events.Event | commands.Command = _decoded_record(cls, body)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        msg = f"journal row of kind {kind!r} does not fit its fields: {error!r}"
+        raise DataError(msg, field=kind) from error
+    return decoded
+
+
+def encode_record(record: Any) -> Body:
+    """Return the body of any dataclass made of the same field types (an order, a signal, a bar)."""
+    return _encoded_record(record)
+
+
+def _encoded_record(record: Any) -> Body:
+    return {name: _encoded(getattr(record, name)) for name in _FIELDS_BY_CLASS.get(type(record)) or _names(record)}
+
+
+def _names(record: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(record))
+
+
+def _encoded(value: Any) -> Any:
+    kind = type(value)
+    if kind is int or kind is str or value is None or kind is bool:
+        return value
+    if kind is float:
+        return repr(value)
+    if isinstance(value, StrEnum):
+        return value.value
+    if kind is Decimal:
+        return str(value)
+    if is_dataclass(value):
+        return _encoded_record(value)
+    if isinstance(value, Mapping):
+        return {name: _encoded(value[name]) for name in sorted(value)}
+    if isinstance(value, tuple | list):
+        return [_encoded(item) for item in value]
+    msg = f"{kind.__name__} has no place in a journal row"
+    raise TypeError(msg)
+
+
+def _decoded_record(cls: type[Any], body: Mapping[str, Any]) -> Any:
+    hints = get_type_hints(cls)
+    if body.keys() != hints.keys():
+        odd = sorted(body.keys() ^ hints.keys())
+        msg = f"fields missing or unknown: {odd}"
+        raise ValueError(msg)
+    return cls(**{name: _decoded(hint, body[name]) for name, hint in hints.items()})
+
+
+def _decoded(hint: Any, value: Any) -> Any:
+    origin = get_origin(hint)
+    if origin is tuple:
+        return tuple(_decoded(get_args(hint)[0], item) for item in value)
+    if origin is dict:
+        return dict(value)
+    if origin in (types.UnionType, Union):
+        if value is None:
+            return None
+        inner = next(arg for arg in get_args(hint) if arg is not type(None))
+        return _decoded(inner, value)
+    if is_dataclass(hint):
+        return _decoded_record(hint, value)
+    if hint in (int, str, bool):
+        if type(value) is not hint:
+            msg = f"{value!r} is not of type {hint.__name__}"
+            raise TypeError(msg)
+        return value
+    return hint(value)
+
+
+def _kind(cls: type[Any]) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
+_CLASSES: Final[tuple[type[Any], ...]] = (
+    *(cls for cls in get_args(events.Event)),
+    *(cls for cls in get_args(commands.Command)),
+)
+_KIND_BY_CLASS: Final[Mapping[type[Any], str]] = types.MappingProxyType({cls: _kind(cls) for cls in _CLASSES})
+_CLASS_BY_KIND: Final[Mapping[str, type[Any]]] = types.MappingProxyType({_kind(cls): cls for cls in _CLASSES})
+_FIELDS_BY_CLASS: Final[Mapping[type[Any], tuple[str, ...]]] = types.MappingProxyType(
+    {cls: tuple(field.name for field in fields(cls)) for cls in _CLASSES}
+)

@@ -1,0 +1,174 @@
+"""The vocabulary of the desk's journal: participles, each a frozen record that encodes to ints and strings only.
+
+The feed's own events (``market_data``) and ``commands`` are the inputs; what is here is what the desk made of them.
+``encode`` and ``decode`` are inverse to each other for every event.
+"""
+
+from dataclasses import dataclass
+
+from .account import TradingState
+from .order import Denied, Fill, Measure, Order, Rejected, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """``parameters`` are those of every strategy, in canonical JSON."""
+
+    run_id: str
+    mode: str
+    profile: str
+    feed: str
+    parameters: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CapitalDeposited:
+    """``key`` makes a repeat harmless."""
+
+    key: str
+    ts_ns: int
+    bucket: str
+    lamports: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CapitalWithdrawn:
+    key: str
+    ts_ns: int
+    bucket: str
+    lamports: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CapitalMoved:
+    """Cash went from one bucket to another; the wallet did not change."""
+
+    key: str
+    ts_ns: int
+    from_bucket: str
+    to_bucket: str
+    lamports: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRaised:
+    """``trajectory_id`` names what follows from it, acted on or not."""
+
+    trajectory_id: str
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True)
+class SignalPassed:
+    """A signal that was not acted on; ``reason`` is a word to count by, ``limit`` and ``used`` tell the distance."""
+
+    trajectory_id: str
+    strategy: str
+    mint: str
+    ts_ns: int
+    denied: Denied
+
+
+@dataclass(frozen=True, slots=True)
+class OrderApproved:
+    """The gate let this order pass; written before it is submitted."""
+
+    order: Order
+    measures: tuple[Measure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDenied:
+    order: Order
+    denied: Denied
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilled:
+    """A fill with what the ledger needs to book it."""
+
+    trajectory_id: str
+    strategy: str
+    bucket: str
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRejected:
+    trajectory_id: str
+    strategy: str
+    bucket: str
+    rejected: Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class PositionClosed:
+    """The outcome of a trajectory."""
+
+    trajectory_id: str
+    strategy: str
+    bucket: str
+    mint: str
+    ts_ns: int
+    realised_lamports: int
+    return_bps: int
+    holding_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TradingStateChanged:
+    ts_ns: int
+    before: TradingState
+    after: TradingState
+    entries_allowed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSwitched:
+    ts_ns: int
+    before: str
+    after: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TierChanged:
+    ts_ns: int
+    before: str
+    after: str
+    equity_lamports: int
+
+
+@dataclass(frozen=True, slots=True)
+class CycleMarked:
+    """The account at the end of a cycle, marked at liquidation value."""
+
+    ts_ns: int
+    cycle: int
+    equity_lamports: int
+    cash_lamports: int
+    exposure_lamports: int
+    drawdown_bps: int
+    state: TradingState
+
+
+LedgerEvent = CapitalDeposited | CapitalWithdrawn | CapitalMoved | OrderFilled | OrderRejected
+Event = (
+    RunStarted
+    | LedgerEvent
+    | SignalRaised
+    | SignalPassed
+    | OrderApproved
+    | OrderDenied
+    | PositionClosed
+    | TradingStateChanged
+    | ProfileSwitched
+    | TierChanged
+    | CycleMarked
+)

@@ -1,0 +1,28 @@
+"""Identifiers that are pure functions of their inputs, so that a replay names everything the same."""
+
+import hashlib
+
+ID_HEX_LEN = 24
+"""96 bits: two of a billion ids are equal with a chance of about 1e-11."""
+
+
+def derived_id(prefix: str, *parts: str | int) -> str:
+    """Return ``<prefix>_<24 hex digits>`` that depends on the arguments only.
+
+    Parts are length-prefixed: ("ab", "c") and ("a", "bc") differ. Ints and their text are the same part.
+    """
+    digest = hashlib.sha256()
+    for part in (prefix, *parts):
+        text = str(part).encode("utf-8", "surrogatepass")
+        digest.update(b"%d:" % len(text) + text)
+    return f"{prefix}_{digest.hexdigest()[:ID_HEX_LEN]}"
+
+
+def order_id(run_id: str, trajectory_id: str, ts_ns: int, ordinal: int) -> str:
+    """Name an order; ``ordinal`` counts the orders of one trajectory at one time."""
+    return derived_id("ord", run_id, trajectory_id, ts_ns, ordinal)
+
+
+def trajectory_id(run_id: str, strategy: str, mint: str, ts_ns: int) -> str:
+    """Name the trajectory that starts with this strategy's signal about this token at this time."""
+    return derived_id("trj", run_id, strategy, mint, ts_ns)

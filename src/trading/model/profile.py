@@ -1,0 +1,256 @@
+"""Profiles: named, validated sets of risk limits, sizing, exits, fees and strategies. The desk calls one a godmode."""
+
+from typing import Annotated, Final, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trading.errors import InvalidInput
+
+from .units import ceil_div
+
+Bps = Annotated[int, Field(ge=0, le=10_000)]
+ParameterValue = int | float
+
+
+class _Rules(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+RulesT = TypeVar("RulesT", bound=_Rules)
+
+
+class Limits(_Rules):
+    """What the gate allows an entry to do. Shares are of equity marked at liquidation value.
+
+    ``edge_over_cost_bps_min``: expected move minus every cost of the round trip, as a share of the order.
+    ``exit_reserve_lamports``: SOL kept per open token for the transactions that sell it.
+    ``fee_position_bps_max``: fixed network fees of the round trip as a share of the order.
+    ``reentry_s``: how long a token may not be bought below the price of its last losing exit.
+    """
+
+    order_bps_max: Bps
+    token_exposure_bps_max: Bps
+    total_exposure_bps_max: Bps
+    positions_max: int = Field(ge=1, le=1_000)
+    impact_bps_max: Bps
+    slippage_bps_max: Bps
+    priority_fee_lamports_max: int = Field(ge=0, le=100_000_000)
+    fee_position_bps_max: Bps
+    exit_reserve_lamports: int = Field(ge=10_000, le=1_000_000_000)
+    edge_over_cost_bps_min: Bps
+    day_loss_bps_max: Bps
+    drawdown_reducing_bps: Bps
+    drawdown_halted_bps: Bps
+    reducing_s: int = Field(ge=0, le=30 * 86_400)
+    cooldown_s: int = Field(ge=0, le=30 * 86_400)
+    reentry_s: int = Field(ge=0, le=30 * 86_400)
+    data_age_s_max: int = Field(ge=1, le=86_400)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not 0 < self.drawdown_reducing_bps <= self.drawdown_halted_bps:
+            msg = (
+                f"drawdown_reducing_bps must be above 0 and at most drawdown_halted_bps ({self.drawdown_halted_bps}), "
+                f"not {self.drawdown_reducing_bps}"
+            )
+            raise ValueError(msg)
+        if (
+            self.order_bps_max > self.token_exposure_bps_max
+            or self.token_exposure_bps_max > self.total_exposure_bps_max
+        ):
+            msg = "order_bps_max <= token_exposure_bps_max <= total_exposure_bps_max must hold"
+            raise ValueError(msg)
+        if self.reentry_s < self.cooldown_s:
+            msg = f"reentry_s must be at least cooldown_s ({self.cooldown_s}), not {self.reentry_s}"
+            raise ValueError(msg)
+        return self
+
+
+class SizingRules(_Rules):
+    """How much to risk. Until a strategy has ``trades_min`` finished trades it gets ``probe_bps`` of equity.
+
+    ``volatility_target_bps`` is the volatility that one position may bring to equity, per day.
+    """
+
+    kelly_fraction_bps: Bps
+    trades_min: int = Field(ge=2, le=1_000)
+    probe_bps: Bps
+    volatility_target_bps: Bps
+    order_lamports_min: int = Field(ge=1_000_000)
+
+
+class ExitRules(_Rules):
+    """When a position is sold whatever its strategy thinks. Moves are against the average cost including fees
+    (``stop_loss_bps``, ``take_profit_bps``) and against the best close since entry (``trailing_stop_bps``, armed once
+    the position was up by ``trailing_arm_bps``). ``holding_s_max``: no position outlives it while it can be sold."""
+
+    stop_loss_bps: Bps
+    trailing_stop_bps: Bps
+    trailing_arm_bps: Bps
+    take_profit_bps: int = Field(ge=0, le=1_000_000)
+    holding_s_max: int = Field(ge=60, le=365 * 86_400)
+
+
+class FeeRules(_Rules):
+    """Priority fee: ceil(price x limit / 10^6) lamports, charged on the limit and also when the transaction fails."""
+
+    priority_micro_lamports_per_cu: int = Field(ge=0, le=100_000_000)
+    compute_units_max: int = Field(ge=1, le=1_400_000)
+    exit_slippage_bps_max: Bps
+
+
+class StrategyChoice(_Rules):
+    """A strategy of the profile, its share of the trading capital and the parameters that differ from the defaults."""
+
+    name: str = Field(min_length=1, max_length=64)
+    weight_bps: int = Field(ge=1, le=10_000)
+    parameters: dict[str, ParameterValue] = {}
+
+
+class Profile(_Rules):
+    """One complete way to trade."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")
+    title: str
+    limits: Limits
+    sizing: SizingRules
+    exits: ExitRules
+    fees: FeeRules
+    strategies: tuple[StrategyChoice, ...] = Field(min_length=1, max_length=64)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [choice.name for choice in self.strategies]
+        if len(set(names)) != len(names):
+            msg = f"strategies: each may be named once, not {names}"
+            raise ValueError(msg)
+        if sum(choice.weight_bps for choice in self.strategies) > 10_000:
+            msg = "strategies: the weights add up to more than 10000 bps"
+            raise ValueError(msg)
+        fee = self.priority_fee_lamports
+        if fee > self.limits.priority_fee_lamports_max:
+            msg = f"fees: the priority fee of {fee} lamports is above limits.priority_fee_lamports_max"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def priority_fee_lamports(self) -> int:
+        """What an order of this profile pays on top, in lamports."""
+        return ceil_div(self.fees.priority_micro_lamports_per_cu * self.fees.compute_units_max, 1_000_000)
+
+
+def _changed(rules: RulesT, changes: dict[str, int]) -> RulesT:
+    """Return the rules with changes, validated (pydantic's own copy would not be)."""
+    return type(rules).model_validate({**rules.model_dump(), **changes})
+
+
+_STRATEGIES: Final = (
+    StrategyChoice(name="momentum_breakout", weight_bps=5_000),
+    StrategyChoice(name="mean_reversion", weight_bps=5_000),
+)
+
+FOUNDATION: Final = Profile(
+    name="foundation",
+    title="The default for small desks: few positions, fixed costs watched.",
+    limits=Limits(
+        order_bps_max=2_000,
+        token_exposure_bps_max=2_500,
+        total_exposure_bps_max=6_000,
+        positions_max=4,
+        impact_bps_max=100,
+        slippage_bps_max=150,
+        priority_fee_lamports_max=200_000,
+        fee_position_bps_max=50,
+        exit_reserve_lamports=2_000_000,
+        edge_over_cost_bps_min=25,
+        day_loss_bps_max=500,
+        drawdown_reducing_bps=1_500,
+        drawdown_halted_bps=2_500,
+        reducing_s=86_400,
+        cooldown_s=3_600,
+        reentry_s=21_600,
+        data_age_s_max=900,
+    ),
+    sizing=SizingRules(
+        kelly_fraction_bps=5_000,
+        trades_min=20,
+        probe_bps=1_000,
+        volatility_target_bps=150,
+        order_lamports_min=20_000_000,
+    ),
+    exits=ExitRules(
+        stop_loss_bps=500, trailing_stop_bps=400, trailing_arm_bps=300, take_profit_bps=1_500, holding_s_max=86_400
+    ),
+    fees=FeeRules(priority_micro_lamports_per_cu=100_000, compute_units_max=200_000, exit_slippage_bps_max=1_000),
+    strategies=_STRATEGIES,
+)
+
+CAUTIOUS: Final = Profile(
+    name="cautious",
+    title="Small orders, tight limits, few trades.",
+    limits=_changed(
+        FOUNDATION.limits,
+        {
+            "order_bps_max": 1_000,
+            "token_exposure_bps_max": 1_500,
+            "total_exposure_bps_max": 3_000,
+            "positions_max": 3,
+            "impact_bps_max": 50,
+            "slippage_bps_max": 75,
+            "edge_over_cost_bps_min": 60,
+            "day_loss_bps_max": 250,
+            "drawdown_reducing_bps": 700,
+            "drawdown_halted_bps": 1_200,
+            "cooldown_s": 14_400,
+            "reentry_s": 86_400,
+        },
+    ),
+    sizing=_changed(FOUNDATION.sizing, {"kelly_fraction_bps": 2_500, "probe_bps": 500, "volatility_target_bps": 75}),
+    exits=_changed(
+        FOUNDATION.exits,
+        {"stop_loss_bps": 300, "trailing_stop_bps": 250, "trailing_arm_bps": 200, "holding_s_max": 43_200},
+    ),
+    fees=FOUNDATION.fees,
+    strategies=_STRATEGIES,
+)
+
+AGGRESSIVE: Final = Profile(
+    name="aggressive",
+    title="Larger orders and wider stops, for money that may be lost.",
+    limits=_changed(
+        FOUNDATION.limits,
+        {
+            "order_bps_max": 3_500,
+            "token_exposure_bps_max": 4_000,
+            "total_exposure_bps_max": 9_000,
+            "positions_max": 8,
+            "impact_bps_max": 200,
+            "slippage_bps_max": 300,
+            "edge_over_cost_bps_min": 10,
+            "day_loss_bps_max": 1_000,
+            "drawdown_reducing_bps": 2_500,
+            "drawdown_halted_bps": 4_000,
+            "cooldown_s": 1_800,
+            "reentry_s": 7_200,
+        },
+    ),
+    sizing=_changed(FOUNDATION.sizing, {"kelly_fraction_bps": 7_500, "probe_bps": 2_000, "volatility_target_bps": 400}),
+    exits=_changed(
+        FOUNDATION.exits,
+        {"stop_loss_bps": 800, "trailing_stop_bps": 700, "trailing_arm_bps": 500, "take_profit_bps": 4_000},
+    ),
+    fees=_changed(FOUNDATION.fees, {"priority_micro_lamports_per_cu": 250_000}),
+    strategies=_STRATEGIES,
+)
+
+PROFILES: Final[tuple[Profile, ...]] = (FOUNDATION, CAUTIOUS, AGGRESSIVE)
+
+
+def profile_named(name: str) -> Profile:
+    """Return the built-in profile. Raises: InvalidInput."""
+    for profile in PROFILES:
+        if profile.name == name:
+            return profile
+    known = ", ".join(profile.name for profile in PROFILES)
+    msg = f"profile: {name!r} is unknown; known are {known}"
+    raise InvalidInput(msg, field="profile", hint=f"name one of {known}")
