@@ -83,8 +83,8 @@ class Memory:
 class MemoryFilter:
     """Conditions that a memory must meet, all of them; None or empty means "any".
 
-    A namespace ending in '/' covers its subtree. Times bound ``ts_event_ns`` (since inclusive, until exclusive);
-    ``as_of_ns`` keeps only versions known at that time and not superseded by then (None: now).
+    A namespace ending in '/' covers its subtree, the root included. Times bound ``ts_event_ns`` (since inclusive,
+    until exclusive); ``as_of_ns`` keeps only versions known at that time and not superseded by then (None: now).
     """
 
     namespace: str | None = None
@@ -95,6 +95,40 @@ class MemoryFilter:
     until_ns: int | None = None
     as_of_ns: int | None = None
     trajectory_id: TrajectoryId | None = None
+
+    def admits(self, memory: Memory) -> bool:
+        """Say whether this version meets every condition."""
+        return (
+            (self.namespace is None or namespace_covers(self.namespace, memory.namespace))
+            and (not self.kinds or memory.kind in self.kinds)
+            and all(tag in memory.tags for tag in self.tags)
+            and (self.agent is None or memory.provenance.agent == self.agent)
+            and (self.since_ns is None or memory.ts_event_ns >= self.since_ns)
+            and (self.until_ns is None or memory.ts_event_ns < self.until_ns)
+            and (self.trajectory_id is None or memory.trajectory_id == self.trajectory_id)
+            and was_current(memory, self.as_of_ns)
+        )
+
+
+def namespace_covers(pattern: str, namespace: str) -> bool:
+    """Say whether the namespace is the pattern, or lies at or under it where the pattern ends in '/'."""
+    if not pattern.endswith("/"):
+        return namespace == pattern
+    return namespace == pattern[:-1] or namespace.startswith(pattern)
+
+
+def is_reserved(namespace: str) -> bool:
+    """Say whether only the runtime (and an operator's import) writes there."""
+    return any(namespace_covers(reserved, namespace) for reserved in RESERVED_NAMESPACES)
+
+
+def was_current(memory: Memory, as_of_ns: int | None) -> bool:
+    """Say whether this version was known and not yet superseded at that time (None: now)."""
+    if as_of_ns is None:
+        return memory.superseded_at_ns is None
+    if memory.known_at_ns > as_of_ns:
+        return False
+    return memory.superseded_at_ns is None or memory.superseded_at_ns > as_of_ns
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """Ordered steps of a session or a trade, closed with an outcome.
 
 A trajectory is itself a memory (kind ``trajectory``, same id, embedded when opened and when closed);
-its steps are memories that carry its ``trajectory_id``, in journal order.
+its steps are memories that carry its ``trajectory_id``, in journal order. The trajectory's own memory carries none.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .identifiers import Json, Namespace, TrajectoryId
-from .memory import Provenance
+from .identifiers import Json, Namespace, Seq, TrajectoryId
+from .memory import Memory, Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +64,20 @@ class Trajectory:
     reward: int | None
     reward_unit: str
     steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectorySteps:
+    """One trajectory with a page of its steps; ``next_after`` None: no more."""
+
+    trajectory: Trajectory
+    steps: tuple[Memory, ...]
+    next_after: Seq | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryList:
+    """A page of trajectories, newest opened first; ``next_cursor`` None: no more."""
+
+    trajectories: tuple[Trajectory, ...]
+    next_cursor: str | None

@@ -1,11 +1,29 @@
 """Memories and trajectories as JSON."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import quote
 
 from pydantic import Field
 
+from memmcp_server.domain.caller import Caller
+from memmcp_server.domain.drafts import DraftFields, DraftLimits, make_draft
+from memmcp_server.domain.identifiers import TrajectoryId
+from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryDraft, MemoryFilter, Provenance
+from memmcp_server.domain.search import Found, SearchQuery, SearchResult
+from memmcp_server.domain.times import from_ns, instant_ns
+from memmcp_server.domain.trajectory import Trajectory, TrajectoryList, TrajectorySteps
+
 from .base import IdempotencyKey, JsonValue, Kind, NamespaceStr, Request, Tag, Wire
+
+
+def memory_url(memory_id: str, base_url: str = "") -> str:
+    """Return the permanent address of a memory; a path where no base is given."""
+    return f"{base_url}/memory/{quote(memory_id, safe='')}"
+
+
+def trajectory_url(trajectory_id: str, base_url: str = "") -> str:
+    return f"{base_url}/trajectories/{quote(trajectory_id, safe='')}"
 
 
 class MemoryWriteRequest(Request):
@@ -22,6 +40,30 @@ class MemoryWriteRequest(Request):
     session: str | None = Field(default=None, max_length=128)
     source: str | None = Field(default=None, max_length=256)
 
+    def to_draft(self, caller: Caller, limits: DraftLimits, now_ns: int) -> MemoryDraft:
+        """Return the draft this request asks for; what the door knows of the caller goes before what the body says.
+
+        Raises: InvalidInput, PayloadTooLarge.
+        """
+        fields = DraftFields(
+            content=self.content,
+            namespace=self.namespace,
+            kind=self.kind,
+            tags=self.tags,
+            metadata=self.metadata,
+            ts=self.ts,
+            expires_at=self.expires_at,
+            trajectory_id=self.trajectory_id,
+            key=self.idempotency_key,
+        )
+        provenance = Provenance(
+            agent=caller.agent or self.agent or "",
+            session=self.session or caller.session,
+            tool=caller.tool,
+            source=self.source or "",
+        )
+        return make_draft(fields, provenance, limits, now_ns)
+
 
 class MemoryWriteAnswer(Wire):
     id: str
@@ -31,6 +73,17 @@ class MemoryWriteAnswer(Wire):
     duplicate: bool = False
     namespace: str
     url: str
+
+    @classmethod
+    def of(cls, acknowledgement: Acknowledgement, namespace: str, base_url: str = "") -> Self:
+        return cls(
+            id=acknowledgement.id,
+            seq=acknowledgement.seq,
+            version=acknowledgement.version,
+            duplicate=acknowledgement.duplicate,
+            namespace=namespace,
+            url=memory_url(acknowledgement.id, base_url),
+        )
 
 
 class MemorySearchRequest(Request):
@@ -44,6 +97,19 @@ class MemorySearchRequest(Request):
     as_of: datetime | None = None
     limit: int = Field(default=10, ge=1, le=100)
     detail: Literal["concise", "full"] = "concise"
+
+    def to_query(self) -> SearchQuery:
+        """Return the query in the journal's units. Raises: InvalidInput (a time without a zone)."""
+        where = MemoryFilter(
+            namespace=self.namespace,
+            kinds=tuple(self.kinds),
+            tags=tuple(self.tags),
+            agent=self.agent,
+            since_ns=instant_ns("since", self.since),
+            until_ns=instant_ns("until", self.until),
+            as_of_ns=instant_ns("as_of", self.as_of),
+        )
+        return SearchQuery(text=self.query, where=where, limit=self.limit)
 
 
 class MemoryHit(Wire):
@@ -67,6 +133,35 @@ class MemoryHit(Wire):
     known_at: datetime | None = None
     version: int | None = None
 
+    @classmethod
+    def of(cls, found: Found, *, full: bool = False, base_url: str = "") -> Self:
+        """``full`` adds metadata and provenance. A trajectory's own memory points at that trajectory."""
+        memory = found.memory
+        trajectory_id = memory.trajectory_id
+        if memory.kind == "trajectory":
+            trajectory_id = trajectory_id or TrajectoryId(memory.id)
+        hit = cls(
+            id=memory.id,
+            content=memory.content,
+            score=round(found.score, 4),
+            why=found.why,
+            kind=memory.kind,
+            namespace=memory.namespace,
+            ts=from_ns(memory.ts_event_ns),
+            agent=memory.provenance.agent,
+            trust=memory.provenance.trust.value,
+            tags=list(memory.tags),
+            trajectory_id=trajectory_id,
+            url=memory_url(memory.id, base_url),
+        )
+        if full:
+            hit.metadata = dict(memory.metadata)
+            hit.source = memory.provenance.source
+            hit.session = memory.provenance.session
+            hit.known_at = from_ns(memory.known_at_ns)
+            hit.version = memory.version
+        return hit
+
 
 class MemorySearchAnswer(Wire):
     """``index`` says how far meaning reaches: ready, or which part is answered by words alone for now."""
@@ -76,6 +171,16 @@ class MemorySearchAnswer(Wire):
     index: Literal["ready", "starting", "degraded", "down"]
     backlog: int = Field(default=0, description="Memories that the index has not reached; found by their words.")
     note: str | None = None
+
+    @classmethod
+    def of(cls, result: SearchResult, *, full: bool = False, base_url: str = "") -> Self:
+        return cls(
+            hits=[MemoryHit.of(found, full=full, base_url=base_url) for found in result.found],
+            total=len(result.found),
+            index=result.index_state,
+            backlog=result.backlog,
+            note=result.note,
+        )
 
 
 class MemoryDocument(Wire):
@@ -99,6 +204,30 @@ class MemoryDocument(Wire):
     trajectory_id: str | None
     url: str
 
+    @classmethod
+    def of(cls, memory: Memory, base_url: str = "") -> Self:
+        return cls(
+            id=memory.id,
+            seq=memory.seq,
+            version=memory.version,
+            namespace=memory.namespace,
+            kind=memory.kind,
+            content=memory.content,
+            tags=list(memory.tags),
+            metadata=dict(memory.metadata),
+            agent=memory.provenance.agent,
+            session=memory.provenance.session,
+            tool=memory.provenance.tool,
+            source=memory.provenance.source,
+            trust=memory.provenance.trust.value,
+            ts=from_ns(memory.ts_event_ns),
+            known_at=from_ns(memory.known_at_ns),
+            superseded_at=None if memory.superseded_at_ns is None else from_ns(memory.superseded_at_ns),
+            expires_at=None if memory.expires_at_ns is None else from_ns(memory.expires_at_ns),
+            trajectory_id=memory.trajectory_id,
+            url=memory_url(memory.id, base_url),
+        )
+
 
 class TrajectoryStep(Wire):
     id: str
@@ -107,6 +236,17 @@ class TrajectoryStep(Wire):
     ts: datetime
     content: str
     metadata: dict[str, JsonValue]
+
+    @classmethod
+    def of(cls, memory: Memory) -> Self:
+        return cls(
+            id=memory.id,
+            seq=memory.seq,
+            kind=memory.kind,
+            ts=from_ns(memory.ts_event_ns),
+            content=memory.content,
+            metadata=dict(memory.metadata),
+        )
 
 
 class TrajectoryDocument(Wire):
@@ -126,7 +266,43 @@ class TrajectoryDocument(Wire):
     next_cursor: str | None = None
     url: str
 
+    @classmethod
+    def of(cls, part: TrajectorySteps, base_url: str = "") -> Self:
+        """``next_cursor`` is the seq to pass as ``after``."""
+        document = cls.without_steps(part.trajectory, base_url)
+        document.steps = [TrajectoryStep.of(step) for step in part.steps]
+        document.next_cursor = None if part.next_after is None else str(part.next_after)
+        return document
+
+    @classmethod
+    def without_steps(cls, trajectory: Trajectory, base_url: str = "") -> Self:
+        return cls(
+            id=trajectory.id,
+            namespace=trajectory.namespace,
+            kind=trajectory.kind,
+            title=trajectory.title,
+            agent=trajectory.agent,
+            opened_at=from_ns(trajectory.opened_at_ns),
+            closed_at=None if trajectory.closed_at_ns is None else from_ns(trajectory.closed_at_ns),
+            outcome=trajectory.outcome,
+            reward=trajectory.reward,
+            reward_unit=trajectory.reward_unit,
+            metadata=dict(trajectory.metadata),
+            steps=[],
+            steps_total=trajectory.steps,
+            url=trajectory_url(trajectory.id, base_url),
+        )
+
 
 class TrajectoryPage(Wire):
+    """The ``steps`` of each entry are left out; its address has them."""
+
     trajectories: list[TrajectoryDocument]
     next_cursor: str | None = None
+
+    @classmethod
+    def of(cls, page: TrajectoryList, base_url: str = "") -> Self:
+        return cls(
+            trajectories=[TrajectoryDocument.without_steps(each, base_url) for each in page.trajectories],
+            next_cursor=page.next_cursor,
+        )

@@ -1,7 +1,12 @@
 """Queues, health and status as JSON."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
+
+from memmcp_server.domain.outbox import SinkStats
+from memmcp_server.domain.status import HealthReport, Metrics
+from memmcp_server.domain.times import NS_PER_S, from_ns
 
 from .base import JsonValue, Wire
 
@@ -11,6 +16,21 @@ class QueueStats(Wire):
     oldest_s: float
     dead: int
     delivered: int = 0
+
+    @classmethod
+    def of(cls, stats: SinkStats, now_ns: int) -> Self:
+        waited_ns = 0 if stats.oldest_ns is None else max(0, now_ns - stats.oldest_ns)
+        return cls(
+            pending=stats.pending,
+            oldest_s=round(waited_ns / NS_PER_S, 3),
+            dead=stats.dead,
+            delivered=stats.delivered,
+        )
+
+
+def queue_stats(queues: Mapping[str, SinkStats], now_ns: int) -> dict[str, QueueStats]:
+    """Return the wire form of every sink's row."""
+    return {name: QueueStats.of(stats, now_ns) for name, stats in queues.items()}
 
 
 class MetricsAnswer(Wire):
@@ -26,6 +46,20 @@ class MetricsAnswer(Wire):
     event_loop_lag_ms: float
     cycle: dict[str, JsonValue] | None = None
 
+    @classmethod
+    def of(cls, metrics: Metrics) -> Self:
+        return cls(
+            ts=from_ns(metrics.ts_ns),
+            uptime_s=round(metrics.uptime_s, 3),
+            journal_seq=metrics.journal_seq,
+            memories=metrics.memories,
+            queues=queue_stats(metrics.queues, metrics.ts_ns),
+            index=dict(metrics.index),
+            clients=metrics.clients,
+            event_loop_lag_ms=round(metrics.event_loop_lag_ms, 2),
+            cycle=None if metrics.cycle is None else dict(metrics.cycle),
+        )
+
 
 class HealthAnswer(Wire):
     """GET /health answers 200 while the process lives; GET /ready answers 503 until ``ready``."""
@@ -34,6 +68,10 @@ class HealthAnswer(Wire):
     ready: bool
     version: str
     checks: dict[str, str]
+
+    @classmethod
+    def of(cls, report: HealthReport) -> Self:
+        return cls(status=report.status, ready=report.ready, version=report.version, checks=dict(report.checks))
 
 
 class StatusAnswer(Wire):

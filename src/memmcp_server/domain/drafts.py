@@ -1,0 +1,263 @@
+"""From what a caller sent to a draft that the journal accepts: every limit on a memory is checked here, once.
+
+Each error names the field, what was given and what is allowed.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from memmcp_server.errors import InvalidInput, PayloadTooLarge
+
+from .identifiers import Json, Namespace, TrajectoryId, derived_id
+from .memory import DEFAULT_NAMESPACE, NAMESPACE_PATTERN, MemoryDraft, Provenance
+from .times import NS_PER_S, instant_ns, to_ns
+
+KIND_PATTERN = r"^[a-z][a-z0-9_.-]{0,47}$"
+NAMESPACE_LENGTH_MAX = 128
+TAGS_MAX = 32
+TAG_LENGTH_MAX = 64
+KEY_LENGTH_MAX = 200
+LABEL_LENGTH_MAX = 256
+TRAJECTORY_ID_LENGTH_MAX = 128
+METADATA_DEPTH_MAX = 8
+TS_AHEAD_NS_MAX = 24 * 3_600 * NS_PER_S
+"""A clock may be off, a zone may be mixed up; more than a day ahead is a wrong unit or a wrong year."""
+
+_INT64 = range(-(2**63), 2**63)
+_CONTROLS = r"[\x00-\x1f\x7f-\x9f]"
+_CONTROLS_IN_TEXT = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+
+
+@dataclass(frozen=True, slots=True)
+class DraftLimits:
+    """Sizes in bytes of UTF-8, as the journal's section sets them."""
+
+    content_bytes_max: int = 65_536
+    metadata_bytes_max: int = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class DraftFields:
+    """A memory as a caller describes it. ``ts`` None: now. ``key`` None: derived from the content."""
+
+    content: str
+    namespace: str = DEFAULT_NAMESPACE
+    kind: str = "note"
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    ts: datetime | None = None
+    expires_at: datetime | None = None
+    trajectory_id: str | None = None
+    key: str | None = None
+    embed: bool = True
+
+
+def make_draft(fields: DraftFields, provenance: Provenance, limits: DraftLimits, now_ns: int) -> MemoryDraft:
+    """Return the draft with its idempotency key.
+
+    Raises: InvalidInput, PayloadTooLarge.
+    """
+    _check_content(fields.content, limits.content_bytes_max)
+    check_namespace(fields.namespace)
+    check_kind(fields.kind)
+    tags = _checked_tags(fields.tags)
+    _check_metadata(fields.metadata, limits.metadata_bytes_max)
+    for name, value in (("agent", provenance.agent), ("session", provenance.session), ("source", provenance.source)):
+        _check_line(name, value, LABEL_LENGTH_MAX)
+    if fields.trajectory_id is not None:
+        check_trajectory_id(fields.trajectory_id)
+    if fields.key is not None:
+        _check_line("idempotency_key", fields.key, KEY_LENGTH_MAX, length_min=1)
+    ts_event_ns = _checked_ts(fields.ts, now_ns)
+    return MemoryDraft(
+        content=fields.content,
+        key=fields.key if fields.key is not None else derived_key(fields, tags, provenance.agent),
+        ts_event_ns=ts_event_ns,
+        namespace=Namespace(fields.namespace),
+        kind=fields.kind,
+        tags=tags,
+        metadata=dict(fields.metadata),
+        trajectory_id=None if fields.trajectory_id is None else TrajectoryId(fields.trajectory_id),
+        expires_at_ns=_checked_expiry(fields.expires_at, ts_event_ns),
+        provenance=provenance,
+        embed=fields.embed,
+    )
+
+
+def derived_key(fields: DraftFields, tags: Sequence[str], agent: str) -> str:
+    """Return the key of a write that brings none: the same words said again are the same memory.
+
+    The time counts only where the caller gave one, so that a retry a second later is still a repeat. Tags and expiry
+    count too: a write that differs in them is not silently answered with the earlier one.
+    """
+    return "content:" + derived_id(
+        fields.namespace,
+        agent,
+        fields.kind,
+        fields.content,
+        json.dumps(fields.metadata, sort_keys=True, separators=(",", ":"), allow_nan=False),
+        fields.trajectory_id or "",
+        "" if fields.ts is None else str(to_ns(fields.ts)),
+        "\x1f".join(sorted(tags)),
+        "" if fields.expires_at is None else str(to_ns(fields.expires_at)),
+    )
+
+
+def check_namespace(namespace: str) -> None:
+    if len(namespace) > NAMESPACE_LENGTH_MAX or not re.fullmatch(NAMESPACE_PATTERN, namespace):
+        msg = (
+            f"namespace is {_shown(namespace)}; allowed are 1 to 4 lower-case segments of letters, digits, '_', '.' "
+            f"and '-' joined by '/', each starting with a letter or digit, at most {NAMESPACE_LENGTH_MAX} characters"
+        )
+        raise InvalidInput(msg, field="namespace", hint="for example: default, team, strategies/momentum")
+
+
+def check_kind(kind: str) -> None:
+    if not re.fullmatch(KIND_PATTERN, kind):
+        msg = (
+            f"kind is {_shown(kind)}; allowed is a lower-case word of letters, digits, '_', '.' and '-' that starts "
+            f"with a letter, at most 48 characters"
+        )
+        raise InvalidInput(msg, field="kind", hint="for example: note, decision, lesson, digest")
+
+
+def check_trajectory_id(trajectory_id: str) -> None:
+    _check_line("trajectory_id", trajectory_id, TRAJECTORY_ID_LENGTH_MAX, length_min=1)
+
+
+def _check_content(content: str, bytes_max: int) -> None:
+    try:
+        size = len(content.encode())
+    except UnicodeEncodeError as error:
+        raise _lone_surrogate("content", content, error.start) from error
+    if size > bytes_max:
+        msg = f"content has {size} bytes of UTF-8; at most {bytes_max} are allowed"
+        raise PayloadTooLarge(msg, field="content", hint="split it, or store a summary and a reference to the rest")
+    if not content.strip():
+        msg = "content is empty; at least one visible character is needed"
+        raise InvalidInput(msg, field="content")
+    _refuse_controls("content", content, multiline=True)
+
+
+def _checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    if len(tags) > TAGS_MAX:
+        msg = f"tags has {len(tags)} entries; at most {TAGS_MAX} are allowed"
+        raise InvalidInput(msg, field="tags")
+    for position, tag in enumerate(tags):
+        _check_line(f"tags[{position}]", tag, TAG_LENGTH_MAX, length_min=1)
+    return tuple(dict.fromkeys(tags))
+
+
+def _check_line(name: str, value: str, length_max: int, *, length_min: int = 0) -> None:
+    if not length_min <= len(value) <= length_max:
+        msg = f"{name} has {len(value)} characters; allowed are {length_min} to {length_max}"
+        raise InvalidInput(msg, field=name)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _lone_surrogate(name, value, error.start) from error
+    _refuse_controls(name, value, multiline=False)
+
+
+def _refuse_controls(name: str, text: str, *, multiline: bool) -> None:
+    found = re.search(_CONTROLS_IN_TEXT if multiline else _CONTROLS, text)
+    if found:
+        listed = " other than newline and tab" if multiline else ""
+        msg = f"{name} holds U+{ord(found[0]):04X} at {found.start()}; control characters{listed} are not allowed"
+        raise InvalidInput(msg, field=name)
+
+
+def _lone_surrogate(name: str, text: str, position: int) -> InvalidInput:
+    msg = f"{name} holds the lone surrogate U+{ord(text[position]):04X} at {position}; only valid Unicode is allowed"
+    return InvalidInput(msg, field=name, hint="the text was cut inside a character, or decoded wrongly")
+
+
+def _check_metadata(metadata: Mapping[str, Json], bytes_max: int) -> None:
+    _check_json("metadata", metadata, depth=1)
+    size = len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode())
+    if size > bytes_max:
+        msg = f"metadata has {size} bytes as JSON; at most {bytes_max} are allowed"
+        raise PayloadTooLarge(msg, field="metadata", hint="put long text into content")
+
+
+def _check_json(path: str, value: object, *, depth: int) -> None:
+    if depth > METADATA_DEPTH_MAX:
+        msg = f"{path} is nested deeper than {METADATA_DEPTH_MAX} levels"
+        raise InvalidInput(msg, field="metadata")
+    match value:
+        case None | bool():
+            return
+        case int():
+            if value not in _INT64:
+                msg = f"{path} is an integer beyond 64 bits; write it as a string"
+                raise InvalidInput(msg, field="metadata")
+        case float():
+            if not math.isfinite(value):
+                msg = f"{path} is {value}; numbers must be finite"
+                raise InvalidInput(msg, field="metadata")
+        case str():
+            _check_json_text(path, value)
+        case Mapping():
+            for key, child in value.items():
+                if not isinstance(key, str):
+                    msg = f"{path} has the key {_shown(key)}; keys must be strings"
+                    raise InvalidInput(msg, field="metadata")
+                _check_json_text(path, key)
+                _check_json(f"{path}.{key[:64]}", child, depth=depth + 1)
+        case list() | tuple():
+            for position, child in enumerate(value):
+                _check_json(f"{path}[{position}]", child, depth=depth + 1)
+        case _:
+            msg = f"{path} is a {type(value).__name__}; allowed is JSON: null, boolean, number, string, list, object"
+            raise InvalidInput(msg, field="metadata")
+
+
+def _check_json_text(path: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _lone_surrogate(path, text, error.start) from error
+    if "\x00" in text:
+        msg = f"{path} holds U+0000, which is not allowed"
+        raise InvalidInput(msg, field="metadata")
+
+
+def _checked_ts(ts: datetime | None, now_ns: int) -> int:
+    ts_ns = instant_ns("ts", ts)
+    if ts is None or ts_ns is None:
+        return now_ns
+    if ts_ns > now_ns + TS_AHEAD_NS_MAX:
+        msg = f"ts is {ts.isoformat()}, more than a day in the future; it says when something happened"
+        raise InvalidInput(msg, field="ts", hint="check the unit and the zone; leave it out for now")
+    return ts_ns
+
+
+def _checked_expiry(expires_at: datetime | None, ts_event_ns: int) -> int | None:
+    expires_at_ns = instant_ns("expires_at", expires_at)
+    if expires_at is None or expires_at_ns is None:
+        return None
+    if expires_at_ns <= ts_event_ns:
+        msg = f"expires_at is {expires_at.isoformat()}, not later than ts; the memory could never be found"
+        raise InvalidInput(msg, field="expires_at")
+    return expires_at_ns
+
+
+def _shown(value: object) -> str:
+    """Return the value as a message may show it: quoted, escaped, short."""
+    text = ascii(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def fingerprint(*parts: str | bytes) -> bytes:
+    """Return the digest by which the same key with other content is told from a repeat. Parts are length-prefixed."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        digest.update(len(raw).to_bytes(8, "big"))
+        digest.update(raw)
+    return digest.digest()
