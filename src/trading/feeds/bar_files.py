@@ -1,0 +1,246 @@
+"""Recorded bars on disk: gzip CSV, CSV and Parquet, row by row, with a bound on everything.
+
+A row leaves this module as text (or what Parquet holds); ``bar_rows`` gives it meaning.
+"""
+
+import csv
+import gzip
+import hashlib
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Final, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trading.errors import DataError, InvalidInput
+from trading.model.units import NS_PER_S
+
+SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
+ROWS_MAX: Final = 5_000_000
+LINE_CHARS_MAX: Final = 4_096
+HASH_CHUNK_BYTES: Final = 1 << 20
+PARQUET_BATCH_ROWS: Final = 16_384
+
+Shape = Literal["bars", "tokens", "closes"]
+Quote = Literal["USD", "SOL"]
+
+_COLUMNS: Final[dict[Shape, tuple[str, ...]]] = {
+    "tokens": ("mint", "ts", "open", "high", "low", "close", "volume"),
+    "bars": ("ts", "open", "high", "low", "close", "volume"),
+    "closes": ("ts", "close"),
+}
+_PAIR = re.compile(r"^(?P<base>[a-z0-9]{2,20}?)[_-]?(?P<quote>usdt|usdc|usd|sol)(?=[_.-]|$)", re.IGNORECASE)
+_INTERVAL = re.compile(r"(?:^|[_.-])(?P<count>\d{1,3})(?P<unit>[smhd])(?=[_.-]|$)")
+_UNIT_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+@dataclass(frozen=True, slots=True)
+class BarFile:
+    """A file whose header has been read.
+
+    ``symbol`` is "" for a file with several tokens. ``interval_s`` is what the name says, None where it says nothing.
+    ``columns`` are the places of the shape's columns in a row. ``sha256`` is over the bytes on disk.
+    """
+
+    path: Path
+    shape: Shape
+    symbol: str
+    quote: Quote
+    interval_s: int | None
+    columns: tuple[int, ...]
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def source(self, row: int) -> str:
+        """Return how an event refers to this row: "<file sha256 prefix>:<row>"."""
+        return f"{self.sha256[:16]}:{row}"
+
+
+class RawRow(NamedTuple):
+    """One row as it stands. ``number`` is the line of a CSV (the header is 1) or the row of a Parquet (from 1)."""
+
+    number: int
+    values: Sequence[object]
+
+
+def list_bar_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files meant: a folder stands for the bar files in it, sorted. Raises InvalidInput."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(entry for entry in path.iterdir() if entry.name.endswith(SUFFIXES))
+            if not inside:
+                msg = f"the folder {path} holds no bar file ({', '.join(SUFFIXES)})"
+                raise InvalidInput(msg, field="data")
+            found += inside
+        elif not path.is_file():
+            msg = f"there is no file {path}"
+            raise InvalidInput(msg, field="data")
+        elif not path.name.endswith(SUFFIXES):
+            msg = f"{path.name} is not a bar file: the name must end in {', '.join(SUFFIXES)}"
+            raise InvalidInput(msg, field="data")
+        else:
+            found.append(path)
+    if not found:
+        msg = "no bar file was given"
+        raise InvalidInput(msg, field="data")
+    return found
+
+
+def open_bar_file(path: Path) -> BarFile:
+    """Read name, header and hash. Raises DataError (unreadable, wrong header), InvalidInput (name says no symbol)."""
+    header = _parquet_header(path) if path.suffix == ".parquet" else _csv_header(path)
+    shape = _shape_of(path, header)
+    stem = _stem(path)
+    pair = _PAIR.match(stem)
+    quote: Quote = "USD"
+    symbol = ""
+    if shape == "tokens":
+        quote = "SOL" if stem.lower().endswith("_sol") else "USD"
+    elif pair is None:
+        msg = f"{path.name} must begin with its symbol and quote, such as BONKUSDT_5m"
+        raise InvalidInput(msg, field="data")
+    else:
+        symbol = pair["base"].upper()
+        quote = "SOL" if pair["quote"].upper() == "SOL" else "USD"
+    named = _INTERVAL.search(stem)
+    return BarFile(
+        path=path,
+        shape=shape,
+        symbol=symbol,
+        quote=quote,
+        interval_s=int(named["count"]) * _UNIT_S[named["unit"]] if named else None,
+        columns=tuple(header.index(column) for column in _COLUMNS[shape]),
+        sha256=_sha256(path),
+    )
+
+
+def read_rows(file: BarFile) -> Iterator[RawRow]:
+    """Yield the rows below the header, columns in the shape's order. Raises DataError naming file and row."""
+    rows = _parquet_rows(file) if file.path.suffix == ".parquet" else _csv_rows(file)
+    for count, row in enumerate(rows, 1):
+        if count > ROWS_MAX:
+            msg = f"{file.name}: more than {ROWS_MAX} rows"
+            raise DataError(msg, field="data", hint="split the file")
+        yield row
+
+
+def _shape_of(path: Path, header: list[str]) -> Shape:
+    if len(set(header)) == len(header):
+        for shape, columns in _COLUMNS.items():
+            if set(columns) <= set(header):
+                return shape
+    msg = (
+        f"{path.name}: row 1: the header is {','.join(header)[:200]!r}; expected "
+        "ts,open,high,low,close,volume (several tokens in one file: also mint; a SOL price file: ts,close)"
+    )
+    raise DataError(msg, field="data")
+
+
+def _stem(path: Path) -> str:
+    return next(path.name[: -len(suffix)] for suffix in SUFFIXES if path.name.endswith(suffix))
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with _translating(path.name, [0]), path.open("rb") as file:
+        while chunk := file.read(HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _translating(name: str, row: list[int]) -> Iterator[None]:
+    """Turn what libraries raise about a bad file into a DataError that names file and row (``row[0]``)."""
+    try:
+        yield
+    except UnicodeDecodeError as exc:
+        msg = f"{name}: near row {row[0] + 1}: not UTF-8 text ({exc.reason})"
+        raise DataError(msg, field="data") from exc
+    except (EOFError, gzip.BadGzipFile, zlib.error) as exc:
+        msg = f"{name}: near row {row[0] + 1}: the gzip stream is broken ({exc})"
+        raise DataError(msg, field="data") from exc
+    except csv.Error as exc:
+        msg = f"{name}: near row {row[0] + 1}: not CSV ({exc})"
+        raise DataError(msg, field="data") from exc
+    except pa.ArrowException as exc:
+        msg = f"{name}: near row {row[0] + 1}: not Parquet ({exc})"
+        raise DataError(msg, field="data") from exc
+    except OSError as exc:
+        msg = f"{name}: cannot be read ({exc.strerror or exc})"
+        raise DataError(msg, field="data") from exc
+
+
+def _open_text(path: Path) -> IO[str]:
+    if path.name.endswith(".gz"):
+        return gzip.open(path, "rt", encoding="utf-8", newline="")
+    return path.open("r", encoding="utf-8", newline="")
+
+
+def _lines(stream: IO[str], name: str, row: list[int]) -> Iterator[str]:
+    while line := stream.readline(LINE_CHARS_MAX):
+        row[0] += 1
+        if len(line) == LINE_CHARS_MAX:
+            msg = f"{name}: row {row[0]}: longer than {LINE_CHARS_MAX} characters"
+            raise DataError(msg, field="data")
+        yield line
+
+
+def _csv_header(path: Path) -> list[str]:
+    row = [0]
+    with _translating(path.name, row), _open_text(path) as stream:
+        header = next(csv.reader(_lines(stream, path.name, row)), [])
+    return [column.strip().removeprefix("\ufeff").lower() for column in header]
+
+
+def _csv_rows(file: BarFile) -> Iterator[RawRow]:
+    row = [0]
+    width = max(file.columns) + 1
+    in_order = file.columns == tuple(range(len(file.columns)))
+    with _translating(file.name, row), _open_text(file.path) as stream:
+        for values in islice(csv.reader(_lines(stream, file.name, row), strict=True), 1, None):
+            if len(values) < width:
+                msg = f"{file.name}: row {row[0]}: {len(values)} fields, expected at least {width}"
+                raise DataError(msg, field="data")
+            yield RawRow(row[0], values if in_order else [values[place] for place in file.columns])
+
+
+def _parquet_header(path: Path) -> list[str]:
+    with _translating(path.name, [0]):
+        return [name.lower() for name in pq.read_schema(path).names]
+
+
+def _parquet_rows(file: BarFile) -> Iterator[RawRow]:
+    row = [0]
+    with _translating(file.name, row), pq.ParquetFile(file.path) as parquet:
+        names = parquet.schema_arrow.names
+        wanted = [names[place] for place in file.columns]
+        for batch in parquet.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=wanted):
+            columns = [_plain(batch.column(name)) for name in wanted]
+            for values in zip(*columns, strict=True):
+                row[0] += 1
+                yield RawRow(row[0], values)
+
+
+def _plain(column: pa.Array) -> list[object]:
+    """Return Python values; timestamps become Unix seconds."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("ns")).cast(pa.int64())
+        return [_seconds(value) for value in column.to_pylist()]
+    return list(column.to_pylist())
+
+
+def _seconds(ts_ns: int | None) -> object:
+    """Return whole seconds; a fraction stays one, so that the row check refuses it by name."""
+    if ts_ns is None or not ts_ns % NS_PER_S:
+        return ts_ns and ts_ns // NS_PER_S
+    return ts_ns / NS_PER_S
