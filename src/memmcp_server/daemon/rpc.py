@@ -1,0 +1,83 @@
+"""What the bridge has to know of JSON-RPC and of memMCP's tools. Standard library only."""
+
+import json
+
+Message = dict[str, object]
+RequestId = str | int
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+SERVER_ERROR = -32000
+
+STAMP = "memmcp/request"
+"""``_meta`` field of a tools/call: "<bridge uuid>:<request id>", the idempotency key where the caller gave none."""
+
+REPEATABLE_TOOLS = frozenset({"memory_search", "memory_write", "strategy_digest", "telemetry_trading", "why"})
+"""Tools that may be called again after a daemon's death: reads, and the write whose key makes a repeat harmless.
+
+Any other tool acts on money or on the desk: the caller decides, with the key.
+"""
+
+
+def parse(line: bytes) -> object:
+    """Return the JSON value. Raises: ValueError (also for NaN and Infinity, which JSON does not have)."""
+    try:
+        return json.loads(line, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        msg = "nested too deeply"
+        raise ValueError(msg) from error
+
+
+def _refuse_constant(name: str) -> object:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)
+
+
+def encode(message: Message) -> bytes:
+    """Return one line. Raises: ValueError (infinite float)."""
+    # Escapes keep lone surrogates, which UTF-8 could not carry.
+    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
+
+
+def error_line(
+    request_id: RequestId | None, code: int, message: str, *, kind: str, data: Message | None = None
+) -> bytes:
+    body = {"code": code, "message": message, "data": {"code": kind, **(data or {})}}
+    return encode({"jsonrpc": "2.0", "id": request_id, "error": body})
+
+
+def request_id_of(message: Message) -> RequestId | None:
+    """Return the id of a request or response, None when it is missing or of a type that JSON-RPC does not allow."""
+    ident = message.get("id")
+    return ident if isinstance(ident, str | int) and not isinstance(ident, bool) else None
+
+
+def params_of(message: Message) -> Message:
+    params = message.get("params")
+    return params if isinstance(params, dict) else {}
+
+
+def stamp(message: Message, bridge: str) -> str:
+    """Put the bridge's idempotency stamp into a tools/call, over anything the client put there; return the stamp."""
+    value = f"{bridge}:{json.dumps(message.get('id'))}"
+    params = message.setdefault("params", {})
+    if isinstance(params, dict):
+        meta = params.setdefault("_meta", {})
+        if isinstance(meta, dict):
+            meta[STAMP] = value
+    return value
+
+
+def key_of(message: Message) -> str:
+    """Return the key under which a tools/call takes effect: the caller's own, else the stamp."""
+    params = params_of(message)
+    arguments = params.get("arguments")
+    given = arguments.get("idempotency_key") if isinstance(arguments, dict) else None
+    meta = params.get("_meta")
+    stamped = meta.get(STAMP) if isinstance(meta, dict) else None
+    return str(given or stamped or "")
+
+
+def is_repeatable(message: Message) -> bool:
+    """Whether the request may be sent again when nobody knows if it was carried out."""
+    return message.get("method") != "tools/call" or params_of(message).get("name") in REPEATABLE_TOOLS
