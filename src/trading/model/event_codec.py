@@ -96,7 +96,7 @@ def _decoded(hint: Any, value: Any) -> Any:
             return None
         inner = next(arg for arg in get_args(hint) if arg is not type(None))
         return _decoded(inner, value)
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return _decoded_record(hint, value)
     if hint in (int, str, bool):
         if type(value) is not hint:

@@ -1,0 +1,136 @@
+"""What a swap gives: the constant product in exact integers, pool fee and Solana's own fees, rounded against us.
+
+The formulas are those of the pump.fun bonding curve (and of PumpSwap and Raydium CPMM up to their constants):
+with reserves S (lamports) and T (base units), before fees
+
+  exact in,  buy   base_units = lamports * T // (S + lamports)
+  exact out, buy   lamports   = base_units * S // (T - base_units) + 1
+  exact in,  sell  lamports   = base_units * S // (T + base_units)
+  fee              ceil(lamports * fee_bps / 10000), on the SOL side: on top of a buy, out of a sale
+
+``curve_check`` runs these same functions against recorded on-chain trades.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from trading.model.units import BPS_ONE, ceil_div, sol_price_ratio
+
+SIGNATURE_FEE_LAMPORTS: Final = 5_000
+"""solana.com/docs/core/fees/fee-structure: per signature, also when the transaction fails."""
+TOKEN_ACCOUNT_RENT_LAMPORTS: Final = (128 + 165) * 6_960
+"""Deposit of a token account (128 bytes overhead + 165 bytes, 6,960 lamports a byte): returned when it is closed."""
+COMPUTE_UNITS_PER_TRANSACTION_MAX: Final = 1_400_000
+_MICRO: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reserves:
+    """Both sides of a pool; virtual ones for a bonding curve."""
+
+    lamports: int
+    base_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """What one swap does, split exactly.
+
+    Buy: ``lamports`` leave the wallet = value at the mid price + ``impact_lamports`` + ``pool_fee_lamports``.
+    Sell: ``lamports`` arrive = value at the mid price - ``impact_lamports`` - ``pool_fee_lamports``.
+    The value at the mid price is base_units * S // T. ``after`` are the reserves that the swap leaves behind (the pool
+    fee goes to others, not into the pool).
+    """
+
+    lamports: int
+    base_units: int
+    pool_fee_lamports: int
+    impact_lamports: int
+    mid_lamports: int
+    price_impact_bps: int
+    after: Reserves
+
+
+def base_units_for_exact_lamports(reserves: Reserves, lamports: int) -> int:
+    """Return the base units that a buy of exactly ``lamports`` (fee already taken off) receives."""
+    return lamports * reserves.base_units // (reserves.lamports + lamports)
+
+
+def lamports_for_exact_base_units(reserves: Reserves, base_units: int) -> int:
+    """Return what a buy of exactly ``base_units`` costs before fees. Raises: ValueError when the pool has too few."""
+    if base_units >= reserves.base_units:
+        msg = f"the pool holds {reserves.base_units} base units, {base_units} cannot be bought"
+        raise ValueError(msg)
+    return base_units * reserves.lamports // (reserves.base_units - base_units) + 1
+
+
+def lamports_from_sale(reserves: Reserves, base_units: int) -> int:
+    """Return what a sale of exactly ``base_units`` brings before fees."""
+    return base_units * reserves.lamports // (reserves.base_units + base_units)
+
+
+def fee_lamports(lamports: int, fee_bps: int) -> int:
+    """Return the pool's fee on the SOL side of a swap, rounded up."""
+    return ceil_div(lamports * fee_bps, BPS_ONE)
+
+
+def priority_fee_lamports(micro_lamports_per_cu: int, compute_units_max: int) -> int:
+    """Return ceil(price * limit / 10^6): charged on the limit, whatever was used, also on failure."""
+    return ceil_div(micro_lamports_per_cu * compute_units_max, _MICRO)
+
+
+def reserves_at(price_sol: Decimal, decimals: int, pool_lamports: int) -> Reserves:
+    """Return the reserves of a pool with that SOL-side depth and mid price (SOL per whole token), rounded down.
+
+    Raises: ValueError when depth or price leaves no token reserve.
+    """
+    lamports, base_units = sol_price_ratio(price_sol, decimals)
+    reserve = pool_lamports * base_units // lamports if lamports > 0 else 0
+    if pool_lamports <= 0 or reserve <= 0:
+        msg = f"no pool has a depth of {pool_lamports} lamports at a price of {price_sol} SOL"
+        raise ValueError(msg)
+    return Reserves(pool_lamports, reserve)
+
+
+def buy(reserves: Reserves, lamports_max: int, fee_bps: int) -> Swap:
+    """Spend at most ``lamports_max``, fee included; at most one lamport of it stays unspent, by the rounding."""
+    into_pool = lamports_max * BPS_ONE // (BPS_ONE + fee_bps)
+    base_units = base_units_for_exact_lamports(reserves, into_pool)
+    fee = fee_lamports(into_pool, fee_bps)
+    mid = base_units * reserves.lamports // reserves.base_units
+    impact = into_pool - mid
+    return Swap(
+        lamports=into_pool + fee,
+        base_units=base_units,
+        pool_fee_lamports=fee,
+        impact_lamports=impact,
+        mid_lamports=mid,
+        price_impact_bps=ceil_div(impact * BPS_ONE, into_pool) if into_pool else 0,
+        after=Reserves(reserves.lamports + into_pool, reserves.base_units - base_units),
+    )
+
+
+def sell(reserves: Reserves, base_units: int, fee_bps: int) -> Swap:
+    """Sell exactly ``base_units``."""
+    out_of_pool = lamports_from_sale(reserves, base_units)
+    fee = fee_lamports(out_of_pool, fee_bps)
+    mid = base_units * reserves.lamports // reserves.base_units
+    impact = mid - out_of_pool
+    return Swap(
+        lamports=out_of_pool - fee,
+        base_units=base_units,
+        pool_fee_lamports=fee,
+        impact_lamports=impact,
+        mid_lamports=mid,
+        price_impact_bps=ceil_div(impact * BPS_ONE, mid) if mid else 0,
+        after=Reserves(reserves.lamports - out_of_pool, reserves.base_units + base_units),
+    )
+
+
+def slippage_bps(paid_lamports: int, expected_lamports: int, *, is_buy: bool) -> int:
+    """Return how much worse (positive) a swap was than the mark at its decision, rounded against us."""
+    if expected_lamports <= 0:
+        return 0
+    worse = paid_lamports - expected_lamports if is_buy else expected_lamports - paid_lamports
+    return ceil_div(worse * BPS_ONE, expected_lamports)
