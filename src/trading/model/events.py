@@ -106,6 +106,18 @@ class OrderRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class PositionWrittenOff:
+    """A position in a token that can no longer be sold was given up: all of its cost is a loss."""
+
+    trajectory_id: str
+    strategy: str
+    bucket: str
+    mint: str
+    ts_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PositionClosed:
     """The outcome of a trajectory."""
 
@@ -158,7 +170,7 @@ class CycleMarked:
     state: TradingState
 
 
-LedgerEvent = CapitalDeposited | CapitalWithdrawn | CapitalMoved | OrderFilled | OrderRejected
+LedgerEvent = CapitalDeposited | CapitalWithdrawn | CapitalMoved | OrderFilled | OrderRejected | PositionWrittenOff
 Event = (
     RunStarted
     | LedgerEvent
