@@ -119,3 +119,5 @@ _CLASS_BY_KIND: Final[Mapping[str, type[Any]]] = types.MappingProxyType({_kind(c
 _FIELDS_BY_CLASS: Final[Mapping[type[Any], tuple[str, ...]]] = types.MappingProxyType(
     {cls: tuple(field.name for field in fields(cls)) for cls in _CLASSES}
 )
+KINDS: Final[tuple[str, ...]] = tuple(_CLASS_BY_KIND)
+"""Every word that ``encode`` may give, events and commands."""
