@@ -67,9 +67,20 @@ class Journal(Protocol):
     async def trajectory(self, trajectory_id: TrajectoryId) -> Trajectory | None: ...
 
     async def trajectories(
-        self, *, namespace: str | None, kind: str | None, is_open: bool | None, before_ns: int | None, limit: int
+        self,
+        *,
+        namespace: str | None,
+        kind: str | None,
+        is_open: bool | None,
+        before_ns: int | None,
+        limit: int,
+        before_id: TrajectoryId | None = None,
     ) -> list[Trajectory]:
-        """Return trajectories, newest opened first, opened strictly before ``before_ns``."""
+        """Return trajectories, newest opened first (then by id, descending), opened strictly before ``before_ns``.
+
+        With ``before_id`` those opened in that same nanosecond whose id is smaller come too, so that pages lose none.
+        A namespace ending in '/' covers its subtree.
+        """
 
     async def steps(self, trajectory_id: TrajectoryId, *, after: Seq | None, limit: int) -> list[Memory]:
         """Return the step memories in journal order."""

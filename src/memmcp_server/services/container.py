@@ -1,0 +1,32 @@
+"""What a door is handed: every service of the running daemon, built by ``bootstrap``."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memmcp_server.ports import Clock, Journal, TradingDesk, VectorIndex
+
+from .clients import ClientRegistry
+from .health import Health
+from .memories import Memories
+from .telemetry import Telemetry
+from .trajectories import Trajectories
+
+if TYPE_CHECKING:
+    from .relay import Relay
+
+
+@dataclass(frozen=True)
+class Services:
+    """``desk`` None: trading is off. ``started_at_ns`` is wall time."""
+
+    clock: Clock
+    journal: Journal
+    index: VectorIndex
+    memories: Memories
+    trajectories: Trajectories
+    telemetry: Telemetry
+    relay: "Relay"
+    health: Health
+    desk: TradingDesk | None
+    started_at_ns: int
+    clients: ClientRegistry

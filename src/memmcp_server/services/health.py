@@ -1,0 +1,166 @@
+"""How the daemon is: one look for probes, one for pages."""
+
+import asyncio
+from collections import deque
+
+import memmcp_server
+from memmcp_server.domain.identifiers import JsonObject
+from memmcp_server.domain.memory import MemoryFilter
+from memmcp_server.domain.outbox import SINK_QDRANT
+from memmcp_server.domain.status import HealthReport, Metrics
+from memmcp_server.errors import MemoryServerError, TradingUnavailable, Unavailable
+from memmcp_server.ports import Clock, IndexStatus, Journal, TradingDesk, VectorIndex
+
+from .clients import ClientRegistry
+
+PART_TIMEOUT_S = 2.0
+LAG_PROBE_S = 0.25
+LAG_PROBES_KEPT = 20
+CYCLE_FIELDS = ("cycle", "ts", "state", "state_reason", "profile", "tier", "money", "feed", "next_evaluation", "queues")
+"""What a metrics reader needs of a snapshot; positions and curves are asked for where they are shown."""
+
+
+class LoopLag:
+    """Measures by how much the event loop's timers are late: the worst of the last few seconds."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._late_s: deque[float] = deque(maxlen=LAG_PROBES_KEPT)
+
+    async def run(self) -> None:
+        """Measure until cancelled."""
+        while True:
+            began_s = self._clock.monotonic_s()
+            await asyncio.sleep(LAG_PROBE_S)
+            self._late_s.append(max(0.0, self._clock.monotonic_s() - began_s - LAG_PROBE_S))
+
+    def worst_ms(self) -> float:
+        return max(self._late_s, default=0.0) * 1_000
+
+
+class Health:
+    """``desk`` None: trading is off. Every part is asked under a time limit, so that one stuck part shows as such."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        index: VectorIndex,
+        clock: Clock,
+        clients: ClientRegistry,
+        desk: TradingDesk | None = None,
+    ) -> None:
+        self._journal = journal
+        self._index = index
+        self._clock = clock
+        self._clients = clients
+        self._started_at_s = clock.monotonic_s()
+        self._desk = desk
+        self._lag = LoopLag(clock)
+
+    async def run(self) -> None:
+        """Keep the event loop's gauge going until cancelled."""
+        await self._lag.run()
+
+    async def checks(self) -> HealthReport:
+        """Ask every part. Never raises: a part that fails is named with what it said."""
+        journal, index, outbox, trading = await asyncio.gather(
+            self._check_journal(), self._check_index(), self._check_outbox(), self._check_trading()
+        )
+        checks = {"journal": journal, "index": index, "outbox": outbox, "trading": trading}
+        return HealthReport(
+            version=memmcp_server.__version__,
+            status="ok" if all(check in ("ok", "off") for check in checks.values()) else "degraded",
+            ready=journal == "ok" and trading in ("ok", "off"),
+            checks=checks,
+        )
+
+    async def metrics(self) -> Metrics:
+        """Return the gauges of now.
+
+        Raises: JournalBusy, JournalUnavailable.
+        """
+        now_ns = self._clock.now_ns()
+        seq, memories, queues = await asyncio.gather(
+            self._journal.horizon(), self._journal.count(MemoryFilter()), self._journal.outbox_stats()
+        )
+        status = await self.index_status()
+        return Metrics(
+            ts_ns=now_ns,
+            uptime_s=self.uptime_s(),
+            journal_seq=seq,
+            memories=memories,
+            queues=queues,
+            index={
+                "state": status.state,
+                "backend": status.backend,
+                "model": status.model,
+                "points": status.points,
+                "detail": status.detail,
+            },
+            clients=self._clients.count,
+            event_loop_lag_ms=self._lag.worst_ms(),
+            cycle=await self._cycle(),
+        )
+
+    def uptime_s(self) -> float:
+        return self._clock.monotonic_s() - self._started_at_s
+
+    async def index_status(self) -> IndexStatus:
+        """Return the index's own word, or state ``down`` with the reason it gave none."""
+        try:
+            async with asyncio.timeout(PART_TIMEOUT_S):
+                return await self._index.status()
+        except TimeoutError:
+            return IndexStatus("down", "", "", 0, f"no answer within {PART_TIMEOUT_S:g} s")
+        except Unavailable as error:
+            return IndexStatus("down", "", "", 0, error.message)
+
+    async def _check_journal(self) -> str:
+        try:
+            async with asyncio.timeout(PART_TIMEOUT_S):
+                await self._journal.horizon()
+        except TimeoutError:
+            return f"no answer within {PART_TIMEOUT_S:g} s"
+        except MemoryServerError as error:
+            return error.message
+        return "ok"
+
+    async def _check_index(self) -> str:
+        status = await self.index_status()
+        if status.state == "ready":
+            return "ok"
+        return f"{status.state}: {status.detail}" if status.detail else status.state
+
+    async def _check_outbox(self) -> str:
+        try:
+            async with asyncio.timeout(PART_TIMEOUT_S):
+                stats = (await self._journal.outbox_stats()).get(SINK_QDRANT)
+        except TimeoutError:
+            return f"no answer within {PART_TIMEOUT_S:g} s"
+        except MemoryServerError as error:
+            return error.message
+        if stats is not None and stats.dead:
+            return f"{stats.dead} entries are dead; see memmcp outbox list, then memmcp outbox retry"
+        return "ok"
+
+    async def _check_trading(self) -> str:
+        if self._desk is None:
+            return "off"
+        try:
+            async with asyncio.timeout(PART_TIMEOUT_S):
+                await self._desk.snapshot()
+        except TimeoutError:
+            return f"no answer within {PART_TIMEOUT_S:g} s"
+        except TradingUnavailable as error:
+            return error.message
+        return "ok"
+
+    async def _cycle(self) -> JsonObject | None:
+        if self._desk is None:
+            return None
+        try:
+            async with asyncio.timeout(PART_TIMEOUT_S):
+                snapshot = await self._desk.snapshot()
+        except (TimeoutError, TradingUnavailable):
+            return None
+        return {name: snapshot[name] for name in CYCLE_FIELDS if name in snapshot}

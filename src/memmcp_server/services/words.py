@@ -1,0 +1,31 @@
+"""Words of a query for the search that needs no index."""
+
+import re
+from collections.abc import Sequence
+
+WORDS_MAX = 16
+_STOP_WORDS = frozenset(
+    "a about all an and any are as at be been but by can did do does for from had has have how i if in into is it its "
+    "me my no not of on or our so than that the their them then there they this to was we were what when where which "
+    "who why will with you your".split()
+)
+
+
+def query_words(text: str) -> tuple[str, ...]:
+    """Return the distinct words worth looking for, in order, at most ``WORDS_MAX``.
+
+    A query of nothing but small words keeps them; one without any word is looked for as it stands.
+    """
+    words = list(dict.fromkeys(re.findall(r"\w+", text.casefold())))
+    telling = [word for word in words if word not in _STOP_WORDS and (len(word) > 1 or not word.isascii())]
+    return tuple((telling or words or [text.strip()])[:WORDS_MAX])
+
+
+def coverage(words: Sequence[str], text: str) -> tuple[int, float]:
+    """Return how many of the words the text contains, and the share of their letters.
+
+    Longer words say more: of "the BONK momentum" the word "momentum" counts for more than "bonk".
+    """
+    folded = text.casefold()
+    present = [word for word in words if word in folded]
+    return len(present), sum(map(len, present)) / max(1, sum(map(len, words)))
