@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 
 class Section(BaseModel):
@@ -73,6 +73,41 @@ class RelaySection(Section):
     poll_s: float = Field(default=2.0, gt=0)
 
 
+class MarketSection(Section):
+    """The ``market`` feed: public pool and price APIs (docs/feeds.md names endpoints, budgets and rules).
+
+    The bar at a close is asked for ``settle_s`` after it, and once more ``retry_s`` later where it was missing.
+    ``age_limit_s`` (unset: three bar intervals) is the age of the newest bar at which the feed counts as stale.
+    ``deviation_bps_max`` is how far a bar's close may lie from the second source before it is withheld.
+    """
+
+    gecko_url: str = "https://api.geckoterminal.com/api/v2"
+    gecko_key: SecretStr | None = None
+    gecko_calls_per_minute: int = Field(default=10, ge=1, le=1_000)
+    dexscreener_url: str = "https://api.dexscreener.com"
+    dexscreener_calls_per_minute: int = Field(default=60, ge=1, le=1_000)
+    jupiter_url: str = "https://api.jup.ag"
+    jupiter_key: SecretStr | None = None
+    jupiter_calls_per_minute: int = Field(default=30, ge=1, le=1_000)
+    interval_s: Literal[60, 300, 900, 3_600] = 300
+    settle_s: float = Field(default=20.0, ge=0, le=600)
+    retry_s: float = Field(default=25.0, ge=0, le=600)
+    age_limit_s: float | None = Field(default=None, gt=0)
+    deviation_bps_max: int = Field(default=1_000, ge=1, le=10_000)
+    tokens_max: int = Field(default=8, ge=1, le=30)
+    liquidity_usd_min: Decimal = Field(default=Decimal(50_000), ge=0)
+    volume_usd_day_min: Decimal = Field(default=Decimal(100_000), ge=0)
+    pool_age_min_s: float = Field(default=3_600.0, ge=0)
+    universe_refresh_s: float = Field(default=1_800.0, gt=0)
+    timeout_s: float = Field(default=10.0, gt=0, le=120)
+    probe_timeout_s: float = Field(default=4.0, gt=0, le=60)
+    response_bytes_max: int = Field(default=2_000_000, ge=1_024)
+    backoff_base_s: float = Field(default=2.0, gt=0)
+    backoff_cap_s: float = Field(default=120.0, gt=0)
+    retry_after_cap_s: float = Field(default=600.0, gt=0)
+    events_len_max: int = Field(default=4_096, ge=64)
+
+
 class Sections(Section):
     """Everything the desk is configured by, apart from what its caller decides (data directory, feed, money)."""
 
@@ -80,3 +115,4 @@ class Sections(Section):
     paper: PaperSection = PaperSection()
     preview: PreviewSection = PreviewSection()
     relay: RelaySection = RelaySection()
+    market: MarketSection = MarketSection()
