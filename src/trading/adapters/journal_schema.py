@@ -39,6 +39,15 @@ cursors = sa.Table(
     sa.Column("sink", sa.String, primary_key=True),
     sa.Column("seq", sa.BigInteger, nullable=False),
 )
+snapshots = sa.Table(
+    "snapshots",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("run", sa.ForeignKey("runs.number"), nullable=False, index=True),
+    sa.Column("ts_ns", sa.BigInteger, nullable=False),
+    sa.Column("key", sa.String, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
 answers = sa.Table(
     "answers",
     metadata,

@@ -18,7 +18,7 @@ from trading.errors import JournalUnavailable
 from trading.ports import JournalRow
 
 from .canonical import RowHash, canonical_json, parse_json
-from .journal_schema import INPUT_KIND, NOT_INPUT, answers, cursors, migrate, rows, runs, trials
+from .journal_schema import INPUT_KIND, NOT_INPUT, answers, cursors, migrate, rows, runs, snapshots, trials
 
 CHUNK_ROWS = 2_000
 BUSY_TIMEOUT_S = 10.0
@@ -32,6 +32,16 @@ class RunInfo:
     run_id: str
     identity: str
     started_at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSnapshot:
+    """A telemetry document on its way to memory. ``key`` is unique within its run."""
+
+    number: int
+    ts_ns: int
+    key: str
+    body: bytes
 
 
 class JournalStore:
@@ -96,8 +106,8 @@ class JournalStore:
         with self.reading() as connection:
             return int(connection.execute(query).scalar_one_or_none() or 0)
 
-    def move_cursor(self, run: int, sink: str, seq: int) -> None:
-        """Remember that the sink has everything up to ``seq``; never moves back."""
+    def move_cursor(self, run: int, sink: str, seq: int, delivered: Sequence[int] = ()) -> None:
+        """Remember that the sink has everything up to ``seq`` (never moves back) and those snapshots."""
         with self.writing() as connection:
             known = connection.execute(
                 sa.update(cursors)
@@ -106,6 +116,24 @@ class JournalStore:
             )
             if known.rowcount == 0:
                 connection.execute(sa.insert(cursors).values(run=run, sink=sink, seq=seq))
+            if delivered:
+                connection.execute(sa.delete(snapshots).where(snapshots.c.number.in_(delivered)))
+
+    def pending_snapshots(self, run: int, limit: int) -> list[PendingSnapshot]:
+        """Return snapshots that wait for delivery, oldest first."""
+        query = sa.select(snapshots.c.number, snapshots.c.ts_ns, snapshots.c.key, snapshots.c.body)
+        query = query.where(snapshots.c.run == run).order_by(snapshots.c.number).limit(limit)
+        with self.reading() as connection:
+            found = connection.execute(query).all()
+        return [PendingSnapshot(at.number, at.ts_ns, at.key, at.body) for at in found]
+
+    def pending(self, run: int, after: int, *, limit: int) -> int:
+        """Return how many snapshots and rows beyond ``after`` (inputs apart) wait, counting to ``limit`` at most."""
+        waiting = sa.select(sa.literal(1)).where(rows.c.run == run, rows.c.seq > after, sa.text(NOT_INPUT))
+        snaps = sa.select(sa.func.count()).select_from(snapshots).where(snapshots.c.run == run)
+        with self.reading() as connection:
+            count = connection.execute(sa.select(sa.func.count()).select_from(waiting.limit(limit).subquery()))
+            return int(count.scalar_one()) + int(connection.execute(snaps).scalar_one())
 
     def answer(self, scope: str, key: str) -> dict[str, Any] | None:
         """Return what was answered to that key before."""
@@ -147,6 +175,7 @@ class SqlJournal:
         self._run = run
         self._buffer: list[dict[str, Any]] = []
         self._answers: list[dict[str, Any]] = []
+        self._snapshots: list[dict[str, Any]] = []
         self._committed = self._newest_seq()
         self._next = self._committed + 1
         self._is_open = True
@@ -167,18 +196,26 @@ class SqlJournal:
         self._ensure_open()
         self._answers.append({"scope": scope, "key": key, "body": canonical_json(body)})
 
+    def remember_snapshot(self, ts_ns: int, key: str, body: bytes) -> None:
+        """Queue a telemetry document for memory, durable with the next commit; it is no row of the run."""
+        self._ensure_open()
+        self._snapshots.append({"run": self._run, "ts_ns": ts_ns, "key": key, "body": body})
+
     def commit(self) -> None:
         self._ensure_open()
-        if not self._buffer and not self._answers:
+        if not self._buffer and not self._answers and not self._snapshots:
             return
         with self._store.writing() as connection:
             if self._buffer:
                 connection.execute(sa.insert(rows), self._buffer)
             if self._answers:
                 connection.execute(sa.insert(answers).prefix_with("OR IGNORE"), self._answers)
+            if self._snapshots:
+                connection.execute(sa.insert(snapshots), self._snapshots)
         self._committed = self._next - 1
         self._buffer = []
         self._answers = []
+        self._snapshots = []
 
     def rows(
         self,
@@ -225,6 +262,7 @@ class SqlJournal:
         self._is_open = False
         self._buffer = []
         self._answers = []
+        self._snapshots = []
 
     def _select(self, kinds: Sequence[str]) -> sa.Select[tuple[int, int, str, bytes]]:
         query = sa.select(rows.c.seq, rows.c.ts_ns, rows.c.kind, rows.c.body).where(rows.c.run == self._run)

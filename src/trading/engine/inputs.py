@@ -1,0 +1,130 @@
+"""What the market told the kernel, as journal rows: recorded bars by reference, everything else by value.
+
+A recorded bar is named by its file's hash and row, which is as good as its content and much shorter. What was
+generated or received is written down whole, because nobody could look it up again.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from trading.errors import DataError
+from trading.model.instrument import Instrument
+from trading.model.market_data import Bar, CycleEnd, FeedGap, MarketEvent, TokenGone, TokenListed
+
+INPUT: Final = "input"
+LISTED: Final = "token_listed"
+GONE: Final = "token_gone"
+GAP: Final = "feed_gap"
+MARKET_KINDS: Final = (INPUT, LISTED, GONE, GAP)
+
+
+def encode_input(event: MarketEvent, *, by_reference: bool) -> tuple[str, dict[str, Any]]:
+    """Return (kind, body) of a market event."""
+    if type(event) is Bar:
+        return INPUT, {"bar": event.source} if by_reference else _bar_body(event)
+    if type(event) is CycleEnd:
+        return INPUT, {"end": _text(event.sol_usd)}
+    if type(event) is TokenListed:
+        return LISTED, {**_instrument_body(event.instrument), "source": event.source}
+    if type(event) is TokenGone:
+        return GONE, {"mint": event.mint, "reason": event.reason, "source": event.source}
+    assert type(event) is FeedGap
+    return GAP, {"mint": event.mint, "from_ns": event.from_ns, "to_ns": event.to_ns, "source": event.source}
+
+
+def decode_input(kind: str, ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
+    """Return the event of a row that was written by value.
+
+    Raises: DataError for a row that only refers to a recorded file, or that is damaged.
+    """
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        msg = f"journal row: {kind!r} is no market input"
+        raise DataError(msg, field="kind")
+    try:
+        return decoder(ts_ns, body)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        msg = f"journal row of kind {kind!r} does not fit its fields: {error!r}"
+        raise DataError(msg, field=kind) from error
+
+
+def _bar_body(bar: Bar) -> dict[str, Any]:
+    return {
+        "mint": bar.mint,
+        "open_ns": bar.ts_open_ns,
+        "ohlcv": [str(bar.open), str(bar.high), str(bar.low), str(bar.close), str(bar.volume)],
+        "sol_usd": _text(bar.sol_usd),
+        "pool": bar.pool_lamports,
+        "source": bar.source,
+    }
+
+
+def _instrument_body(instrument: Instrument) -> dict[str, Any]:
+    return {
+        "mint": instrument.mint,
+        "symbol": instrument.symbol,
+        "decimals": instrument.decimals,
+        "pool_fee_bps": instrument.pool_fee_bps,
+        "pool_lamports_default": instrument.pool_lamports_default,
+    }
+
+
+def _decode_input(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
+    if "end" in body:
+        return CycleEnd(ts_ns=ts_ns, sol_usd=_decimal(body["end"]))
+    if "bar" in body:
+        msg = f"the bar {body['bar']} is kept by reference: its file is needed"
+        raise DataError(msg)
+    prices = [Decimal(text) for text in body["ohlcv"]]
+    return Bar(
+        mint=body["mint"],
+        ts_open_ns=body["open_ns"],
+        ts_close_ns=ts_ns,
+        open=prices[0],
+        high=prices[1],
+        low=prices[2],
+        close=prices[3],
+        volume=prices[4],
+        sol_usd=_decimal(body["sol_usd"]),
+        pool_lamports=body["pool"],
+        source=body["source"],
+    )
+
+
+def _decode_listed(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
+    return TokenListed(
+        ts_ns=ts_ns,
+        instrument=Instrument(
+            mint=body["mint"],
+            symbol=body["symbol"],
+            decimals=body["decimals"],
+            pool_fee_bps=body["pool_fee_bps"],
+            pool_lamports_default=body["pool_lamports_default"],
+        ),
+        source=body["source"],
+    )
+
+
+def _decode_gone(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
+    return TokenGone(ts_ns=ts_ns, mint=body["mint"], reason=body["reason"], source=body["source"])
+
+
+def _decode_gap(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
+    return FeedGap(ts_ns=ts_ns, mint=body["mint"], from_ns=body["from_ns"], to_ns=body["to_ns"], source=body["source"])
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _decimal(value: str | None) -> Decimal | None:
+    return None if value is None else Decimal(value)
+
+
+_DECODERS: Final[Mapping[str, Callable[[int, Mapping[str, Any]], MarketEvent]]] = {
+    INPUT: _decode_input,
+    LISTED: _decode_listed,
+    GONE: _decode_gone,
+    GAP: _decode_gap,
+}

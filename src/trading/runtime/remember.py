@@ -1,0 +1,266 @@
+"""Journal rows -> memory records: what the shared memory is told about the desk, in words and in figures.
+
+A signal that led to an order opens a trajectory (signal -> verdict -> order -> fill -> outcome); a signal that was not
+acted on is one note with its reason. Keys are made from the run and the row, so telling it twice changes nothing.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from trading.adapters.canonical import parse_json
+from trading.engine.inputs import LISTED, MARKET_KINDS, decode_input
+from trading.model import commands, events
+from trading.model.event_codec import decode, encode_record
+from trading.model.instrument import Instrument
+from trading.model.market_data import TokenListed
+from trading.model.order import Order, Purpose, Side, Signal
+from trading.model.units import BPS_ONE, NS_PER_S, sol_text
+from trading.ports import JournalRow, MemoryRecord
+
+from .naming import public_id
+
+NAMESPACE: Final = "trading"
+SIGNALS_MAX: Final = 4_096
+"""Signals waiting for what became of them; their consequence is in the same cycle, so this is never reached."""
+
+Handler = Callable[[Any, JournalRow], list[MemoryRecord]]
+
+
+class Remembrance:
+    """Turns the rows of one run into records, in order. Feed it every row from the start of a cycle on."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._signals: OrderedDict[str, Signal] = OrderedDict()
+        self._instruments: dict[str, Instrument] = {}
+        self._handlers: Mapping[type, Handler] = {
+            events.RunStarted: self._run_started,
+            events.SignalRaised: self._signal_raised,
+            events.SignalPassed: self._signal_passed,
+            events.OrderApproved: self._order_approved,
+            events.OrderDenied: self._order_denied,
+            events.OrderFilled: self._order_filled,
+            events.OrderRejected: self._order_rejected,
+            events.PositionClosed: self._position_closed,
+            events.TradingStateChanged: self._state_changed,
+            events.ProfileSwitched: self._profile_switched,
+            events.TierChanged: self._tier_changed,
+            events.CapitalDeposited: self._capital_flow,
+            events.CapitalWithdrawn: self._capital_flow,
+        }
+
+    def records_of(self, row: JournalRow) -> list[MemoryRecord]:
+        """Return what memory is told about the row; most rows say nothing."""
+        if row.kind in MARKET_KINDS:
+            if row.kind == LISTED:
+                listed = decode_input(row.kind, row.ts_ns, parse_json(row.body))
+                assert isinstance(listed, TokenListed)
+                self._instruments[listed.instrument.mint] = listed.instrument
+            return []
+        event = decode(row.kind, parse_json(row.body))
+        if isinstance(event, commands.StopEntries | commands.ReduceOnly | commands.FlattenAndHalt | commands.Resume):
+            return [self._note(row, "control", f"{event.actor}: {row.kind}. {event.reason}", {"actor": event.actor})]
+        handler = self._handlers.get(type(event))
+        return handler(event, row) if handler else []
+
+    def _run_started(self, event: events.RunStarted, row: JournalRow) -> list[MemoryRecord]:
+        text = f"The desk began the run {event.run_id} ({event.mode}) with profile {event.profile} on {event.feed}."
+        return [self._note(row, "run", text, {"profile": event.profile, "feed": event.feed}, embed=True)]
+
+    def _signal_raised(self, event: events.SignalRaised, _row: JournalRow) -> list[MemoryRecord]:
+        self._signals[f"{event.trajectory_id}/{event.signal.ts_ns}"] = event.signal
+        while len(self._signals) > SIGNALS_MAX:
+            self._signals.popitem(last=False)
+        return []
+
+    def _signal_passed(self, event: events.SignalPassed, row: JournalRow) -> list[MemoryRecord]:
+        signal = self._signals.pop(f"{event.trajectory_id}/{event.ts_ns}", None)
+        said = f" It said: {signal.reason}" if signal else ""
+        text = (
+            f"{event.strategy} on {self._symbol(event.mint)} was not acted on ({event.denied.reason}): "
+            f"{event.denied.message}.{said}"
+        )
+        figures = {"mint": event.mint, "strategy": event.strategy, "denied": encode_record(event.denied)}
+        if signal:
+            figures["signal"] = _signal_body(signal)
+        return [self._note(row, "signal", text, figures, tags=(event.strategy, event.denied.reason))]
+
+    def _order_approved(self, event: events.OrderApproved, row: JournalRow) -> list[MemoryRecord]:
+        order = event.order
+        records: list[MemoryRecord] = []
+        signal = self._signals.pop(f"{order.trajectory_id}/{order.ts_ns}", None)
+        if signal is not None:
+            if order.purpose is Purpose.ENTRY:
+                records.append(self._opened(order, signal, row))
+            text = f"Signal of {signal.strategy} on {self._symbol(order.mint)}: {signal.reason}"
+            records.append(self._step(row, order.trajectory_id, "signal", text, _signal_body(signal)))
+        measures = [encode_record(measure) for measure in event.measures]
+        verdict = f"Approved by the risk gate within {len(measures)} limits."
+        records.append(self._step(row, order.trajectory_id, "verdict", verdict, {"measures": measures}))
+        text = f"Order to {order.side.value} {self._amount_in(order)}: {order.reason}"
+        records.append(self._step(row, order.trajectory_id, "order", text, self._order_body(order)))
+        return records
+
+    def _opened(self, order: Order, signal: Signal, row: JournalRow) -> MemoryRecord:
+        symbol = self._symbol(order.mint)
+        return MemoryRecord(
+            action="open",
+            key=self._key(row, "open"),
+            ts_event_ns=row.ts_ns,
+            namespace=NAMESPACE,
+            kind="trade",
+            title=f"{order.strategy} buys {symbol}",
+            text=f"{order.strategy} buys {symbol} for {sol_text(order.amount_in)} SOL: {signal.reason}",
+            tags=(order.strategy, symbol),
+            metadata={"mint": order.mint, "bucket": order.bucket, "order_id": public_id(self._run_id, order.id)},
+            trajectory_id=public_id(self._run_id, order.trajectory_id),
+            embed=True,
+        )
+
+    def _order_denied(self, event: events.OrderDenied, row: JournalRow) -> list[MemoryRecord]:
+        order, denied = event.order, event.denied
+        signal = self._signals.pop(f"{order.trajectory_id}/{order.ts_ns}", None)
+        said = f" It said: {signal.reason}" if signal else ""
+        text = (
+            f"The risk gate denied {order.strategy} to {order.side.value} {self._amount_in(order)} "
+            f"({denied.reason}): {denied.message}.{said}"
+        )
+        figures = {**self._order_body(order), "denied": encode_record(denied)}
+        if signal:
+            figures["signal"] = _signal_body(signal)
+        return [self._note(row, "signal", text, figures, tags=(order.strategy, denied.reason))]
+
+    def _order_filled(self, event: events.OrderFilled, row: JournalRow) -> list[MemoryRecord]:
+        fill = event.fill
+        verb = "Bought" if fill.side is Side.BUY else "Sold"
+        text = (
+            f"{verb} {self._tokens(fill.mint, fill.base_units)} for {sol_text(fill.lamports)} SOL, "
+            f"slippage {fill.slippage_bps} bps."
+        )
+        figures = encode_record(fill) | {"order_id": public_id(self._run_id, fill.order_id)}
+        return [self._step(row, event.trajectory_id, "fill", text, figures)]
+
+    def _order_rejected(self, event: events.OrderRejected, row: JournalRow) -> list[MemoryRecord]:
+        rejected = event.rejected
+        text = f"The venue rejected the order ({rejected.reason}): {rejected.message}."
+        figures = encode_record(rejected) | {"order_id": public_id(self._run_id, rejected.order_id)}
+        return [self._step(row, event.trajectory_id, "rejection", text, figures)]
+
+    def _position_closed(self, event: events.PositionClosed, row: JournalRow) -> list[MemoryRecord]:
+        symbol = self._symbol(event.mint)
+        outcome = "won" if event.realised_lamports > 0 else "lost" if event.realised_lamports < 0 else "even"
+        text = (
+            f"{event.strategy} on {symbol} {outcome}: {sol_text(event.realised_lamports)} SOL "
+            f"({Decimal(event.return_bps * 100) / BPS_ONE} %) after {_duration(event.holding_ns)}. {event.reason}"
+        )
+        return [
+            MemoryRecord(
+                action="close",
+                key=self._key(row, "close"),
+                ts_event_ns=row.ts_ns,
+                namespace=NAMESPACE,
+                kind="trade",
+                text=text,
+                tags=(event.strategy, symbol, outcome),
+                metadata={"mint": event.mint, "bucket": event.bucket, "return_bps": event.return_bps},
+                trajectory_id=public_id(self._run_id, event.trajectory_id),
+                outcome=outcome,
+                reward_lamports=event.realised_lamports,
+                embed=True,
+            )
+        ]
+
+    def _state_changed(self, event: events.TradingStateChanged, row: JournalRow) -> list[MemoryRecord]:
+        entries = "allowed" if event.entries_allowed else "stopped"
+        text = f"Trading went from {event.before.value} to {event.after.value}, entries {entries}: {event.reason}"
+        return [self._note(row, "state", text, {"state": event.after.value}, embed=True)]
+
+    def _profile_switched(self, event: events.ProfileSwitched, row: JournalRow) -> list[MemoryRecord]:
+        text = f"Profile {event.before} was switched to {event.after}: {event.reason}"
+        return [self._note(row, "profile", text, {"before": event.before, "after": event.after}, embed=True)]
+
+    def _tier_changed(self, event: events.TierChanged, row: JournalRow) -> list[MemoryRecord]:
+        text = f"The desk went from tier {event.before} to {event.after} at {sol_text(event.equity_lamports)} SOL."
+        return [self._note(row, "tier", text, {"before": event.before, "after": event.after}, embed=True)]
+
+    def _capital_flow(
+        self, event: events.CapitalDeposited | events.CapitalWithdrawn, row: JournalRow
+    ) -> list[MemoryRecord]:
+        verb = "Deposited" if isinstance(event, events.CapitalDeposited) else "Withdrew"
+        text = f"{verb} {sol_text(event.lamports)} SOL in bucket {event.bucket}: {event.reason}"
+        return [self._note(row, "flow", text, {"lamports": event.lamports, "bucket": event.bucket})]
+
+    def _step(
+        self, row: JournalRow, trajectory_id: str, step: str, text: str, figures: Mapping[str, Any]
+    ) -> MemoryRecord:
+        return MemoryRecord(
+            action="step",
+            key=self._key(row, step),
+            ts_event_ns=row.ts_ns,
+            namespace=NAMESPACE,
+            kind=step,
+            text=text,
+            metadata=dict(figures),
+            trajectory_id=public_id(self._run_id, trajectory_id),
+        )
+
+    def _note(
+        self,
+        row: JournalRow,
+        kind: str,
+        text: str,
+        figures: Mapping[str, Any],
+        *,
+        tags: tuple[str, ...] = (),
+        embed: bool = False,
+    ) -> MemoryRecord:
+        return MemoryRecord(
+            action="note",
+            key=self._key(row, kind),
+            ts_event_ns=row.ts_ns,
+            namespace=NAMESPACE,
+            kind=kind,
+            text=text,
+            tags=tags,
+            metadata={**figures, "run_id": self._run_id},
+            embed=embed,
+        )
+
+    def _key(self, row: JournalRow, part: str) -> str:
+        return f"{self._run_id}/{row.seq}/{part}"
+
+    def _symbol(self, mint: str) -> str:
+        instrument = self._instruments.get(mint)
+        return instrument.symbol if instrument else mint
+
+    def _tokens(self, mint: str, base_units: int) -> str:
+        instrument = self._instruments.get(mint)
+        if instrument is None:
+            return f"{base_units} base units of {mint}"
+        return f"{Decimal(base_units).scaleb(-instrument.decimals).normalize():f} {instrument.symbol}"
+
+    def _amount_in(self, order: Order) -> str:
+        if order.side is Side.BUY:
+            return f"{self._symbol(order.mint)} for {sol_text(order.amount_in)} SOL"
+        return self._tokens(order.mint, order.amount_in)
+
+    def _order_body(self, order: Order) -> dict[str, Any]:
+        return encode_record(order) | {
+            "id": public_id(self._run_id, order.id),
+            "trajectory_id": public_id(self._run_id, order.trajectory_id),
+        }
+
+
+def _signal_body(signal: Signal) -> dict[str, Any]:
+    return encode_record(signal)
+
+
+def _duration(nanoseconds: int) -> str:
+    minutes = nanoseconds // (60 * NS_PER_S)
+    days, rest = divmod(minutes, 24 * 60)
+    hours, minutes = divmod(rest, 60)
+    return " ".join(
+        part for part in (f"{days} d" if days else "", f"{hours} h" if hours else "", f"{minutes} min") if part
+    )
