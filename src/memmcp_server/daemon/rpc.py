@@ -12,6 +12,8 @@ SERVER_ERROR = -32000
 STAMP = "memmcp/request"
 """``_meta`` field of a tools/call: "<bridge uuid>:<request id>", the idempotency key where the caller gave none."""
 
+STAMP_ID_CHARS_MAX = 64
+
 REPEATABLE_TOOLS = frozenset({"memory_search", "memory_write", "strategy_digest", "telemetry_trading", "why"})
 """Tools that may be called again after a daemon's death: reads, and the write whose key makes a repeat harmless.
 
@@ -57,9 +59,14 @@ def params_of(message: Message) -> Message:
     return params if isinstance(params, dict) else {}
 
 
-def stamp(message: Message, bridge: str) -> str:
-    """Put the bridge's idempotency stamp into a tools/call, over anything the client put there; return the stamp."""
-    value = f"{bridge}:{json.dumps(message.get('id'))}"
+def stamp(message: Message, bridge: str, number: int) -> str:
+    """Put the bridge's idempotency stamp into a tools/call, over anything the client put there; return the stamp.
+
+    ``number`` counts the bridge's requests and stands in for an id that is too odd to be part of a key.
+    """
+    request_id = json.dumps(message.get("id"))
+    is_plain = len(request_id) <= STAMP_ID_CHARS_MAX and " " not in request_id
+    value = f"{bridge}:{request_id}" if is_plain else f"{bridge}:#{number}"
     params = message.setdefault("params", {})
     if isinstance(params, dict):
         meta = params.setdefault("_meta", {})

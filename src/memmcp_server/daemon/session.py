@@ -77,9 +77,9 @@ class Connection:
 class Session:
     """State shared by two threads; everything below ``_changed`` is guarded by it.
 
-    The main thread hands in the client's lines and registers requests. The pump thread owns the connection: it connects,
-    copies replies to the client, and after a daemon's death connects again, replays the handshake and repeats what may be
-    repeated.
+    The main thread hands in the client's lines and registers requests. The pump thread owns the connection: it
+    connects, copies replies to the client, and after a daemon's death connects again, replays the handshake and
+    repeats what may be repeated.
     """
 
     def __init__(self, places: Places, bridge: str, finder: Finder, write: Callable[[bytes], None]) -> None:
@@ -98,6 +98,7 @@ class Session:
         self._initialized: bytes | None = None
         self._replays: dict[tuple[str, str], rpc.Message] = {}
         self._warned: str | None = None
+        self._stamped = 0
 
     # The client's side, on the main thread.
 
@@ -132,7 +133,8 @@ class Session:
             return
         try:
             if message["method"] == "tools/call":
-                rpc.stamp(message, self._bridge)
+                self._stamped += 1
+                rpc.stamp(message, self._bridge, self._stamped)
                 line = rpc.encode(message)
         except ValueError as error:
             self._refuse(rpc.PARSE_ERROR, f"not JSON: {error}", request_id)

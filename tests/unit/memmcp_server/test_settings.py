@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+
+from memmcp_server.errors import InvalidInput
+from memmcp_server.settings import load, setting_paths, unknown_variables
+
+
+def test_nothing_set_gives_the_defaults(tmp_path: Path) -> None:
+    sections = load(tmp_path, {})
+    assert (sections.data_dir, sections.http.port, sections.trading.money) == (tmp_path, 8765, "paper")
+
+
+def test_an_option_wins_over_the_environment_and_the_environment_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "memmcp.toml").write_text('[http]\nport = 1\nhost = "127.0.0.2"\n[relay]\nattempts_max = 3\n')
+    environ = {"MEMMCP_HTTP__PORT": "2", "MEMMCP_HTTP__STREAMS_MAX": "7", "MEMMCP_DATA_DIR": "elsewhere"}
+    sections = load(tmp_path, environ, options={"http": {"port": 3}})
+    assert (sections.http.port, sections.http.streams_max, sections.http.host) == (3, 7, "127.0.0.2")
+    assert sections.relay.attempts_max == 3
+    assert load(tmp_path, environ).http.port == 2
+
+
+def test_all_bad_values_are_named_at_once_with_what_was_given_and_allowed(tmp_path: Path) -> None:
+    (tmp_path / "memmcp.toml").write_text('[journal]\nreaders = 99\n[trading]\nmoney = "gold"\n')
+    environ = {"MEMMCP_HTTP__PORT": "99999", "MEMMCP_HTTP__PROT": "1", "MEMMCP_DAEMON__IDLE_EXIT_S": "soon"}
+    with pytest.raises(InvalidInput) as caught:
+        load(tmp_path, environ, options={"trading": {"feed": "moon"}})
+    message = caught.value.message
+    assert "MEMMCP_HTTP__PORT (environment): given '99999'; allowed: less than or equal to 65535" in message
+    assert "MEMMCP_HTTP__PROT (environment): there is no such setting; http has: allowed_hosts" in message
+    assert "MEMMCP_DAEMON__IDLE_EXIT_S (environment): given 'soon'" in message
+    assert "journal.readers (file): given 99" in message
+    assert "trading.money (file): given 'gold'; allowed: 'paper' or 'real'" in message
+    assert "trading.feed (command line): given 'moon'" in message
+    assert len(message.splitlines()) == 6
+
+
+def test_a_secret_is_never_repeated_in_an_error(tmp_path: Path) -> None:
+    (tmp_path / "memmcp.toml").write_text("[http]\ntoken = 123456789\n")
+    with pytest.raises(InvalidInput) as caught:
+        load(tmp_path, {})
+    assert "123456789" not in caught.value.message
+    assert "http.token (file): given ***" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[http\n", "is not TOML"),
+        ("\xff", "is not TOML"),
+        ('data_dir = "elsewhere"\n', "only --data-dir and MEMMCP_DATA_DIR"),
+        ("[htpp]\nport = 1\n", "htpp (file): there is no such setting; sections are: daemon"),
+        ("http = 3\n", "http (file): given 3"),
+    ],
+)
+def test_a_broken_file_is_an_error_that_says_why(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "memmcp.toml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InvalidInput) as caught:
+        load(tmp_path, {})
+    assert says in caught.value.message
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"gone\.toml does not exist"):
+        load(tmp_path, {}, file=tmp_path / "gone.toml")
+
+
+def test_a_list_in_the_environment_is_json(tmp_path: Path) -> None:
+    sections = load(tmp_path, {"MEMMCP_HTTP__ALLOWED_HOSTS": '["desk.example"]'})
+    assert sections.http.allowed_hosts == ("desk.example",)
+    with pytest.raises(InvalidInput, match="JSON"):
+        load(tmp_path, {"MEMMCP_HTTP__ALLOWED_HOSTS": "desk.example"})
+
+
+def test_a_daemon_started_by_a_bridge_takes_no_money_setting_from_its_environment(tmp_path: Path) -> None:
+    environ = {
+        "MEMMCP_TRADING__MONEY": "real",
+        "MEMMCP_TRADING__PROFILE": "reckless",
+        "MEMMCP_TRADING__FEED": "synthetic",
+    }
+    trading = load(tmp_path, environ, by_bridge=True).trading
+    assert (trading.money, trading.profile, trading.feed) == ("paper", "foundation", "synthetic")
+    assert load(tmp_path, environ).trading.money == "real"
+
+
+def test_unknown_variables_are_found_and_known_ones_are_not() -> None:
+    known = {f"MEMMCP_{section}__{key}".upper(): "" for section, key in setting_paths()}
+    environ = {**known, "MEMMCP_DATA_DIR": "", "MEMMCP_HTPP__PORT": "", "MEMMCP_PORT": "", "PATH": ""}
+    assert unknown_variables(environ) == ["MEMMCP_HTPP__PORT", "MEMMCP_PORT"]
