@@ -1,0 +1,51 @@
+// Requests to this page's own server: bounded in time, and every failure is a sentence.
+
+import { isObject } from "./wire";
+
+export type Fetch = typeof fetch;
+
+export class ApiError extends Error {
+  constructor(readonly code: string, message: string, readonly status: number) {
+    super(message);
+  }
+}
+
+/** "message (hint)" of the one error shape, or what can be said without it. */
+export function errorFrom(status: number, body: unknown): ApiError {
+  const error = isObject(body) && isObject(body["error"]) ? body["error"] : null;
+  if (error === null) return new ApiError("http", `the server answered ${status}`, status);
+  const hint = typeof error["hint"] === "string" ? ` ${error["hint"]}` : "";
+  return new ApiError(String(error["code"] ?? "http"), `${String(error["message"] ?? `status ${status}`)}${hint}`, status);
+}
+
+export class Api {
+  constructor(
+    private readonly token: () => string | null,
+    private readonly fetcher: Fetch = (input, init) => fetch(input, init),
+    private readonly timeoutMs = 10_000,
+  ) {}
+
+  headers(): Record<string, string> {
+    const token = this.token();
+    return token === null ? {} : { Authorization: `Bearer ${token}` };
+  }
+
+  /** GET a JSON document. Throws ApiError. */
+  async get(path: string): Promise<unknown> {
+    let response: Response;
+    try {
+      response = await this.fetcher(path, {
+        headers: { Accept: "application/json", ...this.headers() },
+        cache: "no-store",
+        credentials: "same-origin",
+        signal: AbortSignal.timeout(this.timeoutMs),
+      });
+    } catch (error) {
+      const isTimeout = error instanceof DOMException && error.name === "TimeoutError";
+      throw new ApiError("unreachable", isTimeout ? "no answer in time" : "the server cannot be reached", 0);
+    }
+    const body: unknown = await response.json().catch(() => null);
+    if (!response.ok) throw errorFrom(response.status, body);
+    return body;
+  }
+}

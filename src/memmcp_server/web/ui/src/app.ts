@@ -1,0 +1,283 @@
+// Joins the stream, the requests and the panels. Events change the model at once; drawing happens once a frame.
+
+import { Api, ApiError } from "./api";
+import { byId, setAttribute, setText } from "./dom";
+import { duration, plain, ZonedTime } from "./format";
+import { isRange, loadHistory, WINDOW_S } from "./history";
+import type { Range } from "./history";
+import { EquityHistory, failed, Heartbeat, LOADING, MemoryFeed, ready, valueOf, WriteRate } from "./model";
+import type { Loadable } from "./model";
+import { ChartPanel } from "./panels/chart";
+import { CompoundingPanel } from "./panels/compounding";
+import { Detail } from "./panels/detail";
+import { GatePanel } from "./panels/gate";
+import { Header } from "./panels/header";
+import type { Surroundings } from "./panels/panel";
+import { QueuesPanel } from "./panels/queues";
+import { StreamPanel } from "./panels/stream";
+import { TradesPanel } from "./panels/trades";
+import { PositionsPanel, TradingPanel } from "./panels/trading";
+import { EventStream } from "./stream";
+import type { SseEvent, StreamStatus } from "./stream";
+import { readMemoryNote, readMetrics, readResync, readSnapshot, readTrajectories } from "./wire";
+import type { Metrics, TradingSnapshot, Trajectory } from "./wire";
+
+const MEMORIES_AT_START = 40;
+const TRADES_SHOWN = 40;
+const TRADES_EVERY_MS = 3_000;
+const TOKEN_KEY = "memmcp-token";
+
+export class App {
+  private readonly api = new Api(() => sessionStorage.getItem(TOKEN_KEY));
+  private readonly stream: EventStream;
+  private status: StreamStatus = { state: "connecting", attempt: 1 };
+  private wasOpen = false;
+  private isFirstMetrics = true;
+  private trading: Loadable<TradingSnapshot> = LOADING;
+  private metrics: Loadable<Metrics> = LOADING;
+  private trades: Loadable<Trajectory[]> = LOADING;
+  private historyLoad: Loadable<true> = LOADING;
+  private history = new EquityHistory(null);
+  private range: Range = "all";
+  private feed = new MemoryFeed(0);
+  private readonly rate = new WriteRate();
+  private readonly heartbeat = new Heartbeat();
+  private time = new ZonedTime("UTC");
+  private isDrawPlanned = false;
+  private tradesKey = "";
+  private tradesAskedMs = 0;
+  private lastNewsMs = 0;
+
+  private readonly header = new Header();
+  private readonly tradingPanel = new TradingPanel();
+  private readonly positionsPanel = new PositionsPanel();
+  private readonly compoundingPanel = new CompoundingPanel();
+  private readonly gatePanel = new GatePanel();
+  private readonly queuesPanel = new QueuesPanel();
+  private readonly tradesPanel = new TradesPanel();
+  private readonly chartPanel = new ChartPanel();
+  private readonly streamPanel = new StreamPanel(() => this.plan());
+
+  constructor() {
+    this.stream = new EventStream({
+      url: "/events",
+      headers: () => ({ ...this.api.headers(), "Last-Event-ID": String(this.feed.lastSeq) }),
+      onEvent: (event) => this.take(event),
+      onStatus: (status) => this.onStatus(status),
+    });
+    new Detail(this.api, () => this.time);
+  }
+
+  async start(): Promise<void> {
+    this.bindControls();
+    setInterval(() => this.tick(), 1_000);
+    this.draw();
+    await this.findPosition();
+    this.stream.connect();
+  }
+
+  /** Begin the stream a little before the journal's end, so that the page does not start empty. */
+  private async findPosition(): Promise<void> {
+    try {
+      const metrics = readMetrics(await this.api.get("/telemetry/metrics"));
+      this.metrics = ready(metrics, Date.now());
+      this.feed = new MemoryFeed(Math.max(0, metrics.journal_seq - MEMORIES_AT_START));
+    } catch (error) {
+      // The stream will say what is wrong, and goes on trying.
+      this.metrics = failed(this.metrics, messageOf(error));
+    }
+  }
+
+  private bindControls(): void {
+    byId("ranges").addEventListener("click", (event) => {
+      const range = (event.target as Element).closest("button")?.dataset["range"];
+      if (!isRange(range)) return;
+      this.range = range;
+      for (const button of byId("ranges").querySelectorAll("button")) {
+        setAttribute(button, "aria-pressed", String(button.dataset["range"] === range));
+      }
+      void this.reloadHistory();
+    });
+    byId("login-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      const field = byId("login-token") as HTMLInputElement;
+      sessionStorage.setItem(TOKEN_KEY, field.value.trim());
+      field.value = "";
+      (byId("login") as HTMLDialogElement).close();
+      this.stream.connect();
+    });
+    window.addEventListener("online", () => this.stream.connect());
+    document.addEventListener("visibilitychange", () => this.plan());
+  }
+
+  private onStatus(status: StreamStatus): void {
+    const isNewlyOpen = status.state === "open" && this.status.state !== "open" && this.status.state !== "silent";
+    this.status = status;
+    if (status.state === "unauthorised") this.askForToken();
+    if (isNewlyOpen) {
+      this.wasOpen = true;
+      this.isFirstMetrics = true;
+      void this.reload();
+    }
+    this.plan();
+  }
+
+  private askForToken(): void {
+    const dialog = byId("login") as HTMLDialogElement;
+    if (!dialog.open) dialog.showModal();
+  }
+
+  private take(event: SseEvent): void {
+    this.lastNewsMs = Date.now();
+    try {
+      const document: unknown = event.data === "" ? null : JSON.parse(event.data);
+      if (event.type === "trading") this.takeSnapshot(readSnapshot(document));
+      else if (event.type === "metrics") this.takeMetrics(readMetrics(document));
+      else if (event.type === "memory") {
+        if (this.feed.add(readMemoryNote(document))) this.streamPanel.arrived();
+      } else if (event.type === "resync") {
+        this.feed.resync(readResync(document));
+        void this.reload();
+      }
+    } catch (error) {
+      this.showBanner(`An event of type "${plain(event.type, 40)}" cannot be read: ${messageOf(error)}`);
+    }
+    this.plan();
+  }
+
+  private takeSnapshot(snapshot: TradingSnapshot): void {
+    const nowMs = Date.now();
+    this.trading = ready(snapshot, nowMs);
+    this.heartbeat.beat(nowMs);
+    if (snapshot.zone !== this.time.zone) this.time = new ZonedTime(snapshot.zone);
+    if (this.historyLoad.state === "ready" && this.history.add(snapshot) === "restarted") void this.reloadHistory();
+    const key = `${snapshot.trades_total}:${snapshot.positions.map((position) => position.trajectory_id).join()}`;
+    if (key !== this.tradesKey && nowMs - this.tradesAskedMs >= TRADES_EVERY_MS) {
+      this.tradesKey = key;
+      void this.reloadTrades();
+    }
+  }
+
+  private takeMetrics(metrics: Metrics): void {
+    this.metrics = ready(metrics, Date.now());
+    this.rate.add(metrics);
+    // Only the first figures after a connect come in order with the memories; later ones may lag behind them.
+    if (this.isFirstMetrics && metrics.journal_seq < this.feed.lastSeq) this.feed.restart(metrics.journal_seq);
+    this.isFirstMetrics = false;
+  }
+
+  private async reload(): Promise<void> {
+    await Promise.all([this.reloadTrading(), this.reloadHistory(), this.reloadTrades()]);
+  }
+
+  /** The stream is silent about a desk that is off; this request says why. */
+  private async reloadTrading(): Promise<void> {
+    try {
+      const snapshot = readSnapshot(await this.api.get("/telemetry/trading"));
+      if (this.trading.state !== "ready") this.takeSnapshot(snapshot);
+    } catch (error) {
+      if (this.trading.state !== "ready" || isRefusal(error)) this.trading = failed(this.trading, messageOf(error));
+    }
+    this.plan();
+  }
+
+  private async reloadHistory(): Promise<void> {
+    const range = this.range;
+    const newest = valueOf(this.trading)?.ts;
+    try {
+      const series = await loadHistory(this.api, range, newest === undefined ? null : Date.parse(newest));
+      if (range !== this.range) return;
+      const windowS = WINDOW_S[range];
+      this.history = new EquityHistory(windowS === null ? null : windowS * 1_000);
+      this.history.load(series);
+      const live = valueOf(this.trading);
+      if (live !== null && (this.history.newestMs ?? 0) < Date.parse(live.ts)) this.history.add(live);
+      this.historyLoad = ready(true, Date.now());
+    } catch (error) {
+      this.historyLoad = failed(this.historyLoad, messageOf(error));
+    }
+    this.plan();
+  }
+
+  private async reloadTrades(): Promise<void> {
+    this.tradesAskedMs = Date.now();
+    try {
+      const page = await this.api.get(`/trajectories?namespace=trading&kind=trade&limit=${TRADES_SHOWN}`);
+      this.trades = ready(readTrajectories(page), Date.now());
+    } catch (error) {
+      this.trades = failed(this.trades, messageOf(error));
+    }
+    this.plan();
+  }
+
+  private tick(): void {
+    const snapshot = valueOf(this.trading);
+    const nowMs = Date.now();
+    if (snapshot !== null && this.status.state === "open" && nowMs - this.tradesAskedMs >= TRADES_EVERY_MS) {
+      const key = `${snapshot.trades_total}:${snapshot.positions.map((position) => position.trajectory_id).join()}`;
+      if (key !== this.tradesKey) {
+        this.tradesKey = key;
+        void this.reloadTrades();
+      }
+    }
+    if (document.hidden) this.draw(); // frames stand still in a hidden tab; its title should not
+    else this.plan();
+  }
+
+  private plan(): void {
+    if (this.isDrawPlanned) return;
+    this.isDrawPlanned = true;
+    requestAnimationFrame(() => {
+      this.isDrawPlanned = false;
+      this.draw();
+    });
+  }
+
+  private draw(): void {
+    const nowMs = Date.now();
+    const snapshot = valueOf(this.trading);
+    const receivedMs = this.trading.state === "ready" ? this.trading.atMs : nowMs;
+    const around: Surroundings = { nowMs, staleReason: this.connectionTrouble(nowMs) };
+    const desk: Surroundings = { nowMs, staleReason: around.staleReason ?? this.deskTrouble(snapshot, nowMs) };
+    setAttribute(document.body, "data-live", around.staleReason === null ? "yes" : "no");
+    this.header.drawSnapshot(snapshot, receivedMs, nowMs);
+    this.header.drawConnection(this.status, nowMs);
+    this.header.drawClock(nowMs, this.time);
+    this.tradingPanel.draw(this.trading, this.time, desk);
+    this.positionsPanel.draw(this.trading, this.time, desk);
+    this.compoundingPanel.draw(this.trading, desk);
+    this.gatePanel.draw(this.trading, desk);
+    this.chartPanel.draw(this.history, this.historyLoad, this.time, desk);
+    this.tradesPanel.draw(this.trades, this.time, around);
+    this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
+    this.streamPanel.draw(this.feed, this.wasOpen, this.time, around);
+  }
+
+  private connectionTrouble(nowMs: number): string | null {
+    if (this.status.state === "open" || (!this.wasOpen && this.status.state === "connecting")) return null;
+    if (!this.wasOpen) return "The daemon cannot be reached yet; trying again.";
+    if (this.status.state === "silent") return `No news for ${duration(this.status.silentForS)}.`;
+    return `Not live: last news ${duration((nowMs - this.lastNewsMs) / 1_000)} ago.`;
+  }
+
+  private deskTrouble(snapshot: TradingSnapshot | null, nowMs: number): string | null {
+    if (snapshot === null) return null;
+    if (snapshot.feed.stale) return "The feed is stale: these figures rest on old prices.";
+    const lateMs = this.heartbeat.lateByMs(nowMs);
+    return lateMs === null ? null : `The desk is late: no snapshot for ${duration(lateMs / 1_000)}.`;
+  }
+
+  private showBanner(text: string): void {
+    setText(byId("banner"), text);
+    setAttribute(byId("banner"), "hidden", null);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return plain(error instanceof Error ? error.message : String(error), 300);
+}
+
+/** The server itself says that there is no desk, in contrast to a request that failed on the way. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof ApiError && error.status >= 400 && error.status !== 401;
+}

@@ -1,0 +1,150 @@
+import uPlot from "uplot";
+import { byId, setAttribute, setText } from "../dom";
+import { lamportsInUsd, percent, sol, usd, ZonedTime } from "../format";
+import type { Curve, EquityHistory, Loadable } from "../model";
+import { Panel } from "./panel";
+import type { Surroundings } from "./panel";
+
+const SPOKEN_EVERY_MS = 15_000;
+const EQUITY_HEIGHT = 230;
+const DRAWDOWN_HEIGHT = 90;
+
+interface Colours { line: string; fill: string; loss: string; lossFill: string; grid: string; text: string }
+
+function colours(): Colours {
+  const style = getComputedStyle(document.documentElement);
+  const of = (name: string): string => style.getPropertyValue(name).trim();
+  return {
+    line: of("--accent"), fill: of("--accent-fill"), loss: of("--loss"), lossFill: of("--loss-fill"),
+    grid: of("--grid"), text: of("--muted"),
+  };
+}
+
+/** Equity in SOL and the drawdown below it, on one time axis with one cursor. */
+export class ChartPanel {
+  private readonly panel = new Panel("panel-equity");
+  private equity: uPlot | null = null;
+  private drawdown: uPlot | null = null;
+  private curve: Curve = { ts: [], equity: [], drawdown: [], solUsd: [] };
+  private time = new ZonedTime("UTC");
+  private spokenMs = 0;
+  private hovered: number | null = null;
+
+  constructor() {
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.rebuild());
+    new ResizeObserver(() => this.resize()).observe(byId("equity-chart"));
+  }
+
+  draw(history: EquityHistory, loaded: Loadable<true>, time: ZonedTime, around: Surroundings): void {
+    this.panel.follow(loaded, { waiting: "Loading the equity history.", staleReason: around.staleReason });
+    if (loaded.state === "ready" && history.length === 0 && around.staleReason === null) {
+      this.panel.show("empty", "No equity recorded yet. The curve begins with the desk\u2019s first cycle.");
+    }
+    const isOtherZone = time.zone !== this.time.zone;
+    this.time = time;
+    this.curve = history.curve();
+    if (history.length === 0) return;
+    if (this.equity === null || isOtherZone) this.rebuild();
+    else {
+      this.equity.setData([this.curve.ts, this.curve.equity]);
+      this.drawdown?.setData([this.curve.ts, this.curve.drawdown]);
+    }
+    this.drawReadout();
+    this.describe(around.nowMs);
+  }
+
+  private rebuild(): void {
+    this.equity?.destroy();
+    this.drawdown?.destroy();
+    this.equity = null;
+    this.drawdown = null;
+    if (this.curve.ts.length === 0) return;
+    const paint = colours();
+    const width = this.width();
+    const shared = { tzDate: (s: number) => uPlot.tzDate(new Date(s * 1_000), this.time.zone), legend: { show: false } };
+    const series = (stroke: string, fill: string): uPlot.Series[] => [{}, { stroke, fill, width: 1.6, points: { show: false } }];
+    this.equity = new uPlot({
+      ...shared, width, height: EQUITY_HEIGHT, series: series(paint.line, paint.fill), cursor: this.cursor(),
+      axes: [{ ...axis(paint), show: false }, { ...axis(paint), size: 64, values: (_: uPlot, splits: number[]) => ticks(splits) }],
+      scales: { y: { range: (_: uPlot, low: number, high: number): [number, number] => padded(low, high) } },
+    }, [this.curve.ts, this.curve.equity], byId("equity-chart"));
+    this.drawdown = new uPlot({
+      ...shared, width, height: DRAWDOWN_HEIGHT, series: series(paint.loss, paint.lossFill), cursor: this.cursor(),
+      axes: [axis(paint), { ...axis(paint), size: 64, space: 24, values: (_: uPlot, splits: number[]) => splits.map((value) => `${value.toFixed(1)}%`) }],
+      scales: { y: { range: (_: uPlot, low: number): [number, number] => [Math.min(low * 1.1, -0.5), 0] } },
+    }, [this.curve.ts, this.curve.drawdown], byId("drawdown-chart"));
+  }
+
+  private cursor(): uPlot.Cursor {
+    return {
+      sync: { key: "equity" }, y: false, drag: { x: false, y: false }, points: { size: 6 },
+      move: (plot: uPlot, left: number, top: number): [number, number] => {
+        this.hovered = left < 0 ? null : plot.posToIdx(left);
+        this.drawReadout();
+        return [left, top];
+      },
+    };
+  }
+
+  private drawReadout(): void {
+    const last = this.curve.ts.length - 1;
+    const at = this.hovered !== null && this.hovered <= last ? this.hovered : last;
+    const ts = this.curve.ts[at];
+    if (ts === undefined) return;
+    const lamports = Math.round((this.curve.equity[at] ?? 0) * 1e9);
+    const dollars = usd(lamportsInUsd(lamports, this.curve.solUsd[at]));
+    const parts = [this.time.full(ts * 1_000), `${sol(lamports)} SOL`];
+    if (dollars !== null) parts.push(`${dollars} USD`);
+    parts.push(`drawdown ${percent(Math.round(-(this.curve.drawdown[at] ?? 0) * 100))}`);
+    setText(byId("equity-readout"), parts.join(" \u00b7 "));
+  }
+
+  /** The curve in words for who cannot see it, renewed now and then: not at every tick. */
+  private describe(nowMs: number): void {
+    if (nowMs - this.spokenMs < SPOKEN_EVERY_MS) return;
+    this.spokenMs = nowMs;
+    const { ts, equity, drawdown } = this.curve;
+    const first = ts[0];
+    const last = ts.at(-1);
+    if (first === undefined || last === undefined) return;
+    const inSol = (value: number | undefined): string => `${sol(Math.round((value ?? 0) * 1e9))} SOL`;
+    const span = `from ${this.time.full(first * 1_000)} to ${this.time.full(last * 1_000)}`;
+    setAttribute(byId("equity-chart"), "aria-label",
+      `Equity curve ${span}: ${inSol(equity[0])} to ${inSol(equity.at(-1))}, lowest ${inSol(lowest(equity))}, highest ${inSol(highest(equity))}`);
+    setAttribute(byId("drawdown-chart"), "aria-label",
+      `Drawdown curve ${span}: now ${percent(Math.round(-(drawdown.at(-1) ?? 0) * 100))}, worst ${percent(Math.round(-lowest(drawdown) * 100))}`);
+  }
+
+  private width(): number {
+    return Math.max(240, byId("equity-chart").clientWidth);
+  }
+
+  private resize(): void {
+    this.equity?.setSize({ width: this.width(), height: EQUITY_HEIGHT });
+    this.drawdown?.setSize({ width: this.width(), height: DRAWDOWN_HEIGHT });
+  }
+}
+
+const lowest = (values: number[]): number => values.reduce((low, value) => Math.min(low, value), Infinity);
+const highest = (values: number[]): number => values.reduce((high, value) => Math.max(high, value), -Infinity);
+
+function axis(paint: Colours): uPlot.Axis {
+  return {
+    stroke: paint.text, font: "11px Inter, system-ui, sans-serif",
+    grid: { stroke: paint.grid, width: 1 }, ticks: { show: false },
+  };
+}
+
+/** As many decimals as the distance between the ticks needs. */
+export function ticks(splits: number[]): string[] {
+  const step = splits.length > 1 ? Math.abs((splits[1] ?? 0) - (splits[0] ?? 0)) : 1;
+  const places = Math.min(9, Math.max(0, Math.ceil(-Math.log10(step || 1)) + (step < 1 ? 1 : 0)));
+  return splits.map((value) => value.toFixed(places));
+}
+
+/** Room above and below; a flat line sits in the middle instead of filling the panel with noise. */
+export function padded(low: number, high: number): [number, number] {
+  const span = high - low;
+  const room = span > Math.abs(high) * 1e-6 ? span * 0.12 : Math.max(Math.abs(high) * 0.01, 1e-6);
+  return [low - room, high + room];
+}

@@ -1,0 +1,44 @@
+import { byId, fillRows, h, setAttribute, setText } from "../dom";
+import type { Cell } from "../dom";
+import { count, inUnit, percent, words } from "../format";
+import type { Loadable } from "../model";
+import type { Limit, TradingSnapshot } from "../wire";
+import { Panel } from "./panel";
+import type { Surroundings } from "./panel";
+
+const ROWS_MAX = 12;
+
+/** How near each limit is, and what the gate refused so far. */
+export class GatePanel {
+  private readonly panel = new Panel("panel-gate");
+
+  draw(trading: Loadable<TradingSnapshot>, around: Surroundings): void {
+    const snapshot = this.panel.follow(trading, { waiting: "Waiting for the desk.", staleReason: around.staleReason });
+    if (snapshot === null) return;
+    const denials = Object.entries(snapshot.denials).sort(([a, m], [b, n]) => n - m || a.localeCompare(b));
+    const total = denials.reduce((sum, [, number]) => sum + number, 0);
+    setText(byId("gate-meta"), `${count(total)} denied`);
+    const limits = [...snapshot.limits].sort((a, b) => a.distance_bps - b.distance_bps).slice(0, ROWS_MAX);
+    fillRows(byId("limits") as HTMLTableSectionElement, limits.map(limitRow));
+    fillRows(byId("denials") as HTMLTableSectionElement, denials.slice(0, ROWS_MAX).map(([reason, number]) => denialRow(reason, number, total)));
+    setAttribute(byId("denials-none"), "hidden", total === 0 ? null : "");
+  }
+}
+
+function limitRow(limit: Limit): Cell[] {
+  const usedBps = Math.min(10_000, Math.max(0, 10_000 - limit.distance_bps));
+  return [
+    { text: words(limit.name), sub: words(limit.scope) },
+    { text: inUnit(limit.used, limit.unit), sub: `of ${inUnit(limit.limit, limit.unit)}`, class: "num" },
+    bar(usedBps, `${percent(usedBps, 0)} of the limit used`, usedBps >= 9_000 ? "bad" : usedBps >= 7_000 ? "warn" : "plain"),
+  ];
+}
+
+function denialRow(reason: string, number: number, total: number): Cell[] {
+  const shareBps = total > 0 ? Math.round((number / total) * 10_000) : 0;
+  return [{ text: words(reason) }, { text: count(number), class: "num" }, bar(shareBps, `${percent(shareBps, 0)} of all denials`, "plain")];
+}
+
+function bar(bps: number, label: string, level: string): HTMLElement {
+  return h("meter", { min: "0", max: "10000", value: String(bps), "aria-label": label, title: label, "data-level": level });
+}

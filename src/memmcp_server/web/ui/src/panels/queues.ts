@@ -1,0 +1,73 @@
+import { byId, fillRows, setAttribute, setText, sparkline } from "../dom";
+import type { Cell } from "../dom";
+import { count, duration, NOTHING, plain, words } from "../format";
+import type { Loadable, WriteRate } from "../model";
+import { valueOf } from "../model";
+import type { Metrics, Queue, TradingSnapshot } from "../wire";
+import { Panel } from "./panel";
+import type { Surroundings } from "./panel";
+
+const LAG_WARN_MS = 50;
+const OLDEST_WARN_S = 30;
+
+/** Whether what is acknowledged also arrives: each queue, the journal, the index and the event loop. */
+export class QueuesPanel {
+  private readonly panel = new Panel("panel-queues");
+  private drawn = "";
+
+  draw(loaded: Loadable<Metrics>, trading: Loadable<TradingSnapshot>, rate: WriteRate, around: Surroundings): void {
+    const metrics = this.panel.follow(loaded, { waiting: "Waiting for the first figures.", staleReason: around.staleReason });
+    if (metrics === null) return;
+    const queues = allQueues(metrics, valueOf(trading));
+    const dead = queues.reduce((sum, [, queue]) => sum + queue.dead, 0);
+    const pending = queues.reduce((sum, [, queue]) => sum + queue.pending, 0);
+    setText(byId("queues-meta"), dead > 0 ? `${count(dead)} dead letters` : pending > 0 ? `${count(pending)} pending` : "all delivered");
+    setAttribute(byId("queues-meta"), "data-level", dead > 0 ? "bad" : null);
+    fillRows(byId("queues") as HTMLTableSectionElement, queues.map(([name, queue]) => queueRow(name, queue)));
+    setText(byId("journal-seq"), count(metrics.journal_seq));
+    setText(byId("memories"), count(metrics.memories));
+    setText(byId("index-state"), indexText(metrics.index));
+    setAttribute(byId("index-state"), "data-level", metrics.index["state"] === "ready" ? null : "warn");
+    setText(byId("lag"), `${metrics.event_loop_lag_ms.toFixed(1)} ms`);
+    setAttribute(byId("lag"), "data-level", metrics.event_loop_lag_ms > LAG_WARN_MS ? "warn" : null);
+    setText(byId("clients"), count(metrics.clients));
+    setText(byId("uptime"), duration(metrics.uptime_s));
+    this.drawRate(rate);
+  }
+
+  private drawRate(rate: WriteRate): void {
+    const perSecond = rate.perSecond();
+    setText(byId("write-rate"), perSecond === null ? NOTHING : `${perSecond.toFixed(1)} per second`);
+    const steps = rate.steps();
+    const key = steps.join();
+    if (key === this.drawn) return;
+    this.drawn = key;
+    const label = perSecond === null ? "Journal entries: no rate yet" : `Journal entries: ${perSecond.toFixed(1)} per second over the last minute`;
+    byId("write-spark").replaceChildren(sparkline(steps, label));
+  }
+}
+
+/** The memory journal's queues and the desk's own, by where they lead. */
+export function allQueues(metrics: Metrics, snapshot: TradingSnapshot | null): [string, Queue][] {
+  const ours = Object.entries(metrics.queues).map(([name, queue]): [string, Queue] => [`memory \u2192 ${plain(name, 48)}`, queue]);
+  const desks = Object.entries(snapshot?.queues ?? {}).map(([name, queue]): [string, Queue] => [`desk \u2192 ${plain(name, 48)}`, queue]);
+  return [...ours, ...desks];
+}
+
+function queueRow(name: string, queue: Queue): Cell[] {
+  const isLate = queue.pending > 0 && queue.oldest_s >= OLDEST_WARN_S;
+  return [
+    { text: name },
+    { text: count(queue.pending), class: "num" },
+    { text: queue.pending > 0 ? duration(queue.oldest_s) : NOTHING, class: isLate ? "num warn" : "num" },
+    { text: queue.dead > 0 ? `\u26a0 ${count(queue.dead)}` : "0", class: queue.dead > 0 ? "num loss" : "num" },
+    { text: count(queue.delivered), class: "num" },
+  ];
+}
+
+export function indexText(index: Record<string, unknown>): string {
+  const state = typeof index["state"] === "string" ? words(index["state"]) : "unknown";
+  const points = typeof index["points"] === "number" ? `, ${count(index["points"])} points` : "";
+  const backend = typeof index["backend"] === "string" && index["backend"] ? ` (${plain(index["backend"], 40)})` : "";
+  return `${state}${points}${backend}`;
+}

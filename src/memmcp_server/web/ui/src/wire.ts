@@ -1,0 +1,229 @@
+// The JSON documents this page reads, and the checks that a document is one of them. Unknown fields are ignored.
+
+export interface Amount { lamports: number; sol: string; usd?: string | null }
+
+export interface Feed {
+  kind: "market" | "replay" | "synthetic";
+  detail: string;
+  age_s: number | null;
+  stale: boolean;
+  last_event?: string | null;
+}
+
+export interface Position {
+  mint: string;
+  symbol: string;
+  bucket: string;
+  strategy: string;
+  amount: string;
+  cost: Amount;
+  value: Amount;
+  unrealised: Amount;
+  unrealised_bps: number;
+  average_price_sol: string;
+  mark_price_sol: string;
+  opened_at: string;
+  trajectory_id: string;
+}
+
+export interface Limit {
+  name: string;
+  scope: string;
+  limit: number;
+  used: number;
+  unit: string;
+  distance_bps: number;
+}
+
+export interface Compounding {
+  target: Amount;
+  progress_bps: number;
+  tier: string;
+  next_tier: string | null;
+  next_tier_at: Amount | null;
+  change_day?: Amount | null;
+  change_week?: Amount | null;
+  sparkline: number[];
+}
+
+export interface Queue { pending: number; oldest_s: number; dead: number; delivered: number }
+
+export interface Costs {
+  fee_lamports: number;
+  impact_lamports: number;
+  priority_lamports: number;
+  failed_lamports: number;
+  rent_lamports: number;
+}
+
+export interface TradingSnapshot {
+  money: "paper" | "real";
+  feed: Feed;
+  schema_version: number;
+  desk_id: string;
+  run_id: string;
+  ts: string;
+  cycle: number;
+  engine: string;
+  state: "ACTIVE" | "REDUCING" | "HALTED";
+  state_reason: string;
+  entries_allowed: boolean;
+  profile: string;
+  tier: string;
+  equity: Amount;
+  cash: Amount;
+  start: Amount;
+  peak: Amount;
+  drawdown_bps: number;
+  realised: Amount;
+  unrealised: Amount;
+  net_deposits: Amount;
+  time_weighted_return_bps: number;
+  sol_usd: string | null;
+  positions: Position[];
+  limits: Limit[];
+  costs: Costs;
+  slippage_bps_mean: number | null;
+  trades_total: number;
+  signals_total: number;
+  denials: Record<string, number>;
+  queues: Record<string, Queue>;
+  compounding: Compounding;
+  next_evaluation: string | null;
+  zone: string;
+}
+
+export interface Metrics {
+  ts: string;
+  uptime_s: number;
+  journal_seq: number;
+  memories: number;
+  queues: Record<string, Queue>;
+  index: Record<string, unknown>;
+  clients: number;
+  event_loop_lag_ms: number;
+  cycle: Record<string, unknown> | null;
+}
+
+export interface MemoryNote {
+  seq: number;
+  id: string;
+  kind: string;
+  namespace: string;
+  agent: string;
+  content: string;
+  ts: string;
+  trajectory_id: string | null;
+}
+
+export interface Resync { from: number; to: number }
+
+export interface EquityPoint { ts: string; equity_lamports: number; drawdown_bps: number; sol_usd?: string | null }
+
+export interface EquitySeries { points: EquityPoint[]; resolution_s: number | null }
+
+export interface Step { id: string; kind: string; ts: string; content: string }
+
+export interface Trajectory {
+  id: string;
+  namespace: string;
+  kind: string;
+  title: string;
+  agent: string;
+  opened_at: string;
+  closed_at: string | null;
+  outcome: string | null;
+  reward: number | null;
+  reward_unit: string;
+  metadata: Record<string, unknown>;
+  steps: Step[];
+  steps_total: number;
+}
+
+/** The page was built for this version of the trading snapshot. */
+export const SNAPSHOT_SCHEMA = 1;
+
+type Kind = "string" | "number" | "boolean" | "object" | "array";
+
+export class UnknownDocument extends Error {}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  return Array.isArray(value) ? "array" : typeof value;
+}
+
+function check<T>(what: string, value: unknown, fields: Record<string, Kind>): T {
+  if (!isObject(value)) throw new UnknownDocument(`${what}: expected an object, got ${kindOf(value)}`);
+  for (const [name, kind] of Object.entries(fields)) {
+    const got = kindOf(value[name]);
+    if (got !== kind) throw new UnknownDocument(`${what}: field "${name}" should be ${kind}, got ${got}`);
+  }
+  return value as T;
+}
+
+const AMOUNT: Record<string, Kind> = { lamports: "number", sol: "string" };
+
+/** Check a trading snapshot. Throws UnknownDocument naming the field. */
+export function readSnapshot(value: unknown): TradingSnapshot {
+  const snapshot = check<TradingSnapshot>("trading snapshot", value, {
+    schema_version: "number", money: "string", feed: "object", ts: "string", cycle: "number", state: "string",
+    state_reason: "string", entries_allowed: "boolean", profile: "string", tier: "string", drawdown_bps: "number",
+    time_weighted_return_bps: "number", positions: "array", limits: "array", costs: "object", trades_total: "number",
+    signals_total: "number", denials: "object", queues: "object", compounding: "object", zone: "string",
+  });
+  if (snapshot.schema_version !== SNAPSHOT_SCHEMA) {
+    throw new UnknownDocument(
+      `trading snapshot: version ${snapshot.schema_version}, this page reads ${SNAPSHOT_SCHEMA}; reload the page`,
+    );
+  }
+  for (const name of ["equity", "cash", "start", "peak", "realised", "unrealised", "net_deposits"] as const) {
+    check(`trading snapshot, ${name}`, snapshot[name], AMOUNT);
+  }
+  check("trading snapshot, compounding target", snapshot.compounding.target, AMOUNT);
+  for (const position of snapshot.positions) {
+    check("position", position, { mint: "string", symbol: "string", amount: "string", trajectory_id: "string" });
+    check("position, value", position.value, AMOUNT);
+  }
+  return snapshot;
+}
+
+/** Check queue statistics. Throws UnknownDocument naming the field. */
+export function readMetrics(value: unknown): Metrics {
+  return check<Metrics>("metrics", value, {
+    ts: "string", uptime_s: "number", journal_seq: "number", memories: "number", queues: "object", index: "object",
+    clients: "number", event_loop_lag_ms: "number",
+  });
+}
+
+export function readMemoryNote(value: unknown): MemoryNote {
+  return check<MemoryNote>("memory event", value, {
+    seq: "number", id: "string", kind: "string", namespace: "string", agent: "string", content: "string", ts: "string",
+  });
+}
+
+export function readResync(value: unknown): Resync {
+  return check<Resync>("resync event", value, { from: "number", to: "number" });
+}
+
+export function readSeries(value: unknown): EquitySeries {
+  const series = check<EquitySeries>("equity history", value, { points: "array" });
+  for (const point of series.points) {
+    check("equity point", point, { ts: "string", equity_lamports: "number", drawdown_bps: "number" });
+  }
+  return series;
+}
+
+export function readTrajectory(value: unknown): Trajectory {
+  return check<Trajectory>("trajectory", value, {
+    id: "string", kind: "string", title: "string", opened_at: "string", steps: "array", steps_total: "number",
+  });
+}
+
+export function readTrajectories(value: unknown): Trajectory[] {
+  const page = check<{ trajectories: unknown[] }>("trajectories", value, { trajectories: "array" });
+  return page.trajectories.map(readTrajectory);
+}
