@@ -1,4 +1,4 @@
-"""What a swap gives: the constant product in exact integers, pool fee and Solana's own fees, rounded against us.
+"""What a swap gives: the constant product in exact integers, with the pool fee, rounded against us.
 
 The formulas are those of the pump.fun bonding curve (and of PumpSwap and Raydium CPMM up to their constants):
 with reserves S (lamports) and T (base units), before fees
@@ -13,16 +13,8 @@ with reserves S (lamports) and T (base units), before fees
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
 
 from trading.model.units import BPS_ONE, ceil_div, sol_price_ratio
-
-SIGNATURE_FEE_LAMPORTS: Final = 5_000
-"""solana.com/docs/core/fees/fee-structure: per signature, also when the transaction fails."""
-TOKEN_ACCOUNT_RENT_LAMPORTS: Final = (128 + 165) * 6_960
-"""Deposit of a token account (128 bytes overhead + 165 bytes, 6,960 lamports a byte): returned when it is closed."""
-COMPUTE_UNITS_PER_TRANSACTION_MAX: Final = 1_400_000
-_MICRO: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +65,6 @@ def lamports_from_sale(reserves: Reserves, base_units: int) -> int:
 def fee_lamports(lamports: int, fee_bps: int) -> int:
     """Return the pool's fee on the SOL side of a swap, rounded up."""
     return ceil_div(lamports * fee_bps, BPS_ONE)
-
-
-def priority_fee_lamports(micro_lamports_per_cu: int, compute_units_max: int) -> int:
-    """Return ceil(price * limit / 10^6): charged on the limit, whatever was used, also on failure."""
-    return ceil_div(micro_lamports_per_cu * compute_units_max, _MICRO)
 
 
 def reserves_at(price_sol: Decimal, decimals: int, pool_lamports: int) -> Reserves:

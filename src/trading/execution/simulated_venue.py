@@ -21,12 +21,13 @@ from decimal import Decimal
 from trading.errors import InvalidInput
 from trading.model.instrument import Instrument
 from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone, TokenListed, ts_of
+from trading.model.network import SIGNATURE_FEE_LAMPORTS, TOKEN_ACCOUNT_RENT_LAMPORTS
 from trading.model.order import Fill, Order, Purpose, Rejected, Side, SwapQuote, VenueReport
 from trading.model.position import token_value_lamports
 from trading.model.units import NS_PER_S
 
 from . import fill_model
-from .fill_model import SIGNATURE_FEE_LAMPORTS, TOKEN_ACCOUNT_RENT_LAMPORTS, Reserves, Swap
+from .fill_model import Reserves, Swap
 
 ENTRY_LIFE_NS = 90 * NS_PER_S
 """150 slots, the life of a blockhash, take 60 to 90 seconds."""

@@ -64,6 +64,16 @@ class RoundTrip:
         return ratio_bps(self.realised_lamports, self.bought_lamports)
 
 
+@dataclass(frozen=True, slots=True)
+class TrackRecord:
+    """What a strategy's finished trades say about its next one. Means are of the returns, losses as positive bps."""
+
+    trades: int = 0
+    wins: int = 0
+    mean_win_bps: int = 0
+    mean_loss_bps: int = 0
+
+
 def drawdown_bps(peak_lamports: int, equity_lamports: int) -> int:
     """Return the drop from the peak in bps, rounded up (against us); 0 at or above the peak."""
     if peak_lamports <= 0 or equity_lamports >= peak_lamports:

@@ -49,6 +49,6 @@ class Holding:
     base_units: int
     cost_lamports: int
 
-    def is_below_cost(self, price_sol: Decimal, decimals: int) -> bool:
-        """Tell whether the token trades below the average cost including fees."""
-        return token_value_lamports(self.base_units, price_sol, decimals) < self.cost_lamports
+    def value_lamports(self, price_sol: Decimal, decimals: int) -> int:
+        """Return what the units are worth at a price, before the costs of selling them, rounded down."""
+        return token_value_lamports(self.base_units, price_sol, decimals)

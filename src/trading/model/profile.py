@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from trading.errors import InvalidInput
 
-from .units import ceil_div
+from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
 
 Bps = Annotated[int, Field(ge=0, le=10_000)]
 ParameterValue = int | float
@@ -95,7 +95,7 @@ class FeeRules(_Rules):
     """Priority fee: ceil(price x limit / 10^6) lamports, charged on the limit and also when the transaction fails."""
 
     priority_micro_lamports_per_cu: int = Field(ge=0, le=100_000_000)
-    compute_units_max: int = Field(ge=1, le=1_400_000)
+    compute_units_max: int = Field(ge=1, le=COMPUTE_UNITS_PER_TRANSACTION_MAX)
     exit_slippage_bps_max: Bps
 
 
@@ -136,7 +136,7 @@ class Profile(_Rules):
     @property
     def priority_fee_lamports(self) -> int:
         """What an order of this profile pays on top, in lamports."""
-        return ceil_div(self.fees.priority_micro_lamports_per_cu * self.fees.compute_units_max, 1_000_000)
+        return priority_fee_lamports(self.fees.priority_micro_lamports_per_cu, self.fees.compute_units_max)
 
 
 def _changed(rules: RulesT, changes: dict[str, int]) -> RulesT:

@@ -43,8 +43,8 @@ class Ledger:
     """Fold of deposits, withdrawals, moves between buckets, fills and rejections.
 
     Raises: LedgerMismatch when the books do not add up (a fill of what is not held, a wallet below zero, the same
-    order reported twice with different content); InvalidInput for a withdrawal or a move of more than there is. An event that
-    was refused changed nothing.
+    order reported twice with different content); InvalidInput for a withdrawal or a move of more than there is. An
+    event that was refused changed nothing.
     """
 
     def __init__(self) -> None:
@@ -85,6 +85,7 @@ class Ledger:
     def _book(self, event: LedgerEvent) -> Booking:
         match event:
             case CapitalDeposited():
+                _require_positive(event.lamports)
                 self._move_in(event.bucket, event.lamports)
             case CapitalWithdrawn():
                 self._require_cash(event.bucket, event.lamports)
@@ -188,7 +189,6 @@ class Ledger:
             raise InvalidInput(msg, field="lamports")
 
     def _move_in(self, name: str, lamports: int) -> None:
-        _require_positive(abs(lamports))
         bucket = self._bucket(name)
         bucket.cash_lamports += lamports
         bucket.net_deposits_lamports += lamports

@@ -1,0 +1,99 @@
+"""The pre-trade gate: no order without its approval. Limits bind entries; an exit is only asked whether it is one."""
+
+from dataclasses import dataclass
+
+from trading.model.account import TradingState
+from trading.model.network import SIGNATURE_FEE_LAMPORTS
+from trading.model.order import Approved, Denied, Measure, Order, Purpose, Side, Verdict
+from trading.model.units import share_lamports
+
+from . import limits
+from .views import AccountView, Bounds, TokenView
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Limits of one profile and tier. It holds no state: the same order and views give the same verdict."""
+
+    bounds: Bounds
+
+    def check(self, order: Order, account: AccountView, token: TokenView) -> Verdict:
+        """Approve the order, with how far each limit would be used, or deny it with the first limit it breaks."""
+        if order.purpose is Purpose.EXIT:
+            return _check_exit(order, token)
+        denied = _check_may_enter(order, account, token)
+        if denied is not None:
+            return denied
+        measures = self.measures(order, account, token)
+        for measure in measures:
+            if measure.is_broken:
+                return Denied(measure.name, _explained(measure), measure.limit, measure.used)
+        return Approved(measures)
+
+    def measures(self, order: Order, account: AccountView, token: TokenView) -> tuple[Measure, ...]:
+        """Return every limit that applies to this entry, in the order in which they are asked."""
+        found = (limit(order, account, token, self.bounds) for limit in limits.ENTRY_LIMITS)
+        return tuple(measure for measure in found if measure is not None)
+
+    def account_measures(self, account: AccountView) -> tuple[Measure, ...]:
+        """Return the limits of the account as it stands, for people and snapshots."""
+        rules, equity = self.bounds.limits, account.equity_lamports
+        exposure_max = share_lamports(equity, rules.total_exposure_bps_max)
+        reserve = rules.exit_reserve_lamports * account.tokens_held
+        return (
+            Measure("total_drawdown_bps", account.total_drawdown_bps, rules.drawdown_halted_bps, "bps", "halts"),
+            Measure("drawdown_bps", account.drawdown_bps, rules.drawdown_reducing_bps, "bps", "reduces"),
+            Measure("day_loss_bps", account.day_loss_bps, rules.day_loss_bps_max, "bps", "denies entries today"),
+            Measure("total_exposure_lamports", account.exposure_lamports, exposure_max, "lamports", "denies entries"),
+            Measure("positions", account.tokens_held, rules.positions_max, "tokens", "denies new tokens"),
+            Measure("exit_reserve_lamports", account.cash_lamports, reserve, "lamports", "kept for exits", True),
+        )
+
+    def headroom_lamports(self, account: AccountView, token: TokenView, priority_fee_lamports: int) -> int:
+        """Return the largest ``amount_in`` of an entry that passes the limits on size, exposure and cash; at least 0.
+
+        Impact, fees and edge depend on more than the amount and are not in it.
+        """
+        rules, equity = self.bounds.limits, account.equity_lamports
+        fees = SIGNATURE_FEE_LAMPORTS + priority_fee_lamports + token.rent_lamports
+        reserve = rules.exit_reserve_lamports * limits.tokens_after(account, token)
+        return max(
+            0,
+            min(
+                share_lamports(equity, rules.order_bps_max),
+                share_lamports(equity, rules.token_exposure_bps_max) - token.exposure_lamports,
+                share_lamports(equity, rules.total_exposure_bps_max) - account.exposure_lamports,
+                account.cash_lamports - fees - reserve,
+                token.bucket_cash_lamports - fees,
+            ),
+        )
+
+
+def _check_exit(order: Order, token: TokenView) -> Verdict:
+    if order.side is not Side.SELL:
+        return Denied("not_an_exit", f"order {order.id} calls itself an exit and buys")
+    if not 0 < order.amount_in <= token.sellable_base_units:
+        message = f"bucket {order.bucket!r} can sell {token.sellable_base_units} base units of {order.mint}"
+        return Denied("nothing_to_sell", message, token.sellable_base_units, order.amount_in)
+    return Approved()
+
+
+def _check_may_enter(order: Order, account: AccountView, token: TokenView) -> Denied | None:
+    if order.side is not Side.BUY:
+        return Denied("not_an_entry", "an entry buys: this desk holds tokens or does not, it sells none short")
+    if order.amount_in <= 0:
+        return Denied("no_amount", f"amount_in must be above 0, not {order.amount_in}", 1, order.amount_in)
+    if account.state is not TradingState.ACTIVE:
+        return Denied(f"state_{account.state.value.lower()}", f"the desk is {account.state.value}: it only reduces")
+    if not account.entries_allowed:
+        return Denied("entries_stopped", "entries are stopped")
+    if token.mark_sol is None or token.quote is None:
+        return Denied("untradable", f"{order.mint} has no price or cannot be sold")
+    if token.open_orders:
+        return Denied("own_order_open", f"{order.mint} has an order under way: one at a time", 0, token.open_orders)
+    return None
+
+
+def _explained(measure: Measure) -> str:
+    word = "at least" if measure.is_floor else "at most"
+    return f"{measure.message} ({measure.name} {measure.used}, {word} {measure.limit} {measure.unit})"

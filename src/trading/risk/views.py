@@ -1,0 +1,68 @@
+"""What the gate looks at: plain figures that the kernel takes at the moment of the decision."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from trading.model.account import LosingExit, TradingState
+from trading.model.order import SwapQuote
+from trading.model.position import Holding
+from trading.model.profile import Limits
+from trading.model.tier import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The limits in force: those of the profile, tightened by the tier."""
+
+    limits: Limits
+    tier: Tier
+
+    @property
+    def fee_position_bps_max(self) -> int:
+        return min(self.limits.fee_position_bps_max, self.tier.fee_position_bps_max)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """The whole account, marked at liquidation value.
+
+    Open entry orders count as if they were filled: their ``amount_in`` and fees are no longer in ``cash_lamports``, and
+    are in ``exposure_lamports``; their tokens are among ``tokens_held``. ``drawdown_bps`` is the drop since the last
+    rebase (a resume or an expired REDUCING), ``total_drawdown_bps`` the one since the last resume.
+    """
+
+    now_ns: int
+    state: TradingState
+    entries_allowed: bool
+    equity_lamports: int
+    cash_lamports: int
+    exposure_lamports: int
+    tokens_held: int
+    drawdown_bps: int
+    total_drawdown_bps: int
+    day_loss_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """One token and the bucket that the order belongs to.
+
+    ``quote`` is for exactly this order's amount, None where the token cannot be traded. ``exposure_lamports``,
+    ``holding`` and ``open_orders`` are taken over all buckets. ``sellable_base_units`` is what the order's own bucket
+    holds and has not on sale. ``edge_bps`` is None for an order by hand.
+    """
+
+    mint: str
+    decimals: int
+    mark_sol: Decimal | None
+    data_age_ns: int
+    quote: SwapQuote | None
+    pool_lamports: int
+    exposure_lamports: int
+    holding: Holding | None
+    losing_exit: LosingExit | None
+    open_orders: int
+    bucket_cash_lamports: int
+    sellable_base_units: int
+    rent_lamports: int
+    edge_bps: int | None
