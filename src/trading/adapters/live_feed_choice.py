@@ -1,0 +1,36 @@
+"""From a feed argument to a feed: ``auto`` takes the market, else the recorded data given, else generated data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trading.adapters.live_feed import LiveMarketFeed, probe_market
+from trading.config import MarketSection
+from trading.feeds.select import open_feed, parse_feed
+from trading.ports import Clock, Feed, LiveFeed
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The feed, and one sentence on why it is this one (for the page, every snapshot and the log)."""
+
+    feed: Feed | LiveFeed
+    said: str
+
+
+async def choose_feed(text: str, section: MarketSection, clock: Clock, *, recorded: Sequence[Path] = ()) -> Chosen:
+    """Open the feed that ``text`` asks for. Only ``market`` and ``auto`` reach out to any host.
+
+    ``recorded`` are the bar files that ``auto`` falls back to. Raises: InvalidInput, DataError.
+    """
+    spec = parse_feed(text)
+    if spec.kind == "market":
+        return Chosen(LiveMarketFeed(section, clock), "market, as asked")
+    if spec.kind != "auto":
+        return Chosen(open_feed(spec), f"{spec.kind}, as asked")
+    trouble = await probe_market(section, clock)
+    if trouble is None:
+        return Chosen(LiveMarketFeed(section, clock), "market: the public APIs answer")
+    feed = open_feed(spec, recorded=recorded)
+    kind = "recorded data" if feed.description.kind == "replay" else "a generated market"
+    return Chosen(feed, f"{kind}, because the market cannot be reached ({trouble})")

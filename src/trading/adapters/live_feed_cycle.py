@@ -1,0 +1,208 @@
+"""One cycle of the ``market`` feed: from what the APIs answer to the events of one bar close."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, TypeVar
+
+from trading.adapters.live_feed_bars import ClosedBar, closed_bars, deviation_bps
+from trading.adapters.live_feed_universe import select_universe
+from trading.adapters.market_api import MarketApi, PoolInfo, SecondPrice
+from trading.config import MarketSection
+from trading.errors import FeedUnavailable
+from trading.model.instrument import Instrument
+from trading.model.market_data import Bar, CycleEnd, FeedGap, MarketEvent, TokenGone, TokenListed
+from trading.model.units import LAMPORTS_PER_SOL, NS_PER_S
+from trading.ports import Clock
+
+_Answer = TypeVar("_Answer")
+
+BARS_A_CALL: Final = 12
+POOL_FEE_BPS: Final = 30
+SKEW_MAX_S: Final = 30.0
+_GONE_LEFT_PPM: Final = 10_000
+_GONE_USD_MAX: Final = Decimal(1_000)
+_UNKNOWN_POOL_LAMPORTS: Final = 50 * LAMPORTS_PER_SOL
+
+
+@dataclass(slots=True)
+class Followed:
+    """A token that the feed follows. ``close_ns`` is the close of its newest bar sent, or when it was listed."""
+
+    pool: PoolInfo
+    instrument: Instrument
+    pool_lamports: int
+    listed_usd: Decimal
+    close_ns: int
+    is_listed: bool = False
+
+
+class MarketCycle:
+    """Keeps the universe and builds the events of each cycle. Trouble is counted, never raised."""
+
+    def __init__(self, api: MarketApi, section: MarketSection, clock: Clock) -> None:
+        self.counts: Counter[str] = Counter()
+        self.followed: dict[str, Followed] = {}
+        self.held: frozenset[str] = frozenset()
+        self.newest_bar_ns: int | None = None
+        self.sol_usd: Decimal | None = None
+        self._api = api
+        self._section = section
+        self._clock = clock
+        self._refresh_at_s = float("-inf")
+
+    def now_s(self) -> float:
+        """Return the time by which bars are judged closed: the earlier of our clock and the servers'."""
+        ours_s = self._clock.now_ns() / NS_PER_S
+        return ours_s + min(self._api.skew_s, 0.0)
+
+    async def refresh(self, boundary_ns: int) -> None:
+        """Look for tokens to follow when it is time, and for held ones at once."""
+        now_s = self._clock.now_ns() / NS_PER_S
+        for mint in sorted(self.held - self.followed.keys()):
+            await self._follow_held(mint, boundary_ns)
+        if now_s < self._refresh_at_s and self.followed:
+            return
+        self._refresh_at_s = now_s + self._section.universe_refresh_s
+        trending: list[PoolInfo] = await self._asked(self._api.trending_pools, [])
+        new: list[PoolInfo] = await self._asked(self._api.new_pools, [])
+        for mint in [mint for mint in self.followed if mint not in self.held and not self._is_deep(mint)]:
+            # Nobody holds it and it has dried up: its place goes to another. It is not gone, only not followed.
+            del self.followed[mint]
+            self.counts["token_dropped"] += 1
+        for pool in select_universe([*trending, *new], self._section, now_s, self.followed.keys()):
+            self._follow(pool, boundary_ns)
+
+    async def events(self, boundary_ns: int, wait: Callable[[float], Awaitable[None]]) -> list[MarketEvent]:
+        """Return the cycle that ends at ``boundary_ns``.
+
+        Empty when no source of bars answered at all: then the feed grows old, which is what it must look like.
+        """
+        await self._refresh_prices()
+        seconds = await self._second_prices()
+        bars, answered = await self._bars(list(self.followed.values()), boundary_ns)
+        missing = [token for token in self.followed.values() if token.instrument.mint not in bars]
+        if missing and answered:
+            await wait(self._section.retry_s)
+            late, _ = await self._bars(missing, boundary_ns)
+            self.counts["bar_late"] += len(late)
+            bars |= late
+        if not answered:
+            self.counts["cycle_lost"] += 1
+            return []
+        if abs(self._api.skew_s) > SKEW_MAX_S:
+            self.counts["clock_skew"] += 1
+        events: list[MarketEvent] = []
+        for mint in sorted(self.followed):
+            events += self._events_of(self.followed[mint], boundary_ns, bars.get(mint), seconds)
+        for mint in [event.mint for event in events if isinstance(event, TokenGone)]:
+            del self.followed[mint]
+        return [*events, CycleEnd(boundary_ns, self.sol_usd)]
+
+    async def _refresh_prices(self) -> None:
+        """Take the SOL price from its own source, else from the pools' pages; the last one stays otherwise."""
+        price = await self._api.sol_usd()
+        if price is None and self.followed:
+            addresses = [token.pool.address for token in self.followed.values()]
+            pages: list[PoolInfo] = await self._asked(lambda: self._api.pools(addresses), [])
+            price = next((page.sol_usd for page in pages if page.sol_usd is not None), None)
+        if price is None:
+            self.counts["sol_price_missing"] += 1
+        else:
+            self.sol_usd = price
+
+    async def _second_prices(self) -> dict[str, SecondPrice]:
+        return await self._asked(lambda: self._api.second_prices(sorted(self.followed)), {})
+
+    async def _bars(self, tokens: list[Followed], boundary_ns: int) -> tuple[dict[str, ClosedBar], bool]:
+        """Return the bar that closed at the boundary, by mint, and whether any call was answered."""
+        wanted_s = boundary_ns // NS_PER_S - self._section.interval_s
+        found: dict[str, ClosedBar] = {}
+        answered = False
+        for token in tokens:
+            try:
+                rows = await self._api.bars(token.pool.address, BARS_A_CALL)
+            except FeedUnavailable:
+                continue  # counted in the endpoint's health
+            answered = True
+            for bar in closed_bars(rows, self._section.interval_s, self.now_s(), self.counts):
+                if bar.open_s == wanted_s:
+                    found[token.instrument.mint] = bar
+        return found, answered
+
+    def _events_of(
+        self, token: Followed, boundary_ns: int, bar: ClosedBar | None, seconds: Mapping[str, SecondPrice]
+    ) -> list[MarketEvent]:
+        second = seconds.get(token.pool.address)
+        mint = token.instrument.mint
+        source = f"geckoterminal:{token.pool.address}:{boundary_ns // NS_PER_S}"
+        if second and _is_drained(token, second):
+            self.counts["token_gone"] += 1
+            return [TokenGone(boundary_ns, mint, "the pool's liquidity is gone", f"dexscreener:{token.pool.address}")]
+        if second and second.pool_lamports:
+            token.pool_lamports = second.pool_lamports
+        if bar is None:
+            self.counts["bar_missing"] += 1
+            return []
+        if second and second.price_sol and self._is_apart(bar.close, second.price_sol):
+            self.counts["bar_withheld"] += 1
+            return []
+        events: list[MarketEvent] = []
+        interval_ns = self._section.interval_s * NS_PER_S
+        if not token.is_listed:
+            events.append(TokenListed(boundary_ns, token.instrument, source))
+            token.is_listed = True
+        elif boundary_ns - interval_ns > token.close_ns:
+            events.append(FeedGap(boundary_ns, mint, token.close_ns, boundary_ns - interval_ns, source))
+            self.counts["gap"] += 1
+        token.close_ns = self.newest_bar_ns = boundary_ns
+        prices = (bar.open, bar.high, bar.low, bar.close, bar.volume)
+        events.append(
+            Bar(mint, boundary_ns - interval_ns, boundary_ns, *prices, self.sol_usd, token.pool_lamports, source)
+        )
+        return events
+
+    def _is_apart(self, close: Decimal, reference: Decimal) -> bool:
+        return deviation_bps(close, reference) > self._section.deviation_bps_max
+
+    def _is_deep(self, mint: str) -> bool:
+        token = self.followed[mint]
+        if self.sol_usd is None:
+            return True
+        return token.pool_lamports * 2 * self.sol_usd / LAMPORTS_PER_SOL >= self._section.liquidity_usd_min / 2
+
+    async def _follow_held(self, mint: str, boundary_ns: int) -> None:
+        pools: list[PoolInfo] = await self._asked(lambda: self._api.token_pools(mint), [])
+        known = [pool for pool in pools if pool.mint == mint and pool.decimals is not None]
+        if known:
+            self._follow(max(known, key=lambda pool: pool.liquidity_usd or Decimal(0)), boundary_ns)
+
+    def _follow(self, pool: PoolInfo, boundary_ns: int) -> None:
+        assert pool.decimals is not None
+        depth = _depth_lamports(pool)
+        self.followed[pool.mint] = Followed(
+            pool=pool,
+            instrument=Instrument(pool.mint, pool.symbol, pool.decimals, POOL_FEE_BPS, depth),
+            pool_lamports=depth,
+            listed_usd=pool.liquidity_usd or Decimal(0),
+            close_ns=boundary_ns,
+        )
+
+    async def _asked(self, ask: Callable[[], Awaitable[_Answer]], otherwise: _Answer) -> _Answer:
+        try:
+            return await ask()
+        except FeedUnavailable:
+            return otherwise  # counted in the endpoint's health
+
+
+def _depth_lamports(pool: PoolInfo) -> int:
+    """Return the SOL side of the pool: half of its worth; a small pool where nothing sensible is known."""
+    if pool.liquidity_usd is None or pool.sol_usd is None:
+        return _UNKNOWN_POOL_LAMPORTS
+    return int(pool.liquidity_usd / 2 / pool.sol_usd * LAMPORTS_PER_SOL)
+
+
+def _is_drained(token: Followed, second: SecondPrice) -> bool:
+    left = second.liquidity_usd
+    return left is not None and left < _GONE_USD_MAX and left * 1_000_000 < token.listed_usd * _GONE_LEFT_PPM

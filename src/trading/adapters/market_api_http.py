@@ -1,0 +1,190 @@
+"""One public JSON API behind a budget: token bucket, Retry-After, capped back-off, bounded time and size, counters.
+
+Every way in which such an API fails ends as FeedUnavailable and as a count under its kind.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, NoReturn
+
+import anyio
+import httpx2
+
+from trading.config import MarketSection
+from trading.errors import FeedUnavailable
+from trading.ports import Clock
+
+BURST_CALLS: Final = 4
+_OK: Final = 200
+_TOO_MANY: Final = 429
+_SERVER_ERROR: Final = 500
+
+
+class CallBudget:
+    """A token bucket over monotonic time: at most ``per_minute`` calls, ``burst`` of them at once."""
+
+    def __init__(self, per_minute: int, burst: int = BURST_CALLS) -> None:
+        self._per_s = per_minute / 60
+        self._burst = float(min(burst, per_minute))
+        self._tokens = self._burst
+        self._at_s: float | None = None
+
+    async def take(self, wait_s_max: float) -> bool:
+        """Take one call, waiting for it at most this long; False when it would take longer."""
+        now_s = anyio.current_time()
+        if self._at_s is not None:
+            self._tokens = min(self._burst, self._tokens + (now_s - self._at_s) * self._per_s)
+        self._at_s = now_s
+        wait_s = (1 - self._tokens) / self._per_s
+        if wait_s > wait_s_max:
+            return False
+        # Taken before the wait: a second caller queues behind this one.
+        self._tokens -= 1
+        if wait_s > 0:
+            await anyio.sleep(wait_s)
+        return True
+
+
+@dataclass(slots=True)
+class EndpointHealth:
+    """Counts since start. ``errors`` by kind: connect, timeout, http_429, http_4xx, http_5xx, too_large, not_json,
+    schema, budget, backing_off. ``skew_s`` is the server's clock minus ours, as its last answer showed it."""
+
+    ok: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    last_error: str = ""
+    last_ok_s: float | None = None
+    skew_s: float = 0.0
+
+
+class Endpoint:
+    """GETs JSON from one API. After a failure it stays away for a while and says so instead of calling."""
+
+    def __init__(self, name: str, base_url: str, budget: CallBudget, section: MarketSection, clock: Clock) -> None:
+        self.name = name
+        self.health = EndpointHealth()
+        self._base_url = base_url.rstrip("/")
+        self._budget = budget
+        self._section = section
+        self._clock = clock
+        self._failures = 0
+        self._away_until_s = 0.0
+
+    @property
+    def away_s(self) -> float:
+        """Seconds for which this API is left alone, 0 when it may be called."""
+        return max(0.0, self._away_until_s - anyio.current_time())
+
+    async def get(
+        self,
+        http: httpx2.AsyncClient,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Return the parsed body (numbers with a point as Decimal). Raises FeedUnavailable, always counted."""
+        if self.away_s > 0:
+            self._refuse("backing_off", f"left alone for another {self.away_s:.0f} s after: {self.health.last_error}")
+        if not await self._budget.take(self._section.timeout_s * 3):
+            self._refuse("budget", "the call budget of this minute is used up")
+        try:
+            with anyio.fail_after(self._section.timeout_s):
+                body = await self._fetch(http, path, params, headers)
+        except TimeoutError as exc:
+            self._fail("timeout", f"no answer within {self._section.timeout_s:g} s", cause=exc)
+        except httpx2.TimeoutException as exc:
+            self._fail("timeout", f"no answer in time ({type(exc).__name__})", cause=exc)
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as exc:
+            self._fail("connect", f"{type(exc).__name__}: {exc}"[:300], cause=exc)
+        document = self._parse(body)
+        self._failures = 0
+        self.health.ok += 1
+        self.health.last_ok_s = anyio.current_time()
+        return document
+
+    def reject(self, message: str) -> NoReturn:
+        """Count an answer whose meaning is not what the schema promises. Raises FeedUnavailable."""
+        self._fail("schema", message)
+
+    async def _fetch(
+        self,
+        http: httpx2.AsyncClient,
+        path: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+    ) -> bytes:
+        url = self._base_url + path
+        async with http.stream("GET", url, params=dict(params or {}), headers=dict(headers or {})) as answer:
+            self._note_clock(answer.headers.get("date"))
+            if answer.status_code == _TOO_MANY:
+                self._fail("http_429", "429: too many requests", away_s=self._retry_after(answer))
+            if answer.status_code >= _SERVER_ERROR:
+                away_s = self._retry_after(answer)
+                self._fail("http_5xx", f"the server answered {answer.status_code}", away_s=away_s)
+            if answer.status_code != _OK:
+                self._fail("http_4xx", f"the server answered {answer.status_code} to {path}")
+            body = bytearray()
+            async for chunk in answer.aiter_bytes():
+                body += chunk
+                if len(body) > self._section.response_bytes_max:
+                    self._fail("too_large", f"the answer is longer than {self._section.response_bytes_max} bytes")
+            return bytes(body)
+
+    def _parse(self, body: bytes) -> Any:
+        try:
+            return json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as exc:
+            start = body[:60].decode("utf-8", "replace")
+            self._fail("not_json", f"the answer is not JSON; it begins {start!r}", cause=exc)
+
+    def _note_clock(self, date: str | None) -> None:
+        if date is None:
+            return
+        try:
+            served = parsedate_to_datetime(date)
+        except ValueError:
+            return
+        ours = datetime.fromtimestamp(self._clock.now_ns() / 1e9, tz=UTC)
+        self.health.skew_s = (served - ours).total_seconds() if served.tzinfo else 0.0
+
+    def _retry_after(self, answer: httpx2.Response) -> float | None:
+        """Return what the server asks for, in seconds and capped; None when it asks for nothing."""
+        text = answer.headers.get("retry-after", "").strip()
+        cap_s = self._section.retry_after_cap_s
+        if text.isascii() and text.isdecimal():
+            return min(float(text[:9]), cap_s)
+        try:
+            at = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        return min(max(at.timestamp() - self._clock.now_ns() / 1e9, 0.0), cap_s)
+
+    def _fail(
+        self, kind: str, message: str, *, away_s: float | None = None, cause: BaseException | None = None
+    ) -> NoReturn:
+        """Count, and stay away: as long as asked, else twice as long as last time up to the cap."""
+        section = self._section
+        backoff_s = min(section.backoff_base_s * 2 ** min(self._failures, 30), section.backoff_cap_s)
+        self._failures += 1
+        # A page with a wrong schema or a pool that is not there says nothing about the next call.
+        if kind not in ("schema", "http_4xx"):
+            self._away_until_s = anyio.current_time() + (backoff_s if away_s is None else away_s)
+        self._refuse(kind, message, cause)
+
+    def _refuse(self, kind: str, message: str, cause: BaseException | None = None) -> NoReturn:
+        self.health.errors[kind] += 1
+        if kind not in ("backing_off", "budget"):
+            self.health.last_error = message
+        text = f"{self.name}: {message}"
+        raise FeedUnavailable(text, hint="the feed goes on by itself when the API answers again") from cause
+
+
+def _no_constant(text: str) -> NoReturn:
+    msg = f"{text} is not JSON"
+    raise ValueError(msg)
