@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from memmcp_server.domain.drafts import DraftLimits
 from memmcp_server.ports import Clock, Journal, TradingDesk, VectorIndex
 
 from .clients import ClientRegistry
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Services:
-    """``desk`` None: trading is off. ``started_at_ns`` is wall time."""
+    """``desk`` None: trading is off. ``started_at_ns`` is wall time. ``limits``: sizes of a memory."""
 
     clock: Clock
     journal: Journal
@@ -30,3 +31,4 @@ class Services:
     desk: TradingDesk | None
     started_at_ns: int
     clients: ClientRegistry
+    limits: DraftLimits = DraftLimits()

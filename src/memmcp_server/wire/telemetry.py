@@ -1,13 +1,30 @@
 """Views of the desk made for one reader: risk, the brief answer of a tool, the report of an outside engine."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from types import MappingProxyType
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StringConstraints
 
+from memmcp_server.domain.telemetry import Snapshot
+from memmcp_server.domain.times import NS_PER_S, from_ns
+
 from .base import Bps, IdempotencyKey, JsonValue, MoneyKind, Request, TradingState, Wire
 from .money import BPS_ONE, Amount, TradingContext
-from .trading import LimitView, TradingSnapshot
+from .trading import EquitySeries, LimitView, TradingSnapshot
+
+STALE_AFTER_S: Final = 120.0
+"""An engine that has been silent for this long is shown as stale."""
+
+WindowName = Annotated[str, StringConstraints(pattern=r"^(all|[1-9]\d{0,3}[mhdw])$")]
+"""A span that ends now: minutes, hours, days or weeks, or ``all``."""
+
+_WINDOW_SECONDS: Final = MappingProxyType({"m": 60, "h": 3_600, "d": 86_400, "w": 604_800})
+
+
+def window_seconds(window: str) -> int | None:
+    """Return the length of a WindowName in seconds, None for ``all``."""
+    return None if window == "all" else int(window[:-1]) * _WINDOW_SECONDS[window[-1]]
 
 
 class RiskView(TradingContext):
@@ -75,6 +92,25 @@ class WindowView(Wire):
     high_lamports: int
     drawdown_bps_max: int
 
+    @classmethod
+    def of(cls, name: str, series: EquitySeries) -> Self | None:
+        """Return the window over the points of a series, None when there is none."""
+        if not series.points:
+            return None
+        equities = [point.equity_lamports for point in series.points]
+        change = equities[-1] - equities[0]
+        return cls(
+            name=name,
+            since=series.points[0].ts,
+            until=series.points[-1].ts,
+            points=len(equities),
+            change_lamports=change,
+            change_bps=change * BPS_ONE // equities[0] if equities[0] > 0 else None,
+            low_lamports=min(equities),
+            high_lamports=max(equities),
+            drawdown_bps_max=max(point.drawdown_bps for point in series.points),
+        )
+
 
 class TelemetryAnswer(TradingContext):
     """The tool ``telemetry_trading``: the state in brief; ``snapshot`` is the whole of it with detail=full."""
@@ -138,3 +174,39 @@ class ForeignTelemetry(Request):
     drawdown_bps: Bps | None = None
     positions: list[dict[str, JsonValue]] = Field(default_factory=list, max_length=1_000)
     detail: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class TelemetryReceipt(Wire):
+    """The report is durable. ``duplicate``: the desk had sent this key before, nothing was written now."""
+
+    desk_id: str
+    seq: int
+    durable: bool = True
+    duplicate: bool = False
+
+
+class DeskReport(Wire):
+    """The last report of a desk. ``age_s`` by this daemon's clock; older than ``STALE_AFTER_S`` it is ``stale``."""
+
+    desk_id: str
+    ts: datetime
+    recorded_at: datetime
+    age_s: float
+    stale: bool
+    report: dict[str, JsonValue]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, now_ns: int) -> Self:
+        age_s = max(0, now_ns - snapshot.recorded_at_ns) / NS_PER_S
+        return cls(
+            desk_id=snapshot.desk_id,
+            ts=from_ns(snapshot.ts_event_ns),
+            recorded_at=from_ns(snapshot.recorded_at_ns),
+            age_s=round(age_s, 3),
+            stale=age_s > STALE_AFTER_S,
+            report=dict(snapshot.body),
+        )
+
+
+class DeskList(Wire):
+    desks: list[DeskReport]

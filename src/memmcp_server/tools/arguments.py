@@ -1,0 +1,93 @@
+"""The arguments of the tools: wire requests as an agent sees them, each parameter described.
+
+Who writes (agent, session, tool) is taken from the connection, so no argument can claim it.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from memmcp_server.wire.base import IdempotencyKey, JsonValue, Kind, NamespaceStr, Request, Tag
+from memmcp_server.wire.orders import CloseRequest, RebalanceRequest, TradeRequest
+from memmcp_server.wire.telemetry import WindowName
+
+EffectKey = Annotated[
+    IdempotencyKey | None,
+    Field(description="Repeat with the same key after a time-out: one effect, the first answer again."),
+]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^\S+$")]
+MintText = Annotated[str, StringConstraints(min_length=2, max_length=64, pattern=r"^\S+$")]
+
+
+class MemoryWriteArguments(Request):
+    content: str = Field(min_length=1, description="The text, self-contained: it is found by meaning and by words.")
+    namespace: NamespaceStr = Field(default="default", description="Project, e.g. default, team, agents/name.")
+    kind: Kind = Field(default="note", description="note, decision, lesson, digest, fact or your own lower-case word.")
+    tags: list[Tag] = Field(default_factory=list, max_length=32, description="Exact labels to filter by later.")
+    metadata: dict[str, JsonValue] = Field(default_factory=dict, description="JSON facts, at most 16 KiB.")
+    ts: datetime | None = Field(default=None, description="When it happened, ISO 8601 with zone; default now.")
+    expires_at: datetime | None = Field(default=None, description="When to stop finding it, ISO 8601 with zone.")
+    trajectory_id: Identifier | None = Field(default=None, description="Makes it a step; an unknown id opens one.")
+    idempotency_key: IdempotencyKey | None = Field(default=None, description="Default: derived from the content.")
+
+
+class MemorySearchArguments(Request):
+    query: str = Field(min_length=1, max_length=4_000, description="What to find, in plain words.")
+    namespace: str | None = Field(default=None, max_length=128, description="One project; a/ means all below a.")
+    kinds: list[Kind] = Field(default_factory=list, max_length=16, description="Any of these kinds.")
+    tags: list[Tag] = Field(default_factory=list, max_length=16, description="All of these tags.")
+    agent: str | None = Field(default=None, max_length=128, description="Written by this agent.")
+    since: datetime | None = Field(default=None, description="Happened at or after, ISO 8601 with zone.")
+    until: datetime | None = Field(default=None, description="Happened before, ISO 8601 with zone.")
+    as_of: datetime | None = Field(default=None, description="Only what was known at that time.")
+    limit: int = Field(default=10, ge=1, le=100, description="Hits at most.")
+    max_tokens: int | None = Field(default=None, ge=50, le=100_000, description="Leave out hits beyond this size.")
+    cursor: str | None = Field(default=None, max_length=200, description="next_cursor of the last answer.")
+    detail: Literal["concise", "full"] = Field(default="concise", description="full adds metadata, source, version.")
+
+
+class TelemetryArguments(Request):
+    window: WindowName | None = Field(default=None, description="Adds the change of equity over e.g. 1h, 24h, 7d, all.")
+    detail: Literal["concise", "full"] = Field(default="concise", description="full adds the whole snapshot.")
+
+
+class DigestArguments(Request):
+    strategy: str | None = Field(default=None, max_length=64, description="One strategy; default all.")
+    window: WindowName = Field(default="all", description="1h, 24h, 7d, ... or all.")
+
+
+class PlaceTradeArguments(TradeRequest):
+    idempotency_key: EffectKey = None
+
+
+class ClosePositionArguments(CloseRequest):
+    idempotency_key: EffectKey = None
+
+
+class RebalanceArguments(RebalanceRequest):
+    idempotency_key: EffectKey = None
+
+
+class WhyArguments(Request):
+    order_id: Identifier | None = Field(default=None, description="The chain of this order.")
+    trajectory_id: Identifier | None = Field(default=None, description="The chain of this trade.")
+    mint: MintText | None = Field(default=None, description="The funnel of this token: why it was not bought.")
+    since: datetime | None = Field(default=None, description="Start of the funnel, ISO 8601 with zone.")
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Self:
+        given = [name for name in ("order_id", "trajectory_id", "mint") if getattr(self, name) is not None]
+        if len(given) > 1:
+            msg = f"give at most one of order_id, trajectory_id and mint, not {' and '.join(given)}"
+            raise ValueError(msg)
+        return self
+
+
+class ControlArguments(Request):
+    action: Literal["stop_entries", "reduce_only", "flatten_and_halt", "resume"] = Field(
+        description="stop_entries keeps positions; reduce_only also refuses adds; flatten_and_halt sells all. "
+        "resume is the operator's."
+    )
+    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept in the journal.")
+    idempotency_key: EffectKey = None

@@ -1,0 +1,86 @@
+"""JSON Schemas as small as a model's context deserves.
+
+A tool's catalogue is paid for in every conversation. What goes out keeps names, types, bounds and descriptions, and
+drops what pydantic adds for code generators: titles, nulls of optional fields, nested definitions of answers.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+Schema = dict[str, Any]
+
+
+def arguments_schema(model: type[BaseModel]) -> Schema:
+    """Return the input schema of a tool: closed, every parameter described, no ``$ref``."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    slim = _slim(schema, definitions)
+    slim.pop("description", None)  # the tool's own description says it
+    slim["additionalProperties"] = False
+    return slim
+
+
+def answer_schema(model: type[BaseModel]) -> Schema:
+    """Return the output schema of a tool: its fields with their types, one level deep, open for later fields."""
+    schema = model.model_json_schema(mode="serialization")
+    definitions = schema.pop("$defs", {})
+    properties = {name: _outline(_resolve(field, definitions)) for name, field in schema.get("properties", {}).items()}
+    # Absent stands for null in what we send, so a nullable field is never required.
+    required = [
+        name
+        for name, field in model.model_fields.items()
+        if field.is_required() and "null" not in _kinds(schema["properties"][name])
+    ]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _resolve(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
+    reference = schema.get("$ref")
+    if reference is None:
+        return dict(schema)
+    target = definitions[str(reference).rsplit("/", 1)[-1]]
+    siblings = {key: value for key, value in schema.items() if key != "$ref"}
+    return {**_resolve(target, definitions), **siblings}
+
+
+def _kinds(schema: Mapping[str, Any]) -> list[str]:
+    branches = schema.get("anyOf", [schema])
+    kinds = ["object" if "$ref" in branch else branch.get("type", "") for branch in branches]
+    return list(dict.fromkeys(kind for kind in kinds if kind))
+
+
+def _outline(schema: Mapping[str, Any]) -> Schema:
+    kinds = [kind for kind in _kinds(schema) if kind != "null"]
+    outline: Schema = {"type": kinds[0] if len(kinds) == 1 else kinds} if kinds else {}
+    if "enum" in schema:
+        outline["enum"] = schema["enum"]
+    return outline
+
+
+def _slim(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
+    resolved = _resolve(schema, definitions)
+    branches = resolved.get("anyOf")
+    if branches is not None:
+        meant = [branch for branch in branches if branch.get("type") != "null"]
+        if len(meant) == 1:
+            rest = {key: value for key, value in resolved.items() if key not in ("anyOf", "default")}
+            resolved = {**_resolve(meant[0], definitions), **rest}
+    slim: Schema = {}
+    for key, value in resolved.items():
+        match key, value:
+            case ("title", str()):
+                continue
+            case ("default", None) | ("default", []) | ("default", {}):
+                continue
+            case ("properties", dict()):
+                slim[key] = {name: _slim(field, definitions) for name, field in value.items()}
+            case ("items", dict()) | ("additionalProperties", dict()):
+                if inner := _slim(value, definitions):
+                    slim[key] = inner
+            case ("additionalProperties", True):
+                continue
+            case _:
+                slim[key] = value
+    return slim

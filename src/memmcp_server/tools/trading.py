@@ -1,0 +1,198 @@
+"""Tools of the desk: look, ask why, preview, then act once per key. Agents can only make the desk safer."""
+
+from typing import Any, Final
+
+from mcp_types import ToolAnnotations
+from pydantic import BaseModel
+
+from memmcp_server.domain.identifiers import JsonObject
+from memmcp_server.domain.times import NS_PER_S, instant_ns, to_ns
+from memmcp_server.errors import Refused
+from memmcp_server.wire.orders import ControlAnswer, RebalanceAnswer, TradeAnswer
+from memmcp_server.wire.telemetry import TelemetryAnswer, WindowView, window_seconds
+from memmcp_server.wire.trading import EquitySeries, StrategyDigest, TradingSnapshot, WhyAnswer
+
+from .arguments import (
+    ClosePositionArguments,
+    ControlArguments,
+    DigestArguments,
+    PlaceTradeArguments,
+    RebalanceArguments,
+    TelemetryArguments,
+    WhyArguments,
+)
+from .desk import desk_of, document
+from .tool import Call, ToolSpec
+
+WINDOW_POINTS: Final = 500
+"""A window is summed up from about this many points, however long it is."""
+
+READS: Final = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+TRADES: Final = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=True)
+
+
+async def telemetry_trading(call: Call, arguments: TelemetryArguments) -> TelemetryAnswer:
+    desk = desk_of(call.services)
+    snapshot = document(TradingSnapshot, await desk.snapshot())
+    window = None
+    if arguments.window is not None:
+        seconds = window_seconds(arguments.window)
+        now_ns = to_ns(snapshot.ts)
+        series = await desk.equity(
+            since_ns=None if seconds is None else now_ns - seconds * NS_PER_S,
+            until_ns=None,
+            resolution_s=None if seconds is None else max(1, seconds // WINDOW_POINTS),
+        )
+        window = WindowView.of(arguments.window, document(EquitySeries, series))
+    return TelemetryAnswer.of(snapshot, window, full=arguments.detail == "full")
+
+
+async def strategy_digest(call: Call, arguments: DigestArguments) -> StrategyDigest:
+    body = await desk_of(call.services).strategy_digest(strategy=arguments.strategy, window=arguments.window)
+    return document(StrategyDigest, body)
+
+
+async def why(call: Call, arguments: WhyArguments) -> WhyAnswer:
+    body = await desk_of(call.services).why(
+        order_id=arguments.order_id,
+        trajectory_id=arguments.trajectory_id,
+        mint=arguments.mint,
+        since_ns=instant_ns("since", arguments.since),
+    )
+    return document(WhyAnswer, body)
+
+
+async def place_trade(call: Call, arguments: PlaceTradeArguments) -> TradeAnswer:
+    desk = desk_of(call.services)
+    return document(TradeAnswer, await desk.place_trade(_wish(arguments), agent=call.caller.agent, key=call.key))
+
+
+async def close_position(call: Call, arguments: ClosePositionArguments) -> TradeAnswer:
+    desk = desk_of(call.services)
+    return document(TradeAnswer, await desk.close_position(_wish(arguments), agent=call.caller.agent, key=call.key))
+
+
+async def rebalance(call: Call, arguments: RebalanceArguments) -> RebalanceAnswer:
+    desk = desk_of(call.services)
+    return document(RebalanceAnswer, await desk.rebalance(_wish(arguments), agent=call.caller.agent, key=call.key))
+
+
+async def trading_control(call: Call, arguments: ControlArguments) -> ControlAnswer:
+    if arguments.action == "resume":
+        msg = "resume adds risk, so it is the operator's alone"
+        raise Refused(msg, field="action", hint="ask the operator to run: memmcp-trade resume")
+    desk = desk_of(call.services)
+    body = await desk.control(_wish(arguments), actor=f"agent:{call.caller.agent}", key=call.key)
+    return document(ControlAnswer, body)
+
+
+def trading_tools() -> tuple[ToolSpec[Any], ...]:
+    """Return the tools that only read."""
+    return (
+        ToolSpec(
+            name="telemetry_trading",
+            title="State of the trading desk",
+            description=(
+                "The desk now: equity, positions, profit, drawdown, state, limits and the distance to each. Use before "
+                "you judge or propose a trade. Not for history of single trades (resource history://trades) or reasons "
+                "(why). Says whose money (paper or real), the feed and its age. A profile is what the desk calls "
+                "godmode; the engine is Xavier mode."
+            ),
+            arguments=TelemetryArguments,
+            answer=TelemetryAnswer,
+            annotations=READS,
+            body=telemetry_trading,
+        ),
+        ToolSpec(
+            name="strategy_digest",
+            title="How strategies performed",
+            description=(
+                "Performance of one or all strategies in a window: sample sizes first, then win rate, profit, costs, "
+                "confidence and the trajectories it rests on. Use to compare strategies or before a rebalance. Not for "
+                "the present state (telemetry_trading). Small samples say so; do not read more into them."
+            ),
+            arguments=DigestArguments,
+            answer=StrategyDigest,
+            annotations=READS,
+            body=strategy_digest,
+        ),
+        ToolSpec(
+            name="why",
+            title="Why, and why not",
+            description=(
+                "Why a trade happened (order_id or trajectory_id: signal, verdict, order, fill, outcome with evidence) "
+                "or why nothing did (mint, or no argument: the funnel seen, eligible, signalled, sized, denied by "
+                "reason, and the nearest miss). Use whenever someone asks for a reason. Ids come from "
+                "telemetry_trading, history://trades or memory_search."
+            ),
+            arguments=WhyArguments,
+            answer=WhyAnswer,
+            annotations=READS,
+            body=why,
+        ),
+    )
+
+
+def order_tools() -> tuple[ToolSpec[Any], ...]:
+    """Return the tools that act, each by preview first except those that only make the desk safer."""
+    return (
+        ToolSpec(
+            name="place_trade",
+            title="Preview or place a trade",
+            description=(
+                "Buys or sells one token on the desk. First call without preview_id: quote, costs and the verdict, "
+                "nothing trades. Then the same arguments with preview_id: the order, once. A symbol returns candidates "
+                "with liquidity and age. Denied is an answer: read the reason, do not retry smaller. To leave a "
+                "position use close_position."
+            ),
+            arguments=PlaceTradeArguments,
+            answer=TradeAnswer,
+            annotations=TRADES,
+            body=place_trade,
+        ),
+        ToolSpec(
+            name="close_position",
+            title="Preview or close a position",
+            description=(
+                "Sells a share of an open position. First call without preview_id: what it would bring after costs, "
+                "nothing trades. Then the same arguments with preview_id: the order, once. Use for exits; risk limits "
+                "do not block them. Positions and mints: telemetry_trading."
+            ),
+            arguments=ClosePositionArguments,
+            answer=TradeAnswer,
+            annotations=TRADES,
+            body=close_position,
+        ),
+        ToolSpec(
+            name="rebalance",
+            title="Preview or rebalance",
+            description=(
+                "Moves capital between buckets, or tokens to given weights. First call without preview_id: the "
+                "legs and the verdict, nothing moves. Then the same arguments with preview_id: once. Give weights_bps "
+                "or a policy. Read strategy_digest first. Not for a single trade (place_trade)."
+            ),
+            arguments=RebalanceArguments,
+            answer=RebalanceAnswer,
+            annotations=TRADES,
+            body=rebalance,
+        ),
+        ToolSpec(
+            name="trading_control",
+            title="Make the desk safer",
+            description=(
+                "Stops entries, allows only reductions, or sells everything and halts, at once, without preview; the "
+                "answer says what happens to open positions. Use when the user asks or something is clearly wrong. "
+                "resume is refused: only the operator may add risk again."
+            ),
+            arguments=ControlArguments,
+            answer=ControlAnswer,
+            annotations=TRADES,
+            body=trading_control,
+        ),
+    )
+
+
+def _wish(arguments: BaseModel) -> JsonObject:
+    """Return the arguments as the desk's request, without what belongs to the door."""
+    body: JsonObject = arguments.model_dump(mode="json", exclude={"idempotency_key"}, exclude_none=True)
+    return body

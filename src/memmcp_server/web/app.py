@@ -1,0 +1,128 @@
+"""The one application of the daemon: HTTP API, MCP over HTTP and SSE, live events and the page, behind one guard."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol
+
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute
+
+from memmcp_server.config import Sections
+from memmcp_server.errors import MemoryServerError
+from memmcp_server.services.container import Services
+
+from .errors import on_http_exception, on_server_error, on_unforeseen
+from .events_route import EventsRoute
+from .guard import Guard, guard_policy
+from .live import LiveEvents
+from .memory_routes import MemoryRoutes
+from .openapi import openapi_document
+from .page import Page
+from .requests import NoQuery, query_as
+from .routing import ApiRoute, starlette_routes
+from .status_routes import StatusRoutes
+from .trading_routes import TradingRoutes
+
+SESSIONS_MAX: Final = 1_000
+
+
+class SessionManager(Protocol):
+    def run(self) -> AbstractAsyncContextManager[None]: ...
+
+
+class McpDoor(Protocol):
+    """The MCP server as this application serves it (``tools.server.MemoryServer``)."""
+
+    def streamable_http_app(
+        self,
+        *,
+        max_request_body_size: int,
+        max_sessions: int | None,
+        transport_security: TransportSecuritySettings | None,
+    ) -> Starlette: ...
+
+    def sse_app(
+        self, *, max_request_body_size: int, transport_security: TransportSecuritySettings | None
+    ) -> Starlette: ...
+
+    @property
+    def session_manager(self) -> Any: ...
+
+    def following(self) -> AbstractAsyncContextManager[None]: ...
+
+
+def create_app(
+    services: Services,
+    sections: Sections,
+    mcp: McpDoor,
+    *,
+    operator_token: str,
+    extra_routes: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """Return the application; its lifespan runs the live events, MCP's sessions and its update notifications.
+
+    ``operator_token`` opens /actions/* and /admin/*; ``extra_routes`` come before ours. ``app.state.live.close()``
+    ends every live stream at once: whoever stops the server calls it first, so that no page holds it up.
+
+    Raises: InvalidInput when the configuration would leave a door open.
+    """
+    policy = guard_policy(sections.http, operator_token)
+    live = LiveEvents(services, sections.http.streams_max)
+    table = api_routes(services, live)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with live.running(), mcp.following(), mcp.session_manager.run():
+            yield
+
+    app = Starlette(
+        routes=[
+            *extra_routes,
+            *starlette_routes(table),
+            *Page().routes(),
+            *_mcp_routes(mcp, sections.http.body_bytes_max),
+        ],
+        middleware=[Middleware(Guard, policy=policy)],
+        exception_handlers={
+            MemoryServerError: on_server_error,
+            HTTPException: on_http_exception,
+            Exception: on_unforeseen,
+        },
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.live = live
+    return app
+
+
+def api_routes(services: Services, live: LiveEvents) -> list[ApiRoute]:
+    """Return the table of the JSON routes, the description of itself included."""
+    table = [
+        *MemoryRoutes(services).routes(),
+        *TradingRoutes(services).routes(),
+        *StatusRoutes(services).routes(),
+        *EventsRoute(services, live).routes(),
+    ]
+
+    async def describe(request: Request) -> JSONResponse:
+        query_as(request, NoQuery)
+        return JSONResponse(openapi_document(table))
+
+    table.append(ApiRoute("GET", "/openapi.json", describe, "This description, as OpenAPI 3.1.", query=NoQuery))
+    return table
+
+
+def _mcp_routes(mcp: McpDoor, body_bytes_max: int) -> list[BaseRoute]:
+    # Our guard stands before every route, so the SDK's own (which covers only these two doors) would check twice.
+    unguarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    http = mcp.streamable_http_app(
+        max_request_body_size=body_bytes_max, max_sessions=SESSIONS_MAX, transport_security=unguarded
+    )
+    sse = mcp.sse_app(max_request_body_size=body_bytes_max, transport_security=unguarded)
+    return [*http.routes, *sse.routes]

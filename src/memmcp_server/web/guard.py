@@ -1,0 +1,226 @@
+"""One guard over the whole application: Host, Origin, token, body size and security headers.
+
+Written as plain ASGI: a middleware that wraps responses would buffer or break the live streams.
+"""
+
+import base64
+import binascii
+import ipaddress
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from memmcp_server.config import HttpSection
+from memmcp_server.errors import (
+    DataDirectoryError,
+    InvalidInput,
+    MemoryServerError,
+    PayloadTooLarge,
+    Refused,
+    Unauthorized,
+)
+
+from .errors import MalformedRequest, Misdirected, error_response
+from .headers import SECURITY_HEADERS
+
+LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+OPERATOR_PATHS: Final = ("/actions/", "/admin/")
+"""What only the operator's token opens, on every host."""
+
+PUBLIC_PATHS: Final = frozenset({"/health"})
+"""What a supervisor may ask without a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardPolicy:
+    """What the guard lets in. ``access_token`` None: everything but operator paths is open (loopback only)."""
+
+    hosts: frozenset[str]
+    access_token: str | None
+    operator_tokens: tuple[str, ...]
+    body_bytes_max: int
+
+
+def guard_policy(http: HttpSection, operator_token: str) -> GuardPolicy:
+    """Return the policy of a configuration.
+
+    Raises: InvalidInput when a door beyond loopback would stand open.
+    """
+    configured = http.token.get_secret_value() if http.token else None
+    if not is_loopback(http.host) and not configured:
+        msg = f"http.host {http.host} is reachable from other machines, so http.token must be set"
+        raise InvalidInput(msg, field="http.token", hint="set MEMMCP_HTTP__TOKEN, or use --host 127.0.0.1")
+    if not operator_token:
+        msg = "the operator's token is empty, so every action would be open"
+        raise DataDirectoryError(msg, field="token", hint="restart the daemon: it writes a fresh one to daemon.json")
+    hosts = set(LOOPBACK_HOSTS) | {host.lower() for host in http.allowed_hosts}
+    if http.host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        hosts.add(http.host.lower())
+    tokens = (operator_token,) if configured is None else (operator_token, configured)
+    return GuardPolicy(frozenset(hosts), configured, tokens, http.body_bytes_max)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach the address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Guard:
+    """ASGI middleware; see the module."""
+
+    def __init__(self, app: ASGIApp, policy: GuardPolicy) -> None:
+        self.app = app
+        self.policy = policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            # There is no WebSocket here; refusing before the handshake costs nothing.
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        headers = Headers(scope=scope)
+        answer = _Answer(send)
+        try:
+            self._check(scope["method"], scope["path"], headers)
+            limited = _limited(receive, headers, self.policy.body_bytes_max)
+        except MemoryServerError as error:
+            extra = {"WWW-Authenticate": _challenge(headers)} if isinstance(error, Unauthorized) else {}
+            # The body was not read, so the connection cannot carry another request.
+            extra["Connection"] = "close"
+            await error_response(error, extra)(scope, receive, answer)
+            return
+        try:
+            await self.app(scope, limited, answer)
+        except PayloadTooLarge as error:
+            if answer.started:
+                raise
+            await error_response(error, {"Connection": "close"})(scope, receive, answer)
+
+    def _check(self, method: str, path: str, headers: Headers) -> None:
+        host = self._check_host(headers)
+        self._check_origin(method, headers, host)
+        token = _presented_token(headers)
+        if path.startswith(OPERATOR_PATHS):
+            if not _is_bearer(headers) or not _matches(token, self.policy.operator_tokens):
+                msg = f"{path} needs the operator's token"
+                raise Unauthorized(msg, hint="send Authorization: Bearer <token from daemon.json>")
+        elif (
+            self.policy.access_token is not None
+            and path not in PUBLIC_PATHS
+            and not _matches(token, self.policy.operator_tokens)
+        ):
+            msg = "this daemon needs a token"
+            raise Unauthorized(msg, hint="send Authorization: Bearer <http.token>")
+
+    def _check_host(self, headers: Headers) -> str:
+        given = headers.getlist("host")
+        if len(given) != 1 or not given[0]:
+            msg = f"a request needs exactly one Host header, this one has {len(given)}"
+            raise MalformedRequest(msg, field="Host")
+        name = _host_name(given[0])
+        if name not in self.policy.hosts:
+            msg = f"Host {given[0][:100]} is not served here"
+            raise Misdirected(msg, field="Host", hint="add it to http.allowed_hosts to serve it")
+        return given[0].lower()
+
+    def _check_origin(self, method: str, headers: Headers, host: str) -> None:
+        origins = headers.getlist("origin")
+        if any(not _is_origin_of(origin, host) for origin in origins):
+            msg = f"Origin {origins[0][:100]} is not this daemon's page"
+            raise Refused(msg, field="Origin", hint="call from a program without an Origin header, or from the page")
+        site = headers.get("sec-fetch-site")
+        if method not in SAFE_METHODS and site is not None and site != "same-origin":
+            msg = f"a {method} from another site ({site[:40]}) is refused"
+            raise Refused(msg, field="Sec-Fetch-Site", hint="call from the daemon's own page, or from a program")
+
+
+class _Answer:
+    """Adds the security headers to the response and remembers whether it has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self.send = send
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+        await self.send(message)
+
+
+def _limited(receive: Receive, headers: Mapping[str, str], body_bytes_max: int) -> Receive:
+    """Return a ``receive`` that fails when the body passes the limit; a declared length fails at once."""
+    too_large = f"the body is larger than {body_bytes_max} bytes"
+    declared = headers.get("content-length", "0")
+    if not declared.isdecimal():
+        msg = f"Content-Length {declared[:40]} is not a number of bytes"
+        raise MalformedRequest(msg, field="Content-Length")
+    if int(declared) > body_bytes_max:
+        raise PayloadTooLarge(too_large, field="body")
+    received = 0
+
+    async def limited() -> Message:
+        nonlocal received
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > body_bytes_max:
+                raise PayloadTooLarge(too_large, field="body")
+        return message
+
+    return limited
+
+
+def _host_name(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def _is_origin_of(origin: str, host: str) -> bool:
+    parts = urlsplit(origin)
+    if parts.scheme not in ("http", "https"):
+        return False
+    default_port = ":80" if parts.scheme == "http" else ":443"
+    return parts.netloc.lower().removesuffix(default_port) == host.removesuffix(default_port)
+
+
+def _is_bearer(headers: Headers) -> bool:
+    return headers.get("authorization", "")[:7].lower() == "bearer "
+
+
+def _presented_token(headers: Headers) -> str:
+    """Return the token of a Bearer or Basic header: a browser can only be asked for the latter."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+    return ""
+
+
+def _matches(token: str, allowed: tuple[str, ...]) -> bool:
+    return any(secrets.compare_digest(token.encode(), candidate.encode()) for candidate in allowed)
+
+
+def _challenge(headers: Headers) -> str:
+    wants_page = "text/html" in headers.get("accept", "")
+    return 'Basic realm="memMCP", charset="UTF-8"' if wants_page else 'Bearer realm="memMCP"'

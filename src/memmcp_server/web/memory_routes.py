@@ -1,0 +1,121 @@
+"""Memories and trajectories over HTTP."""
+
+from typing import Annotated, Final
+
+from pydantic import Field, StringConstraints
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from memmcp_server.domain.identifiers import Seq
+from memmcp_server.services.container import Services
+from memmcp_server.wire.base import Kind
+from memmcp_server.wire.base import Request as WireRequest
+from memmcp_server.wire.memory import (
+    MemoryDocument,
+    MemorySearchAnswer,
+    MemorySearchRequest,
+    MemoryWriteAnswer,
+    MemoryWriteRequest,
+    TrajectoryDocument,
+    TrajectoryPage,
+)
+
+from .requests import answer, body_as, caller_of, idempotency_key, query_as
+from .routing import ApiRoute
+
+SubtreeStr = Annotated[str, StringConstraints(max_length=128)]
+LIMIT_MAX: Final = 200
+
+
+class MemoryQuery(WireRequest):
+    version: int | None = Field(default=None, ge=1, description="An earlier version; default the current one.")
+
+
+class TrajectoryQuery(WireRequest):
+    cursor: int | None = Field(default=None, ge=0, description="next_cursor of the last answer.")
+    limit: int = Field(default=LIMIT_MAX, ge=1, le=LIMIT_MAX)
+
+
+class TrajectoriesQuery(WireRequest):
+    namespace: SubtreeStr | None = Field(default=None, description="Exact, or a subtree when it ends in '/'.")
+    kind: Kind | None = None
+    open: bool | None = Field(default=None, description="true: only open ones, false: only closed ones.")
+    cursor: str | None = Field(default=None, max_length=256)
+    limit: int = Field(default=50, ge=1, le=LIMIT_MAX)
+
+
+class MemoryRoutes:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def write(self, request: Request) -> JSONResponse:
+        wish = await body_as(request, MemoryWriteRequest)
+        key = wish.idempotency_key or idempotency_key(request.headers)
+        wish = wish.model_copy(update={"idempotency_key": key})
+        caller = caller_of(request, "POST /memory/write", agent=wish.agent)
+        memories = self._services.memories
+        draft = wish.to_draft(caller, self._services.limits, self._services.clock.now_ns())
+        acknowledgement = await memories.write(draft, caller)
+        status = 200 if acknowledgement.duplicate else 201
+        return answer(MemoryWriteAnswer.of(acknowledgement, draft.namespace), status)
+
+    async def search(self, request: Request) -> JSONResponse:
+        wish = query_as(request, MemorySearchRequest)
+        result = await self._services.memories.search(wish.to_query(), caller_of(request, "GET /memory/search"))
+        return answer(MemorySearchAnswer.of(result, full=wish.detail == "full"))
+
+    async def read(self, request: Request) -> JSONResponse:
+        wish = query_as(request, MemoryQuery)
+        memory = await self._services.memories.get(request.path_params["id"], wish.version)
+        return answer(MemoryDocument.of(memory))
+
+    async def trajectory(self, request: Request) -> JSONResponse:
+        wish = query_as(request, TrajectoryQuery)
+        after = None if wish.cursor is None else Seq(wish.cursor)
+        part = await self._services.trajectories.get(request.path_params["id"], after, wish.limit)
+        return answer(TrajectoryDocument.of(part))
+
+    async def trajectories(self, request: Request) -> JSONResponse:
+        wish = query_as(request, TrajectoriesQuery)
+        page = await self._services.trajectories.page(
+            namespace=wish.namespace, kind=wish.kind, is_open=wish.open, cursor=wish.cursor, limit=wish.limit
+        )
+        return answer(TrajectoryPage.of(page))
+
+    def routes(self) -> list[ApiRoute]:
+        return [
+            ApiRoute(
+                "POST",
+                "/memory/write",
+                self.write,
+                "Store one memory; durable when it answers. A repeat answers 200 with duplicate=true.",
+                body=MemoryWriteRequest,
+                answer=MemoryWriteAnswer,
+                status=201,
+            ),
+            ApiRoute(
+                "GET",
+                "/memory/search",
+                self.search,
+                "Find memories by meaning and by words, best first.",
+                query=MemorySearchRequest,
+                answer=MemorySearchAnswer,
+            ),
+            ApiRoute("GET", "/memory/{id}", self.read, "One memory.", query=MemoryQuery, answer=MemoryDocument),
+            ApiRoute(
+                "GET",
+                "/trajectories",
+                self.trajectories,
+                "Trajectories, newest first, without their steps.",
+                query=TrajectoriesQuery,
+                answer=TrajectoryPage,
+            ),
+            ApiRoute(
+                "GET",
+                "/trajectories/{id}",
+                self.trajectory,
+                "One trajectory with its steps in order.",
+                query=TrajectoryQuery,
+                answer=TrajectoryDocument,
+            ),
+        ]

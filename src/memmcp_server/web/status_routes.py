@@ -1,0 +1,57 @@
+"""Liveness, readiness and queue statistics over HTTP."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from memmcp_server.services.container import Services
+from memmcp_server.wire.status import HealthAnswer, MetricsAnswer
+
+from .requests import NoQuery, answer, query_as
+from .routing import ApiRoute
+
+
+class StatusRoutes:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def health(self, request: Request) -> JSONResponse:
+        query_as(request, NoQuery)
+        return answer(HealthAnswer.of(await self._services.health.checks()))
+
+    async def ready(self, request: Request) -> JSONResponse:
+        query_as(request, NoQuery)
+        report = await self._services.health.checks()
+        return answer(HealthAnswer.of(report), 200 if report.ready else 503)
+
+    async def metrics(self, request: Request) -> JSONResponse:
+        query_as(request, NoQuery)
+        return answer(MetricsAnswer.of(await self._services.health.metrics()))
+
+    def routes(self) -> list[ApiRoute]:
+        return [
+            ApiRoute(
+                "GET",
+                "/health",
+                self.health,
+                "200 for as long as the process lives; the checks say what is wrong. Needs no token.",
+                query=NoQuery,
+                answer=HealthAnswer,
+            ),
+            ApiRoute(
+                "GET",
+                "/ready",
+                self.ready,
+                "200 once the journal and, where enabled, trading are up.",
+                query=NoQuery,
+                answer=HealthAnswer,
+                also={503: "Not ready; the checks say why."},
+            ),
+            ApiRoute(
+                "GET",
+                "/telemetry/metrics",
+                self.metrics,
+                "Queue statistics and cycle metrics.",
+                query=NoQuery,
+                answer=MetricsAnswer,
+            ),
+        ]

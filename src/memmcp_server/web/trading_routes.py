@@ -1,0 +1,236 @@
+"""The desk over HTTP: what it is doing, its history, and the operator's controls."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Annotated, Final
+from uuid import uuid4
+
+from pydantic import Field, StringConstraints
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from memmcp_server.domain.identifiers import JsonObject
+from memmcp_server.domain.telemetry import LOCAL_DESK, RecordSnapshot
+from memmcp_server.domain.times import instant_ns, to_ns
+from memmcp_server.errors import NotFound, Refused, TradingUnavailable
+from memmcp_server.ports import TradingDesk
+from memmcp_server.services.container import Services
+from memmcp_server.wire.base import IdempotencyKey, SolAmount
+from memmcp_server.wire.base import Request as WireRequest
+from memmcp_server.wire.orders import CONTROL_FIELDS, ControlAnswer, ControlRequest
+from memmcp_server.wire.telemetry import (
+    DeskList,
+    DeskReport,
+    ForeignTelemetry,
+    RiskView,
+    TelemetryReceipt,
+    WindowName,
+)
+from memmcp_server.wire.trading import (
+    EquitySeries,
+    StrategyDigest,
+    StrategyList,
+    TradePage,
+    TradingSnapshot,
+    WhyAnswer,
+)
+
+from .requests import NoQuery, answer, body_as, caller_of, idempotency_key, query_as, validated
+from .routing import ApiRoute
+
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "stop-entries": "Open nothing new; positions and their exits go on.",
+        "reduce-only": "Only sell: no entry, no addition.",
+        "flatten-and-halt": "Sell every position that can be sold, then halt.",
+        "resume": "Allow entries again.",
+        "close": "Sell a share of one position.",
+        "deposit": "Book a paper deposit; returns are not counted up by it.",
+        "withdraw": "Book a paper withdrawal; returns are not counted down by it.",
+        "target": "Set the compounding target.",
+    }
+)
+
+
+class HistoryQuery(WireRequest):
+    since: datetime | None = Field(default=None, description="ISO 8601 with zone, inclusive.")
+    until: datetime | None = Field(default=None, description="ISO 8601 with zone, exclusive.")
+    resolution: int | None = Field(default=None, ge=1, le=31 * 86_400, description="Seconds a point; the last of each.")
+
+
+class TradesQuery(WireRequest):
+    strategy: str | None = Field(default=None, max_length=64)
+    cursor: str | None = Field(default=None, max_length=256)
+    limit: int = Field(default=50, ge=1, le=200)
+
+
+class DigestQuery(WireRequest):
+    strategy: str | None = Field(default=None, max_length=64)
+    window: WindowName = "all"
+
+
+class WhyQuery(WireRequest):
+    order_id: Identifier | None = None
+    trajectory_id: Identifier | None = None
+    mint: str | None = Field(default=None, min_length=2, max_length=64)
+    since: datetime | None = None
+
+
+class ActionRequest(WireRequest):
+    """The body of POST /actions/{name}; which fields an action takes is in its description."""
+
+    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept in the journal.")
+    mint: str | None = Field(default=None, min_length=2, max_length=64)
+    percent: int | None = Field(default=None, ge=1, le=100)
+    amount_sol: SolAmount | None = None
+    idempotency_key: IdempotencyKey | None = Field(default=None, description="Or the Idempotency-Key header.")
+
+
+class TradingRoutes:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def _desk(self) -> TradingDesk:
+        if self._services.desk is None:
+            msg = "trading is switched off in this daemon; memory works on"
+            raise TradingUnavailable(msg, hint="start it with: memmcp serve (without --no-trading)")
+        return self._services.desk
+
+    async def _snapshot(self) -> TradingSnapshot:
+        return TradingSnapshot.model_validate(await self._desk().snapshot())
+
+    async def latest(self, request: Request) -> JSONResponse:
+        query_as(request, NoQuery)
+        return answer(await self._snapshot())
+
+    async def desks(self, request: Request) -> JSONResponse:
+        query_as(request, NoQuery)
+        now_ns = self._services.clock.now_ns()
+        found = await self._services.telemetry.desks()
+        return answer(DeskList(desks=[DeskReport.of(snapshot, now_ns) for snapshot in found]))
+
+    async def report(self, request: Request) -> JSONResponse:
+        wish = await body_as(request, ForeignTelemetry)
+        if wish.desk_id == LOCAL_DESK:
+            msg = f"desk_id {LOCAL_DESK} is this daemon's own; an outside engine reports under its own id"
+            raise Refused(msg, field="desk_id")
+        ts_ns = instant_ns("ts", wish.ts)
+        command = RecordSnapshot(wish.desk_id, wish.key, ts_ns or to_ns(wish.ts), wish.model_dump(mode="json"))
+        acknowledgement = await self._services.telemetry.record(command)
+        receipt = TelemetryReceipt(desk_id=wish.desk_id, seq=acknowledgement.seq, duplicate=acknowledgement.duplicate)
+        return answer(receipt, 200 if acknowledgement.duplicate else 201)
+
+    async def history(self, request: Request) -> JSONResponse:
+        wish = query_as(request, HistoryQuery)
+        body = await self._desk().equity(
+            since_ns=instant_ns("since", wish.since),
+            until_ns=instant_ns("until", wish.until),
+            resolution_s=wish.resolution,
+        )
+        return answer(EquitySeries.model_validate(body))
+
+    async def trades(self, request: Request) -> JSONResponse:
+        wish = query_as(request, TradesQuery)
+        body = await self._desk().trades(strategy=wish.strategy, cursor=wish.cursor, limit=wish.limit)
+        return answer(TradePage.model_validate(body))
+
+    async def strategies(self, request: Request) -> JSONResponse:
+        query_as(request, NoQuery)
+        return answer(StrategyList.model_validate(await self._desk().strategies()))
+
+    async def digest(self, request: Request) -> JSONResponse:
+        wish = query_as(request, DigestQuery)
+        body = await self._desk().strategy_digest(strategy=wish.strategy, window=wish.window)
+        return answer(StrategyDigest.model_validate(body))
+
+    async def risk(self, request: Request) -> JSONResponse:
+        query_as(request, NoQuery)
+        return answer(RiskView.of(await self._snapshot()))
+
+    async def why(self, request: Request) -> JSONResponse:
+        wish = query_as(request, WhyQuery)
+        body = await self._desk().why(
+            order_id=wish.order_id,
+            trajectory_id=wish.trajectory_id,
+            mint=wish.mint,
+            since_ns=instant_ns("since", wish.since),
+        )
+        return answer(WhyAnswer.model_validate(body))
+
+    async def act(self, request: Request) -> JSONResponse:
+        name = request.path_params["name"]
+        if name not in ACTIONS:
+            msg = f"there is no action {name[:64]}"
+            raise NotFound(msg, field="name", hint=f"actions: {', '.join(ACTIONS)}")
+        wish = await body_as(request, ActionRequest)
+        fields: JsonObject = wish.model_dump(exclude={"idempotency_key"}, exclude_none=True)
+        control = validated(ControlRequest, {"action": name.replace("-", "_"), **fields})
+        key = wish.idempotency_key or idempotency_key(request.headers) or uuid4().hex
+        caller = caller_of(request, f"POST /actions/{name}", role="operator")
+        body = await self._desk().control(
+            control.model_dump(mode="json", exclude_none=True), actor=f"operator:{caller.agent}", key=key
+        )
+        return answer(ControlAnswer.model_validate(body))
+
+    def routes(self) -> list[ApiRoute]:
+        takes = "; ".join(f"{name.replace('_', '-')}: {', '.join(fields)}" for name, fields in CONTROL_FIELDS.items())
+        actions = " ".join(f"{name}: {text}" for name, text in ACTIONS.items())
+        return [
+            ApiRoute("GET", "/telemetry/trading", self.latest, "The present snapshot.", NoQuery, None, TradingSnapshot),
+            ApiRoute(
+                "POST",
+                "/telemetry/trading",
+                self.report,
+                "An outside engine's report, kept under its own desk id and never added to ours.",
+                body=ForeignTelemetry,
+                answer=TelemetryReceipt,
+                status=201,
+            ),
+            ApiRoute("GET", "/telemetry/desks", self.desks, "The last report of every desk.", NoQuery, None, DeskList),
+            ApiRoute(
+                "GET",
+                "/telemetry/trading/history",
+                self.history,
+                "Equity and drawdown over time.",
+                query=HistoryQuery,
+                answer=EquitySeries,
+            ),
+            ApiRoute(
+                "GET",
+                "/telemetry/trading/trades",
+                self.trades,
+                "Trades, newest first.",
+                query=TradesQuery,
+                answer=TradePage,
+            ),
+            ApiRoute("GET", "/strategies", self.strategies, "Strategies with results.", NoQuery, None, StrategyList),
+            ApiRoute(
+                "GET",
+                "/strategies/digest",
+                self.digest,
+                "Performance in a window, sample sizes first.",
+                query=DigestQuery,
+                answer=StrategyDigest,
+            ),
+            ApiRoute("GET", "/risk", self.risk, "State, exposure, limits and distances.", NoQuery, None, RiskView),
+            ApiRoute(
+                "GET",
+                "/why",
+                self.why,
+                "The chain of a trade, or the funnel of why nothing happened.",
+                query=WhyQuery,
+                answer=WhyAnswer,
+            ),
+            ApiRoute(
+                "POST",
+                "/actions/{name}",
+                self.act,
+                f"An operator's control. {actions} Further fields: {takes}.",
+                body=ActionRequest,
+                answer=ControlAnswer,
+                operator=True,
+            ),
+        ]
