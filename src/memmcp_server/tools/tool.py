@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
-from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from memmcp_server.domain.caller import Caller
 from memmcp_server.errors import MemoryServerError
@@ -27,12 +25,11 @@ ArgumentsT = TypeVar("ArgumentsT", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a tool. ``key`` is the idempotency key of its effect, ``given_key`` only what the caller gave."""
+    """One call of a tool. ``key`` is the idempotency key of its effect; memories derive their own from the content."""
 
     services: Services
     caller: Caller
     key: str
-    given_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,58 +45,49 @@ class ToolSpec(Generic[ArgumentsT]):
     body: Callable[[Call, ArgumentsT], Awaitable[BaseModel]]
 
 
-class WireTool(Tool):
-    """The SDK's tool with our validation, error table and rendering in place of its own.
+class RawArguments(FuncMetadata):
+    """Hands the arguments on as they came: the SDK's own check would drop unknown ones in silence."""
 
-    Unknown arguments are errors here; the SDK would drop them in silence.
+    def validate_arguments(self, arguments_to_validate: dict[str, Any]) -> dict[str, Any]:
+        return {"arguments": arguments_to_validate}
+
+
+def make_tool(spec: ToolSpec[Any], services: Services) -> Tool:
+    """Return the tool as the SDK's server takes it.
+
+    Errors of our tree become results that the model can act on. What nobody foresaw is left to the SDK, which logs it
+    and tells the model no more than that the tool failed.
     """
 
-    spec: Any = Field(exclude=True)
-    services: Any = Field(exclude=True)
-
-    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+    async def run(arguments: dict[str, Any], context: Context[Any, Any]) -> CallToolResult:
         try:
-            return await self._answer(arguments, context)
+            return await _answer(spec, services, arguments, context)
         except MemoryServerError as error:
             return tool_failure(error)
-        except MCPError:
-            raise
-        except Exception as error:
-            # The door's last line: what we did not foresee goes to the log, never to a model.
-            msg = f"Error executing tool {self.name}: an internal error, its details are in the daemon's log"
-            raise UnexpectedToolError(msg) from error
 
-    async def _answer(self, arguments: dict[str, Any], context: Context[Any, Any]) -> CallToolResult:
-        spec: ToolSpec[Any] = self.spec
-        try:
-            request = spec.arguments.model_validate(arguments)
-        except ValidationError as error:
-            raise invalid_input(error, spec.arguments) from error
-        given_key = getattr(request, "idempotency_key", None)
-        call = Call(
-            services=self.services,
-            caller=caller_of(context, self.name),
-            key=effect_key(given_key, context),
-            given_key=given_key,
-        )
-        answer = await spec.body(call, request)
-        document = answer.model_dump(mode="json", exclude_none=True)
-        return CallToolResult(content=[TextContent(type="text", text=render(document))], structured_content=document)
-
-
-def make_tool(spec: ToolSpec[Any], services: Services) -> WireTool:
-    """Return the tool as the SDK's server takes it."""
-    return WireTool(
-        fn=spec.body,
+    return Tool(
+        fn=run,
         name=spec.name,
         title=spec.title,
         description=spec.description,
         parameters=arguments_schema(spec.arguments),
-        fn_metadata=FuncMetadata(arg_model=ArgModelBase, output_schema=answer_schema(spec.answer)),
+        fn_metadata=RawArguments(arg_model=ArgModelBase, output_schema=answer_schema(spec.answer)),
         is_async=True,
+        context_kwarg="context",
         annotations=spec.annotations,
         icons=None,
         meta=None,
-        spec=spec,
-        services=services,
     )
+
+
+async def _answer(
+    spec: ToolSpec[Any], services: Services, arguments: dict[str, Any], context: Context[Any, Any]
+) -> CallToolResult:
+    try:
+        request = spec.arguments.model_validate(arguments)
+    except ValidationError as error:
+        raise invalid_input(error, spec.arguments) from error
+    key = effect_key(getattr(request, "idempotency_key", None), context)
+    answer = await spec.body(Call(services, caller_of(context, spec.name), key), request)
+    document = answer.model_dump(mode="json", exclude_none=True)
+    return CallToolResult(content=[TextContent(type="text", text=render(document))], structured_content=document)

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
 from mcp.server.transport_security import TransportSecuritySettings
@@ -32,10 +31,6 @@ from .trading_routes import TradingRoutes
 SESSIONS_MAX: Final = 1_000
 
 
-class SessionManager(Protocol):
-    def run(self) -> AbstractAsyncContextManager[None]: ...
-
-
 class McpDoor(Protocol):
     """The MCP server as this application serves it (``tools.server.MemoryServer``)."""
 
@@ -54,8 +49,6 @@ class McpDoor(Protocol):
     @property
     def session_manager(self) -> Any: ...
 
-    def following(self) -> AbstractAsyncContextManager[None]: ...
-
 
 def create_app(
     services: Services,
@@ -63,11 +56,11 @@ def create_app(
     mcp: McpDoor,
     *,
     operator_token: str,
-    extra_routes: Sequence[BaseRoute] = (),
+    admin: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """Return the application; its lifespan runs the live events, MCP's sessions and its update notifications.
+    """Return the application; its lifespan runs the live events and MCP's sessions.
 
-    ``operator_token`` opens /actions/* and /admin/*; ``extra_routes`` come before ours. ``app.state.live.close()``
+    ``operator_token`` opens /actions/* and /admin/*; ``admin`` are the routes of the latter. ``app.state.live.close()``
     ends every live stream at once: whoever stops the server calls it first, so that no page holds it up.
 
     Raises: InvalidInput when the configuration would leave a door open.
@@ -78,12 +71,12 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with live.running(), mcp.following(), mcp.session_manager.run():
+        async with live.running(), mcp.session_manager.run():
             yield
 
     app = Starlette(
         routes=[
-            *extra_routes,
+            *admin,
             *starlette_routes(table),
             *Page().routes(),
             *_mcp_routes(mcp, sections.http.body_bytes_max),

@@ -1,0 +1,215 @@
+"""The one place where memory and trading meet: the desk as our port, our journal as the desk's memory."""
+
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from memmcp_server.config import TradingSection
+from memmcp_server.domain.identifiers import JsonObject, Namespace, TrajectoryId
+from memmcp_server.domain.memory import MemoryDraft, Provenance, Trust
+from memmcp_server.domain.telemetry import LOCAL_DESK, RecordSnapshot
+from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory
+from memmcp_server.errors import InvalidInput, MemoryServerError, TradingUnavailable, Unavailable
+from memmcp_server.ports import Journal, JournalCommand, TradingDesk
+from trading import desk as trading
+
+logger = logging.getLogger(__name__)
+
+ENGINE: Final = Provenance(agent="xavier", tool="desk", source="trading journal", trust=Trust.SYSTEM)
+REFUSED_KIND: Final = "refused_record"
+REWARD_UNIT: Final = "lamports"
+
+
+@asynccontextmanager
+async def open_trading_desk(
+    environ: Mapping[str, str], journal: Journal, data_dir: Path, section: TradingSection
+) -> AsyncIterator[TradingDesk]:
+    """Open the desk over its own directory; what it records is copied into this journal.
+
+    Raises: InvalidInput (a setting of the desk), TradingUnavailable (it cannot start).
+    """
+    options = trading.DeskOptions(data_dir=data_dir, feed=section.feed, money=section.money, profile=section.profile)
+    async with AsyncExitStack() as stack:
+        with translating():
+            desk = await stack.enter_async_context(trading.open(environ, JournalMemory(journal), options))
+        yield AdaptedDesk(desk)
+
+
+class JournalMemory:
+    """``trading.ports.Memory`` over our journal.
+
+    The desk's relay repeats a batch until it is taken, so nothing may make a batch fail forever: a record that the
+    journal can never take is kept as a note about itself, and the rest of the batch goes on.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def write(self, records: Sequence[trading.MemoryRecord]) -> None:
+        """Store all records durably, in order. Raises: trading's MemoryUnavailable."""
+        try:
+            await self._journal.commit([command_of(record) for record in records])
+        except Unavailable as error:
+            raise trading.MemoryUnavailable(error.message) from error
+        except MemoryServerError as error:
+            logger.warning("a batch of %d records was refused (%s); taking them one by one", len(records), error)
+            await self._write_singly(records)
+
+    async def _write_singly(self, records: Sequence[trading.MemoryRecord]) -> None:
+        for record in records:
+            try:
+                await self._journal.commit([command_of(record)])
+            except Unavailable as error:
+                raise trading.MemoryUnavailable(error.message) from error
+            except MemoryServerError as error:
+                await self._keep_refused(record, error)
+
+    async def _keep_refused(self, record: trading.MemoryRecord, error: MemoryServerError) -> None:
+        logger.error("record %s of the desk was refused: %s", record.key, error)
+        note = MemoryDraft(
+            content=f"Memory refused a record of the desk ({error.code}): {error.message}",
+            key=f"refused:{record.key}",
+            ts_event_ns=record.ts_event_ns,
+            namespace=Namespace("trading"),
+            kind=REFUSED_KIND,
+            metadata={
+                "action": record.action,
+                "key": record.key,
+                "kind": record.kind,
+                "text": record.text[:4_000],
+                "trajectory_id": record.trajectory_id,
+            },
+            provenance=ENGINE,
+            embed=False,
+        )
+        try:
+            await self._journal.commit([note])
+        except Unavailable as unavailable:
+            raise trading.MemoryUnavailable(unavailable.message) from unavailable
+
+
+def command_of(record: trading.MemoryRecord) -> JournalCommand:
+    """Return what the journal is asked to do for a record.
+
+    Raises: InvalidInput when a record of a trajectory names none, or a closing one has no outcome.
+    """
+    match record.action:
+        case "open":
+            return OpenTrajectory(
+                id=_trajectory_id(record),
+                namespace=Namespace(record.namespace),
+                kind=record.kind,
+                title=record.title,
+                text=record.text,
+                ts_event_ns=record.ts_event_ns,
+                metadata=dict(record.metadata),
+                tags=record.tags,
+                provenance=ENGINE,
+            )
+        case "close":
+            return _closing(record)
+        case "snapshot":
+            return RecordSnapshot(LOCAL_DESK, record.key, record.ts_event_ns, dict(record.metadata))
+        case "step" | "note":
+            return MemoryDraft(
+                content=record.text,
+                key=record.key,
+                ts_event_ns=record.ts_event_ns,
+                namespace=Namespace(record.namespace),
+                kind=record.kind,
+                tags=record.tags,
+                metadata=dict(record.metadata),
+                trajectory_id=_trajectory_id(record) if record.action == "step" else None,
+                provenance=ENGINE,
+                embed=record.embed,
+            )
+
+
+def _closing(record: trading.MemoryRecord) -> CloseTrajectory:
+    if record.outcome is None:
+        msg = f"record {record.key} closes a trajectory without an outcome"
+        raise InvalidInput(msg, field="outcome")
+    return CloseTrajectory(
+        id=_trajectory_id(record),
+        outcome=record.outcome,
+        text=record.text,
+        ts_event_ns=record.ts_event_ns,
+        reward=record.reward_lamports,
+        reward_unit=REWARD_UNIT if record.reward_lamports is not None else "",
+        metadata=dict(record.metadata),
+        provenance=ENGINE,
+    )
+
+
+def _trajectory_id(record: trading.MemoryRecord) -> TrajectoryId:
+    if record.trajectory_id is None:
+        msg = f"record {record.key} ({record.action}) names no trajectory"
+        raise InvalidInput(msg, field="trajectory_id")
+    return TrajectoryId(record.trajectory_id)
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Turn trading's errors into ours, once, here."""
+    try:
+        yield
+    except trading.InvalidInput as error:
+        raise InvalidInput(error.message, field=error.field, hint=error.hint) from error
+    except trading.TradingError as error:
+        raise TradingUnavailable(error.message, field=error.field, hint=error.hint) from error
+
+
+class AdaptedDesk:
+    """``ports.TradingDesk`` over ``trading.desk.Desk``: the same words, our errors."""
+
+    def __init__(self, desk: trading.Desk) -> None:
+        self._desk = desk
+
+    async def snapshot(self) -> JsonObject:
+        with translating():
+            return await self._desk.snapshot()
+
+    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
+        with translating():
+            return await self._desk.trades(strategy=strategy, cursor=cursor, limit=limit)
+
+    async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
+        with translating():
+            return await self._desk.equity(since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)
+
+    async def strategies(self) -> JsonObject:
+        with translating():
+            return await self._desk.strategies()
+
+    async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
+        with translating():
+            return await self._desk.strategy_digest(strategy=strategy, window=window)
+
+    async def why(
+        self, *, order_id: str | None, trajectory_id: str | None, mint: str | None, since_ns: int | None
+    ) -> JsonObject:
+        with translating():
+            return await self._desk.why(order_id=order_id, trajectory_id=trajectory_id, mint=mint, since_ns=since_ns)
+
+    async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
+        with translating():
+            return await self._desk.place_trade(request, agent=agent, key=key)
+
+    async def close_position(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
+        with translating():
+            return await self._desk.close_position(request, agent=agent, key=key)
+
+    async def rebalance(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
+        with translating():
+            return await self._desk.rebalance(request, agent=agent, key=key)
+
+    async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
+        with translating():
+            return await self._desk.control(request, actor=actor, key=key)
+
+    async def changes(self) -> AsyncIterator[JsonObject]:
+        with translating():
+            async for snapshot in self._desk.changes():
+                yield snapshot
