@@ -1,0 +1,196 @@
+"""PointStore on a Qdrant server, or on the client's own in-memory engine (``:memory:``, for tests).
+
+Imported only when an address is configured: the client's import takes over a second.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.http.exceptions import ApiException
+
+from memmcp_server.config import QdrantSection
+from memmcp_server.domain.identifiers import JsonObject
+
+from .conditions import INTEGER_FIELDS, KEYWORD_FIELDS, PAYLOAD_FIELDS, TENANT_FIELD, is_current
+from .identity_file import document_of, identity_of
+from .store import (
+    DENSE,
+    WORDS,
+    Identity,
+    NewPoint,
+    Query,
+    ScoredPoint,
+    SparseVector,
+    StoreDamaged,
+    StoredPoint,
+    StoreUnavailable,
+)
+
+IN_MEMORY = ":memory:"
+
+
+class ClientStore:
+    """Provides points from one collection. The lock is for the in-memory engine, which knows no threads."""
+
+    def __init__(self, section: QdrantSection) -> None:
+        if section.url is None:
+            message = "qdrant.url is not set"
+            raise ValueError(message)
+        self._section = section
+        self._url = section.url
+        self._name = section.collection
+        self._lock = threading.Lock()
+        self._client: QdrantClient | None = None
+
+    @property
+    def backend(self) -> str:
+        return "qdrant-memory" if self._url == IN_MEMORY else "qdrant-server"
+
+    def open(self, wanted: Identity) -> Identity:
+        with self._lock, _translating():
+            if self._client is None:
+                self._client = self._connect()
+            if self._client.collection_exists(self._name):
+                metadata = self._client.get_collection(self._name).config.metadata or {}
+                return _known_identity(metadata)
+            self._create(self._client, wanted)
+        return wanted
+
+    def write_identity(self, identity: Identity) -> None:
+        with self._ready() as client:
+            client.update_collection(self._name, metadata={"memmcp": document_of(identity)})
+
+    def find(self, where: JsonObject, limit: int) -> list[StoredPoint]:
+        with self._ready() as client:
+            records, _ = client.scroll(
+                self._name, scroll_filter=_filter(where), limit=limit, with_payload=list(PAYLOAD_FIELDS)
+            )
+        return [StoredPoint(str(record.id), record.payload or {}) for record in records]
+
+    def write(self, points: Sequence[NewPoint]) -> None:
+        current = [_point(point) for point in points if point.payload["known_to_ns"] is None]
+        superseded = [_point(point) for point in points if point.payload["known_to_ns"] is not None]
+        with self._ready() as client:
+            if current:
+                client.upsert(self._name, current, wait=True, update_filter=_filter(is_current()))
+            if superseded:
+                client.upsert(self._name, superseded, wait=True)
+
+    def set_payload(self, point_id: str, changes: JsonObject) -> None:
+        with self._ready() as client:
+            client.set_payload(self._name, payload=dict(changes), points=[point_id], wait=True)
+
+    def remove(self, where: JsonObject) -> None:
+        with self._ready() as client:
+            client.delete(self._name, points_selector=models.FilterSelector(filter=_filter(where)), wait=True)
+
+    def flush(self) -> None:
+        """Nothing to do: the server answers a waiting write when its log has it."""
+
+    def search(self, query: Query) -> tuple[list[ScoredPoint], list[ScoredPoint]]:
+        asked: list[models.QueryRequest] = []
+        if query.dense is not None:
+            asked.append(_request(list(query.dense), DENSE, query))
+        if query.words is not None:
+            asked.append(_request(_sparse(query.words), WORDS, query))
+        with self._ready() as client:
+            answers = client.query_batch_points(self._name, requests=asked)
+        found = iter(
+            [[ScoredPoint(str(p.id), float(p.score), p.payload or {}) for p in answer.points] for answer in answers]
+        )
+        dense = next(found) if query.dense is not None else []
+        return dense, next(found) if query.words is not None else []
+
+    def count(self, where: JsonObject | None = None) -> int:
+        with self._ready() as client:
+            return client.count(self._name, count_filter=None if where is None else _filter(where), exact=True).count
+
+    def reset(self, identity: Identity) -> None:
+        with self._lock, _translating():
+            if self._client is None:
+                self._client = self._connect()
+            self._client.delete_collection(self._name)
+            self._create(self._client, identity)
+
+    def close(self) -> None:
+        with self._lock, _translating():
+            client, self._client = self._client, None
+            if client is not None:
+                client.close()
+
+    @contextmanager
+    def _ready(self) -> Iterator[QdrantClient]:
+        with self._lock, _translating():
+            if self._client is None:
+                message = f"{self._url} has not been reached yet"
+                raise StoreUnavailable(message)
+            yield self._client
+
+    def _connect(self) -> QdrantClient:
+        if self._url == IN_MEMORY:
+            return QdrantClient(IN_MEMORY)
+        key = self._section.api_key.get_secret_value() if self._section.api_key is not None else None
+        timeout_s = max(1, round(self._section.timeout_s))
+        return QdrantClient(url=self._url, api_key=key, timeout=timeout_s, check_compatibility=False)
+
+    def _create(self, client: QdrantClient, identity: Identity) -> None:
+        dense = {}
+        if identity.dimension is not None:
+            dense[DENSE] = models.VectorParams(size=identity.dimension, distance=models.Distance.COSINE)
+        client.create_collection(
+            self._name,
+            vectors_config=dense,
+            sparse_vectors_config={WORDS: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            metadata={"memmcp": document_of(identity)},
+        )
+        if self._url == IN_MEMORY:
+            return  # its engine ignores payload indexes, and warns about it
+        for field in KEYWORD_FIELDS:
+            keyword = models.KeywordIndexParams(
+                type=models.KeywordIndexType.KEYWORD, is_tenant=True if field == TENANT_FIELD else None
+            )
+            client.create_payload_index(self._name, field, keyword, wait=True)
+        for field in INTEGER_FIELDS:
+            client.create_payload_index(self._name, field, models.PayloadSchemaType.INTEGER, wait=True)
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    try:
+        yield
+    except (ApiException, QdrantException, OSError, ValueError, RuntimeError) as problem:
+        text = str(problem).strip() or type(problem).__name__
+        raise StoreUnavailable(text.splitlines()[0][:300]) from problem
+
+
+def _known_identity(metadata: dict[str, Any]) -> Identity:
+    try:
+        return identity_of(metadata.get("memmcp"))
+    except StoreDamaged as problem:
+        message = "the collection was not made by memMCP; name another one in qdrant.collection"
+        raise StoreDamaged(message) from problem
+
+
+def _request(query: Any, using: str, asked: Query) -> models.QueryRequest:
+    return models.QueryRequest(
+        query=query, using=using, filter=_filter(asked.where), limit=asked.limit, with_payload=list(PAYLOAD_FIELDS)
+    )
+
+
+def _point(point: NewPoint) -> models.PointStruct:
+    vectors: dict[str, Any] = {WORDS: _sparse(point.words)}
+    if point.dense is not None:
+        vectors[DENSE] = list(point.dense)
+    return models.PointStruct(id=point.id, vector=vectors, payload=dict(point.payload))
+
+
+def _sparse(vector: SparseVector) -> models.SparseVector:
+    return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
+
+
+def _filter(where: JsonObject) -> models.Filter:
+    return models.Filter.model_validate(where)

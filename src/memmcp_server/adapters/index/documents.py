@@ -1,0 +1,192 @@
+"""What crosses the pipe: points, filters and hits as JSON objects, checked where they arrive."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from memmcp_server.domain.identifiers import Json, JsonObject, MemoryId, TrajectoryId, derived_id
+from memmcp_server.domain.memory import MemoryFilter
+from memmcp_server.ports import IndexHit, IndexPoint
+
+
+class BadField(ValueError):
+    """A field of a document is missing or of the wrong type."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointDocument:
+    """One version of a memory as the worker receives it."""
+
+    memory_id: str
+    version: int
+    namespace: str
+    kind: str
+    tags: tuple[str, ...]
+    agent: str
+    trajectory_id: str | None
+    ts_event_ns: int
+    known_from_ns: int
+    known_to_ns: int | None
+    expires_at_ns: int | None
+    text_lexical: str
+    text_dense: str | None
+
+    @property
+    def point_id(self) -> str:
+        return derived_id("index-point", self.memory_id, str(self.version))
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when anything but the validity does; equal means that vectors need not be computed again."""
+        parts = [
+            self.namespace, self.kind, list(self.tags), self.agent, self.trajectory_id, self.ts_event_ns,
+            self.known_from_ns, self.expires_at_ns, self.text_lexical, self.text_dense,
+        ]  # fmt: skip
+        return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:24]
+
+
+def point_document(point: IndexPoint) -> JsonObject:
+    memory = point.memory
+    return {
+        "memory_id": memory.id,
+        "version": memory.version,
+        "namespace": memory.namespace,
+        "kind": memory.kind,
+        "tags": list(memory.tags),
+        "agent": memory.provenance.agent,
+        "trajectory_id": memory.trajectory_id,
+        "ts_event_ns": memory.ts_event_ns,
+        "known_from_ns": memory.known_at_ns,
+        "known_to_ns": point.known_to_ns,
+        "expires_at_ns": memory.expires_at_ns,
+        "text_lexical": point.text_lexical,
+        "text_dense": point.text_dense,
+    }
+
+
+def parse_point(document: Json) -> PointDocument:
+    """Raises: BadField."""
+    fields = _object(document, "points")
+    return PointDocument(
+        memory_id=text(fields, "memory_id"),
+        version=integer(fields, "version"),
+        namespace=text(fields, "namespace"),
+        kind=text(fields, "kind"),
+        tags=texts(fields, "tags"),
+        agent=text(fields, "agent"),
+        trajectory_id=optional_text(fields, "trajectory_id"),
+        ts_event_ns=integer(fields, "ts_event_ns"),
+        known_from_ns=integer(fields, "known_from_ns"),
+        known_to_ns=optional_integer(fields, "known_to_ns"),
+        expires_at_ns=optional_integer(fields, "expires_at_ns"),
+        text_lexical=text(fields, "text_lexical"),
+        text_dense=optional_text(fields, "text_dense"),
+    )
+
+
+def filter_document(where: MemoryFilter) -> JsonObject:
+    return {
+        "namespace": where.namespace,
+        "kinds": list(where.kinds),
+        "tags": list(where.tags),
+        "agent": where.agent,
+        "since_ns": where.since_ns,
+        "until_ns": where.until_ns,
+        "as_of_ns": where.as_of_ns,
+        "trajectory_id": where.trajectory_id,
+    }
+
+
+def parse_filter(document: Json) -> MemoryFilter:
+    """Raises: BadField."""
+    fields = _object(document, "where")
+    trajectory = optional_text(fields, "trajectory_id")
+    return MemoryFilter(
+        namespace=optional_text(fields, "namespace"),
+        kinds=texts(fields, "kinds"),
+        tags=texts(fields, "tags"),
+        agent=optional_text(fields, "agent"),
+        since_ns=optional_integer(fields, "since_ns"),
+        until_ns=optional_integer(fields, "until_ns"),
+        as_of_ns=optional_integer(fields, "as_of_ns"),
+        trajectory_id=TrajectoryId(trajectory) if trajectory is not None else None,
+    )
+
+
+def hit_document(hit: IndexHit) -> JsonObject:
+    return {
+        "memory_id": hit.memory_id,
+        "version": hit.version,
+        "score": hit.score,
+        "dense": hit.dense,
+        "lexical": hit.lexical,
+    }
+
+
+def parse_hit(document: Json) -> IndexHit:
+    """Raises: BadField."""
+    fields = _object(document, "hits")
+    return IndexHit(
+        memory_id=MemoryId(text(fields, "memory_id")),
+        version=integer(fields, "version"),
+        score=_number(fields, "score"),
+        dense=None if fields.get("dense") is None else _number(fields, "dense"),
+        lexical=None if fields.get("lexical") is None else _number(fields, "lexical"),
+    )
+
+
+def text(fields: Mapping[str, Json], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise BadField(_expected(name, "a string", value))
+    return value
+
+
+def optional_text(fields: Mapping[str, Json], name: str) -> str | None:
+    return None if fields.get(name) is None else text(fields, name)
+
+
+def integer(fields: Mapping[str, Json], name: str) -> int:
+    value = fields.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadField(_expected(name, "an integer", value))
+    return value
+
+
+def optional_integer(fields: Mapping[str, Json], name: str) -> int | None:
+    return None if fields.get(name) is None else integer(fields, name)
+
+
+def texts(fields: Mapping[str, Json], name: str) -> tuple[str, ...]:
+    found: list[str] = []
+    for item in array(fields, name):
+        if not isinstance(item, str):
+            raise BadField(_expected(name, "a list of strings", item))
+        found.append(item)
+    return tuple(found)
+
+
+def array(fields: Mapping[str, Json], name: str) -> list[Json]:
+    value = fields.get(name)
+    if not isinstance(value, list):
+        raise BadField(_expected(name, "a list", value))
+    return value
+
+
+def _number(fields: Mapping[str, Json], name: str) -> float:
+    value = fields.get(name)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise BadField(_expected(name, "a number", value))
+    return float(value)
+
+
+def _object(document: Json, name: str) -> JsonObject:
+    if not isinstance(document, dict):
+        raise BadField(_expected(name, "an object", document))
+    return document
+
+
+def _expected(name: str, wanted: str, given: object) -> str:
+    return f"{name}: expected {wanted}, got {type(given).__name__}"

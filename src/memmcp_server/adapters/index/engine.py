@@ -1,0 +1,252 @@
+"""What the worker does: points in, hits out, with whatever model there is. Synchronous; used from two threads.
+
+Writes (``open``, ``adopt``, ``upsert``, ``remove``, ``clear``) come from one thread, searches from another.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Literal, Protocol
+
+from memmcp_server.domain.identifiers import JsonObject, MemoryId
+from memmcp_server.domain.memory import MemoryFilter
+from memmcp_server.ports import Embedder, IndexHit
+
+from .conditions import admits, conditions, lacks_vector, of_memories, payload_of, validity_of
+from .documents import PointDocument
+from .fusion import fuse
+from .store import (
+    Identity,
+    NewPoint,
+    PointStore,
+    Query,
+    SparseVector,
+    StoreDamaged,
+    StoredPoint,
+    StoreUnavailable,
+)
+from .versions import Revalidate, Write, reconcile
+
+PROBE_TEXT = "The quick brown fox bought a token and sold it at a loss."
+PROBE_COSINE_MIN = 0.98  # the int8 file against fp32 weights of the same model: 0.998 at worst
+SEARCH_DEPTH_MIN = 100
+VERSIONS_MAX = 10_000
+REBUILD = "run `memmcp rebuild-index`"
+
+ModelState = Literal["loading", "ready", "missing"]
+StoreState = Literal["opening", "open", "unreachable", "damaged"]
+
+
+class NotReady(Exception):
+    """The same call may work later; nothing was written."""
+
+
+class WordVectors(Protocol):
+    """Text to sparse vectors: ``qdrant_edge.Bm25`` for both stores, so that they agree on what a word is."""
+
+    def of_document(self, text: str) -> SparseVector: ...
+
+    def of_query(self, text: str) -> SparseVector: ...
+
+
+class IndexEngine:
+    def __init__(self, store: PointStore, words: WordVectors, model: str, dimension: int | None) -> None:
+        self._store = store
+        self._words = words
+        self._wanted = Identity(model, dimension)
+        self._identity: Identity | None = None
+        self._embedder: Embedder | None = None
+        self._model_state: ModelState = "loading"
+        self._model_detail = "the model is loading"
+        self._store_state: StoreState = "opening"
+        self._store_detail = "the index is opening"
+        self._mismatch = ""
+        self._points = 0
+        self._missing = 0
+
+    def open(self) -> None:
+        """Open the store. Failing is a state, not an error: ``status`` tells it, a later call tries again."""
+        try:
+            self._identity = self._store.open(self._wanted)
+            self._store_state, self._store_detail = "open", ""
+            self._count()
+            self._compare()
+        except StoreDamaged as problem:
+            self._identity = None
+            self._store_state, self._store_detail = "damaged", f"{problem}; {REBUILD}"
+        except StoreUnavailable as problem:
+            self.suspect(str(problem))
+
+    def suspect(self, reason: str) -> None:
+        """Note that the store failed a call; ``open`` should be tried again."""
+        self._store_state, self._store_detail = "unreachable", reason
+
+    @property
+    def should_open(self) -> bool:
+        return self._store_state == "unreachable"
+
+    def adopt(self, embedder: Embedder) -> None:
+        """Use this model from now on, if it is the one the index was made with. Raises: StoreUnavailable."""
+        probe = tuple(embedder.embed([PROBE_TEXT])[0])
+        self._embedder = embedder
+        self._wanted = Identity(embedder.name, embedder.dimension, probe)
+        self._model_state, self._model_detail = "ready", ""
+        self._compare()
+
+    def give_up_model(self, reason: str) -> None:
+        self._model_state, self._model_detail = "missing", f"words only: {reason}"
+
+    def upsert(self, documents: Sequence[PointDocument]) -> None:
+        """Store the versions durably. Raises: NotReady, StoreUnavailable."""
+        self._require_store()
+        self._require_writable(documents)
+        embedder = self._usable_embedder()
+        writes: list[Write] = []
+        changes: list[Revalidate] = []
+        ordered = sorted(documents, key=lambda document: (document.memory_id, document.version))
+        stored = self._stored({document.memory_id for document in ordered})
+        for memory_id, versions in groupby(ordered, key=lambda document: document.memory_id):
+            new, changed = reconcile(list(versions), stored.get(memory_id, []), has_model=embedder is not None)
+            writes.extend(new)
+            changes.extend(changed)
+        points = self._points_of(writes, embedder)
+        if points:
+            self._store.write(points)
+        for change in changes:
+            self._store.set_payload(change.point_id, validity_of(change.known_to_ns))
+        if points or changes:
+            self._store.flush()
+            self._count()
+
+    def remove(self, memory_ids: Sequence[str]) -> None:
+        """Raises: NotReady, StoreUnavailable."""
+        self._require_store()
+        if memory_ids:
+            self._store.remove(of_memories(list(memory_ids)))
+            self._store.flush()
+            self._count()
+
+    def clear(self) -> None:
+        """Begin anew with the present model, whatever was there. Raises: StoreUnavailable."""
+        self._store.reset(self._wanted)
+        self._identity = self._wanted
+        self._store_state, self._store_detail, self._mismatch = "open", "", ""
+        self._count()
+
+    def search(self, query: str, where: MemoryFilter, *, limit: int, now_ns: int) -> list[IndexHit]:
+        """Raises: NotReady, StoreUnavailable."""
+        self._require_store()
+        words = self._words.of_query(query)
+        embedder = self._usable_embedder()
+        dense = tuple(embedder.embed([query])[0]) if embedder is not None and query.strip() else None
+        asked = Query(
+            dense=dense,
+            words=words if words.indices else None,
+            where=conditions(where, now_ns),
+            limit=max(SEARCH_DEPTH_MIN, 2 * limit),
+        )
+        if asked.dense is None and asked.words is None:
+            return []
+        near, alike = self._store.search(asked)
+        sides = (asked.dense is not None) + (asked.words is not None)
+        return [
+            IndexHit(
+                memory_id=MemoryId(str(found.point.payload["memory_id"])),
+                version=int(str(found.point.payload["version"])),
+                score=found.score,
+                dense=found.dense,
+                lexical=found.words,
+            )
+            for found in fuse(near, alike, sides=sides)
+            if admits(where, now_ns, found.point.payload)
+        ][:limit]
+
+    def status(self) -> JsonObject:
+        """Return the document of ``ports.IndexStatus``."""
+        details = [self._store_detail, self._model_detail, self._mismatch]
+        if self._missing and self._model_state == "ready":
+            details.append(f"{self._missing} memories have no vector yet (written while no model was there): {REBUILD}")
+        return {
+            "state": self._state(),
+            "backend": self._store.backend,
+            "model": self._wanted.model,
+            "points": self._points,
+            "detail": "; ".join(detail for detail in details if detail),
+        }
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _state(self) -> str:
+        if self._store_state in {"unreachable", "damaged"}:
+            return "down"
+        if self._store_state == "opening" or self._model_state == "loading":
+            return "starting"
+        return "degraded" if self._mismatch or self._model_state == "missing" else "ready"
+
+    def _compare(self) -> None:
+        """Decide whether the index can hold the vectors of the present model."""
+        found, wanted = self._identity, self._wanted
+        if found is None:
+            return
+        problem = _difference(found, wanted)
+        self._mismatch = f"words only: {problem}; {REBUILD}" if problem else ""
+        if problem and self._points == 0 and self._embedder is not None:
+            self.clear()  # nothing is lost: it was made before the model was known, or has been emptied
+        elif not problem and self._embedder is not None and not found.probe:
+            self._store.write_identity(wanted)
+            self._identity = wanted
+
+    def _usable_embedder(self) -> Embedder | None:
+        return self._embedder if self._model_state == "ready" and not self._mismatch else None
+
+    def _require_store(self) -> None:
+        if self._identity is None:
+            raise NotReady(self._store_detail)
+
+    def _require_writable(self, documents: Sequence[PointDocument]) -> None:
+        if self._mismatch:
+            raise NotReady(self._mismatch)
+        if self._model_state == "loading" and any(document.text_dense is not None for document in documents):
+            raise NotReady(self._model_detail)
+
+    def _stored(self, memory_ids: set[str]) -> dict[str, list[StoredPoint]]:
+        found: dict[str, list[StoredPoint]] = {}
+        for point in self._store.find(of_memories(sorted(memory_ids)), VERSIONS_MAX):
+            found.setdefault(str(point.payload["memory_id"]), []).append(point)
+        return found
+
+    def _points_of(self, writes: Sequence[Write], embedder: Embedder | None) -> list[NewPoint]:
+        texts = [write.document.text_dense for write in writes]
+        wanted = [text for text in texts if text is not None]
+        vectors = iter(embedder.embed(wanted) if embedder is not None and wanted else [])
+        points: list[NewPoint] = []
+        for write, text in zip(writes, texts, strict=True):
+            dense = tuple(next(vectors)) if text is not None and embedder is not None else None
+            says = "no" if text is None else "missing" if dense is None else "yes"
+            payload = payload_of(write.document, write.known_to_ns, says)
+            words = self._words.of_document(write.document.text_lexical)
+            points.append(NewPoint(write.document.point_id, dense, words, payload))
+        return points
+
+    def _count(self) -> None:
+        self._points = self._store.count()
+        self._missing = self._store.count(lacks_vector()) if self._points else 0
+
+
+def _difference(found: Identity, wanted: Identity) -> str:
+    """Return what speaks against using these vectors together, or an empty string."""
+    if found.model.lower() != wanted.model.lower():
+        return f"the index was made with {found.model}, configured is {wanted.model}"
+    if wanted.dimension is not None and found.dimension != wanted.dimension:
+        return f"the index holds vectors of {found.dimension} numbers, the model makes {wanted.dimension}"
+    if found.probe and wanted.probe:
+        cosine = _cosine(found.probe, wanted.probe)
+        if cosine < PROBE_COSINE_MIN:
+            return f"another model of the same name made the index (cosine of the probe text {cosine:.3f})"
+    return ""
+
+
+def _cosine(left: Sequence[float], right: Sequence[float]) -> float:
+    norms = math.sqrt(sum(a * a for a in left)) * math.sqrt(sum(b * b for b in right))
+    return sum(a * b for a, b in zip(left, right, strict=True)) / norms if norms > 0 else 0.0
