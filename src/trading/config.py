@@ -83,12 +83,12 @@ class MarketSection(Section):
 
     gecko_url: str = "https://api.geckoterminal.com/api/v2"
     gecko_key: SecretStr | None = None
-    gecko_calls_per_minute: int = Field(default=10, ge=1, le=1_000)
+    gecko_calls_per_minute: int = Field(default=10, ge=1, le=100_000)
     dexscreener_url: str = "https://api.dexscreener.com"
-    dexscreener_calls_per_minute: int = Field(default=60, ge=1, le=1_000)
+    dexscreener_calls_per_minute: int = Field(default=60, ge=1, le=100_000)
     jupiter_url: str = "https://api.jup.ag"
     jupiter_key: SecretStr | None = None
-    jupiter_calls_per_minute: int = Field(default=30, ge=1, le=1_000)
+    jupiter_calls_per_minute: int = Field(default=30, ge=1, le=100_000)
     interval_s: Literal[60, 300, 900, 3_600] = 300
     settle_s: float = Field(default=20.0, ge=0, le=600)
     retry_s: float = Field(default=25.0, ge=0, le=600)
