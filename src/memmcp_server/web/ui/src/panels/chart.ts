@@ -7,7 +7,8 @@ import type { Surroundings } from "./panel";
 
 const SPOKEN_EVERY_MS = 15_000;
 const EQUITY_HEIGHT = 230;
-const DRAWDOWN_HEIGHT = 90;
+const DRAWDOWN_HEIGHT = 130;
+const FONT = "11px Inter, system-ui, sans-serif";
 
 interface Colours { line: string; fill: string; loss: string; lossFill: string; grid: string; text: string }
 
@@ -61,7 +62,7 @@ export class ChartPanel {
     if (this.curve.ts.length === 0) return;
     const paint = colours();
     const width = this.width();
-    const shared = { tzDate: (s: number) => uPlot.tzDate(new Date(s * 1_000), this.time.zone), legend: { show: false } };
+    const shared = { padding: [8, 14, 0, 0] as uPlot.Padding, tzDate: (s: number) => uPlot.tzDate(new Date(s * 1_000), this.time.zone), legend: { show: false } };
     const series = (stroke: string, fill: string): uPlot.Series[] => [{}, { stroke, fill, width: 1.6, points: { show: false } }];
     this.equity = new uPlot({
       ...shared, width, height: EQUITY_HEIGHT, series: series(paint.line, paint.fill), cursor: this.cursor(),
@@ -70,9 +71,16 @@ export class ChartPanel {
     }, [this.curve.ts, this.curve.equity], byId("equity-chart"));
     this.drawdown = new uPlot({
       ...shared, width, height: DRAWDOWN_HEIGHT, series: series(paint.loss, paint.lossFill), cursor: this.cursor(),
-      axes: [axis(paint), { ...axis(paint), size: 64, space: 24, values: (_: uPlot, splits: number[]) => splits.map((value) => `${value.toFixed(1)}%`) }],
+      axes: [this.timeAxis(paint), { ...axis(paint), size: 64, space: 22, values: (_: uPlot, splits: number[]) => splits.map((value) => `${value.toFixed(1)}%`) }],
       scales: { y: { range: (_: uPlot, low: number): [number, number] => [Math.min(low * 1.1, -0.5), 0] } },
     }, [this.curve.ts, this.curve.drawdown], byId("drawdown-chart"));
+  }
+
+  private timeAxis(paint: Colours): uPlot.Axis {
+    return {
+      ...axis(paint), size: 34, label: `Time in ${this.time.label}`, labelSize: 18, labelFont: FONT,
+      values: (_: uPlot, splits: number[], __: number, ___: number, incrementS: number) => timeTicks(splits, incrementS, this.time),
+    };
   }
 
   private cursor(): uPlot.Cursor {
@@ -130,9 +138,22 @@ const highest = (values: number[]): number => values.reduce((high, value) => Mat
 
 function axis(paint: Colours): uPlot.Axis {
   return {
-    stroke: paint.text, font: "11px Inter, system-ui, sans-serif",
+    stroke: paint.text, font: FONT,
     grid: { stroke: paint.grid, width: 1 }, ticks: { show: false },
   };
+}
+
+/** "09:15" within a day, with the date at the first tick and at each new day; dates alone when ticks are days apart. */
+export function timeTicks(splits: number[], incrementS: number, time: ZonedTime): string[] {
+  let day = "";
+  return splits.map((split) => {
+    const full = time.full(split * 1_000);
+    const date = full.slice(5, 10);
+    if (incrementS >= 86_400) return date;
+    const isNewDay = date !== day;
+    day = date;
+    return isNewDay ? `${full.slice(11, 16)}\n${date}` : full.slice(11, 16);
+  });
 }
 
 /** As many decimals as the distance between the ticks needs. */

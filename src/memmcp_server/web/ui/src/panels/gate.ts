@@ -1,4 +1,4 @@
-import { byId, fillRows, h, setAttribute, setText } from "../dom";
+import { byId, fillRows, setAttribute, setText, svg } from "../dom";
 import type { Cell } from "../dom";
 import { count, inUnit, percent, words } from "../format";
 import type { Loadable } from "../model";
@@ -28,7 +28,7 @@ export class GatePanel {
 function limitRow(limit: Limit): Cell[] {
   const usedBps = Math.min(10_000, Math.max(0, 10_000 - limit.distance_bps));
   return [
-    { text: words(limit.name), sub: words(limit.scope) },
+    { text: limitName(limit.name), sub: words(limit.scope) },
     { text: inUnit(limit.used, limit.unit), sub: `of ${inUnit(limit.limit, limit.unit)}`, class: "num" },
     bar(usedBps, `${percent(usedBps, 0)} of the limit used`, usedBps >= 9_000 ? "bad" : usedBps >= 7_000 ? "warn" : "plain"),
   ];
@@ -36,9 +36,18 @@ function limitRow(limit: Limit): Cell[] {
 
 function denialRow(reason: string, number: number, total: number): Cell[] {
   const shareBps = total > 0 ? Math.round((number / total) * 10_000) : 0;
-  return [{ text: words(reason) }, { text: count(number), class: "num" }, bar(shareBps, `${percent(shareBps, 0)} of all denials`, "plain")];
+  return [{ text: limitName(reason) }, { text: count(number), class: "num" }, bar(shareBps, `${percent(shareBps, 0)} of all denials`, "plain")];
 }
 
-function bar(bps: number, label: string, level: string): HTMLElement {
-  return h("meter", { min: "0", max: "10000", value: String(bps), "aria-label": label, title: label, "data-level": level });
+function bar(bps: number, label: string, level: string): SVGElement {
+  return svg(
+    "svg", { viewBox: "0 0 10000 8", preserveAspectRatio: "none", class: "bar", role: "img", "aria-label": label, "data-level": level },
+    svg("rect", { width: String(bps), height: "8" }),
+  );
+}
+
+/** "exposure_bps_max" as people say it: "exposure limit". The unit stands beside the figure. */
+export function limitName(name: string): string {
+  const bare = name.replace(/_(bps|lamports|sol|s)?_?max$/, "");
+  return bare === name ? words(name) : `${words(bare)} limit`;
 }

@@ -43,6 +43,7 @@ export class Header {
 
   private drawFeed(snapshot: TradingSnapshot, receivedMs: number, nowMs: number): void {
     const { feed } = snapshot;
+    setAttribute(byId("feed-chip"), "data-kind", feed.kind);
     setText(byId("feed-kind"), feed.kind.toUpperCase());
     setText(byId("feed-age"), feedAge(snapshot, receivedMs, nowMs));
     setAttribute(byId("feed-chip"), "data-level", feed.stale ? "bad" : null);

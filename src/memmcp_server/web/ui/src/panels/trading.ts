@@ -57,7 +57,7 @@ export class TradingPanel {
     setText(byId("drawdown-peak"), `from ${sol(snapshot.peak.lamports)} SOL`);
     setText(byId("twr"), signedPercent(snapshot.time_weighted_return_bps));
     setAttribute(byId("twr"), "class", trend(snapshot.time_weighted_return_bps));
-    setText(byId("twr-start"), `started with ${sol(snapshot.start.lamports)} SOL`);
+    setText(byId("twr-start"), `from ${sol(snapshot.start.lamports)} SOL`);
     setText(byId("activity"), `${count(snapshot.trades_total)} trades`);
     setText(byId("activity-signals"), `from ${count(snapshot.signals_total)} signals`);
     const { costs } = snapshot;
@@ -69,7 +69,7 @@ export class TradingPanel {
       `account rent ${exactSol(costs.rent_lamports)}`,
     ].join("\n"));
     const slippage = snapshot.slippage_bps_mean;
-    setText(byId("costs-slippage"), slippage === null ? "no fill yet" : `slippage ${percent(slippage)} on average`);
+    setText(byId("costs-slippage"), slippage === null ? "no fill yet" : `slippage ${percent(slippage)} mean`);
   }
 
   private drawFeedLine(snapshot: TradingSnapshot, time: ZonedTime): void {
@@ -114,9 +114,9 @@ function positionRow(position: Position, snapshot: TradingSnapshot, time: ZonedT
     token,
     { text: decimal(position.amount), class: "num", title: position.amount },
     { text: `${sol(position.value.lamports)} SOL`, sub: usdText(position.value, solUsd), class: "num", title: exactSol(position.value.lamports) },
-    { text: `${movement(position.unrealised)} (${signedPercent(position.unrealised_bps)})`, sub: usdText(position.unrealised, solUsd),
+    { text: movement(position.unrealised), sub: `${usdText(position.unrealised, solUsd)} \u00b7 ${signedPercent(position.unrealised_bps)}`,
       class: `num ${gain}`, title: exactSol(position.unrealised.lamports) },
-    { text: `${decimal(position.mark_price_sol)} SOL`, sub: `paid ${decimal(position.average_price_sol)} SOL`, class: "num" },
+    { text: `${decimal(position.mark_price_sol, 4)} SOL`, sub: `paid ${decimal(position.average_price_sol, 4)} SOL`, class: "num" },
     { text: words(position.strategy), sub: words(position.bucket) },
     { text: time.short(position.opened_at), title: time.full(position.opened_at),
       sub: `held ${duration(heldS)}` },

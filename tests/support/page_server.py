@@ -1,0 +1,159 @@
+"""A loopback server that serves the built page and a stream the test writes: each state of the page can be staged."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from . import page_documents as documents
+
+STATIC = Path(__file__).resolve().parents[2] / "src" / "memmcp_server" / "web" / "static"
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+START_TIMEOUT_S = 10.0
+
+
+def sse(event: str, document: dict[str, Any], event_id: int | None = None) -> str:
+    lines = [f"event: {event}", f"data: {json.dumps(document)}"]
+    if event_id is not None:
+        lines.insert(0, f"id: {event_id}")
+    return "\r\n".join(lines) + "\r\n\r\n"
+
+
+@dataclass
+class Stage:
+    """What the server answers. Written by the test's thread, read by the server's."""
+
+    answers: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    greeting: list[str] = field(default_factory=list)
+    connections: list[str] = field(default_factory=list)
+    token: str | None = None
+    url: str = ""
+    _loop: asyncio.AbstractEventLoop | None = None
+    _queues: set[asyncio.Queue[str | None]] = field(default_factory=set)
+
+    def answer(self, path: str, document: dict[str, Any], status: int = 200) -> None:
+        self.answers[path] = (status, document)
+
+    def push(self, event: str, document: dict[str, Any], event_id: int | None = None) -> None:
+        """Send one event to every open stream."""
+        self._tell(sse(event, document, event_id))
+
+    def drop_streams(self) -> None:
+        """End every open stream, as a daemon that dies does."""
+        self._tell(None)
+
+    def _tell(self, text: str | None) -> None:
+        assert self._loop is not None
+
+        def put() -> None:
+            for queue in self._queues:
+                queue.put_nowait(text)
+
+        self._loop.call_soon_threadsafe(put)
+
+    async def stream(self) -> AsyncIterator[str]:
+        queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=10_000)
+        self._queues.add(queue)
+        try:
+            for text in self.greeting:
+                yield text
+            while (text := await queue.get()) is not None:
+                yield text
+        finally:
+            self._queues.discard(queue)
+
+
+def full_stage() -> Stage:
+    """A desk in the middle of its day."""
+    stage = Stage()
+    stage.answer("/telemetry/metrics", documents.metrics())
+    stage.answer("/telemetry/trading", documents.snapshot())
+    stage.answer("/telemetry/trading/history", documents.series())
+    stage.answer("/trajectories", documents.trajectories())
+    stage.greeting = [sse("trading", documents.snapshot()), sse("metrics", documents.metrics())]
+    return stage
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    return JSONResponse({"error": {"code": code, "message": message}}, status, headers=HEADERS)
+
+
+def _application(stage: Stage) -> Starlette:
+    def refused(request: Request) -> Response | None:
+        if stage.token is not None and request.headers.get("authorization") != f"Bearer {stage.token}":
+            return _error(401, "unauthorised", "a token is needed")
+        return None
+
+    async def page(request: Request) -> Response:
+        return FileResponse(STATIC / "index.html", headers=HEADERS)
+
+    async def events(request: Request) -> Response:
+        if (refusal := refused(request)) is not None:
+            return refusal
+        if "/events" in stage.answers:
+            status, document = stage.answers["/events"]
+            return JSONResponse(document, status, headers=HEADERS)
+        stage.connections.append(request.headers.get("last-event-id", ""))
+        return StreamingResponse(stage.stream(), media_type="text/event-stream", headers=HEADERS)
+
+    async def document(request: Request) -> Response:
+        if (refusal := refused(request)) is not None:
+            return refusal
+        status, body = stage.answers.get(
+            request.url.path, (404, {"error": {"code": "not_found", "message": f"no {request.url.path}"}})
+        )
+        return JSONResponse(body, status, headers=HEADERS)
+
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/events", events),
+            Mount("/static", StaticFiles(directory=STATIC)),
+            Route("/{path:path}", document),
+        ]
+    )
+
+
+@contextmanager
+def serving(stage: Stage) -> Iterator[Stage]:
+    """Serve the stage on a free loopback port; ``stage.url`` is its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    stage.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    config = uvicorn.Config(_application(stage), log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    started = threading.Event()
+
+    async def serve() -> None:
+        stage._loop = asyncio.get_running_loop()
+        started.set()
+        await server.serve(sockets=[listener])
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="page-server", daemon=True)
+    thread.start()
+    assert started.wait(START_TIMEOUT_S)
+    try:
+        yield stage
+    finally:
+        stage.drop_streams()
+        server.should_exit = True
+        thread.join(START_TIMEOUT_S)
+        listener.close()
