@@ -101,7 +101,7 @@ def dial(record: Mapping[str, object]) -> socket.socket:
     sock.settimeout(CONNECT_TIMEOUT_S)
     try:
         sock.connect(address)
-    except BaseException:
+    except OSError:
         sock.close()
         raise
     return sock

@@ -1,0 +1,75 @@
+"""The desk before it is there: doors hold this from the first second, trading comes up behind it."""
+
+from collections.abc import AsyncIterator
+
+from memmcp_server.domain.identifiers import JsonObject
+from memmcp_server.errors import TradingUnavailable
+from memmcp_server.ports import TradingDesk
+
+STARTING = "the trading desk is starting"
+STARTING_HINT = "memory works already; ask again in a moment"
+
+
+class LateDesk:
+    """A TradingDesk that passes on to the real one as soon as ``provide`` has named it.
+
+    Until then, and again after ``withdraw``, every method raises TradingUnavailable with the reason.
+    """
+
+    def __init__(self) -> None:
+        self._desk: TradingDesk | None = None
+        self._reason = STARTING
+        self._hint = STARTING_HINT
+
+    def provide(self, desk: TradingDesk) -> None:
+        self._desk = desk
+
+    def withdraw(self, reason: str, hint: str) -> None:
+        """Say why there is no desk (any more) and what to do about it."""
+        self._desk, self._reason, self._hint = None, reason, hint
+
+    def withdraw_if_held(self, reason: str, hint: str) -> None:
+        """As ``withdraw``, but an earlier reason stands."""
+        if self._desk is not None:
+            self.withdraw(reason, hint)
+
+    def _real(self) -> TradingDesk:
+        if self._desk is None:
+            raise TradingUnavailable(self._reason, hint=self._hint)
+        return self._desk
+
+    async def snapshot(self) -> JsonObject:
+        return await self._real().snapshot()
+
+    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
+        return await self._real().trades(strategy=strategy, cursor=cursor, limit=limit)
+
+    async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
+        return await self._real().equity(since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)
+
+    async def strategies(self) -> JsonObject:
+        return await self._real().strategies()
+
+    async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
+        return await self._real().strategy_digest(strategy=strategy, window=window)
+
+    async def why(
+        self, *, order_id: str | None, trajectory_id: str | None, mint: str | None, since_ns: int | None
+    ) -> JsonObject:
+        return await self._real().why(order_id=order_id, trajectory_id=trajectory_id, mint=mint, since_ns=since_ns)
+
+    async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
+        return await self._real().place_trade(request, agent=agent, key=key)
+
+    async def close_position(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
+        return await self._real().close_position(request, agent=agent, key=key)
+
+    async def rebalance(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
+        return await self._real().rebalance(request, agent=agent, key=key)
+
+    async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
+        return await self._real().control(request, actor=actor, key=key)
+
+    async def changes(self) -> AsyncIterator[JsonObject]:
+        async for snapshot in self._real().changes():
+            yield snapshot

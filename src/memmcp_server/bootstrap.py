@@ -1,0 +1,143 @@
+"""Sections -> Services: everything that runs behind the doors, opened in order and closed in reverse, within bounds."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+
+import anyio
+
+from .adapters.index.options import WorkerOptions
+from .adapters.index.sink import QdrantSink
+from .adapters.index.worker_index import WorkerIndex
+from .adapters.late_desk import LateDesk
+from .adapters.sql_journal import SqlJournal
+from .adapters.trading_desk import open_desk
+from .config import Sections
+from .domain.drafts import DraftLimits
+from .errors import MemoryServerError
+from .ports import Journal
+from .services.clients import ClientRegistry
+from .services.container import Services
+from .services.health import Health
+from .services.memories import Memories
+from .services.relay import Relay
+from .services.telemetry import Telemetry
+from .services.trajectories import Trajectories
+
+DESK_BACKOFF_BASE_S = 1.0
+DESK_BACKOFF_CAP_S = 60.0
+PART_END_TIMEOUT_S = 8.0
+
+OpenJournal = Callable[[Sections], AbstractAsyncContextManager[Journal]]
+
+logger = logging.getLogger(__name__)
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now_ns(self) -> int:
+        return time.time_ns()
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+
+@asynccontextmanager
+async def open_sql_journal(sections: Sections) -> AsyncIterator[Journal]:
+    """Open the journal that the sections name. Raises: DataDirectoryError, JournalUnavailable."""
+    journal = await SqlJournal.open(sections.data_dir, sections.journal)
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+@asynccontextmanager
+async def open_services(
+    sections: Sections, environ: Mapping[str, str], open_journal: OpenJournal = open_sql_journal
+) -> AsyncIterator[Services]:
+    """Open the journal, and start everything else behind it: index, relay and trading come up in the background.
+
+    ``environ`` is handed to the desk, which reads TRADING_ variables. Raises: what ``open_journal`` raises.
+    """
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        journal = await stack.enter_async_context(open_journal(sections))
+        index = WorkerIndex(WorkerOptions(sections.data_dir, sections.qdrant, sections.embedding), clock)
+        relay = Relay(journal, [QdrantSink(journal, index)], clock, sections.relay)
+        desk = LateDesk() if sections.trading.enabled else None
+        clients = ClientRegistry(clock)
+        health = Health(journal, index, clock, clients, desk)
+        limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
+        # Ended in reverse: the desk first, so that its last copies still reach the journal, the index before the relay.
+        await stack.enter_async_context(_running("health", health.run))
+        await stack.enter_async_context(_running("relay", relay.run))
+        await stack.enter_async_context(_running("index", index.run, index.close))
+        if desk is not None:
+            await stack.enter_async_context(_running("trading", partial(_keep_desk, desk, sections, environ, journal)))
+        yield Services(
+            clock=clock,
+            journal=journal,
+            index=index,
+            memories=Memories(journal, index, clock),
+            trajectories=Trajectories(journal),
+            telemetry=Telemetry(journal),
+            relay=relay,
+            health=health,
+            desk=desk,
+            started_at_ns=clock.now_ns(),
+            clients=clients,
+            limits=limits,
+        )
+
+
+Run = Callable[[], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def _running(name: str, run: Run, close: Run | None = None) -> AsyncIterator[None]:
+    """Run a part beside the block. A part that fails is logged and leaves the others alone."""
+    task = asyncio.create_task(run(), name=name)
+    task.add_done_callback(_report)
+    try:
+        yield
+    finally:
+        if close is not None:
+            await close()
+        else:
+            task.cancel()
+        _, late = await asyncio.wait({task}, timeout=PART_END_TIMEOUT_S)
+        if late:
+            logger.error("%s did not end within %g s", name, PART_END_TIMEOUT_S)
+            task.cancel()
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.critical("%s ended", task.get_name(), exc_info=error)
+
+
+async def _keep_desk(late: LateDesk, sections: Sections, environ: Mapping[str, str], journal: Journal) -> None:
+    """Open the desk and keep it open; one that cannot be opened now is tried again, one that is misconfigured is not."""
+    delay_s = DESK_BACKOFF_BASE_S
+    while True:
+        try:
+            async with open_desk(environ, sections, journal) as desk:
+                late.provide(desk)
+                delay_s = DESK_BACKOFF_BASE_S
+                await anyio.sleep_forever()
+        except MemoryServerError as error:
+            logger.error("trading is down: %s", error.message)
+            if not error.retryable:
+                late.withdraw(f"the trading desk did not start: {error.message}", error.hint or "see `memmcp logs`")
+                return
+            late.withdraw(f"the trading desk is down: {error.message}", f"it is tried again in {delay_s:g} s")
+        finally:
+            late.withdraw_if_held("the trading desk has ended", "see `memmcp logs`")
+        await anyio.sleep(delay_s)
+        delay_s = min(2 * delay_s, DESK_BACKOFF_CAP_S)

@@ -1,0 +1,146 @@
+"""Serve each bridge's connection with the MCP server, over its socket."""
+
+import json
+import logging
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, cast
+
+import anyio
+from anyio.abc import SocketListener, SocketStream
+from mcp.server import MCPServer
+from mcp.server.stdio import stdio_server
+
+from memmcp_server import __version__
+from memmcp_server.errors import Unavailable
+
+from .finding import LINE_BYTES_MAX, PROTOCOL
+
+GREETING_TIMEOUT_S = 10.0
+GREETING_BYTES_MAX = 4_096
+CHUNK_BYTES = 65_536
+
+logger = logging.getLogger(__name__)
+
+Gone = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
+
+
+class Registry(Protocol):
+    """Who is connected; see services.clients.ClientRegistry."""
+
+    def connected(self, name: str, transport: str) -> AbstractContextManager[object]: ...
+
+
+class LineReader:
+    """The lines of a stream as text, each at most ``LINE_BYTES_MAX`` long."""
+
+    def __init__(self, stream: SocketStream) -> None:
+        self._stream = stream
+        self._buffer = bytearray()
+
+    async def line(self, bytes_max: int = LINE_BYTES_MAX) -> bytes | None:
+        """Return the next line without its newline, None at the end. Raises: ValueError (line too long)."""
+        searched = 0
+        while (at := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            if searched > bytes_max:
+                msg = f"a line longer than {bytes_max} bytes"
+                raise ValueError(msg)
+            try:
+                self._buffer += await self._stream.receive(CHUNK_BYTES)
+            except Gone:
+                return None
+        line = bytes(self._buffer[:at])
+        del self._buffer[: at + 1]
+        return line
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        while True:
+            try:
+                line = await self.line()
+            except ValueError as error:
+                logger.warning("a bridge sent %s: its connection is closed", error)
+                return
+            if line is None:
+                return
+            yield line.decode("utf-8", "replace")
+
+
+class LineWriter:
+    """What the SDK's line transport writes to. A client that is gone is no error: its reader sees the end."""
+
+    def __init__(self, stream: SocketStream) -> None:
+        self._stream = stream
+
+    async def write(self, text: str) -> None:
+        try:
+            await self._stream.send(text.encode("utf-8", "surrogatepass"))
+        except Gone:
+            await self._stream.aclose()
+
+    async def flush(self) -> None:
+        """Nothing is held back."""
+
+
+class BridgeDoor:
+    """Accepts bridges until cancelled."""
+
+    def __init__(self, server: MCPServer[Any], clients: Registry, secret: str) -> None:
+        """``secret``: what a bridge must say first, empty where only this user can connect at all."""
+        self._server = server
+        self._clients = clients
+        self._secret = secret
+
+    async def serve(self, sock: socket.socket) -> None:
+        async with await SocketListener.from_socket(sock) as listener:
+            await listener.serve(self._serve_one)
+
+    async def _serve_one(self, stream: SocketStream) -> None:
+        async with stream:
+            reader = LineReader(stream)
+            try:
+                greeting = await self._greeting(reader)
+                if greeting is None:
+                    return
+                with self._clients.connected(str(greeting.get("id", ""))[:64], "stdio"):
+                    await self._say(stream, {"memmcp": "daemon", "protocol": PROTOCOL, "version": __version__})
+                    await self._speak(reader, LineWriter(stream))
+            except Unavailable as error:
+                await self._say(stream, {"memmcp": "refused", "reason": f"{error.message}; {error.hint}"})
+
+    async def _greeting(self, reader: LineReader) -> dict[str, Any] | None:
+        """Return what the bridge said first; None for anything that is no bridge, such as a browser on a raw port."""
+        greeting: object = None
+        with anyio.move_on_after(GREETING_TIMEOUT_S):
+            try:
+                greeting = json.loads(await reader.line(GREETING_BYTES_MAX) or b"null")
+            except (ValueError, RecursionError):
+                return None
+        if not isinstance(greeting, dict) or greeting.get("memmcp") != "bridge":
+            return None
+        if self._secret and not secrets.compare_digest(str(greeting.get("secret")).encode(), self._secret.encode()):
+            logger.warning("a connection without the secret was closed")
+            return None
+        if greeting.get("protocol") != PROTOCOL:
+            theirs = f"{greeting.get('version')} (protocol {greeting.get('protocol')})"
+            reason = (
+                f"this daemon is version {__version__} (protocol {PROTOCOL}), the bridge is {theirs}: "
+                "run `memmcp stop`, then connect again"
+            )
+            raise Unavailable(reason, hint="the next client starts the installed version")
+        return greeting
+
+    async def _say(self, stream: SocketStream, message: dict[str, object]) -> None:
+        try:
+            await stream.send(json.dumps(message).encode() + b"\n")
+        except Gone:
+            logger.debug("a bridge left before it was greeted")
+
+    async def _speak(self, reader: LineReader, writer: LineWriter) -> None:
+        """Run the protocol, both eras, until the bridge closes."""
+        lowlevel = self._server._lowlevel_server
+        streams = stdio_server(cast("anyio.AsyncFile[str]", reader), cast("anyio.AsyncFile[str]", writer))
+        async with streams as (incoming, outgoing):
+            await lowlevel.run(incoming, outgoing, lowlevel.create_initialization_options())

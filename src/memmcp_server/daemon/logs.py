@@ -1,0 +1,77 @@
+"""The daemon's log: one rotating file, readable by its owner alone, without secrets."""
+
+import logging
+import logging.handlers
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+KEPT_FILES = 3
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+REDACTED = "[redacted]"
+SECRET_CHARS_MIN = 8
+
+SECRET_SHAPES = (
+    (re.compile(r"(?i)(?<=bearer )[\w.~+/=-]{8,}"), REDACTED),
+    (re.compile(r"(?i)(?<=basic )[\w+/=]{8,}"), REDACTED),
+    (
+        re.compile(r"(?i)((?:api[_-]?key|token|secret|passw(?:or)?d)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&)]{6,}"),
+        rf"\1{REDACTED}",
+    ),
+    # The credentials of a URL.
+    (re.compile(r"(?<=://)[^\s:/@]*:[^\s/@]+(?=@)"), REDACTED),
+    # A Solana secret key: 64 bytes as base58, or as a JSON list.
+    (re.compile(r"\b[1-9A-HJ-NP-Za-km-z]{86,88}\b"), REDACTED),
+    (re.compile(r"\[\s*(?:\d{1,3}\s*,\s*){63}\d{1,3}\s*\]"), REDACTED),
+)
+
+
+class Redacting(logging.Formatter):
+    """Writes UTC, and neither the secrets it was told nor anything that has the shape of one."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        super().__init__(FORMAT, "%Y-%m-%dT%H:%M:%SZ")
+        self._secrets = [secret for secret in secrets if len(secret) >= SECRET_CHARS_MIN]
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self.redact(super().format(record))
+
+    def redact(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, REDACTED)
+        for shape, replacement in SECRET_SHAPES:
+            text = shape.sub(replacement, text)
+        return text
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
+        return time.strftime(datefmt or "", time.gmtime(record.created))
+
+
+class PrivateRotatingHandler(logging.handlers.RotatingFileHandler):
+    """A rotating file that is created 0600."""
+
+    def _open(self):  # type: ignore[no-untyped-def]  # the base's own return type is not public
+        os.close(os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT, 0o600))
+        return super()._open()
+
+
+def configure(path: Path, bytes_max: int, secrets: Iterable[str], *, also_stderr: bool) -> None:
+    """Send the process's log to the file, and to stderr when a person is watching. Raises: OSError."""
+    formatter = Redacting(secrets)
+    handlers: list[logging.Handler] = [
+        PrivateRotatingHandler(path, maxBytes=bytes_max, backupCount=KEPT_FILES, encoding="utf-8")
+    ]
+    if also_stderr:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        root.addHandler(handler)
+    logging.captureWarnings(True)
+    # One line per request of every library would bury what matters.
+    for chatty in ("httpx2", "httpcore", "mcp", "uvicorn.access", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
