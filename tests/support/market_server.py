@@ -27,6 +27,13 @@ NS = 1_000_000_000
 Answer = Callable[[Request], Awaitable[Response]]
 
 
+async def eventually(condition: Callable[[], bool], within_s: float = 15.0) -> None:
+    """Wait until the condition holds, bounded."""
+    with anyio.fail_after(within_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event to wait on
+            await anyio.sleep(0.002)
+
+
 class SteppedClock:
     """A clock that moves only when somebody sleeps on it or sets it."""
 
@@ -110,9 +117,7 @@ class MarketServer:
         runner.capture_signals = _no_signals  # type: ignore[method-assign,assignment]
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(runner.serve, [listener])
-            with anyio.fail_after(10):
-                while not runner.started:
-                    await anyio.sleep(0.005)
+            await eventually(lambda: runner.started)
             try:
                 yield server
             finally:
@@ -143,10 +148,7 @@ class MarketServer:
         async def answer(request: Request) -> Response:
             self.calls[name] += 1
             self.headers_seen.append(dict(request.headers))
-            if self.faults[name]:
-                page_now = self.faults[name].popleft()
-            else:
-                page_now = self.always.get(name, page)
+            page_now = self.faults[name].popleft() if self.faults[name] else self.always.get(name, page)
             response = await page_now(request)
             response.headers["date"] = formatdate(self.clock.now_ns() / NS + self.skew_s, usegmt=True)
             return response

@@ -31,9 +31,7 @@ class LiveMarketFeed:
         self._section = section
         self._clock = clock
         self._sleep = sleep
-        self._send: MemoryObjectSendStream[MarketEvent]
-        self._receive: MemoryObjectReceiveStream[MarketEvent]
-        self._send, self._receive = anyio.create_memory_object_stream[MarketEvent](section.events_len_max)
+        self._incoming: MemoryObjectReceiveStream[MarketEvent] | None = None
         self._api: MarketApi | None = None
         self._cycle: MarketCycle | None = None
         self._held: frozenset[str] = frozenset()
@@ -60,16 +58,20 @@ class LiveMarketFeed:
         async with AsyncExitStack() as stack:
             self._api = await stack.enter_async_context(MarketApi.connect(self._section, self._clock))
             self._cycle = MarketCycle(self._api, self._section, self._clock)
+            send, incoming = anyio.create_memory_object_stream[MarketEvent](self._section.events_len_max)
+            self._incoming = stack.enter_context(incoming)
+            stack.enter_context(send)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._run, self._cycle)
+                tasks.start_soon(self._run, self._cycle, send)
                 try:
                     yield
                 finally:
                     tasks.cancel_scope.cancel()
 
     async def receive(self) -> MarketEvent:
-        """Return the next event, waiting for it."""
-        return await self._receive.receive()
+        """Return the next event, waiting for it. Only inside ``running``."""
+        assert self._incoming is not None, "receive outside running()"
+        return await self._incoming.receive()
 
     def health(self) -> Mapping[str, Any]:
         """Return endpoints (counts, ages, back-off), followed tokens, ages in seconds and what was left out."""
@@ -85,7 +87,7 @@ class LiveMarketFeed:
             "counts": dict(sorted(cycle.counts.items())) if cycle else {},
             "items_skipped": api.items_skipped if api else 0,
             "negative_reserves": api.negative_reserves if api else 0,
-            "queued": self._receive.statistics().current_buffer_used,
+            "queued": self._incoming.statistics().current_buffer_used if self._incoming else 0,
             "endpoints": {endpoint.name: _endpoint_health(endpoint) for endpoint in api.endpoints} if api else {},
         }
 
@@ -93,7 +95,7 @@ class LiveMarketFeed:
         newest_ns = self._cycle.newest_bar_ns if self._cycle else None
         return None if newest_ns is None else max(0.0, (self._clock.now_ns() - newest_ns) / NS_PER_S)
 
-    async def _run(self, cycle: MarketCycle) -> None:
+    async def _run(self, cycle: MarketCycle, send: MemoryObjectSendStream[MarketEvent]) -> None:
         interval_ns = self._section.interval_s * NS_PER_S
         boundary_ns = -(-self._clock.now_ns() // interval_ns) * interval_ns
         while True:
@@ -102,7 +104,7 @@ class LiveMarketFeed:
             due_ns = boundary_ns + int(self._section.settle_s * NS_PER_S)
             await self._sleep(max(0.0, (due_ns - self._clock.now_ns()) / NS_PER_S))
             for event in await cycle.events(boundary_ns, self._sleep):
-                await self._send.send(event)
+                await send.send(event)
             # After a pause (sleep of the machine, slow APIs) the closes that were missed are gone: nobody could have
             # traded on them. The tokens' next bars follow a FeedGap.
             missed_to_ns = self._clock.now_ns() // interval_ns * interval_ns
