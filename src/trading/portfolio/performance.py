@@ -13,7 +13,7 @@ from .statistics import Moments
 
 INDEX_ONE: Final = 10**18
 """The index of time-weighted return starts here; its rounding error is one part in 10^18 a deposit."""
-RETURNS_MAX: Final = 1_000_000
+RETURNS_MAX: Final = 100_000
 ROUND_TRIPS_MAX: Final = 1_000
 
 
