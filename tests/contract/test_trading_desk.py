@@ -1,0 +1,244 @@
+"""What every TradingDesk promises the doors: each document is its wire model, previews bind, keys act once."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from tests.doubles.trading_desk import MINT, InMemoryDesk
+
+from memmcp_server.domain.identifiers import JsonObject
+from memmcp_server.errors import InvalidInput
+from memmcp_server.ports import TradingDesk
+from memmcp_server.wire.orders import ControlAnswer, RebalanceAnswer, TradeAnswer
+from memmcp_server.wire.trading import (
+    EquitySeries,
+    StrategyDigest,
+    StrategyList,
+    TradePage,
+    TradingSnapshot,
+    WhyAnswer,
+)
+
+pytestmark = pytest.mark.anyio
+
+OpenDesk = Callable[[], AbstractAsyncContextManager["Bench"]]
+
+
+class Bench:
+    """A desk under test with a token that it can trade and a way to let a cycle pass."""
+
+    def __init__(self, desk: TradingDesk, mint: str, advance: Callable[[], Awaitable[None]]) -> None:
+        self.desk = desk
+        self.mint = mint
+        self.advance = advance
+
+
+@asynccontextmanager
+async def in_memory() -> AsyncIterator[Bench]:
+    desk = InMemoryDesk()
+
+    async def advance() -> None:
+        desk.advance()
+
+    yield Bench(desk, MINT, advance)
+
+
+BODIES: dict[str, OpenDesk] = {"in_memory": in_memory}
+
+
+@pytest.fixture(params=sorted(BODIES))
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    async with BODIES[request.param]() as opened:
+        yield opened
+
+
+def buy(mint: str, **more: Any) -> JsonObject:
+    return {"side": "buy", "mint": mint, "amount_sol": "0.05", "reason": "a contract test", "bucket": "manual", **more}
+
+
+async def bought(bench: Bench, key: str = "buy-1") -> TradeAnswer:
+    preview = TradeAnswer.model_validate(await bench.desk.place_trade(buy(bench.mint), agent="a", key=f"{key}-preview"))
+    wish = buy(bench.mint, preview_id=preview.preview_id)
+    answer = TradeAnswer.model_validate(await bench.desk.place_trade(wish, agent="a", key=key))
+    await bench.advance()
+    return answer
+
+
+async def test_the_documents_of_a_quiet_desk_are_what_the_wire_promises(bench: Bench) -> None:
+    desk = bench.desk
+    snapshot = TradingSnapshot.model_validate(await desk.snapshot())
+    assert snapshot.money == "paper"
+    assert snapshot.equity.lamports == snapshot.cash.lamports + sum(p.value.lamports for p in snapshot.positions)
+    TradePage.model_validate(await desk.trades(strategy=None, cursor=None, limit=10))
+    EquitySeries.model_validate(await desk.equity(since_ns=None, until_ns=None, resolution_s=None))
+    StrategyList.model_validate(await desk.strategies())
+    StrategyDigest.model_validate(await desk.strategy_digest(strategy=None, window="all"))
+    why_not = WhyAnswer.model_validate(
+        await desk.why(order_id=None, trajectory_id=None, mint=bench.mint, since_ns=None)
+    )
+    assert why_not.funnel is not None
+    assert why_not.chain == []
+
+
+async def test_a_preview_trades_nothing_and_the_order_after_it_does(bench: Bench) -> None:
+    preview = TradeAnswer.model_validate(await bench.desk.place_trade(buy(bench.mint), agent="a", key="k0"))
+    assert preview.status == "preview"
+    assert preview.preview_id is not None
+    assert preview.expires_at is not None
+    before = TradingSnapshot.model_validate(await bench.desk.snapshot())
+    assert before.positions == []
+    done = await bought(bench)
+    assert done.status in ("done", "working")
+    after = TradingSnapshot.model_validate(await bench.desk.snapshot())
+    assert [position.mint for position in after.positions] == [bench.mint]
+    page = TradePage.model_validate(await bench.desk.trades(strategy=None, cursor=None, limit=10))
+    assert [trade.side for trade in page.trades] == ["buy"]
+    chain = WhyAnswer.model_validate(
+        await bench.desk.why(order_id=done.order_id, trajectory_id=None, mint=None, since_ns=None)
+    )
+    assert chain.chain != []
+
+
+async def test_a_preview_used_with_other_arguments_is_stale_and_trades_nothing(bench: Bench) -> None:
+    preview = TradeAnswer.model_validate(await bench.desk.place_trade(buy(bench.mint), agent="a", key="k0"))
+    other = buy(bench.mint, amount_sol="0.06", preview_id=preview.preview_id)
+    answer = TradeAnswer.model_validate(await bench.desk.place_trade(other, agent="a", key="k1"))
+    assert answer.status == "stale"
+    await bench.advance()
+    assert TradingSnapshot.model_validate(await bench.desk.snapshot()).trades_total == 0
+
+
+async def test_a_preview_of_another_agent_is_not_mine(bench: Bench) -> None:
+    preview = TradeAnswer.model_validate(await bench.desk.place_trade(buy(bench.mint), agent="a", key="k0"))
+    wish = buy(bench.mint, preview_id=preview.preview_id)
+    answer = TradeAnswer.model_validate(await bench.desk.place_trade(wish, agent="b", key="k1"))
+    assert answer.status == "stale"
+
+
+async def test_an_unknown_preview_is_expired(bench: Bench) -> None:
+    wish = buy(bench.mint, preview_id="pre_of_yesterday")
+    answer = TradeAnswer.model_validate(await bench.desk.place_trade(wish, agent="a", key="k1"))
+    assert answer.status == "expired"
+
+
+async def test_the_same_key_gives_the_first_answer_and_trades_once(bench: Bench) -> None:
+    first = await bought(bench, "once")
+    again = TradeAnswer.model_validate(
+        await bench.desk.place_trade(buy(bench.mint, preview_id="whatever"), agent="a", key="once")
+    )
+    await bench.advance()
+    assert again.order_id == first.order_id
+    assert TradingSnapshot.model_validate(await bench.desk.snapshot()).trades_total == 1
+
+
+async def test_a_symbol_gives_candidates_and_never_a_trade(bench: Bench) -> None:
+    answer = TradeAnswer.model_validate(await bench.desk.place_trade(buy("BONK"), agent="a", key="k"))
+    assert answer.status == "candidates"
+    assert answer.candidates
+    assert answer.preview_id is None
+
+
+async def test_a_position_is_closed_by_preview_and_order(bench: Bench) -> None:
+    await bought(bench)
+    wish: JsonObject = {"mint": bench.mint, "percent": 100, "reason": "a contract test"}
+    preview = TradeAnswer.model_validate(await bench.desk.close_position(wish, agent="a", key="c0"))
+    assert preview.status == "preview"
+    wish["preview_id"] = preview.preview_id
+    done = TradeAnswer.model_validate(await bench.desk.close_position(wish, agent="a", key="c1"))
+    assert done.status in ("done", "working")
+    await bench.advance()
+    assert TradingSnapshot.model_validate(await bench.desk.snapshot()).positions == []
+
+
+async def test_a_rebalance_is_previewed_first(bench: Bench) -> None:
+    wish: JsonObject = {"scope": "buckets", "policy": "equal", "reason": "a contract test"}
+    preview = RebalanceAnswer.model_validate(await bench.desk.rebalance(wish, agent="a", key="r0"))
+    assert preview.status == "preview"
+    wish["preview_id"] = preview.preview_id
+    done = RebalanceAnswer.model_validate(await bench.desk.rebalance(wish, agent="a", key="r1"))
+    assert done.status == "done"
+
+
+async def test_stopped_entries_deny_a_buy_and_resume_allows_it_again(bench: Bench) -> None:
+    stop: JsonObject = {"action": "stop_entries", "reason": "a contract test"}
+    stopped = ControlAnswer.model_validate(await bench.desk.control(stop, actor="operator:o", key="s1"))
+    assert not stopped.entries_allowed
+    await bench.advance()
+    denied = TradeAnswer.model_validate(await bench.desk.place_trade(buy(bench.mint), agent="a", key="d1"))
+    refused = denied.status == "denied" or (denied.verdict or {}).get("approved") is False
+    assert refused
+    resume: JsonObject = {"action": "resume", "reason": "a contract test"}
+    resumed = ControlAnswer.model_validate(await bench.desk.control(resume, actor="operator:o", key="s2"))
+    assert resumed.entries_allowed
+
+
+async def test_flatten_and_halt_leaves_no_position(bench: Bench) -> None:
+    await bought(bench)
+    wish: JsonObject = {"action": "flatten_and_halt", "reason": "a contract test"}
+    answer = ControlAnswer.model_validate(await bench.desk.control(wish, actor="operator:o", key="f1"))
+    await bench.advance()
+    snapshot = TradingSnapshot.model_validate(await bench.desk.snapshot())
+    assert answer.state == "HALTED"
+    assert snapshot.state == "HALTED"
+    assert snapshot.positions == []
+
+
+async def test_a_deposit_raises_equity_and_not_the_return(bench: Bench) -> None:
+    before = TradingSnapshot.model_validate(await bench.desk.snapshot())
+    wish: JsonObject = {"action": "deposit", "amount_sol": "1.5", "reason": "a contract test"}
+    ControlAnswer.model_validate(await bench.desk.control(wish, actor="operator:o", key="dep"))
+    await bench.advance()
+    after = TradingSnapshot.model_validate(await bench.desk.snapshot())
+    assert after.equity.lamports == before.equity.lamports + 1_500_000_000
+    assert after.net_deposits.lamports == before.net_deposits.lamports + 1_500_000_000
+    assert after.time_weighted_return_bps == before.time_weighted_return_bps
+
+
+async def test_trades_page_by_cursor_without_gap_or_repeat(bench: Bench) -> None:
+    for number in range(3):
+        await bought(bench, f"page-{number}")
+    whole = TradePage.model_validate(await bench.desk.trades(strategy=None, cursor=None, limit=10))
+    seen, cursor = [], None
+    while True:
+        page = TradePage.model_validate(await bench.desk.trades(strategy=None, cursor=cursor, limit=1))
+        seen += [trade.order_id for trade in page.trades]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert seen == [trade.order_id for trade in whole.trades]
+    assert len(seen) == len(set(seen)) >= 1
+
+
+async def test_a_wrong_cursor_names_the_field(bench: Bench) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        await bench.desk.trades(strategy=None, cursor="not a cursor", limit=10)
+    assert raised.value.field == "cursor"
+
+
+async def test_an_unknown_order_names_the_field(bench: Bench) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        await bench.desk.why(order_id="ord-of-nobody", trajectory_id=None, mint=None, since_ns=None)
+    assert raised.value.field == "order_id"
+
+
+async def test_changes_yields_a_snapshot_after_each_cycle(bench: Bench) -> None:
+    cycles: list[int] = []
+    reading = anyio.Event()
+
+    async def read() -> None:
+        reading.set()
+        async for body in bench.desk.changes():
+            cycles.append(TradingSnapshot.model_validate(body).cycle)
+            if len(cycles) == 2:
+                return
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            await reading.wait()
+            while len(cycles) < 2:
+                await anyio.wait_all_tasks_blocked()
+                await bench.advance()
+    assert cycles == sorted(cycles)

@@ -1,0 +1,474 @@
+"""A TradingDesk in memory: one token at a price that a test sets, no fees. Honest about keys and previews."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import anyio
+
+from memmcp_server.domain.identifiers import JsonObject
+from memmcp_server.errors import InvalidInput
+
+SOL = 1_000_000_000
+MINT = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
+SYMBOL = "BONK"
+DECIMALS = 5
+TOKEN = 10**DECIMALS
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@dataclass
+class Trade:
+    order_id: str
+    trajectory_id: str
+    side: str
+    base_units: int
+    lamports: int
+    realised: int | None
+    reason: str
+    ts: datetime
+
+
+@dataclass
+class InMemoryDesk:
+    """Every method answers from this state; ``advance`` ends a cycle, as a feed would."""
+
+    cash: int = 2 * SOL
+    base_units: int = 0
+    cost: int = 0
+    realised: int = 0
+    deposits: int = 0
+    target: int = 20 * SOL
+    peak: int = 2 * SOL
+    lamports_per_token: int = 1_000_000
+    state: str = "ACTIVE"
+    entries_allowed: bool = True
+    cycle: int = 0
+    trades_made: list[Trade] = field(default_factory=list)
+    points: list[JsonObject] = field(default_factory=list)
+    previews: dict[str, JsonObject] = field(default_factory=dict)
+    answers: dict[str, JsonObject] = field(default_factory=dict)
+    calls: list[tuple[str, str, str]] = field(default_factory=list)
+    _changed: anyio.Event = field(default_factory=anyio.Event)
+
+    def __post_init__(self) -> None:
+        self.advance(0)
+
+    @property
+    def now(self) -> datetime:
+        return START + timedelta(minutes=5 * self.cycle)
+
+    @property
+    def value(self) -> int:
+        return self.base_units * self.lamports_per_token // TOKEN
+
+    @property
+    def equity_lamports(self) -> int:
+        return self.cash + self.value
+
+    def advance(self, cycles: int = 1) -> None:
+        """End some cycles: time moves, equity is marked, readers of ``changes`` wake."""
+        self.cycle += cycles
+        self.peak = max(self.peak, self.equity_lamports)
+        self.points.append(
+            {
+                "ts": self.now.isoformat(),
+                "equity_lamports": self.equity_lamports,
+                "drawdown_bps": self._drawdown_bps(),
+                "sol_usd": "150",
+            }
+        )
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def snapshot(self) -> JsonObject:
+        return self._context() | {
+            "run_id": "paper-double",
+            "ts": self.now.isoformat(),
+            "cycle": self.cycle,
+            "state": self.state,
+            "state_reason": "as the operator said" if self.state != "ACTIVE" else "",
+            "entries_allowed": self.entries_allowed,
+            "profile": "foundation",
+            "tier": "foundation",
+            "equity": _amount(self.equity_lamports),
+            "cash": _amount(self.cash),
+            "start": _amount(2 * SOL),
+            "peak": _amount(self.peak),
+            "drawdown_bps": self._drawdown_bps(),
+            "realised": _amount(self.realised),
+            "unrealised": _amount(self.value - self.cost),
+            "net_deposits": _amount(self.deposits),
+            "time_weighted_return_bps": self.realised * 10_000 // (2 * SOL),
+            "sol_usd": "150",
+            "positions": self._positions(),
+            "limits": [
+                {
+                    "name": "exposure_bps_max",
+                    "scope": "desk",
+                    "limit": 5_000,
+                    "used": self.value * 10_000 // max(1, self.equity_lamports),
+                    "unit": "bps",
+                    "distance_bps": 5_000 - self.value * 10_000 // max(1, self.equity_lamports),
+                }
+            ],
+            "costs": _costs(),
+            "slippage_bps_mean": 0 if self.trades_made else None,
+            "trades_total": len(self.trades_made),
+            "signals_total": 3,
+            "denials": {"pool_too_shallow": 2},
+            "queues": {"memory": {"pending": 0, "oldest_s": 0.0, "dead": 0, "delivered": 4}},
+            "compounding": {
+                "target": _amount(self.target),
+                "progress_bps": min(10_000, self.equity_lamports * 10_000 // self.target),
+                "tier": "foundation",
+                "next_tier": "acceleration",
+                "next_tier_at": _amount(20 * SOL),
+                "change_day": _amount(0),
+                "change_week": None,
+                "sparkline": [point["equity_lamports"] for point in self.points[-120:]],
+            },
+            "next_evaluation": (self.now + timedelta(minutes=5)).isoformat(),
+        }
+
+    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
+        if not 1 <= limit <= 500:
+            msg = f"limit: {limit} is not between 1 and 500"
+            raise InvalidInput(msg, field="limit")
+        if cursor is not None and not cursor.isdecimal():
+            msg = f"cursor: {cursor!r} is not a next_cursor"
+            raise InvalidInput(msg, field="cursor")
+        start = int(cursor or 0)
+        newest = list(reversed(self.trades_made)) if strategy in (None, "manual") else []
+        page = newest[start : start + limit]
+        more = len(newest) > start + limit
+        return self._context() | {
+            "trades": [_trade_view(trade) for trade in page],
+            "next_cursor": str(start + limit) if more else None,
+        }
+
+    async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
+        def ns(point: JsonObject) -> int:
+            return int(datetime.fromisoformat(str(point["ts"])).timestamp() * 1_000_000_000)
+
+        kept: dict[int, JsonObject] = {}
+        for number, point in enumerate(self.points):
+            if (since_ns is None or ns(point) >= since_ns) and (until_ns is None or ns(point) < until_ns):
+                bucket = number if resolution_s is None else ns(point) // (resolution_s * 1_000_000_000)
+                kept[bucket] = point
+        return self._context() | {"points": list(kept.values()), "resolution_s": resolution_s}
+
+    async def strategies(self) -> JsonObject:
+        wins = sum(1 for trade in self.trades_made if (trade.realised or 0) > 0)
+        return self._context() | {
+            "strategies": [
+                {
+                    "name": "manual",
+                    "kind": "manual",
+                    "enabled": True,
+                    "parameters": {},
+                    "bucket": "manual",
+                    "capital": _amount(self.cash),
+                    "trades": len(self.trades_made),
+                    "wins": wins,
+                    "realised": _amount(self.realised),
+                    "unrealised": _amount(self.value - self.cost),
+                    "win_rate_bps": None,
+                    "last_signal": None,
+                }
+            ]
+        }
+
+    async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
+        if strategy not in (None, "manual"):
+            msg = f"strategy: there is no strategy {strategy}; known: manual"
+            raise InvalidInput(msg, field="strategy")
+        return self._context() | {
+            "window": window,
+            "since": START.isoformat(),
+            "until": self.now.isoformat(),
+            "strategies": [{"name": "manual", "trades": len(self.trades_made), "realised_lamports": self.realised}],
+            "confidence": "too few trades to say anything",
+            "evidence": [trade.trajectory_id for trade in self.trades_made],
+        }
+
+    async def why(
+        self, *, order_id: str | None, trajectory_id: str | None, mint: str | None, since_ns: int | None
+    ) -> JsonObject:
+        if order_id is None and trajectory_id is None:
+            funnel: JsonObject = {
+                "seen": 9,
+                "eligible": 3,
+                "signalled": 2,
+                "sized": 0,
+                "denied": {"pool_too_shallow": 2},
+            }
+            miss: JsonObject = {"mint": MINT, "reason": "pool_too_shallow", "distance_bps": 120}
+            return self._context() | {
+                "summary": "2 signals, both denied: pool_too_shallow",
+                "funnel": funnel,
+                "nearest_miss": miss,
+            }
+        for trade in self.trades_made:
+            if order_id in (None, trade.order_id) and trajectory_id in (None, trade.trajectory_id):
+                return self._context() | {
+                    "order_id": trade.order_id,
+                    "trajectory_id": trade.trajectory_id,
+                    "summary": f"{trade.side} because: {trade.reason}",
+                    "chain": [
+                        {"step": "signal", "text": trade.reason},
+                        {"step": "verdict", "text": "approved"},
+                        {"step": "fill", "lamports": trade.lamports},
+                    ],
+                }
+        msg = f"there is no trade {order_id or trajectory_id}"
+        raise InvalidInput(msg, field="order_id" if order_id else "trajectory_id")
+
+    async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
+        self.calls.append(("place_trade", agent, key))
+        if request["mint"] != MINT:
+            candidate: JsonObject = {"mint": MINT, "symbol": SYMBOL, "liquidity_sol": "1500", "age_s": 86_400}
+            return self._context() | {
+                "status": "candidates",
+                "message": f"{request['mint']} is not a mint; choose one and call again",
+                "candidates": [candidate],
+            }
+        if (known := self.answers.get(f"{agent}/{key}")) is not None:
+            return known
+        lamports, base_units = self._size(request)
+        if request["side"] == "buy" and (not self.entries_allowed or lamports > self.equity_lamports // 2):
+            reason = "entries_stopped" if not self.entries_allowed else "exposure_bps_max"
+            return self._context() | {
+                "status": "denied",
+                "message": f"denied: {reason}",
+                "verdict": {"approved": False, "reason": reason},
+            }
+        return self._previewed_once(request, agent, key, str(request["side"]), lamports, base_units)
+
+    async def close_position(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
+        self.calls.append(("close_position", agent, key))
+        if (known := self.answers.get(f"{agent}/{key}")) is not None:
+            return known
+        if request["mint"] != MINT or self.base_units == 0:
+            return self._context() | {"status": "denied", "message": f"there is no position in {request['mint']}"}
+        base_units = self.base_units * int(str(request["percent"])) // 100
+        return self._previewed_once(
+            request, agent, key, "sell", base_units * self.lamports_per_token // TOKEN, base_units
+        )
+
+    async def rebalance(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
+        self.calls.append(("rebalance", agent, key))
+        if (known := self.answers.get(f"{agent}/{key}")) is not None:
+            return known
+        legs: list[Any] = [{"bucket": "manual", "before_bps": 10_000, "after_bps": 10_000}]
+        refusal = self._take_preview(request, agent)
+        if refusal is None:
+            preview_id = self._keep_preview(request, agent)
+            return self._context() | {
+                "status": "preview",
+                "message": "nothing moved yet",
+                "preview_id": preview_id,
+                "expires_at": (self.now + timedelta(minutes=1)).isoformat(),
+                "legs": legs,
+            }
+        answer = self._context() | {"status": refusal, "message": refusal, "legs": legs if refusal == "done" else []}
+        if refusal == "done":
+            self.answers[f"{agent}/{key}"] = answer
+        return answer
+
+    async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
+        self.calls.append((f"control:{request['action']}", actor, key))
+        if (known := self.answers.get(f"{actor}/{key}")) is not None:
+            return known
+        order_ids: list[Any] = []
+        match request["action"]:
+            case "stop_entries":
+                self.entries_allowed, effect = False, "positions stay and their exits go on"
+            case "reduce_only":
+                self.state, self.entries_allowed, effect = "REDUCING", False, "only sells from now on"
+            case "flatten_and_halt":
+                self.state, self.entries_allowed, effect = "HALTED", False, "every position is sold"
+                order_ids = [self._fill("sell", self.value, self.base_units, str(request["reason"])).order_id]
+            case "resume":
+                self.state, self.entries_allowed, effect = "ACTIVE", True, "entries are allowed"
+            case "close":
+                part = self.base_units * int(str(request["percent"])) // 100
+                effect = "sold"
+                order_ids = [self._fill("sell", part * self.lamports_per_token // TOKEN, part, "close").order_id]
+            case "deposit" | "withdraw" as action:
+                moved = int(Decimal(str(request["amount_sol"])) * SOL) * (1 if action == "deposit" else -1)
+                self.cash, self.deposits, effect = self.cash + moved, self.deposits + moved, f"{action} booked"
+            case "target":
+                self.target, effect = int(Decimal(str(request["amount_sol"])) * SOL), "target set"
+            case action:
+                msg = f"action: there is no action {action}"
+                raise InvalidInput(msg, field="action")
+        answer = self._context() | {
+            "status": "done",
+            "state": self.state,
+            "entries_allowed": self.entries_allowed,
+            "effect": effect,
+            "order_ids": order_ids,
+        }
+        self.answers[f"{actor}/{key}"] = answer
+        return answer
+
+    async def changes(self) -> AsyncIterator[JsonObject]:
+        while True:
+            changed = self._changed
+            await changed.wait()
+            yield await self.snapshot()
+
+    def _previewed_once(
+        self, request: JsonObject, agent: str, key: str, side: str, lamports: int, base_units: int
+    ) -> JsonObject:
+        status = self._take_preview(request, agent)
+        if status is None:
+            return self._context() | {
+                "status": "preview",
+                "message": "nothing traded yet",
+                "preview_id": self._keep_preview(request, agent),
+                "expires_at": (self.now + timedelta(minutes=1)).isoformat(),
+                "quote": {"lamports": lamports, "base_units": str(base_units)},
+                "costs": _costs(),
+                "verdict": {"approved": True},
+            }
+        if status != "done":
+            return self._context() | {"status": status, "message": f"the preview is {status}: preview again"}
+        trade = self._fill(side, lamports, base_units, str(request["reason"]))
+        answer = self._context() | {
+            "status": "done",
+            "message": f"{side} {base_units} base units for {lamports} lamports",
+            "order_id": trade.order_id,
+            "trajectory_id": trade.trajectory_id,
+            "fill": {"lamports": lamports, "base_units": str(base_units)},
+        }
+        self.answers[f"{agent}/{key}"] = answer
+        return answer
+
+    def _take_preview(self, request: JsonObject, agent: str) -> str | None:
+        preview_id = request.get("preview_id")
+        if preview_id is None:
+            return None
+        shown = self.previews.get(str(preview_id))
+        if shown is None:
+            return "expired"
+        if shown != _bound(request, agent):
+            return "stale"
+        del self.previews[str(preview_id)]
+        return "done"
+
+    def _keep_preview(self, request: JsonObject, agent: str) -> str:
+        preview_id = f"pre_{len(self.previews) + len(self.answers) + self.cycle}"
+        self.previews[preview_id] = _bound(request, agent)
+        return preview_id
+
+    def _size(self, request: JsonObject) -> tuple[int, int]:
+        if request.get("amount_sol") is not None:
+            lamports = int(Decimal(str(request["amount_sol"])) * SOL)
+            return lamports, lamports * TOKEN // self.lamports_per_token
+        base_units = int(Decimal(str(request["amount_token"])) * TOKEN)
+        return base_units * self.lamports_per_token // TOKEN, base_units
+
+    def _fill(self, side: str, lamports: int, base_units: int, reason: str) -> Trade:
+        realised = None
+        if side == "buy":
+            self.cash, self.base_units, self.cost = (
+                self.cash - lamports,
+                self.base_units + base_units,
+                self.cost + lamports,
+            )
+        else:
+            share = self.cost * base_units // self.base_units if self.base_units else 0
+            realised = lamports - share
+            self.cash, self.base_units, self.cost = (
+                self.cash + lamports,
+                self.base_units - base_units,
+                self.cost - share,
+            )
+            self.realised += realised
+        number = len(self.trades_made) + 1
+        trade = Trade(f"ord-{number}", f"trade-{number}", side, base_units, lamports, realised, reason, self.now)
+        self.trades_made.append(trade)
+        return trade
+
+    def _positions(self) -> list[Any]:
+        if self.base_units == 0:
+            return []
+        gain = self.value - self.cost
+        return [
+            {
+                "mint": MINT,
+                "symbol": SYMBOL,
+                "bucket": "manual",
+                "strategy": "manual",
+                "amount_base_units": str(self.base_units),
+                "decimals": DECIMALS,
+                "amount": str(Decimal(self.base_units).scaleb(-DECIMALS)),
+                "cost": _amount(self.cost),
+                "value": _amount(self.value),
+                "unrealised": _amount(gain),
+                "unrealised_bps": gain * 10_000 // max(1, self.cost),
+                "average_price_sol": "0.001",
+                "mark_price_sol": str(Decimal(self.lamports_per_token) / SOL),
+                "opened_at": self.now.isoformat(),
+                "trajectory_id": self.trades_made[-1].trajectory_id,
+            }
+        ]
+
+    def _drawdown_bps(self) -> int:
+        return max(0, (self.peak - self.equity_lamports) * 10_000 // max(1, self.peak))
+
+    def _context(self) -> JsonObject:
+        return {
+            "money": "paper",
+            "feed": {
+                "kind": "synthetic",
+                "detail": "in-memory double",
+                "age_s": 1.5,
+                "stale": False,
+                "last_event": self.now.isoformat(),
+            },
+        }
+
+
+def _bound(request: JsonObject, agent: str) -> JsonObject:
+    return {**{name: value for name, value in request.items() if name != "preview_id"}, "agent": agent}
+
+
+def _amount(lamports: int) -> JsonObject:
+    sol = Decimal(lamports) / SOL
+    return {"lamports": lamports, "sol": f"{sol:f}", "usd": f"{sol * 150:.2f}"}
+
+
+def _costs() -> JsonObject:
+    return {
+        "fee_lamports": 0,
+        "impact_lamports": 0,
+        "priority_lamports": 0,
+        "failed_lamports": 0,
+        "rent_lamports": 0,
+    }
+
+
+def _trade_view(trade: Trade) -> JsonObject:
+    return {
+        "order_id": trade.order_id,
+        "trajectory_id": trade.trajectory_id,
+        "ts": trade.ts.isoformat(),
+        "side": trade.side,
+        "mint": MINT,
+        "symbol": SYMBOL,
+        "strategy": "manual",
+        "bucket": "manual",
+        "amount": str(Decimal(trade.base_units).scaleb(-DECIMALS)),
+        "amount_base_units": str(trade.base_units),
+        "value": _amount(trade.lamports),
+        "price_sol": "0.001",
+        "costs": _costs(),
+        "slippage_bps": 0,
+        "realised": None if trade.realised is None else _amount(trade.realised),
+        "reason": trade.reason,
+    }
