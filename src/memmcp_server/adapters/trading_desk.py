@@ -3,10 +3,9 @@
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Final
 
-from memmcp_server.config import TradingSection
+from memmcp_server.config import Sections
 from memmcp_server.domain.identifiers import JsonObject, Namespace, TrajectoryId
 from memmcp_server.domain.memory import MemoryDraft, Provenance, Trust
 from memmcp_server.domain.telemetry import LOCAL_DESK, RecordSnapshot
@@ -23,14 +22,15 @@ REWARD_UNIT: Final = "lamports"
 
 
 @asynccontextmanager
-async def open_trading_desk(
-    environ: Mapping[str, str], journal: Journal, data_dir: Path, section: TradingSection
-) -> AsyncIterator[TradingDesk]:
+async def open_desk(environ: Mapping[str, str], sections: Sections, journal: Journal) -> AsyncIterator[TradingDesk]:
     """Open the desk over its own directory; what it records is copied into this journal.
 
     Raises: InvalidInput (a setting of the desk), TradingUnavailable (it cannot start).
     """
-    options = trading.DeskOptions(data_dir=data_dir, feed=section.feed, money=section.money, profile=section.profile)
+    wish = sections.trading
+    options = trading.DeskOptions(
+        data_dir=sections.data_dir / "trading", feed=wish.feed, money=wish.money, profile=wish.profile
+    )
     async with AsyncExitStack() as stack:
         with translating():
             desk = await stack.enter_async_context(trading.open(environ, JournalMemory(journal), options))
