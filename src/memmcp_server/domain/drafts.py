@@ -3,7 +3,6 @@
 Each error names the field, what was given and what is allowed.
 """
 
-import hashlib
 import json
 import math
 import re
@@ -251,13 +250,3 @@ def _shown(value: object) -> str:
     """Return the value as a message may show it: quoted, escaped, short."""
     text = ascii(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def fingerprint(*parts: str | bytes) -> bytes:
-    """Return the digest by which the same key with other content is told from a repeat. Parts are length-prefixed."""
-    digest = hashlib.sha256()
-    for part in parts:
-        raw = part.encode() if isinstance(part, str) else part
-        digest.update(len(raw).to_bytes(8, "big"))
-        digest.update(raw)
-    return digest.digest()

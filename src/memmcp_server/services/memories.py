@@ -8,7 +8,7 @@ from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.identifiers import MemoryId
 from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryDraft, Trust, is_reserved, was_current
 from memmcp_server.domain.outbox import SINK_QDRANT
-from memmcp_server.domain.search import Found, IndexState, SearchQuery, SearchResult
+from memmcp_server.domain.search import IndexState, SearchQuery, SearchResult
 from memmcp_server.errors import IndexUnavailable, InvalidInput, NotFound, Refused
 from memmcp_server.ports import Clock, IndexHit, IndexStatus, Journal, LexicalScope, VectorIndex
 
@@ -62,7 +62,7 @@ class Memories:
             which = memory_id if version is None else f"{memory_id} in version {version}"
             msg = f"there is no memory {which}"
             raise NotFound(
-                msg, field="id", hint="search for its words; ids are those that a write or a search returned"
+                msg, field="id", hint="search for its words; a write and a search return ids"
             )
         return memory
 

@@ -67,6 +67,6 @@ def _cursor(last: Trajectory) -> str:
 def _parsed_cursor(cursor: str) -> tuple[int, TrajectoryId]:
     opened_at, separator, trajectory_id = cursor.partition(":")
     if not (separator and trajectory_id and opened_at.isdecimal() and len(opened_at) < 20):
-        msg = f"cursor is {ascii(cursor[:64])}; pass the next_cursor of an earlier page unchanged"
+        msg = f"cursor is {cursor[:64]!a}; pass the next_cursor of an earlier page unchanged"
         raise InvalidInput(msg, field="cursor")
     return int(opened_at), TrajectoryId(trajectory_id)

@@ -1,0 +1,279 @@
+"""The journal on SQL: one body for SQLite and PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from memmcp_server.config import JournalSection
+from memmcp_server.domain.identifiers import MemoryId, Seq, TrajectoryId
+from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryFilter
+from memmcp_server.domain.outbox import SINK_QDRANT, OutboxEntry, SinkStats
+from memmcp_server.domain.telemetry import Snapshot
+from memmcp_server.domain.times import from_ns
+from memmcp_server.domain.trajectory import Trajectory
+from memmcp_server.errors import JournalBusy, JournalUnavailable, MemoryServerError, OutcomeUnknown
+from memmcp_server.ports import Clock, JournalCommand, LexicalScope
+
+from . import outbox_rows, reads
+from .apply import Applier
+from .backup import back_up
+from .engines import Engines, check_opens, limit_read, open_engines, place_of
+from .migrate import migrate
+from .prepare import prepare
+from .statements import compile_statements
+from .translate import translating
+from .waiters import CommitWaiters
+from .writer import Job, Writer, WriterLimits
+
+T = TypeVar("T")
+
+READS_QUEUED_MAX = 1_024
+CLOSE_TIMEOUT_S = 10.0
+
+
+class SqlJournal:
+    """``ports.Journal`` over SQLAlchemy Core. Make one with ``open_journal``."""
+
+    writer_type: type[Writer] = Writer
+
+    def __init__(self, engines: Engines, section: JournalSection, clock: Clock, sinks: Sequence[str]) -> None:
+        self._engines = engines
+        self._section = section
+        self._clock = clock
+        self._shown = engines.place.shown
+        self._waiters = CommitWaiters()
+        applier = Applier(compile_statements(engines.writer.dialect), tuple(sinks), clock.now_ns)
+        limits = WriterLimits(section.queue_len_max, section.batch_rows_max)
+        self._writer = self.writer_type(engines.writer, self._shown, limits, applier.apply, self._settled)
+        self._readers = ThreadPoolExecutor(section.readers, thread_name_prefix="journal-reader")
+        self._reads_queued = 0
+        self._is_closed = False
+
+    @property
+    def shown(self) -> str:
+        """Where the journal is, for people: a path, or a URL without its password."""
+        return self._shown
+
+    @property
+    def path(self) -> Path | None:
+        """The file, None on a server."""
+        return self._engines.place.path
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows that wait for the writer now."""
+        return self._writer.queued_rows
+
+    async def start(self) -> None:
+        """Begin to write, and learn what is there already."""
+        self._writer.start()
+        self._waiters.advance(await self.horizon())
+
+    async def close(self) -> None:
+        """Finish the writes that are queued, then refuse; idempotent.
+
+        Raises: JournalUnavailable (the writer did not end in time).
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        ended = await asyncio.to_thread(self._writer.close, CLOSE_TIMEOUT_S)
+        await asyncio.to_thread(self._readers.shutdown)
+        if not ended:
+            msg = f"the writer of {self._shown} did not end within {CLOSE_TIMEOUT_S:g} s"
+            raise JournalUnavailable(msg)
+        self._engines.dispose()
+
+    async def commit(self, commands: Sequence[JournalCommand]) -> list[Acknowledgement]:
+        if not commands:
+            return []
+        acknowledgements: list[Acknowledgement] = await self._written([prepare(each) for each in commands])
+        return acknowledgements
+
+    async def memory(self, memory_id: MemoryId, version: int | None = None) -> Memory | None:
+        return await self._read(partial(reads.memory, memory_id=memory_id, version=version))
+
+    async def memories(self, memory_ids: Sequence[MemoryId]) -> list[Memory]:
+        if not memory_ids:
+            return []
+        return await self._read(partial(reads.current_memories, memory_ids=memory_ids))
+
+    async def versions(self, memory_id: MemoryId) -> list[Memory]:
+        return await self._read(partial(reads.versions, memory_id=memory_id))
+
+    async def page(self, where: MemoryFilter, *, after: Seq | None, limit: int, newest_first: bool) -> list[Memory]:
+        return await self._read(partial(reads.page, where=where, after=after, limit=limit, newest_first=newest_first))
+
+    async def lexical(
+        self, words: Sequence[str], where: MemoryFilter, *, scope: LexicalScope, limit: int
+    ) -> list[Memory]:
+        return await self._read(partial(reads.lexical, words=words, where=where, scope=scope, limit=limit))
+
+    async def count(self, where: MemoryFilter) -> int:
+        return await self._read(partial(reads.count, where=where))
+
+    async def horizon(self) -> Seq:
+        return await self._read(reads.horizon)
+
+    async def instance_id(self) -> str:
+        """Return the random id that this journal was given when it was made."""
+        return await self._read(reads.instance_id)
+
+    async def trajectory(self, trajectory_id: TrajectoryId) -> Trajectory | None:
+        return await self._read(partial(reads.trajectory, trajectory_id=trajectory_id))
+
+    async def trajectories(
+        self,
+        *,
+        namespace: str | None,
+        kind: str | None,
+        is_open: bool | None,
+        before_ns: int | None,
+        limit: int,
+        before_id: TrajectoryId | None = None,
+    ) -> list[Trajectory]:
+        before = (before_ns, before_id)
+        wanted = partial(
+            reads.list_trajectories, namespace=namespace, kind=kind, is_open=is_open, before=before, limit=limit
+        )
+        return await self._read(wanted)
+
+    async def steps(self, trajectory_id: TrajectoryId, *, after: Seq | None, limit: int) -> list[Memory]:
+        return await self._read(partial(reads.steps, trajectory_id=trajectory_id, after=after, limit=limit))
+
+    async def latest_snapshot(self, desk_id: str) -> Snapshot | None:
+        return await self._read(partial(reads.latest_snapshot, desk_id=desk_id))
+
+    async def desks(self) -> list[Snapshot]:
+        return await self._read(reads.desks)
+
+    async def snapshots(
+        self, desk_id: str, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None, limit: int
+    ) -> list[Snapshot]:
+        wanted = partial(
+            reads.list_snapshots, since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s, limit=limit
+        )
+        return await self._read(partial(wanted, desk_id=desk_id))
+
+    async def outbox_due(self, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
+        return await self._read(partial(outbox_rows.due, sink=sink, now_ns=now_ns, limit=limit))
+
+    async def outbox_delivered(self, entry_ids: Sequence[int]) -> None:
+        if entry_ids:
+            await self._done(partial(outbox_rows.delivered, entry_ids=entry_ids))
+
+    async def outbox_failed(self, entry_ids: Sequence[int], *, error: str, retry_at_ns: int | None) -> None:
+        if entry_ids:
+            await self._done(partial(outbox_rows.failed, entry_ids=entry_ids, error=error, retry_at_ns=retry_at_ns))
+
+    async def outbox_stats(self) -> dict[str, SinkStats]:
+        return await self._read(outbox_rows.stats)
+
+    async def outbox_entries(self, sink: str | None, *, dead: bool | None, limit: int) -> list[OutboxEntry]:
+        return await self._read(partial(outbox_rows.entries, sink=sink, dead=dead, limit=limit))
+
+    async def outbox_retry(self, entry_ids: Sequence[int] | None) -> int:
+        retried: int = await self._done(partial(outbox_rows.retry, entry_ids=entry_ids))
+        return retried
+
+    async def outbox_drop(self, entry_id: int) -> bool:
+        dropped: bool = await self._done(partial(outbox_rows.drop, entry_id=entry_id))
+        return dropped
+
+    async def outbox_refill(self, sink: str) -> int:
+        filled: int = await self._done(partial(outbox_rows.refill, sink=sink, now_ns=self._clock.now_ns()))
+        return filled
+
+    async def backup(self, directory: Path) -> Path:
+        name = f"journal-{from_ns(self._clock.now_ns()):%Y%m%dT%H%M%S}Z.db"
+        # A thread of its own: a copy of a large journal must not hold up the readers.
+        return await asyncio.to_thread(back_up, self._engines, directory, name)
+
+    async def wait_for_commit(self, after: Seq, timeout_s: float) -> Seq:
+        if await self._waiters.wait(after, timeout_s):
+            return self._waiters.newest
+        # Another process may have written (PostgreSQL); ask rather than remember.
+        self._waiters.advance(await self.horizon())
+        return self._waiters.newest
+
+    def _settled(self, outcome: object) -> None:
+        if isinstance(outcome, list) and outcome:
+            self._waiters.advance(max(each.seq for each in outcome))
+
+    async def _written(self, payload: list[Any]) -> Any:
+        return await self._bounded(self._writer.submit(payload, len(payload)))
+
+    async def _done(self, job: Job) -> Any:
+        return await self._bounded(self._writer.submit(job, 1))
+
+    async def _bounded(self, future: asyncio.Future[Any]) -> Any:
+        try:
+            async with asyncio.timeout(self._section.commit_timeout_s):
+                return await future
+        except TimeoutError as error:
+            msg = f"the journal at {self._shown} gave no answer within {self._section.commit_timeout_s:g} s"
+            raise OutcomeUnknown(msg, hint="repeat with the same idempotency key") from error
+
+    async def _read(self, query: Callable[[Connection], T]) -> T:
+        if self._is_closed:
+            msg = f"the journal at {self._shown} is closed"
+            raise JournalUnavailable(msg)
+        if self._reads_queued >= READS_QUEUED_MAX:
+            msg = f"{self._reads_queued} reads wait for the journal; at most {READS_QUEUED_MAX} may"
+            raise JournalBusy(msg, hint="repeat in a moment")
+        self._reads_queued += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, query)
+        finally:
+            self._reads_queued -= 1
+
+    def _read_now(self, query: Callable[[Connection], T]) -> T:
+        with translating(self._shown), self._engines.reader.connect() as connection:
+            limit_read(connection, self._section.commit_timeout_s)
+            with connection.begin():
+                return query(connection)
+
+
+def open_now(
+    journal_type: type[SqlJournal], section: JournalSection, data_dir: Path, clock: Clock, sinks: Sequence[str]
+) -> SqlJournal:
+    """Open and migrate; blocks. The journal's ``start`` is still to be awaited.
+
+    Raises: InvalidInput, DataDirectoryError, JournalBusy, StorageFull.
+    """
+    engines = open_engines(place_of(section, data_dir), section.readers, section.commit_timeout_s)
+    try:
+        check_opens(engines)
+        migrate(engines.writer, engines.place.shown, tuple(sinks))
+    except MemoryServerError:
+        engines.dispose()
+        raise
+    return journal_type(engines, section, clock, sinks)
+
+
+@asynccontextmanager
+async def open_journal(
+    section: JournalSection,
+    data_dir: Path,
+    clock: Clock,
+    *,
+    sinks: Sequence[str] = (SINK_QDRANT,),
+    journal_type: type[SqlJournal] = SqlJournal,
+) -> AsyncIterator[SqlJournal]:
+    """Open the journal that the section names, migrated to this version; close it at the end of the block.
+
+    Raises: InvalidInput, DataDirectoryError (damaged, read-only or newer; names the path and what to do),
+    JournalBusy, StorageFull.
+    """
+    journal = await asyncio.to_thread(open_now, journal_type, section, data_dir, clock, sinks)
+    try:
+        await journal.start()
+        yield journal
+    finally:
+        await journal.close()

@@ -1,0 +1,63 @@
+"""Bring the schema to what this version needs, when the journal is opened."""
+
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine, inspect, select, text
+
+from memmcp_server.errors import DataDirectoryError
+
+from .schema import REVISIONS, head, sinks
+from .translate import opening
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK_NUMBER = 0x6D656D_6D6370
+"""Advisory lock under which two daemons that start at once migrate a PostgreSQL journal in turn."""
+
+
+def migrate(engine: Engine, shown: str, sink_names: tuple[str, ...]) -> None:
+    """Migrate, and make the rows that the journal counts on. Does nothing to a journal that has them.
+
+    Raises: DataDirectoryError (a schema of a newer version, a damaged file), JournalBusy, StorageFull.
+    """
+    with opening(shown), engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
+        present = schema_revision(connection)
+        if present is not None and present not in REVISIONS:
+            msg = f"{shown} was written by a newer memMCP (schema {present}; this one knows up to {REVISIONS[-1]})"
+            raise DataDirectoryError(msg, hint="run the newer version, or use another data directory")
+        if present != REVISIONS[-1]:
+            _upgrade(connection)
+        _ensure_rows(connection, sink_names)
+
+
+def schema_revision(connection: Connection) -> str | None:
+    """Return the schema's revision, None for an empty database."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if revision is None else str(revision)
+
+
+def _upgrade(connection: Connection) -> None:
+    # Imported here: a journal that is up to date opens without Alembic, which takes longer to load than to run.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _ensure_rows(connection: Connection, sink_names: tuple[str, ...]) -> None:
+    if connection.execute(select(head.c.one)).first() is None:
+        connection.execute(
+            head.insert().values(one=1, instance_id=str(uuid4()), seq=0, outbox_id=0, known_at_ns=0, memories=0)
+        )
+    known = set(connection.execute(select(sinks.c.name)).scalars())
+    for name in sink_names:
+        if name not in known:
+            connection.execute(sinks.insert().values(name=name, delivered=0))

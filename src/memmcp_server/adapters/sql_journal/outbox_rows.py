@@ -1,0 +1,123 @@
+"""The outbox's rows: what is due, what failed, what waits for an operator. Writes run on the writer thread."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Row, cast, delete, func, insert, literal, select, text, update
+
+from memmcp_server.domain.identifiers import MemoryId, Seq
+from memmcp_server.domain.outbox import OutboxEntry, SinkStats
+from memmcp_server.errors import InvalidInput
+
+from .schema import head, memories, outbox, sinks
+
+IN_LEN_MAX = 400
+ERROR_LENGTH_MAX = 500
+ALIVE = text("NOT dead")
+"""Written as in the partial index, so that SQLite uses it."""
+
+
+def due(connection: Connection, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
+    query = select(outbox).where(outbox.c.sink == sink, ALIVE, outbox.c.due_at_ns <= now_ns)
+    return [to_entry(row) for row in connection.execute(query.order_by(outbox.c.id).limit(limit))]
+
+
+def entries(connection: Connection, sink: str | None, *, dead: bool | None, limit: int) -> list[OutboxEntry]:
+    query = select(outbox)
+    if sink is not None:
+        query = query.where(outbox.c.sink == sink)
+    if dead is not None:
+        query = query.where(outbox.c.dead.is_(True) if dead else ALIVE)
+    return [to_entry(row) for row in connection.execute(query.order_by(outbox.c.id).limit(limit))]
+
+
+def stats(connection: Connection) -> dict[str, SinkStats]:
+    alive = select(outbox.c.sink, func.count(), func.min(outbox.c.committed_at_ns)).where(ALIVE)
+    pending = {row[0]: (row[1], row[2]) for row in connection.execute(alive.group_by(outbox.c.sink))}
+    lost = select(outbox.c.sink, func.count()).where(outbox.c.dead.is_(True)).group_by(outbox.c.sink)
+    dead = {row[0]: row[1] for row in connection.execute(lost)}
+    found: dict[str, SinkStats] = {}
+    for name, delivered in connection.execute(select(sinks.c.name, sinks.c.delivered).order_by(sinks.c.name)):
+        waiting, oldest_ns = pending.get(name, (0, None))
+        found[name] = SinkStats(waiting, dead.get(name, 0), oldest_ns, delivered)
+    return found
+
+
+def delivered(connection: Connection, entry_ids: Sequence[int]) -> None:
+    for chunk in _chunks(entry_ids):
+        by_sink = select(outbox.c.sink, func.count()).where(outbox.c.id.in_(chunk)).group_by(outbox.c.sink)
+        for sink, number in connection.execute(by_sink).all():
+            counted = update(sinks).where(sinks.c.name == sink).values(delivered=sinks.c.delivered + number)
+            connection.execute(counted)
+        connection.execute(delete(outbox).where(outbox.c.id.in_(chunk)))
+
+
+def failed(connection: Connection, entry_ids: Sequence[int], *, error: str, retry_at_ns: int | None) -> None:
+    changed: dict[str, Any] = {
+        "attempts": outbox.c.attempts + 1,
+        "last_error": error.replace("\x00", "")[:ERROR_LENGTH_MAX],
+        "dead": retry_at_ns is None,
+    }
+    if retry_at_ns is not None:
+        changed["due_at_ns"] = retry_at_ns
+    for chunk in _chunks(entry_ids):
+        connection.execute(update(outbox).where(outbox.c.id.in_(chunk)).values(changed))
+
+
+def retry(connection: Connection, entry_ids: Sequence[int] | None) -> int:
+    """Make dead entries live, due at once, with their attempts counted anew."""
+    revived = update(outbox).where(outbox.c.dead.is_(True)).values(dead=False, attempts=0, due_at_ns=0)
+    if entry_ids is None:
+        return int(connection.execute(revived).rowcount)
+    return sum(int(connection.execute(revived.where(outbox.c.id.in_(chunk))).rowcount) for chunk in _chunks(entry_ids))
+
+
+def drop(connection: Connection, entry_id: int) -> bool:
+    return bool(connection.execute(delete(outbox).where(outbox.c.id == entry_id)).rowcount)
+
+
+def refill(connection: Connection, sink: str, now_ns: int) -> int:
+    """Replace the sink's entries by one for every version of every memory; they count as waiting from now on.
+
+    Raises: InvalidInput (an unknown sink).
+    """
+    if connection.execute(select(sinks.c.name).where(sinks.c.name == sink)).first() is None:
+        known = ", ".join(connection.execute(select(sinks.c.name).order_by(sinks.c.name)).scalars())
+        msg = f"sink is {sink!r}; known are: {known}"
+        raise InvalidInput(msg, field="sink")
+    connection.execute(delete(outbox).where(outbox.c.sink == sink))
+    last_id = connection.execute(select(head.c.outbox_id)).scalar_one()
+    number = func.row_number().over(order_by=memories.c.seq) + last_id
+    rows = select(
+        cast(number, BigInteger),
+        literal(sink),
+        memories.c.id,
+        memories.c.version,
+        memories.c.seq,
+        literal(now_ns, BigInteger),
+        literal(now_ns, BigInteger),
+        literal(0),
+        literal(""),
+        literal(False),
+    )
+    filled = int(connection.execute(insert(outbox).from_select([column.name for column in outbox.c], rows)).rowcount)
+    connection.execute(update(head).values(outbox_id=head.c.outbox_id + filled))
+    return filled
+
+
+def to_entry(row: Row[Any]) -> OutboxEntry:
+    return OutboxEntry(
+        id=row.id,
+        sink=row.sink,
+        memory_id=MemoryId(row.memory_id),
+        version=row.version,
+        seq=Seq(row.seq),
+        attempts=row.attempts,
+        last_error=row.last_error,
+        dead=bool(row.dead),
+    )
+
+
+def _chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(values), IN_LEN_MAX):
+        yield values[start : start + IN_LEN_MAX]

@@ -1,0 +1,246 @@
+"""Commands made ready on the caller's side: encoded, hashed and checked, so that the writer only looks up and inserts.
+
+A command that cannot be stored fails here, before it can meet those of others.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+
+from memmcp_server.domain.identifiers import Json, JsonObject, MemoryId, TrajectoryId
+from memmcp_server.domain.memory import MemoryDraft, Provenance
+from memmcp_server.domain.telemetry import RecordSnapshot
+from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory
+from memmcp_server.errors import InvalidInput
+from memmcp_server.ports import JournalCommand
+
+KIND_TRAJECTORY = "trajectory"
+TITLE_LENGTH_MAX = 80
+TAG_SEPARATOR = "\x1f"
+"""Stands before, between and after tags, so that a tag is found as a whole. No tag holds it: it is a control."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The columns of a memory that do not depend on the commit, in the table's order from ``namespace`` on."""
+
+    columns: tuple[str, str, str, str, str, str, str, str, str, str, int]
+    expires_at_ns: int | None = None
+    embed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedOpen:
+    digest: bytes
+    fingerprint: bytes
+    id: TrajectoryId
+    text: Text
+    row: tuple[str, str, str, str, str, str, str, int]
+    """id, namespace, kind, title, tags, metadata, agent, opened_at_ns."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedMemory:
+    digest: bytes
+    fingerprint: bytes
+    id: MemoryId
+    text: Text
+    draft: MemoryDraft
+
+    def opening(self, trajectory_id: TrajectoryId) -> PreparedOpen:
+        """Return the command that opens the unknown trajectory of which this is the first step."""
+        return _prepare_open(_opened_by(self.draft, trajectory_id))
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedClose:
+    digest: bytes
+    fingerprint: bytes
+    id: TrajectoryId
+    command: CloseTrajectory
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSnapshot:
+    digest: bytes
+    fingerprint: bytes
+    id: MemoryId
+    row: tuple[str, str, int]
+    body: str
+
+
+Prepared = PreparedMemory | PreparedOpen | PreparedClose | PreparedSnapshot
+
+
+def prepare(command: JournalCommand) -> Prepared:
+    """Return the command as the writer takes it.
+
+    Raises: InvalidInput (a value that no database can hold, named).
+    """
+    try:
+        match command:
+            case MemoryDraft():
+                return _prepare_memory(command)
+            case OpenTrajectory():
+                return _prepare_open(command)
+            case CloseTrajectory():
+                return _prepare_close(command)
+            case RecordSnapshot():
+                return _prepare_snapshot(command)
+    except UnicodeEncodeError as error:
+        msg = f"the text holds a lone surrogate at {error.start}; only valid Unicode is allowed"
+        raise InvalidInput(msg) from error
+
+
+def encode_tags(tags: Sequence[str]) -> str:
+    return f"{TAG_SEPARATOR}{TAG_SEPARATOR.join(tags)}{TAG_SEPARATOR}" if tags else ""
+
+
+def decode_tags(text: str) -> tuple[str, ...]:
+    return tuple(text[1:-1].split(TAG_SEPARATOR)) if text else ()
+
+
+def encode_object(value: Mapping[str, Json], field: str = "metadata") -> str:
+    """Return compact JSON with sorted keys.
+
+    Raises: InvalidInput (not JSON, or an integer beyond 64 bits).
+    """
+    try:
+        return orjson.dumps(value if type(value) is dict else dict(value), option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError as error:
+        msg = f"{field} cannot be stored as JSON: {error}"
+        raise InvalidInput(msg, field=field, hint="write integers beyond 64 bits as strings") from error
+
+
+def decode_object(text: str) -> JsonObject:
+    value: JsonObject = orjson.loads(text)
+    return value
+
+
+def _prepare_memory(draft: MemoryDraft) -> PreparedMemory:
+    digest = _digest("memory", draft.namespace, draft.provenance.agent, draft.key)
+    text = _text(draft, draft.kind, draft.content, draft.tags, draft.metadata)
+    trajectory_id = draft.trajectory_id
+    if trajectory_id == "":
+        msg = "trajectory_id is empty; leave it out or name a trajectory"
+        raise InvalidInput(msg, field="trajectory_id")
+    return PreparedMemory(
+        digest=digest,
+        fingerprint=_fingerprint(*text.columns[1:5], trajectory_id or ""),
+        # The id follows from the key: whoever repeats the write can know it without having seen the answer.
+        id=MemoryId(str(UUID(bytes=digest, version=5))),
+        text=text,
+        draft=draft,
+    )
+
+
+def _opened_by(draft: MemoryDraft, trajectory_id: TrajectoryId) -> OpenTrajectory:
+    first_line = draft.content.strip().partition("\n")[0]
+    return OpenTrajectory(
+        id=trajectory_id,
+        namespace=draft.namespace,
+        kind="session",
+        title=first_line[:TITLE_LENGTH_MAX],
+        text=f"Trajectory {trajectory_id}, begun with: {first_line[:400]}",
+        ts_event_ns=draft.ts_event_ns,
+        provenance=draft.provenance,
+    )
+
+
+def _prepare_open(command: OpenTrajectory) -> PreparedOpen:
+    text = _text(command, KIND_TRAJECTORY, command.text, command.tags, command.metadata)
+    row = (
+        command.id,
+        command.namespace,
+        command.kind,
+        command.title,
+        text.columns[3],
+        text.columns[4],
+        command.provenance.agent,
+        _int64("ts_event_ns", command.ts_event_ns),
+    )
+    return PreparedOpen(_digest("open", command.id), _fingerprint(command.id), command.id, text, row)
+
+
+def _prepare_close(command: CloseTrajectory) -> PreparedClose:
+    if command.reward is not None:
+        _int64("reward", command.reward)
+    _refuse_nul("text", command.text)
+    encode_object(command.metadata)
+    return PreparedClose(_digest("close", command.id), _fingerprint(command.outcome), command.id, command)
+
+
+def _prepare_snapshot(command: RecordSnapshot) -> PreparedSnapshot:
+    digest = _digest("snapshot", command.desk_id, command.key)
+    body = encode_object(command.body, "body")
+    row = (command.desk_id, command.key, _int64("ts_event_ns", command.ts_event_ns))
+    return PreparedSnapshot(digest, _fingerprint(command.key), MemoryId(str(UUID(bytes=digest, version=5))), row, body)
+
+
+def closing_text(close: PreparedClose, namespace: str, tags: str, metadata: Mapping[str, Json]) -> Text:
+    """Return the last version of a trajectory's memory; what was known when it was opened stays in its metadata."""
+    command = close.command
+    merged = {**metadata, **command.metadata, "outcome": command.outcome}
+    if command.reward is not None:
+        merged |= {"reward": command.reward, "reward_unit": command.reward_unit}
+    columns = _columns(namespace, KIND_TRAJECTORY, command.text, tags, encode_object(merged), command.provenance)
+    return Text((*columns, _int64("ts_event_ns", command.ts_event_ns)))
+
+
+def _text(
+    command: MemoryDraft | OpenTrajectory,
+    kind: str,
+    content: str,
+    tags: Sequence[str],
+    metadata: Mapping[str, Json],
+) -> Text:
+    _refuse_nul("content", content)
+    columns = _columns(command.namespace, kind, content, encode_tags(tags), encode_object(metadata), command.provenance)
+    row = (*columns, _int64("ts_event_ns", command.ts_event_ns))
+    if isinstance(command, OpenTrajectory):
+        return Text(row)
+    if command.expires_at_ns is not None:
+        _int64("expires_at_ns", command.expires_at_ns)
+    return Text(row, command.expires_at_ns, command.embed)
+
+
+def _columns(
+    namespace: str, kind: str, content: str, tags: str, metadata: str, provenance: Provenance
+) -> tuple[str, str, str, str, str, str, str, str, str, str]:
+    return (
+        namespace,
+        kind,
+        content,
+        tags,
+        metadata,
+        provenance.agent,
+        provenance.session,
+        provenance.tool,
+        provenance.source,
+        provenance.trust.value,
+    )
+
+
+def _refuse_nul(name: str, text: str) -> None:
+    if "\x00" in text:
+        msg = f"{name} holds U+0000, which a database cannot store"
+        raise InvalidInput(msg, field=name)
+
+
+def _int64(name: str, value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        msg = f"{name} is {value}, beyond 64 bits"
+        raise InvalidInput(msg, field=name)
+    return value
+
+
+def _digest(*parts: str) -> bytes:
+    return _fingerprint(*parts)[:16]
+
+
+def _fingerprint(*parts: str) -> bytes:
+    """Return a digest of the parts; they are length-prefixed, so that ("ab", "c") and ("a", "bc") differ."""
+    return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).digest()

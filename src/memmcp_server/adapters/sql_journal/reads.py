@@ -1,0 +1,250 @@
+"""Queries of the journal. Each is bounded by a limit and runs in one short read transaction."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
+
+from memmcp_server.domain.identifiers import MemoryId, Namespace, Seq, TrajectoryId
+from memmcp_server.domain.memory import Memory, MemoryFilter, Provenance, Trust
+from memmcp_server.domain.outbox import SINK_QDRANT
+from memmcp_server.domain.telemetry import Snapshot
+from memmcp_server.domain.times import NS_PER_S
+from memmcp_server.domain.trajectory import Trajectory
+from memmcp_server.ports import LexicalScope
+
+from .prepare import TAG_SEPARATOR, decode_object, decode_tags
+from .schema import head, memories, outbox, snapshots, trajectories
+
+IN_LEN_MAX = 400
+
+
+def horizon(connection: Connection) -> Seq:
+    return Seq(connection.execute(select(head.c.seq)).scalar_one())
+
+
+def instance_id(connection: Connection) -> str:
+    return str(connection.execute(select(head.c.instance_id)).scalar_one())
+
+
+def memory(connection: Connection, memory_id: MemoryId, version: int | None) -> Memory | None:
+    wanted = memories.c.superseded_at_ns.is_(None) if version is None else memories.c.version == version
+    row = connection.execute(select(memories).where(memories.c.id == memory_id, wanted)).first()
+    return None if row is None else to_memory(row)
+
+
+def current_memories(connection: Connection, memory_ids: Sequence[MemoryId]) -> list[Memory]:
+    found: dict[str, Memory] = {}
+    for start in range(0, len(memory_ids), IN_LEN_MAX):
+        chunk = memory_ids[start : start + IN_LEN_MAX]
+        query = select(memories).where(memories.c.id.in_(chunk), memories.c.superseded_at_ns.is_(None))
+        found |= {row.id: to_memory(row) for row in connection.execute(query)}
+    return [found[memory_id] for memory_id in memory_ids if memory_id in found]
+
+
+def versions(connection: Connection, memory_id: MemoryId) -> list[Memory]:
+    query = select(memories).where(memories.c.id == memory_id).order_by(memories.c.version)
+    return [to_memory(row) for row in connection.execute(query)]
+
+
+def page(
+    connection: Connection, where: MemoryFilter, *, after: Seq | None, limit: int, newest_first: bool
+) -> list[Memory]:
+    query = select(memories).where(*conditions(where)).limit(limit)
+    if after is not None:
+        query = query.where(memories.c.seq < after if newest_first else memories.c.seq > after)
+    query = query.order_by(memories.c.seq.desc() if newest_first else memories.c.seq)
+    return [to_memory(row) for row in connection.execute(query)]
+
+
+def lexical(
+    connection: Connection, words: Sequence[str], where: MemoryFilter, *, scope: LexicalScope, limit: int
+) -> list[Memory]:
+    if not words:
+        return []
+    query = select(memories).where(*conditions(where), or_(*(_contains(word) for word in words)))
+    if scope == "unindexed":
+        query = query.where(memories.c.seq.in_(select(outbox.c.seq).where(outbox.c.sink == SINK_QDRANT)))
+    query = query.order_by(memories.c.seq.desc()).limit(limit)
+    return [to_memory(row) for row in connection.execute(query)]
+
+
+def count(connection: Connection, where: MemoryFilter) -> int:
+    if where == MemoryFilter():
+        return int(connection.execute(select(head.c.memories)).scalar_one())
+    return int(connection.execute(select(func.count()).select_from(memories).where(*conditions(where))).scalar_one())
+
+
+def trajectory(connection: Connection, trajectory_id: TrajectoryId) -> Trajectory | None:
+    row = connection.execute(_trajectories().where(trajectories.c.id == trajectory_id)).first()
+    return None if row is None else to_trajectory(row)
+
+
+def list_trajectories(
+    connection: Connection,
+    *,
+    namespace: str | None,
+    kind: str | None,
+    is_open: bool | None,
+    before: tuple[int | None, TrajectoryId | None],
+    limit: int,
+) -> list[Trajectory]:
+    columns = trajectories.c
+    query = _trajectories()
+    if namespace is not None:
+        query = query.where(_in_namespace(columns.namespace, namespace))
+    if kind is not None:
+        query = query.where(columns.kind == kind)
+    if is_open is not None:
+        query = query.where(columns.closed_at_ns.is_(None) if is_open else columns.closed_at_ns.is_not(None))
+    before_ns, before_id = before
+    if before_ns is not None:
+        earlier = columns.opened_at_ns < before_ns
+        if before_id is not None:
+            earlier = or_(earlier, (columns.opened_at_ns == before_ns) & (columns.id < before_id))
+        query = query.where(earlier)
+    query = query.order_by(columns.opened_at_ns.desc(), columns.id.desc()).limit(limit)
+    return [to_trajectory(row) for row in connection.execute(query)]
+
+
+def steps(connection: Connection, trajectory_id: TrajectoryId, *, after: Seq | None, limit: int) -> list[Memory]:
+    query = select(memories).where(memories.c.trajectory_id == trajectory_id, memories.c.superseded_at_ns.is_(None))
+    if after is not None:
+        query = query.where(memories.c.seq > after)
+    return [to_memory(row) for row in connection.execute(query.order_by(memories.c.seq).limit(limit))]
+
+
+def latest_snapshot(connection: Connection, desk_id: str) -> Snapshot | None:
+    query = select(snapshots).where(snapshots.c.desk_id == desk_id).order_by(snapshots.c.seq.desc()).limit(1)
+    row = connection.execute(query).first()
+    return None if row is None else to_snapshot(row)
+
+
+def desks(connection: Connection) -> list[Snapshot]:
+    newest = select(func.max(snapshots.c.seq)).group_by(snapshots.c.desk_id)
+    query = select(snapshots).where(snapshots.c.seq.in_(newest)).order_by(snapshots.c.desk_id)
+    return [to_snapshot(row) for row in connection.execute(query)]
+
+
+def list_snapshots(
+    connection: Connection,
+    desk_id: str,
+    *,
+    since_ns: int | None,
+    until_ns: int | None,
+    resolution_s: int | None,
+    limit: int,
+) -> list[Snapshot]:
+    columns = snapshots.c
+    wanted: list[ColumnElement[bool]] = [columns.desk_id == desk_id]
+    if since_ns is not None:
+        wanted.append(columns.ts_event_ns >= since_ns)
+    if until_ns is not None:
+        wanted.append(columns.ts_event_ns < until_ns)
+    newest = (columns.ts_event_ns.desc(), columns.seq.desc())
+    if resolution_s is None:
+        query = select(snapshots).where(*wanted)
+    else:
+        # The last of each bucket is chosen over the narrow index; bodies are read for the chosen ones only.
+        bucket = columns.ts_event_ns // (resolution_s * NS_PER_S)
+        rank = func.row_number().over(partition_by=bucket, order_by=newest).label("rank")
+        ranked = select(columns.seq, rank).where(*wanted).subquery()
+        query = select(snapshots).where(columns.seq.in_(select(ranked.c.seq).where(ranked.c.rank == 1)))
+    rows = connection.execute(query.order_by(*newest).limit(limit)).all()
+    return [to_snapshot(row) for row in reversed(rows)]
+
+
+def conditions(where: MemoryFilter) -> list[ColumnElement[bool]]:
+    """Return the filter as SQL; the same as ``MemoryFilter.admits``."""
+    columns = memories.c
+    if where.as_of_ns is None:
+        found: list[ColumnElement[bool]] = [columns.superseded_at_ns.is_(None)]
+    else:
+        still = or_(columns.superseded_at_ns.is_(None), columns.superseded_at_ns > where.as_of_ns)
+        found = [columns.known_at_ns <= where.as_of_ns, still]
+    if where.namespace is not None:
+        found.append(_in_namespace(columns.namespace, where.namespace))
+    if where.kinds:
+        found.append(columns.kind.in_(where.kinds))
+    # "replace changes it" says "contains" with regard to case, the same on every database; LIKE does not.
+    found.extend(
+        func.replace(columns.tags, f"{TAG_SEPARATOR}{tag}{TAG_SEPARATOR}", "") != columns.tags for tag in where.tags
+    )
+    if where.agent is not None:
+        found.append(columns.agent == where.agent)
+    if where.since_ns is not None:
+        found.append(columns.ts_event_ns >= where.since_ns)
+    if where.until_ns is not None:
+        found.append(columns.ts_event_ns < where.until_ns)
+    if where.trajectory_id is not None:
+        found.append(columns.trajectory_id == where.trajectory_id)
+    return found
+
+
+def _in_namespace(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
+    if not pattern.endswith("/"):
+        return column == pattern
+    return or_(column == pattern[:-1], column.startswith(pattern, autoescape=True))
+
+
+def _contains(word: str) -> ColumnElement[bool]:
+    """Say "content or tags contain the word" whatever its case.
+
+    SQLite folds the case of ASCII letters only, hence the usual spellings of a word with other letters.
+    """
+    spellings = {word} if word.isascii() else {word, word.lower(), word.upper(), word.title()}
+    patterns = [f"%{escape_like(spelling)}%" for spelling in sorted(spellings)]
+    return or_(*(column.ilike(p, escape="\\") for p in patterns for column in (memories.c.content, memories.c.tags)))
+
+
+def escape_like(text: str) -> str:
+    """Return the text so that a LIKE pattern takes it literally, with backslash as the escape."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _trajectories() -> Select[Any]:
+    own = (memories.c.trajectory_id == trajectories.c.id) & memories.c.superseded_at_ns.is_(None)
+    counted = select(func.count()).select_from(memories).where(own).correlate(trajectories).scalar_subquery()
+    return select(trajectories, counted.label("steps"))
+
+
+def to_memory(row: Row[Any]) -> Memory:
+    return Memory(
+        id=MemoryId(row.id),
+        seq=Seq(row.seq),
+        version=row.version,
+        namespace=Namespace(row.namespace),
+        kind=row.kind,
+        content=row.content,
+        tags=decode_tags(row.tags),
+        metadata=decode_object(row.metadata),
+        provenance=Provenance(row.agent, row.session, row.tool, row.source, Trust(row.trust)),
+        ts_event_ns=row.ts_event_ns,
+        known_at_ns=row.known_at_ns,
+        superseded_at_ns=row.superseded_at_ns,
+        expires_at_ns=row.expires_at_ns,
+        trajectory_id=None if row.trajectory_id is None else TrajectoryId(row.trajectory_id),
+        embed=bool(row.embed),
+    )
+
+
+def to_trajectory(row: Row[Any]) -> Trajectory:
+    return Trajectory(
+        id=TrajectoryId(row.id),
+        namespace=Namespace(row.namespace),
+        kind=row.kind,
+        title=row.title,
+        tags=decode_tags(row.tags),
+        metadata=decode_object(row.metadata),
+        agent=row.agent,
+        opened_at_ns=row.opened_at_ns,
+        closed_at_ns=row.closed_at_ns,
+        outcome=row.outcome,
+        reward=row.reward,
+        reward_unit=row.reward_unit,
+        steps=row.steps,
+    )
+
+
+def to_snapshot(row: Row[Any]) -> Snapshot:
+    return Snapshot(row.desk_id, row.ts_event_ns, row.recorded_at_ns, decode_object(row.body))

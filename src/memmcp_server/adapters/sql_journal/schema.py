@@ -1,0 +1,145 @@
+"""The journal's tables, the same on SQLite and PostgreSQL. Alembic makes them (``migrations``); a test compares both.
+
+    memories      one row per version, append-only but for ``superseded_at_ns``, which is set once, from NULL
+    keys          idempotency: digest of (namespace, agent, key) -> the first acknowledgement and what it was for
+    trajectories  the head of each trajectory; its texts are memories, its steps too
+    snapshots     desks' snapshots, one per (desk, key)
+    outbox        what a sink has not got yet: id, version and sink, never content
+    sinks         the known sinks and how many entries each has been delivered
+    head          one row: the last seq, outbox id and commit time, how many memories there are, the instance's id
+
+The single row of ``head`` is read and written by each transaction that appends. On PostgreSQL its row lock makes
+transactions of several daemons take turns, so that seqs are handed out in the order of commits.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+
+REVISIONS = ("0001",)
+"""Schema revisions that this version knows, oldest first; the last is what it needs."""
+
+metadata = MetaData()
+
+memories = Table(
+    "memories",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("id", String(128), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("namespace", String(128), nullable=False),
+    Column("kind", String(48), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("session", Text, nullable=False),
+    Column("tool", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("trust", String(16), nullable=False),
+    Column("ts_event_ns", BigInteger, nullable=False),
+    Column("known_at_ns", BigInteger, nullable=False),
+    Column("superseded_at_ns", BigInteger),
+    Column("expires_at_ns", BigInteger),
+    Column("trajectory_id", String(128)),
+    Column("embed", Boolean, nullable=False),
+    UniqueConstraint("id", "version", name="memories_id_version"),
+    Index("memories_namespace", "namespace", "seq"),
+    Index(
+        "memories_trajectory",
+        "trajectory_id",
+        "seq",
+        sqlite_where=text("trajectory_id IS NOT NULL"),
+        postgresql_where=text("trajectory_id IS NOT NULL"),
+    ),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("digest", LargeBinary(16), primary_key=True),
+    Column("fingerprint", LargeBinary(32), nullable=False),
+    Column("memory_id", String(128), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("known_at_ns", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+trajectories = Table(
+    "trajectories",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    Column("namespace", String(128), nullable=False),
+    Column("kind", String(48), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("opened_at_ns", BigInteger, nullable=False),
+    Column("closed_at_ns", BigInteger),
+    Column("outcome", Text),
+    Column("reward", BigInteger),
+    Column("reward_unit", String(64), nullable=False),
+    Index("trajectories_opened", "opened_at_ns", "id"),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("desk_id", String(64), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("ts_event_ns", BigInteger, nullable=False),
+    Column("recorded_at_ns", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("desk_id", "key", name="snapshots_desk_key"),
+    Index("snapshots_desk_time", "desk_id", "ts_event_ns", "seq"),
+    Index("snapshots_desk_seq", "desk_id", "seq"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("sink", String(32), nullable=False),
+    Column("memory_id", String(128), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("committed_at_ns", BigInteger, nullable=False),
+    Column("due_at_ns", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("last_error", Text, nullable=False),
+    Column("dead", Boolean, nullable=False, server_default=false()),
+    Index("outbox_live", "sink", "id", sqlite_where=text("NOT dead"), postgresql_where=text("NOT dead")),
+)
+
+sinks = Table(
+    "sinks",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("delivered", BigInteger, nullable=False),
+)
+
+head = Table(
+    "head",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("instance_id", String(36), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("outbox_id", BigInteger, nullable=False),
+    Column("known_at_ns", BigInteger, nullable=False),
+    Column("memories", BigInteger, nullable=False),
+)

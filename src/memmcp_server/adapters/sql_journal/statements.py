@@ -1,0 +1,92 @@
+"""The hot statements, compiled once per engine to the driver's own SQL with positional parameters.
+
+A batch is bound row by row; the general path of SQLAlchemy would spend more on that than the database does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Table, bindparam, insert, select, update
+
+from .schema import head, keys, memories, outbox, snapshots, trajectories
+
+Row = tuple[Any, ...]
+LOOKUP_LEN_MAX = 400
+"""Values in one IN list; SQLite allows 999 parameters in its oldest supported form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """SQL text by use. Parameters come in the order of the table's columns, or as each field says."""
+
+    insert_memories: str
+    insert_keys: str
+    insert_trajectories: str
+    insert_snapshots: str
+    insert_outbox: str
+    read_head: str
+    write_head: str
+    """seq, outbox_id, known_at_ns, memories."""
+    supersede: str
+    """superseded_at_ns, id, version."""
+    close_trajectory: str
+    """metadata, closed_at_ns, outcome, reward, reward_unit, id."""
+    placeholder: str
+    lookups: dict[tuple[str, int], str] = field(default_factory=dict)
+
+
+def compile_statements(dialect: Dialect) -> Statements:
+    closing = ("metadata", "closed_at_ns", "outcome", "reward", "reward_unit")
+    return Statements(
+        insert_memories=_insert(memories, dialect),
+        insert_keys=_insert(keys, dialect),
+        insert_trajectories=_insert(trajectories, dialect),
+        insert_snapshots=_insert(snapshots, dialect),
+        insert_outbox=_insert(outbox, dialect),
+        read_head=str(
+            select(head.c.seq, head.c.outbox_id, head.c.known_at_ns, head.c.memories)
+            .with_for_update()
+            .compile(dialect=dialect)
+        ),
+        write_head=_update(head, ("seq", "outbox_id", "known_at_ns", "memories"), (), dialect),
+        supersede=_update(memories, ("superseded_at_ns",), ("id", "version"), dialect),
+        close_trajectory=_update(trajectories, closing, ("id",), dialect),
+        placeholder="?" if dialect.paramstyle == "qmark" else "%s",
+    )
+
+
+def execute_rows(connection: Connection, sql: str, rows: Sequence[Row]) -> None:
+    """Run the statement once per row, in one call of the driver."""
+    if rows:
+        connection.exec_driver_sql(sql, rows if len(rows) > 1 else rows[0])
+
+
+def look_up(connection: Connection, statements: Statements, sql: str, values: Sequence[Any]) -> list[Row]:
+    """Return the rows of a query that ends in ``IN (...)`` for the distinct values, a few hundred at a time.
+
+    The list is padded to a power of two with its last value, so that few different statements are prepared.
+    """
+    found: list[Row] = []
+    distinct = list(dict.fromkeys(values))
+    for start in range(0, len(distinct), LOOKUP_LEN_MAX):
+        chunk = distinct[start : start + LOOKUP_LEN_MAX]
+        padded = min(1 << (len(chunk) - 1).bit_length(), LOOKUP_LEN_MAX)
+        text = statements.lookups.get((sql, padded))
+        if text is None:
+            places = ", ".join([statements.placeholder] * padded)
+            text = statements.lookups[(sql, padded)] = f"{sql} IN ({places})"
+        parameters = (*chunk, *([chunk[-1]] * (padded - len(chunk))))
+        found.extend(tuple(row) for row in connection.exec_driver_sql(text, parameters))
+    return found
+
+
+def _insert(table: Table, dialect: Dialect) -> str:
+    return str(insert(table).values({column: bindparam(column.name) for column in table.c}).compile(dialect=dialect))
+
+
+def _update(table: Table, changed: Sequence[str], by: Sequence[str], dialect: Dialect) -> str:
+    statement = update(table).values({name: bindparam(f"new_{name}") for name in changed})
+    for name in by:
+        statement = statement.where(table.c[name] == bindparam(f"by_{name}"))
+    return str(statement.compile(dialect=dialect))
