@@ -35,6 +35,11 @@ class DrawdownGuard:
         return max(self._by_drawdown, self._by_hand, key=_SEVERITY.__getitem__)
 
     @property
+    def is_reducing_by_drawdown(self) -> bool:
+        """Whether a drawdown limit is what demands to reduce (an operator's word alone sells nothing)."""
+        return self._by_drawdown is not TradingState.ACTIVE
+
+    @property
     def reason(self) -> str:
         if self._by_drawdown is TradingState.HALTED:
             return f"drawdown of more than {self._limits.drawdown_halted_bps} bps"
