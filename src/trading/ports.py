@@ -76,6 +76,9 @@ class Venue(Protocol):
 
     def is_tradable(self, mint: str) -> bool: ...
 
+    def pool_lamports(self, mint: str) -> int:
+        """Return the newest known SOL-side depth of the token's pool, 0 when it cannot be traded."""
+
     def open_orders(self) -> Sequence[Order]: ...
 
 

@@ -16,7 +16,8 @@ INPUT: Final = "input"
 LISTED: Final = "token_listed"
 GONE: Final = "token_gone"
 GAP: Final = "feed_gap"
-MARKET_KINDS: Final = (INPUT, LISTED, GONE, GAP)
+ENDED: Final = "feed_ended"
+MARKET_KINDS: Final = (INPUT, LISTED, GONE, GAP, ENDED)
 
 
 def encode_input(event: MarketEvent, *, by_reference: bool) -> tuple[str, dict[str, Any]]:

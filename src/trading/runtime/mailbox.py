@@ -1,10 +1,10 @@
 """The bounded door to the kernel's thread: questions and commands from outside, asked between two cycles."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from trading.errors import TradingError, Unavailable
 
@@ -14,45 +14,50 @@ T = TypeVar("T")
 
 
 class Ask(Generic[T]):
-    """One question: ``run`` is called in the kernel's thread, its answer waits in the future."""
+    """One question: ``run`` is called in the kernel's thread, its answer waits until the commit."""
 
     def __init__(self, run: Callable[[Session], T]) -> None:
         self._run = run
-        self._answered = anyio.Event()
-        self._value: T | None = None
+        self._settled = anyio.Event()
+        self._result: list[T] = []
         self._error: TradingError | None = None
 
     def execute(self, session: Session) -> None:
-        """Run it; what the desk refuses on purpose is the asker's to see, everything else is the loop's."""
+        """Run it. What the desk refuses on purpose is for the asker to see; anything else is the loop's trouble."""
         try:
-            self._value = self._run(session)
+            self._result = [self._run(session)]
         except TradingError as error:
+            if error.retryable:
+                raise
             self._error = error
 
     def fail(self, error: TradingError) -> None:
+        """Whatever it did was not recorded: say so instead of answering."""
         self._error = error
-        self._value = None
 
     def settle(self) -> None:
         """Let the asker go on; called in the event loop, after the commit."""
-        self._answered.set()
+        self._settled.set()
 
     async def answer(self) -> T:
-        await self._answered.wait()
+        await self._settled.wait()
         if self._error is not None:
             raise self._error
-        return self._value  # type: ignore[return-value]
+        return self._result[0]
 
 
 class Mailbox:
     """Bounded: when ``len_max`` questions wait, the next one is refused, never queued without end."""
 
-    def __init__(self, len_max: int, timeout_s: float) -> None:
-        self._send: MemoryObjectSendStream[Ask[Any]]
-        self._receive: MemoryObjectReceiveStream[Ask[Any]]
-        self._send, self._receive = anyio.create_memory_object_stream[Ask[Any]](len_max)
+    def __init__(self, len_max: int, timeout_s: float, on_ask: Callable[[], None]) -> None:
+        self._waiting: deque[Ask[Any]] = deque()
+        self._len_max = len_max
         self._timeout_s = timeout_s
+        self._on_ask = on_ask
         self._closed: TradingError | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     async def ask(self, run: Callable[[Session], T]) -> T:
         """Run the question between two cycles and return its answer, after the commit that it led to.
@@ -61,12 +66,12 @@ class Mailbox:
         """
         if self._closed is not None:
             raise self._closed
+        if len(self._waiting) >= self._len_max:
+            msg = f"the desk is busy: {self._len_max} requests wait"
+            raise Unavailable(msg, hint="repeat in a moment with the same key")
         question = Ask(run)
-        try:
-            self._send.send_nowait(question)
-        except anyio.WouldBlock as error:
-            msg = "the desk is busy"
-            raise Unavailable(msg, hint="repeat in a moment with the same key") from error
+        self._waiting.append(question)
+        self._on_ask()
         try:
             with anyio.fail_after(self._timeout_s):
                 return await question.answer()
@@ -74,17 +79,11 @@ class Mailbox:
             msg = f"the desk did not answer within {self._timeout_s} s"
             raise Unavailable(msg, hint="repeat with the same key: it is done at most once") from error
 
-    async def wait(self) -> Ask[Any]:
-        return await self._receive.receive()
-
     def drain(self) -> list[Ask[Any]]:
-        """Return what waits, oldest first."""
-        found: list[Ask[Any]] = []
-        while True:
-            try:
-                found.append(self._receive.receive_nowait())
-            except (anyio.WouldBlock, anyio.EndOfStream):
-                return found
+        """Take what waits, oldest first."""
+        found = list(self._waiting)
+        self._waiting.clear()
+        return found
 
     def close(self, error: TradingError) -> None:
         """Refuse what waits and whatever comes later."""
@@ -92,5 +91,3 @@ class Mailbox:
         for question in self.drain():
             question.fail(error)
             question.settle()
-        self._send.close()
-        self._receive.close()

@@ -1,0 +1,196 @@
+"""Commands between two cycles: each is a journalled input, and says what it did to open positions."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trading.errors import InvalidInput
+from trading.model import commands, events
+from trading.model.order import Denied, Order
+from trading.model.profile import PROFILES, profile_named
+from trading.model.units import sol_text
+from trading.portfolio.buckets import split_lamports
+
+from .kernel import Kernel
+from .trader import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command. ``effect`` says what happens to open positions; ``plan`` is that of an order by hand."""
+
+    effect: str
+    orders: tuple[Order, ...] = ()
+    denied: Denied | None = None
+    plan: Plan | None = None
+
+
+class Control:
+    """Takes commands for one kernel, in its thread. The caller has checked who may command what."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._handlers: Mapping[type, Callable[[Any], Outcome]] = {
+            commands.StopEntries: self._stop_entries,
+            commands.ReduceOnly: self._reduce_only,
+            commands.FlattenAndHalt: self._flatten_and_halt,
+            commands.Resume: self._resume,
+            commands.ClosePosition: self._close,
+            commands.Deposit: self._deposit,
+            commands.Withdraw: self._withdraw,
+            commands.PlaceOrder: self._place,
+            commands.SetTarget: self._set_target,
+            commands.SwitchProfile: self._switch_profile,
+            commands.MoveCapital: self._move_capital,
+        }
+
+    def take(self, command: commands.Command) -> Outcome:
+        """Check the command, journal it, carry it out. One that makes no sense changes nothing.
+
+        Raises: InvalidInput naming the field.
+        """
+        self._check(command)
+        self._kernel.emit(command)
+        return self._handlers[type(command)](command)
+
+    def plan(self, command: commands.PlaceOrder) -> Plan:
+        """Return what the order would be and what the gate says to it; nothing happens."""
+        self._check(command)
+        return self._kernel.trader.plan(command, self._kernel.valuer.value())
+
+    def _check(self, command: commands.Command) -> None:
+        kernel = self._kernel
+        match command:
+            case commands.PlaceOrder():
+                self._require_mint(command.mint)
+                if command.amount_in <= 0:
+                    msg = f"amount: must be above 0, not {command.amount_in}"
+                    raise InvalidInput(msg, field="amount_in")
+            case commands.ClosePosition():
+                self._require_mint(command.mint)
+                if not 1 <= command.percent <= 100:
+                    msg = f"percent: 1 to 100, not {command.percent}"
+                    raise InvalidInput(msg, field="percent")
+            case commands.Deposit() | commands.Withdraw() | commands.SetTarget() | commands.MoveCapital():
+                if command.lamports <= 0:
+                    msg = f"amount: must be above 0, not {sol_text(command.lamports)} SOL"
+                    raise InvalidInput(msg, field="amount_sol")
+            case commands.SwitchProfile():
+                if command.profile not in {profile.name for profile in PROFILES}:
+                    known = ", ".join(profile.name for profile in PROFILES)
+                    msg = f"profile: {command.profile!r} is unknown; known are {known}"
+                    raise InvalidInput(msg, field="profile")
+            case _:
+                return
+        if isinstance(command, commands.MoveCapital) and command.from_bucket not in kernel.state.ledger.buckets:
+            msg = f"bucket: {command.from_bucket!r} is unknown; known are {', '.join(kernel.state.ledger.buckets)}"
+            raise InvalidInput(msg, field="from_bucket")
+
+    def _require_mint(self, mint: str) -> None:
+        if mint not in self._kernel.valuer.instruments:
+            count = len(self._kernel.valuer.instruments)
+            msg = f"mint: {mint!r} is not among the {count} tokens of this feed"
+            raise InvalidInput(msg, field="mint", hint="give the mint address of a token that the feed lists")
+
+    def _stop_entries(self, command: commands.StopEntries) -> Outcome:
+        self._kernel.update_state(f"{command.actor}: {command.reason}", entries_allowed=False)
+        return Outcome("Nothing new is opened. Open positions stay and are managed by their exit rules.")
+
+    def _reduce_only(self, command: commands.ReduceOnly) -> Outcome:
+        self._kernel.update_state(f"{command.actor}: {command.reason}")
+        return Outcome("Exposure can only shrink. Open positions stay until their exit rules or a person sells them.")
+
+    def _flatten_and_halt(self, command: commands.FlattenAndHalt) -> Outcome:
+        kernel = self._kernel
+        kernel.update_state(f"{command.actor}: {command.reason}")
+        orders = kernel.trader.flatten(f"halted: {command.reason}", kernel.valuer.value())
+        open_tokens = len(kernel.state.ledger.held_mints())
+        effect = (
+            f"All {open_tokens} open positions are being sold at the next price of each, and again until they are "
+            "gone. Nothing is bought until a person resumes."
+            if open_tokens
+            else "Nothing is held. Nothing is bought until a person resumes."
+        )
+        return Outcome(effect, tuple(orders))
+
+    def _resume(self, command: commands.Resume) -> Outcome:
+        self._kernel.update_state(f"{command.actor}: {command.reason}", entries_allowed=True)
+        return Outcome("Entries are allowed; drawdown is measured anew from here. Open positions are not touched.")
+
+    def _close(self, command: commands.ClosePosition) -> Outcome:
+        kernel = self._kernel
+        held = kernel.state.ledger.holding(command.mint)
+        if held is None:
+            return Outcome("Nothing is held of this token.", denied=Denied("no_position", "nothing is held of it"))
+        reason = f"{command.actor}: {command.reason}"
+        orders = kernel.trader.close(command.mint, command.percent, reason, kernel.valuer.value())
+        if not orders:
+            denied = Denied("unsellable", "it is on sale already, or nobody buys it now")
+            return Outcome("No order was sent.", denied=denied)
+        return Outcome(f"{command.percent} % of the position is sold at the next price.", tuple(orders))
+
+    def _deposit(self, command: commands.Deposit) -> Outcome:
+        """Split it like the start capital, so that every strategy has its share of it."""
+        kernel = self._kernel
+        weights = {choice.name: choice.weight_bps for choice in kernel.state.profile.strategies}
+        shares = split_lamports(command.lamports, weights)
+        first = next(iter(shares))
+        shares[first] += command.lamports - sum(shares.values())
+        for bucket, lamports in shares.items():
+            if lamports:
+                key = f"{command.key}/{bucket}"
+                kernel.emit(events.CapitalDeposited(key, kernel.state.now_ns, bucket, lamports, command.reason))
+        return Outcome(f"{sol_text(command.lamports)} SOL came in. Open positions and limits are not touched.")
+
+    def _withdraw(self, command: commands.Withdraw) -> Outcome:
+        """Take it from the buckets with the most cash, and never what the exits need."""
+        kernel = self._kernel
+        ledger = kernel.state.ledger
+        account = kernel.valuer.account(kernel.valuer.value())
+        reserve = kernel.state.profile.limits.exit_reserve_lamports * account.tokens_held
+        free = account.cash_lamports - reserve
+        if command.lamports > free:
+            message = f"{sol_text(max(0, free))} SOL can be withdrawn; the rest is invested or kept for exits"
+            return Outcome("Nothing was withdrawn.", denied=Denied("not_enough_cash", message, free, command.lamports))
+        left = command.lamports
+        for bucket in sorted(ledger.buckets, key=lambda name: (-ledger.bucket_cash_lamports(name), name)):
+            lamports = min(left, ledger.bucket_cash_lamports(bucket))
+            if lamports > 0:
+                key = f"{command.key}/{bucket}"
+                kernel.emit(events.CapitalWithdrawn(key, kernel.state.now_ns, bucket, lamports, command.reason))
+                left -= lamports
+        return Outcome(f"{sol_text(command.lamports)} SOL went out. Open positions and limits are not touched.")
+
+    def _place(self, command: commands.PlaceOrder) -> Outcome:
+        plan = self._kernel.trader.place(command, self._kernel.valuer.value())
+        if isinstance(plan.verdict, Denied):
+            return Outcome("No order was sent.", denied=plan.verdict, plan=plan)
+        return Outcome("The order is filled at the next price of the token.", (plan.order,), plan=plan)
+
+    def _set_target(self, command: commands.SetTarget) -> Outcome:
+        return Outcome(f"The target is {sol_text(command.lamports)} SOL. Open positions are not touched.")
+
+    def _switch_profile(self, command: commands.SwitchProfile) -> Outcome:
+        kernel = self._kernel
+        before = kernel.state.profile.name
+        kernel.emit(events.ProfileSwitched(kernel.state.now_ns, before, command.profile, command.reason))
+        kernel.switch_profile(profile_named(command.profile))
+        return Outcome(f"From {before} to {command.profile}. Open positions are managed by its exit rules from now on.")
+
+    def _move_capital(self, command: commands.MoveCapital) -> Outcome:
+        kernel = self._kernel
+        free = kernel.state.ledger.bucket_cash_lamports(command.from_bucket)
+        if command.lamports > free:
+            message = f"bucket {command.from_bucket!r} has {sol_text(max(0, free))} SOL in cash"
+            return Outcome("Nothing was moved.", denied=Denied("not_enough_cash", message, free, command.lamports))
+        kernel.emit(
+            events.CapitalMoved(
+                command.key,
+                kernel.state.now_ns,
+                command.from_bucket,
+                command.to_bucket,
+                command.lamports,
+                command.reason,
+            )
+        )
+        return Outcome("Cash was moved between buckets. Open positions are not touched.")

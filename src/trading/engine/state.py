@@ -1,0 +1,205 @@
+"""Everything the desk knows about itself, as a fold of journal rows: the same rows give the same state."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from trading.model import commands, events
+from trading.model.account import TradingState
+from trading.model.order import Order, Purpose
+from trading.model.profile import Profile, profile_named
+from trading.model.tier import tier_named, tier_of
+from trading.model.units import NS_PER_S
+from trading.portfolio.buckets import Booking
+from trading.portfolio.ledger import Ledger
+from trading.portfolio.performance import EquityCurve, StrategyRecords
+from trading.risk.drawdown import DrawdownGuard
+from trading.risk.exits import PeakPrices
+
+RETURN_PERIOD_NS = 86_400 * NS_PER_S
+"""Statistics are over daily returns."""
+
+
+class DeskState:
+    """``apply`` takes what was journalled; ``mark`` takes the account's value. Nothing else changes it.
+
+    Two facts come without a row of their own, because their inputs are in the journal: the market's time and SOL price
+    (``observe_time``) and the best price of each position (``peaks``).
+    """
+
+    def __init__(self, profile: Profile, target_lamports: int) -> None:
+        self.profile = profile
+        self.target_lamports = target_lamports
+        self.ledger = Ledger()
+        self.guard = DrawdownGuard(profile.limits)
+        self.peaks = PeakPrices()
+        self.records = StrategyRecords()
+        self.curve = EquityCurve(RETURN_PERIOD_NS)
+        self.tier = tier_of(0)
+        self.open_orders: dict[str, Order] = {}
+        self.trading_state = TradingState.ACTIVE
+        self.state_reason = "no limit is crossed"
+        self.entries_allowed = True
+        self.now_ns = 0
+        self.sol_usd: Decimal | None = None
+        self.cycle = 0
+        self.start_lamports = 0
+        self.exposure_lamports = 0
+        self.fills_total = 0
+        self.slippage_bps_sum = 0
+        self.signals_total = 0
+        self.denials: Counter[str] = Counter()
+        self.last_signal_ns: dict[str, int] = {}
+        self._ordinals: dict[str, int] = {}
+        self._ordinals_ns = 0
+        self._appliers: Mapping[type, Callable[[int, Any], Booking | None]] = {
+            events.RunStarted: _nothing,
+            events.CapitalDeposited: self._flow_applied,
+            events.CapitalWithdrawn: self._flow_applied,
+            events.CapitalMoved: self._booked,
+            events.SignalRaised: self._signal_raised,
+            events.SignalPassed: self._signal_passed,
+            events.OrderApproved: self._order_approved,
+            events.OrderDenied: self._order_denied,
+            events.OrderFilled: self._filled,
+            events.OrderRejected: self._rejected,
+            events.PositionWrittenOff: self._booked,
+            events.PositionClosed: _nothing,
+            events.TradingStateChanged: self._state_changed,
+            events.ProfileSwitched: self._profile_switched,
+            events.TierChanged: self._tier_changed,
+            events.CycleMarked: self._cycle_marked,
+            commands.ReduceOnly: self._reduce,
+            commands.FlattenAndHalt: self._halt,
+            commands.Resume: self._resume,
+            commands.SetTarget: self._set_target,
+        }
+
+    def apply(self, ts_ns: int, event: events.Event | commands.Command) -> Booking | None:
+        """Take one journalled event; return what the ledger made of it, where it is the ledger's."""
+        applier = self._appliers.get(type(event))
+        return None if applier is None else applier(ts_ns, event)
+
+    def observe_time(self, ts_ns: int, sol_usd: Decimal | None) -> None:
+        self.now_ns = ts_ns
+        if sol_usd is not None:
+            self.sol_usd = sol_usd
+
+    def mark(self, ts_ns: int, equity_lamports: int) -> TradingState:
+        """Take the equity at liquidation value; the drawdown guard answers with the state it demands."""
+        self.curve.mark(ts_ns, equity_lamports)
+        return self.guard.mark(ts_ns, equity_lamports)
+
+    @property
+    def equity_lamports(self) -> int:
+        """Equity at the last mark, moved by what came in and went out since."""
+        return self.curve.equity_lamports
+
+    @property
+    def equity_without_flows_lamports(self) -> int:
+        """What the first deposit would have become had nobody moved money since; the tier goes by it."""
+        return self.curve.grown_lamports(self.start_lamports)
+
+    @property
+    def slippage_bps_mean(self) -> int | None:
+        return round(self.slippage_bps_sum / self.fills_total) if self.fills_total else None
+
+    def orders_now(self, trajectory_id: str) -> int:
+        """Return how many orders of the trajectory were decided at this very time."""
+        return self._ordinals.get(trajectory_id, 0) if self._ordinals_ns == self.now_ns else 0
+
+    def pending_entries(self) -> list[Order]:
+        return [order for order in self.open_orders.values() if order.purpose is Purpose.ENTRY]
+
+    def units_on_sale(self, bucket: str, mint: str) -> int:
+        """Return the base units of a position that open exits have taken."""
+        return sum(
+            order.amount_in
+            for order in self.open_orders.values()
+            if order.purpose is Purpose.EXIT and order.bucket == bucket and order.mint == mint
+        )
+
+    def _flow_applied(self, _ts_ns: int, event: events.CapitalDeposited | events.CapitalWithdrawn) -> Booking:
+        booking = self.ledger.apply(event)
+        if booking.duplicate:
+            return booking
+        amount = event.lamports if isinstance(event, events.CapitalDeposited) else -event.lamports
+        if self.cycle == 0:
+            self.start_lamports += amount
+            self.tier = tier_of(self.start_lamports)
+        self.curve.flow(amount)
+        self.guard.flow(amount)
+        return booking
+
+    def _booked(self, _ts_ns: int, event: events.LedgerEvent) -> Booking:
+        booking = self.ledger.apply(event)
+        if booking.closed is not None:
+            self.records.add(booking.closed)
+            self.peaks.forget(booking.closed.bucket, booking.closed.mint)
+        return booking
+
+    def _filled(self, ts_ns: int, event: events.OrderFilled) -> Booking:
+        self.open_orders.pop(event.fill.order_id, None)
+        booking = self._booked(ts_ns, event)
+        if not booking.duplicate:
+            self.fills_total += 1
+            self.slippage_bps_sum += event.fill.slippage_bps
+        return booking
+
+    def _rejected(self, ts_ns: int, event: events.OrderRejected) -> Booking:
+        self.open_orders.pop(event.rejected.order_id, None)
+        return self._booked(ts_ns, event)
+
+    def _signal_raised(self, ts_ns: int, event: events.SignalRaised) -> None:
+        self.signals_total += 1
+        self.last_signal_ns[event.signal.strategy] = ts_ns
+
+    def _signal_passed(self, _ts_ns: int, event: events.SignalPassed) -> None:
+        self.denials[event.denied.reason] += 1
+
+    def _order_approved(self, ts_ns: int, event: events.OrderApproved) -> None:
+        self._count_order(ts_ns, event.order)
+        self.open_orders[event.order.id] = event.order
+
+    def _order_denied(self, ts_ns: int, event: events.OrderDenied) -> None:
+        self._count_order(ts_ns, event.order)
+        self.denials[event.denied.reason] += 1
+
+    def _count_order(self, ts_ns: int, order: Order) -> None:
+        if ts_ns != self._ordinals_ns:
+            self._ordinals_ns = ts_ns
+            self._ordinals.clear()
+        self._ordinals[order.trajectory_id] = self._ordinals.get(order.trajectory_id, 0) + 1
+
+    def _state_changed(self, _ts_ns: int, event: events.TradingStateChanged) -> None:
+        self.trading_state = event.after
+        self.state_reason = event.reason
+        self.entries_allowed = event.entries_allowed
+
+    def _profile_switched(self, _ts_ns: int, event: events.ProfileSwitched) -> None:
+        self.profile = profile_named(event.after)
+        self.guard.use(self.profile.limits)
+
+    def _tier_changed(self, _ts_ns: int, event: events.TierChanged) -> None:
+        self.tier = tier_named(event.after)
+
+    def _cycle_marked(self, _ts_ns: int, event: events.CycleMarked) -> None:
+        self.cycle = event.cycle
+        self.exposure_lamports = event.exposure_lamports
+
+    def _reduce(self, _ts_ns: int, event: commands.ReduceOnly) -> None:
+        self.guard.demand(TradingState.REDUCING, f"{event.actor}: {event.reason}")
+
+    def _halt(self, _ts_ns: int, event: commands.FlattenAndHalt) -> None:
+        self.guard.demand(TradingState.HALTED, f"{event.actor}: {event.reason}")
+
+    def _resume(self, ts_ns: int, _event: commands.Resume) -> None:
+        self.guard.resume(ts_ns, self.equity_lamports)
+
+    def _set_target(self, _ts_ns: int, event: commands.SetTarget) -> None:
+        self.target_lamports = event.lamports
+
+
+def _nothing(_ts_ns: int, _event: events.Event) -> None:
+    """The row is for the reader."""

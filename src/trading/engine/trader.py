@@ -1,0 +1,281 @@
+"""From opinions to orders: exits first, then the best entries, each sized, asked of the gate and recorded."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from trading.model import commands, events
+from trading.model.account import TradingState
+from trading.model.identifiers import order_id, trajectory_id
+from trading.model.network import SIGNATURE_FEE_LAMPORTS
+from trading.model.order import Approved, Denied, Order, Purpose, Side, Signal, SwapQuote, Verdict
+from trading.model.position import Position
+from trading.portfolio.buckets import Booking
+from trading.ports import Venue
+from trading.risk.exits import ExitView, decide_exit
+from trading.risk.sizing import SizingView, min_out, size
+from trading.risk.views import AccountView, TokenView
+
+from .state import DeskState
+from .valuation import Valuation, Valuer
+
+MANUAL: Final = "manual"
+"""The bucket and the strategy of orders by hand."""
+
+Emit = Callable[[events.Event | commands.Command], Booking | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An order as it would be sent now, with its quote and the gate's verdict; nothing has happened yet."""
+
+    order: Order
+    quote: SwapQuote | None
+    verdict: Verdict
+
+
+class Trader:
+    """Decides at the end of a cycle and on commands. ``emit`` journals and applies; the venue takes what is approved."""
+
+    def __init__(self, scope: str, state: DeskState, venue: Venue, valuer: Valuer, emit: Emit) -> None:
+        self._scope = scope
+        self._state = state
+        self._venue = venue
+        self._valuer = valuer
+        self._emit = emit
+
+    # Exits
+
+    def run_exits(self, signals: Sequence[Signal], valuation: Valuation, flatten_reason: str | None) -> None:
+        """Send the exits that are due: all positions when flattening, else by rule, else by signal."""
+        for signal in signals:
+            position = self._state.ledger.position(signal.strategy, signal.mint)
+            if position is None:
+                trajectory = self._trajectory_of(signal.strategy, signal.strategy, signal.mint)
+                self._emit(events.SignalRaised(trajectory, signal))
+                self._pass(trajectory, signal, Denied("no_position", "there is nothing to sell"))
+        by_position = {(signal.strategy, signal.mint): signal for signal in signals}
+        for position in self._state.ledger.positions():
+            signal_out = by_position.get((position.bucket, position.mint))
+            if signal_out is not None:
+                self._emit(events.SignalRaised(position.trajectory_id, signal_out))
+            reason = flatten_reason or self._exit_reason(position, signal_out)
+            order = self._exit(position, position.base_units, reason, valuation) if reason else None
+            if signal_out is not None and order is None:
+                is_on_sale = self._state.units_on_sale(position.bucket, position.mint) > 0
+                why = Denied("own_order_open", "it is on sale") if is_on_sale else Denied("unsellable", "no buyer now")
+                self._pass(position.trajectory_id, signal_out, why)
+
+    def flatten(self, reason: str, valuation: Valuation) -> list[Order]:
+        """Send an exit for everything that is held and not on sale already; return what was sent."""
+        sent = [self._exit(held, held.base_units, reason, valuation) for held in self._state.ledger.positions()]
+        return [order for order in sent if order is not None]
+
+    def close(self, mint: str, percent: int, reason: str, valuation: Valuation) -> list[Order]:
+        """Sell that share of every position in a token; return what was sent."""
+        sent = [
+            self._exit(position, max(1, position.base_units * percent // 100), reason, valuation)
+            for position in self._state.ledger.positions()
+            if position.mint == mint
+        ]
+        return [order for order in sent if order is not None]
+
+    def _exit_reason(self, position: Position, signal: Signal | None) -> str | None:
+        bar = self._venue.mark(position.mint)
+        if bar is None:
+            return None
+        peak = self._state.peaks.observe(position.bucket, position.mint, bar.close)
+        decimals = self._valuer.instruments[position.mint].decimals
+        view = ExitView(self._state.now_ns, bar.close, peak, decimals)
+        decision = decide_exit(self._state.profile.exits, position, view)
+        if decision is not None:
+            return f"{decision.rule}: {decision.message}"
+        return None if signal is None else f"signal: {signal.reason}"
+
+    def _exit(self, position: Position, base_units: int, reason: str, valuation: Valuation) -> Order | None:
+        on_sale = self._state.units_on_sale(position.bucket, position.mint)
+        units = min(base_units, position.base_units - on_sale)
+        quote = self._venue.quote(position.mint, Side.SELL, units) if units > 0 else None
+        if quote is None or quote.amount_out == 0:
+            return None
+        order = self._order(
+            Order(
+                id="",
+                trajectory_id=position.trajectory_id,
+                ts_ns=self._state.now_ns,
+                side=Side.SELL,
+                purpose=Purpose.EXIT,
+                mint=position.mint,
+                strategy=position.strategy,
+                bucket=position.bucket,
+                amount_in=units,
+                min_out=min_out(quote.amount_out, self._state.profile.fees.exit_slippage_bps_max),
+                priority_fee_lamports=self._state.profile.priority_fee_lamports,
+                reason=reason,
+            )
+        )
+        token = self._valuer.token(order.mint, order.bucket, quote, valuation, None)
+        verdict = self._valuer.gate().check(order, self._valuer.account(valuation), token)
+        return order if self.send(Plan(order, quote, verdict)) else None
+
+    # Entries
+
+    def run_entries(self, signals: Sequence[Signal], valuation: Valuation) -> None:
+        """Act on the best opinions first; every one ends in a row: an order, or why not."""
+        for signal in sorted(signals, key=_rank):
+            bucket = signal.strategy
+            trajectory = self._trajectory_of(bucket, signal.strategy, signal.mint)
+            self._emit(events.SignalRaised(trajectory, signal))
+            found = self._entry(signal, bucket, trajectory, valuation)
+            if isinstance(found, Denied):
+                self._pass(trajectory, signal, found)
+            else:
+                self.send(found)
+
+    def _entry(self, signal: Signal, bucket: str, trajectory: str, valuation: Valuation) -> Plan | Denied:
+        state, profile = self._state, self._state.profile
+        account = self._valuer.account(valuation)
+        if account.state is not TradingState.ACTIVE:
+            return Denied(f"state_{account.state.value.lower()}", f"the desk is {account.state.value}: it only reduces")
+        if not account.entries_allowed:
+            return Denied("entries_stopped", "entries are stopped")
+        probe = self._buy(signal, bucket, trajectory, profile.sizing.order_lamports_min)
+        quote = self._venue.quote(signal.mint, Side.BUY, probe.amount_in)
+        if quote is None:
+            return Denied("untradable", f"{signal.mint} cannot be traded now")
+        token = self._valuer.token(signal.mint, bucket, quote, valuation, signal.edge_bps)
+        gate = self._valuer.gate()
+        sized = size(
+            signal, state.records.record(signal.strategy), self._sizing_view(account, token), profile.sizing, state.tier
+        )
+        if isinstance(sized, Denied):
+            # The gate knows the better reason when not even the smallest order would pass.
+            verdict = gate.check(replace(probe, min_out=quote.amount_out), account, token)
+            return verdict if isinstance(verdict, Denied) else sized
+        quote = self._venue.quote(signal.mint, Side.BUY, sized.lamports)
+        assert quote is not None  # the smaller one was quoted a moment ago
+        order = self._buy(signal, bucket, trajectory, sized.lamports)
+        order = replace(order, min_out=min_out(quote.amount_out, profile.limits.slippage_bps_max))
+        verdict = gate.check(order, account, replace(token, quote=quote, rent_lamports=quote.rent_lamports))
+        return Plan(order, quote, verdict)
+
+    def _sizing_view(self, account: AccountView, token: TokenView) -> SizingView:
+        bounds = self._valuer.bounds()
+        priority = self._state.profile.priority_fee_lamports
+        return SizingView(
+            equity_lamports=account.equity_lamports,
+            headroom_lamports=self._valuer.gate().headroom_lamports(account, token, priority),
+            pool_lamports=token.pool_lamports,
+            pool_fee_bps=self._valuer.instruments[token.mint].pool_fee_bps,
+            fixed_lamports=2 * (SIGNATURE_FEE_LAMPORTS + priority),
+            impact_bps_max=bounds.limits.impact_bps_max,
+            fee_position_bps_max=bounds.fee_position_bps_max,
+        )
+
+    def _buy(self, signal: Signal, bucket: str, trajectory: str, lamports: int) -> Order:
+        return self._order(
+            Order(
+                id="",
+                trajectory_id=trajectory,
+                ts_ns=self._state.now_ns,
+                side=Side.BUY,
+                purpose=Purpose.ENTRY,
+                mint=signal.mint,
+                strategy=signal.strategy,
+                bucket=bucket,
+                amount_in=lamports,
+                min_out=0,
+                priority_fee_lamports=self._state.profile.priority_fee_lamports,
+                reason=signal.reason,
+            )
+        )
+
+    # Orders by hand
+
+    def plan(self, command: commands.PlaceOrder, valuation: Valuation) -> Plan:
+        """Return the order of this command as it would be sent now. A sale is an exit and is never larger than held."""
+        position = self._state.ledger.position(command.bucket, command.mint)
+        is_buy = command.side is Side.BUY
+        strategy = position.strategy if position and not is_buy else command.strategy
+        order = self._order(
+            Order(
+                id="",
+                trajectory_id=self._trajectory_of(command.bucket, command.strategy, command.mint),
+                ts_ns=self._state.now_ns,
+                side=command.side,
+                purpose=Purpose.ENTRY if is_buy else Purpose.EXIT,
+                mint=command.mint,
+                strategy=strategy,
+                bucket=command.bucket,
+                amount_in=command.amount_in,
+                min_out=command.min_out,
+                priority_fee_lamports=self._state.profile.priority_fee_lamports,
+                reason=f"{command.actor}: {command.reason}",
+            )
+        )
+        quote = self._venue.quote(command.mint, command.side, command.amount_in)
+        account = self._valuer.account(valuation)
+        token = self._valuer.token(command.mint, command.bucket, quote, valuation, None)
+        if command.bucket == MANUAL:  # the person's own money: the bucket is filled from the others when it is needed
+            token = replace(token, bucket_cash_lamports=account.cash_lamports)
+        return Plan(order, quote, self._valuer.gate().check(order, account, token))
+
+    def place(self, command: commands.PlaceOrder, valuation: Valuation) -> Plan:
+        """Send the order of this command, if the gate approves it."""
+        plan = self.plan(command, valuation)
+        order = plan.order
+        strength = 1.0 if order.side is Side.BUY else -1.0
+        signal = Signal(order.strategy, order.mint, order.ts_ns, strength, 0, 0, order.reason)
+        self._emit(events.SignalRaised(order.trajectory_id, signal))
+        if isinstance(plan.verdict, Approved) and order.side is Side.BUY:
+            rent = 0 if plan.quote is None else plan.quote.rent_lamports
+            needed = order.amount_in + SIGNATURE_FEE_LAMPORTS + order.priority_fee_lamports + rent
+            self._fund(order.bucket, needed, order)
+        self.send(plan)
+        return plan
+
+    def _fund(self, bucket: str, needed: int, order: Order) -> None:
+        """Move what the bucket lacks from the others, the richest first."""
+        ledger = self._state.ledger
+        lacking = needed - ledger.bucket_cash_lamports(bucket)
+        others = sorted(
+            (name for name in ledger.buckets if name != bucket),
+            key=lambda name: (-ledger.bucket_cash_lamports(name), name),
+        )
+        for name in others:
+            lamports = min(lacking, ledger.bucket_cash_lamports(name))
+            if lamports <= 0:
+                break
+            lacking -= lamports
+            key = f"{order.id}/{name}"
+            reason = f"pays the order {order.id}"
+            self._emit(events.CapitalMoved(key, self._state.now_ns, name, bucket, lamports, reason))
+
+    # Both
+
+    def send(self, plan: Plan) -> bool:
+        """Record the verdict and, where it is an approval, hand the order to the venue."""
+        if isinstance(plan.verdict, Denied):
+            self._emit(events.OrderDenied(plan.order, plan.verdict))
+            return False
+        self._emit(events.OrderApproved(plan.order, plan.verdict.measures))
+        self._venue.submit(plan.order)
+        return True
+
+    def _order(self, order: Order) -> Order:
+        ordinal = self._state.orders_now(order.trajectory_id)
+        return replace(order, id=order_id(self._scope, order.trajectory_id, order.ts_ns, ordinal))
+
+    def _trajectory_of(self, bucket: str, strategy: str, mint: str) -> str:
+        position = self._state.ledger.position(bucket, mint)
+        if position is not None:
+            return position.trajectory_id
+        return trajectory_id(self._scope, strategy, mint, self._state.now_ns)
+
+    def _pass(self, trajectory: str, signal: Signal, denied: Denied) -> None:
+        self._emit(events.SignalPassed(trajectory, signal.strategy, signal.mint, signal.ts_ns, denied))
+
+
+def _rank(signal: Signal) -> tuple[float, str, str]:
+    """The largest expected gain first; names decide a tie, so that the order never rests on chance."""
+    return (-signal.strength * signal.edge_bps, signal.mint, signal.strategy)

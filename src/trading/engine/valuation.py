@@ -1,0 +1,116 @@
+"""What the account is worth and what the gate must know, taken from the state and the venue at one moment."""
+
+from dataclasses import dataclass
+
+from trading.model.instrument import Instrument
+from trading.model.network import SIGNATURE_FEE_LAMPORTS
+from trading.model.order import Order, Side, SwapQuote
+from trading.model.position import Position
+from trading.ports import Venue
+from trading.risk.gate import Gate
+from trading.risk.views import AccountView, Bounds, TokenView
+
+from .state import DeskState
+
+
+@dataclass(frozen=True, slots=True)
+class Valuation:
+    """``by_mint``: what selling everything of a token now would bring, in lamports."""
+
+    equity_lamports: int
+    cash_lamports: int
+    exposure_lamports: int
+    by_mint: dict[str, int]
+
+
+class Valuer:
+    """Reads; changes nothing."""
+
+    def __init__(self, state: DeskState, venue: Venue) -> None:
+        self._state = state
+        self._venue = venue
+        self._instruments: dict[str, Instrument] = {}
+
+    @property
+    def instruments(self) -> dict[str, Instrument]:
+        """Every token that was listed, by mint."""
+        return self._instruments
+
+    def gate(self) -> Gate:
+        return Gate(self.bounds())
+
+    def bounds(self) -> Bounds:
+        return Bounds(self._state.profile.limits, self._state.tier)
+
+    def value(self) -> Valuation:
+        """Return the account at liquidation value: what is left after every token is sold now, deposits included."""
+        ledger = self._state.ledger
+        by_mint: dict[str, int] = {}
+        for mint in ledger.held_mints():
+            holding = ledger.holding(mint)
+            assert holding is not None  # it is among the held ones
+            by_mint[mint] = self._venue.liquidation_lamports(mint, holding.base_units)
+        exposure = sum(by_mint.values())
+        cash = ledger.cash_lamports
+        return Valuation(cash + ledger.rent_lamports + exposure, cash, exposure, by_mint)
+
+    def position_lamports(self, position: Position, valuation: Valuation) -> int:
+        """Return the position's share of what its token would bring over all buckets, rounded down."""
+        holding = self._state.ledger.holding(position.mint)
+        if holding is None:
+            return 0
+        return valuation.by_mint.get(position.mint, 0) * position.base_units // holding.base_units
+
+    def account(self, valuation: Valuation) -> AccountView:
+        """Return the account as the gate sees it: open entries count as if they were filled."""
+        state = self._state
+        entries = state.pending_entries()
+        fees = sum(self._reserved_lamports(order) for order in entries)
+        spent = sum(order.amount_in for order in entries)
+        tokens = set(valuation.by_mint) | {order.mint for order in entries}
+        return AccountView(
+            now_ns=state.now_ns,
+            state=state.trading_state,
+            entries_allowed=state.entries_allowed,
+            equity_lamports=valuation.equity_lamports,
+            cash_lamports=valuation.cash_lamports - spent - fees,
+            exposure_lamports=valuation.exposure_lamports + spent,
+            tokens_held=len(tokens),
+            drawdown_bps=state.guard.drawdown_bps,
+            total_drawdown_bps=state.guard.total_drawdown_bps,
+            day_loss_bps=state.guard.day_loss_bps,
+        )
+
+    def token(
+        self, mint: str, bucket: str, quote: SwapQuote | None, valuation: Valuation, edge_bps: int | None
+    ) -> TokenView:
+        """Return the token as the gate sees it, for an order of this bucket with this quote."""
+        state = self._state
+        bar = self._venue.mark(mint)
+        entries = [order for order in state.pending_entries() if order.mint == mint]
+        position = state.ledger.position(bucket, mint)
+        held = 0 if position is None else position.base_units
+        in_bucket = [order for order in state.pending_entries() if order.bucket == bucket]
+        reserved = sum(order.amount_in + self._reserved_lamports(order) for order in in_bucket)
+        return TokenView(
+            mint=mint,
+            decimals=self._instruments[mint].decimals,
+            mark_sol=None if bar is None or not self._venue.is_tradable(mint) else bar.close,
+            data_age_ns=0 if bar is None else state.now_ns - bar.ts_close_ns,
+            quote=quote,
+            pool_lamports=self._venue.pool_lamports(mint),
+            exposure_lamports=valuation.by_mint.get(mint, 0) + sum(order.amount_in for order in entries),
+            holding=state.ledger.holding(mint),
+            losing_exit=state.ledger.losing_exit(mint),
+            open_orders=sum(order.mint == mint for order in state.open_orders.values()),
+            bucket_cash_lamports=state.ledger.bucket_cash_lamports(bucket) - reserved,
+            sellable_base_units=held - state.units_on_sale(bucket, mint),
+            rent_lamports=quote.rent_lamports if quote is not None and quote.side is Side.BUY else 0,
+            edge_bps=edge_bps,
+        )
+
+    def _reserved_lamports(self, order: Order) -> int:
+        """Return what an open entry will cost besides its amount, the most it can be."""
+        quote = self._venue.quote(order.mint, Side.BUY, order.amount_in)
+        rent = 0 if quote is None else quote.rent_lamports
+        return SIGNATURE_FEE_LAMPORTS + order.priority_fee_lamports + rent
