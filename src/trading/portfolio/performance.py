@@ -127,7 +127,7 @@ class StrategyWindow:
         return self.wins * BPS_ONE // self.trades if self.trades else None
 
 
-class StrategyRecords:
+class TrackRecords:
     """The newest finished trades of each strategy, at most ``ROUND_TRIPS_MAX``, and totals over all."""
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class StrategyRecords:
         """Return the sum over all trades the strategy ever finished."""
         return self._realised.get(strategy, 0)
 
-    def record(self, strategy: str, trades_max: int = 200) -> TrackRecord:
+    def of(self, strategy: str, trades_max: int = 200) -> TrackRecord:
         """Return the record over the newest ``trades_max`` trades, for sizing."""
         return track_record(list(self._trips.get(strategy, ()))[-trades_max:])
 
