@@ -1,13 +1,20 @@
 """Entry point. ``memmcp stdio`` goes straight to the bridge: what agents spawn must not wait for heavy imports."""
 
+import os
 import sys
+
+BARE_BRIDGE = "memmcp-server"
+"""The name under which registries start a server without arguments: ``uvx memmcp-server`` speaks MCP."""
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["stdio"]:
+    arguments = sys.argv[1:]
+    program = os.path.basename(sys.argv[0]).removesuffix(".exe")  # noqa: PTH119 - pathlib is not needed for this
+    is_bare = program == BARE_BRIDGE and not arguments and not sys.stdin.isatty()
+    if is_bare or arguments[:1] == ["stdio"]:
         from memmcp_server.daemon.bridge import main as bridge
 
-        sys.exit(bridge(sys.argv[2:]))
+        sys.exit(bridge(arguments[1:]))
     from memmcp_server.cli import app
 
     app()

@@ -14,7 +14,7 @@ from .adapters.index.options import WorkerOptions
 from .adapters.index.sink import QdrantSink
 from .adapters.index.worker_index import WorkerIndex
 from .adapters.late_desk import LateDesk
-from .adapters.sql_journal import SqlJournal
+from .adapters.sql_journal import open_journal
 from .adapters.trading_desk import open_desk
 from .config import Sections
 from .domain.drafts import DraftLimits
@@ -47,27 +47,22 @@ class SystemClock:
         return time.monotonic()
 
 
-@asynccontextmanager
-async def open_sql_journal(sections: Sections) -> AsyncIterator[Journal]:
-    """Open the journal that the sections name. Raises: DataDirectoryError, JournalUnavailable."""
-    journal = await SqlJournal.open(sections.data_dir, sections.journal)
-    try:
-        yield journal
-    finally:
-        await journal.close()
+def open_sql_journal(sections: Sections) -> AbstractAsyncContextManager[Journal]:
+    """Open the journal that the sections name. Raises: InvalidInput, DataDirectoryError, JournalBusy, StorageFull."""
+    return open_journal(sections.journal, sections.data_dir, SystemClock())
 
 
 @asynccontextmanager
 async def open_services(
-    sections: Sections, environ: Mapping[str, str], open_journal: OpenJournal = open_sql_journal
+    sections: Sections, environ: Mapping[str, str], journal_opener: OpenJournal = open_sql_journal
 ) -> AsyncIterator[Services]:
     """Open the journal, and start everything else behind it: index, relay and trading come up in the background.
 
-    ``environ`` is handed to the desk, which reads TRADING_ variables. Raises: what ``open_journal`` raises.
+    ``environ`` is handed to the desk, which reads TRADING_ variables. Raises: what opening the journal raises.
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        journal = await stack.enter_async_context(open_journal(sections))
+        journal = await stack.enter_async_context(journal_opener(sections))
         index = WorkerIndex(WorkerOptions(sections.data_dir, sections.qdrant, sections.embedding), clock)
         relay = Relay(journal, [QdrantSink(journal, index)], clock, sections.relay)
         desk = LateDesk() if sections.trading.enabled else None
@@ -123,7 +118,7 @@ def _report(task: asyncio.Task[None]) -> None:
 
 
 async def _keep_desk(late: LateDesk, sections: Sections, environ: Mapping[str, str], journal: Journal) -> None:
-    """Open the desk and keep it open; one that cannot be opened now is tried again, one that is misconfigured is not."""
+    """Open the desk and keep it open; one that cannot be opened now is tried again, a misconfigured one is not."""
     delay_s = DESK_BACKOFF_BASE_S
     while True:
         try:

@@ -89,7 +89,7 @@ class Host:
             async with open_services(self._sections, self._environ, self._open_journal or open_sql_journal) as services:
                 mcp = build_server(services)
                 app = self._app(services, mcp, ending)
-                async with self._serving(mcp, services.clients, app):
+                async with mcp.following(), self._serving(mcp, services.clients, app):
                     logger.info("memMCP %s serves %s at %s", __version__, self._sections.data_dir, self._doors.http_url)
                     await self._until_the_end(services, app, ending)
                     self._lease.mark_stopped()
@@ -99,7 +99,7 @@ class Host:
 
     def _app(self, services: Services, mcp: MemoryServer, ending: Ending) -> CountRequests:
         admin = Admin(services, self._sections, self._doors.http_url, partial(ending.request, "memmcp stop"))
-        app = create_app(services, self._sections, mcp, operator_token=self._lease.token, extra_routes=admin.routes())
+        app = create_app(services, self._sections, mcp, operator_token=self._lease.token, admin=admin.routes())
         return CountRequests(app, services.clients, end_streams=app.state.live.close)
 
     async def _until_the_end(self, services: Services, app: CountRequests, ending: Ending) -> None:

@@ -1,0 +1,158 @@
+"""export, import, backup and rebuild-index."""
+
+import json as jsonlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from memmcp_server.errors import InvalidInput
+
+from .client import LONG_TIMEOUT_S, Client, Failed, find, found_or_started, places_of
+from .console import exit_codes, print_json, say
+from .options import DataDir, Json
+
+PARTS = ("trajectories", "memories", "outcomes")
+CHUNK_LINES_MAX = 200
+CHUNK_BYTES_MAX = 400_000
+LINE_BYTES_MAX = 1_000_000
+
+File = Annotated[Path, typer.Argument(metavar="FILE.jsonl")]
+
+
+def export(file: File, data_dir: DataDir = None, json: Json = False) -> None:
+    """Write every memory and trajectory to a file, one JSON object a line. An existing file is not touched."""
+    with exit_codes(), found_or_started(places_of(data_dir)) as daemon:
+        count = _export(daemon, file)
+    if json:
+        print_json({"file": str(file), "lines": count})
+    else:
+        say(f"{count} lines are in {file}")
+
+
+def _export(daemon: Client, file: Path) -> int:
+    draft = file.with_name(f"{file.name}.part")
+    count = 0
+    try:
+        if file.exists():
+            msg = f"{file} exists"
+            raise InvalidInput(msg, field="file", hint="name another file, or remove this one")
+        # Memories are private: nobody else may read the file, whatever the umask says.
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            for line in _exported(daemon):
+                out.write(f"{_compact(line)}\n")
+                count += 1
+            out.flush()
+            os.fsync(out.fileno())
+        draft.replace(file)
+    except OSError as error:
+        msg = f"{file} cannot be written: {error.strerror or error}"
+        raise Failed(msg) from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return count
+
+
+def _compact(line: dict[str, Any]) -> str:
+    return jsonlib.dumps(line, ensure_ascii=False, separators=(",", ":"))
+
+
+def _exported(daemon: Client) -> Iterator[dict[str, Any]]:
+    for part in PARTS:
+        cursor: str | None = None
+        while True:
+            page = daemon.get("/admin/export", {"part": part, "cursor": cursor}, LONG_TIMEOUT_S)
+            yield from page["lines"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+
+
+def import_(file: File, data_dir: DataDir = None, json: Json = False) -> None:
+    """Take in an export. Repeating it changes nothing; what is there already stays."""
+    taken = duplicates = 0
+    with exit_codes(), found_or_started(places_of(data_dir)) as daemon:
+        for first, chunk in _chunks(file):
+            try:
+                answer = daemon.post("/admin/import", {"lines": chunk}, LONG_TIMEOUT_S)
+            except Failed as error:
+                msg = f"{file}, lines {first} to {first + len(chunk) - 1}: {error}"
+                hint = f"the {taken + duplicates} lines before are stored; mend the file and import it again"
+                raise Failed(msg, hint=hint) from error
+            taken += answer["taken"]
+            duplicates += answer["duplicates"]
+    if json:
+        print_json({"file": str(file), "taken": taken, "duplicates": duplicates})
+    else:
+        say(f"{taken} lines taken, {duplicates} were there already")
+
+
+def _chunks(file: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Yield (number of the first line, lines) of bounded size. Raises: Failed naming file and line."""
+    chunk: list[dict[str, Any]] = []
+    first, size = 1, 0
+    for number, raw, line in _lines(file):
+        if chunk and (len(chunk) >= CHUNK_LINES_MAX or size + len(raw) > CHUNK_BYTES_MAX):
+            yield first, chunk
+            chunk, first, size = [], number, 0
+        chunk.append(line)
+        size += len(raw)
+    if chunk:
+        yield first, chunk
+
+
+def _lines(file: Path) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    try:
+        with file.open("rb") as source:
+            number = 0
+            while raw := source.readline(LINE_BYTES_MAX + 1):
+                number += 1
+                if len(raw) > LINE_BYTES_MAX:
+                    msg = f"{file}, line {number}: longer than {LINE_BYTES_MAX} bytes"
+                    raise Failed(msg)
+                if raw.strip():
+                    yield number, raw, _object(file, number, raw)
+    except OSError as error:
+        msg = f"{file} cannot be read: {error.strerror or error}"
+        raise Failed(msg) from error
+
+
+def _object(file: Path, number: int, raw: bytes) -> dict[str, Any]:
+    try:
+        line = jsonlib.loads(raw)
+    except (ValueError, RecursionError) as error:
+        msg = f"{file}, line {number}: not JSON ({error})"
+        raise Failed(msg, hint="an import takes the lines that `memmcp export` writes") from error
+    if not isinstance(line, dict):
+        msg = f"{file}, line {number}: not a JSON object"
+        raise Failed(msg, hint="an import takes the lines that `memmcp export` writes")
+    return line
+
+
+def backup(
+    directory: Annotated[Path, typer.Argument(metavar="DIR")], data_dir: DataDir = None, json: Json = False
+) -> None:
+    """Copy the memory journal while the daemon runs: one consistent point, ready to be opened.
+
+    The trading journal (trading/journal.db) is not part of it.
+    """
+    with exit_codes(), found_or_started(places_of(data_dir)) as daemon:
+        answer = daemon.post("/admin/backup", {"directory": str(directory.absolute())}, LONG_TIMEOUT_S)
+    print_json(answer) if json else say(f"the memory journal is copied to {answer['path']}")
+
+
+def rebuild_index(data_dir: DataDir = None, json: Json = False) -> None:
+    """Make the search index anew from the journal. Until it is done, search finds the rest by words."""
+    with exit_codes():
+        answer = find(places_of(data_dir)).post("/admin/rebuild-index", timeout_s=LONG_TIMEOUT_S)
+    print_json(answer) if json else say(f"{answer['count']} entries are queued; `memmcp status` shows the rest")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(export)
+    app.command("import")(import_)
+    app.command()(backup)
+    app.command("rebuild-index")(rebuild_index)

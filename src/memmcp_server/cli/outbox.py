@@ -1,0 +1,58 @@
+"""outbox: what is still on its way from the journal to a projection, and what is stuck."""
+
+from typing import Annotated
+
+import typer
+
+from .client import find, places_of
+from .console import exit_codes, out, print_json, say, table
+from .options import DataDir, Json
+
+app = typer.Typer(
+    help="What waits between the journal and its projections.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@app.command("list")
+def list_(
+    data_dir: DataDir = None,
+    sink: Annotated[str | None, typer.Option(help="Only this sink, such as qdrant.")] = None,
+    dead: Annotated[bool | None, typer.Option("--dead/--live", help="Only dead or only live ones.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000)] = 100,
+    json: Json = False,
+) -> None:
+    """List entries, oldest first."""
+    with exit_codes():
+        answer = find(places_of(data_dir)).get("/admin/outbox", {"sink": sink, "dead": dead, "limit": limit})
+    if json:
+        print_json(answer)
+        return
+    if not answer["entries"]:
+        say("nothing waits")
+        return
+    rows = table("id", "sink", "memory", "version", "attempts", "state", "last error")
+    for entry in answer["entries"]:
+        state = "dead" if entry["dead"] else "live"
+        cells = (entry["id"], entry["sink"], entry["memory_id"], entry["version"], entry["attempts"], state)
+        rows.add_row(*(str(cell) for cell in cells), entry["last_error"].replace("[", r"\["))
+    out().print(rows)
+
+
+@app.command()
+def retry(
+    ids: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Default: all dead ones.")] = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Make dead entries live again."""
+    with exit_codes():
+        answer = find(places_of(data_dir)).post("/admin/outbox/retry", {"ids": ids or None})
+    print_json(answer) if json else say(f"{answer['count']} entries are tried again")
+
+
+@app.command()
+def drop(entry_id: Annotated[int, typer.Argument(metavar="ID")], data_dir: DataDir = None, json: Json = False) -> None:
+    """Give up one entry: the memory stays, this projection of it does not follow."""
+    with exit_codes():
+        answer = find(places_of(data_dir)).post("/admin/outbox/drop", {"id": entry_id})
+    print_json(answer) if json else say(f"entry {entry_id} is dropped")

@@ -1,0 +1,39 @@
+"""The commands, gathered."""
+
+from typing import Annotated
+
+import typer
+
+from memmcp_server import __version__
+
+from . import archive, clients, daemon, doctor, memory, outbox
+
+app = typer.Typer(
+    name="memmcp",
+    help="One shared memory and one trading desk for all of a person's agents.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """One shared memory and one trading desk for all of a person's agents."""
+
+
+for _commands in (daemon, memory, archive, clients, doctor):
+    _commands.register(app)
+app.add_typer(outbox.app, name="outbox")
