@@ -1,0 +1,248 @@
+"""The contract of VectorIndex, on every body: the worker with its embedded shard, the worker with the Qdrant client
+(in memory; a server too where MEMMCP_TEST_QDRANT_URL names one), and the double in memory.
+"""
+
+import os
+import uuid
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+from tests.doubles.clocks import SystemClock
+from tests.doubles.memories import T0_NS, a_memory
+from tests.doubles.memory_index import MemoryIndex, state_of
+
+from memmcp_server.adapters.index.options import WorkerOptions
+from memmcp_server.adapters.index.texts import point_of
+from memmcp_server.adapters.index.worker_index import WorkerIndex
+from memmcp_server.config import EmbeddingSection, QdrantSection
+from memmcp_server.domain.identifiers import MemoryId, TrajectoryId
+from memmcp_server.domain.memory import Memory, MemoryFilter
+from memmcp_server.ports import VectorIndex
+
+pytestmark = pytest.mark.anyio
+
+ANY = MemoryFilter()
+S = 1_000_000_000
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+SERVER_URL = os.environ.get("MEMMCP_TEST_QDRANT_URL")
+BODIES = ["worker-edge", "worker-client", *(["worker-server"] if SERVER_URL else []), "double"]
+
+
+@pytest.fixture(scope="module", params=BODIES)
+async def opened(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[VectorIndex]:
+    if request.param == "double":
+        yield MemoryIndex(SystemClock())
+        return
+    url = {"worker-edge": None, "worker-client": ":memory:", "worker-server": SERVER_URL}[request.param]
+    qdrant = QdrantSection(url=url, collection=f"memmcp_test_{uuid.uuid4().hex[:8]}")
+    options = WorkerOptions(tmp_path_factory.mktemp("index"), qdrant, EmbeddingSection(allow_download=False))
+    index = WorkerIndex(options, SystemClock())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(index.run)
+        await state_of(index, "ready")
+        yield index
+        await index.close()
+
+
+@pytest.fixture
+async def index(opened: VectorIndex) -> VectorIndex:
+    await opened.clear()
+    return opened
+
+
+async def put(index: VectorIndex, *memories: Memory) -> None:
+    await index.upsert([point_of(memory) for memory in memories])
+
+
+async def ids(index: VectorIndex, query: str, where: MemoryFilter = ANY, limit: int = 10) -> set[str]:
+    return {hit.memory_id for hit in await index.search(query, where, limit=limit)}
+
+
+@pytest.mark.requirement("M4")
+async def test_what_was_written_is_found_with_both_parts_of_its_score(index: VectorIndex) -> None:
+    await put(index, a_memory("a", "BONK broke out on rising volume"), a_memory("b", "the wallet was refilled"))
+
+    best = (await index.search("BONK breakout volume", ANY, limit=5))[0]
+
+    assert (best.memory_id, best.version) == ("a", 1)
+    assert best.dense is not None
+    assert best.lexical is not None
+    assert 0 < best.score <= 1.0001
+
+
+async def test_a_text_that_is_not_embedded_is_found_by_its_words_alone(index: VectorIndex) -> None:
+    await put(index, a_memory("step", "denied exposure_bps_max for BONK", embed=False))
+
+    [hit] = await index.search("denied BONK", ANY, limit=5)
+
+    assert (hit.memory_id, hit.dense) == ("step", None)
+    assert hit.lexical is not None
+
+
+async def test_a_kind_and_a_tag_are_words_of_the_memory_too(index: VectorIndex) -> None:
+    await put(index, a_memory("a", "nothing of note", kind="postmortem", tags=("rugpull",), embed=False))
+
+    assert await ids(index, "rugpull") == {"a"}
+    assert await ids(index, "postmortem") == {"a"}
+
+
+@pytest.mark.requirement("M3")
+async def test_writing_the_same_version_twice_changes_nothing(index: VectorIndex) -> None:
+    for _ in range(2):
+        await put(index, a_memory("a", "momentum failed on thin pools"))
+
+    hits = await index.search("momentum thin pools", ANY, limit=5)
+
+    assert [hit.memory_id for hit in hits] == ["a"]
+    assert (await index.status()).points == 1
+
+
+async def test_no_more_than_the_limit_is_returned_best_first(index: VectorIndex) -> None:
+    await put(index, *(a_memory(f"m{number}", f"pool depth report {number}") for number in range(9)))
+
+    hits = await index.search("pool depth report 4", ANY, limit=4)
+
+    assert len(hits) == 4
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+@pytest.mark.requirement("M4")
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (ANY, {"root", "deep", "other", "lonely"}),
+        (MemoryFilter(namespace="team"), {"root"}),
+        (MemoryFilter(namespace="team/"), {"root", "deep"}),
+        (MemoryFilter(namespace="team/desk/"), {"deep"}),
+        (MemoryFilter(namespace="tea/"), set()),
+        (MemoryFilter(kinds=("trade", "lesson")), {"deep", "other"}),
+        (MemoryFilter(tags=("sol",)), {"root", "deep"}),
+        (MemoryFilter(tags=("sol", "loss")), {"deep"}),
+        (MemoryFilter(agent="cursor"), {"other"}),
+        (MemoryFilter(trajectory_id=TrajectoryId("t-1")), {"deep"}),
+        (MemoryFilter(namespace="team/", kinds=("note",), tags=("sol",), agent="claude"), {"root"}),
+    ],
+    ids=str,
+)
+async def test_every_condition_of_a_filter_must_be_met(
+    index: VectorIndex, where: MemoryFilter, expected: set[str]
+) -> None:
+    await put(
+        index,
+        a_memory("root", "pool report", namespace="team", tags=("sol",)),
+        a_memory("deep", "pool report", namespace="team/desk", kind="trade", tags=("sol", "loss"), trajectory_id="t-1"),
+        a_memory("other", "pool report", namespace="teams", kind="lesson", agent="cursor"),
+        a_memory("lonely", "pool report", namespace="solo", tags=("solana",)),
+    )
+
+    assert await ids(index, "pool report", where) == expected
+
+
+async def test_time_bounds_hold_to_the_nanosecond(index: VectorIndex) -> None:
+    await put(index, *(a_memory(f"t{n}", "tick", ts_event_ns=T0_NS + n) for n in range(4)))
+
+    assert await ids(index, "tick", MemoryFilter(since_ns=T0_NS + 1)) == {"t1", "t2", "t3"}
+    assert await ids(index, "tick", MemoryFilter(until_ns=T0_NS + 2)) == {"t0", "t1"}
+    assert await ids(index, "tick", MemoryFilter(since_ns=T0_NS + 1, until_ns=T0_NS + 3)) == {"t1", "t2"}
+
+
+@pytest.mark.requirement("M4")
+async def test_as_of_answers_with_what_was_known_then_and_nothing_later(index: VectorIndex) -> None:
+    first = a_memory("m", "the limit is five SOL", known_at_ns=T0_NS, superseded_at_ns=T0_NS + 10)
+    second = a_memory("m", "the limit is nine SOL", version=2, known_at_ns=T0_NS + 10)
+    await put(index, first, second)
+
+    async def version_at(as_of_ns: int | None) -> list[int]:
+        hits = await index.search("limit SOL", MemoryFilter(as_of_ns=as_of_ns), limit=5)
+        return [hit.version for hit in hits]
+
+    assert await version_at(T0_NS - 1) == []
+    assert await version_at(T0_NS) == [1]
+    assert await version_at(T0_NS + 9) == [1]
+    assert await version_at(T0_NS + 10) == [2]
+    assert await version_at(None) == [2]
+
+
+async def test_a_late_older_version_never_comes_back_as_the_present_one(index: VectorIndex) -> None:
+    stale = a_memory("m", "the limit is five SOL", known_at_ns=T0_NS)
+    second = a_memory("m", "the limit is nine SOL", version=2, known_at_ns=T0_NS + S)
+    await put(index, second)
+    await put(index, stale)  # read before the update, delivered after it
+
+    assert [hit.version for hit in await index.search("limit SOL", ANY, limit=5)] == [2]
+    then = MemoryFilter(as_of_ns=T0_NS + 1)
+    assert [hit.version for hit in await index.search("limit SOL", then, limit=5)] == [1]
+
+
+async def test_a_new_version_ends_the_old_one_also_when_it_comes_alone(index: VectorIndex) -> None:
+    await put(index, a_memory("m", "the limit is five SOL", known_at_ns=T0_NS))
+    await put(index, a_memory("m", "the limit is nine SOL", version=2, known_at_ns=T0_NS + S))
+
+    assert [hit.version for hit in await index.search("limit SOL", ANY, limit=5)] == [2]
+
+
+async def test_a_superseded_version_stays_so_when_it_is_delivered_again_without_its_end(index: VectorIndex) -> None:
+    await put(index, a_memory("m", "five SOL", known_at_ns=T0_NS, superseded_at_ns=T0_NS + S))
+    await put(index, a_memory("m", "five SOL", known_at_ns=T0_NS))
+
+    assert await ids(index, "five SOL") == set()
+
+
+async def test_removed_memories_are_gone_in_all_versions(index: VectorIndex) -> None:
+    await put(index, a_memory("m", "five SOL", known_at_ns=T0_NS, superseded_at_ns=T0_NS + S))
+    await put(index, a_memory("m", "nine SOL", version=2, known_at_ns=T0_NS + S), a_memory("kept", "two SOL"))
+
+    await index.remove([MemoryId("m"), MemoryId("never-there")])
+
+    assert await ids(index, "SOL") == {"kept"}
+    assert await ids(index, "SOL", MemoryFilter(as_of_ns=T0_NS)) == {"kept"}
+    assert (await index.status()).points == 1
+
+
+async def test_an_expired_memory_is_found_only_as_of_a_time_before_its_end(index: VectorIndex) -> None:
+    await put(index, a_memory("m", "airdrop window", expires_at_ns=T0_NS + S))
+
+    assert await ids(index, "airdrop window") == set()
+    assert await ids(index, "airdrop window", MemoryFilter(as_of_ns=T0_NS + S - 1)) == {"m"}
+    assert await ids(index, "airdrop window", MemoryFilter(as_of_ns=T0_NS + S)) == set()
+
+
+@pytest.mark.parametrize("query", ["the", "?!", "\x00", "naïve 🚀 ñ 漢字"])
+async def test_a_query_without_useful_words_is_answered(index: VectorIndex, query: str) -> None:
+    await put(index, a_memory("m", "five SOL"))
+
+    assert await ids(index, query) <= {"m"}
+
+
+async def test_clear_drops_everything_and_the_index_goes_on(index: VectorIndex) -> None:
+    await put(index, a_memory("old", "five SOL"))
+    await index.clear()
+
+    assert (await index.status()).points == 0
+    await put(index, a_memory("new", "five SOL"))
+    assert await ids(index, "SOL") == {"new"}
+
+
+async def test_a_batch_of_short_and_long_texts_is_found_one_by_one(index: VectorIndex) -> None:
+    words = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel"]
+    long = "trade review " * 100
+    await put(index, *(a_memory(word, f"{word} {long if number % 2 else ''}") for number, word in enumerate(words * 1)))
+
+    for word in words:
+        assert (await index.search(word, ANY, limit=1))[0].memory_id == word
+
+
+async def test_nothing_to_write_or_remove_is_fine(index: VectorIndex) -> None:
+    await index.upsert([])
+    await index.remove([])
+
+    assert (await index.status()).points == 0
