@@ -17,7 +17,7 @@ from .trader import Plan
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a command. ``effect`` says what happens to open positions; ``plan`` is that of an order by hand."""
+    """What became of a command. ``effect`` says what happens to open positions; ``plan``: an order by hand."""
 
     effect: str
     orders: tuple[Order, ...] = ()

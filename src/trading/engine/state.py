@@ -13,7 +13,7 @@ from trading.model.tier import tier_named, tier_of
 from trading.model.units import NS_PER_S
 from trading.portfolio.buckets import Booking
 from trading.portfolio.ledger import Ledger
-from trading.portfolio.performance import EquityCurve, StrategyRecords
+from trading.portfolio.performance import EquityCurve, TrackRecords
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.exits import PeakPrices
 
@@ -34,7 +34,7 @@ class DeskState:
         self.ledger = Ledger()
         self.guard = DrawdownGuard(profile.limits)
         self.peaks = PeakPrices()
-        self.records = StrategyRecords()
+        self.records = TrackRecords()
         self.curve = EquityCurve(RETURN_PERIOD_NS)
         self.tier = tier_of(0)
         self.open_orders: dict[str, Order] = {}

@@ -35,7 +35,7 @@ class Plan:
 
 
 class Trader:
-    """Decides at the end of a cycle and on commands. ``emit`` journals and applies; the venue takes what is approved."""
+    """Decides at the end of a cycle and on commands. ``emit`` journals and applies; the venue takes the approved."""
 
     def __init__(self, scope: str, state: DeskState, venue: Venue, valuer: Valuer, emit: Emit) -> None:
         self._scope = scope
@@ -146,7 +146,7 @@ class Trader:
         token = self._valuer.token(signal.mint, bucket, quote, valuation, signal.edge_bps)
         gate = self._valuer.gate()
         sized = size(
-            signal, state.records.record(signal.strategy), self._sizing_view(account, token), profile.sizing, state.tier
+            signal, state.records.of(signal.strategy), self._sizing_view(account, token), profile.sizing, state.tier
         )
         if isinstance(sized, Denied):
             # The gate knows the better reason when not even the smallest order would pass.
