@@ -15,11 +15,10 @@ from .adapters.index.sink import QdrantSink
 from .adapters.index.worker_index import WorkerIndex
 from .adapters.late_desk import LateDesk
 from .adapters.sql_journal import open_journal
-from .adapters.trading_desk import open_desk
 from .config import Sections
 from .domain.drafts import DraftLimits
 from .errors import MemoryServerError
-from .ports import Journal
+from .ports import Journal, TradingDesk
 from .services.clients import ClientRegistry
 from .services.container import Services
 from .services.health import Health
@@ -32,6 +31,7 @@ DESK_BACKOFF_BASE_S = 1.0
 DESK_BACKOFF_CAP_S = 60.0
 PART_END_TIMEOUT_S = 8.0
 
+OpenDesk = Callable[[Mapping[str, str], Sections, Journal], AbstractAsyncContextManager[TradingDesk]]
 OpenJournal = Callable[[Sections], AbstractAsyncContextManager[Journal]]
 
 logger = logging.getLogger(__name__)
@@ -117,8 +117,16 @@ def _report(task: asyncio.Task[None]) -> None:
         logger.critical("%s ended", task.get_name(), exc_info=error)
 
 
+def _import_desk() -> OpenDesk:
+    from .adapters.trading_desk import open_desk
+
+    return open_desk
+
+
 async def _keep_desk(late: LateDesk, sections: Sections, environ: Mapping[str, str], journal: Journal) -> None:
     """Open the desk and keep it open; one that cannot be opened now is tried again, a misconfigured one is not."""
+    # In a thread: the desk's libraries take a second to import, and agents are being served already.
+    open_desk = await asyncio.to_thread(_import_desk)
     delay_s = DESK_BACKOFF_BASE_S
     while True:
         try:

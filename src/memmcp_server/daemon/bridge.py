@@ -14,7 +14,7 @@ from .finding import LINE_BYTES_MAX, Finder
 from .places import Places, resolve_data_dir
 from .session import Session
 
-DRAIN_TIMEOUT_S = 1.0
+DRAIN_TIMEOUT_S = 1.5
 
 
 class Output:
