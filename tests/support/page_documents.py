@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from memmcp_server.wire.memory import TrajectoryDocument, TrajectoryPage, TrajectoryStep
+from memmcp_server.wire.memory import TrajectoryDocument, TrajectoryStep
 from memmcp_server.wire.status import MetricsAnswer, QueueStats
 from memmcp_server.wire.trading import (
     Amount,
@@ -16,6 +16,8 @@ from memmcp_server.wire.trading import (
     FeedView,
     LimitView,
     PositionView,
+    TradePage,
+    TradeView,
     TradingSnapshot,
 )
 
@@ -176,7 +178,36 @@ def series(points: int = 180) -> Document:
     return EquitySeries(money="paper", feed=feed(), points=made, resolution_s=60).model_dump(mode="json")
 
 
-def trajectory(number: int, **changes: Any) -> TrajectoryDocument:
+def trade(number: int, **changes: Any) -> TradeView:
+    is_sale = number % 2 == 0
+    gain = (number % 6 - 2) * 3_650_000
+    values: dict[str, Any] = {
+        "order_id": f"order-{number}",
+        "trajectory_id": f"trade-{number // 2}",
+        "ts": START + timedelta(minutes=4 * number),
+        "side": "sell" if is_sale else "buy",
+        "mint": (BONK, WIF)[number // 2 % 2],
+        "symbol": ("BONK", "WIF")[number // 2 % 2],
+        "strategy": "momentum_breakout" if number // 2 % 3 else "mean_reversion",
+        "bucket": "momentum",
+        "amount": "2091240.11829",
+        "amount_base_units": "209124011829",
+        "value": amount(310_000_000 + number * 1_000_000),
+        "price_sol": "0.00000014823",
+        "costs": CostView(fee_lamports=775_000, impact_lamports=372_000, priority_lamports=10_000),
+        "slippage_bps": 14 + number,
+        "realised": amount(gain) if is_sale else None,
+        "reason": "trailing stop at 4 % below the high" if is_sale else "breakout over 48 bars, score 0.71",
+    }
+    return TradeView.model_validate(values | changes)
+
+
+def trades(count: int = 14) -> Document:
+    newest_first = [trade(number) for number in range(count, 0, -1)]
+    return TradePage(money="paper", feed=feed(), trades=newest_first).model_dump(mode="json")
+
+
+def trajectory(number: int, **changes: Any) -> Document:
     opened = START + timedelta(minutes=4 * number)
     reward = (number % 5 - 2) * 7_300_000
     values: dict[str, Any] = {
@@ -205,10 +236,4 @@ def trajectory(number: int, **changes: Any) -> TrajectoryDocument:
         "steps_total": 5,
         "url": f"/trajectories/trade-{number}",
     }
-    return TrajectoryDocument.model_validate(values | changes)
-
-
-def trajectories(count: int = 12) -> Document:
-    newest = [trajectory(count, closed_at=None, outcome=None, reward=None)]
-    closed = [trajectory(number) for number in range(count - 1, 0, -1)]
-    return TrajectoryPage(trajectories=newest + closed).model_dump(mode="json")
+    return TrajectoryDocument.model_validate(values | changes).model_dump(mode="json")

@@ -17,17 +17,13 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from memmcp_server.web.headers import SECURITY_HEADERS
+
 from . import page_documents as documents
 
 STATIC = Path(__file__).resolve().parents[2] / "src" / "memmcp_server" / "web" / "static"
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-        "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+HEADERS = dict(SECURITY_HEADERS)
+"""What the daemon's guard puts on every answer: the page is tested under the policy it is served under."""
 START_TIMEOUT_S = 10.0
 
 
@@ -88,7 +84,8 @@ def full_stage() -> Stage:
     stage.answer("/telemetry/metrics", documents.metrics())
     stage.answer("/telemetry/trading", documents.snapshot())
     stage.answer("/telemetry/trading/history", documents.series())
-    stage.answer("/trajectories", documents.trajectories())
+    stage.answer("/telemetry/trading/trades", documents.trades())
+    stage.answer("/trajectories/trade-bonk", documents.trajectory(7))
     stage.greeting = [sse("trading", documents.snapshot()), sse("metrics", documents.metrics())]
     return stage
 

@@ -19,8 +19,8 @@ import { TradesPanel } from "./panels/trades";
 import { PositionsPanel, TradingPanel } from "./panels/trading";
 import { EventStream } from "./stream";
 import type { SseEvent, StreamStatus } from "./stream";
-import { readMemoryNote, readMetrics, readResync, readSnapshot, readTrajectories } from "./wire";
-import type { Metrics, TradingSnapshot, Trajectory } from "./wire";
+import { readMemoryNote, readMetrics, readResync, readSnapshot, readTrades } from "./wire";
+import type { Metrics, Trade, TradingSnapshot } from "./wire";
 
 const MEMORIES_AT_START = 40;
 const TRADES_SHOWN = 40;
@@ -35,11 +35,12 @@ export class App {
   private isFirstMetrics = true;
   private trading: Loadable<TradingSnapshot> = LOADING;
   private metrics: Loadable<Metrics> = LOADING;
-  private trades: Loadable<Trajectory[]> = LOADING;
+  private trades: Loadable<Trade[]> = LOADING;
   private historyLoad: Loadable<true> = LOADING;
   private history = new EquityHistory(null);
   private range: Range = "all";
   private feed = new MemoryFeed(0);
+  private isPositionKnown = false;
   private readonly rate = new WriteRate();
   private readonly heartbeat = new Heartbeat();
   private time = new ZonedTime("UTC");
@@ -61,7 +62,7 @@ export class App {
   constructor() {
     this.stream = new EventStream({
       url: "/events",
-      headers: () => ({ ...this.api.headers(), "Last-Event-ID": String(this.feed.lastSeq) }),
+      headers: () => ({ ...this.api.headers(), ...(this.isPositionKnown ? { "Last-Event-ID": String(this.feed.lastSeq) } : {}) }),
       onEvent: (event) => this.take(event),
       onStatus: (status) => this.onStatus(status),
     });
@@ -81,11 +82,16 @@ export class App {
     try {
       const metrics = readMetrics(await this.api.get("/telemetry/metrics"));
       this.metrics = ready(metrics, Date.now());
-      this.feed = new MemoryFeed(Math.max(0, metrics.journal_seq - MEMORIES_AT_START));
+      this.beginAt(metrics.journal_seq);
     } catch (error) {
       // The stream will say what is wrong, and goes on trying.
       this.metrics = failed(this.metrics, messageOf(error));
     }
+  }
+
+  private beginAt(horizon: number): void {
+    this.feed = new MemoryFeed(Math.max(0, horizon - MEMORIES_AT_START));
+    this.isPositionKnown = true;
   }
 
   private bindControls(): void {
@@ -136,8 +142,9 @@ export class App {
       else if (event.type === "memory") {
         if (this.feed.add(readMemoryNote(document))) this.streamPanel.arrived();
       } else if (event.type === "resync") {
-        this.feed.resync(readResync(document));
-        void this.reload();
+        // Too far behind to be told everything: name the gap, and ask once more for the end of what was missed.
+        this.feed.resync(readResync(document), MEMORIES_AT_START);
+        this.stream.connect();
       }
     } catch (error) {
       this.showBanner(`An event of type "${plain(event.type, 40)}" cannot be read: ${messageOf(error)}`);
@@ -164,6 +171,10 @@ export class App {
     // Only the first figures after a connect come in order with the memories; later ones may lag behind them.
     if (this.isFirstMetrics && metrics.journal_seq < this.feed.lastSeq) this.feed.restart(metrics.journal_seq);
     this.isFirstMetrics = false;
+    if (!this.isPositionKnown) {
+      this.beginAt(metrics.journal_seq);
+      this.stream.connect();
+    }
   }
 
   private async reload(): Promise<void> {
@@ -202,8 +213,7 @@ export class App {
   private async reloadTrades(): Promise<void> {
     this.tradesAskedMs = Date.now();
     try {
-      const page = await this.api.get(`/trajectories?namespace=trading&kind=trade&limit=${TRADES_SHOWN}`);
-      this.trades = ready(readTrajectories(page), Date.now());
+      this.trades = ready(readTrades(await this.api.get(`/telemetry/trading/trades?limit=${TRADES_SHOWN}`)), Date.now());
     } catch (error) {
       this.trades = failed(this.trades, messageOf(error));
     }
@@ -248,7 +258,7 @@ export class App {
     this.compoundingPanel.draw(this.trading, desk);
     this.gatePanel.draw(this.trading, desk);
     this.chartPanel.draw(this.history, this.historyLoad, this.time, desk);
-    this.tradesPanel.draw(this.trades, this.time, around);
+    this.tradesPanel.draw(this.trades, snapshot?.sol_usd ?? null, this.time, around);
     this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
     this.streamPanel.draw(this.feed, this.wasOpen, this.time, around);
   }

@@ -48,9 +48,12 @@ export class MemoryFeed {
     return true;
   }
 
-  resync(gap: Resync): void {
-    this.entries.unshift({ kind: "gap", gap });
-    this.lastSeq = Math.max(this.lastSeq, gap.to);
+  /** Note a gap, but for its newest entries: they are asked for again from `lastSeq`. */
+  resync(gap: Resync, again: number): void {
+    const to = Math.max(this.lastSeq, gap.to - again);
+    if (to >= gap.from) this.entries.push({ kind: "gap", gap: { from: gap.from, to } });
+    this.lastSeq = to;
+    this.sort();
     this.trim();
   }
 
@@ -76,7 +79,7 @@ export class MemoryFeed {
 }
 
 function seqOf(entry: StreamEntry): number {
-  return entry.kind === "memory" ? entry.note.seq : entry.gap.to;
+  return entry.kind === "memory" ? entry.note.seq : entry.gap.from;
 }
 
 function matches(entry: StreamEntry, filter: StreamFilter): boolean {

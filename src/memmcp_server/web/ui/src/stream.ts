@@ -1,6 +1,8 @@
 // One server-sent event stream, read with fetch. The browser's own EventSource hides pings (so a half-open connection
 // looks alive), gives up for good after an HTTP error, forgets its position then, and cannot send a token.
 
+import { errorFrom } from "./api";
+
 export interface SseEvent { type: string; data: string; id: string | null }
 
 /** Turns the text of an event stream into events; chunks may be cut anywhere. */
@@ -145,7 +147,8 @@ export class EventStream {
       signal: controller.signal,
     });
     if (response.status === 401) return UNAUTHORISED;
-    if (!response.ok || response.body === null) return `the server answered ${response.status}`;
+    if (!response.ok) return errorFrom(response.status, await response.json().catch(() => null)).message;
+    if (response.body === null) return "the answer has no body";
     if (!(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) return "not an event stream";
     this.failures = 0;
     this.lastByteMs = options.nowMs();

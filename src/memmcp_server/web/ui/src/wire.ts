@@ -122,6 +122,24 @@ export interface EquityPoint { ts: string; equity_lamports: number; drawdown_bps
 
 export interface EquitySeries { points: EquityPoint[]; resolution_s: number | null }
 
+export interface Trade {
+  order_id: string;
+  trajectory_id: string;
+  ts: string;
+  side: "buy" | "sell";
+  mint: string;
+  symbol: string;
+  strategy: string;
+  bucket: string;
+  amount: string;
+  value: Amount;
+  price_sol: string;
+  costs: Costs;
+  slippage_bps: number;
+  realised: Amount | null;
+  reason: string;
+}
+
 export interface Step { id: string; kind: string; ts: string; content: string }
 
 export interface Trajectory {
@@ -223,7 +241,14 @@ export function readTrajectory(value: unknown): Trajectory {
   });
 }
 
-export function readTrajectories(value: unknown): Trajectory[] {
-  const page = check<{ trajectories: unknown[] }>("trajectories", value, { trajectories: "array" });
-  return page.trajectories.map(readTrajectory);
+export function readTrades(value: unknown): Trade[] {
+  const page = check<{ trades: Trade[] }>("trades", value, { trades: "array" });
+  for (const trade of page.trades) {
+    check("trade", trade, {
+      order_id: "string", trajectory_id: "string", ts: "string", side: "string", symbol: "string", mint: "string",
+      amount: "string", value: "object", costs: "object", slippage_bps: "number", reason: "string",
+    });
+    check("trade, value", trade.value, AMOUNT);
+  }
+  return page.trades;
 }

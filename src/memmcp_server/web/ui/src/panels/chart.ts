@@ -4,6 +4,7 @@ import { lamportsInUsd, percent, sol, usd, ZonedTime } from "../format";
 import type { Curve, EquityHistory, Loadable } from "../model";
 import { Panel } from "./panel";
 import type { Surroundings } from "./panel";
+import { padded, ticks, timeTicks } from "./ticks";
 
 const SPOKEN_EVERY_MS = 15_000;
 const EQUITY_HEIGHT = 230;
@@ -141,31 +142,4 @@ function axis(paint: Colours): uPlot.Axis {
     stroke: paint.text, font: FONT,
     grid: { stroke: paint.grid, width: 1 }, ticks: { show: false },
   };
-}
-
-/** "09:15" within a day, with the date at the first tick and at each new day; dates alone when ticks are days apart. */
-export function timeTicks(splits: number[], incrementS: number, time: ZonedTime): string[] {
-  let day = "";
-  return splits.map((split) => {
-    const full = time.full(split * 1_000);
-    const date = full.slice(5, 10);
-    if (incrementS >= 86_400) return date;
-    const isNewDay = date !== day;
-    day = date;
-    return isNewDay ? `${full.slice(11, 16)}\n${date}` : full.slice(11, 16);
-  });
-}
-
-/** As many decimals as the distance between the ticks needs. */
-export function ticks(splits: number[]): string[] {
-  const step = splits.length > 1 ? Math.abs((splits[1] ?? 0) - (splits[0] ?? 0)) : 1;
-  const places = Math.min(9, Math.max(0, Math.ceil(-Math.log10(step || 1)) + (step < 1 ? 1 : 0)));
-  return splits.map((value) => value.toFixed(places));
-}
-
-/** Room above and below; a flat line sits in the middle instead of filling the panel with noise. */
-export function padded(low: number, high: number): [number, number] {
-  const span = high - low;
-  const room = span > Math.abs(high) * 1e-6 ? span * 0.12 : Math.max(Math.abs(high) * 0.01, 1e-6);
-  return [low - room, high + room];
 }

@@ -27,6 +27,7 @@ export class QueuesPanel {
     setText(byId("journal-seq"), count(metrics.journal_seq));
     setText(byId("memories"), count(metrics.memories));
     setText(byId("index-state"), indexText(metrics.index));
+    setAttribute(byId("index-state"), "title", typeof metrics.index["detail"] === "string" ? plain(metrics.index["detail"]) : null);
     setAttribute(byId("index-state"), "data-level", metrics.index["state"] === "ready" ? null : "warn");
     setText(byId("lag"), `${metrics.event_loop_lag_ms.toFixed(1)} ms`);
     setAttribute(byId("lag"), "data-level", metrics.event_loop_lag_ms > LAG_WARN_MS ? "warn" : null);

@@ -1,35 +1,43 @@
 import { byId, fillRows, h, setText } from "../dom";
 import type { Cell } from "../dom";
-import { count, exactSol, NOTHING, plain, signedSol, words, ZonedTime } from "../format";
+import { count, decimal, exactSol, NOTHING, percent, plain, shortAddress, signedPercent, sol, words, ZonedTime } from "../format";
 import type { Loadable } from "../model";
-import type { Trajectory } from "../wire";
+import type { Trade } from "../wire";
+import { costLines, totalCost } from "./costs";
 import { Panel } from "./panel";
 import type { Surroundings } from "./panel";
-import { trend } from "./trading";
+import { movement, trend, usdText } from "./trading";
 
-/** The newest trades as trajectories: each opens its whole chain from signal to outcome. */
+/** The newest trades. Each opens its whole chain, from signal to outcome. */
 export class TradesPanel {
   private readonly panel = new Panel("panel-trades");
 
-  draw(trades: Loadable<Trajectory[]>, time: ZonedTime, around: Surroundings): void {
+  draw(trades: Loadable<Trade[]>, solUsd: string | null, time: ZonedTime, around: Surroundings): void {
     const list = this.panel.follow(trades, { waiting: "Loading the trades.", staleReason: around.staleReason });
     if (list === null) return;
     if (list.length === 0 && trades.state === "ready" && around.staleReason === null) this.panel.show("empty", "No trade yet.");
-    const open = list.filter((trade) => trade.closed_at === null).length;
-    setText(byId("trades-meta"), list.length > 0 ? `latest ${count(list.length)}, ${count(open)} open` : "");
-    fillRows(byId("trades") as HTMLTableSectionElement, list.map((trade) => tradeRow(trade, time)));
+    setText(byId("trades-meta"), list.length > 0 ? `the latest ${count(list.length)}` : "");
+    fillRows(byId("trades") as HTMLTableSectionElement, list.map((trade) => tradeRow(trade, solUsd, time)));
   }
 }
 
-function tradeRow(trade: Trajectory, time: ZonedTime): Cell[] {
-  const reward = trade.reward_unit === "lamports" ? trade.reward : null;
+function tradeRow(trade: Trade, solUsd: string | null, time: ZonedTime): Cell[] {
+  const token = h(
+    "span", { class: "token" },
+    h("a", { href: `/trajectories/${encodeURIComponent(trade.trajectory_id)}`, "data-trajectory": trade.trajectory_id,
+      title: `${plain(trade.mint, 64)}\n${plain(trade.reason)}` }, `${trade.side === "buy" ? "Buy" : "Sell"} ${plain(trade.symbol, 24)}`),
+    h("span", { class: "sub", dir: "auto" }, plain(trade.reason, 60) || shortAddress(plain(trade.mint, 64))),
+  );
+  const paid = totalCost(trade.costs);
   return [
-    h("a", { href: `/trajectories/${encodeURIComponent(trade.id)}`, "data-trajectory": trade.id, dir: "auto" }, plain(trade.title, 90)),
-    { text: time.short(trade.opened_at), title: time.full(trade.opened_at) },
-    trade.closed_at === null ? { text: "open" } : { text: time.short(trade.closed_at), title: time.full(trade.closed_at) },
-    { text: trade.outcome === null ? NOTHING : words(trade.outcome) },
-    reward === null ? { text: NOTHING, class: "num" }
-      : { text: `${reward > 0 ? "\u25b2 " : reward < 0 ? "\u25bc " : ""}${signedSol(reward)} SOL`, class: `num ${trend(reward)}`, title: exactSol(reward) },
-    { text: count(trade.steps_total), class: "num" },
+    token,
+    { text: time.short(trade.ts), title: time.full(trade.ts), sub: words(trade.strategy) },
+    { text: `${sol(trade.value.lamports)} SOL`, sub: usdText(trade.value, solUsd), class: "num", title: exactSol(trade.value.lamports) },
+    { text: `${decimal(trade.price_sol, 4)} SOL`, sub: `for ${decimal(trade.amount)}`, class: "num", title: trade.price_sol },
+    { text: `${sol(paid)} SOL`, sub: `slippage ${trade.slippage_bps >= 0 ? percent(trade.slippage_bps) : signedPercent(trade.slippage_bps)}`,
+      class: "num", title: costLines(trade.costs) },
+    trade.realised === null ? { text: NOTHING, sub: "", class: "num" }
+      : { text: movement(trade.realised), sub: usdText(trade.realised, solUsd), class: `num ${trend(trade.realised.lamports)}`,
+        title: exactSol(trade.realised.lamports) },
   ];
 }

@@ -7,6 +7,7 @@ import type { Loadable } from "../model";
 import type { Amount, Position, TradingSnapshot } from "../wire";
 import { Panel } from "./panel";
 import type { Surroundings } from "./panel";
+import { costLines, totalCost } from "./costs";
 
 /** US dollars of a sum: as the desk says, else at the desk's SOL price, else that the price is not known. */
 export function usdText(amount: Amount, solUsd: string | null): string {
@@ -60,14 +61,8 @@ export class TradingPanel {
     setText(byId("twr-start"), `from ${sol(snapshot.start.lamports)} SOL`);
     setText(byId("activity"), `${count(snapshot.trades_total)} trades`);
     setText(byId("activity-signals"), `from ${count(snapshot.signals_total)} signals`);
-    const { costs } = snapshot;
-    const total = costs.fee_lamports + costs.impact_lamports + costs.priority_lamports + costs.failed_lamports + costs.rent_lamports;
-    setText(byId("costs"), `${sol(total)} SOL`);
-    setAttribute(byId("costs"), "title", [
-      `pool fees ${exactSol(costs.fee_lamports)}`, `price impact ${exactSol(costs.impact_lamports)}`,
-      `priority fees ${exactSol(costs.priority_lamports)}`, `failed transactions ${exactSol(costs.failed_lamports)}`,
-      `account rent ${exactSol(costs.rent_lamports)}`,
-    ].join("\n"));
+    setText(byId("costs"), `${sol(totalCost(snapshot.costs))} SOL`);
+    setAttribute(byId("costs"), "title", costLines(snapshot.costs));
     const slippage = snapshot.slippage_bps_mean;
     setText(byId("costs-slippage"), slippage === null ? "no fill yet" : `slippage ${percent(slippage)} mean`);
   }

@@ -1,0 +1,15 @@
+import { exactSol } from "../format";
+import type { Costs } from "../wire";
+
+export function totalCost(costs: Costs): number {
+  return costs.fee_lamports + costs.impact_lamports + costs.priority_lamports + costs.failed_lamports + costs.rent_lamports;
+}
+
+/** What was paid on top of the price, line by line. */
+export function costLines(costs: Costs): string {
+  return [
+    `pool fees ${exactSol(costs.fee_lamports)}`, `price impact ${exactSol(costs.impact_lamports)}`,
+    `priority fees ${exactSol(costs.priority_lamports)}`, `failed transactions ${exactSol(costs.failed_lamports)}`,
+    `account rent ${exactSol(costs.rent_lamports)}`,
+  ].join("\n");
+}

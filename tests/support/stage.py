@@ -1,0 +1,152 @@
+"""The doors of the daemon over a real journal, an index and a desk in memory: everything but the process."""
+
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import uvicorn
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from memmcp_server.adapters.index.sink import QdrantSink
+from memmcp_server.adapters.sql_journal import open_journal
+from memmcp_server.config import HttpSection, JournalSection, Sections
+from memmcp_server.services.clients import ClientRegistry
+from memmcp_server.services.container import Services
+from memmcp_server.services.health import Health
+from memmcp_server.services.memories import Memories
+from memmcp_server.services.relay import Relay
+from memmcp_server.services.telemetry import Telemetry
+from memmcp_server.services.trajectories import Trajectories
+from memmcp_server.tools.server import MemoryServer, build_server
+from memmcp_server.web.app import create_app
+from tests.doubles.clocks import SystemClock
+from tests.doubles.memory_index import MemoryIndex
+from tests.doubles.trading_desk import InMemoryDesk
+
+OPERATOR_TOKEN = "operator-token-of-the-stage"
+HOST = "127.0.0.1:8765"
+START_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``desk`` None: a daemon without trading. ``http`` speaks to ``app`` in the process, without a socket."""
+
+    services: Services
+    sections: Sections
+    index: MemoryIndex
+    mcp: MemoryServer
+    app: Starlette
+    http: httpx2.AsyncClient
+    desk: InMemoryDesk | None
+
+    @property
+    def trading(self) -> InMemoryDesk:
+        assert self.desk is not None
+        return self.desk
+
+
+@contextlib.asynccontextmanager
+async def staged(
+    data_dir: Path, *, http: HttpSection | None = None, desk: InMemoryDesk | None = None, without_desk: bool = False
+) -> AsyncIterator[Stage]:
+    """Open a stage on a fresh journal in ``data_dir``; the application's lifespan runs for as long as the block.
+
+    Nobody runs the relay, so what is written stays un-indexed, as in the first instant after a write.
+    """
+    clock = SystemClock()
+    sections = Sections(data_dir=data_dir, http=http or HttpSection())
+    played = None if without_desk else desk or InMemoryDesk()
+    async with open_journal(JournalSection(), data_dir, clock) as journal:
+        index = MemoryIndex(clock)
+        clients = ClientRegistry(clock)
+        services = Services(
+            clock=clock,
+            journal=journal,
+            index=index,
+            memories=Memories(journal, index, clock),
+            trajectories=Trajectories(journal),
+            telemetry=Telemetry(journal),
+            relay=Relay(journal, [QdrantSink(journal, index)], clock, sections.relay),
+            health=Health(journal, index, clock, clients, played),
+            desk=played,
+            started_at_ns=clock.now_ns(),
+            clients=clients,
+        )
+        mcp = build_server(services)
+        app = create_app(services, sections, mcp, operator_token=OPERATOR_TOKEN)
+        async with (
+            mcp.following(),
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=f"http://{HOST}") as client,
+        ):
+            yield Stage(services, sections, index, mcp, app, client, played)
+
+
+@contextlib.asynccontextmanager
+async def served(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve an application whose lifespan is running already on a free loopback port; yields its URL."""
+    with contextlib.closing(socket.socket()) as sock:
+        sock.bind(("127.0.0.1", 0))
+        server = _Server(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=2))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, [sock])
+            with anyio.fail_after(START_TIMEOUT_S):
+                while not server.started:
+                    await anyio.lowlevel.checkpoint()
+            try:
+                yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+            finally:
+                server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the test's process keeps its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def error_of(response: httpx2.Response) -> dict[str, Any]:
+    """Return the error of a response and check that it has the one shape."""
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) <= {"code", "message", "field", "hint"}
+    assert body["error"]["code"]
+    assert body["error"]["message"]
+    error: dict[str, Any] = body["error"]
+    return error
+
+
+@dataclass
+class Event:
+    """One server-sent event."""
+
+    kind: str = "message"
+    data: Any = None
+    id: str | None = None
+
+
+async def events_of(response: httpx2.Response) -> AsyncIterator[Event]:
+    """Yield the events of an open stream; comments are skipped."""
+    event, text = Event(), ""
+    async for line in response.aiter_lines():
+        name, _, value = line.partition(": ")
+        match name:
+            case "event":
+                event.kind = value
+            case "data":
+                text += value
+            case "id":
+                event.id = value
+            case "" if text:
+                yield replace(event, data=json.loads(text))
+                event, text = Event(), ""
