@@ -6,7 +6,7 @@ signal is the one exception: its floats stay text after decoding, because nothin
 
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -49,7 +49,7 @@ def encode_record(record: Any) -> Body:
 
 
 def _encoded_record(record: Any) -> Body:
-    return {name: _encoded(getattr(record, name)) for name in _FIELDS_BY_CLASS.get(type(record)) or _names(record)}
+    return {name: _encoded(getattr(record, name)) for name in _HINTS_BY_CLASS.get(type(record)) or _names(record)}
 
 
 def _names(record: Any) -> tuple[str, ...]:
@@ -76,11 +76,11 @@ def _encoded(value: Any) -> Any:
     raise TypeError(msg)
 
 
-def _decoded_record(cls: type[Any], body: Mapping[str, Any]) -> Any:
-    hints = get_type_hints(cls)
-    if body.keys() != hints.keys():
-        odd = sorted(body.keys() ^ hints.keys())
-        msg = f"fields missing or unknown: {odd}"
+def _decoded_record(cls: type[Any], body: Any) -> Any:
+    hints = _HINTS_BY_CLASS[cls]
+    if not isinstance(body, Mapping) or body.keys() != hints.keys():
+        given = sorted(body) if isinstance(body, Mapping) else body
+        msg = f"{cls.__name__} has the fields {sorted(hints)}, given was {given}"
         raise ValueError(msg)
     return cls(**{name: _decoded(hint, body[name]) for name, hint in hints.items()})
 
@@ -110,14 +110,19 @@ def _kind(cls: type[Any]) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
 
-_CLASSES: Final[tuple[type[Any], ...]] = (
-    *(cls for cls in get_args(events.Event)),
-    *(cls for cls in get_args(commands.Command)),
-)
+def _records_of(cls: type[Any]) -> Iterator[type[Any]]:
+    """Yield a record type and every record type that its fields hold."""
+    yield cls
+    for hint in get_type_hints(cls).values():
+        for inner in (hint, *get_args(hint)):
+            if isinstance(inner, type) and is_dataclass(inner):
+                yield from _records_of(inner)
+
+
+_CLASSES: Final[tuple[type[Any], ...]] = (*get_args(events.Event), *get_args(commands.Command))
 _KIND_BY_CLASS: Final[Mapping[type[Any], str]] = types.MappingProxyType({cls: _kind(cls) for cls in _CLASSES})
 _CLASS_BY_KIND: Final[Mapping[str, type[Any]]] = types.MappingProxyType({_kind(cls): cls for cls in _CLASSES})
-_FIELDS_BY_CLASS: Final[Mapping[type[Any], tuple[str, ...]]] = types.MappingProxyType(
-    {cls: tuple(field.name for field in fields(cls)) for cls in _CLASSES}
+_HINTS_BY_CLASS: Final[Mapping[type[Any], dict[str, Any]]] = types.MappingProxyType(
+    {record: get_type_hints(record) for cls in _CLASSES for record in _records_of(cls)}
 )
-KINDS: Final[tuple[str, ...]] = tuple(_CLASS_BY_KIND)
-"""Every word that ``encode`` may give, events and commands."""
+"""Resolved once: reading a journal asks for them at every row."""

@@ -1,0 +1,114 @@
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, get_args
+
+import pytest
+from tests.support.trading import T0, deposit, filled, make_bar, make_fill, make_order, make_signal, rejected
+
+from trading.errors import DataError
+from trading.model import commands, event_codec, events
+from trading.model.account import TradingState
+from trading.model.market_data import FeedDescription, TokenGone, ts_of
+from trading.model.order import Denied, Measure, Side
+
+ACTIVE, HALTED = TradingState.ACTIVE, TradingState.HALTED
+_STATE = {"ts_ns": 1, "before": "ACTIVE", "after": "ACTIVE", "entries_allowed": True, "reason": ""}
+MEASURE = Measure("impact_bps", 3, 100, "bps", "moves the price")
+EVENTS: list[events.Event | commands.Command] = [
+    events.RunStarted("run", "paper", "foundation", "replay", "{}", 7),
+    deposit(5),
+    events.CapitalWithdrawn("w", T0, "a", 5, "test"),
+    events.CapitalMoved("m", T0, "a", "b", 5, "test"),
+    events.SignalRaised("trj", make_signal(strength=0.1 + 0.2)),
+    events.SignalPassed("trj", "s", "m", T0, Denied("impact_bps", "too much", 1, 2)),
+    events.SignalPassed("trj", "s", "m", T0, Denied("entries_stopped", "stopped")),
+    events.OrderApproved(make_order(), (MEASURE, MEASURE)),
+    events.OrderDenied(make_order(), Denied("x", "y")),
+    filled(make_fill(lamports=2**80)),
+    rejected("o", 5),
+    events.PositionWrittenOff("t", "s", "b", "m", T0, "gone"),
+    events.PositionClosed("t", "s", "b", "m", T0, -5, -10, 300, "stop_loss"),
+    events.TradingStateChanged(T0, ACTIVE, HALTED, False, "drawdown"),
+    events.ProfileSwitched(T0, "foundation", "cautious", "operator"),
+    events.TierChanged(T0, "foundation", "acceleration", 20 * 10**9),
+    events.CycleMarked(T0, 1, 2, 3, 4, 5, ACTIVE),
+    commands.StopEntries("k", "me", "why"),
+    commands.ReduceOnly("k", "me", "why"),
+    commands.FlattenAndHalt("k", "me", "why"),
+    commands.Resume("k", "me", "why"),
+    commands.ClosePosition("k", "me", "why", "m", 50),
+    commands.Deposit("k", "me", "why", 5),
+    commands.Withdraw("k", "me", "why", 5),
+    commands.PlaceOrder("k", "me", "why", Side.SELL, "m", "manual", "manual", 5, 1),
+    commands.SetTarget("k", "me", "why", 5),
+    commands.SwitchProfile("k", "me", "why", "cautious"),
+    commands.MoveCapital("k", "me", "why", "a", "b", 5),
+]
+
+
+def _has_float(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_float(each) for each in value.values())
+    if isinstance(value, list):
+        return any(_has_float(each) for each in value)
+    return isinstance(value, float)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event_codec.kind_of(event))
+def test_every_event_and_command_comes_back_from_its_row_as_it_was(event: events.Event) -> None:
+    kind, body = event_codec.encode(event)
+    assert not _has_float(body)
+    assert event_codec.decode(kind, json.loads(json.dumps(body))) == event
+
+
+def test_the_list_above_holds_every_kind_of_event_and_command() -> None:
+    known = {*get_args(events.Event), *get_args(commands.Command)}
+    assert {type(event) for event in EVENTS} == known
+
+
+def test_the_names_of_commands_are_those_that_the_journal_uses() -> None:
+    kinds = {event_codec.kind_of(event) for event in EVENTS if type(event) in get_args(commands.Command)}
+    assert kinds == set(get_args(commands.CommandName))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "named"),
+    [
+        ("no_such_kind", {}, "no_such_kind"),
+        ("tier_changed", {"ts_ns": 1}, "equity_lamports"),
+        ("tier_changed", {"ts_ns": "1", "before": "a", "after": "b", "equity_lamports": 1}, "'1' is not of type int"),
+        (
+            "trading_state_changed",
+            {"ts_ns": 1, "before": "X", "after": "X", "entries_allowed": True, "reason": ""},
+            "X",
+        ),
+        ("order_filled", {"trajectory_id": "", "strategy": "", "bucket": "", "fill": 5}, "Fill has the fields"),
+        ("trading_state_changed", {**_STATE, "before": "ASLEEP"}, "ASLEEP"),
+    ],
+)
+def test_a_damaged_row_is_an_error_that_names_what_does_not_fit(kind: str, body: dict[str, Any], named: str) -> None:
+    with pytest.raises(DataError, match=named):
+        event_codec.decode(kind, body)
+
+
+def test_any_record_of_plain_fields_can_be_encoded() -> None:
+    body = event_codec.encode_record(make_bar(close="0.00010"))
+    assert (body["close"], body["pool_lamports"]) == ("0.00010", None)
+    description = event_codec.encode_record(FeedDescription("replay", "d", 300, (("a", "b"),)))
+    assert description["inputs"] == [["a", "b"]]
+
+
+def test_what_has_no_canonical_form_is_refused() -> None:
+    @dataclass(frozen=True)
+    class Odd:
+        field: bytes
+
+    with pytest.raises(TypeError, match="bytes"):
+        event_codec.encode_record(Odd(b"x"))
+
+
+def test_an_event_is_known_at_its_close_or_at_its_time() -> None:
+    assert ts_of(make_bar(0)) == make_bar(1).ts_open_ns
+    assert ts_of(TokenGone(5, "m", "rug", "x")) == 5
+    assert make_bar(close="2").close == Decimal(2)
