@@ -79,6 +79,7 @@ class CurveReport:
     fees_exact: int = 0
     mismatches_total: int = 0
     mismatches: list[Mismatch] = field(default_factory=list)
+    mismatches_max: int = MISMATCHES_MAX
 
     @property
     def is_exact(self) -> bool:
@@ -97,15 +98,15 @@ class CurveReport:
 
     def add_mismatch(self, row: int, expected: dict[str, Any], got: dict[str, Any]) -> None:
         self.mismatches_total += 1
-        if len(self.mismatches) < MISMATCHES_MAX:
+        if len(self.mismatches) < self.mismatches_max:
             self.mismatches.append(Mismatch(row, expected, got))
 
 
-def check_curve(path: Path | str) -> CurveReport:
+def check_curve(path: Path | str, *, trades_max: int = TRADES_MAX, mismatches_max: int = MISMATCHES_MAX) -> CurveReport:
     """Replay a recording (CSV or gzip CSV) against the fill model. Raises: DataError naming file and row."""
-    report = CurveReport()
+    report = CurveReport(mismatches_max=mismatches_max)
     last: dict[str, CurveTrade] = {}
-    for trade in read_trades(Path(path)):
+    for trade in read_trades(Path(path), trades_max):
         report.trades += 1
         _check_fees(trade, report)
         before = last.get(trade.mint)
@@ -115,7 +116,7 @@ def check_curve(path: Path | str) -> CurveReport:
     return report
 
 
-def read_trades(path: Path) -> Iterator[CurveTrade]:
+def read_trades(path: Path, trades_max: int = TRADES_MAX) -> Iterator[CurveTrade]:
     """Yield the trades of a recording. Raises: DataError naming file and row."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
@@ -126,8 +127,8 @@ def read_trades(path: Path) -> Iterator[CurveTrade]:
                 msg = f"{path.name}: columns missing: {', '.join(missing)}"
                 raise DataError(msg, field=missing[0])
             for row, values in enumerate(reader, start=1):
-                if row > TRADES_MAX:
-                    msg = f"{path.name}: more than {TRADES_MAX} trades"
+                if row > trades_max:
+                    msg = f"{path.name}: more than {trades_max} trades"
                     raise DataError(msg)
                 yield _parsed(path.name, row, values)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
