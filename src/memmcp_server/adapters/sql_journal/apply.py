@@ -31,12 +31,21 @@ TRAJECTORIES_BY_ID = (
     "SELECT t.id, t.namespace, t.tags, t.metadata, t.closed_at_ns IS NOT NULL, t.outcome, m.version "
     "FROM trajectories t JOIN memories m ON m.id = t.id AND m.superseded_at_ns IS NULL WHERE t.id"
 )
+CONTENTS_BY_ID = "SELECT version, content FROM memories WHERE id"
 MEMORIES_BY_ID = "SELECT id FROM memories WHERE version = 1 AND id"
 
 
 class Key(NamedTuple):
+    """A row of ``keys`` without its digest."""
+
     fingerprint: bytes
-    acknowledgement: Acknowledgement
+    memory_id: MemoryId
+    version: int
+    seq: Seq
+    known_at_ns: int
+
+    def repeated(self) -> Acknowledgement:
+        return Acknowledgement(self.memory_id, self.seq, self.version, self.known_at_ns, duplicate=True)
 
 
 class Head(NamedTuple):
@@ -58,7 +67,10 @@ class Plan:
     outbox_id: int
     known_at_ns: int
     memories_count: int
+    id_head: str
+    id_tail: str
     sinks: tuple[str, ...]
+    content_in: Callable[[MemoryId, int], str]
     keys: dict[bytes, Key] = field(default_factory=dict)
     heads: dict[TrajectoryId, Head] = field(default_factory=dict)
     taken_ids: frozenset[str] = frozenset()
@@ -70,6 +82,20 @@ class Plan:
     superseded: list[Row] = field(default_factory=list)
     closed: list[Row] = field(default_factory=list)
     undo: list[tuple[dict[Any, Any], Any, Any]] = field(default_factory=list)
+
+    def content_of(self, memory_id: MemoryId, version: int) -> str:
+        """Return the text of a version that is planned or stored."""
+        planned = (str(row[5]) for row in self.memories if row[1] == memory_id and row[2] == version)
+        return next(planned, None) or self.content_in(memory_id, version)
+
+    def next_id(self) -> MemoryId:
+        """Return the id of the row that gets the next seq: a UUID of version 7, so that ids sort by commit time.
+
+        Neighbours in time are then neighbours in the index by id, which random ids would scatter over all its pages.
+        The last part is the instance's: journals that are united by an import keep their ids apart.
+        """
+        seq = self.seq + 1
+        return MemoryId(f"{self.id_head}{seq >> 12 & 0xFFF:03x}-{0x8000 | seq & 0xFFF:04x}{self.id_tail}")
 
     def set(self, mapping: dict[Any, Any], name: Any, value: Any) -> None:
         """Change a mapping so that ``take_back`` can undo it."""
@@ -130,9 +156,17 @@ class Applier:
         if row is None:
             msg = "the journal has no head row; it was not opened by this program"
             raise JournalUnavailable(msg)
-        seq, outbox_id, known_at_ns, count = row
+        seq, outbox_id, known_at_ns, count, instance_id = row
         # Never backwards: what has a larger seq was not known earlier, whatever the machine's clock does.
-        plan = Plan(seq, outbox_id, max(self.now_ns(), known_at_ns), count, self.sinks)
+        known_at_ns = max(self.now_ns(), known_at_ns)
+        ms = known_at_ns // 1_000_000
+
+        def content_in(memory_id: MemoryId, version: int) -> str:
+            rows = look_up(connection, self.statements, CONTENTS_BY_ID, [memory_id])
+            return next((str(row[1]) for row in rows if row[0] == version), "")
+
+        id_head = f"{ms >> 16 & 0xFFFFFFFF:08x}-{ms & 0xFFFF:04x}-7"
+        plan = Plan(seq, outbox_id, known_at_ns, count, id_head, instance_id[-13:], self.sinks, content_in)
         if commands:
             self._look_up(connection, plan, commands)
         return plan
@@ -143,8 +177,7 @@ class Applier:
         for digest, fingerprint, memory_id, version, seq, known_at_ns in look_up(
             connection, statements, KEYS_BY_DIGEST, digests
         ):
-            acknowledgement = Acknowledgement(memory_id, seq, version, known_at_ns, duplicate=True)
-            plan.keys[bytes(digest)] = Key(bytes(fingerprint), acknowledgement)
+            plan.keys[bytes(digest)] = Key(bytes(fingerprint), memory_id, version, seq, known_at_ns)
         wanted = [found for command in commands if (found := _trajectory_of(command)) is not None]
         if not wanted:
             return
@@ -196,8 +229,8 @@ def _plan_command(plan: Plan, command: Prepared) -> Acknowledgement:
         _remember(plan, command.digest, command.fingerprint, acknowledgement)
         return acknowledgement
     if known.fingerprint != command.fingerprint:
-        raise _conflict(command, known.acknowledgement, plan)
-    return known.acknowledgement
+        raise _conflict(command, known, plan)
+    return known.repeated()
 
 
 def _plan_new(plan: Plan, command: Prepared) -> Acknowledgement:
@@ -217,7 +250,7 @@ def _plan_memory(plan: Plan, command: PreparedMemory) -> Acknowledgement:
     if trajectory_id is not None and trajectory_id not in plan.heads:
         opening = command.opening(trajectory_id)
         _remember(plan, opening.digest, opening.fingerprint, _plan_open(plan, opening))
-    return _append(plan, command.id, 1, command.text, trajectory_id)
+    return _append(plan, plan.next_id(), 1, command.text, trajectory_id)
 
 
 def _plan_open(plan: Plan, command: PreparedOpen) -> Acknowledgement:
@@ -250,9 +283,10 @@ def _plan_close(plan: Plan, command: PreparedClose) -> Acknowledgement:
 
 
 def _plan_snapshot(plan: Plan, command: PreparedSnapshot) -> Acknowledgement:
+    snapshot_id = plan.next_id()
     plan.seq += 1
     plan.snapshots.append((plan.seq, *command.row, plan.known_at_ns, command.body))
-    return Acknowledgement(command.id, Seq(plan.seq), 1, plan.known_at_ns)
+    return Acknowledgement(snapshot_id, Seq(plan.seq), 1, plan.known_at_ns)
 
 
 def _append(
@@ -274,23 +308,30 @@ def _append(
 
 def _remember(plan: Plan, digest: bytes, fingerprint: bytes, acknowledgement: Acknowledgement) -> None:
     first = acknowledgement
-    plan.key_rows.append((digest, fingerprint, first.id, first.version, first.seq, first.known_at_ns))
-    repeated = Acknowledgement(first.id, first.seq, first.version, first.known_at_ns, duplicate=True)
-    plan.set(plan.keys, digest, Key(fingerprint, repeated))
+    key = Key(fingerprint, first.id, first.version, first.seq, first.known_at_ns)
+    plan.key_rows.append((digest, *key))
+    plan.set(plan.keys, digest, key)
 
 
-def _conflict(command: Prepared, first: Acknowledgement, plan: Plan) -> IdempotencyConflict:
+def _conflict(command: Prepared, first: Key, plan: Plan) -> IdempotencyConflict:
     """Return an error that names both what is there and what was given."""
     if isinstance(command, PreparedClose):
         head = plan.heads.get(command.id)
         held = "another outcome" if head is None else f"the outcome {head.outcome!r}"
         msg = f"trajectory {command.id} is closed with {held}; it cannot be closed with {command.command.outcome!r}"
         return IdempotencyConflict(msg, field="outcome", hint="write a new memory about it instead")
-    key = command.draft.key if isinstance(command, PreparedMemory) else ""
-    given = command.draft.content[:60] if isinstance(command, PreparedMemory) else ""
+    if not isinstance(command, PreparedMemory):
+        msg = f"memory {first.memory_id} (seq {first.seq}) was stored by another command of the same key"
+        return IdempotencyConflict(msg, field="idempotency_key")
+    given, held = command.draft, plan.content_of(first.memory_id, first.version)
+    # Equal texts differ in kind, tags, metadata or trajectory, which the address shows.
     msg = (
-        f"idempotency_key {key!r} already stands for memory {first.id} (seq {first.seq}), which differs from what was "
-        f"sent now: {given!r}"
+        f"idempotency_key {given.key!r} already stands for memory {first.memory_id}, {_shown(held)}; "
+        f"what was sent now differs: {_shown(given.content)}"
     )
-    hint = f"read GET /memory/{first.id}; to keep both send the new one under another key"
+    hint = f"read GET /memory/{first.memory_id}; to keep both send the new one under another key"
     return IdempotencyConflict(msg, field="idempotency_key", hint=hint)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")

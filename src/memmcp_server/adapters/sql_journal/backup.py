@@ -64,12 +64,13 @@ def _copy_rows(source: Engine, target: Path) -> None:
     copy = create_engine(URL.create("sqlite", database=str(target)), poolclass=NullPool, hide_parameters=True)
     migrate(copy, str(target), ())
     with source.connect() as reading, copy.begin() as writing:
-        reading.execution_options(isolation_level="REPEATABLE READ", yield_per=ROWS_AT_ONCE)
+        reading.execution_options(isolation_level="REPEATABLE READ")
         reading.execute(text("SET LOCAL statement_timeout = 0"))
+        streamed = {"yield_per": ROWS_AT_ONCE}
         for table in (head, sinks):
             writing.execute(table.delete())
         for table in metadata.sorted_tables:
-            for rows in reading.execute(select(table)).mappings().partitions():
+            for rows in reading.execute(select(table), execution_options=streamed).mappings().partitions():
                 writing.execute(table.insert(), [dict(row) for row in rows])
 
 

@@ -100,7 +100,8 @@ def refill(connection: Connection, sink: str, now_ns: int) -> int:
         literal(""),
         literal(False),
     )
-    filled = int(connection.execute(insert(outbox).from_select([column.name for column in outbox.c], rows)).rowcount)
+    connection.execute(insert(outbox).from_select([column.name for column in outbox.c], rows))
+    filled = int(connection.execute(select(func.count()).where(outbox.c.sink == sink)).scalar_one())
     connection.execute(update(head).values(outbox_id=head.c.outbox_id + filled))
     return filled
 

@@ -6,11 +6,10 @@ A command that cannot be stored fails here, before it can meet those of others.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 import orjson
 
-from memmcp_server.domain.identifiers import Json, JsonObject, MemoryId, TrajectoryId
+from memmcp_server.domain.identifiers import Json, JsonObject, TrajectoryId
 from memmcp_server.domain.memory import MemoryDraft, Provenance
 from memmcp_server.domain.telemetry import RecordSnapshot
 from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory
@@ -46,7 +45,6 @@ class PreparedOpen:
 class PreparedMemory:
     digest: bytes
     fingerprint: bytes
-    id: MemoryId
     text: Text
     draft: MemoryDraft
 
@@ -67,7 +65,6 @@ class PreparedClose:
 class PreparedSnapshot:
     digest: bytes
     fingerprint: bytes
-    id: MemoryId
     row: tuple[str, str, int]
     body: str
 
@@ -130,8 +127,6 @@ def _prepare_memory(draft: MemoryDraft) -> PreparedMemory:
     return PreparedMemory(
         digest=digest,
         fingerprint=_fingerprint(*text.columns[1:5], trajectory_id or ""),
-        # The id follows from the key: whoever repeats the write can know it without having seen the answer.
-        id=MemoryId(str(UUID(bytes=digest, version=5))),
         text=text,
         draft=draft,
     )
@@ -177,7 +172,7 @@ def _prepare_snapshot(command: RecordSnapshot) -> PreparedSnapshot:
     digest = _digest("snapshot", command.desk_id, command.key)
     body = encode_object(command.body, "body")
     row = (command.desk_id, command.key, _int64("ts_event_ns", command.ts_event_ns))
-    return PreparedSnapshot(digest, _fingerprint(command.key), MemoryId(str(UUID(bytes=digest, version=5))), row, body)
+    return PreparedSnapshot(digest, _fingerprint(command.key), row, body)
 
 
 def closing_text(close: PreparedClose, namespace: str, tags: str, metadata: Mapping[str, Json]) -> Text:

@@ -45,7 +45,7 @@ def compile_statements(dialect: Dialect) -> Statements:
         insert_snapshots=_insert(snapshots, dialect),
         insert_outbox=_insert(outbox, dialect),
         read_head=str(
-            select(head.c.seq, head.c.outbox_id, head.c.known_at_ns, head.c.memories)
+            select(head.c.seq, head.c.outbox_id, head.c.known_at_ns, head.c.memories, head.c.instance_id)
             .with_for_update()
             .compile(dialect=dialect)
         ),

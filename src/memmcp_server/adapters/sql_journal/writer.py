@@ -24,6 +24,9 @@ Job = Callable[[Connection], object]
 Outcome = object
 """What a unit of work came to: its result, or the error that its caller gets."""
 
+GATHER_S = 0.0005
+"""How long a batch waits for the writers of the last one to come again; small beside the fsync that they then share."""
+
 _CODE_ERRORS = (SQLAlchemyError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
 """What a single bad command may raise inside of a transaction; it must harm its own caller only."""
 
@@ -67,7 +70,8 @@ class Writer:
         self._changed = threading.Condition()
         self._queue: deque[Work] = deque()
         self._queued_rows = 0
-        self._is_waiting = False
+        self._wake_at: int | None = None  # None: the thread is at work
+        self._last_len = 1
         self._is_closing = False
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
 
@@ -90,7 +94,7 @@ class Writer:
                 raise JournalBusy(msg, hint="repeat in a moment with the same idempotency key")
             self._queue.append(work)
             self._queued_rows += rows
-            if self._is_waiting:
+            if self._wake_at is not None and len(self._queue) >= self._wake_at:
                 self._changed.notify()
         return work.future
 
@@ -120,9 +124,14 @@ class Writer:
         """Wait for work; return what has queued up, at most ``batch_rows_max`` rows; empty at the end."""
         with self._changed:
             while not self._queue and not self._is_closing:
-                self._is_waiting = True
+                self._wake_at = 1
                 self._changed.wait()
-                self._is_waiting = False
+            if len(self._queue) < self._last_len and not self._is_closing:
+                # Whoever was answered together writes again within a moment; without this wait a batch of a few
+                # would leave at once, and all others would sit out its fsync.
+                self._wake_at = self._last_len
+                self._changed.wait(GATHER_S)
+            self._wake_at = None
             batch: list[Work] = []
             rows = 0
             while self._queue and (not batch or rows + self._queue[0].rows <= self._limits.batch_rows_max):
@@ -130,6 +139,7 @@ class Writer:
                 rows += work.rows
                 batch.append(work)
             self._queued_rows -= rows
+            self._last_len = len(batch)
             return batch
 
     def _settle(self, batch: list[Work]) -> None:
