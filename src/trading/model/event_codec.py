@@ -126,3 +126,5 @@ _HINTS_BY_CLASS: Final[Mapping[type[Any], dict[str, Any]]] = types.MappingProxyT
     {record: get_type_hints(record) for cls in _CLASSES for record in _records_of(cls)}
 )
 """Resolved once: reading a journal asks for them at every row."""
+KINDS: Final[tuple[str, ...]] = tuple(_CLASS_BY_KIND)
+"""Every word that ``encode`` may give, events and commands."""
