@@ -100,6 +100,12 @@ class JournalStore:
             row = connection.execute(query).one_or_none()
         return RunInfo(*row) if row else None
 
+    def runs_named(self, run_id: str) -> int:
+        """Return how many runs have this name, alone or with a number behind it."""
+        named = runs.c.run_id.startswith(f"{run_id}#", autoescape=True) | (runs.c.run_id == run_id)
+        with self.reading() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).where(named)).scalar_one())
+
     def cursor(self, run: int, sink: str) -> int:
         """Return the seq up to which the sink has everything."""
         query = sa.select(cursors.c.seq).where(cursors.c.run == run, cursors.c.sink == sink)

@@ -1,0 +1,114 @@
+"""From a feed and a profile to a kernel: what backtest and paper have in common."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trading.adapters.canonical import canonical_json
+from trading.engine.kernel import Kernel, RunSetup
+from trading.errors import InvalidInput
+from trading.execution.simulated_venue import SimulatedVenue
+from trading.model.event_codec import encode_record
+from trading.model.market_data import FeedDescription
+from trading.model.profile import PROFILES, Profile, StrategyChoice, profile_named
+from trading.ports import Journal, Strategy
+from trading.strategies.registry import create_all, strategy_class
+
+ENGINE_VERSION = 1
+"""Part of every scope: raised when the same inputs may lead to other decisions than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run is made of before it has a name."""
+
+    mode: str
+    feed: FeedDescription
+    profile: Profile
+    equity_lamports: int
+    target_lamports: int
+    seed: int = 0
+
+    @property
+    def scope(self) -> str:
+        """A hash of everything that the decisions rest on: equal plans over equal data decide equally."""
+        return hashlib.sha256(
+            canonical_json(
+                {
+                    "engine": ENGINE_VERSION,
+                    "feed": _identity_of(self.feed),
+                    "profile": json.dumps(self.profile.model_dump(mode="json"), sort_keys=True),
+                    "equity_lamports": self.equity_lamports,
+                    "seed": self.seed,
+                }
+            )
+        ).hexdigest()[:24]
+
+    @property
+    def identity(self) -> str:
+        """What makes a later start go on with the same account: the mode, the feed and the start capital."""
+        body = {"mode": self.mode, "feed": _identity_of(self.feed), "equity_lamports": self.equity_lamports}
+        return hashlib.sha256(canonical_json(body)).hexdigest()[:24]
+
+    @property
+    def by_reference(self) -> bool:
+        """Recorded and generated bars can be looked up again; received ones cannot."""
+        return bool(self.feed.inputs)
+
+
+def chosen_profile(name: str, strategies: Sequence[str] = ()) -> Profile:
+    """Return the built-in profile, trading these of the known strategies only (none given: its own).
+
+    Raises: InvalidInput for an unknown profile or strategy.
+    """
+    known = {profile.name for profile in PROFILES}
+    if name not in known:
+        msg = f"profile: {name!r} is unknown; known are {', '.join(sorted(known))}"
+        raise InvalidInput(msg, field="profile")
+    profile = profile_named(name)
+    if not strategies:
+        return profile
+    wanted = list(dict.fromkeys(strategies))
+    for each in wanted:
+        strategy_class(each)
+    parameters = {choice.name: choice.parameters for choice in profile.strategies}
+    choices = tuple(
+        StrategyChoice(name=each, weight_bps=10_000 // len(wanted), parameters=parameters.get(each, {}))
+        for each in wanted
+    )
+    return profile.model_copy(update={"strategies": choices})
+
+
+def make_kernel(plan: RunPlan, run_id: str, journal: Journal) -> Kernel:
+    """Return a kernel that has not begun; ``begin`` it, or ``restore`` what the journal holds."""
+    setup = RunSetup(
+        run_id=run_id,
+        scope=plan.scope,
+        mode=plan.mode,
+        feed=plan.feed.detail,
+        profile=plan.profile,
+        equity_lamports=plan.equity_lamports,
+        target_lamports=plan.target_lamports,
+        by_reference=plan.by_reference,
+        seed=plan.seed,
+    )
+    return Kernel(setup, journal, SimulatedVenue(), make_strategies)
+
+
+def make_strategies(profile: Profile) -> list[Strategy]:
+    return create_all(profile.strategies)
+
+
+def begin(kernel: Kernel) -> None:
+    """Write the header of an empty run: who trades what, with which parameters, on how much."""
+    parameters = {
+        strategy.name: {name: repr(value) for name, value in strategy.parameters().items()}
+        for strategy in kernel.strategies
+    }
+    kernel.start(canonical_json(parameters).decode())
+
+
+def _identity_of(feed: FeedDescription) -> dict[str, object]:
+    body = encode_record(feed)
+    return {"kind": body["kind"], "interval_s": body["interval_s"], "inputs": [list(pair) for pair in feed.inputs]}

@@ -1,0 +1,232 @@
+"""A run over recorded or generated bars, from the first to the last, as fast as the kernel goes.
+
+Conventions, printed with every report: an order decided at a bar's close fills at the next bar's open; equity is
+marked at what selling everything would bring; open positions at the end are marked, not sold.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from trading.adapters.canonical import parse_json
+from trading.adapters.memory_journal import MemoryJournal
+from trading.adapters.sql_journal import JournalStore
+from trading.engine.kernel import Kernel
+from trading.errors import DataError, InvalidInput
+from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone
+from trading.model.units import BPS_ONE, ratio_bps
+from trading.portfolio import statistics
+from trading.ports import Feed, Journal
+
+from .assembly import RunPlan, begin, chosen_profile, make_kernel
+from .documents import costs_of_totals
+
+COMMIT_EVENTS = 50_000
+SECONDS_PER_DAY = 86_400
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestSpec:
+    """``strategies`` empty: those of the profile. ``run_dir`` keeps the journal there and counts trials.
+
+    ``trials`` is how many variants were tried before this one, itself included, where it is known.
+    """
+
+    feed: Feed
+    profile: str = "foundation"
+    strategies: tuple[str, ...] = ()
+    equity_lamports: int = 2_000_000_000
+    target_lamports: int = 20_000_000_000
+    run_dir: Path | None = None
+    trials: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmarks:
+    """What holding would have brought, in bps of the start equity and in SOL terms.
+
+    ``hold_sol_bps`` is 0 by definition; ``hold_sol_usd_bps`` is the same in USD, None where SOL has no price.
+    ``hold_tokens_bps``: equal parts of every token that was there at the first cycle, bought and marked at closes.
+    """
+
+    hold_tokens_bps: int | None
+    hold_sol_usd_bps: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestResult:
+    """``as_json`` is the document of ``memmcp-trade backtest --json``; ``equity`` (ts_ns, lamports) is for reports."""
+
+    document: Mapping[str, Any]
+    equity: tuple[tuple[int, int], ...]
+    journal: Journal
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(self.document)
+
+
+def run_backtest(spec: BacktestSpec, progress: Progress | None = None) -> BacktestResult:
+    """Run it. ``progress(cycles, bars)`` is called now and then.
+
+    Raises: InvalidInput, DataError naming file and row, JournalUnavailable.
+    """
+    if spec.equity_lamports <= 0:
+        msg = f"equity: must be above 0, not {spec.equity_lamports} lamports"
+        raise InvalidInput(msg, field="equity_sol")
+    plan = RunPlan(
+        mode="backtest",
+        feed=spec.feed.description,
+        profile=chosen_profile(spec.profile, spec.strategies),
+        equity_lamports=spec.equity_lamports,
+        target_lamports=spec.target_lamports,
+        seed=spec.seed,
+    )
+    run_id = f"bt_{plan.scope}"
+    with _journal(spec, plan, run_id) as (journal, trials):
+        kernel = make_kernel(plan, run_id, journal)
+        begin(kernel)
+        holder = _Holder()
+        events = spec.feed.events()
+        began = time.perf_counter()
+        _drive(kernel, journal, holder.watching(events), progress)
+        kernel.end()
+        journal.commit()
+        seconds = time.perf_counter() - began
+        if kernel.bars == 0:
+            msg = f"{spec.feed.description.detail}: no bar of a token to trade"
+            raise DataError(msg, hint="give a token's bars beside those of SOL, and a time range that has some")
+        equity = tuple(_equity(journal))
+        document = _document(kernel, journal, holder, trials, seconds)
+    return BacktestResult(document, equity, journal)
+
+
+def _drive(kernel: Kernel, journal: Journal, events: Iterator[MarketEvent], progress: Progress | None) -> None:
+    since_commit = 0
+    take = kernel.on_event
+    for event in events:
+        take(event)
+        since_commit += 1
+        if since_commit >= COMMIT_EVENTS and type(event) is CycleEnd:
+            journal.commit()
+            since_commit = 0
+            if progress is not None:
+                progress(kernel.cycles, kernel.bars)
+
+
+@contextmanager
+def _journal(spec: BacktestSpec, plan: RunPlan, run_id: str) -> Iterator[tuple[Journal, int]]:
+    """Yield the journal of the run and how many trials there were, this one included."""
+    if spec.run_dir is None:
+        yield MemoryJournal(), spec.trials or 1
+        return
+    store = JournalStore.at(spec.run_dir / "journal.db")
+    try:
+        counted = store.count_trial(_names(plan), plan.scope, time.time_ns())
+        # The run's own name is a function of its inputs; in a directory that is used again it gets a number.
+        number = store.runs_named(run_id)
+        journal = store.start_run(run_id if number == 0 else f"{run_id}#{number}", plan.identity, time.time_ns())
+        yield journal, max(counted, spec.trials or 1)
+    finally:
+        store.close()
+
+
+def _names(plan: RunPlan) -> str:
+    return ",".join(choice.name for choice in plan.profile.strategies)
+
+
+class _Holder:
+    """Watches the closes to know what holding would have brought."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, Decimal] = {}
+        self._last: dict[str, Decimal] = {}
+        self._sol_usd: list[Decimal] = []
+        self._is_first_cycle = True
+
+    def watching(self, events: Iterator[MarketEvent]) -> Iterator[MarketEvent]:
+        last = self._last
+        for event in events:
+            if type(event) is Bar:
+                if self._is_first_cycle:
+                    self._first.setdefault(event.mint, event.close)
+                last[event.mint] = event.close
+            elif type(event) is CycleEnd:
+                self._is_first_cycle = self._is_first_cycle and not self._first
+                if event.sol_usd is not None:
+                    self._sol_usd = [*self._sol_usd[:1], event.sol_usd]
+            elif type(event) is TokenGone:
+                last[event.mint] = Decimal(0)
+            yield event
+
+    def benchmarks(self) -> Benchmarks:
+        tokens = None
+        if self._first:
+            growth = sum((self._last[mint] / first for mint, first in self._first.items()), Decimal(0))
+            tokens = int((growth / len(self._first) - 1) * BPS_ONE)
+        usd = None
+        if len(self._sol_usd) == 2:
+            usd = int((self._sol_usd[1] / self._sol_usd[0] - 1) * BPS_ONE)
+        return Benchmarks(tokens, usd)
+
+
+def _equity(journal: Journal) -> Iterator[tuple[int, int]]:
+    for row in journal.rows(kinds=("cycle_marked",)):
+        yield row.ts_ns, parse_json(row.body)["equity_lamports"]
+
+
+def _document(kernel: Kernel, journal: Journal, holder: _Holder, trials: int, seconds: float) -> dict[str, Any]:
+    state = kernel.state
+    moments = state.curve.moments()
+    per_day = statistics.sharpe(moments)
+    deflated = None if per_day is None else statistics.deflated_sharpe(per_day, moments, trials)
+    benchmarks = holder.benchmarks()
+    start, end = state.start_lamports, state.equity_lamports
+    return {
+        "run_id": kernel.setup.run_id,
+        "journal_sha256": journal.sha256(),
+        "bars": kernel.bars,
+        "cycles": kernel.cycles,
+        "engine_seconds": round(seconds, 6),
+        "bars_per_second": round(kernel.bars / seconds) if seconds > 0 else 0,
+        "equity_start_lamports": start,
+        "equity_end_lamports": end,
+        "return_bps": ratio_bps(end - start, start),
+        "max_drawdown_bps": state.curve.max_drawdown_bps,
+        "trades": state.fills_total,
+        "signals": state.signals_total,
+        "denials": dict(sorted(state.denials.items())),
+        "costs": costs_of_totals(state.ledger.costs),
+        "sharpe": None if per_day is None else statistics.annualised(per_day, SECONDS_PER_DAY),
+        "deflated_sharpe": deflated,
+        "trials": trials,
+        "benchmarks": {
+            "hold_sol": {"return_bps": 0, "usd_return_bps": benchmarks.hold_sol_usd_bps},
+            "hold_tokens": {"return_bps": benchmarks.hold_tokens_bps},
+        },
+        "strategies": {strategy.name: _strategy(kernel, strategy.name) for strategy in kernel.strategies},
+        "profile": state.profile.name,
+        "tier": state.tier.name,
+        "feed": kernel.setup.feed,
+        "conventions": "decided at a close, filled at the next open; marked at liquidation value; not sold at the end",
+    }
+
+
+def _strategy(kernel: Kernel, name: str) -> dict[str, Any]:
+    window = kernel.state.records.window(name)
+    return {
+        "round_trips": kernel.state.records.trades(name),
+        "wins": kernel.state.records.wins(name),
+        "win_rate_bps": window.win_rate_bps,
+        "realised_lamports": kernel.state.records.realised_lamports(name),
+        "mean_return_bps": window.mean_return_bps,
+        "mean_slippage_bps": window.mean_slippage_bps,
+        "mean_holding_s": window.mean_holding_s,
+        "parameters": next(dict(each.parameters()) for each in kernel.strategies if each.name == name),
+    }
