@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
-
 from tests.support.page_server import STATIC, Stage, full_stage, serving
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -27,7 +26,9 @@ def browser_path() -> str:
         return named
     found = next((path for path in map(shutil.which, BROWSERS) if path), None)
     if found is None:
-        pytest.fail("no Chromium found: install it (Debian: apt-get install chromium) or set MEMMCP_BROWSER", pytrace=False)
+        pytest.fail(
+            "no Chromium found: install it (Debian: apt-get install chromium) or set MEMMCP_BROWSER", pytrace=False
+        )
     return found
 
 
