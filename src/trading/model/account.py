@@ -99,7 +99,8 @@ class HighWater:
         if equity_before_lamports <= 0 or after <= 0:
             self.peak_lamports = max(0, after)
             return
-        self.peak_lamports = -(-self.peak_lamports * after // equity_before_lamports)
+        # Rounded down: a deposit must not make a drawdown larger, not even by its rounding.
+        self.peak_lamports = self.peak_lamports * after // equity_before_lamports
 
     def rebase(self, equity_lamports: int) -> None:
         """Forget the past peak: from here on the drop is measured from this equity."""

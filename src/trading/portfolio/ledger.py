@@ -47,7 +47,8 @@ class Ledger:
     event that was refused changed nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seen_max: int = SEEN_MAX) -> None:
+        self._seen_max = seen_max
         self._buckets: dict[str, Bucket] = {}
         self._seen: dict[str, int] = {}
         self._rent_by_mint: dict[str, tuple[str, int]] = {}
@@ -77,7 +78,7 @@ class Ledger:
             return Booking(duplicate=True)
         booking = self._book(event)
         self._seen[key] = hash(event)
-        if len(self._seen) > SEEN_MAX:
+        if len(self._seen) > self._seen_max:
             del self._seen[next(iter(self._seen))]
         self.verify()
         return booking
@@ -96,7 +97,7 @@ class Ledger:
                 self._charge(event)
             case PositionWrittenOff():
                 return self._written_off(event)
-            case OrderFilled():
+            case _:
                 self._require_bookable(event)
                 return self._bought(event) if event.fill.side is Side.BUY else self._sold(event)
         return Booking()
