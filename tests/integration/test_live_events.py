@@ -1,0 +1,135 @@
+"""GET /events over a real socket: state at once, rows in order, nothing lost in silence, a prompt end."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import httpx2
+import pytest
+from tests.support.stage import Event, Stage, error_of, events_of, served, staged
+
+from memmcp_server.config import HttpSection
+from memmcp_server.domain.drafts import DraftFields, DraftLimits, make_draft
+from memmcp_server.domain.memory import Provenance
+from memmcp_server.wire.status import MetricsAnswer
+from memmcp_server.wire.trading import TradingSnapshot
+
+pytestmark = pytest.mark.anyio
+PATIENCE_S = 15
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with staged(tmp_path, http=HttpSection(streams_max=2)) as opened:
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def stream(url: str, **headers: str) -> AsyncIterator[AsyncIterator[Event]]:
+    async with (
+        httpx2.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
+        client.stream("GET", "/events", headers={name.replace("_", "-"): v for name, v in headers.items()}) as response,
+    ):
+        assert response.status_code == 200, await response.aread()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield events_of(response)
+
+
+async def take(events: AsyncIterator[Event], kind: str, count: int = 1) -> list[Event]:
+    found: list[Event] = []
+    with anyio.fail_after(PATIENCE_S):
+        async for event in events:
+            if event.kind == kind:
+                found.append(event)
+                if len(found) == count:
+                    break
+    return found
+
+
+async def remember(stage: Stage, *contents: str) -> None:
+    now_ns = stage.services.clock.now_ns()
+    drafts = [make_draft(DraftFields(text), Provenance(agent="a"), DraftLimits(), now_ns) for text in contents]
+    await stage.services.journal.commit(drafts)
+
+
+@pytest.mark.requirement("D2")
+async def test_a_new_page_gets_the_state_at_once_and_each_change_after(stage: Stage) -> None:
+    async with served(stage.app) as url, stream(url) as events:
+        [first] = await take(events, "trading")
+        [metrics] = await take(events, "metrics")
+        MetricsAnswer.model_validate(metrics.data)
+        before = TradingSnapshot.model_validate(first.data)
+        stage.trading.advance()
+        [second] = await take(events, "trading")
+        assert TradingSnapshot.model_validate(second.data).cycle == before.cycle + 1
+
+
+async def test_a_memory_is_shown_with_its_seq_as_id_and_cut_to_a_line(stage: Stage) -> None:
+    async with served(stage.app) as url, stream(url) as events:
+        await take(events, "trading")
+        await remember(stage, "x" * 500)
+        [row] = await take(events, "memory")
+    assert row.id == "1"
+    assert set(row.data) == {"seq", "id", "kind", "namespace", "agent", "content", "ts", "trajectory_id"}
+    assert row.data["content"] == "x" * 200
+
+
+async def test_a_page_that_comes_back_gets_exactly_the_rows_it_missed(stage: Stage) -> None:
+    await remember(stage, *(f"row {number}" for number in range(1, 8)))
+    async with served(stage.app) as url, stream(url, Last_Event_ID="4") as events:
+        missed = await take(events, "memory", 3)
+        await remember(stage, "row 8")
+        missed += await take(events, "memory")
+    assert [row.data["content"] for row in missed] == ["row 5", "row 6", "row 7", "row 8"]
+    assert [row.id for row in missed] == ["5", "6", "7", "8"]
+
+
+async def test_a_page_too_far_behind_is_told_to_read_again(stage: Stage) -> None:
+    for start in range(0, 1_200, 200):
+        await remember(stage, *(f"row {start + number}" for number in range(200)))
+    async with served(stage.app) as url, stream(url, Last_Event_ID="3") as events:
+        [gap] = await take(events, "resync")
+    assert gap.data == {"from": 4, "to": 1_200}
+    assert gap.id == "1200"
+
+
+@pytest.mark.parametrize("wrong", ["-1", "x", "9" * 30])
+async def test_a_wrong_last_event_id_is_named(stage: Stage, wrong: str) -> None:
+    response = await stage.http.get("/events", headers={"Last-Event-ID": wrong})
+    assert response.status_code == 422
+    assert error_of(response)["field"] == "Last-Event-ID"
+
+
+async def test_one_page_too_many_is_refused_and_a_closed_one_makes_room(stage: Stage) -> None:
+    async with served(stage.app) as url:
+        async with stream(url) as one, stream(url) as two:
+            await take(one, "trading")
+            await take(two, "trading")
+            assert stage.services.clients.count == 2
+            async with httpx2.AsyncClient(base_url=url) as client:
+                response = await client.get("/events")
+            assert response.status_code == 503
+            assert error_of(response)["code"] == "too_many_streams"
+        with anyio.fail_after(PATIENCE_S):
+            while stage.services.clients.count:
+                await anyio.lowlevel.checkpoint()
+        async with stream(url) as three:
+            await take(three, "trading")
+
+
+async def test_closing_ends_every_stream_at_once_and_lets_the_server_stop(stage: Stage) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        async with served(stage.app) as url, stream(url) as events:
+            await take(events, "trading")
+            stage.app.state.live.close()
+            async for _ in events:
+                continue
+
+
+async def test_without_trading_the_page_still_gets_metrics_and_memories(tmp_path: Path) -> None:
+    async with staged(tmp_path, without_desk=True) as stage, served(stage.app) as url, stream(url) as events:
+        [first] = await take(events, "metrics")
+        assert first.data["journal_seq"] == 0
+        await remember(stage, "row")
+        await take(events, "memory")
