@@ -28,11 +28,11 @@ from .options import WorkerOptions, parse_options
 from .store import PointStore, StoreUnavailable
 from .word_vectors import Bm25Words
 
-LOCK_TIMEOUT_S = 5.0
+LOCK_TIMEOUT_S = 2.0
 OPEN_RETRY_S = 2.0
 SEARCH_QUEUE_LEN_MAX = 256
 WRITE_QUEUE_LEN_MAX = 64
-WRITE_NICENESS = 10
+WRITE_NICENESS = 2
 HITS_MAX = 1_000
 
 EXIT_OK = 0
