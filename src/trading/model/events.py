@@ -5,6 +5,7 @@ The feed's own events (``market_data``) and ``commands`` are the inputs; what is
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from .account import TradingState
 from .order import Denied, Fill, Measure, Order, Rejected, Signal
@@ -159,7 +160,7 @@ class TierChanged:
 
 @dataclass(frozen=True, slots=True)
 class CycleMarked:
-    """The account at the end of a cycle, marked at liquidation value."""
+    """The account at the end of a cycle, marked at liquidation value. ``sol_usd`` is None where SOL has no price."""
 
     ts_ns: int
     cycle: int
@@ -168,6 +169,7 @@ class CycleMarked:
     exposure_lamports: int
     drawdown_bps: int
     state: TradingState
+    sol_usd: Decimal | None = None
 
 
 LedgerEvent = CapitalDeposited | CapitalWithdrawn | CapitalMoved | OrderFilled | OrderRejected | PositionWrittenOff
