@@ -192,7 +192,7 @@ def _merge(
     summary.first_ns, summary.last_ns = cycles[0].ts_ns, cycles[-1].ts_ns
     description = FeedDescription(
         kind="replay",
-        detail=f"{len(summary.symbols)} tokens, {summary.bars} bars of {cut.interval_s} s, "
+        detail=f"{len(summary.symbols)} {'token' if len(summary.symbols) == 1 else 'tokens'}, {summary.bars} bars of {cut.interval_s} s, "
         f"{summary.gaps} gaps: {', '.join(name for name, _ in inputs)}"[:500],
         interval_s=cut.interval_s,
         inputs=inputs,

@@ -1,0 +1,181 @@
+"""``backtest``: the kernel over recorded or generated bars, in this process."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from trading.cli.console import bps_text, err, figures, lamports_text, listing, out, print_json, reporting
+from trading.cli.options import (
+    EQUITY_DEFAULT,
+    PROFILE_DEFAULT,
+    EquitySol,
+    Profile,
+    instant_ns,
+    lamports_of,
+)
+from trading.errors import InvalidInput, TradingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trading.ports import Feed
+
+
+class OutputFailed(TradingError):
+    """The run is done and its result could not be written where it should go."""
+
+    code = "output_failed"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("backtest")(backtest)
+
+
+def backtest(
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data", help="A bar file or a folder of them; repeat it for each. Tokens in USD need SOL's too."
+        ),
+    ] = None,
+    feed: Annotated[
+        str | None, typer.Option("--feed", help="Instead of --data: synthetic[:SEED] or replay:PATH[,PATH...].")
+    ] = None,
+    cycles: Annotated[int, typer.Option("--cycles", min=1, help="How many bars a synthetic feed has.")] = 2_016,
+    strategy: Annotated[
+        list[str] | None, typer.Option("--strategy", help="Trade this one only; repeat it. Default: the profile's.")
+    ] = None,
+    profile: Profile = PROFILE_DEFAULT,
+    equity_sol: EquitySol = EQUITY_DEFAULT,
+    from_: Annotated[str | None, typer.Option("--from", help="Take bars from here: ISO date or time, UTC.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Take bars up to here: ISO date or time, UTC.")] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", help="Keep the journal here; runs here count as trials of one idea.")
+    ] = None,
+    json_to: Annotated[
+        str | None,
+        typer.Option("--json", metavar="OUT", help="Write the result as JSON to this file; - for standard output."),
+    ] = None,
+    report: Annotated[Path | None, typer.Option("--report", metavar="OUT.html", help="Write a page about it.")] = None,
+) -> None:
+    """Trade recorded bars with the engine that paper and live use, and say what it made, cost and risked.
+
+    Decisions are made at a bar's close and filled at the next bar's open; tokens are quoted in SOL.
+    """
+    to_stdout = json_to == "-"
+    with reporting(as_json=to_stdout):
+        from trading.runtime.backtest import BacktestSpec, run_backtest
+
+        cut = (instant_ns("from", from_), instant_ns("to", to))
+        equity_lamports = lamports_of("equity_sol", equity_sol)
+        with err().status("reading the data"):
+            opened = _opened(data, feed, cycles, cut)
+        spec = BacktestSpec(
+            feed=opened,
+            profile=profile,
+            strategies=tuple(strategy or ()),
+            equity_lamports=equity_lamports,
+            run_dir=run_dir,
+        )
+        with _progress(getattr(opened, "cycles_total", cycles)) as advance:
+            result = run_backtest(spec, advance)
+        document = result.as_json()
+        if report is not None:
+            from trading.cli.html_report import render
+
+            _write(report, render(document, result.equity), "report")
+        if json_to is not None and not to_stdout:
+            _write(Path(json_to), json.dumps(document, indent=2, ensure_ascii=False) + "\n", "json")
+    if to_stdout:
+        print_json(document)
+    else:
+        _show(document, getattr(opened, "summary", None))
+
+
+def _opened(data: list[Path] | None, feed: str | None, cycles: int, cut: tuple[int | None, int | None]) -> "Feed":
+    from trading.feeds.select import open_feed, parse_feed
+    from trading.feeds.synthetic import SyntheticFeed, SyntheticMarket
+
+    if (data is None or not data) == (feed is None):
+        msg = "give either --data (bar files) or --feed (synthetic or replay:PATH)"
+        raise InvalidInput(msg, field="data")
+    if feed is None:
+        from trading.feeds.replay import open_replay
+
+        return open_replay(data or (), from_ns=cut[0], to_ns=cut[1])
+    spec = parse_feed(feed)
+    if spec.kind == "synthetic":
+        if cut != (None, None):
+            msg = "from and to cut recorded bars; a synthetic feed is cut with --cycles"
+            raise InvalidInput(msg, field="from")
+        return SyntheticFeed(SyntheticMarket(seed=spec.seed, cycles=cycles))
+    if spec.kind == "replay":
+        return open_feed(spec, from_ns=cut[0], to_ns=cut[1])
+    msg = f"a backtest runs over recorded or generated data, not over {spec.kind!r}"
+    raise InvalidInput(msg, field="feed")
+
+
+@contextmanager
+def _progress(total: int) -> "Iterator[Callable[[int, int], None]]":
+    """Show a bar on a terminal; say nothing elsewhere."""
+    console = err()
+    columns = (TextColumn("backtest"), BarColumn(), MofNCompleteColumn(), TextColumn("cycles"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("backtest", total=total)
+        yield lambda cycles, _bars: progress.update(task, completed=cycles)
+
+
+def _write(path: Path, text: str, field: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        msg = f"{path} cannot be written: {exc.strerror or exc}"
+        raise OutputFailed(msg, field=field) from exc
+
+
+def _show(document: dict[str, Any], summary: Any) -> None:
+    console = out()
+    start, end = document["equity_start_lamports"], document["equity_end_lamports"]
+    rows = [
+        ("run", document["run_id"]),
+        ("feed", str(document["feed"])),
+        ("profile, tier", f"{document['profile']}, {document['tier']}"),
+        ("equity", f"{lamports_text(start)} -> {lamports_text(end)} ({bps_text(document['return_bps'])})"),
+        ("holding tokens instead", bps_text(document["benchmarks"]["hold_tokens"]["return_bps"])),
+        ("largest drawdown", bps_text(document["max_drawdown_bps"])),
+        ("trades, signals", f"{document['trades']:,}, {document['signals']:,}"),
+        ("Sharpe a year", _number(document["sharpe"])),
+        ("deflated Sharpe", f"{_number(document['deflated_sharpe'])} (trials: {document['trials']})"),
+        (
+            "costs",
+            ", ".join(
+                f"{name.removesuffix('_lamports')} {lamports_text(value)}" for name, value in document["costs"].items()
+            ),
+        ),
+        (
+            "bars",
+            f"{document['bars']:,} in {document['engine_seconds']:.2f} s: {document['bars_per_second']:,} a second",
+        ),
+        ("journal", document["journal_sha256"]),
+    ]
+    console.print(figures("Backtest", rows))
+    strategies = [
+        (name, str(each["round_trips"]), bps_text(each["win_rate_bps"]), lamports_text(each["realised_lamports"]))
+        for name, each in document["strategies"].items()
+    ]
+    console.print(listing("Strategies", ("name", "trades", "wins %", "realised"), strategies))
+    if summary is not None and (summary.gaps or summary.bars_unquoted):
+        text = f"{summary.gaps} gaps with {summary.bars_missing} bars missing (not filled in)"
+        console.print(Text(f"data: {text}, {summary.bars_unquoted} bars without a SOL price left out"))
+    console.print(Text(document["conventions"], style="dim"))
+
+
+def _number(value: float | None) -> str:
+    return "too little data" if value is None else f"{value:.2f}"

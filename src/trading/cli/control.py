@@ -1,0 +1,121 @@
+"""The operator's controls. Each goes to the running daemon, once per key, and says what happens to open positions."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from trading.cli.client import Daemon
+from trading.cli.console import EXIT_FAILED, out, print_json, reporting
+from trading.cli.options import DataDir, JsonFlag, lamports_of
+from trading.errors import InvalidInput
+from trading.model.units import sol_text
+
+Reason = Annotated[str, typer.Option("--reason", help="Why, 3 to 1,000 characters; kept in the journal.")]
+Key = Annotated[
+    str | None, typer.Option("--key", help="Idempotency key: repeating a command with its key changes nothing.")
+]
+Mint = Annotated[str, typer.Argument(metavar="MINT", help="The token's mint address.")]
+Percent = Annotated[int, typer.Argument(metavar="[PERCENT]", help="How much of the position, 1 to 100.")]
+Sol = Annotated[str, typer.Argument(metavar="SOL", help="Amount in SOL, at most 9 decimals.")]
+
+BY_HAND = "by the operator, from the command line"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the controls."""
+    app.command("stop-entries")(stop_entries)
+    app.command("reduce-only")(reduce_only)
+    app.command("flatten-and-halt")(flatten_and_halt)
+    app.command("resume")(resume)
+    app.command("close")(close)
+    app.command("deposit")(deposit)
+    app.command("withdraw")(withdraw)
+    app.command("target")(target)
+
+
+def stop_entries(
+    reason: Reason = BY_HAND, key: Key = None, data_dir: DataDir = None, as_json: JsonFlag = False
+) -> None:
+    """Open nothing new. Open positions stay and their exits go on."""
+    _act("stop-entries", {"reason": reason}, key, data_dir, as_json)
+
+
+def reduce_only(reason: Reason = BY_HAND, key: Key = None, data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
+    """Only sell. Open positions are neither added to nor sold at once; their exits go on."""
+    _act("reduce-only", {"reason": reason}, key, data_dir, as_json)
+
+
+def flatten_and_halt(
+    reason: Reason = BY_HAND, key: Key = None, data_dir: DataDir = None, as_json: JsonFlag = False
+) -> None:
+    """Sell every open position that can be sold, then halt."""
+    _act("flatten-and-halt", {"reason": reason}, key, data_dir, as_json)
+
+
+def resume(reason: Reason = BY_HAND, key: Key = None, data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
+    """Allow entries again. Open positions stay as they are."""
+    _act("resume", {"reason": reason}, key, data_dir, as_json)
+
+
+def close(
+    mint: Mint,
+    percent: Percent = 100,
+    reason: Reason = BY_HAND,
+    key: Key = None,
+    data_dir: DataDir = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sell a share of one open position (all of it by default). The others stay."""
+    with reporting(as_json=as_json):
+        if not 1 <= percent <= 100:
+            msg = f"percent is {percent}; expected 1 to 100"
+            raise InvalidInput(msg, field="percent")
+    _act("close", {"reason": reason, "mint": mint, "percent": percent}, key, data_dir, as_json)
+
+
+def deposit(
+    sol: Sol, reason: Reason = BY_HAND, key: Key = None, data_dir: DataDir = None, as_json: JsonFlag = False
+) -> None:
+    """Book a paper deposit. Returns are time-weighted, so they do not count it; open positions stay."""
+    _act("deposit", {"reason": reason, "amount_sol": _amount(sol, as_json)}, key, data_dir, as_json)
+
+
+def withdraw(
+    sol: Sol, reason: Reason = BY_HAND, key: Key = None, data_dir: DataDir = None, as_json: JsonFlag = False
+) -> None:
+    """Book a paper withdrawal of free cash. It trips no limit; open positions stay."""
+    _act("withdraw", {"reason": reason, "amount_sol": _amount(sol, as_json)}, key, data_dir, as_json)
+
+
+def target(
+    sol: Sol, reason: Reason = BY_HAND, key: Key = None, data_dir: DataDir = None, as_json: JsonFlag = False
+) -> None:
+    """Set the equity that the compounding tracker measures against. Open positions stay."""
+    _act("target", {"reason": reason, "amount_sol": _amount(sol, as_json)}, key, data_dir, as_json)
+
+
+def _amount(sol: str, as_json: bool) -> str:
+    with reporting(as_json=as_json):
+        return sol_text(lamports_of("amount_sol", sol))
+
+
+def _act(name: str, body: dict[str, Any], key: str | None, data_dir: Path | None, as_json: bool) -> None:
+    with reporting(as_json=as_json):
+        answer = Daemon.find(data_dir).act(name, body, key)
+    if as_json:
+        print_json(answer)
+    else:
+        console = out()
+        done = answer["status"] == "done"
+        console.print(Text.assemble((f"{name}: ", "bold"), (answer["status"], "green" if done else "bold red")))
+        console.print(Text(answer["effect"]))
+        entries = "entries allowed" if answer["entries_allowed"] else "no entries"
+        console.print(
+            Text(f"state {answer['state']}, {entries} (money: {answer['money']}, feed: {answer['feed']['kind']})")
+        )
+        if answer["order_ids"]:
+            console.print(Text(f"orders: {', '.join(answer['order_ids'])}"))
+    if answer["status"] != "done":
+        raise typer.Exit(EXIT_FAILED)

@@ -1,0 +1,24 @@
+"""The commands, gathered."""
+
+import typer
+
+from trading.cli import backtest, control, curve, data, views
+
+app = typer.Typer(
+    name="memmcp-trade",
+    help="The Xavier trading desk: runs over recorded data, paper sessions, and the controls of a running daemon.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+backtest.register(app)
+curve.register(app)
+control.register(app)
+views.register(app)
+data.register(app)
+
+
+@app.callback()
+def _root() -> None:
+    """Say what the program is; each command says the rest."""

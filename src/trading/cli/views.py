@@ -1,0 +1,203 @@
+"""What the running desk is doing and why: report, trades, risk, why, why-not."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from trading.cli.client import Daemon
+from trading.cli.console import amount_text, bps_text, figures, listing, out, print_json, reporting
+from trading.cli.options import DataDir, JsonFlag, instant_ns
+
+Since = Annotated[str | None, typer.Option("--since", help="ISO date or time; without a zone it is UTC.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("report")(report)
+    app.command("trades")(trades)
+    app.command("risk")(risk)
+    app.command("why")(why)
+    app.command("why-not")(why_not)
+
+
+def report(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
+    """Show the desk: state, equity, positions, costs, strategies."""
+    with reporting(as_json=as_json):
+        daemon = Daemon.find(data_dir)
+        snapshot = daemon.get("/telemetry/trading")
+        strategies = daemon.get("/strategies")["strategies"]
+    if as_json:
+        print_json({"snapshot": snapshot, "strategies": strategies})
+        return
+    console = out()
+    console.print(desk_table(snapshot))
+    if snapshot["positions"]:
+        console.print(positions_table(snapshot["positions"]))
+    rows = [
+        (
+            each["name"],
+            "on" if each["enabled"] else "off",
+            str(each["trades"]),
+            bps_text(each["win_rate_bps"]),
+            amount_text(each["realised"]),
+        )
+        for each in strategies
+    ]
+    console.print(listing("Strategies", ("name", "is", "trades", "wins %", "realised"), rows))
+
+
+def desk_table(snapshot: dict[str, Any]) -> Any:
+    """Return the figures of a wire.TradingSnapshot as a table."""
+    feed = snapshot["feed"]
+    age = "no data yet" if feed["age_s"] is None else f"{feed['age_s']:.0f} s old"
+    entries = "" if snapshot["entries_allowed"] else ", no entries"
+    rows = [
+        ("money", snapshot["money"]),
+        ("feed", f"{feed['kind']}, {age}{', STALE' if feed['stale'] else ''}: {feed['detail']}"),
+        ("state", f"{snapshot['state']}{entries} ({snapshot['state_reason']})"),
+        ("profile, tier", f"{snapshot['profile']}, {snapshot['tier']}"),
+        ("time, cycle", f"{snapshot['ts']} ({snapshot['zone']}), {snapshot['cycle']}"),
+        ("equity", amount_text(snapshot["equity"])),
+        ("cash", amount_text(snapshot["cash"])),
+        ("drawdown", bps_text(snapshot["drawdown_bps"])),
+        ("realised, unrealised", f"{amount_text(snapshot['realised'])}, {amount_text(snapshot['unrealised'])}"),
+        ("return, time-weighted", bps_text(snapshot["time_weighted_return_bps"])),
+        ("trades, signals", f"{snapshot['trades_total']}, {snapshot['signals_total']}"),
+    ]
+    return figures("The desk", rows)
+
+
+def positions_table(positions: list[dict[str, Any]]) -> Any:
+    """Return open positions as a table."""
+    rows = [
+        (
+            each["symbol"],
+            each["amount"],
+            amount_text(each["value"]),
+            bps_text(each["unrealised_bps"]),
+            each["strategy"],
+            each["mint"],
+        )
+        for each in positions
+    ]
+    return listing("Positions", ("token", "amount", "value", "unrealised %", "strategy", "mint"), rows)
+
+
+def trades(
+    strategy: Annotated[str | None, typer.Option("--strategy", help="Only this strategy's.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many, newest first.")] = 50,
+    cursor: Annotated[str | None, typer.Option("--cursor", help="Go on after a page; see next_cursor.")] = None,
+    data_dir: DataDir = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List trades, newest first."""
+    with reporting(as_json=as_json):
+        query = {"strategy": strategy, "limit": limit, "cursor": cursor}
+        page = Daemon.find(data_dir).get("/telemetry/trading/trades", query)
+    if as_json:
+        print_json(page)
+        return
+    rows = [
+        (
+            each["ts"],
+            each["side"],
+            each["symbol"],
+            each["amount"],
+            amount_text(each["value"]),
+            amount_text(each["realised"]),
+            each["strategy"],
+            each["order_id"],
+        )
+        for each in page["trades"]
+    ]
+    console = out()
+    columns = ("time", "side", "token", "amount", "value", "realised", "strategy", "order")
+    console.print(listing(f"Trades (money: {page['money']}, feed: {page['feed']['kind']})", columns, rows))
+    if page.get("next_cursor"):
+        console.print(Text(f"more: --cursor {page['next_cursor']}"))
+
+
+def risk(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
+    """Show state, exposure, limits and how far each is."""
+    with reporting(as_json=as_json):
+        view = Daemon.find(data_dir).get("/risk")
+    if as_json:
+        print_json(view)
+        return
+    console = out()
+    entries = "entries allowed" if view["entries_allowed"] else "no entries"
+    rows = [
+        ("state", f"{view['state']}, {entries} ({view['state_reason']})"),
+        ("equity", amount_text(view["equity"])),
+        ("drawdown", bps_text(view["drawdown_bps"])),
+        ("exposure", bps_text(view["exposure_bps"])),
+        ("denied", ", ".join(f"{count} {reason}" for reason, count in sorted(view["denials"].items())) or "nothing"),
+    ]
+    console.print(figures(f"Risk (money: {view['money']}, feed: {view['feed']['kind']})", rows))
+    limits = [
+        (
+            each["name"],
+            each["scope"],
+            f"{each['used']:,}",
+            f"{each['limit']:,}",
+            each["unit"],
+            bps_text(each["distance_bps"]),
+        )
+        for each in view["limits"]
+    ]
+    console.print(listing("Limits", ("limit", "scope", "used", "at most", "unit", "distance %"), limits))
+
+
+def why(
+    order_id: Annotated[str, typer.Argument(metavar="ORDER_ID", help="An order's id (see trades), or a trajectory's.")],
+    data_dir: DataDir = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the whole chain of a trade: signal, verdict, order, fill, outcome."""
+    with reporting(as_json=as_json):
+        name = "trajectory_id" if order_id.startswith("tr") else "order_id"
+        answer = Daemon.find(data_dir).get("/why", {name: order_id})
+    _show_why(answer, as_json)
+
+
+def why_not(
+    mint: Annotated[str | None, typer.Argument(metavar="[MINT]", help="Only this token.")] = None,
+    since: Since = None,
+    data_dir: DataDir = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show why nothing happened: seen, eligible, signalled, sized, denied by reason, and the nearest miss."""
+    with reporting(as_json=as_json):
+        instant_ns("since", since)
+        answer = Daemon.find(data_dir).get("/why", {"mint": mint, "since": _zoned(since)})
+    _show_why(answer, as_json)
+
+
+def _zoned(since: str | None) -> str | None:
+    """Return the time with its zone, which HTTP asks for."""
+    from datetime import UTC, datetime
+
+    if since is None:
+        return None
+    at = datetime.fromisoformat(since.strip())
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
+
+
+def _show_why(answer: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+        return
+    console = out()
+    console.print(Text(answer["summary"]))
+    for step in answer.get("chain") or []:
+        head = " ".join(str(step[name]) for name in ("ts", "kind") if step.get(name))
+        text = str(step.get("text") or step.get("reason") or "")
+        console.print(Text.assemble((head, "bold"), f"  {text}"))
+        rest = {name: value for name, value in step.items() if name not in ("ts", "kind", "text", "reason")}
+        if rest:
+            console.print(figures("", [(str(name), str(value)) for name, value in rest.items()]))
+    for title in ("funnel", "nearest_miss"):
+        if answer.get(title):
+            rows = [(str(name), str(value)) for name, value in answer[title].items()]
+            console.print(figures(title.replace("_", " "), rows))
