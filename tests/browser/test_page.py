@@ -213,7 +213,7 @@ def test_a_dead_daemon_is_said_at_once_and_the_stream_resumes_where_it_was(watch
     stage.answer("/events", {"error": {"code": "starting", "message": "the daemon is starting"}}, 503)
     stage.drop_streams()
     expect(page.locator("#connection")).to_have_attribute("data-state", "waiting")
-    expect(page.locator("#connection-text")).to_contain_text("offline: the daemon is starting")
+    expect(page.locator("#connection-text")).to_contain_text("offline: The daemon is starting")
     expect(page.locator("#panel-trading")).to_have_attribute("data-state", "stale")
     expect(note_of(page, "trading")).to_contain_text("Not live: last news")
     expect(page.locator("#equity-sol")).to_contain_text("SOL")
@@ -248,13 +248,19 @@ def test_a_gap_is_named_and_the_newest_memories_are_asked_for_again(watched: Wat
 
 
 def test_trading_that_is_off_is_said_with_what_to_do_and_memory_works_on(watched: Watched, stage: Stage) -> None:
-    off = {"error": {"code": "trading_unavailable", "message": "trading is switched off", "hint": "memmcp serve"}}
+    off = {
+        "error": {
+            "code": "trading_unavailable",
+            "message": "trading is switched off",
+            "hint": "start it with: memmcp serve",
+        }
+    }
     for path in ("/telemetry/trading", "/telemetry/trading/history", "/telemetry/trading/trades"):
         stage.answer(path, off, 503)
     stage.greeting = [sse("metrics", documents.metrics())]
     page = watched.open()
     for panel in ("trading", "positions", "compounding", "gate", "equity", "trades"):
-        expect(note_of(page, panel)).to_have_text("trading is switched off memmcp serve")
+        expect(note_of(page, panel)).to_have_text("Trading is switched off. Start it with: memmcp serve.")
         expect(page.locator(f"#panel-{panel}")).to_have_attribute("data-state", "error")
     expect(page.locator("body")).to_have_attribute("data-money", "unknown")
     expect(page.locator("#panel-queues")).to_have_attribute("data-state", "ready")

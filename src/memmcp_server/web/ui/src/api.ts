@@ -10,12 +10,17 @@ export class ApiError extends Error {
   }
 }
 
-/** "message (hint)" of the one error shape, or what can be said without it. */
+function sentence(text: string): string {
+  const trimmed = text.trim();
+  return `${trimmed.charAt(0).toUpperCase()}${trimmed.slice(1)}${/[.!?)]$/.test(trimmed) ? "" : "."}`;
+}
+
+/** Message and hint of the one error shape as sentences, or what can be said without it. */
 export function errorFrom(status: number, body: unknown): ApiError {
   const error = isObject(body) && isObject(body["error"]) ? body["error"] : null;
-  if (error === null) return new ApiError("http", `the server answered ${status}`, status);
-  const hint = typeof error["hint"] === "string" ? ` ${error["hint"]}` : "";
-  return new ApiError(String(error["code"] ?? "http"), `${String(error["message"] ?? `status ${status}`)}${hint}`, status);
+  if (error === null || typeof error["message"] !== "string") return new ApiError("http", `The server answered ${status}.`, status);
+  const hint = typeof error["hint"] === "string" && error["hint"] ? ` ${sentence(error["hint"])}` : "";
+  return new ApiError(String(error["code"] ?? "http"), `${sentence(error["message"])}${hint}`, status);
 }
 
 export class Api {
@@ -42,7 +47,7 @@ export class Api {
       });
     } catch (error) {
       const isTimeout = error instanceof DOMException && error.name === "TimeoutError";
-      throw new ApiError("unreachable", isTimeout ? "no answer in time" : "the server cannot be reached", 0);
+      throw new ApiError("unreachable", isTimeout ? "No answer in time." : "The server cannot be reached.", 0);
     }
     const body: unknown = await response.json().catch(() => null);
     if (!response.ok) throw errorFrom(response.status, body);

@@ -25,6 +25,7 @@ import type { Metrics, Trade, TradingSnapshot } from "./wire";
 const MEMORIES_AT_START = 40;
 const TRADES_SHOWN = 40;
 const TRADES_EVERY_MS = 3_000;
+const RETRY_EVERY_MS = 5_000;
 const TOKEN_KEY = "memmcp-token";
 
 export class App {
@@ -47,6 +48,7 @@ export class App {
   private isDrawPlanned = false;
   private tradesKey = "";
   private tradesAskedMs = 0;
+  private reloadedMs = 0;
   private lastNewsMs = 0;
 
   private readonly header = new Header();
@@ -158,11 +160,7 @@ export class App {
     this.heartbeat.beat(nowMs);
     if (snapshot.zone !== this.time.zone) this.time = new ZonedTime(snapshot.zone);
     if (this.historyLoad.state === "ready" && this.history.add(snapshot) === "restarted") void this.reloadHistory();
-    const key = `${snapshot.trades_total}:${snapshot.positions.map((position) => position.trajectory_id).join()}`;
-    if (key !== this.tradesKey && nowMs - this.tradesAskedMs >= TRADES_EVERY_MS) {
-      this.tradesKey = key;
-      void this.reloadTrades();
-    }
+    this.followTrades(snapshot, nowMs);
   }
 
   private takeMetrics(metrics: Metrics): void {
@@ -177,11 +175,17 @@ export class App {
     }
   }
 
+  /** The stream is silent about a desk that is off or starting; the first request says why, and then the others wait. */
   private async reload(): Promise<void> {
-    await Promise.all([this.reloadTrading(), this.reloadHistory(), this.reloadTrades()]);
+    this.reloadedMs = Date.now();
+    await this.reloadTrading();
+    if (this.trading.state === "failed") {
+      this.historyLoad = failed(this.historyLoad, this.trading.message);
+      this.trades = failed(this.trades, this.trading.message);
+    } else await Promise.all([this.reloadHistory(), this.reloadTrades()]);
+    this.plan();
   }
 
-  /** The stream is silent about a desk that is off; this request says why. */
   private async reloadTrading(): Promise<void> {
     try {
       const snapshot = readSnapshot(await this.api.get("/telemetry/trading"));
@@ -221,17 +225,22 @@ export class App {
   }
 
   private tick(): void {
-    const snapshot = valueOf(this.trading);
     const nowMs = Date.now();
-    if (snapshot !== null && this.status.state === "open" && nowMs - this.tradesAskedMs >= TRADES_EVERY_MS) {
-      const key = `${snapshot.trades_total}:${snapshot.positions.map((position) => position.trajectory_id).join()}`;
-      if (key !== this.tradesKey) {
-        this.tradesKey = key;
-        void this.reloadTrades();
-      }
+    if (this.status.state === "open" && this.trading.state === "ready") {
+      const isMissing = this.historyLoad.state === "failed" || this.trades.state === "failed";
+      if (isMissing && nowMs - this.reloadedMs >= RETRY_EVERY_MS) void this.reload();
+      this.followTrades(this.trading.value, nowMs);
     }
     if (document.hidden) this.draw(); // frames stand still in a hidden tab; its title should not
     else this.plan();
+  }
+
+  /** Ask for the trades again when their number or the positions changed, not too often. */
+  private followTrades(snapshot: TradingSnapshot, nowMs: number): void {
+    const key = `${snapshot.trades_total}:${snapshot.positions.map((position) => position.trajectory_id).join()}`;
+    if (key === this.tradesKey || nowMs - this.tradesAskedMs < TRADES_EVERY_MS) return;
+    this.tradesKey = key;
+    void this.reloadTrades();
   }
 
   private plan(): void {

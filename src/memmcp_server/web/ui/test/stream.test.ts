@@ -132,7 +132,7 @@ describe("the stream", () => {
       await vi.advanceTimersByTimeAsync(0);
       const status = statuses.at(-1);
       if (status?.state !== "waiting") throw new Error(`expected a wait, got ${status?.state}`);
-      expect(status.reason).toBe("too many pages");
+      expect(status.reason).toBe("Too many pages.");
       waits.push(status.retryAtMs - Date.now());
       await vi.advanceTimersByTimeAsync(status.retryAtMs - Date.now());
     }

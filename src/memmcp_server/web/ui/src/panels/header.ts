@@ -76,7 +76,7 @@ export function connectionText(status: StreamStatus, nowMs: number): string {
     case "open": return "live";
     case "connecting": return status.attempt > 1 ? `connecting, attempt ${status.attempt}` : "connecting";
     case "silent": return `silent for ${duration(status.silentForS)}`;
-    case "waiting": return `offline: ${status.reason}; next try in ${duration((status.retryAtMs - nowMs) / 1_000)}`;
+    case "waiting": return `offline: ${status.reason.replace(/\.$/, "")}; next try in ${duration((status.retryAtMs - nowMs) / 1_000)}`;
     case "unauthorised": return "token needed";
     case "closed": return "closed";
   }

@@ -68,7 +68,7 @@ function queueRow(name: string, queue: Queue): Cell[] {
 
 export function indexText(index: Record<string, unknown>): string {
   const state = typeof index["state"] === "string" ? words(index["state"]) : "unknown";
-  const points = typeof index["points"] === "number" ? `, ${count(index["points"])} points` : "";
+  const points = typeof index["points"] === "number" ? `, ${count(index["points"])} ${index["points"] === 1 ? "point" : "points"}` : "";
   const backend = typeof index["backend"] === "string" && index["backend"] ? ` (${plain(index["backend"], 40)})` : "";
   return `${state}${points}${backend}`;
 }

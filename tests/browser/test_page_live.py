@@ -1,0 +1,162 @@
+"""The page over a real daemon that trades a synthetic market: figures move, nothing is wrong, nobody else is asked."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from memmcp_server.daemon.finding import read_record
+from memmcp_server.daemon.places import Places
+
+from .conftest import Watched
+
+pytestmark = [pytest.mark.browser, pytest.mark.system, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGES = ROOT / "docs" / "images"
+READY_TIMEOUT_S = 90.0
+CHANGE_TIMEOUT_MS = 60_000
+STOP_TIMEOUT_S = 20.0
+POLL_S = 0.1
+
+
+def wait_until(what: str, holds: Callable[[], bool], timeout_s: float, log: Path) -> None:
+    """Poll until it holds; a failure shows the end of the daemon's output."""
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        if holds():
+            return
+        time.sleep(POLL_S)
+    tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:])
+    pytest.fail(f"not within {timeout_s:g} s: {what}\n{tail}", pytrace=False)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/ready", timeout=2.0).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[str]:
+    """A daemon on a free port, with a desk on the synthetic feed; yields its address."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("MEMMCP_", "TRADING_"))}
+    with tempfile.TemporaryDirectory(prefix="memmcp-page-", ignore_cleanup_errors=True) as directory:
+        data_dir = Path(directory)
+        log = data_dir / "serve.out"
+        command = [sys.executable, "-m", "memmcp_server", "serve", "--feed", "synthetic", "--port", "0"]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, "--data-dir", directory], cwd=ROOT, env=environ, stdout=output, stderr=output
+            )
+            try:
+                places = Places.of(data_dir)
+                wait_until("daemon.json", lambda: read_record(places) is not None, READY_TIMEOUT_S, log)
+                record = read_record(places)
+                assert record is not None
+                wait_until("the desk is up", lambda: is_ready(record.http), READY_TIMEOUT_S, log)
+                yield record.http
+            finally:
+                process.terminate()
+                try:
+                    process.wait(STOP_TIMEOUT_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait(STOP_TIMEOUT_S)
+
+
+@pytest.fixture
+def live_page(browser: Browser, daemon: str) -> Iterator[Watched]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme="dark")
+    yield Watched(context.new_page(), daemon)
+    context.close()
+
+
+def open_live(watched: Watched) -> Page:
+    page = watched.open()
+    expect(page.locator("#connection")).to_have_attribute("data-state", "open")
+    expect(page.locator("#panel-trading")).to_have_attribute("data-state", "ready", timeout=CHANGE_TIMEOUT_MS)
+    return page
+
+
+def expect_change(page: Page, selector: str) -> None:
+    """Wait until the figure differs from what it is now."""
+    present = page.locator(selector).inner_text()
+    changed = re.compile(rf"^(?!{re.escape(present)}$).+")
+    expect(page.locator(selector)).to_have_text(changed, timeout=CHANGE_TIMEOUT_MS)
+
+
+@pytest.mark.requirement("Q2")
+@pytest.mark.requirement("D1")
+@pytest.mark.requirement("D2")
+@pytest.mark.requirement("D3")
+def test_equity_and_queue_figures_of_a_real_daemon_change_and_nothing_else_is_asked(live_page: Watched) -> None:
+    page = open_live(live_page)
+    expect(page.locator("#money-word")).to_have_text("PAPER")
+    expect(page.locator("#feed-kind")).to_have_text("SYNTHETIC")
+    expect(page.locator("#target-sol")).to_have_text(re.compile(r"^[\d\s]+\.\d{4} SOL$"))
+    expect_change(page, "#trading-meta")
+    expect_change(page, "#journal-seq")
+    expect(page.locator("#queues")).to_contain_text("memory → qdrant")
+    expect_change(page, "#queues")
+    expect_change(page, "#equity-sol")
+    for panel in ("compounding", "gate", "queues", "stream", "equity"):
+        expect(page.locator(f"#panel-{panel}")).to_have_attribute("data-state", "ready", timeout=CHANGE_TIMEOUT_MS)
+    live_page.expect_only()
+
+
+@pytest.mark.requirement("M1")
+def test_a_memory_written_over_http_appears_on_the_page_at_once(live_page: Watched, daemon: str) -> None:
+    page = open_live(live_page)
+    page.get_by_role("button", name="Agents").click()
+    body: dict[str, Any] = {"content": "exits staggered in thirds, says the operator", "agent": "claude-code"}
+    answer = httpx2.post(f"{daemon}/memory/write", json=body, timeout=10.0)
+    assert answer.status_code == 201
+    entry = page.locator("#stream li").filter(has_text="exits staggered in thirds")
+    expect(entry).to_be_visible()
+    expect(entry).to_contain_text("claude-code")
+    entry.get_by_role("link").first.click()
+    dialog = page.get_by_role("dialog", name="Memory")
+    expect(dialog.locator(".quoted")).to_have_text("exits staggered in thirds, says the operator")
+    expect(dialog).to_contain_text(answer.json()["id"])
+    live_page.expect_only()
+
+
+@pytest.mark.requirement("M6")
+def test_a_decision_on_the_page_opens_its_chain(live_page: Watched) -> None:
+    page = open_live(live_page)
+    page.get_by_role("button", name="Desk").click()
+    link = page.locator("#stream a[data-trajectory]").first
+    expect(link).to_be_visible(timeout=CHANGE_TIMEOUT_MS)
+    page.get_by_role("button", name="Hold").click()
+    link.click()
+    dialog = page.get_by_role("dialog", name="Trajectory")
+    expect(dialog.locator(".quoted")).not_to_be_empty()
+    expect(dialog.get_by_text("Outcome:")).to_be_visible()
+    live_page.expect_only()
+
+
+@pytest.mark.skipif("MEMMCP_SCREENSHOTS" not in os.environ, reason="pictures are made by make screenshots")
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_the_pictures_of_the_documents_are_made_from_the_running_page(
+    browser: Browser, daemon: str, scheme: str
+) -> None:
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme=scheme)  # type: ignore[arg-type]
+    watched = Watched(context.new_page(), daemon)
+    page = open_live(watched)
+    expect(page.locator("#trades tr").nth(3)).to_be_visible(timeout=CHANGE_TIMEOUT_MS)
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    name = "dashboard.png" if scheme == "dark" else f"dashboard-{scheme}.png"
+    page.screenshot(path=IMAGES / name)
+    context.close()
+    watched.expect_only()
