@@ -192,8 +192,8 @@ def _merge(
     summary.first_ns, summary.last_ns = cycles[0].ts_ns, cycles[-1].ts_ns
     description = FeedDescription(
         kind="replay",
-        detail=f"{len(summary.symbols)} {'token' if len(summary.symbols) == 1 else 'tokens'}, {summary.bars} bars of {cut.interval_s} s, "
-        f"{summary.gaps} gaps: {', '.join(name for name, _ in inputs)}"[:500],
+        detail=f"{_counted(len(summary.symbols), 'token')}, {_counted(summary.bars, 'bar')} of {cut.interval_s} s, "
+        f"{_counted(summary.gaps, 'gap')}: {', '.join(name for name, _ in inputs)}"[:500],
         interval_s=cut.interval_s,
         inputs=inputs,
     )
@@ -268,3 +268,7 @@ def _cycles(times: Sequence[int], sol: SolPrice | None, interval_ns: int) -> lis
         price = quote[1] if quote else price
         cycles.append(CycleEnd(ts_ns, price))
     return cycles
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
