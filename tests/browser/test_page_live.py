@@ -40,6 +40,12 @@ def wait_until(what: str, holds: Callable[[], bool], timeout_s: float, log: Path
     pytest.fail(f"not within {timeout_s:g} s: {what}\n{tail}", pytrace=False)
 
 
+def address_of(data_dir: Path) -> str:
+    """Return the daemon's address, empty before it has one."""
+    record = read_record(Places(data_dir))
+    return "" if record is None else str(record["http"])
+
+
 def is_ready(url: str) -> bool:
     try:
         return httpx2.get(f"{url}/ready", timeout=2.0).status_code == 200
@@ -60,12 +66,10 @@ def daemon() -> Iterator[str]:
                 [*command, "--data-dir", directory], cwd=ROOT, env=environ, stdout=output, stderr=output
             )
             try:
-                places = Places.of(data_dir)
-                wait_until("daemon.json", lambda: read_record(places) is not None, READY_TIMEOUT_S, log)
-                record = read_record(places)
-                assert record is not None
-                wait_until("the desk is up", lambda: is_ready(record.http), READY_TIMEOUT_S, log)
-                yield record.http
+                wait_until("daemon.json is there", lambda: bool(address_of(data_dir)), READY_TIMEOUT_S, log)
+                url = address_of(data_dir)
+                wait_until("the desk is up", lambda: is_ready(url), READY_TIMEOUT_S, log)
+                yield url
             finally:
                 process.terminate()
                 try:

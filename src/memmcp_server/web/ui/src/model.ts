@@ -94,6 +94,8 @@ export interface Curve { ts: number[]; equity: number[]; drawdown: number[]; sol
 export class EquityHistory {
   private points: EquityPoint[] = [];
   private bucketMs = 0;
+  /** Grows with every change, so that an unchanged curve is not drawn again. */
+  version = 0;
 
   constructor(private readonly windowMs: number | null, private readonly lengthMax = 1_200) {}
 
@@ -148,6 +150,7 @@ export class EquityHistory {
   }
 
   private bound(): void {
+    this.version += 1;
     const newest = this.newestMs;
     if (newest !== null && this.windowMs !== null) {
       const from = newest - this.windowMs;

@@ -30,6 +30,7 @@ export class ChartPanel {
   private curve: Curve = { ts: [], equity: [], drawdown: [], solUsd: [] };
   private time = new ZonedTime("UTC");
   private spokenMs = 0;
+  private drawn: { history: EquityHistory | null; version: number } = { history: null, version: 0 };
   private hovered: number | null = null;
 
   constructor() {
@@ -43,6 +44,8 @@ export class ChartPanel {
       this.panel.show("empty", "No equity recorded yet. The curve begins with the desk\u2019s first cycle.");
     }
     const isOtherZone = time.zone !== this.time.zone;
+    if (!isOtherZone && history === this.drawn.history && history.version === this.drawn.version) return;
+    this.drawn = { history, version: history.version };
     this.time = time;
     this.curve = history.curve();
     if (history.length === 0) return;

@@ -13,7 +13,7 @@ export class CompoundingPanel {
 
   draw(trading: Loadable<TradingSnapshot>, around: Surroundings): void {
     const snapshot = this.panel.follow(trading, { waiting: "Waiting for the desk.", staleReason: around.staleReason });
-    if (snapshot === null) return;
+    if (snapshot === null || !this.panel.isChanged(snapshot)) return;
     const view = snapshot.compounding;
     setText(byId("compounding-meta"), `${words(view.tier)} tier`);
     this.sum("current", snapshot.equity, snapshot.sol_usd);

@@ -14,7 +14,7 @@ export class GatePanel {
 
   draw(trading: Loadable<TradingSnapshot>, around: Surroundings): void {
     const snapshot = this.panel.follow(trading, { waiting: "Waiting for the desk.", staleReason: around.staleReason });
-    if (snapshot === null) return;
+    if (snapshot === null || !this.panel.isChanged(snapshot)) return;
     const denials = Object.entries(snapshot.denials).sort(([a, m], [b, n]) => n - m || a.localeCompare(b));
     const total = denials.reduce((sum, [, number]) => sum + number, 0);
     setText(byId("gate-meta"), `${count(total)} denied`);

@@ -24,6 +24,15 @@ export class Panel {
     setAttribute(this.note, "hidden", text === "" ? "" : null);
   }
 
+  private inputs: unknown[] = [];
+
+  /** Whether any of the inputs of the drawing differs from last time; they are compared by identity. */
+  isChanged(...inputs: unknown[]): boolean {
+    const isSame = inputs.length === this.inputs.length && inputs.every((input, at) => input === this.inputs[at]);
+    this.inputs = inputs;
+    return !isSame;
+  }
+
   /** Show the state of a value. Returns the value when there is something to draw, also when it is out of date. */
   follow<T>(loadable: Loadable<T>, options: { waiting: string; staleReason: string | null }): T | null {
     const value = valueOf(loadable);

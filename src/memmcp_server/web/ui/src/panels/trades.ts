@@ -16,6 +16,7 @@ export class TradesPanel {
     const list = this.panel.follow(trades, { waiting: "Loading the trades.", staleReason: around.staleReason });
     if (list === null) return;
     if (list.length === 0 && trades.state === "ready" && around.staleReason === null) this.panel.show("empty", "No trade yet.");
+    if (!this.panel.isChanged(list, solUsd, time)) return;
     setText(byId("trades-meta"), list.length > 0 ? `the latest ${count(list.length)}` : "");
     fillRows(byId("trades") as HTMLTableSectionElement, list.map((trade) => tradeRow(trade, solUsd, time)));
   }

@@ -34,7 +34,7 @@ export class TradingPanel {
 
   draw(trading: Loadable<TradingSnapshot>, time: ZonedTime, around: Surroundings): void {
     const snapshot = this.panel.follow(trading, { waiting: "Waiting for the desk\u2019s first snapshot.", staleReason: around.staleReason });
-    if (snapshot === null) return;
+    if (snapshot === null || !this.panel.isChanged(snapshot, time)) return;
     setText(byId("trading-meta"), `cycle ${count(snapshot.cycle)} \u00b7 ${time.full(snapshot.ts)}`);
     this.amount("equity", snapshot.equity, snapshot.sol_usd, false);
     this.amount("cash", snapshot.cash, snapshot.sol_usd, false);
@@ -86,6 +86,7 @@ export class PositionsPanel {
     if (snapshot.positions.length === 0 && around.staleReason === null && trading.state === "ready") {
       this.panel.show("empty", "No open position: all equity is cash.");
     }
+    if (!this.panel.isChanged(snapshot, time)) return;
     const held = snapshot.equity.lamports - snapshot.cash.lamports;
     const share = snapshot.equity.lamports > 0 ? Math.round((held / snapshot.equity.lamports) * 10_000) : 0;
     setText(byId("positions-meta"), `${snapshot.positions.length} open \u00b7 ${percent(share, 1)} of equity`);
