@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from mcp import MCPError
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import CallToolResult, Implementation
@@ -139,7 +140,7 @@ async def main() -> int:
     async with Client(server(options.data_dir), client_info=Implementation(name=NAME, version="1")) as client:
         try:
             await report(Desk(client), options.trades, leave_note=not options.no_note)
-        except ToolFailed as failure:
+        except (ToolFailed, MCPError) as failure:
             print(failure, file=sys.stderr)
             return 1
     return 0
