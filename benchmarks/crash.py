@@ -19,10 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.agents import BRIDGE, Agent, data_directory, http_client, until
+
 from memmcp_server.cli.client import Client, Failed, NoDaemon, is_served
 from memmcp_server.daemon.finding import read_record
 from memmcp_server.daemon.places import Places
-from tests.support.agents import BRIDGE, Agent, data_directory, http_client, until
 
 WRITERS = 4
 WRITES_PER_S = 20

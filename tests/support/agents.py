@@ -66,7 +66,8 @@ class Agent:
         self._answers: dict[int | str, queue.Queue[dict[str, Any]]] = {}
         self._last_id = 0
         self._lock = threading.Lock()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -108,9 +109,7 @@ class Agent:
             raise Disconnected(self.name)
         return message
 
-    def request(
-        self, method: str, params: Mapping[str, Any] | None = None, timeout_s: float = 30.0
-    ) -> dict[str, Any]:
+    def request(self, method: str, params: Mapping[str, Any] | None = None, timeout_s: float = 30.0) -> dict[str, Any]:
         return self.answer(self.begin(method, params), timeout_s)
 
     def initialize(self, timeout_s: float = 30.0) -> dict[str, Any]:
@@ -136,19 +135,19 @@ class Agent:
     def close(self, timeout_s: float = 5.0) -> int:
         """Close stdin as a client does, and return the exit code."""
         assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
         with contextlib.suppress(OSError):
             self.process.stdin.close()
         try:
-            code = self.process.wait(timeout_s)
+            return self.process.wait(timeout_s)
         finally:
             if self.process.poll() is None:
                 self.process.kill()
                 self.process.wait()
-            for stream in (self.process.stdout, self.process.stderr):
-                if stream is not None:
-                    with contextlib.suppress(ValueError, OSError):
-                        stream.close() if stream is self.process.stderr else None
-        return code
+            self._reader.join(timeout_s)
+            self.process.stdout.close()
+            self.process.stderr.close()
 
 
 @contextlib.contextmanager
@@ -174,9 +173,9 @@ def data_directory() -> Iterator[Path]:
 
 
 def daemon_pid(data_dir: Path) -> int:
+    """Return the pid of the daemon that says so, 0 when none does (yet)."""
     record = read_record(Places(data_dir))
-    assert record is not None, f"no daemon.json in {data_dir}"
-    return int(str(record["pid"]))
+    return 0 if record is None else int(str(record["pid"]))
 
 
 def http_client(data_dir: Path) -> Client:

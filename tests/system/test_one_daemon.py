@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.support.agents import Agent, agents, daemon_pid, environment, http_client, until
 
 from memmcp_server.cli.client import is_served
 from memmcp_server.daemon.places import Places
-from tests.support.agents import Agent, agents, daemon_pid, environment, http_client, until
 
 pytestmark = pytest.mark.system
 

@@ -30,6 +30,7 @@ START_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
 POLL_S = 0.02
 SPAWNS_MAX = 2
+CHILD_END_S = 2.0
 REASON_BYTES_MAX = 2_000
 
 PASSED_ON = (
@@ -151,6 +152,7 @@ class Finder:
         self._environ = environ
         self._bridge = bridge
         self._command = command or (sys.executable, "-m", "memmcp_server.daemon")
+        self._child: subprocess.Popen[bytes] | None = None
 
     def connect(self) -> tuple[Line, dict[str, object]]:
         """Return a greeted connection and the daemon's answer. Raises: CannotReach."""
@@ -160,11 +162,24 @@ class Finder:
             line, record = found
             answer = greet(line, record, self._bridge, deadline_s)
             if answer is not None:
+                self._child = None  # it stands on its own feet; its later end is another story
                 return line, answer
             line.sock.close()
-            # It accepted and died before it answered: a daemon that is just ending, or one that cannot start.
+            self._check_child()
+            # It accepted and died before it answered: somebody else's daemon, or one that was just ending.
             time.sleep(POLL_S)
         raise CannotReach(self._reason("the daemon ends before it answers"))
+
+    def _check_child(self) -> None:
+        """Raises: CannotReach when the daemon that we started could not go on: starting another changes nothing."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        deadline_s = time.monotonic() + CHILD_END_S
+        while child.poll() is None and time.monotonic() < deadline_s:
+            time.sleep(POLL_S)
+        if child.returncode:
+            raise CannotReach(self._reason(f"the daemon ended with exit code {child.returncode}"))
 
     def _dial_running(self) -> tuple[Line, dict[str, object]] | None:
         record = read_record(self._places)
@@ -196,7 +211,7 @@ class Finder:
             lock.release()
 
     def _spawn_and_wait(self, deadline_s: float) -> tuple[Line, dict[str, object]]:
-        child = self._spawn()
+        child = self._child = self._spawn()
         # Nobody else waits for it: without this a daemon that ends stays a zombie for the life of its bridge.
         threading.Thread(target=child.wait, name="reaper", daemon=True).start()
         while time.monotonic() < deadline_s:

@@ -1,0 +1,217 @@
+"""What goes wrong around a daemon: killed, stopped, second, hindered. Nobody else is harmed; each error says why."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.support.agents import ROOT, Agent, agents, daemon_pid, end_daemon, environment, http_client, until
+
+from memmcp_server.cli.client import is_served
+from memmcp_server.daemon.places import Places
+
+pytestmark = pytest.mark.system
+
+
+def memmcp(*arguments: str, data_dir: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "memmcp_server", *arguments, "--data-dir", str(data_dir)],
+        env=environment(extra),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def agent(data_dir: Path):  # type: ignore[no-untyped-def]
+    with agents(data_dir, 1) as (one,):
+        one.initialize()
+        yield one
+
+
+def freeze_and_kill(data_dir: Path, agent: Agent, tool: str, **arguments: object) -> dict[str, object]:
+    """Have the daemon die while it holds an unanswered call."""
+    pid = daemon_pid(data_dir)
+    os.kill(pid, signal.SIGSTOP)
+    request = agent.begin("tools/call", {"name": tool, "arguments": arguments})
+    # An answer to this needs the main thread only, so the call before it has left the bridge.
+    agent.send(b"not json\n")
+    assert agent.strays.get(timeout=10)["error"]["code"] == -32700
+    os.kill(pid, signal.SIGKILL)
+    answer = agent.answer(request, 60)
+    until(lambda: daemon_pid(data_dir) not in (0, pid))
+    return answer
+
+
+@pytest.mark.requirement("M2")
+def test_a_read_and_a_memory_write_survive_the_daemons_death_in_mid_call(data_dir: Path, agent: Agent) -> None:
+    first = agent.call("memory_write", content="Quolls hunt at night")
+    found = freeze_and_kill(data_dir, agent, "memory_search", query="quolls")
+    assert found["result"]["structuredContent"]["hits"][0]["id"] == first["id"]  # type: ignore[index]
+
+    written = freeze_and_kill(data_dir, agent, "memory_write", content="Numbats eat termites")
+    assert not written["result"].get("isError")  # type: ignore[attr-defined]
+    assert agent.call("memory_write", content="Numbats eat termites")["duplicate"]
+    assert len(agent.call("memory_search", query="numbats termites")["hits"]) == 1
+
+
+@pytest.mark.requirement("M3")
+def test_an_order_is_never_repeated_and_its_answer_names_the_key(data_dir: Path, agent: Agent) -> None:
+    order = {"side": "buy", "mint": "BONK", "amount_sol": "0.1", "reason": "test of a death"}
+    answer = freeze_and_kill(data_dir, agent, "place_trade", **order)
+    error = answer["error"]
+    assert error["data"]["code"] == "outcome_unknown"  # type: ignore[index]
+    key = error["data"]["idempotency_key"]  # type: ignore[index]
+    assert f'idempotency_key="{key}"' in error["message"]  # type: ignore[index]
+    named = freeze_and_kill(data_dir, agent, "place_trade", **order, idempotency_key="mine-1")
+    assert named["error"]["data"]["idempotency_key"] == "mine-1"  # type: ignore[index]
+
+
+def test_after_stop_the_bridge_waits_for_its_clients_next_message(data_dir: Path, agent: Agent) -> None:
+    before = daemon_pid(data_dir)
+    assert memmcp("stop", data_dir=data_dir).returncode == 0
+    assert Places(data_dir).stopped.exists()
+    assert not is_served(Places(data_dir))
+    assert agent.process.poll() is None
+
+    assert agent.call("memory_search", query="anything")["hits"] == []
+    assert daemon_pid(data_dir) != before
+    assert not Places(data_dir).stopped.exists()
+
+
+def test_a_killed_daemon_is_started_again_before_the_next_message(data_dir: Path, agent: Agent) -> None:
+    before = daemon_pid(data_dir)
+    os.kill(before, signal.SIGKILL)
+    until(lambda: daemon_pid(data_dir) not in (0, before))
+    assert agent.call("memory_search", query="anything")["hits"] == []
+
+
+def test_sigterm_ends_the_daemon_in_order(data_dir: Path, agent: Agent) -> None:
+    os.kill(daemon_pid(data_dir), signal.SIGTERM)
+    until(lambda: not is_served(Places(data_dir)))
+    places = Places(data_dir)
+    assert (places.stopped.exists(), places.record.exists(), places.socket.exists()) == (True, False, False)
+    assert "memMCP has ended: SIGTERM" in places.log.read_text()
+
+
+def test_a_second_daemon_is_refused_by_name_and_harms_nothing(data_dir: Path, agent: Agent) -> None:
+    pid = daemon_pid(data_dir)
+    second = memmcp("serve", "--port", "0", data_dir=data_dir)
+    assert second.returncode == 1
+    assert f"pid {pid}" in second.stderr
+    assert "memmcp stop" in second.stderr
+    spawned = subprocess.run(
+        [sys.executable, "-m", "memmcp_server.daemon", "--data-dir", str(data_dir)],
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert spawned.returncode == 0
+    assert daemon_pid(data_dir) == pid
+    assert agent.call("memory_search", query="anything")["hits"] == []
+
+
+def test_a_taken_port_is_an_error_for_a_person_and_none_for_an_agent(data_dir: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        person = memmcp("serve", "--port", str(port), data_dir=data_dir)
+        assert person.returncode == 2
+        assert f"port {port}" in person.stderr
+        environ = environment({"MEMMCP_HTTP__PORT": str(port)})
+        with agents(data_dir, 1, environ=environ) as (agent,):
+            agent.initialize()
+            http = str(http_client(data_dir).record["http"])
+            assert int(http.rpartition(":")[2]) not in (0, port)
+
+
+def test_an_unusable_data_directory_is_named_to_agent_and_person(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    with agents(file, 1) as (agent,):
+        error = agent.request("initialize", agent.handshake())["error"]
+        assert str(file) in error["message"]
+        assert "--data-dir" in error["message"]
+    person = memmcp("serve", data_dir=file)
+    assert person.returncode == 1
+    assert str(file) in person.stderr
+
+
+def test_a_damaged_journal_is_named_and_left_alone(data_dir: Path) -> None:
+    damaged = data_dir / "journal.db"
+    damaged.write_bytes(b"this is no database" * 1_000)
+    with agents(data_dir, 1) as (agent,):
+        error = agent.request("initialize", agent.handshake(), 60)["error"]
+        assert str(damaged) in error["message"]
+    person = memmcp("serve", "--port", "0", data_dir=data_dir)
+    assert person.returncode == 1
+    assert str(damaged) in person.stderr
+    assert damaged.read_bytes().startswith(b"this is no database")
+
+
+def test_bad_settings_are_told_to_the_agent_whose_daemon_cannot_start(data_dir: Path) -> None:
+    (data_dir / "memmcp.toml").write_text('[journal]\nreaders = "many"\n[relay]\nspeed = 3\n')
+    with agents(data_dir, 1) as (agent,):
+        message = agent.request("initialize", agent.handshake())["error"]["message"]
+        assert "journal.readers (file): given 'many'" in message
+        assert "relay.speed" in message
+
+
+def test_a_daemon_that_nobody_needs_ends_by_itself(data_dir: Path) -> None:
+    environ = environment({"MEMMCP_DAEMON__IDLE_EXIT_S": "0.5"})
+    with agents(data_dir, 1, environ=environ) as (agent,):
+        agent.initialize()
+        assert agent.call("memory_search", query="anything")["hits"] == []
+        assert is_served(Places(data_dir))
+    until(lambda: not is_served(Places(data_dir)))
+    assert "nobody was here" in Places(data_dir).log.read_text()
+
+
+def test_what_a_crashed_daemon_left_behind_is_no_obstacle(data_dir: Path, agent: Agent) -> None:
+    places = Places(data_dir)
+    agent.close()
+    end_daemon(data_dir)
+    assert places.record.exists()
+    assert places.socket.exists()
+    with agents(data_dir, 1) as (next_agent,):
+        assert "result" in next_agent.initialize()
+
+
+def test_hostile_lines_are_answered_and_the_session_goes_on(data_dir: Path, agent: Agent) -> None:
+    for line, code in (
+        (b"{broken\n", -32700),
+        (b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"x":NaN}}\n', -32700),
+        (b"[1,2]\n", -32600),
+        (b'{"jsonrpc":"2.0","id":{},"method":"tools/list"}\n', -32600),
+        (b"[" * 100_000 + b"\n", -32700),
+        (b"x" * (5 * 1024 * 1024) + b"\n", -32600),
+    ):
+        agent.send(line)
+        assert agent.strays.get(timeout=10)["error"]["code"] == code
+    huge = json.dumps({"content": "x" * 100_000})
+    answer = agent.request("tools/call", {"name": "memory_write", "arguments": json.loads(huge)})
+    assert answer["result"]["isError"]
+    assert agent.call("memory_search", query="anything")["hits"] == []
+
+
+def test_a_client_that_probes_and_then_shakes_hands_gets_a_connection_of_its_own(data_dir: Path) -> None:
+    with agents(data_dir, 1) as (agent,):
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "probe", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        probe = agent.request("server/discover", {"_meta": meta})
+        assert "result" in probe, probe
+        assert agent.initialize()["result"]["protocolVersion"] == "2025-11-25"
+        assert agent.call("memory_search", query="anything")["hits"] == []
