@@ -1,0 +1,234 @@
+"""The engine on a real embedded shard: which model's vectors it holds, and what it does with a damaged shard."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.doubles.hash_embedder import HashEmbedder
+from tests.doubles.memories import T0_NS, a_memory
+
+from memmcp_server.adapters.index.documents import PointDocument, parse_point, point_document
+from memmcp_server.adapters.index.edge_store import EdgeStore
+from memmcp_server.adapters.index.engine import IndexEngine, NotReady
+from memmcp_server.adapters.index.fusion import fuse
+from memmcp_server.adapters.index.store import NewPoint, ScoredPoint, StoreUnavailable
+from memmcp_server.adapters.index.texts import point_of
+from memmcp_server.adapters.index.word_vectors import Bm25Words
+from memmcp_server.domain.memory import Memory, MemoryFilter
+from memmcp_server.ports import Embedder, IndexHit
+
+ANY = MemoryFilter()
+
+
+class CountingEmbedder(HashEmbedder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def embed(self, texts: list[str]) -> list[list[float]]:  # type: ignore[override]
+        self.texts.extend(texts)
+        return super().embed(texts)
+
+
+class Desk:
+    """Opens and closes engines on one directory, as restarts of the worker do."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._open: list[IndexEngine] = []
+
+    def engine(self, embedder: Embedder | None = None, model: str = "double/hash") -> IndexEngine:
+        self.close()
+        dimension = None if embedder is None else embedder.dimension
+        engine = IndexEngine(EdgeStore(self.directory), Bm25Words(), model, dimension)
+        engine.open()
+        if embedder is not None:
+            engine.adopt(embedder)
+        self._open.append(engine)
+        return engine
+
+    def close(self) -> None:
+        while self._open:
+            self._open.pop().close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path / "index")
+    yield desk
+    desk.close()
+
+
+def documents(*memories: Memory) -> list[PointDocument]:
+    return [parse_point(point_document(point_of(memory))) for memory in memories]
+
+
+def hits(engine: IndexEngine, query: str, where: MemoryFilter = ANY) -> list[IndexHit]:
+    return engine.search(query, where, limit=10, now_ns=T0_NS)
+
+
+def state(engine: IndexEngine) -> tuple[object, object]:
+    status = engine.status()
+    return status["state"], status["detail"]
+
+
+def test_what_is_written_survives_a_restart_with_the_identity_of_its_model(desk: Desk) -> None:
+    desk.engine(HashEmbedder()).upsert(documents(a_memory("m", "five SOL")))
+
+    again = desk.engine(HashEmbedder())
+
+    assert state(again) == ("ready", "")
+    assert [hit.memory_id for hit in hits(again, "five SOL")] == ["m"]
+    identity = json.loads((desk.directory / "identity.json").read_text("utf-8"))
+    assert (identity["model"], identity["dimension"], len(identity["probe"])) == ("double/hash", 64, 64)
+
+
+def test_another_model_of_the_same_name_is_found_out_by_the_probe_text(desk: Desk) -> None:
+    desk.engine(HashEmbedder()).upsert(documents(a_memory("m", "five SOL")))
+
+    other = desk.engine(HashEmbedder(salt="other weights"))
+
+    assert other.status()["state"] == "degraded"
+    assert "another model of the same name" in str(other.status()["detail"])
+    assert [hit.dense for hit in hits(other, "five SOL")] == [None]
+    with pytest.raises(NotReady, match="rebuild-index"):
+        other.upsert(documents(a_memory("n", "six SOL")))
+
+
+def test_another_dimension_is_refused_until_the_index_is_cleared(desk: Desk) -> None:
+    desk.engine(HashEmbedder(64)).upsert(documents(a_memory("m", "five SOL")))
+
+    wider = desk.engine(HashEmbedder(96))
+    assert "vectors of 64 numbers, the model makes 96" in str(wider.status()["detail"])
+    wider.clear()
+
+    assert state(wider) == ("ready", "")
+    wider.upsert(documents(a_memory("m", "five SOL")))
+    assert [hit.memory_id for hit in hits(wider, "SOL")] == ["m"]
+
+
+def test_an_empty_index_takes_the_model_that_comes(desk: Desk) -> None:
+    desk.engine(HashEmbedder(64))
+
+    assert state(desk.engine(HashEmbedder(96))) == ("ready", "")
+
+
+def test_while_the_model_loads_only_texts_that_need_none_are_taken(desk: Desk) -> None:
+    engine = desk.engine()
+
+    with pytest.raises(NotReady, match="loading"):
+        engine.upsert(documents(a_memory("m", "five SOL")))
+    engine.upsert(documents(a_memory("s", "step", embed=False)))
+
+    assert engine.status()["state"] == "starting"
+    assert [hit.memory_id for hit in hits(engine, "step")] == ["s"]
+
+
+def test_a_version_that_is_there_is_not_embedded_again(desk: Desk) -> None:
+    embedder = CountingEmbedder()
+    engine = desk.engine(embedder)
+    engine.upsert(documents(a_memory("m", "five SOL")))
+    embedder.texts.clear()
+
+    engine.upsert(documents(a_memory("m", "five SOL", superseded_at_ns=T0_NS + 9)))
+
+    assert embedder.texts == []
+    assert hits(engine, "five SOL") == []
+    assert [hit.version for hit in hits(engine, "five SOL", MemoryFilter(as_of_ns=T0_NS + 8))] == [1]
+
+
+def test_a_version_whose_text_is_made_differently_is_written_anew(desk: Desk) -> None:
+    engine = desk.engine(HashEmbedder())
+    memory = a_memory("m", "five SOL")
+    engine.upsert(documents(memory))
+
+    engine.upsert([parse_point(point_document(point_of(memory, previous="the desk was paused")))])
+
+    assert hits(engine, "paused")[0].lexical is not None
+    assert engine.status()["points"] == 1
+
+
+@pytest.mark.parametrize("damage", ["segments", "identity", "identity-missing", "config"])
+def test_a_damaged_shard_is_a_state_that_a_rebuild_repairs(desk: Desk, damage: str) -> None:
+    desk.engine(HashEmbedder()).upsert(documents(a_memory("m", "five SOL")))
+    desk.close()
+    shard = desk.directory / "shard"
+    match damage:
+        case "segments":
+            shutil.rmtree(shard / "segments")
+            (shard / "segments").write_text("not a directory", encoding="utf-8")
+        case "identity":
+            (desk.directory / "identity.json").write_text('{"format": 1', encoding="utf-8")
+        case "identity-missing":
+            (desk.directory / "identity.json").unlink()
+        case "config":
+            (shard / "edge_config.json").write_text("{", encoding="utf-8")
+
+    engine = desk.engine(HashEmbedder())
+
+    assert engine.status()["state"] == "down"
+    assert "rebuild-index" in str(engine.status()["detail"])
+    assert not engine.should_open
+    with pytest.raises(NotReady):
+        hits(engine, "five SOL")
+    engine.clear()
+    engine.upsert(documents(a_memory("m", "five SOL")))
+    assert state(engine) == ("ready", "")
+    assert [hit.memory_id for hit in hits(desk.engine(HashEmbedder()), "SOL")] == ["m"]
+
+
+def test_a_half_made_shard_is_made_again(desk: Desk) -> None:
+    (desk.directory / "shard.new").mkdir(parents=True)
+    (desk.directory / "shard.new" / "rest").touch()
+
+    assert state(desk.engine(HashEmbedder())) == ("ready", "")
+
+
+def test_a_directory_that_cannot_be_made_is_a_state_and_tried_again(desk: Desk) -> None:
+    desk.directory.write_text("in the way", encoding="utf-8")
+    engine = desk.engine()
+
+    assert engine.status()["state"] == "down"
+    assert engine.should_open
+    desk.directory.unlink()
+    engine.open()
+    assert not engine.should_open
+    assert engine.status()["state"] == "starting"
+
+
+def test_a_point_that_is_current_never_replaces_one_that_is_superseded(tmp_path: Path) -> None:
+    """The store's own guard, for the day when two daemons write to one server."""
+    engine = IndexEngine(store := EdgeStore(tmp_path), Bm25Words(), "double/hash", 64)
+    engine.open()
+    engine.adopt(HashEmbedder())
+    [ended] = documents(a_memory("m", "five SOL", superseded_at_ns=T0_NS + 9))
+    engine.upsert([ended])
+    words = Bm25Words().of_document("five SOL")
+    payload = {"known_to_ns": None, "state": "current", "memory_id": "m", "version": 1}
+
+    store.write([NewPoint(ended.point_id, None, words, {**payload})])
+
+    assert store.find({"must": []}, 5)[0].payload["known_to_ns"] == T0_NS + 9
+    engine.close()
+
+
+def test_a_closed_store_says_unavailable(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path)
+
+    with pytest.raises(StoreUnavailable):
+        store.count()
+
+
+def test_fusion_puts_what_both_sides_found_first_and_is_stable() -> None:
+    def points(*ids: str) -> list[ScoredPoint]:
+        return [ScoredPoint(point_id, 0.5, {}) for point_id in ids]
+
+    fused = fuse(points("a", "b", "c"), points("c", "d"), sides=2)
+
+    assert [found.point.id for found in fused] == ["c", "a", "b", "d"]
+    assert fused[0].score == pytest.approx((1 / 12 + 1 / 10) / (2 / 10))
+    assert [(found.dense, found.words) for found in fused] == [(0.5, 0.5), (0.5, None), (0.5, None), (None, 0.5)]
+    assert fuse(points("a"), points("a"), sides=2)[0].score == pytest.approx(1.0)
+    assert fuse([], points("a"), sides=1)[0].score == pytest.approx(1.0)
