@@ -6,10 +6,13 @@ import typer
 from rich.text import Text
 
 from trading.cli.client import Daemon
-from trading.cli.console import amount_text, bps_text, figures, listing, out, print_json, reporting
+from trading.cli.console import DaemonRefused, amount_text, bps_text, figures, listing, out, print_json, reporting
 from trading.cli.options import DataDir, JsonFlag, instant_ns
 
 Since = Annotated[str | None, typer.Option("--since", help="ISO date or time; without a zone it is UTC.")]
+
+
+_HEAD = ("ts", "step", "kind")
 
 
 def register(app: typer.Typer) -> None:
@@ -156,9 +159,23 @@ def why(
 ) -> None:
     """Show the whole chain of a trade: signal, verdict, order, fill, outcome."""
     with reporting(as_json=as_json):
-        name = "trajectory_id" if order_id.startswith("tr") else "order_id"
-        answer = Daemon.find(data_dir).get("/why", {name: order_id})
+        daemon = Daemon.find(data_dir)
+        try:
+            answer = daemon.get("/why", {"order_id": order_id})
+        except DaemonRefused:
+            # A trajectory's id is as good a question; when it is neither, what the desk says to the order's id counts.
+            answer = _of_trajectory(daemon, order_id)
+            if answer is None:
+                raise
     _show_why(answer, as_json)
+
+
+def _of_trajectory(daemon: Daemon, trajectory_id: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = daemon.get("/why", {"trajectory_id": trajectory_id})
+    except DaemonRefused:
+        return None
+    return found
 
 
 def why_not(
@@ -191,10 +208,9 @@ def _show_why(answer: dict[str, Any], as_json: bool) -> None:
     console = out()
     console.print(Text(answer["summary"]))
     for step in answer.get("chain") or []:
-        head = " ".join(str(step[name]) for name in ("ts", "kind") if step.get(name))
-        text = str(step.get("text") or step.get("reason") or "")
-        console.print(Text.assemble((head, "bold"), f"  {text}"))
-        rest = {name: value for name, value in step.items() if name not in ("ts", "kind", "text", "reason")}
+        head = " ".join(str(step[name]) for name in _HEAD if step.get(name))
+        console.print(Text.assemble((head, "bold"), f"  {step.get('text') or ''}"))
+        rest = {name: value for name, value in step.items() if name not in (*_HEAD, "text")}
         if rest:
             console.print(figures("", [(str(name), str(value)) for name, value in rest.items()]))
     for title in ("funnel", "nearest_miss"):

@@ -1,0 +1,197 @@
+"""Runs that need no daemon: backtest, check-curve, data check; help and bad input everywhere."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from click.testing import Result
+from tests.unit.trading.feeds.bar_writers import START_S, bar_rows, write_csv
+from typer.testing import CliRunner
+
+from trading.cli import app
+from trading.cli.html_report import POINTS_MAX, render
+
+COMMANDS = [
+    "backtest", "paper", "check-curve", "stop-entries", "reduce-only", "flatten-and-halt", "resume", "close",
+    "deposit", "withdraw", "target", "report", "trades", "risk", "why", "why-not", "data", "data check",
+]  # fmt: skip
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"})
+
+
+def test_the_list_of_commands_is_complete() -> None:
+    group = typer.main.get_command(app)
+    assert set(group.commands) | {"data check"} == set(COMMANDS)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_and_its_arguments(command: str) -> None:
+    result = run(*command.split(), "--help")
+    assert result.exit_code == 0
+    help_text = re.sub(r"\x1b\[[0-9;]*m", "", result.stdout)
+    assert "Usage: " in help_text
+    for line in help_text.splitlines():
+        assert not re.search(r"--[a-z-]+\s*│$", line), line  # an option without a word about it
+
+
+def test_a_wrong_option_is_wrong_use() -> None:
+    assert run("backtest", "--nonsense").exit_code == 2
+    assert run("nonsense").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "message"),
+    [
+        (("backtest",), "data", "give either --data"),
+        (("backtest", "--feed", "moon"), "feed", "allowed: auto, market"),
+        (("backtest", "--feed", "market"), "feed", "not over 'market'"),
+        (("backtest", "--feed", "synthetic", "--from", "2024-01-01"), "from", "cut with --cycles"),
+        (("backtest", "--feed", "synthetic", "--equity-sol", "nan"), "equity_sol", "must be finite"),
+        (("backtest", "--feed", "synthetic", "--equity-sol", "-1"), "equity_sol", "expected more than 0"),
+        (("backtest", "--feed", "synthetic", "--equity-sol", "1.0000000001"), "equity_sol", "at most 9 decimals"),
+        (("backtest", "--feed", "synthetic", "--equity-sol", "two"), "equity_sol", "expected an amount in SOL"),
+        (("backtest", "--feed", "synthetic", "--to", "soon"), "to", "expected a date or time"),
+        (("backtest", "--feed", "synthetic", "--profile", "yolo"), "profile", "yolo"),
+        (("backtest", "--feed", "synthetic", "--strategy", "hope"), "strategy", "hope"),
+        (("backtest", "--data", "none.csv"), "data", "there is no file none.csv"),
+        (("check-curve", "none.csv"), "file", "there is no file none.csv"),
+        (("data", "check", "none.csv"), "data", "there is no file none.csv"),
+        (("close", "MINT", "0"), "percent", "expected 1 to 100"),
+        (("deposit", "0"), "amount_sol", "expected more than 0"),
+        (("paper", "--feed", "moon"), "feed", "allowed: auto, market"),
+        (("paper", "--feed", "synthetic", "--speed", "fast"), "speed", "expected max or a multiple"),
+    ],
+)
+def test_bad_input_names_the_field_and_ends_with_2(arguments: tuple[str, ...], field: str, message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert f"error: {field}" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_bad_row_ends_with_1_and_names_file_and_row(tmp_path: Path) -> None:
+    rows = bar_rows(5)
+    rows[3] = f"{START_S + 900},1,1,2,1,1"
+    bad = write_csv(tmp_path / "FROGSOL_5m.csv", rows)
+    result = run("backtest", "--data", str(bad), "--json", "-")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["error"]["message"] == "FROGSOL_5m.csv: row 5: high 1 is below low 2"
+
+
+def test_a_backtest_writes_its_json_its_page_and_its_journal(tmp_path: Path) -> None:
+    out, page, kept = tmp_path / "out.json", tmp_path / "out.html", tmp_path / "run"
+    result = run(
+        "backtest", "--feed", "synthetic:11", "--cycles", "400", "--equity-sol", "5",
+        "--json", str(out), "--report", str(page), "--run-dir", str(kept),
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    document = json.loads(out.read_text())
+    assert document["equity_start_lamports"] == 5_000_000_000
+    assert set(document) >= {
+        "run_id", "journal_sha256", "bars", "engine_seconds", "bars_per_second", "equity_start_lamports",
+        "equity_end_lamports", "max_drawdown_bps", "trades", "costs", "sharpe", "deflated_sharpe", "trials",
+        "benchmarks", "strategies",
+    }  # fmt: skip
+    assert document["journal_sha256"] in result.stdout.replace("\n", "").replace(" ", "")
+    html = page.read_text()
+    assert document["run_id"] in html
+    assert "<svg" in html
+    assert (kept / "journal.db").exists()
+
+
+def test_two_runs_on_the_same_bars_have_the_same_journal() -> None:
+    documents = [
+        json.loads(run("backtest", "--feed", "synthetic:3", "--cycles", "300", "--json", "-").stdout) for _ in "ab"
+    ]
+    assert documents[0]["journal_sha256"] == documents[1]["journal_sha256"]
+
+
+def test_a_result_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    target = tmp_path / "no" / "out.json"
+    result = run("backtest", "--feed", "synthetic", "--cycles", "20", "--json", str(target))
+    assert result.exit_code == 1
+    assert "cannot be written" in result.stderr
+
+
+CURVE_HEADER = (
+    "ts,slot,mint,side,lamports,token_raw,virtual_sol_reserves,virtual_token_reserves,real_sol_reserves,"
+    "real_token_reserves,fee_basis_points,fee_amount,creator_fee_basis_points,creator_fee_amount,trader_id,creator_id"
+)
+
+
+def curve_file(path: Path, fee: int) -> Path:
+    """Two buys on one curve, exact but for the second's fee."""
+    sol, tokens = 30_000_000_000, 1_073_000_000_000_000
+    rows: list[str] = []
+    for number, lamports in enumerate((1_000_000_000, 500_000_000)):
+        bought = lamports * tokens // (sol + lamports)
+        sol, tokens = sol + lamports, tokens - bought
+        paid = lamports * 95 // 10_000 if number == 0 else fee
+        fields: list[Any] = [1, number, "m", "buy", lamports, bought, sol, tokens, sol - 30_000_000_000]
+        rows.append(
+            ",".join(map(str, [*fields, tokens - 279_900_000_000_000, 95, paid, 5, lamports * 5 // 10_000, 1, 1]))
+        )
+    path.write_bytes(gzip.compress("\n".join([CURVE_HEADER, *rows, ""]).encode()))
+    return path
+
+
+def test_check_curve_agrees_or_shows_the_row_that_does_not(tmp_path: Path) -> None:
+    good = run("check-curve", str(curve_file(tmp_path / "good.csv.gz", 4_750_000)), "--json")
+    assert good.exit_code == 0, good.output
+    assert json.loads(good.stdout) == {
+        "trades": 2, "continuous": 1, "exact": 1, "fees_exact": 2, "mismatches": [],
+    }  # fmt: skip
+    bad = run("check-curve", str(curve_file(tmp_path / "bad.csv.gz", 4_750_001)), "--json")
+    assert bad.exit_code == 1
+    (mismatch,) = json.loads(bad.stdout)["mismatches"]
+    assert mismatch == {"row": 2, "expected": {"fee_amount": 4_750_000}, "got": {"fee_amount": 4_750_001}}
+    shown = run("check-curve", str(tmp_path / "bad.csv.gz"))
+    assert shown.exit_code == 1
+    assert "1 mismatches" in shown.stdout
+
+
+@pytest.mark.market
+def test_check_curve_is_exact_on_the_recorded_trades(market_dir: Path) -> None:
+    result = run("check-curve", str(market_dir / "dex" / "pumpfun_curve_trades.csv.gz"), "--json")
+    document = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert [document[name] for name in ("trades", "continuous", "exact", "fees_exact")] == [1_499, 1_496, 1_496, 1_499]
+
+
+def test_data_check_says_what_is_unusable(tmp_path: Path) -> None:
+    good = write_csv(tmp_path / "FROGSOL_5m.csv", bar_rows(5))
+    bad = write_csv(tmp_path / "BIRDSOL_5m.csv", [*bar_rows(3), f"{START_S},1,1,1,1,1"])
+    assert run("data", "check", str(good)).exit_code == 0
+    shown = run("data", "check", str(tmp_path))
+    assert shown.exit_code == 1
+    assert "1 disorder" in shown.stdout
+    document = json.loads(run("data", "check", str(good), str(bad), "--json").stdout)
+    assert [each["usable"] for each in document["files"]] == [True, False]
+
+
+def test_the_page_escapes_what_it_shows_and_fetches_nothing() -> None:
+    document: dict[str, Any] = {
+        "run_id": "<script>alert(1)</script>", "feed": "a & b", "profile": "p", "tier": "t", "return_bps": 1,
+        "equity_start_lamports": 1, "equity_end_lamports": 2, "max_drawdown_bps": 3, "trades": 0, "signals": 0,
+        "sharpe": None, "deflated_sharpe": 0.5, "trials": 1, "journal_sha256": "x", "conventions": "c",
+        "benchmarks": {"hold_tokens": {"return_bps": None}}, "costs": {"fee_lamports": 1}, "denials": {},
+        "strategies": {"<b>": {"round_trips": 0, "win_rate_bps": None, "realised_lamports": 0, "parameters": {"a": 1}}},
+    }  # fmt: skip
+    page = render(document, [(number * 10**9, 10**9 + number % 97) for number in range(20_000)])
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert not re.search(r"(src|href)=|https?://", page)
+    assert page.count(",", page.index("points='"), page.index("'/>")) <= POINTS_MAX + 2
+
+
+def test_the_page_of_a_run_without_a_curve_says_so() -> None:
+    from trading.cli import html_report
+
+    assert "Too few points" in html_report._chart([(1, 1)], "equity", 1.0)
