@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ def test_each_cycle_is_of_one_time_later_than_the_one_before(feed: Feed) -> None
     cycles = cycles_of(feed.events())
     assert all({ts_of(event) for event in cycle} == {cycle[-1].ts_ns} for cycle in cycles)  # type: ignore[union-attr]
     times = [ts_of(cycle[-1]) for cycle in cycles]
-    assert all(earlier < later for earlier, later in zip(times, times[1:], strict=False))
+    assert all(earlier < later for earlier, later in pairwise(times))
 
 
 def test_a_token_is_listed_before_anything_else_is_said_of_it_and_never_after_it_is_gone(feed: Feed) -> None:
