@@ -4,10 +4,12 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import anyio
 import pytest
-from tests.support.journals import Bench, memory_bench, postgresql_bench, sqlite_bench
+from pydantic import SecretStr
+from tests.support.journals import Bench, make_journal, memory_bench, postgresql_bench, sqlite_bench
 from tests.support.postgres import PostgresServer, running_postgres
+
+from memmcp_server.config import JournalSection
 
 
 @pytest.fixture(scope="session")
@@ -20,25 +22,15 @@ def postgres() -> Iterator[PostgresServer]:
 def journal_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty, migrated SQLite journal to copy; the migrations have tests of their own."""
     directory = tmp_path_factory.mktemp("journal")
-
-    async def make() -> None:
-        async with sqlite_bench(directory):
-            pass
-
-    anyio.run(make)
+    make_journal(JournalSection(), directory)
     return directory / "journal.db"
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+def postgres_template(postgres: PostgresServer) -> str:
     """The name of an empty, migrated PostgreSQL journal to copy."""
     name = postgres.new_database()
-
-    async def make() -> None:
-        async with postgresql_bench(postgres.url(name), tmp_path_factory.mktemp("none")):
-            pass
-
-    anyio.run(make)
+    make_journal(JournalSection(url=SecretStr(postgres.url(name))), Path())
     return name
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from memmcp_server.adapters.sql_journal import open_journal
+from memmcp_server.adapters.sql_journal.engines import open_engines, place_of
+from memmcp_server.adapters.sql_journal.migrate import migrate
 from memmcp_server.config import JournalSection
 from memmcp_server.domain.identifiers import Namespace, TrajectoryId
 from memmcp_server.domain.memory import MemoryDraft, Provenance
@@ -44,6 +46,13 @@ def a_draft(content: str = "hello", key: str | None = None, **fields: Any) -> Me
         trajectory_id=None if trajectory_id is None else TrajectoryId(trajectory_id),
         **{**defaults, **fields},
     )
+
+
+def make_journal(section: JournalSection, directory: Path) -> None:
+    """Make an empty, migrated journal and let go of it."""
+    engines = open_engines(place_of(section, directory), section.readers, section.commit_timeout_s)
+    migrate(engines.writer, engines.place.shown, SINKS)
+    engines.dispose()
 
 
 @asynccontextmanager
