@@ -4,8 +4,7 @@ Clients of 2026-07-28 listen (``subscriptions/listen``, served by the SDK over a
 (``resources/subscribe``), which the SDK leaves to the server. One task follows the desk and tells both.
 """
 
-import contextlib
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from mcp_types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, Unsub
 
 from memmcp_server.errors import TradingUnavailable
 from memmcp_server.ports import TradingDesk
+from memmcp_server.services.background import beside
 
 from .resources import HISTORY_TRADES, RISK_CURRENT, SUBSCRIBABLE, TELEMETRY_LATEST
 
@@ -101,12 +101,6 @@ class ResourceUpdates:
         await self.bus.publish(ResourceUpdated(uri=uri))
         await self.subscribers.notify(uri)
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Run the task for as long as the block does."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.run)
-            try:
-                yield
-            finally:
-                tasks.cancel_scope.cancel()
+        return beside("resource updates", self.run)

@@ -29,12 +29,9 @@ class EventsRoute:
         query_as(request, NoQuery)
         last_seq = last_event_id(request)
         self._live.check_room()
-        return EventSourceResponse(
-            self._stream(last_seq),
-            ping=PING_S,
-            send_timeout=SEND_TIMEOUT_S,
-            sep="\n",
-        )
+        with self._services.clients.connected("page", "http"):
+            # Once the stream has begun there is no status left to refuse with, so the room is asked for here.
+            return EventSourceResponse(self._stream(last_seq), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep="\n")
 
     async def _stream(self, last_seq: int | None) -> AsyncIterator[ServerSentEvent]:
         with self._services.clients.connected("page", "http"):

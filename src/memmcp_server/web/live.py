@@ -17,6 +17,7 @@ from memmcp_server.domain.identifiers import JsonObject, Seq
 from memmcp_server.domain.memory import Memory, MemoryFilter
 from memmcp_server.domain.times import from_ns
 from memmcp_server.errors import TradingUnavailable, Unavailable
+from memmcp_server.services.background import beside
 from memmcp_server.services.container import Services
 from memmcp_server.wire.status import MetricsAnswer
 from memmcp_server.wire.trading import TradingSnapshot
@@ -96,15 +97,15 @@ class LiveEvents:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the three pumps for as long as the block does, then end every stream."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._pump_trading)
-            tasks.start_soon(self._pump_metrics)
-            tasks.start_soon(self._pump_memories)
+        async with (
+            beside("live snapshots", self._pump_trading),
+            beside("live metrics", self._pump_metrics),
+            beside("live memories", self._pump_memories),
+        ):
             try:
                 yield
             finally:
                 self.close()
-                tasks.cancel_scope.cancel()
 
     def close(self) -> None:
         """End every stream now; the server can then stop without waiting for pages."""
