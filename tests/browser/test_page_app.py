@@ -1,0 +1,121 @@
+"""The page over the daemon's real application, journal and guard, with a desk in memory that the test moves."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from playwright.sync_api import Browser, Error, expect
+from pydantic import SecretStr
+from tests.support.stage import Stage, served, staged
+
+from memmcp_server.config import HttpSection
+from memmcp_server.domain.drafts import DraftFields, DraftLimits, make_draft
+from memmcp_server.domain.memory import Provenance
+
+from .conftest import DESKTOP, Watched
+
+pytestmark = pytest.mark.browser
+
+TOKEN = "a token of this test"
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """The application in its own thread; ``call`` runs something there."""
+
+    portal: BlockingPortal
+    stage: Stage
+    url: str
+
+    def advance(self) -> None:
+        self.portal.call(self.stage.trading.advance)
+
+    def remember(self, *texts: str) -> None:
+        now_ns = self.stage.services.clock.now_ns()
+        drafts = [make_draft(DraftFields(text), Provenance(agent="a"), DraftLimits(), now_ns) for text in texts]
+        self.portal.call(self.stage.services.journal.commit, drafts)
+
+
+@contextlib.contextmanager
+def running(data_dir: Path, **options: Any) -> Iterator[Daemon]:
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(staged(data_dir, **options)) as stage,
+        portal.wrap_async_context_manager(served(stage.app)) as url,
+    ):
+        try:
+            yield Daemon(portal, stage, url)
+        finally:
+            portal.call(stage.app.state.live.close)
+
+
+@contextlib.contextmanager
+def watching(browser: Browser, url: str, **options: Any) -> Iterator[Watched]:
+    with contextlib.closing(browser.new_context(viewport=DESKTOP, **options)) as context:
+        yield Watched(context.new_page(), url)
+
+
+@pytest.mark.requirement("D2")
+def test_a_cycle_of_the_desk_moves_the_page(browser: Browser, tmp_path: Path) -> None:
+    with running(tmp_path) as daemon, watching(browser, daemon.url) as watched:
+        page = watched.open()
+        expect(page.locator("#panel-trading")).to_have_attribute("data-state", "ready")
+        expect(page.locator("#equity-sol")).to_have_text("2.0000 SOL")
+        expect(page.locator("#equity-usd")).to_have_text("300.00 USD")
+        before = page.locator("#trading-meta").inner_text()
+        daemon.advance()
+        expect(page.locator("#trading-meta")).not_to_have_text(before)
+        expect(page.locator("#panel-equity")).to_have_attribute("data-state", "ready")
+        watched.expect_only()
+
+
+@pytest.mark.requirement("D1")
+def test_memories_written_before_and_after_the_page_opened_are_both_there(browser: Browser, tmp_path: Path) -> None:
+    with running(tmp_path) as daemon, watching(browser, daemon.url) as watched:
+        daemon.remember("written before")
+        page = watched.open()
+        entries = page.locator("#stream .stream-text")
+        expect(entries).to_have_text(["written before"])
+        daemon.remember("written after")
+        expect(entries).to_have_text(["written after", "written before"])
+        expect(page.locator("#journal-seq")).to_have_text("2")
+        expect(page.locator("#queues tr").first.locator("td").first).to_have_text("2")
+        watched.expect_only()
+
+
+def test_a_page_that_was_away_for_long_sees_the_gap_and_the_newest_memories(browser: Browser, tmp_path: Path) -> None:
+    with running(tmp_path) as daemon, watching(browser, daemon.url) as watched:
+        daemon.remember("the first")
+        page = watched.open()
+        expect(page.locator("#stream li")).to_have_count(1)
+        page.context.set_offline(True)
+        daemon.portal.call(daemon.stage.app.state.live.close)
+        expect(page.locator("#connection")).not_to_have_attribute("data-state", "open")
+        daemon.remember(*(f"missed {number}" for number in range(1_500)))
+        # The same application serves on: this stands for a daemon that restarts on the same journal and port.
+        daemon.portal.call(setattr, daemon.stage.app.state.live, "_closed", False)
+        page.context.set_offline(False)
+        expect(page.locator("#connection")).to_have_attribute("data-state", "open")
+        expect(page.locator("#stream .stream-text").first).to_have_text("missed 1499")
+        expect(page.locator("#stream li.gap")).to_have_count(1)
+        watched.expect_only("Failed to load resource", "ERR_")
+
+
+@pytest.mark.requirement("O5")
+def test_a_daemon_with_a_token_asks_the_browser_for_it_and_then_everything_works(
+    browser: Browser, tmp_path: Path
+) -> None:
+    http = HttpSection(token=SecretStr(TOKEN))
+    with running(tmp_path, http=http) as daemon:
+        with watching(browser, daemon.url) as stranger, pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):
+            stranger.page.goto(daemon.url)
+        credentials = {"username": "operator", "password": TOKEN}
+        with watching(browser, daemon.url, http_credentials=credentials) as watched:
+            page = watched.open()
+            expect(page.locator("#connection")).to_have_attribute("data-state", "open")
+            expect(page.locator("#panel-trading")).to_have_attribute("data-state", "ready")
+            watched.expect_only("Failed to load resource")
