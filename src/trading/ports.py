@@ -4,10 +4,10 @@ The kernel is synchronous and awaits nothing while it decides; what waits (feeds
 tasks that hand in through bounded channels.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from .model.market_data import Bar, FeedDescription, MarketEvent
 from .model.order import Order, Side, Signal, SwapQuote, VenueReport
@@ -29,6 +29,7 @@ class Random(Protocol):
         """An int in [0, n)."""
 
 
+@runtime_checkable
 class Feed(Protocol):
     """Market events in time order, each timestamp group closed by a CycleEnd. Recorded or generated.
 
@@ -52,6 +53,9 @@ class LiveFeed(Protocol):
     def running(self) -> AbstractAsyncContextManager[None]: ...
 
     async def receive(self) -> MarketEvent: ...
+
+    def hold(self, mints: Collection[str]) -> None:
+        """Say which tokens are held: they are followed whatever their rank."""
 
     def health(self) -> Mapping[str, Any]:
         """Endpoints, ages in seconds, error counts: for people and telemetry."""

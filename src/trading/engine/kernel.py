@@ -186,6 +186,7 @@ class Kernel:
                 self.state.sol_usd = event.sol_usd
         elif type(event) is TokenListed:
             self.valuer.instruments[event.instrument.mint] = event.instrument
+            self.valuer.listed_ns.setdefault(event.instrument.mint, event.ts_ns)
 
     def _decide(self) -> None:
         valuation = self.valuer.value()
@@ -203,8 +204,9 @@ class Kernel:
                 valuation.equity_lamports,
                 valuation.cash_lamports,
                 valuation.exposure_lamports,
-                state.guard.total_drawdown_bps,
+                state.curve.drawdown_bps,
                 state.trading_state,
+                state.sol_usd,
             )
         )
 

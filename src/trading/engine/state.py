@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -17,8 +18,23 @@ from trading.portfolio.performance import EquityCurve, TrackRecords
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.exits import PeakPrices
 
+from .trail import Trail
+
 RETURN_PERIOD_NS = 86_400 * NS_PER_S
 """Statistics are over daily returns."""
+
+TRADES_MAX = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One fill as it is shown. ``number`` counts from 1; ``realised_lamports`` is None for a buy."""
+
+    number: int
+    filled: events.OrderFilled
+    realised_lamports: int | None
+    reason: str
+    sol_usd: Decimal | None
 
 
 class DeskState:
@@ -51,6 +67,9 @@ class DeskState:
         self.signals_total = 0
         self.denials: Counter[str] = Counter()
         self.last_signal_ns: dict[str, int] = {}
+        self.trail = Trail()
+        self.trades: list[Trade] = []
+        """The newest ``TRADES_MAX`` fills, oldest first; the whole of them is in the journal."""
         self._ordinals: dict[str, int] = {}
         self._ordinals_ns = 0
         self._appliers: Mapping[type, Callable[[int, Any], Booking | None]] = {
@@ -140,11 +159,15 @@ class DeskState:
         return booking
 
     def _filled(self, ts_ns: int, event: events.OrderFilled) -> Booking:
-        self.open_orders.pop(event.fill.order_id, None)
+        order = self.open_orders.pop(event.fill.order_id, None)
         booking = self._booked(ts_ns, event)
         if not booking.duplicate:
             self.fills_total += 1
             self.slippage_bps_sum += event.fill.slippage_bps
+            reason = "" if order is None else order.reason
+            self.trades.append(Trade(self.fills_total, event, booking.realised_lamports, reason, self.sol_usd))
+            if len(self.trades) > TRADES_MAX:
+                del self.trades[: TRADES_MAX // 10]
         return booking
 
     def _rejected(self, ts_ns: int, event: events.OrderRejected) -> Booking:
@@ -186,6 +209,7 @@ class DeskState:
 
     def _cycle_marked(self, _ts_ns: int, event: events.CycleMarked) -> None:
         self.cycle = event.cycle
+        self.trail.add(event.ts_ns, event.equity_lamports)
         self.exposure_lamports = event.exposure_lamports
 
     def _reduce(self, _ts_ns: int, event: commands.ReduceOnly) -> None:

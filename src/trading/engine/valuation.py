@@ -30,6 +30,8 @@ class Valuer:
         self._state = state
         self._venue = venue
         self._instruments: dict[str, Instrument] = {}
+        self.listed_ns: dict[str, int] = {}
+        """When each token was listed first."""
 
     @property
     def instruments(self) -> dict[str, Instrument]:

@@ -1,0 +1,68 @@
+"""The only door to the trading runtime for outsiders: what it takes, what it raises, and ``open``."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .errors import FeedUnavailable, InvalidInput, JournalUnavailable, MemoryUnavailable, TradingError, Unavailable
+from .ports import Memory, MemoryRecord
+from .runtime.paper_desk import PaperDesk as Desk
+from .runtime.paper_run import PaperOptions, paper_desk
+from .settings import load, unknown_variables
+
+__all__ = [
+    "Desk",
+    "DeskOptions",
+    "FeedUnavailable",
+    "InvalidInput",
+    "JournalUnavailable",
+    "Memory",
+    "MemoryRecord",
+    "MemoryUnavailable",
+    "TradingError",
+    "Unavailable",
+    "open",
+    "unknown_variables",
+]
+
+MARKET_DIR_VARIABLE = "MEMMCP_MARKET_DIR"
+"""Where recorded bars lie, for the feed ``auto`` when the market cannot be reached."""
+BARS_FOLDER = "ohlcv_5m"
+
+
+@dataclass(frozen=True, slots=True)
+class DeskOptions:
+    """``data_dir`` is the desk's own: its journal lies there. ``feed``: auto, market, synthetic[:SEED] or
+    replay:PATH[,PATH...]. ``profile`` names the limits to trade under (what the desk calls its godmode)."""
+
+    data_dir: Path
+    feed: str = "auto"
+    money: Literal["paper", "real"] = "paper"
+    profile: str = "foundation"
+
+
+@asynccontextmanager
+async def open(environ: Mapping[str, str], memory: Memory, options: DeskOptions) -> AsyncIterator[Desk]:  # noqa: A001
+    """Open the desk, go on where it stopped, and trade until the block is left; ``memory`` gets the copies.
+
+    Raises: InvalidInput (a setting, the feed, the profile, real money), DataError (recorded data),
+    JournalUnavailable (the desk's own disk).
+    """
+    if options.money != "paper":
+        msg = f"money: {options.money!r} is not possible in this version, which trades on paper only"
+        raise InvalidInput(msg, field="money", hint="use money=paper; nothing was traded")
+    wishes = PaperOptions(options.data_dir, options.feed, options.profile, _recorded(environ))
+    async with paper_desk(wishes, load(environ), memory) as desk:
+        yield desk
+
+
+def _recorded(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the recorded bars that the environment names; none where the folder does not exist."""
+    named = environ.get(MARKET_DIR_VARIABLE)
+    if not named:
+        return ()
+    folder = Path(named).expanduser()
+    bars = folder / BARS_FOLDER if (folder / BARS_FOLDER).is_dir() else folder
+    return (bars,) if bars.is_dir() else ()

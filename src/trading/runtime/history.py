@@ -1,0 +1,295 @@
+"""The desk's past, as documents: fills, the equity series, the chain of a trade, and why nothing happened."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trading.adapters.canonical import parse_json
+from trading.engine.state import Trade
+from trading.model import events
+from trading.model.event_codec import decode
+from trading.model.instrument import Instrument
+from trading.model.order import Denied, Side
+from trading.model.units import BPS_ONE, NS_PER_S, sol_text
+from trading.ports import Journal, JournalRow
+
+from .documents import Document, amount, costs_of_fill, iso, price_sol, tokens
+from .naming import local_id, public_id
+
+EQUITY_POINTS_MAX = 2_000
+CHAIN_KINDS = (
+    "signal_raised",
+    "signal_passed",
+    "order_approved",
+    "order_denied",
+    "order_filled",
+    "order_rejected",
+    "position_written_off",
+    "position_closed",
+)
+FUNNEL_KINDS = ("signal_raised", "signal_passed", "order_approved", "order_denied", "order_filled", "order_rejected")
+FUNNEL_SPAN_NS = 86_400 * NS_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """What a reader must know about the run besides its rows."""
+
+    run_id: str
+    journal: Journal
+    instruments: Mapping[str, Instrument]
+    now_ns: int
+    tradable: int
+
+
+def trade(run: RunView, each: Trade) -> Document:
+    """Return wire.TradeView."""
+    fill, usd = each.filled.fill, each.sol_usd
+    instrument = run.instruments[fill.mint]
+    return {
+        "order_id": public_id(run.run_id, fill.order_id),
+        "trajectory_id": public_id(run.run_id, each.filled.trajectory_id),
+        "ts": iso(fill.ts_ns),
+        "side": fill.side.value,
+        "mint": fill.mint,
+        "symbol": instrument.symbol,
+        "strategy": each.filled.strategy,
+        "bucket": each.filled.bucket,
+        "amount": tokens(fill.base_units, instrument.decimals),
+        "amount_base_units": str(fill.base_units),
+        "value": amount(fill.lamports, usd),
+        "price_sol": price_sol(fill.lamports, fill.base_units, instrument.decimals),
+        "costs": costs_of_fill(fill),
+        "slippage_bps": fill.slippage_bps,
+        "realised": None if each.realised_lamports is None else amount(each.realised_lamports, usd),
+        "reason": each.reason,
+    }
+
+
+def trade_page(
+    run: RunView, trades: Sequence[Trade], *, strategy: str | None, before: int | None, limit: int
+) -> Document:
+    """Return wire.TradePage without its context, newest first; a cursor is the number of the oldest trade given."""
+    wanted = [
+        each
+        for each in reversed(trades)
+        if (strategy is None or each.filled.strategy == strategy) and (before is None or each.number < before)
+    ]
+    page = wanted[:limit]
+    more = len(wanted) > limit
+    return {
+        "trades": [trade(run, each) for each in page],
+        "next_cursor": str(page[-1].number) if page and more else None,
+    }
+
+
+def equity_series(
+    journal: Journal, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None
+) -> Document:
+    """Return wire.EquitySeries without its context: the last mark of each bucket of ``resolution_s``.
+
+    Without a resolution every mark is given, or the coarsest whole-second thinning that fits ``EQUITY_POINTS_MAX``.
+    """
+    points = [
+        (row.ts_ns, parse_json(row.body))
+        for row in journal.rows(kinds=("cycle_marked",), since_ns=since_ns, until_ns=until_ns)
+    ]
+    if resolution_s is None and len(points) > EQUITY_POINTS_MAX:
+        resolution_s = max(1, -(-(points[-1][0] - points[0][0]) // (EQUITY_POINTS_MAX * NS_PER_S)))
+    if resolution_s is not None:
+        by_bucket = {ts_ns // (resolution_s * NS_PER_S): (ts_ns, body) for ts_ns, body in points}
+        points = list(by_bucket.values())
+    return {
+        "points": [
+            {
+                "ts": iso(ts_ns),
+                "equity_lamports": body["equity_lamports"],
+                "drawdown_bps": body["drawdown_bps"],
+                "sol_usd": body["sol_usd"],
+            }
+            for ts_ns, body in points[-EQUITY_POINTS_MAX:]
+        ],
+        "resolution_s": resolution_s,
+    }
+
+
+def chain(run: RunView, *, order_id: str | None, trajectory_id: str | None) -> Document | None:
+    """Return the steps of a trade, in order, as wire.WhyAnswer without context; None if there is none."""
+    found = list(_chain_events(run.journal))
+    local_order = None if order_id is None else local_id(run.run_id, order_id)
+    local = None if trajectory_id is None else local_id(run.run_id, trajectory_id)
+    if local_order is not None:
+        local = next((_trajectory(event) for _, event in found if _order(event) == local_order), None)
+    if local is None:
+        return None
+    steps = [_step(run, row, event) for row, event in found if _trajectory(event) == local]
+    if not steps:
+        return None
+    told = "; ".join(step["text"] for step in steps)
+    return {
+        "order_id": order_id if order_id is None else public_id(run.run_id, local_order or ""),
+        "trajectory_id": public_id(run.run_id, local),
+        "summary": told if len(told) <= 1_000 else f"{told[:999]}…",
+        "chain": steps,
+    }
+
+
+def funnel(run: RunView, *, mint: str | None, since_ns: int | None) -> Document:
+    """Return why nothing happened, as wire.WhyAnswer without its context: how far the signals came, and what stopped
+    each; the nearest miss is the denial whose figure was closest to its limit."""
+    begin_ns = run.now_ns - FUNNEL_SPAN_NS if since_ns is None else since_ns
+    counts: Counter[str] = Counter()
+    denied: Counter[str] = Counter()
+    nearest: tuple[int, Document] | None = None
+    for row in run.journal.rows(kinds=FUNNEL_KINDS, since_ns=begin_ns):
+        event = decode(row.kind, parse_json(row.body))
+        if mint is not None and _mint(event) != mint:
+            continue
+        counts[row.kind] += 1
+        if isinstance(event, events.SignalPassed | events.OrderDenied):
+            denied[event.denied.reason] += 1
+            miss = _miss(run, row, event)
+            if miss is not None and (nearest is None or miss[0] <= nearest[0]):
+                nearest = miss
+    listed = len(run.instruments) if mint is None else 1
+    shown: Document = {
+        "since": iso(max(0, begin_ns)),
+        "seen": listed,
+        "eligible": run.tradable,
+        "signalled": counts["signal_raised"],
+        "sized": counts["order_approved"] + counts["order_denied"],
+        "approved": counts["order_approved"],
+        "filled": counts["order_filled"],
+        "rejected": counts["order_rejected"],
+        "denied": dict(sorted(denied.items())),
+    }
+    return {
+        "summary": _funnel_text(shown, run, mint),
+        "chain": [],
+        "funnel": shown,
+        "nearest_miss": None if nearest is None else nearest[1],
+    }
+
+
+def _funnel_text(shown: Document, run: RunView, mint: str | None) -> str:
+    what = f"{shown['seen']} tokens" if mint is None else _symbol(run, mint)
+    reasons = ", ".join(f"{reason} {count}" for reason, count in shown["denied"].items()) or "none"
+    return (
+        f"Since {shown['since']}: {what} seen, {shown['signalled']} signals, {shown['approved']} orders approved, "
+        f"{shown['filled']} filled. Not acted on: {reasons}."
+    )
+
+
+def _miss(
+    run: RunView, row: JournalRow, event: events.SignalPassed | events.OrderDenied
+) -> tuple[int, Document] | None:
+    denied = event.denied
+    if denied.limit is None or denied.used is None:
+        return None
+    distance = abs(denied.used - denied.limit) * BPS_ONE // max(1, abs(denied.limit))
+    mint, strategy = (
+        _mint(event) or "",
+        event.strategy if isinstance(event, events.SignalPassed) else event.order.strategy,
+    )
+    return distance, {
+        "ts": iso(row.ts_ns),
+        "mint": mint,
+        "symbol": _symbol(run, mint),
+        "strategy": strategy,
+        "reason": denied.reason,
+        "message": denied.message,
+        "limit": denied.limit,
+        "used": denied.used,
+        "distance_bps": distance,
+    }
+
+
+def _chain_events(journal: Journal) -> Iterator[tuple[JournalRow, Any]]:
+    for row in journal.rows(kinds=CHAIN_KINDS):
+        yield row, decode(row.kind, parse_json(row.body))
+
+
+def _trajectory(event: Any) -> str | None:
+    if isinstance(event, events.OrderApproved | events.OrderDenied):
+        return event.order.trajectory_id
+    return getattr(event, "trajectory_id", None)
+
+
+def _order(event: Any) -> str | None:
+    match event:
+        case events.OrderApproved() | events.OrderDenied():
+            return event.order.id
+        case events.OrderFilled():
+            return event.fill.order_id
+        case events.OrderRejected():
+            return event.rejected.order_id
+        case _:
+            return None
+
+
+def _mint(event: Any) -> str | None:
+    match event:
+        case events.SignalRaised():
+            return event.signal.mint
+        case events.OrderApproved() | events.OrderDenied():
+            return event.order.mint
+        case events.OrderFilled():
+            return event.fill.mint
+        case _:
+            return getattr(event, "mint", None)
+
+
+def _step(run: RunView, row: JournalRow, event: Any) -> Document:
+    """Return one step: what it is, when, in words, and its figures."""
+    body = parse_json(row.body)
+    kind, text = _told(run, event)
+    order = _order(event)
+    return {
+        "step": kind,
+        "ts": iso(row.ts_ns),
+        "text": text,
+        "order_id": None if order is None else public_id(run.run_id, order),
+        "figures": body,
+    }
+
+
+def _told(run: RunView, event: Any) -> tuple[str, str]:
+    match event:
+        case events.SignalRaised(signal=signal):
+            text = f"{signal.strategy} on {_symbol(run, signal.mint)}: {signal.reason}"
+            return "signal", text
+        case events.SignalPassed(denied=Denied() as denied) | events.OrderDenied(denied=Denied() as denied):
+            return "verdict", f"denied ({denied.reason}): {denied.message}"
+        case events.OrderApproved(order=order, measures=measures):
+            what = (
+                f"{sol_text(order.amount_in)} SOL of" if order.side is Side.BUY else f"{order.amount_in} base units of"
+            )
+            limits = f", within {len(measures)} limits" if measures else ""
+            return "order", f"approved{limits}: {order.side.value} {what} {_symbol(run, order.mint)}, {order.reason}"
+        case events.OrderFilled(fill=fill):
+            instrument = run.instruments.get(fill.mint)
+            size = plain_tokens(fill.base_units, instrument)
+            return "fill", f"{fill.side.value} filled: {size} for {sol_text(fill.lamports)} SOL"
+        case events.OrderRejected(rejected=rejected):
+            return "rejection", f"rejected ({rejected.reason}): {rejected.message}"
+        case events.PositionWrittenOff(reason=reason):
+            return "write_off", f"written off: {reason}"
+        case events.PositionClosed():
+            return (
+                "outcome",
+                f"closed with {sol_text(event.realised_lamports)} SOL ({event.return_bps} bps): {event.reason}",
+            )
+        case _:
+            return "event", type(event).__name__
+
+
+def plain_tokens(base_units: int, instrument: Instrument | None) -> str:
+    if instrument is None:
+        return f"{base_units} base units"
+    return f"{tokens(base_units, instrument.decimals)} {instrument.symbol}"
+
+
+def _symbol(run: RunView, mint: str) -> str:
+    instrument = run.instruments.get(mint)
+    return mint if instrument is None else instrument.symbol

@@ -1,0 +1,355 @@
+"""The desk as the outside meets it: documents to read, orders previewed and placed once per key, controls."""
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from trading.adapters.canonical import parse_json
+from trading.adapters.sql_journal import JournalStore
+from trading.config import Sections
+from trading.errors import InvalidInput
+from trading.model import commands, events
+from trading.model.event_codec import decode
+from trading.model.units import sol_to_lamports
+from trading.ports import Journal
+
+from . import history, orders, rebalancing, views
+from .documents import Document, costs_of_fill, iso
+from .history import RunView
+from .mailbox import Mailbox
+from .naming import public_id
+from .orders import Shown
+from .previews import Previews, Refused
+from .session import Session
+from .stage import Stage
+
+WINDOW = re.compile(r"^(all|[1-9]\d{0,3}[mhdw])$")
+LIMIT_MAX = 500
+OUTCOME_KINDS = ("order_filled", "order_rejected")
+
+Confirm = Callable[[Session, Mapping[str, Any], str], Document]
+
+
+class PaperDesk:
+    """Every method answers with a document of the server's wire. A refusal is a document with ``status``.
+
+    Raises: InvalidInput naming the field; Unavailable when the loop is busy, stopped or cannot record.
+    """
+
+    def __init__(
+        self, stage: Stage, mailbox: Mailbox, store: JournalStore, previews: Previews, sections: Sections
+    ) -> None:
+        self._stage = stage
+        self._mailbox = mailbox
+        self._store = store
+        self._previews = previews
+        self._sections = sections
+        self._under_way: dict[tuple[str, str], anyio.Lock] = {}
+
+    # Reading
+
+    async def snapshot(self) -> Document:
+        return self._stage.document()
+
+    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> Document:
+        before = None
+        if cursor is not None:
+            if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
+                msg = f"cursor: {cursor!r} is none that this desk gave"
+                raise InvalidInput(msg, field="cursor")
+            before = int(cursor)
+        if not 1 <= limit <= LIMIT_MAX:
+            msg = f"limit: 1 to {LIMIT_MAX}, not {limit}"
+            raise InvalidInput(msg, field="limit")
+        trades = self._stage.current.trades
+        page = history.trade_page(self._run(), trades, strategy=strategy, before=before, limit=limit)
+        return self._with_context(page)
+
+    async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> Document:
+        if resolution_s is not None and resolution_s < 1:
+            msg = f"resolution_s: at least 1, not {resolution_s}"
+            raise InvalidInput(msg, field="resolution_s")
+        journal = self._stage.current.journal
+        return self._with_context(
+            await anyio.to_thread.run_sync(
+                lambda: history.equity_series(journal, since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)
+            )
+        )
+
+    async def strategies(self) -> Document:
+        found = await self._mailbox.ask(lambda session: views.strategies(session.kernel))
+        return self._with_context({"strategies": found})
+
+    async def strategy_digest(self, *, strategy: str | None, window: str) -> Document:
+        if not WINDOW.match(window):
+            msg = f"window: all, or a number with m, h, d or w behind it (24h, 7d), not {window!r}"
+            raise InvalidInput(msg, field="window")
+
+        def read(session: Session) -> Document:
+            known = [each["name"] for each in views.strategies(session.kernel)]
+            if strategy is not None and strategy not in known:
+                msg = f"strategy: {strategy!r} is unknown; known are {', '.join(known)}"
+                raise InvalidInput(msg, field="strategy")
+            return views.digest(session.kernel, known if strategy is None else [strategy], window)
+
+        return self._with_context(await self._mailbox.ask(read))
+
+    async def why(
+        self, *, order_id: str | None, trajectory_id: str | None, mint: str | None, since_ns: int | None
+    ) -> Document:
+        run = self._run()
+        if order_id is not None or trajectory_id is not None:
+            found = await anyio.to_thread.run_sync(
+                lambda: history.chain(run, order_id=order_id, trajectory_id=trajectory_id)
+            )
+            if found is None:
+                field = "order_id" if order_id is not None else "trajectory_id"
+                msg = f"{field}: this run ({run.run_id}) knows no {order_id or trajectory_id}"
+                raise InvalidInput(msg, field=field, hint="trades and snapshots name the ids")
+            return self._with_context(found)
+        if mint is not None:
+            mint = self._mint_of(mint)
+        found = await anyio.to_thread.run_sync(lambda: history.funnel(run, mint=mint, since_ns=since_ns))
+        found["funnel"]["next_evaluation"] = self._stage.current.snapshot["next_evaluation"]
+        return self._with_context(found)
+
+    async def changes(self) -> AsyncIterator[Document]:
+        """Yield the snapshot after each cycle, the newest only: a slow reader skips, it never queues."""
+        seen = self._stage.current
+        while True:
+            seen = await self._stage.changed(seen)
+            yield self._stage.document()
+
+    # Orders
+
+    async def place_trade(self, request: Mapping[str, Any], *, agent: str, key: str) -> Document:
+        def show(session: Session) -> Shown:
+            return orders.preview_trade(session, request, agent)
+
+        def confirm(session: Session, terms: Mapping[str, Any], scoped: str) -> Document:
+            return orders.confirm_trade(session, terms, agent, scoped)
+
+        return await self._previewed("trade", request, agent, key, show, confirm)
+
+    async def close_position(self, request: Mapping[str, Any], *, agent: str, key: str) -> Document:
+        drift = self._sections.preview.drift_bps_max
+
+        def show(session: Session) -> Shown:
+            return orders.preview_close(session, request)
+
+        def confirm(session: Session, terms: Mapping[str, Any], scoped: str) -> Document:
+            return orders.confirm_close(session, terms, agent, scoped, drift)
+
+        return await self._previewed("close", request, agent, key, show, confirm)
+
+    async def rebalance(self, request: Mapping[str, Any], *, agent: str, key: str) -> Document:
+        def show(session: Session) -> Shown:
+            return rebalancing.preview(session, request, agent)
+
+        def confirm(session: Session, terms: Mapping[str, Any], scoped: str) -> Document:
+            return rebalancing.confirm(session, terms, agent, scoped)
+
+        return await self._previewed("rebalance", request, agent, key, show, confirm)
+
+    async def control(self, request: Mapping[str, Any], *, actor: str, key: str) -> Document:
+        """Carry a control out, once per key."""
+        async with self._once(actor, key):
+            known = await self._answered(actor, key)
+            if known is None:
+
+                def run(session: Session) -> Document:
+                    command = _command(request, actor, f"{actor}/{key}")
+                    outcome = session.command(command)
+                    sent = orders.sent(session, [each.id for each in outcome.orders], outcome.denied, outcome.effect)
+                    session.remember_answer(actor, key, sent)
+                    return sent
+
+                known = await self._mailbox.ask(run)
+        current = self._stage.current.snapshot
+        message = known["message"]
+        return self._with_context(
+            {
+                "status": "denied" if known["status"] == "denied" else "done",
+                "state": current["state"],
+                "entries_allowed": current["entries_allowed"],
+                "effect": message,
+                "order_ids": [public_id(known["run_id"], each) for each in known.get("orders", [])],
+            }
+        )
+
+    async def _previewed(
+        self,
+        what: str,
+        request: Mapping[str, Any],
+        agent: str,
+        key: str,
+        show: Callable[[Session], Shown],
+        confirm: Confirm,
+    ) -> Document:
+        async with self._once(agent, key):
+            known = await self._answered(agent, key)
+            if known is None and request.get("preview_id") is None:
+                return self._with_context(self._kept(request, agent, await self._mailbox.ask(show)))
+            if known is None:
+                taken = self._previews.take(request["preview_id"], request, agent)
+                if isinstance(taken, Refused):
+                    return self._with_context({"status": taken.status, "message": taken.message})
+                if taken.terms["what"] != what or taken.terms["run_id"] != self._stage.current.run_id:
+                    return self._with_context({"status": "stale", "message": "this preview was for something else"})
+                terms = taken.terms
+
+                def run(session: Session) -> Document:
+                    answer = confirm(session, terms, f"{agent}/{key}")
+                    if answer["status"] != "stale":
+                        session.remember_answer(agent, key, answer)
+                    return answer
+
+                known = await self._mailbox.ask(run)
+        return self._with_context(await self._outcome(known))
+
+    def _kept(self, request: Mapping[str, Any], agent: str, shown: Shown) -> Document:
+        """Return what was shown, with a preview id where it can be carried out."""
+        if shown.terms is None:
+            return shown.document
+        what = "rebalance" if "legs" in shown.terms else "close" if "percent" in shown.terms else "trade"
+        terms = {**shown.terms, "what": what, "run_id": self._stage.current.run_id}
+        preview = self._previews.make(request, agent, terms)
+        expires = datetime.now(UTC) + timedelta(seconds=self._previews.expiry_s)
+        return shown.document | {"preview_id": preview.id, "expires_at": expires.isoformat()}
+
+    async def _outcome(self, known: Mapping[str, Any]) -> Document:
+        """Return the answer to an order as it stands now: done once all of its fills are known."""
+        if known["status"] != "sent" or not known["orders"]:
+            return {name: value for name, value in known.items() if name not in {"run", "run_id", "orders"}}
+        ids = list(known["orders"])
+        reports: dict[str, events.Event] = {}
+        with anyio.move_on_after(self._sections.paper.fill_wait_s):
+            while len(reports) < len(ids):
+                rung = self._stage.next_change()
+                reports = await anyio.to_thread.run_sync(self._reports, int(known["run"]), ids)
+                if len(reports) < len(ids):
+                    await rung.wait()
+        return _order_answer(known, ids, reports)
+
+    def _reports(self, run: int, ids: list[str]) -> dict[str, events.Event]:
+        """Return the fills and rejections of these orders, as far as there are any."""
+        journal: Journal = self._stage.current.journal
+        if run != self._stage.current.run_number:
+            journal = self._store.open_run(run)
+        found: dict[str, events.Event] = {}
+        for row in journal.rows(kinds=OUTCOME_KINDS):
+            event = decode(row.kind, parse_json(row.body))
+            if isinstance(event, events.OrderFilled) and event.fill.order_id in ids:
+                found[event.fill.order_id] = event
+            elif isinstance(event, events.OrderRejected) and event.rejected.order_id in ids:
+                found[event.rejected.order_id] = event
+        return found
+
+    async def _answered(self, scope: str, key: str) -> Document | None:
+        return await anyio.to_thread.run_sync(self._store.answer, scope, key)
+
+    @asynccontextmanager
+    async def _once(self, scope: str, key: str) -> AsyncIterator[None]:
+        """Let requests with one key in one after the other, so that the second finds the answer of the first."""
+        lock = self._under_way.setdefault((scope, key), anyio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if lock.statistics().tasks_waiting == 0:
+                self._under_way.pop((scope, key), None)
+
+    def _run(self) -> RunView:
+        current = self._stage.current
+        return RunView(current.run_id, current.journal, current.instruments, current.now_ns, current.tradable)
+
+    def _mint_of(self, given: str) -> str:
+        known = self._stage.current.instruments
+        if given in known:
+            return given
+        found = [each.mint for each in known.values() if each.symbol.lower() == given.lower()]
+        if len(found) != 1:
+            what = "is ambiguous" if found else "is unknown"
+            msg = f"mint: {given!r} {what} among the {len(known)} tokens of this feed"
+            raise InvalidInput(msg, field="mint", hint=f"mints of that symbol: {', '.join(found) or 'none'}")
+        return found[0]
+
+    def _with_context(self, document: Document) -> Document:
+        current = self._stage.current
+        return {**self._stage.context(current.now_ns or None, has_ended=current.has_ended), **document}
+
+
+def _order_answer(known: Mapping[str, Any], ids: list[str], reports: Mapping[str, events.Event]) -> Document:
+    run_id = known["run_id"]
+    first = next((reports[each] for each in ids if each in reports), None)
+    answer: Document = {"order_id": public_id(run_id, ids[0]), "status": "working", "message": known["message"]}
+    if isinstance(first, events.OrderFilled | events.OrderRejected):
+        answer["trajectory_id"] = public_id(run_id, first.trajectory_id)
+    if len(reports) < len(ids):
+        answer["message"] = f"{known['message']} {len(reports)} of {len(ids)} orders are settled; ask again."
+        return answer
+    fills = [each.fill for each in reports.values() if isinstance(each, events.OrderFilled)]
+    if not fills:
+        assert isinstance(first, events.OrderRejected)
+        rejected = first.rejected
+        return answer | {"status": "rejected", "message": f"{rejected.message} ({rejected.reason})"}
+    totals = [costs_of_fill(fill) for fill in fills]
+    return answer | {
+        "status": "done",
+        "message": "filled" if len(fills) == len(ids) else f"{len(fills)} of {len(ids)} orders filled",
+        "costs": {name: sum(each[name] for each in totals) for name in totals[0]},
+        "fill": {
+            "ts": iso(fills[-1].ts_ns),
+            "side": fills[0].side.value,
+            "mint": fills[0].mint,
+            "lamports": sum(fill.lamports for fill in fills),
+            "base_units": str(sum(fill.base_units for fill in fills)),
+            "slippage_bps": max(fill.slippage_bps for fill in fills),
+            "orders": [public_id(run_id, fill.order_id) for fill in fills],
+        },
+    }
+
+
+def _command(request: Mapping[str, Any], actor: str, key: str) -> commands.Command:
+    """Return the command of a control request. Raises: InvalidInput naming the field."""
+    action, reason = request.get("action"), request.get("reason") or ""
+    match action:
+        case "stop_entries":
+            return commands.StopEntries(key, actor, reason)
+        case "reduce_only":
+            return commands.ReduceOnly(key, actor, reason)
+        case "flatten_and_halt":
+            return commands.FlattenAndHalt(key, actor, reason)
+        case "resume":
+            return commands.Resume(key, actor, reason)
+        case "close":
+            return commands.ClosePosition(key, actor, reason, _given(request, "mint"), _given(request, "percent"))
+        case "deposit":
+            return commands.Deposit(key, actor, reason, _lamports(request))
+        case "withdraw":
+            return commands.Withdraw(key, actor, reason, _lamports(request))
+        case "target":
+            return commands.SetTarget(key, actor, reason, _lamports(request))
+        case _:
+            msg = f"action: {action!r} is unknown"
+            raise InvalidInput(msg, field="action")
+
+
+def _given(request: Mapping[str, Any], name: str) -> Any:
+    if request.get(name) is None:
+        msg = f"{name}: is needed for {request.get('action')}"
+        raise InvalidInput(msg, field=name)
+    return request[name]
+
+
+def _lamports(request: Mapping[str, Any]) -> int:
+    try:
+        return int(sol_to_lamports(_given(request, "amount_sol")))
+    except (ValueError, ArithmeticError) as error:
+        msg = f"amount_sol: {error}"
+        raise InvalidInput(msg, field="amount_sol") from error

@@ -1,0 +1,131 @@
+"""Puts a paper desk together and keeps it running: feed, session, loop, relay; ends them in reverse order."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from trading.adapters.live_feed_choice import Chosen, choose_feed
+from trading.adapters.sql_journal import JournalStore
+from trading.config import Sections
+from trading.errors import TradingError, Unavailable
+from trading.model.units import sol_to_lamports
+from trading.ports import Feed, LiveFeed, Memory
+
+from .assembly import RunPlan, chosen_profile
+from .clock import WallClock
+from .mailbox import Mailbox
+from .paper import PaperLoop
+from .paper_desk import PaperDesk
+from .previews import Previews
+from .relay import MemoryRelay, RelayStats
+from .session import Opener, Session
+from .sources import LiveSource, PacedSource, Source
+from .stage import Published, Stage
+
+FLUSH_TIMEOUT_S = 3.0
+JOURNAL_NAME = "journal.db"
+
+
+@dataclass(frozen=True, slots=True)
+class PaperOptions:
+    """``feed``: auto, market, synthetic[:SEED] or replay:PATH[,PATH...]; ``recorded``: what auto falls back to."""
+
+    data_dir: Path
+    feed: str
+    profile: str
+    recorded: tuple[Path, ...] = ()
+
+
+@asynccontextmanager
+async def paper_desk(options: PaperOptions, sections: Sections, memory: Memory) -> AsyncIterator[PaperDesk]:
+    """Open the desk's own database, go on with its run, and trade until the block is left.
+
+    Raises: InvalidInput (feed, profile), DataError (recorded data), JournalUnavailable.
+    """
+    chosen_profile(options.profile)
+    async with AsyncExitStack() as stack:
+        store = await anyio.to_thread.run_sync(JournalStore.at, options.data_dir / JOURNAL_NAME)
+        stack.callback(store.close)
+        chosen = await _chosen(options.feed, sections, options.recorded)
+        opener = Opener(store, _plan(chosen, options, sections), _recorded(chosen.feed))
+        session = await anyio.to_thread.run_sync(opener)
+        if not isinstance(chosen.feed, Feed):
+            chosen.feed.hold(session.kernel.state.ledger.held_mints())
+            await stack.enter_async_context(chosen.feed.running())
+        yield await stack.enter_async_context(_running(opener, session, _Parts(store, chosen, sections, memory)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    store: JournalStore
+    chosen: Chosen
+    sections: Sections
+    memory: Memory
+
+
+@asynccontextmanager
+async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIterator[PaperDesk]:
+    sections = parts.sections
+    relay = MemoryRelay(parts.store, session.journal, session.run_id, parts.memory, sections.relay)
+
+    def stats() -> RelayStats:
+        return relay.stats()
+
+    def published(state: Published) -> None:
+        relay.wake()
+        if not isinstance(parts.chosen.feed, Feed):
+            parts.chosen.feed.hold(state.held)
+
+    source = _source(parts.chosen.feed, sections)
+    stage = Stage(source, parts.chosen.said, sections, stats, published)
+    mailbox = Mailbox(sections.paper.commands_len_max, sections.paper.command_timeout_s, lambda: loop.wake())
+    stage.waiting_commands = lambda: len(mailbox)
+    loop = PaperLoop(opener, source, mailbox, stage)
+    await anyio.to_thread.run_sync(lambda: stage.show(session, is_last=False))
+    await anyio.to_thread.run_sync(session.commit)
+    stage.published()
+    previews = Previews(sections.preview, anyio.current_time)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(loop.run, session)
+        tasks.start_soon(relay.run)
+        try:
+            yield PaperDesk(stage, mailbox, parts.store, previews, sections)
+        finally:
+            mailbox.close(Unavailable("the desk is stopping", hint="repeat with the same key when it is back"))
+            tasks.cancel_scope.cancel()
+    with anyio.move_on_after(FLUSH_TIMEOUT_S, shield=True), suppress(TradingError, TimeoutError):
+        # What was decided last is on disk; bring it to memory now if memory takes it, else at the next start.
+        while await relay.carry():
+            pass
+
+
+async def _chosen(feed: str, sections: Sections, recorded: Sequence[Path]) -> Chosen:
+    return await choose_feed(feed, sections.market, WallClock(), recorded=recorded)
+
+
+def _plan(chosen: Chosen, options: PaperOptions, sections: Sections) -> RunPlan:
+    return RunPlan(
+        mode="paper",
+        feed=chosen.feed.description,
+        profile=chosen_profile(options.profile),
+        equity_lamports=int(sol_to_lamports(sections.account.equity_sol)),
+        target_lamports=int(sol_to_lamports(sections.account.target_sol)),
+        seed=sections.paper.seed,
+    )
+
+
+def _recorded(feed: Feed | LiveFeed) -> Feed | None:
+    return feed if isinstance(feed, Feed) else None
+
+
+def _source(feed: Feed | LiveFeed, sections: Sections) -> Source:
+    if not isinstance(feed, Feed):
+        return LiveSource(feed)
+    speed = sections.paper.speed
+    if speed == "max":
+        return PacedSource(feed, None)
+    return PacedSource(feed, float(feed.description.interval_s) if speed is None else float(speed))

@@ -1,0 +1,173 @@
+"""Rebalancing by hand: cash between buckets, or tokens to weights. Sales first; every purchase passes the gate."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from trading.engine.trader import MANUAL
+from trading.errors import InvalidInput
+from trading.model import commands
+from trading.model.order import Denied, Side
+from trading.model.units import BPS_ONE, sol_text
+from trading.risk.sizing import min_out
+
+from .documents import Document, amount
+from .orders import Shown, verdict_document
+from .session import Session
+
+Leg = dict[str, Any]
+
+
+def preview(session: Session, request: Mapping[str, Any], agent: str) -> Shown:
+    """Return the legs; nothing happens. Raises: InvalidInput naming the field."""
+    weights, policy = request.get("weights_bps"), request.get("policy")
+    if (weights is None) == (policy is None):
+        msg = "weights_bps, policy: give exactly one of them"
+        raise InvalidInput(msg, field="weights_bps")
+    if weights is not None and (sum(weights.values()) > BPS_ONE or min(weights.values(), default=0) < 0):
+        msg = f"weights_bps: at least 0 each and at most {BPS_ONE} together, not {sum(weights.values())}"
+        raise InvalidInput(msg, field="weights_bps")
+    if request["scope"] == "buckets":
+        legs = _bucket_legs(session, _bucket_weights(session, weights, policy))
+        message = f"{len(legs)} moves of cash between buckets. Nothing has happened yet."
+    else:
+        legs = _token_legs(session, _token_weights(session, weights, policy), request["reason"], agent)
+        message = f"{len(legs)} trades. Nothing has happened yet; purchases use the cash that is there now."
+    if not legs:
+        message = "Everything is where it should be: there is nothing to move."
+    document = {"status": "preview", "message": message, "legs": legs}
+    return Shown(document, {"scope": request["scope"], "legs": legs, "reason": request["reason"]})
+
+
+def confirm(session: Session, terms: Mapping[str, Any], agent: str, key: str) -> Document:
+    """Carry the legs out, as they were shown; each says what became of it."""
+    done = [_carry_out(session, leg, terms, agent, f"{key}/{number}") for number, leg in enumerate(terms["legs"])]
+    refused = [leg for leg in done if leg["status"] == "denied"]
+    message = f"{len(done) - len(refused)} of {len(done)} legs carried out."
+    status = "denied" if done and len(refused) == len(done) else "done"
+    return {"run": session.run.number, "run_id": session.run_id, "status": status, "message": message, "legs": done}
+
+
+def _carry_out(session: Session, leg: Leg, terms: Mapping[str, Any], agent: str, key: str) -> Leg:
+    reason = terms["reason"]
+    command: commands.Command
+    if terms["scope"] == "buckets":
+        command = commands.MoveCapital(key, agent, reason, leg["from"], leg["to"], leg["lamports"])
+    elif leg["side"] == Side.SELL.value:
+        command = commands.ClosePosition(key, agent, reason, leg["mint"], leg["percent"])
+    else:
+        quote = session.kernel.venue.quote(leg["mint"], Side.BUY, leg["lamports"])
+        if quote is None or quote.amount_out < leg["min_out"]:
+            return leg | {"status": "denied", "message": "the price moved since the preview"}
+        command = _purchase(leg["mint"], leg["lamports"], leg["min_out"], reason, agent, key)
+    outcome = session.command(command)
+    if outcome.denied is not None:
+        return leg | {"status": "denied", "message": outcome.denied.message}
+    return leg | {"status": "done", "message": outcome.effect, "orders": [order.id for order in outcome.orders]}
+
+
+def _purchase(mint: str, lamports: int, least: int, reason: str, agent: str, key: str) -> commands.PlaceOrder:
+    return commands.PlaceOrder(key, agent, reason, Side.BUY, mint, MANUAL, MANUAL, lamports, least)
+
+
+def _bucket_weights(session: Session, weights: Mapping[str, int] | None, policy: str | None) -> dict[str, int]:
+    buckets = list(session.kernel.state.ledger.buckets)
+    strategies = [strategy.name for strategy in session.kernel.strategies]
+    if weights is not None:
+        unknown = sorted(set(weights) - {*buckets, *strategies, MANUAL})
+        if unknown:
+            msg = f"weights_bps: unknown buckets {', '.join(unknown)}; known are {', '.join([*buckets, MANUAL])}"
+            raise InvalidInput(msg, field="weights_bps")
+        return dict(weights)
+    if policy == "cash":  # out of every strategy's reach
+        return {MANUAL: BPS_ONE}
+    return {name: BPS_ONE // len(strategies) for name in strategies}
+
+
+def _bucket_legs(session: Session, weights: Mapping[str, int]) -> list[Leg]:
+    """Return moves from buckets that have more than their share to those that have less, as far as their cash goes.
+
+    What the weights leave over stays where it is.
+    """
+    kernel = session.kernel
+    valuation = kernel.valuer.value()
+    ledger = kernel.state.ledger
+    capital = {
+        name: bucket.cash_lamports
+        + bucket.rent_lamports
+        + sum(kernel.valuer.position_lamports(each, valuation) for each in bucket.positions.values())
+        for name, bucket in ledger.buckets.items()
+    }
+    total = sum(capital.values())
+    wanted = {name: total * weight // BPS_ONE for name, weight in weights.items()}
+    reserved = dict.fromkeys(ledger.buckets, 0)
+    for order in kernel.state.pending_entries():
+        reserved[order.bucket] = reserved.get(order.bucket, 0) + order.amount_in + order.priority_fee_lamports
+    spare = {
+        name: max(0, min(capital[name] - wanted.get(name, 0), ledger.bucket_cash_lamports(name) - reserved[name]))
+        for name in ledger.buckets
+    }
+    lacking = {name: max(0, lamports - capital.get(name, 0)) for name, lamports in wanted.items()}
+    legs: list[Leg] = []
+    for target in sorted(lacking, key=lambda name: (-lacking[name], name)):
+        for source in sorted(spare, key=lambda name: (-spare[name], name)):
+            lamports = min(lacking[target], spare[source])
+            if lamports > 0 and source != target:
+                spare[source] -= lamports
+                lacking[target] -= lamports
+                legs.append({"from": source, "to": target, "lamports": lamports, "sol": sol_text(lamports)})
+    return legs
+
+
+def _token_weights(session: Session, weights: Mapping[str, int] | None, policy: str | None) -> dict[str, int]:
+    kernel = session.kernel
+    held = kernel.state.ledger.held_mints()
+    if weights is not None:
+        unknown = sorted(set(weights) - set(kernel.valuer.instruments))
+        if unknown:
+            msg = f"weights_bps: unknown mints {', '.join(unknown)}"
+            raise InvalidInput(msg, field="weights_bps", hint="name mints that the feed lists")
+        return {**dict.fromkeys(held, 0), **weights}
+    if policy == "cash" or not held:
+        return dict.fromkeys(held, 0)
+    valuation = kernel.valuer.value()
+    share = valuation.exposure_lamports * BPS_ONE // max(1, valuation.equity_lamports) // len(held)
+    return dict.fromkeys(held, share)
+
+
+def _token_legs(session: Session, weights: Mapping[str, int], reason: str, agent: str) -> list[Leg]:
+    """Return sales of what is above its weight, then purchases of what is below, with the gate's word to each."""
+    kernel = session.kernel
+    valuation = kernel.valuer.value()
+    smallest = kernel.state.profile.sizing.order_lamports_min
+    sales: list[Leg] = []
+    purchases: list[Leg] = []
+    for mint, weight in weights.items():
+        value = valuation.by_mint.get(mint, 0)
+        change = valuation.equity_lamports * weight // BPS_ONE - value
+        leg: Leg = {"mint": mint, "symbol": kernel.valuer.instruments[mint].symbol}
+        if change < 0 and (weight == 0 or -change >= smallest):
+            percent = 100 if weight == 0 else max(1, min(100, -change * 100 // value))
+            out = value * percent // 100
+            sales.append(leg | {"side": "sell", "percent": percent, "value": amount(out, kernel.state.sol_usd)})
+        elif change >= smallest:
+            found = _purchase_leg(session, leg, change, reason, agent)
+            if found is not None:
+                purchases.append(found)
+    return [*sales, *purchases]
+
+
+def _purchase_leg(session: Session, leg: Leg, lamports: int, reason: str, agent: str) -> Leg | None:
+    kernel = session.kernel
+    quote = kernel.venue.quote(leg["mint"], Side.BUY, lamports)
+    if quote is None:
+        return None
+    least = min_out(quote.amount_out, kernel.state.profile.limits.slippage_bps_max)
+    plan = session.control.plan(_purchase(leg["mint"], lamports, least, reason, agent, ""))
+    return leg | {
+        "side": "buy",
+        "lamports": lamports,
+        "min_out": least,
+        "value": amount(lamports, kernel.state.sol_usd),
+        "verdict": verdict_document(plan.verdict),
+        "would_be": "denied" if isinstance(plan.verdict, Denied) else "sent",
+    }

@@ -1,0 +1,196 @@
+"""What the outside sees of the loop: the newest committed snapshot, and a bell that rings when there is a newer one."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import anyio
+import orjson
+
+from trading.config import Sections
+from trading.engine.state import Trade
+from trading.errors import TradingError
+from trading.model.instrument import Instrument
+from trading.model.market_data import FeedDescription
+from trading.ports import Journal
+
+from .documents import Document, iso
+from .relay import RelayStats
+from .session import Session
+from .sources import Source
+from .views import Surroundings, snapshot
+
+STALE_INTERVALS = 3
+MONEY = "paper"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One committed state of the desk. ``trades`` are shared with nobody who changes them."""
+
+    snapshot: Mapping[str, Any]
+    run_id: str
+    run_number: int
+    journal: Journal
+    trades: tuple[Trade, ...]
+    instruments: Mapping[str, Instrument]
+    tradable: int
+    now_ns: int
+    sol_usd: Decimal | None
+    held: frozenset[str]
+    has_ended: bool
+
+
+class Stage:
+    """Body of ``paper.Audience``. ``show`` runs in the loop's thread, everything else in the event loop."""
+
+    def __init__(
+        self,
+        source: Source,
+        said: str,
+        sections: Sections,
+        relay_stats: Callable[[], RelayStats],
+        on_published: Callable[["Published"], None],
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._said = said
+        self._sections = sections
+        self._relay_stats = relay_stats
+        self._on_published = on_published
+        self._monotonic_s = monotonic_s
+        self._shown: Published | None = None
+        self._current: Published | None = None
+        self._trouble: TradingError | None = None
+        self._changed = anyio.Event()
+        self._recorded_at_s: float | None = None
+        self.waiting_commands: Callable[[], int] = lambda: 0
+
+    # The loop's side
+
+    def show(self, session: Session, *, is_last: bool) -> None:
+        """Take the state down, and queue it for memory when the last one is long enough ago."""
+        kernel = session.kernel
+        has_ended = session.has_ended
+        state = kernel.state
+        around = Surroundings(
+            context=self.context(state.now_ns or None, has_ended=has_ended),
+            queues=self._queues(),
+            zone=self._sections.account.zone,
+            interval_s=self._source.description.interval_s,
+            has_ended=has_ended,
+        )
+        document = snapshot(kernel, around)
+        before = self._shown
+        self._shown = Published(
+            snapshot=document,
+            run_id=session.run_id,
+            run_number=session.run.number,
+            journal=session.journal,
+            trades=tuple(state.trades) if before is None or _is_newer(state.trades, before.trades) else before.trades,
+            instruments=dict(kernel.valuer.instruments),
+            tradable=sum(kernel.venue.is_tradable(mint) for mint in kernel.valuer.instruments),
+            now_ns=state.now_ns,
+            sol_usd=state.sol_usd,
+            held=frozenset(state.ledger.held_mints()),
+            has_ended=has_ended,
+        )
+        if kernel.cycles and (is_last or self._is_due()):
+            self._recorded_at_s = self._monotonic_s()
+            session.journal.remember_snapshot(state.now_ns, f"cycle/{kernel.cycles}", orjson.dumps(document))
+
+    def published(self) -> None:
+        self._current = self._shown
+        if self._current is not None:
+            self._on_published(self._current)
+        self._ring()
+
+    def troubled(self, error: TradingError) -> None:
+        self._trouble = error
+        self._ring()
+
+    def recovered(self) -> None:
+        self._trouble = None
+
+    # The reader's side
+
+    @property
+    def current(self) -> Published:
+        assert self._current is not None, "shown before it is read"
+        return self._current
+
+    @property
+    def trouble(self) -> TradingError | None:
+        return self._trouble
+
+    def document(self) -> Document:
+        """Return the newest snapshot with the age of the feed and the queues as they are now."""
+        current = self.current
+        document = {
+            **current.snapshot,
+            **self.context(current.now_ns or None, has_ended=current.has_ended),
+            "queues": self._queues(),
+        }
+        if self._trouble is not None:
+            document |= {"state": "HALTED", "state_reason": self._trouble.message, "entries_allowed": False}
+        return document
+
+    def context(self, last_event_ns: int | None, *, has_ended: bool) -> Document:
+        """Return wire.TradingContext."""
+        description = self._source.description
+        age_s = self._source.age_s()
+        limit_s = self._sections.paper.stale_after_s or STALE_INTERVALS * description.interval_s
+        detail = f"{self._said}; {description.detail}"
+        return {
+            "money": MONEY,
+            "feed": {
+                "kind": description.kind,
+                "detail": f"{detail}; ended" if has_ended else detail,
+                "age_s": None if age_s is None else round(age_s, 3),
+                "stale": has_ended or age_s is None or age_s > limit_s,
+                "last_event": None if last_event_ns is None else iso(last_event_ns),
+            },
+        }
+
+    async def changed(self, seen: Published | None) -> Published:
+        """Return the newest state, as soon as it is another one than ``seen``."""
+        while self._current is None or self._current is seen:
+            await self._changed.wait()
+        return self._current
+
+    def next_change(self) -> anyio.Event:
+        """Return the bell of the next change: take it before looking, so that no change is missed."""
+        return self._changed
+
+    @property
+    def description(self) -> FeedDescription:
+        return self._source.description
+
+    def health(self) -> Mapping[str, Any]:
+        return self._source.health()
+
+    def _queues(self) -> Document:
+        stats = self._relay_stats()
+        return {
+            "memory": {
+                "pending": stats.pending,
+                "oldest_s": round(stats.oldest_s, 3),
+                "dead": 0,
+                "delivered": stats.delivered,
+            },
+            "commands": {"pending": self.waiting_commands(), "oldest_s": 0.0, "dead": 0, "delivered": 0},
+        }
+
+    def _is_due(self) -> bool:
+        last = self._recorded_at_s
+        return last is None or self._monotonic_s() - last >= self._sections.paper.snapshot_interval_s
+
+    def _ring(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+
+def _is_newer(trades: list[Trade], known: tuple[Trade, ...]) -> bool:
+    return bool(trades) and (not known or trades[-1].number != known[-1].number)

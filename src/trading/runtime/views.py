@@ -1,0 +1,237 @@
+"""The desk's present, as documents: snapshot, positions, limits, strategies, digest. Read in the loop's thread."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from trading.engine.kernel import Kernel
+from trading.engine.trader import MANUAL
+from trading.engine.valuation import Valuation
+from trading.model.order import Measure
+from trading.model.position import Position
+from trading.model.tier import next_tier
+from trading.model.units import BPS_ONE, NS_PER_S, ratio_bps
+from trading.strategies.registry import STRATEGIES
+
+from .documents import Document, amount, costs_of_totals, iso, plain, price_sol, tokens
+from .naming import public_id
+
+DAY_NS = 86_400 * NS_PER_S
+EVIDENCE_MAX = 50
+SAMPLE_SMALL = 10
+SAMPLE_FAIR = 30
+WINDOW_UNITS_S: Mapping[str, int] = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a snapshot says beside the kernel's own state: context (money, feed), queues, zone, bar interval."""
+
+    context: Document
+    queues: Document
+    zone: str
+    interval_s: int
+    has_ended: bool
+
+
+def snapshot(kernel: Kernel, around: Surroundings) -> Document:
+    """Return wire.TradingSnapshot."""
+    state, ledger = kernel.state, kernel.state.ledger
+    valuation = kernel.valuer.value()
+    usd = state.sol_usd
+    held = positions(kernel, valuation)
+    unrealised = sum(each["unrealised"]["lamports"] for each in held)
+    reason = "the recorded feed has ended" if around.has_ended else state.state_reason
+    return {
+        **around.context,
+        "schema_version": 1,
+        "desk_id": "local",
+        "run_id": kernel.setup.run_id,
+        "ts": iso(state.now_ns),
+        "cycle": kernel.cycles,
+        "engine": "xavier",
+        "state": state.trading_state.value,
+        "state_reason": reason,
+        "entries_allowed": state.entries_allowed,
+        "profile": state.profile.name,
+        "tier": state.tier.name,
+        "equity": amount(valuation.equity_lamports, usd),
+        # The deposits of token accounts come back when a token is sold, so they are shown as cash.
+        "cash": amount(ledger.cash_lamports + ledger.rent_lamports, usd),
+        "start": amount(state.start_lamports, usd),
+        "peak": amount(state.curve.peak_lamports, usd),
+        "drawdown_bps": state.curve.drawdown_bps,
+        "realised": amount(ledger.realised_lamports - ledger.costs.failed_lamports, usd),
+        "unrealised": amount(unrealised, usd),
+        "net_deposits": amount(ledger.net_deposits_lamports, usd),
+        "time_weighted_return_bps": state.curve.time_weighted_return_bps,
+        "sol_usd": None if usd is None else plain(usd),
+        "positions": held,
+        "limits": limits(kernel, valuation),
+        "costs": costs_of_totals(ledger.costs),
+        "slippage_bps_mean": state.slippage_bps_mean,
+        "trades_total": state.fills_total,
+        "signals_total": state.signals_total,
+        "denials": dict(sorted(state.denials.items())),
+        "queues": around.queues,
+        "compounding": compounding(kernel, valuation),
+        "next_evaluation": None if around.has_ended else iso(state.now_ns + around.interval_s * NS_PER_S),
+        "zone": around.zone,
+    }
+
+
+def positions(kernel: Kernel, valuation: Valuation) -> list[Document]:
+    """Return wire.PositionView for every open position, at liquidation value."""
+    return [_position(kernel, position, valuation) for position in kernel.state.ledger.positions()]
+
+
+def _position(kernel: Kernel, position: Position, valuation: Valuation) -> Document:
+    usd = kernel.state.sol_usd
+    instrument = kernel.valuer.instruments[position.mint]
+    value = kernel.valuer.position_lamports(position, valuation)
+    bar = kernel.venue.mark(position.mint)
+    unrealised = position.unrealised_lamports(value)
+    return {
+        "mint": position.mint,
+        "symbol": instrument.symbol,
+        "bucket": position.bucket,
+        "strategy": position.strategy,
+        "amount_base_units": str(position.base_units),
+        "decimals": instrument.decimals,
+        "amount": tokens(position.base_units, instrument.decimals),
+        "cost": amount(position.cost_lamports, usd),
+        "value": amount(value, usd),
+        "unrealised": amount(unrealised, usd),
+        "unrealised_bps": ratio_bps(unrealised, position.cost_lamports),
+        "average_price_sol": price_sol(position.cost_lamports, position.base_units, instrument.decimals),
+        "mark_price_sol": "0" if bar is None else plain(Decimal(f"{bar.close:.12g}")),
+        "opened_at": iso(position.opened_ns),
+        "trajectory_id": public_id(kernel.setup.run_id, position.trajectory_id),
+    }
+
+
+def limits(kernel: Kernel, valuation: Valuation) -> list[Document]:
+    """Return wire.LimitView for every limit of the account as a whole."""
+    measures = kernel.valuer.gate().account_measures(kernel.valuer.account(valuation))
+    return [limit(measure, "account") for measure in measures]
+
+
+def limit(measure: Measure, scope: str) -> Document:
+    """Return wire.LimitView; ``distance_bps`` is the share of the limit that is left, below 0 where it is crossed."""
+    left = measure.used - measure.limit if measure.is_floor else measure.limit - measure.used
+    whole = max(abs(measure.used), measure.limit, 1) if measure.is_floor else max(measure.limit, 1)
+    return {
+        "name": measure.name,
+        "scope": scope,
+        "limit": measure.limit,
+        "used": measure.used,
+        "unit": measure.unit,
+        "distance_bps": max(-BPS_ONE, min(BPS_ONE, left * BPS_ONE // whole)),
+    }
+
+
+def compounding(kernel: Kernel, valuation: Valuation) -> Document:
+    """Return wire.CompoundingView."""
+    state, usd = kernel.state, kernel.state.sol_usd
+    above = next_tier(state.tier)
+    return {
+        "target": amount(state.target_lamports, usd),
+        "progress_bps": ratio_bps(valuation.equity_lamports, state.target_lamports),
+        "tier": state.tier.name,
+        "next_tier": None if above is None else above.name,
+        "next_tier_at": None if above is None else amount(above.from_lamports, usd),
+        "change_day": _change(kernel, valuation, DAY_NS),
+        "change_week": _change(kernel, valuation, 7 * DAY_NS),
+        "sparkline": state.trail.sparkline(),
+    }
+
+
+def _change(kernel: Kernel, valuation: Valuation, span_ns: int) -> Document | None:
+    before = kernel.state.trail.equity_at(kernel.state.now_ns - span_ns)
+    return None if before is None else amount(valuation.equity_lamports - before, kernel.state.sol_usd)
+
+
+def strategies(kernel: Kernel) -> list[Document]:
+    """Return wire.StrategyView for every strategy of the profile, and for orders by hand where there are any."""
+    valuation = kernel.valuer.value()
+    traded = {strategy.name: strategy for strategy in kernel.strategies}
+    names = [*traded, *(bucket for bucket in kernel.state.ledger.buckets if bucket not in traded)]
+    return [
+        _strategy(kernel, name, dict(traded[name].parameters()) if name in traded else {}, valuation) for name in names
+    ]
+
+
+def _strategy(kernel: Kernel, name: str, parameters: Mapping[str, Any], valuation: Valuation) -> Document:
+    state, usd = kernel.state, kernel.state.sol_usd
+    bucket = state.ledger.buckets.get(name)
+    held = [] if bucket is None else list(bucket.positions.values())
+    value = sum(kernel.valuer.position_lamports(position, valuation) for position in held)
+    capital = value + (0 if bucket is None else bucket.cash_lamports + bucket.rent_lamports)
+    trades, wins = state.records.trades(name), state.records.wins(name)
+    last = state.last_signal_ns.get(name)
+    kind = STRATEGIES[name].KIND if name in STRATEGIES else MANUAL
+    return {
+        "name": name,
+        "kind": kind,
+        "enabled": name in {strategy.name for strategy in kernel.strategies},
+        "parameters": dict(parameters),
+        "bucket": name,
+        "capital": amount(capital, usd),
+        "trades": trades,
+        "wins": wins,
+        "realised": amount(state.records.realised_lamports(name), usd),
+        "unrealised": amount(value - sum(position.cost_lamports for position in held), usd),
+        "win_rate_bps": wins * BPS_ONE // trades if trades else None,
+        "last_signal": None if last is None else iso(last),
+    }
+
+
+def digest(kernel: Kernel, names: list[str], window: str) -> Document:
+    """Return wire.StrategyDigest without its context: finished trades only, sample sizes first."""
+    now_ns = kernel.state.now_ns
+    since_ns = 0 if window == "all" else now_ns - int(window[:-1]) * WINDOW_UNITS_S[window[-1]] * NS_PER_S
+    found: list[Document] = []
+    evidence: list[str] = []
+    total = 0
+    for name in names:
+        record = kernel.state.records.window(name, since_ns, now_ns + 1)
+        total += record.trades
+        evidence += [public_id(kernel.setup.run_id, each) for each in record.evidence]
+        found.append(
+            {
+                "name": name,
+                "trades": record.trades,
+                "wins": record.wins,
+                "win_rate_bps": record.win_rate_bps,
+                "realised_lamports": record.realised_lamports,
+                "mean_return_bps": record.mean_return_bps,
+                "mean_slippage_bps": record.mean_slippage_bps,
+                "mean_holding_s": record.mean_holding_s,
+                "tier": kernel.state.tier.name,
+                "profile": kernel.state.profile.name,
+                "bucket": name,
+                "capital_lamports": kernel.state.ledger.bucket_cash_lamports(name),
+                "confidence": confidence(record.trades),
+            }
+        )
+    return {
+        "window": window,
+        "since": datetime.fromtimestamp(max(0, since_ns) // NS_PER_S, UTC).isoformat(),
+        "until": iso(now_ns),
+        "strategies": found,
+        "confidence": confidence(total),
+        "evidence": evidence[-EVIDENCE_MAX:],
+    }
+
+
+def confidence(trades: int) -> str:
+    """Say what a sample of that size allows to be said."""
+    if trades == 0:
+        return "no finished trade: nothing can be said"
+    if trades < SAMPLE_SMALL:
+        return f"{trades} finished trades: an anecdote, not evidence"
+    if trades < SAMPLE_FAIR:
+        return f"{trades} finished trades: a hint; chance alone can do this"
+    return f"{trades} finished trades: a sample; costs are in it, regimes that did not occur are not"
