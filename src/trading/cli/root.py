@@ -2,7 +2,7 @@
 
 import typer
 
-from trading.cli import backtest, control, curve, data, views
+from trading.cli import backtest, control, curve, data, paper, views
 
 app = typer.Typer(
     name="memmcp-trade",
@@ -13,6 +13,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 backtest.register(app)
+paper.register(app)
 curve.register(app)
 control.register(app)
 views.register(app)
