@@ -61,9 +61,8 @@ async def index(opened: VectorIndex) -> AsyncIterator[VectorIndex]:
     await opened.remove([MemoryId(memory_id) for memory_id in WORDS + IDS])
 
 
-IDS = ["a", "b", "m", "n", "t0", "t1", "t2", "t3", "root", "deep", "other", "lonely", "step", "kept", "old", "new"] + [
-    f"m{n}" for n in range(9)
-]
+IDS = [*(f"m{n}" for n in range(9)), *(f"t{n}" for n in range(4)), "a", "b", "m", "n"]
+IDS += ["root", "deep", "other", "lonely", "step", "kept", "old", "new"]
 WORDS = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel"]
 
 
