@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.agents import BRIDGE, Agent, data_directory, http_client, until
+from tests.support.agents import BRIDGE, Agent, Disconnected, data_directory, http_client, until
 
 from memmcp_server.cli.client import Client, Failed, NoDaemon, is_served
 from memmcp_server.daemon.finding import read_record
@@ -78,7 +78,7 @@ class Writer(threading.Thread):
             next_s = time.monotonic() + 1 / WRITES_PER_S
             try:
                 self._write(count)
-            except (OSError, TimeoutError) as error:
+            except (OSError, TimeoutError, Disconnected) as error:
                 self.failure = error
                 return
             count += 1
@@ -109,6 +109,7 @@ def run(runs: int, seed: int, command: Sequence[str] = BRIDGE) -> Outcome:
             stack.callback(agent.close)
             agent.initialize()
             writers.append(Writer(number, agent))
+            stack.callback(writers[-1].ending.set)
         for writer in writers:
             writer.start()
         recovery_s = [_kill(data_dir, writers, chance) for _ in range(runs)]

@@ -114,6 +114,7 @@ class Agent:
 
     def initialize(self, timeout_s: float = 30.0) -> dict[str, Any]:
         answer = self.request("initialize", self.handshake(), timeout_s)
+        assert "result" in answer, answer
         self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
         return answer
 

@@ -38,6 +38,7 @@ def agent(data_dir: Path):  # type: ignore[no-untyped-def]
 
 def freeze_and_kill(data_dir: Path, agent: Agent, tool: str, **arguments: object) -> dict[str, object]:
     """Have the daemon die while it holds an unanswered call."""
+    assert "result" in agent.request("ping")
     pid = daemon_pid(data_dir)
     os.kill(pid, signal.SIGSTOP)
     request = agent.begin("tools/call", {"name": tool, "arguments": arguments})

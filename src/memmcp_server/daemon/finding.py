@@ -171,14 +171,17 @@ class Finder:
         raise CannotReach(self._reason("the daemon ends before it answers"))
 
     def _check_child(self) -> None:
-        """Raises: CannotReach when the daemon that we started could not go on: starting another changes nothing."""
+        """Raises: CannotReach when the daemon that we started gave up: starting another would change nothing.
+
+        One that was killed (a negative code) said nothing of the kind.
+        """
         child, self._child = self._child, None
         if child is None:
             return
         deadline_s = time.monotonic() + CHILD_END_S
         while child.poll() is None and time.monotonic() < deadline_s:
             time.sleep(POLL_S)
-        if child.returncode:
+        if child.returncode is not None and child.returncode > 0:
             raise CannotReach(self._reason(f"the daemon ended with exit code {child.returncode}"))
 
     def _dial_running(self) -> tuple[Line, dict[str, object]] | None:
