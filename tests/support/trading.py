@@ -167,10 +167,10 @@ def make_bounds(tier: int = 0, **limits: Any) -> Bounds:
 
 def recorded_bars(market_dir: Path, symbol: str, count: int) -> Sequence[Bar]:
     """Return the first ``count`` recorded five-minute bars of a token, quoted in SOL."""
-    sol = _rows(market_dir / "ohlcv_5m" / "SOLUSDT_5m.csv.gz")
-    token = _rows(market_dir / "ohlcv_5m" / f"{symbol}USDT_5m.csv.gz")
+    token = _rows(market_dir / "ohlcv_5m" / f"{symbol}USDT_5m.csv.gz", count, 2**63)
+    sol = _rows(market_dir / "ohlcv_5m" / "SOLUSDT_5m.csv.gz", 2**63, max(token))
     bars = []
-    for ts in sorted(sol.keys() & token.keys())[:count]:
+    for ts in sorted(sol.keys() & token.keys()):
         row, usd = token[ts], Decimal(sol[ts]["close"])
         prices = {name: Decimal(row[name]) / usd for name in ("open", "high", "low", "close")}
         bars.append(
@@ -188,6 +188,11 @@ def recorded_bars(market_dir: Path, symbol: str, count: int) -> Sequence[Bar]:
     return bars
 
 
-def _rows(path: Path) -> dict[int, dict[str, str]]:
+def _rows(path: Path, count: int, ts_max: int) -> dict[int, dict[str, str]]:
+    rows: dict[int, dict[str, str]] = {}
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        return {int(row["ts"]): row for row in csv.DictReader(file)}
+        for row in csv.DictReader(file):
+            if len(rows) == count or int(row["ts"]) > ts_max:
+                break
+            rows[int(row["ts"])] = row
+    return rows

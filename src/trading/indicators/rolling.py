@@ -5,6 +5,9 @@ from collections import deque
 
 from trading.errors import InvalidInput
 
+_DUST = 1e-12
+"""A running sum of equal values is off by about this share of them."""
+
 
 class RollingMoments:
     """Mean and standard deviation (population) of the last ``size`` values.
@@ -52,8 +55,11 @@ class RollingMoments:
 
     @property
     def deviation(self) -> float:
-        """Standard deviation, 0 for fewer than two values."""
-        return math.sqrt(max(0.0, self._m2) / len(self._values)) if len(self._values) > 1 else 0.0
+        """Standard deviation; 0 for fewer than two values, and where it would be rounding dust of the mean."""
+        if len(self._values) < 2:
+            return 0.0
+        deviation = math.sqrt(max(0.0, self._m2) / len(self._values))
+        return deviation if deviation > _DUST * abs(self._mean) else 0.0
 
     def z_score(self, value: float) -> float:
         """Return how many standard deviations the value is from the mean; 0 where there is no deviation."""

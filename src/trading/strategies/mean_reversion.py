@@ -16,13 +16,14 @@ from .tokens import VOLATILITY_KEY, PerToken, day_bps, horizon_s, strength_of
 
 
 class _State:
-    __slots__ = ("is_long", "last_ns", "mean", "previous_z", "regimes", "strength")
+    __slots__ = ("is_long", "last_ns", "mean", "previous_price", "previous_z", "regimes", "strength")
 
     def __init__(self, mean_bars: int, strength_bars: int, trend_bars: int) -> None:
         self.mean = RollingMoments(mean_bars)
         self.strength = RelativeStrength(strength_bars)
         self.regimes = RegimeTracker(mean_bars, trend_bars)
         self.previous_z = 0.0
+        self.previous_price = 0.0
         self.is_long = False
         self.last_ns = 0
 
@@ -78,20 +79,20 @@ class MeanReversion:
             if state.is_long and z >= self._exit_z:
                 state.is_long = False
                 signal = self._down(bar, z)
-            elif not state.is_long and self._turns_up(state, regime, z):
+            elif not state.is_long and self._turns_up(state, regime, z, price):
                 state.is_long = True
                 signal = self._up(bar, state, regime, z)
-        state.previous_z = z
+        state.previous_z, state.previous_price = z, price
         return signal
 
     def _new_state(self) -> _State:
         return _State(self._mean_bars, self._strength_bars, self._trend_bars)
 
-    def _turns_up(self, state: _State, regime: Regime, z: float) -> bool:
-        """Fell far enough and no longer falls: the bar before was the deeper one."""
+    def _turns_up(self, state: _State, regime: Regime, z: float, price: float) -> bool:
+        """Fell far enough by the bar before, and now closed higher (a higher z alone may be a mean that falls)."""
         if regime.trend == "down" or state.strength.value > self._strength_max:
             return False
-        return state.previous_z <= -self._entry_z and z > state.previous_z and z < self._exit_z
+        return state.previous_z <= -self._entry_z and price > state.previous_price and z < self._exit_z
 
     def _up(self, bar: Bar, state: _State, regime: Regime, z: float) -> Signal:
         way_back = max(0.0, state.mean.mean - math.log(float(bar.close)))

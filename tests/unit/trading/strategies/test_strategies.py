@@ -1,0 +1,285 @@
+"""What every strategy must do, and what each of the two is for."""
+
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from tests.support.trading import MINT, STEP, T0, make_bar, recorded_bars
+
+from trading.errors import InvalidInput
+from trading.model.market_data import Bar
+from trading.model.order import Signal
+from trading.model.profile import FOUNDATION
+from trading.ports import Strategy
+from trading.strategies import registry, tokens
+from trading.strategies.mean_reversion import MeanReversion
+from trading.strategies.momentum_breakout import MomentumBreakout
+
+NAMES = list(registry.STRATEGIES)
+FAST = {
+    "momentum_breakout": {"channel_bars": 24, "exit_bars": 8, "volume_ratio": 1.0, "horizon_bars": 12},
+    "mean_reversion": {"mean_bars": 24, "trend_bars": 48, "entry_z": 1.5, "strength_max": 45.0},
+}
+
+
+def _market(count: int, seed: int = 7, mint: str = MINT) -> list[Bar]:
+    """Return a random market with bursts of trend and volume, made the same way each time."""
+    chance, price, drift, bars = random.Random(seed), 0.001, 0.0, []
+    for n in range(count):
+        if n % 60 == 0:
+            drift = chance.choice((-0.0012, 0.0, 0.0, 0.0012))
+        opened = price
+        price *= math.exp(chance.gauss(drift, 0.004))
+        text = {"open": opened, "high": max(opened, price) * 1.001, "low": min(opened, price) * 0.999, "close": price}
+        prices = {name: Decimal(f"{value:.12f}") for name, value in text.items()}
+        volume = Decimal(int(1_000 * chance.uniform(0.2, 3.0)))
+        bars.append(replace(make_bar(n, mint=mint, volume=volume), **prices))
+    return bars
+
+
+def _signals(strategy: Strategy, bars: Sequence[Bar]) -> list[Signal]:
+    return [signal for bar in bars if (signal := strategy.on_bar(bar)) is not None]
+
+
+Opinions = list[tuple[int, object]]
+
+
+def _assert_blind(opinions_over: Callable[[list[Bar]], Opinions]) -> None:
+    """Whatever comes later, what was said before must stay word for word the same."""
+    bars = _market(1_200)
+    whole = opinions_over(bars)
+    assert len(whole) > 10
+    for cut in (100, 333, 334, 335, 700, 1_199):
+        before = [opinion for opinion in whole if opinion[0] <= bars[cut - 1].ts_close_ns]
+        assert opinions_over(bars[:cut]) == before
+        assert opinions_over(bars[:cut] + _market(1_500, seed=99)[cut:])[: len(before)] == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_strategy_sees_nothing_of_the_future(name: str) -> None:
+    _assert_blind(lambda bars: [(s.ts_ns, s) for s in _signals(registry.create(name, FAST[name]), bars)])
+
+
+def _peeking(bars: list[Bar]) -> Opinions:
+    """A control: would own a token exactly when the next bar is higher, which it reads from the future."""
+    return [(bar.ts_close_ns, after.close > bar.close) for bar, after in pairwise([*bars, bars[-1]])]
+
+
+def test_control_a_strategy_that_reads_the_next_bar_is_caught() -> None:
+    with pytest.raises(AssertionError):
+        _assert_blind(_peeking)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_strategy_speaks_only_when_its_opinion_changes(name: str) -> None:
+    signals = _signals(registry.create(name, FAST[name]), _market(3_000))
+    assert [signal.strength > 0 for signal in signals] == [n % 2 == 0 for n in range(len(signals))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_signal_states_what_it_rests_on(name: str) -> None:
+    for signal in _signals(registry.create(name, FAST[name]), _market(2_000)):
+        assert (signal.strategy, signal.mint) == (name, MINT)
+        assert -1.0 <= signal.strength <= 1.0
+        assert signal.strength == round(signal.strength, 4)
+        assert signal.reason
+        assert signal.horizon_s > 0
+        assert "close_sol" in signal.evidence
+        assert not any(isinstance(value, float) for value in signal.evidence.values())
+        if signal.strength > 0:
+            volatility = signal.evidence[tokens.VOLATILITY_KEY]
+            assert isinstance(volatility, int)
+            assert 300 < volatility < 2_000  # 0.4 % a bar is about 680 bps a day
+            assert signal.edge_bps >= 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tokens_do_not_disturb_each_other(name: str) -> None:
+    one, other = _market(800, seed=1), _market(800, seed=2, mint="other")
+    mixed = [bar for pair in zip(one, other, strict=True) for bar in pair]
+    signals = _signals(registry.create(name, FAST[name]), mixed)
+    assert [s for s in signals if s.mint == MINT] == _signals(registry.create(name, FAST[name]), one)
+    assert [s for s in signals if s.mint == "other"] == _signals(registry.create(name, FAST[name]), other)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_opinion_before_the_warm_up_is_over(name: str) -> None:
+    strategy = registry.create(name)
+    bars = _market(strategy.warmup_bars - 1)
+    spiked = [replace(bar, volume=Decimal(10**9)) for bar in bars]
+    assert _signals(strategy, spiked) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_after_a_gap_longer_than_its_memory_a_token_starts_anew(name: str) -> None:
+    strategy = registry.create(name, FAST[name])
+    bars = _market(400)
+    lag = (strategy.warmup_bars + 2) * STEP
+    later = [
+        replace(bar, ts_open_ns=bar.ts_open_ns + 400 * STEP + lag, ts_close_ns=bar.ts_close_ns + 400 * STEP + lag)
+        for bar in bars
+    ]
+    _signals(strategy, bars)
+    assert _signals(strategy, later) == _signals(registry.create(name, FAST[name]), later)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_signals_are_the_same_in_every_process_whatever_the_hash_seed(name: str) -> None:
+    program = (
+        "import json\n"
+        "from tests.unit.trading.strategies.test_strategies import FAST, _market, _signals\n"
+        "from trading.model.event_codec import encode_record\n"
+        "from trading.strategies import registry\n"
+        f"found = _signals(registry.create({name!r}, FAST[{name!r}]), _market(600))\n"
+        "print(json.dumps([encode_record(signal) for signal in found]))\n"
+    )
+    outputs = set()
+    for seed in ("1", "2"):
+        environ = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environ, timeout=60, check=True)
+        outputs.add(done.stdout)
+    assert len(outputs) == 1
+    assert len(json.loads(outputs.pop())) > 3
+
+
+@pytest.mark.market
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("symbol", ["BONK", "WIF"])
+def test_recorded_markets_are_traded_some_times_a_week(market_dir: Path, symbol: str, name: str) -> None:
+    bars = recorded_bars(market_dir, symbol, 6 * 288 * 7)
+    entries = [signal for signal in _signals(registry.create(name), bars) if signal.strength > 0]
+    assert 0.5 <= len(entries) / 6 <= 10
+    worthwhile = [signal for signal in entries if signal.edge_bps >= FOUNDATION.limits.edge_over_cost_bps_min + 60]
+    assert len(worthwhile) >= len(entries) // 2
+
+
+def _flat_then(closes: Sequence[float], volume: int = 1_000, quiet: int = 60, wobble: float = 0.001) -> list[Bar]:
+    """Return a quiet market that wobbles around 0.001, then the given closes with the given volume."""
+    bars = []
+    for n, close in enumerate([0.001 * (1 + wobble * (n % 3)) for n in range(quiet)] + list(closes)):
+        price = Decimal(f"{close:.9f}")
+        bars.append(make_bar(n, close=str(price), volume=Decimal(1_000 if n < quiet else volume)))
+    return bars
+
+
+def test_momentum_buys_a_breakout_with_volume_and_ends_below_the_exit_channel() -> None:
+    strategy = MomentumBreakout({**FAST["momentum_breakout"], "volume_ratio": 2.0})
+    climb = [0.001 + 0.00001 * n for n in range(1, 30)]
+    fall = [climb[-1] - 0.00003 * n for n in range(1, 20)]
+    up, down = _signals(strategy, _flat_then(climb + fall, volume=3_000))
+    assert (up.strength > 0, down.strength) == (True, -1.0)
+    assert "times the usual volume" in up.reason
+    assert "below the low of 8 bars" in down.reason
+    assert up.edge_bps > 0
+
+
+def test_momentum_ignores_a_breakout_without_volume_or_against_the_trend() -> None:
+    parameters = {**FAST["momentum_breakout"], "volume_ratio": 2.0}
+    climb = [0.001 + 0.00001 * n for n in range(1, 30)]
+    assert _signals(MomentumBreakout(parameters), _flat_then(climb, volume=1_000)) == []
+    sinking = [0.0012 - 0.000008 * n for n in range(24)] + [0.00121]  # a new high in a falling channel
+    assert [s.strength for s in _signals(MomentumBreakout(parameters), _flat_then(sinking, 9_000, quiet=10))] == []
+
+
+def test_a_breakout_of_a_token_without_volume_figures_is_no_division_by_zero() -> None:
+    strategy = MomentumBreakout(FAST["momentum_breakout"])
+    bars = [replace(bar, volume=Decimal(0)) for bar in _flat_then([0.001 + 0.00001 * n for n in range(1, 30)])]
+    (signal,) = _signals(strategy, bars)
+    assert signal.evidence["volume_times_mean"] == "0.000"
+
+
+def test_mean_reversion_buys_after_the_fall_has_turned_and_ends_at_the_mean() -> None:
+    strategy = MeanReversion(FAST["mean_reversion"])
+    fall_and_rise = [0.000998, 0.000994, 0.00099, 0.000992, 0.000995, 0.001005, 0.00101]
+    bars = _flat_then(fall_and_rise, wobble=0.005)
+    up, down = _signals(strategy, bars)
+    assert up.ts_ns == bars[63].ts_close_ns  # the first close above the lowest one
+    assert "turned up" in up.reason
+    assert up.edge_bps == pytest.approx(0.7 * 120, abs=20)  # the mean lies about 1.2 % above
+    assert (down.strength, "back at" in down.reason) == (-1.0, True)
+
+
+def test_mean_reversion_catches_no_falling_knife() -> None:
+    strategy = MeanReversion(FAST["mean_reversion"])
+    assert _signals(strategy, _flat_then([0.001 * 0.99**n for n in range(1, 25)])) == []
+    sinking = [0.001 * 0.995**n for n in range(1, 60)]
+    assert _signals(strategy, _flat_then([*sinking, sinking[-1] * 0.97, sinking[-1] * 0.975])) == []
+
+
+def test_a_wild_token_needs_a_relative_strength_that_is_low() -> None:
+    strict = MeanReversion({**FAST["mean_reversion"], "strength_max": 1.0})
+    assert _signals(strict, _flat_then([0.000995, 0.00098, 0.000965, 0.000967, 0.00097])) == []
+
+
+def test_the_token_seen_longest_ago_makes_room_for_a_new_one() -> None:
+    made: list[object] = []
+
+    class State:
+        last_ns = 0
+
+        def __init__(self) -> None:
+            made.append(self)
+
+    states = tokens.PerToken(State, 10)
+    first = states.of(make_bar(0, mint="m0"))
+    for n in range(1, tokens.TOKENS_MAX):
+        states.of(make_bar(0, mint=f"m{n}", ts_close_ns=T0 + n * STEP))
+    assert states.of(make_bar(1, mint="m0")) is first
+    states.of(make_bar(5, mint="new"))  # m1 goes: it was seen longest ago
+    assert states.of(make_bar(2, mint="m0")) is first
+    assert len(made) == tokens.TOKENS_MAX + 1
+    states.of(make_bar(6, mint="m1"))
+    assert len(made) == tokens.TOKENS_MAX + 2
+
+
+def test_every_strategy_of_every_profile_is_registered_with_its_parameters() -> None:
+    for strategy in registry.create_all(FOUNDATION.strategies):
+        declared = registry.declared(strategy.name)
+        assert list(strategy.parameters()) == [parameter.name for parameter in declared]
+        for parameter in declared:
+            assert parameter.low <= parameter.default <= parameter.high
+            assert parameter.meaning
+            assert parameter.unit
+        assert registry.strategy_class(strategy.name).KIND
+
+
+def test_the_edges_of_every_declared_range_make_a_working_strategy() -> None:
+    bars = _market(50)
+    for name in NAMES:
+        for edge in ("low", "high"):
+            parameters = {parameter.name: getattr(parameter, edge) for parameter in registry.declared(name)}
+            strategy = registry.create(name, parameters)
+            assert strategy.parameters() == parameters
+            _signals(strategy, bars)
+
+
+def test_bad_parameters_are_refused_all_at_once() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        registry.create("mean_reversion", {"mean_bars": 9, "entry_z": float("nan"), "depth": 3, "trend_bars": 50.5})
+    assert caught.value.field == "strategies.mean_reversion.parameters"
+    for name in ("depth: unknown", "mean_bars: 9 is outside", "entry_z: nan is outside", "trend_bars: an int"):
+        assert name in caught.value.message
+
+
+@pytest.mark.parametrize("value", [True, "5", None])
+def test_a_parameter_is_a_number(value: object) -> None:
+    with pytest.raises(InvalidInput, match="a number is needed"):
+        registry.create("mean_reversion", {"entry_z": value})  # type: ignore[dict-item]
+
+
+def test_an_unknown_strategy_is_refused_with_the_known_names() -> None:
+    with pytest.raises(InvalidInput, match="momentum_breakout, mean_reversion"):
+        registry.create("martingale")
+
+
+def test_an_int_is_taken_for_a_number_with_a_fraction() -> None:
+    assert registry.create("mean_reversion", {"entry_z": 3}).parameters()["entry_z"] == 3.0
