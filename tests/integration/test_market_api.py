@@ -397,6 +397,16 @@ async def test_auto_falls_back_to_recorded_data_then_to_a_generated_market_and_s
     assert "generated market, because" in synthetic.said
 
 
+async def test_market_as_asked_stays_market_and_says_that_it_did_not_answer(clock: SteppedClock) -> None:
+    async with MarketServer.serving(clock, [FROG]) as server:
+        server.faults["trending"].append(html(503))
+        down = await choose_feed("market", server.section(), clock)
+        up = await choose_feed("market", server.section(), clock)
+    assert down.feed.description.kind == up.feed.description.kind == "market"
+    assert down.said == "market, as asked; it did not answer at the start (GeckoTerminal: the server answered 503)"
+    assert up.said == "market, as asked"
+
+
 async def test_an_unknown_feed_is_refused_by_name(clock: SteppedClock) -> None:
     async with MarketServer.serving(clock, []) as server:
         with pytest.raises(InvalidInput, match=r"feed is 'moon'; allowed: auto, market") as caught:

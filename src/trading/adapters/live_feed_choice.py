@@ -24,11 +24,13 @@ async def choose_feed(text: str, section: MarketSection, clock: Clock, *, record
     ``recorded`` are the bar files that ``auto`` falls back to. Raises: InvalidInput, DataError.
     """
     spec = parse_feed(text)
-    if spec.kind == "market":
-        return Chosen(LiveMarketFeed(section, clock), "market, as asked")
-    if spec.kind != "auto":
+    if spec.kind not in ("market", "auto"):
         return Chosen(open_feed(spec), f"{spec.kind}, as asked")
     trouble = await probe_market(section, clock)
+    if spec.kind == "market":
+        # Who asks for the market gets nothing else: the feed waits for it and goes on when it answers.
+        said = "market, as asked" + (f"; it did not answer at the start ({trouble})" if trouble else "")
+        return Chosen(LiveMarketFeed(section, clock), said)
     if trouble is None:
         return Chosen(LiveMarketFeed(section, clock), "market: the public APIs answer")
     feed = open_feed(spec, recorded=recorded)

@@ -1,6 +1,7 @@
 """How the command line talks: figures as tables, programs get JSON, errors name the field and end with their code."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from rich.text import Text
 from trading.errors import FeedUnavailable, InvalidInput, TradingError
 from trading.model.units import sol_text
 
+_WIDTH_PIPED: Final = 200
 EXIT_FAILED: Final = 1
 EXIT_WRONG_USE: Final = 2
 EXIT_UNREACHABLE: Final = 3
@@ -39,12 +41,19 @@ class DaemonRefused(TradingError):
 
 def out() -> Console:
     """Return the console of results."""
-    return Console(soft_wrap=True)
+    return _console(stderr=False)
 
 
 def err() -> Console:
     """Return the console of progress and errors: never mixed into results."""
-    return Console(stderr=True, soft_wrap=True)
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, soft_wrap=True)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDTH_PIPED  # a file or a pipe has no edge at which an id should be cut in two
+    return console
 
 
 def print_json(document: Any) -> None:

@@ -69,7 +69,9 @@ def paper(
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", help="Where the session lives; it goes on there when started again.")
     ] = None,
-    cycles: Annotated[int | None, typer.Option("--cycles", min=1, help="Stop after this many cycles.")] = None,
+    cycles: Annotated[
+        int | None, typer.Option("--cycles", min=1, help="Stop once so many cycles are done, at the next pause.")
+    ] = None,
     profile: Profile = PROFILE_DEFAULT,
     equity_sol: EquitySol = EQUITY_DEFAULT,
     as_json: JsonFlag = False,
@@ -129,6 +131,7 @@ async def _session(
     options = desk.DeskOptions(data_dir=directory, feed=feed, money="paper", profile=profile)
     async with desk.open(environ, FileMemory(directory / "memory.jsonl"), options) as opened:
         snapshot: Mapping[str, Any] = await opened.snapshot()
+        err().print(Text(f"PAPER on {snapshot['feed']['detail']}"))
         watcher.take(snapshot)
         if _is_over(snapshot, cycles):
             return
