@@ -2,8 +2,9 @@
 
 import sys
 
-from memmcp_server.daemon.start import Launch, main
 from tests.doubles.premature_journal import open_premature_journal
+
+from memmcp_server.daemon.start import Launch, main
 
 
 def run() -> int:

@@ -3,7 +3,6 @@
 import sys
 
 import pytest
-
 from benchmarks.crash import run
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
