@@ -1,13 +1,19 @@
 """What every TradingDesk promises the doors: each document is its wire model, previews bind, keys act once."""
 
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from tests.doubles.trading_desk import MINT, InMemoryDesk
+from tests.doubles.clocks import SystemClock
+from tests.doubles.trading_desk import MINT, SYMBOL, InMemoryDesk
 
+from memmcp_server.adapters.sql_journal import open_journal
+from memmcp_server.adapters.trading_desk import open_desk
+from memmcp_server.config import JournalSection, Sections, TradingSection
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.errors import InvalidInput
 from memmcp_server.ports import TradingDesk
@@ -20,18 +26,22 @@ from memmcp_server.wire.trading import (
     TradingSnapshot,
     WhyAnswer,
 )
+from trading.feeds.select import open_feed, parse_feed
+from trading.model.market_data import TokenListed
 
 pytestmark = pytest.mark.anyio
 
+PACE = {"TRADING_PAPER__SPEED": "3000"}
 OpenDesk = Callable[[], AbstractAsyncContextManager["Bench"]]
 
 
 class Bench:
     """A desk under test with a token that it can trade and a way to let a cycle pass."""
 
-    def __init__(self, desk: TradingDesk, mint: str, advance: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, desk: TradingDesk, mint: str, symbol: str, advance: Callable[[], Awaitable[None]]) -> None:
         self.desk = desk
         self.mint = mint
+        self.symbol = symbol
         self.advance = advance
 
 
@@ -42,10 +52,33 @@ async def in_memory() -> AsyncIterator[Bench]:
     async def advance() -> None:
         desk.advance()
 
-    yield Bench(desk, MINT, advance)
+    yield Bench(desk, MINT, SYMBOL, advance)
 
 
-BODIES: dict[str, OpenDesk] = {"in_memory": in_memory}
+@asynccontextmanager
+async def paper() -> AsyncIterator[Bench]:
+    """The real desk on the generated market, ten bars a second, with a memory journal to copy to."""
+    events = open_feed(parse_feed("synthetic")).events()
+    listed = next(event for event in events if isinstance(event, TokenListed))
+    with tempfile.TemporaryDirectory() as folder:
+        sections = Sections(data_dir=Path(folder), trading=TradingSection(feed="synthetic"))
+        async with (
+            open_journal(JournalSection(), sections.data_dir, SystemClock()) as journal,
+            open_desk(PACE, sections, journal) as desk,
+        ):
+
+            async def advance() -> None:
+                before = TradingSnapshot.model_validate(await desk.snapshot()).cycle
+                with anyio.fail_after(10):
+                    async for body in desk.changes():
+                        if TradingSnapshot.model_validate(body).cycle > before + 1:
+                            return
+
+            await advance()
+            yield Bench(desk, listed.instrument.mint, listed.instrument.symbol, advance)
+
+
+BODIES: dict[str, OpenDesk] = {"in_memory": in_memory, "paper": paper}
 
 
 @pytest.fixture(params=sorted(BODIES))
@@ -134,10 +167,16 @@ async def test_the_same_key_gives_the_first_answer_and_trades_once(bench: Bench)
 
 
 async def test_a_symbol_gives_candidates_and_never_a_trade(bench: Bench) -> None:
-    answer = TradeAnswer.model_validate(await bench.desk.place_trade(buy("BONK"), agent="a", key="k"))
+    answer = TradeAnswer.model_validate(await bench.desk.place_trade(buy(bench.symbol), agent="a", key="k"))
     assert answer.status == "candidates"
     assert answer.candidates
     assert answer.preview_id is None
+
+
+async def test_a_token_that_nobody_lists_is_named(bench: Bench) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        await bench.desk.place_trade(buy("NOSUCHTOKEN"), agent="a", key="k")
+    assert raised.value.field == "mint"
 
 
 async def test_a_position_is_closed_by_preview_and_order(bench: Bench) -> None:

@@ -228,7 +228,10 @@ class InMemoryDesk:
 
     async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         self.calls.append(("place_trade", agent, key))
-        if request["mint"] != MINT:
+        if request["mint"] not in (MINT, SYMBOL):
+            msg = f"mint: {request['mint']!r} is neither a mint nor a symbol here"
+            raise InvalidInput(msg, field="mint")
+        if request["mint"] == SYMBOL:
             candidate: JsonObject = {"mint": MINT, "symbol": SYMBOL, "liquidity_sol": "1500", "age_s": 86_400}
             return self._context() | {
                 "status": "candidates",

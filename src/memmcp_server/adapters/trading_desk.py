@@ -25,15 +25,19 @@ REWARD_UNIT: Final = "lamports"
 async def open_desk(environ: Mapping[str, str], sections: Sections, journal: Journal) -> AsyncIterator[TradingDesk]:
     """Open the desk over its own directory; what it records is copied into this journal.
 
-    Raises: InvalidInput (a setting of the desk), TradingUnavailable (it cannot start).
+    Raises: InvalidInput (a setting of the desk, or recorded data that no retry mends), TradingUnavailable (it cannot
+    start now).
     """
     wish = sections.trading
     options = trading.DeskOptions(
         data_dir=sections.data_dir / "trading", feed=wish.feed, money=wish.money, profile=wish.profile
     )
     async with AsyncExitStack() as stack:
-        with translating():
+        try:
             desk = await stack.enter_async_context(trading.open(environ, JournalMemory(journal), options))
+        except trading.TradingError as error:
+            kind = TradingUnavailable if error.retryable else InvalidInput
+            raise kind(error.message, field=error.field, hint=error.hint) from error
         yield AdaptedDesk(desk)
 
 
