@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from memmcp_server.adapters.sql_journal.prepare import prepare
 from memmcp_server.domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
 from memmcp_server.domain.memory import (
     Acknowledgement,
@@ -55,6 +56,8 @@ class MemoryJournal:
 
     async def commit(self, commands: Sequence[JournalCommand]) -> list[Acknowledgement]:
         self._fail_if_told()
+        for command in commands:
+            prepare(command)  # what no database can hold is refused here too
         before = self._state
         self._state = replace(
             before,

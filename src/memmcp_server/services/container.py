@@ -1,7 +1,6 @@
 """What a door is handed: every service of the running daemon, built by ``bootstrap``."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from memmcp_server.domain.drafts import DraftLimits
 from memmcp_server.ports import Clock, Journal, TradingDesk, VectorIndex
@@ -9,11 +8,9 @@ from memmcp_server.ports import Clock, Journal, TradingDesk, VectorIndex
 from .clients import ClientRegistry
 from .health import Health
 from .memories import Memories
+from .relay import Relay
 from .telemetry import Telemetry
 from .trajectories import Trajectories
-
-if TYPE_CHECKING:
-    from .relay import Relay
 
 
 @dataclass(frozen=True)
@@ -26,9 +23,9 @@ class Services:
     memories: Memories
     trajectories: Trajectories
     telemetry: Telemetry
-    relay: "Relay"
+    relay: Relay
     health: Health
     desk: TradingDesk | None
     started_at_ns: int
     clients: ClientRegistry
-    limits: DraftLimits = DraftLimits()
+    limits: DraftLimits = field(default_factory=DraftLimits)

@@ -194,7 +194,7 @@ def _postgresql_reader(place: Place, readers: int, read_timeout_s: float) -> Eng
 def check_opens(engines: Engines) -> None:
     """Connect once for writing, so that a damaged or read-only place is found at the start.
 
-    Raises: DataDirectoryError, JournalBusy, StorageFull.
+    Raises: DataDirectoryError, JournalUnavailable (no such server), JournalBusy, StorageFull.
     """
-    with opening(engines.place.shown), engines.writer.begin():
+    with opening(engines.place.shown, is_file=engines.place.path is not None), engines.writer.begin():
         pass

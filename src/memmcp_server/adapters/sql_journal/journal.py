@@ -245,7 +245,7 @@ def open_now(
 ) -> SqlJournal:
     """Open and migrate; blocks. The journal's ``start`` is still to be awaited.
 
-    Raises: InvalidInput, DataDirectoryError, JournalBusy, StorageFull.
+    Raises: InvalidInput, DataDirectoryError, JournalUnavailable, JournalBusy, StorageFull.
     """
     engines = open_engines(place_of(section, data_dir), section.readers, section.commit_timeout_s)
     try:
@@ -269,7 +269,7 @@ async def open_journal(
     """Open the journal that the section names, migrated to this version; close it at the end of the block.
 
     Raises: InvalidInput, DataDirectoryError (damaged, read-only or newer; names the path and what to do),
-    JournalBusy, StorageFull.
+    JournalUnavailable (a server that does not answer), JournalBusy, StorageFull.
     """
     journal = await asyncio.to_thread(open_now, journal_type, section, data_dir, clock, sinks)
     try:

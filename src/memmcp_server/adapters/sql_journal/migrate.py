@@ -20,7 +20,7 @@ def migrate(engine: Engine, shown: str, sink_names: tuple[str, ...]) -> None:
 
     Raises: DataDirectoryError (a schema of a newer version, a damaged file), JournalBusy, StorageFull.
     """
-    with opening(shown), engine.begin() as connection:
+    with opening(shown, is_file=engine.dialect.name == "sqlite"), engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
         present = schema_revision(connection)

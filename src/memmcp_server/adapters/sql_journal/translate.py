@@ -42,12 +42,14 @@ def translating(where: str) -> Iterator[None]:
 
 
 @contextmanager
-def opening(where: str) -> Iterator[None]:
+def opening(where: str, *, is_file: bool) -> Iterator[None]:
     """As ``translating``, for the opening: a file that is damaged or may not be written is the directory's fault."""
     try:
         with translating(where):
             yield
     except JournalUnavailable as error:
+        if not is_file:
+            raise
         raise DataDirectoryError(error.message, hint=error.hint) from error
 
 

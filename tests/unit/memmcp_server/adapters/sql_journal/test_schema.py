@@ -1,0 +1,71 @@
+"""The migrations make what the code expects."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from memmcp_server.adapters.sql_journal.engines import open_engines, place_of
+from memmcp_server.adapters.sql_journal.migrate import MIGRATIONS, migrate, schema_revision
+from memmcp_server.adapters.sql_journal.schema import REVISIONS, head, metadata, sinks
+from memmcp_server.config import JournalSection
+
+
+def test_the_migrated_schema_is_that_of_the_tables(tmp_path: Path) -> None:
+    engines = open_engines(place_of(JournalSection(), tmp_path), 1, 5)
+    migrate(engines.writer, "here", ("qdrant",))
+    with engines.writer.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+        tables = set(inspect(connection).get_table_names())
+        written = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql NOTNULL"))
+        indexes = {row.name: row.sql for row in written}
+    engines.dispose()
+    assert differences == []
+    assert tables == {*metadata.tables, "alembic_version"}
+    assert "NOT dead" in indexes["outbox_live"]
+    assert "IS NOT NULL" in indexes["memories_trajectory"]
+
+
+def test_the_known_revisions_are_those_in_the_folder_and_one_line() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    script = ScriptDirectory.from_config(config)
+    assert script.get_heads() == [REVISIONS[-1]]
+    assert tuple(reversed([each.revision for each in script.walk_revisions()])) == REVISIONS
+
+
+def test_migrating_again_changes_nothing_and_a_new_sink_is_added(tmp_path: Path) -> None:
+    engines = open_engines(place_of(JournalSection(), tmp_path), 1, 5)
+    migrate(engines.writer, "here", ("qdrant",))
+    with engines.writer.connect() as connection:
+        first = connection.execute(head.select()).all()
+    migrate(engines.writer, "here", ("qdrant", "langfuse"))
+    with engines.writer.connect() as connection:
+        assert connection.execute(head.select()).all() == first
+        assert sorted(connection.execute(sinks.select()).all()) == [("langfuse", 0), ("qdrant", 0)]
+        assert schema_revision(connection) == REVISIONS[-1]
+    engines.dispose()
+
+
+def test_an_up_to_date_journal_opens_without_loading_alembic(tmp_path: Path) -> None:
+    engines = open_engines(place_of(JournalSection(), tmp_path), 1, 5)
+    migrate(engines.writer, "here", ("qdrant",))
+    engines.dispose()
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from memmcp_server.adapters.sql_journal.engines import open_engines, place_of\n"
+        "from memmcp_server.adapters.sql_journal.migrate import migrate\n"
+        "from memmcp_server.config import JournalSection\n"
+        "engines = open_engines(place_of(JournalSection(), Path(sys.argv[1])), 1, 5)\n"
+        "migrate(engines.writer, 'here', ('qdrant',)); engines.dispose()\n"
+        "print('alembic' in sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stdout.strip() == "False"
