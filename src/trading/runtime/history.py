@@ -10,7 +10,7 @@ from trading.engine.state import Trade
 from trading.model import events
 from trading.model.event_codec import decode
 from trading.model.instrument import Instrument
-from trading.model.order import Denied, Side
+from trading.model.order import Denied, Purpose, Side
 from trading.model.units import BPS_ONE, NS_PER_S, sol_text
 from trading.ports import Journal, JournalRow
 
@@ -146,7 +146,7 @@ def funnel(run: RunView, *, mint: str | None, since_ns: int | None) -> Document:
         event = decode(row.kind, parse_json(row.body))
         if mint is not None and _mint(event) != mint:
             continue
-        counts[row.kind] += 1
+        counts[_stage_of(event)] += 1
         if isinstance(event, events.SignalPassed | events.OrderDenied):
             denied[event.denied.reason] += 1
             miss = _miss(run, row, event)
@@ -157,11 +157,12 @@ def funnel(run: RunView, *, mint: str | None, since_ns: int | None) -> Document:
         "since": iso(max(0, begin_ns)),
         "seen": listed,
         "eligible": run.tradable,
-        "signalled": counts["signal_raised"],
-        "sized": counts["order_approved"] + counts["order_denied"],
-        "approved": counts["order_approved"],
-        "filled": counts["order_filled"],
-        "rejected": counts["order_rejected"],
+        "signalled": counts["signalled"],
+        "sized": counts["approved"] + counts["denied_by_gate"],
+        "approved": counts["approved"],
+        "filled": counts["filled"],
+        "rejected": counts["rejected"],
+        "exits": counts["exits"],
         "denied": dict(sorted(denied.items())),
     }
     return {
@@ -172,12 +173,29 @@ def funnel(run: RunView, *, mint: str | None, since_ns: int | None) -> Document:
     }
 
 
+def _stage_of(event: Any) -> str:
+    """Return how far along the way into a position this row is; rows about the way out count apart."""
+    match event:
+        case events.SignalRaised(signal=signal):
+            return "signalled" if signal.strength > 0 else "exit_signals"
+        case events.OrderApproved(order=order):
+            return "approved" if order.purpose is Purpose.ENTRY else "exits"
+        case events.OrderDenied(order=order):
+            return "denied_by_gate" if order.purpose is Purpose.ENTRY else "exits_denied"
+        case events.OrderFilled(fill=fill):
+            return "filled" if fill.side is Side.BUY else "sold"
+        case events.OrderRejected():
+            return "rejected"
+        case _:
+            return "passed"
+
+
 def _funnel_text(shown: Document, run: RunView, mint: str | None) -> str:
     what = f"{shown['seen']} tokens" if mint is None else _symbol(run, mint)
     reasons = ", ".join(f"{reason} {count}" for reason, count in shown["denied"].items()) or "none"
     return (
-        f"Since {shown['since']}: {what} seen, {shown['signalled']} signals, {shown['approved']} orders approved, "
-        f"{shown['filled']} filled. Not acted on: {reasons}."
+        f"Since {shown['since']}: {what} seen, {shown['signalled']} signals to buy, {shown['approved']} orders, "
+        f"{shown['filled']} filled, {shown['exits']} exits sent. Not acted on: {reasons}."
     )
 
 

@@ -1,6 +1,6 @@
 """Puts a paper desk together and keeps it running: feed, session, loop, relay; ends them in reverse order."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +41,12 @@ class PaperOptions:
 
 
 @asynccontextmanager
-async def paper_desk(options: PaperOptions, sections: Sections, memory: Memory) -> AsyncIterator[PaperDesk]:
+async def paper_desk(
+    options: PaperOptions, sections: Sections, memory: Memory, chosen: Chosen | None = None
+) -> AsyncIterator[PaperDesk]:
     """Open the desk's own database, go on with its run, and trade until the block is left.
+
+    ``chosen`` is a feed that the caller has opened; without it ``options.feed`` says which.
 
     Raises: InvalidInput (feed, profile), DataError (recorded data), JournalUnavailable.
     """
@@ -50,7 +54,8 @@ async def paper_desk(options: PaperOptions, sections: Sections, memory: Memory) 
     async with AsyncExitStack() as stack:
         store = await anyio.to_thread.run_sync(JournalStore.at, options.data_dir / JOURNAL_NAME)
         stack.callback(store.close)
-        chosen = await _chosen(options.feed, sections, options.recorded)
+        if chosen is None:
+            chosen = await choose_feed(options.feed, sections.market, WallClock(), recorded=options.recorded)
         opener = Opener(store, _plan(chosen, options, sections), _recorded(chosen.feed))
         session = await anyio.to_thread.run_sync(opener)
         if not isinstance(chosen.feed, Feed):
@@ -101,10 +106,6 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
         # What was decided last is on disk; bring it to memory now if memory takes it, else at the next start.
         while await relay.carry():
             pass
-
-
-async def _chosen(feed: str, sections: Sections, recorded: Sequence[Path]) -> Chosen:
-    return await choose_feed(feed, sections.market, WallClock(), recorded=recorded)
 
 
 def _plan(chosen: Chosen, options: PaperOptions, sections: Sections) -> RunPlan:

@@ -1,0 +1,281 @@
+"""Whatever the market, the strategies and the operator do: the invariants hold, and a checker that looks for breaches
+finds them where a reckless desk makes some."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.doubles.kernel_bench import KernelBench, cycles_of, fingerprint, profile, stored
+from tests.doubles.scripted_market import MINT, ScriptedFeed, merged, script
+
+from trading.engine.trader import Trader
+from trading.engine.valuation import Valuer
+from trading.errors import InvalidInput
+from trading.model import commands, events
+from trading.model.account import TradingState
+from trading.model.market_data import Bar, MarketEvent, TokenGone
+from trading.model.order import Approved, Order, Side, Verdict
+from trading.model.profile import Profile
+from trading.portfolio.ledger import Ledger
+from trading.risk.gate import Gate
+from trading.risk.views import AccountView, TokenView
+
+OTHER = "sim:BBB"
+LEDGER = (
+    events.CapitalDeposited
+    | events.CapitalWithdrawn
+    | events.CapitalMoved
+    | events.OrderFilled
+    | events.OrderRejected
+    | events.PositionWrittenOff
+)
+
+
+class RecklessGate(Gate):
+    """Approves whatever it is asked."""
+
+    def check(self, order: Order, account: AccountView, token: TokenView) -> Verdict:
+        return Approved()
+
+
+class RecklessValuer(Valuer):
+    def gate(self) -> Gate:
+        return RecklessGate(self.bounds())
+
+
+def rules() -> Profile:
+    wanted = profile(
+        drawdown_reducing_bps=200,
+        drawdown_halted_bps=500,
+        order_bps_max=4_000,
+        token_exposure_bps_max=9_000,
+        total_exposure_bps_max=9_500,
+        edge_over_cost_bps_min=0,
+        reducing_s=1_800,
+        cooldown_s=600,
+        reentry_s=1_800,
+    )
+    return wanted.model_copy(
+        update={"sizing": wanted.sizing.model_copy(update={"probe_bps": 3_500, "volatility_target_bps": 10_000})}
+    )
+
+
+def paths() -> st.SearchStrategy[list[MarketEvent]]:
+    """Two tokens with jumps of up to 12 %; one of them may vanish."""
+    moves = st.lists(st.integers(-1_200, 1_200), min_size=12, max_size=40)
+
+    def walk(jumps: Sequence[int], gone_at: int | None) -> list[Decimal | None]:
+        price, found = Decimal(1), []
+        for number, jump in enumerate(jumps):
+            price = (price * (10_000 + jump) / 10_000).quantize(Decimal("0.000001"))
+            found.append(None if gone_at is not None and number >= gone_at else price)
+        return found
+
+    def market(one: Sequence[int], two: Sequence[int], gone_at: int | None) -> list[MarketEvent]:
+        gone = list(script(walk(two, gone_at), mint=OTHER))
+        first_gone = next((event for event in gone if isinstance(event, TokenGone)), None)
+        once = [event for event in gone if not isinstance(event, TokenGone) or event is first_gone]
+        return merged(script(walk(one, None)), once)
+
+    return st.builds(market, moves, moves, st.none() | st.integers(3, 30))
+
+
+def opinions() -> st.SearchStrategy[dict[tuple[str, int], float]]:
+    keys = st.tuples(st.sampled_from([MINT, OTHER]), st.integers(1, 40))
+    return st.dictionaries(keys, st.sampled_from([1.0, 0.6, -1.0]), min_size=10, max_size=60)
+
+
+def orders() -> st.SearchStrategy[dict[int, commands.Command]]:
+    one = st.one_of(
+        st.builds(commands.Deposit, st.uuids().map(str), st.just("o"), st.just("in"), st.integers(1, 10**10)),
+        st.builds(commands.Withdraw, st.uuids().map(str), st.just("o"), st.just("out"), st.integers(1, 10**10)),
+        st.builds(
+            commands.PlaceOrder,
+            st.uuids().map(str),
+            st.just("o"),
+            st.just("by hand"),
+            st.sampled_from(Side),
+            st.sampled_from([MINT, OTHER]),
+            st.just("manual"),
+            st.just("manual"),
+            st.integers(1, 10**9),
+            st.just(0),
+        ),
+        st.builds(
+            commands.ClosePosition,
+            st.just("c"),
+            st.just("o"),
+            st.just("close"),
+            st.sampled_from([MINT, OTHER]),
+            st.integers(1, 100),
+        ),
+        st.just(commands.StopEntries("s", "o", "stop")),
+        st.just(commands.ReduceOnly("r", "o", "reduce")),
+        st.just(commands.FlattenAndHalt("f", "o", "halt")),
+        st.just(commands.Resume("g", "o", "go on")),
+    )
+    return st.dictionaries(st.integers(1, 40), one, max_size=6)
+
+
+def run(
+    market: list[MarketEvent], said: dict[tuple[str, int], float], hand: dict[int, commands.Command]
+) -> KernelBench:
+    bench = bench_of(said)
+    drive(bench, market, hand)
+    return bench
+
+
+def bench_of(said: dict[tuple[str, int], float]) -> KernelBench:
+    counter: dict[str, int] = {}
+
+    def opinion(bar: Bar) -> float | None:
+        counter[bar.mint] = counter.get(bar.mint, 0) + 1
+        return said.get((bar.mint, counter[bar.mint]))
+
+    return KernelBench(opinion, rules=rules())
+
+
+def drive(bench: KernelBench, market: list[MarketEvent], hand: dict[int, commands.Command]) -> None:
+    for number, cycle in enumerate(cycles_of(market), 1):
+        bench.feed(cycle)
+        if number in hand:
+            try:
+                bench.control.take(hand[number])
+            except InvalidInput:
+                continue
+    bench.journal.commit()
+
+
+def breaches(bench: KernelBench, market: list[MarketEvent]) -> list[str]:
+    """Fold the journal's facts anew, apart from the kernel, and say where an invariant is broken."""
+    found: list[str] = []
+    closes: dict[int, dict[str, Decimal]] = {}
+    newest: dict[str, Decimal] = {}
+    gone: set[str] = set()
+    for event in market:
+        if isinstance(event, Bar):
+            newest[event.mint] = event.close
+        elif not isinstance(event, TokenGone):
+            closes[event.ts_ns] = dict(newest)
+        else:
+            gone.add(event.mint)
+    ledger, approved, on_sale = Ledger(), set[str](), set[str]()
+    is_active, entries = True, True
+    for event in bench.events():
+        if isinstance(event, LEDGER):
+            if isinstance(event, events.OrderFilled) and event.fill.order_id not in approved:
+                found.append(f"order {event.fill.order_id} was filled and never approved")
+            on_sale.discard(_order_id(event))
+            ledger.apply(event)
+            ledger.verify()
+        elif isinstance(event, events.TradingStateChanged):
+            is_active, entries = event.after is TradingState.ACTIVE, event.entries_allowed
+        elif isinstance(event, events.OrderApproved):
+            approved.add(event.order.id)
+            if event.order.side is Side.SELL:
+                on_sale.add(event.order.id)
+            found += _of_order(event.order, ledger, closes, is_active=is_active and entries)
+    return found
+
+
+def _order_id(event: Any) -> str:
+    return str(getattr(getattr(event, "fill", None) or getattr(event, "rejected", None), "order_id", ""))
+
+
+def _of_order(order: Order, ledger: Ledger, closes: dict[int, dict[str, Decimal]], *, is_active: bool) -> list[str]:
+    if order.side is not Side.BUY:
+        return []
+    found: list[str] = []
+    if not is_active:
+        found.append(f"order {order.id} adds exposure while the desk only reduces")
+    holding = ledger.holding(order.mint)
+    price = closes[order.ts_ns][order.mint]
+    if holding is not None and holding.value_lamports(price, 6) < holding.cost_lamports:
+        found.append(f"order {order.id} adds to a loser")
+    return found
+
+
+SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.mark.requirement("T1")
+@SETTINGS
+@given(paths(), opinions(), orders())
+def test_no_market_no_strategy_and_no_operator_breaks_an_invariant(
+    market: list[MarketEvent], said: dict[tuple[str, int], float], hand: dict[int, commands.Command]
+) -> None:
+    bench = run(market, said, hand)
+    assert breaches(bench, market) == []
+    state = bench.kernel.state
+    assert sum(bucket.cash_lamports for bucket in state.ledger.buckets.values()) == state.ledger.cash_lamports >= 0
+
+
+@SETTINGS
+@given(paths(), opinions(), orders(), st.data())
+def test_a_desk_killed_at_any_row_comes_back_as_it_was(
+    market: list[MarketEvent],
+    said: dict[tuple[str, int], float],
+    hand: dict[int, commands.Command],
+    data: st.DataObject,
+) -> None:
+    whole = run(market, said, hand)
+    cycles = cycles_of(market)
+    stop = data.draw(st.integers(1, len(cycles)))
+    first = bench_of(said)
+    drive(first, [event for cycle in cycles[:stop] for event in cycle], hand)
+    again = bench_of(said)
+    resumed = again.__class__(again.opinion, rules=rules(), journal=first.journal, begin=False)
+    resumed.kernel.restore(_stored(first), ScriptedFeed(market).events())
+    assert fingerprint(resumed.kernel) == fingerprint(first.kernel)
+    later = {number - stop: command for number, command in hand.items() if number > stop}
+    drive(resumed, [event for cycle in cycles[stop:] for event in cycle], later)
+    assert resumed.journal.sha256() == whole.journal.sha256()
+
+
+def _stored(bench: KernelBench) -> Any:
+    bench.journal.commit()
+    return list(stored(bench.journal))
+
+
+def test_the_checker_catches_a_desk_that_adds_to_losers_and_buys_while_it_must_reduce() -> None:
+    prices = [
+        Decimal(1),
+        Decimal(1),
+        Decimal("0.97"),
+        Decimal("0.96"),
+        Decimal("0.90"),
+        Decimal("0.80"),
+        Decimal("0.7"),
+    ]
+    market = script(prices)
+    bench = bench_of({(MINT, number): 1.0 for number in range(1, 8)})
+    kernel = bench.kernel
+    kernel.valuer = RecklessValuer(kernel.state, kernel.venue)
+    kernel.trader = Trader("scope", kernel.state, kernel.venue, kernel.valuer, kernel.emit)
+    for event in market:
+        kernel.on_event(event)
+    for number in range(3):
+        kernel.trader.place(
+            commands.PlaceOrder(f"{number}", "o", "reckless", Side.BUY, MINT, "manual", "manual", 10**8, 0),
+            kernel.valuer.value(),
+        )
+    found = breaches(bench, market)
+    assert any("adds to a loser" in each for each in found)
+    assert any("only reduces" in each for each in found)
+
+
+def test_the_checker_catches_a_fill_that_nobody_approved() -> None:
+    market = script([Decimal(1), Decimal(1)])
+    bench = bench_of({(MINT, 1): 1.0})
+    drive(bench, market, {})
+    [filled] = bench.events(events.OrderFilled)
+    bench.kernel.emit(events.OrderFilled("t", "s", "momentum_breakout", _renamed(filled)))
+    assert any("never approved" in each for each in breaches(bench, market))
+
+
+def _renamed(filled: events.OrderFilled) -> Any:
+    return replace(filled.fill, order_id="ord_of_nobody", rent_lamports=0)
