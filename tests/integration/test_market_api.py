@@ -323,6 +323,53 @@ async def test_the_sol_price_comes_from_jupiter_with_a_key_and_else_from_the_dee
         assert server.calls["jupiter"] == 0
 
 
+async def test_the_sol_price_falls_back_to_the_pools_page_and_then_stays_the_last_known(clock: SteppedClock) -> None:
+    async with a_feed(clock) as (server, feed):
+        server.always["dexscreener"] = html(503)
+        server.sol_usd = "99"
+        async with feed.running():
+            first = await cycles(feed, 1)
+            server.always["multi"] = status(500)
+            while feed.health()["counts"].get("sol_price_missing", 0) < 2:
+                last = await cycles(feed, 1)
+    assert first[-1][-1].sol_usd == Decimal(99)  # type: ignore[union-attr]
+    assert of_kind(last, CycleEnd)[0].sol_usd == Decimal(99)
+
+
+async def test_a_token_that_dried_up_loses_its_place_unless_it_is_held(clock: SteppedClock) -> None:
+    shallow = {"reserve_in_usd": "20000", "liquidity_usd": 20_000.0, "liquidity_quote": 70.0}
+    for held in (False, True):
+        pool = a_pool()
+        async with a_feed(clock, pool, BIRD, universe_refresh_s=1.0) as (_, feed), feed.running():
+            feed.hold([pool.mint] if held else [])
+            await cycles(feed, 1)
+            for name, value in shallow.items():
+                setattr(pool, name, value)
+            await eventually(lambda feed=feed: feed.health()["queued"] == 64)  # type: ignore[misc]
+            late = await cycles(feed, 40)
+            assert (feed.health()["counts"].get("token_dropped", 0) > 0) is not held
+        assert (pool.mint in {bar.mint for bar in of_kind(late[-5:], Bar)}) is held
+
+
+async def test_bars_that_drifted_from_the_schema_are_counted_and_send_nothing(clock: SteppedClock) -> None:
+    async with a_feed(clock) as (server, feed):
+        server.always["ohlcv"] = document({"data": {"attributes": {"ohlcv_list": "none"}}})
+        async with feed.running():
+            await eventually(lambda: feed.health()["counts"].get("cycle_lost", 0) > 1)
+            health = feed.health()
+    assert health["queued"] == 0
+    assert health["endpoints"]["GeckoTerminal"]["errors"]["schema"] > 1
+    assert "ohlcv_list" in health["endpoints"]["GeckoTerminal"]["last_error"]
+
+
+async def test_a_jupiter_answer_without_meaning_is_its_error_and_the_next_source_answers(clock: SteppedClock) -> None:
+    async with an_api(clock, jupiter_key="k") as (server, api):
+        server.faults["jupiter"].extend([document([1]), document({"So1": {"usdPrice": "x"}}), document({})])
+        for _ in range(3):
+            assert await api.sol_usd() == Decimal("142.5")
+        assert api.jupiter.health.errors["schema"] == 3
+
+
 async def test_an_outage_makes_the_feed_old_and_it_goes_on_afterwards(clock: SteppedClock) -> None:
     async with a_feed(clock) as (server, feed), feed.running():
         first = await cycles(feed, 1)

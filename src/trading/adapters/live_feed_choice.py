@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio.to_thread
+
 from trading.adapters.live_feed import LiveMarketFeed, probe_market
 from trading.config import MarketSection
-from trading.feeds.select import open_feed, parse_feed
+from trading.feeds.select import FeedSpec, open_feed, parse_feed
 from trading.ports import Clock, Feed, LiveFeed
 
 
@@ -25,7 +27,7 @@ async def choose_feed(text: str, section: MarketSection, clock: Clock, *, record
     """
     spec = parse_feed(text)
     if spec.kind not in ("market", "auto"):
-        return Chosen(open_feed(spec), f"{spec.kind}, as asked")
+        return Chosen(await _opened(spec, ()), f"{spec.kind}, as asked")
     trouble = await probe_market(section, clock)
     if spec.kind == "market":
         # Who asks for the market gets nothing else: the feed waits for it and goes on when it answers.
@@ -33,6 +35,11 @@ async def choose_feed(text: str, section: MarketSection, clock: Clock, *, record
         return Chosen(LiveMarketFeed(section, clock), said)
     if trouble is None:
         return Chosen(LiveMarketFeed(section, clock), "market: the public APIs answer")
-    feed = open_feed(spec, recorded=recorded)
+    feed = await _opened(spec, recorded)
     kind = "recorded data" if feed.description.kind == "replay" else "a generated market"
     return Chosen(feed, f"{kind}, because the market cannot be reached ({trouble})")
+
+
+async def _opened(spec: FeedSpec, recorded: Sequence[Path]) -> Feed:
+    """Load in a thread: a folder of bars takes seconds, and the daemon answers its clients meanwhile."""
+    return await anyio.to_thread.run_sync(lambda: open_feed(spec, recorded=recorded))

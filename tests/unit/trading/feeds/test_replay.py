@@ -297,8 +297,10 @@ def test_the_recorded_bars_load_and_iterate_fast_enough(market_dir: Path) -> Non
     counts = Counter(type(event).__name__ for event in feed.events())
     iterated_s = time.perf_counter() - began
     assert counts == {"Bar": 72_028, "CycleEnd": 72_028, "TokenListed": 1}
-    assert loaded_s < 6  # 1.2 s measured on two shared cores; the bound only catches another order of magnitude
-    assert sum(counts.values()) / iterated_s > 500_000
+    # Measured on two shared cores: 1.2 s and 6 million a second. The bounds catch another order of magnitude, also
+    # while coverage is measured; benchmarks tell the rest.
+    assert loaded_s < 30
+    assert sum(counts.values()) / iterated_s > 100_000
 
 
 @pytest.mark.market
