@@ -122,6 +122,7 @@ def _run(steps: list[Step], ledger: Ledger) -> list[LedgerEvent]:
 
 @EXAMPLES
 @given(STEPS)
+@pytest.mark.requirement("T8")
 def test_wallet_and_buckets_agree_to_the_lamport_after_every_event(steps: list[Step]) -> None:
     _run(steps, Ledger())
 

@@ -55,6 +55,7 @@ def _plus_one(rows: list[Row], index: int, column: str) -> None:
 
 
 @pytest.mark.market
+@pytest.mark.requirement("T9")
 def test_every_recorded_trade_and_fee_is_reproduced_exactly(market_dir: Path) -> None:
     path, _ = _recorded(market_dir)
     report = check_curve(path)

@@ -128,6 +128,7 @@ def test_a_wallet_that_holds_the_token_already_pays_no_rent() -> None:
     assert venue.held("other") == 0
 
 
+@pytest.mark.requirement("T9")
 def test_a_swap_below_its_minimum_fails_and_still_pays_its_fees() -> None:
     venue = _venue()
     quote = venue.quote(MINT, Side.BUY, SOL // 5)

@@ -10,6 +10,7 @@ from trading.model.units import LAMPORTS_PER_SOL as SOL
 from trading.strategies import registry
 
 
+@pytest.mark.requirement("T2")
 def test_every_built_in_profile_can_be_made_from_its_own_document() -> None:
     for profile in PROFILES:
         assert Profile.model_validate(profile.model_dump()) == profile
@@ -86,6 +87,7 @@ def test_equity_sets_the_tier(sol: int, name: str) -> None:
     assert tier_named(name).name == name
 
 
+@pytest.mark.requirement("T3")
 def test_a_tier_is_left_downwards_only_well_below_its_threshold() -> None:
     foundation, acceleration, institutional = TIERS
     assert moved_tier(foundation, 20 * SOL - 1) is foundation

@@ -1,3 +1,5 @@
+import pytest
+
 from trading.model.account import RoundTrip, TrackRecord
 from trading.portfolio.performance import ROUND_TRIPS_MAX, EquityCurve, TrackRecords, track_record
 
@@ -21,6 +23,7 @@ def test_return_and_drawdown_follow_equity() -> None:
     assert curve.equity_lamports == 3 * SOL
 
 
+@pytest.mark.requirement("T20")
 def test_a_deposit_changes_neither_return_nor_drawdown() -> None:
     curve = _curve((0, 2 * SOL), (1, 22 * SOL // 10), (2, 198 * SOL // 100))
     before = (curve.time_weighted_return_bps, curve.drawdown_bps)

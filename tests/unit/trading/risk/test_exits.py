@@ -34,6 +34,7 @@ def _view(close: str, peak: str = "0", now_ns: int = T0) -> ExitView:
         (_view("0", peak="0"), "stop_loss"),
     ],
 )
+@pytest.mark.requirement("T5")
 def test_each_rule_sells_at_its_limit_and_not_before(view: ExitView, rule: str | None) -> None:
     decision = decide_exit(RULES, POSITION, view)
     assert (decision.rule if decision else None) == rule

@@ -78,6 +78,7 @@ DENIALS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("reason", "order", "account", "token"), DENIALS, ids=[case[0] for case in DENIALS])
+@pytest.mark.requirement("T7")
 def test_an_entry_one_step_beyond_a_limit_is_denied_by_its_name(
     reason: str, order: dict[str, Any], account: dict[str, Any], token: dict[str, Any]
 ) -> None:

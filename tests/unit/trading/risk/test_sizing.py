@@ -63,6 +63,7 @@ def test_a_strategy_whose_record_shows_no_edge_goes_on_at_the_probe_size() -> No
     assert _size(TrackRecord(100, 20, 300, 300)) == Sized(2 * SOL // 10, "probe")
 
 
+@pytest.mark.requirement("T6")
 def test_a_good_record_earns_more_up_to_what_volatility_allows() -> None:
     calm = _size(GOOD, evidence={"volatility_day_bps": 150})
     wild = _size(GOOD, evidence={"volatility_day_bps": 1_000})

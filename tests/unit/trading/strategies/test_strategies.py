@@ -154,6 +154,7 @@ def test_signals_are_the_same_in_every_process_whatever_the_hash_seed(name: str)
 @pytest.mark.market
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("symbol", ["BONK", "WIF"])
+@pytest.mark.requirement("T4")
 def test_recorded_markets_are_traded_some_times_a_week(market_dir: Path, symbol: str, name: str) -> None:
     bars = recorded_bars(market_dir, symbol, 6 * 288 * 7)
     entries = [signal for signal in _signals(registry.create(name), bars) if signal.strength > 0]
