@@ -14,7 +14,7 @@ from memmcp_server.config import JournalSection
 from memmcp_server.domain.memory import Acknowledgement, MemoryFilter
 from memmcp_server.ports import Journal
 
-pytestmark = [pytest.mark.anyio, pytest.mark.requirement("Q5")]
+pytestmark = pytest.mark.anyio
 EVERYTHING = MemoryFilter()
 
 

@@ -186,7 +186,5 @@ async def picture(journal: Journal, clock: ManualClock) -> dict[str, object]:
         ],
         "outbox": [(e.id, e.sink, e.version, e.seq, e.attempts, e.last_error, e.dead) for e in entries],
         "stats": await journal.outbox_stats(),
-        "unindexed": [
-            m.seq for m in await journal.lexical(["a", "closed"], MemoryFilter(), scope="unindexed", limit=99)
-        ],
+        "unindexed": [m.seq for m in unindexed],
     }

@@ -73,6 +73,7 @@ def make_draft(fields: DraftFields, provenance: Provenance, limits: DraftLimits,
     if fields.key is not None:
         _check_line("idempotency_key", fields.key, KEY_LENGTH_MAX, length_min=1)
     ts_event_ns = _checked_ts(fields.ts, now_ns)
+    expires_at_ns = _checked_expiry(fields.expires_at, ts_event_ns)
     return MemoryDraft(
         content=fields.content,
         key=fields.key if fields.key is not None else derived_key(fields, tags, provenance.agent),
@@ -82,7 +83,7 @@ def make_draft(fields: DraftFields, provenance: Provenance, limits: DraftLimits,
         tags=tags,
         metadata=dict(fields.metadata),
         trajectory_id=None if fields.trajectory_id is None else TrajectoryId(fields.trajectory_id),
-        expires_at_ns=_checked_expiry(fields.expires_at, ts_event_ns),
+        expires_at_ns=expires_at_ns,
         provenance=provenance,
         embed=fields.embed,
     )
