@@ -150,8 +150,8 @@ def test_trades_are_listed_with_value_costs_and_result(watched: Watched) -> None
 
 def test_limits_and_denials_are_listed_nearest_and_most_frequent_first(watched: Watched) -> None:
     page = live(watched)
-    expect(page.locator("#limits tr").first).to_contain_text("exposure limit")
-    expect(page.locator("#denials th")).to_have_text(["pool too shallow", "exposure limit", "average down", "cooldown"])
+    expect(page.locator("#limits tr").first).to_contain_text("exposure")
+    expect(page.locator("#denials th")).to_have_text(["pool too shallow", "exposure", "average down", "cooldown"])
     expect(page.locator("#gate-meta")).to_have_text("185 denied")
     watched.expect_only()
 

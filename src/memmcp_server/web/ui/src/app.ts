@@ -266,7 +266,7 @@ export class App {
     this.positionsPanel.draw(this.trading, this.time, desk);
     this.compoundingPanel.draw(this.trading, desk);
     this.gatePanel.draw(this.trading, desk);
-    this.chartPanel.draw(this.history, this.historyLoad, this.time, desk);
+    this.chartPanel.draw(this.history, this.historyLoad, this.time, around);
     this.tradesPanel.draw(this.trades, snapshot?.sol_usd ?? null, this.time, around);
     this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
     this.streamPanel.draw(this.feed, this.wasOpen, this.time, around);

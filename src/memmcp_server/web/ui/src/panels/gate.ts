@@ -46,8 +46,7 @@ function bar(bps: number, label: string, level: string): SVGElement {
   );
 }
 
-/** "exposure_bps_max" as people say it: "exposure limit". The unit stands beside the figure. */
+/** "exposure_bps_max" as people say it: "exposure". The unit stands beside the figure. */
 export function limitName(name: string): string {
-  const bare = name.replace(/_(bps|lamports|sol|s)?_?max$/, "");
-  return bare === name ? words(name) : `${words(bare)} limit`;
+  return words(name.replace(/(_(bps|lamports|sol|s))?(_max)?$/, ""));
 }

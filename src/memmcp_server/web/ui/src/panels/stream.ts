@@ -93,17 +93,19 @@ function drawGap(gap: Resync): HTMLElement {
 
 function drawNote(note: MemoryNote, time: ZonedTime, isFresh: boolean): HTMLElement {
   const isDesk = note.namespace === "trading";
+  // A trajectory is a memory too, under its own id.
+  const trajectory = note.kind === "trajectory" ? note.id : note.trajectory_id;
   return h(
     "li", { class: isFresh ? "fresh" : "", "data-kind": plain(note.kind, 48), "data-seq": String(note.seq) },
     h("p", { class: "stream-meta" },
-      h("time", { datetime: note.ts, title: time.full(note.ts) }, time.clock(note.ts)),
+      h("time", { datetime: note.ts, title: time.full(note.ts) }, time.short(note.ts)),
       h("span", { class: isDesk ? "kind desk" : "kind" }, words(note.kind)),
       h("span", { class: "dim" }, `${plain(note.namespace, 64)} \u00b7 ${plain(note.agent, 40) || "unnamed agent"}`)),
     h("p", { class: "stream-text", dir: "auto" }, plain(note.content)),
     h("p", { class: "stream-links" },
       h("a", { href: `/memory/${encodeURIComponent(note.id)}`, "data-memory": note.id, "aria-label": `Memory ${note.seq}` }, `memory ${note.seq}`),
-      note.trajectory_id
-        ? h("a", { href: `/trajectories/${encodeURIComponent(note.trajectory_id)}`, "data-trajectory": note.trajectory_id,
+      trajectory
+        ? h("a", { href: `/trajectories/${encodeURIComponent(trajectory)}`, "data-trajectory": trajectory,
           "aria-label": `Trajectory of memory ${note.seq}` }, "trajectory")
         : null),
   );
