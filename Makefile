@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test lint format bench crash clients screenshots lock clean
+.PHONY: help setup setup-test run test lint format bench crash clients screenshots docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ clients: setup-test ## Real MCP clients over every transport
 
 screenshots: setup-test ## Make docs/images anew from the running page
 	@MEMMCP_SCREENSHOTS=1 $(BIN)/pytest tests/browser -q
+
+docs: setup-test ## docs/reference.md from the code
+	@$(BIN)/python scripts/reference.py && wc -l docs/reference.md
 
 lock: setup-test ## Resolve the lock files anew
 	@$(COMPILE) pyproject.toml --group build -o requirements.lock
