@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from .adapters.index.options import WorkerOptions
-from .adapters.index.sink import QdrantSink
+from .adapters.index.sink import QdrantSink, keep_filled
 from .adapters.index.worker_index import WorkerIndex
 from .adapters.late_desk import LateDesk
 from .adapters.sql_journal import open_journal
@@ -72,6 +72,7 @@ async def open_services(
         # Ended in reverse: the desk first, so that its last copies still reach the journal, the index before the relay.
         await stack.enter_async_context(_running("health", health.run))
         await stack.enter_async_context(_running("relay", relay.run))
+        await stack.enter_async_context(_running("index-keeper", partial(keep_filled, journal, index)))
         await stack.enter_async_context(_running("index", index.run, index.close))
         if desk is not None:
             await stack.enter_async_context(_running("trading", partial(_keep_desk, desk, sections, environ, journal)))

@@ -13,10 +13,9 @@ from memmcp_server.domain.memory import MemoryFilter
 from .documents import PointDocument
 
 FOREVER_US = 2**53 - 1
-CURRENT = "current"
-SUPERSEDED = "superseded"
 
-KEYWORD_FIELDS = ("namespace", "namespace_tree", "kind", "tags", "agent", "trajectory_id", "memory_id", "state")
+# Each index costs its share of every flush (with 12 of them four times as long as with none), so there are no more.
+KEYWORD_FIELDS = ("namespace", "kind", "tags", "agent", "trajectory_id", "memory_id")
 INTEGER_FIELDS = ("ts_event_us", "known_from_us", "known_to_us", "expires_at_us")
 TENANT_FIELD = "namespace"
 PAYLOAD_FIELDS = (
@@ -30,8 +29,7 @@ def payload_of(point: PointDocument, known_to_ns: int | None, dense: str) -> Jso
     return {
         "memory_id": point.memory_id,
         "version": point.version,
-        "namespace": point.namespace,
-        "namespace_tree": list(subtrees(point.namespace)),
+        "namespace": list(covering(point.namespace)),
         "kind": point.kind,
         "tags": list(point.tags),
         "agent": point.agent,
@@ -51,16 +49,15 @@ def payload_of(point: PointDocument, known_to_ns: int | None, dense: str) -> Jso
 def validity_of(known_to_ns: int | None) -> JsonObject:
     """Return the part of the payload that changes when the next version comes."""
     return {
-        "state": CURRENT if known_to_ns is None else SUPERSEDED,
         "known_to_us": FOREVER_US if known_to_ns is None else known_to_ns // 1_000,
         "known_to_ns": known_to_ns,
     }
 
 
-def subtrees(namespace: str) -> tuple[str, ...]:
-    """Return every subtree that covers the namespace: ``a/b`` -> ``a/``, ``a/b/``."""
+def covering(namespace: str) -> tuple[str, ...]:
+    """Return every pattern that covers the namespace: ``a/b`` -> ``a/b``, ``a/``, ``a/b/``."""
     parts = namespace.split("/")
-    return tuple("/".join(parts[: count + 1]) + "/" for count in range(len(parts)))
+    return namespace, *("/".join(parts[: count + 1]) + "/" for count in range(len(parts)))
 
 
 def conditions(where: MemoryFilter, now_ns: int) -> JsonObject:
@@ -68,12 +65,12 @@ def conditions(where: MemoryFilter, now_ns: int) -> JsonObject:
     at_ns = now_ns if where.as_of_ns is None else where.as_of_ns
     must: list[Json] = [_range("expires_at_us", gte=at_ns // 1_000)]
     if where.as_of_ns is None:
-        must.append(_is("state", CURRENT))
+        must.append(_range("known_to_us", gte=FOREVER_US))
     else:
         must.append(_range("known_from_us", lte=at_ns // 1_000))
         must.append(_range("known_to_us", gte=at_ns // 1_000))
     if where.namespace is not None:
-        must.append(_is("namespace_tree" if where.namespace.endswith("/") else "namespace", where.namespace))
+        must.append(_is("namespace", where.namespace))
     if where.kinds:
         must.append({"key": "kind", "match": {"any": list(where.kinds)}})
     must.extend(_is("tags", tag) for tag in where.tags)
@@ -94,7 +91,7 @@ def of_memories(memory_ids: list[str]) -> JsonObject:
 
 
 def is_current() -> JsonObject:
-    return {"must": [_is("state", CURRENT)]}
+    return {"must": [_range("known_to_us", gte=FOREVER_US)]}
 
 
 def lacks_vector() -> JsonObject:

@@ -116,7 +116,9 @@ class IndexEngine:
             self._store.set_payload(change.point_id, validity_of(change.known_to_ns))
         if points or changes:
             self._store.flush()
-            self._count()
+            self._points = self._store.count()
+            if self._missing or any(point.payload["dense"] == "missing" for point in points):
+                self._missing = self._store.count(lacks_vector())
 
     def remove(self, memory_ids: Sequence[str]) -> None:
         """Raises: NotReady, StoreUnavailable."""

@@ -22,7 +22,7 @@ from .frames import HEADER, BadDocument, BrokenFrame, body_length, decode, encod
 from .options import WorkerOptions
 
 STATES = ("starting", "ready", "degraded", "down")
-CHUNK_POINTS_MAX = 32
+CHUNK_POINTS_MAX = 64
 CHUNK_CHARS_MAX = 1_000_000
 QUERY_CHARS_MAX = 8_000
 

@@ -9,6 +9,7 @@ import pytest
 from tests.doubles.hash_embedder import HashEmbedder
 from tests.doubles.memories import T0_NS, a_memory
 
+from memmcp_server.adapters.index.conditions import payload_of
 from memmcp_server.adapters.index.documents import PointDocument, parse_point, point_document
 from memmcp_server.adapters.index.edge_store import EdgeStore
 from memmcp_server.adapters.index.engine import IndexEngine, NotReady
@@ -206,9 +207,8 @@ def test_a_point_that_is_current_never_replaces_one_that_is_superseded(tmp_path:
     [ended] = documents(a_memory("m", "five SOL", superseded_at_ns=T0_NS + 9))
     engine.upsert([ended])
     words = Bm25Words().of_document("five SOL")
-    payload = {"known_to_ns": None, "state": "current", "memory_id": "m", "version": 1}
 
-    store.write([NewPoint(ended.point_id, None, words, {**payload})])
+    store.write([NewPoint(ended.point_id, None, words, payload_of(ended, None, "no"))])
 
     assert store.find({"must": []}, 5)[0].payload["known_to_ns"] == T0_NS + 9
     engine.close()
