@@ -52,6 +52,7 @@ def test_no_function_is_longer_than_the_hard_limit() -> None:
 
 
 def test_a_broad_except_stands_only_in_the_named_places() -> None:
+    """One that cleans up and raises again hides nothing."""
     found = []
     for name, tree in modules():
         for node in ast.walk(tree):
@@ -59,7 +60,8 @@ def test_a_broad_except_stands_only_in_the_named_places() -> None:
                 continue
             caught = node.type
             broad = caught is None or (isinstance(caught, ast.Name) and caught.id in {"Exception", "BaseException"})
-            if broad and not name.startswith(tuple(BROAD_EXCEPTS)):
+            gives_on = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
+            if broad and not gives_on and not name.startswith(tuple(BROAD_EXCEPTS)):
                 found.append(f"{name}:{node.lineno}")
     assert found == []
 
@@ -76,7 +78,7 @@ def test_importing_a_module_makes_no_server_client_or_engine() -> None:
 
 
 HOSTS = "|".join(re.escape(h) for h in ("files.python" + "hosted", "registry.npm" + "js", "deb.debian" + ".org"))
-FOREIGN = re.compile(rf"(?<![\w.])/(?:work|farm)/|(?<![\w/.])/root/|{HOSTS}")
+FOREIGN = re.compile(rf"(?<![\w.])/(?:work|farm|roo[t])/|{HOSTS}")
 
 
 def test_no_machine_path_or_registry_host_is_in_the_tree() -> None:

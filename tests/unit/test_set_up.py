@@ -1,0 +1,54 @@
+"""The set-up behind ``make run`` and ``make test``: each step once, again when its inputs change, clear when it fails."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from scripts import set_up
+
+pytestmark = pytest.mark.requirement("Q1")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(set_up, "ROOT", tmp_path)
+    monkeypatch.setattr(set_up, "VENV", tmp_path)
+    (tmp_path / "lock").write_text("one", encoding="utf-8")
+    return tmp_path
+
+
+def test_a_step_is_done_once_and_again_when_its_input_or_outcome_changes(project: Path) -> None:
+    done: list[str] = []
+
+    def work() -> None:
+        done.append((project / "lock").read_text(encoding="utf-8"))
+        (project / "made").touch()
+
+    def call() -> None:
+        set_up.step("packages", [project / "lock"], project / "made", work)
+
+    call()
+    call()
+    assert done == ["one"]
+    (project / "lock").write_text("two", encoding="utf-8")
+    call()
+    assert done == ["one", "two"]
+    (project / "made").unlink()
+    call()
+    assert done == ["one", "two", "two"]
+
+
+def test_a_step_that_made_nothing_is_an_error_and_is_tried_again(project: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(set_up.SetUpError, match="made no made"):
+            set_up.step("packages", [project / "lock"], project / "made", lambda: None)
+
+
+def test_a_failing_command_shows_its_last_output(project: Path) -> None:
+    with pytest.raises(set_up.SetUpError, match="exit code 3:\nno such package"):
+        set_up.call([sys.executable, "-c", "print('no such package'); raise SystemExit(3)"], cwd=project)
+
+
+def test_a_wrong_argument_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set_up.main(["everything"]) == 2
+    assert "run|test" in capsys.readouterr().err
