@@ -44,7 +44,7 @@ class PaperSection(Section):
     fill_wait_s: float = Field(default=3.0, ge=0)
     snapshot_interval_s: float = Field(default=1.0, ge=0)
     stale_after_s: float | None = Field(default=None, gt=0)
-    seed: int = Field(default=7, ge=0)
+    seed: int = Field(default=0, ge=0)
 
     @field_validator("speed")
     @classmethod

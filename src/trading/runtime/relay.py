@@ -16,7 +16,7 @@ import anyio.to_thread
 from trading.adapters.canonical import parse_json
 from trading.adapters.sql_journal import JournalStore, SqlJournal
 from trading.config import RelaySection
-from trading.engine.inputs import LISTED
+from trading.engine.inputs import INPUT, LISTED, MARKET_KINDS
 from trading.errors import JournalUnavailable, MemoryUnavailable
 from trading.model.event_codec import KINDS
 from trading.ports import JournalRow, Memory, MemoryRecord
@@ -27,6 +27,7 @@ from .remember import NAMESPACE, Remembrance
 SINK = "memory"
 PENDING_COUNT_MAX = 100_000
 CYCLE_KIND = "cycle_marked"
+TOLD_KINDS = (*(kind for kind in MARKET_KINDS if kind != INPUT), *KINDS)
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ class MemoryRelay:
         return remembrance
 
     def _rows(self, after: int) -> Iterator[JournalRow]:
-        return self._journal.rows(after=after, kinds=(LISTED, *KINDS))
+        return self._journal.rows(after=after, kinds=TOLD_KINDS)
 
     def _delivered_to(self, batch: _Batch) -> None:
         self._store.move_cursor(self._journal.run, SINK, batch.seq, batch.snapshot_ids)
