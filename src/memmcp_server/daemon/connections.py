@@ -1,5 +1,6 @@
 """Serve each bridge's connection with the MCP server, over its socket."""
 
+import asyncio
 import json
 import logging
 import secrets
@@ -9,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, cast
 
 import anyio
-from anyio.abc import SocketListener, SocketStream
+from anyio.abc import SocketStream, UNIXSocketStream
 from mcp.server import MCPServer
 from mcp.server.stdio import stdio_server
 
@@ -21,6 +22,7 @@ from .finding import LINE_BYTES_MAX, PROTOCOL
 GREETING_TIMEOUT_S = 10.0
 GREETING_BYTES_MAX = 4_096
 CHUNK_BYTES = 65_536
+ACCEPT_PAUSE_S = 0.2
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,14 @@ class LineWriter:
         """Nothing is held back."""
 
 
+async def _stream_of(connection: socket.socket) -> SocketStream:
+    if connection.family == socket.AF_INET:
+        # A line is a message: waiting to fill a packet would add tens of milliseconds.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return await SocketStream.from_socket(connection)
+    return await UNIXSocketStream.from_socket(connection)
+
+
 class BridgeDoor:
     """Accepts bridges until cancelled."""
 
@@ -94,8 +104,18 @@ class BridgeDoor:
         self._secret = secret
 
     async def serve(self, sock: socket.socket) -> None:
-        async with await SocketListener.from_socket(sock) as listener:
-            await listener.serve(self._serve_one)
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        async with anyio.create_task_group() as tasks:
+            while True:
+                try:
+                    connection, _ = await loop.sock_accept(sock)
+                except OSError as error:
+                    # Out of descriptors, or a client that was gone at once: the others must still get in later.
+                    logger.warning("a bridge could not be accepted: %s", error)
+                    await anyio.sleep(ACCEPT_PAUSE_S)
+                    continue
+                tasks.start_soon(self._serve_one, await _stream_of(connection))
 
     async def _serve_one(self, stream: SocketStream) -> None:
         async with stream:

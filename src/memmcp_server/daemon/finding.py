@@ -160,7 +160,11 @@ class Finder:
         for _ in range(SPAWNS_MAX + 1):
             found = self._dial_running() or self._start(deadline_s)
             line, record = found
-            answer = greet(line, record, self._bridge, deadline_s)
+            try:
+                answer = greet(line, record, self._bridge, deadline_s)
+            except CannotReach:
+                line.sock.close()
+                raise
             if answer is not None:
                 self._child = None  # it stands on its own feet; its later end is another story
                 return line, answer

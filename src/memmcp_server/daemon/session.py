@@ -90,6 +90,7 @@ class Session:
         self._changed = threading.Condition()
         self._connection: Connection | None = None
         self._is_wanted = False
+        self._is_ending = False
         self._failure: str | None = None
         self._failed_at_s = 0.0
         self._young_deaths = 0
@@ -226,10 +227,21 @@ class Session:
 
     # The daemon's side, on the pump thread.
 
+    def end(self) -> None:
+        """Let the pump return: its connection is closed, no other one is made."""
+        with self._changed:
+            self._is_ending = True
+            if self._connection is not None:
+                self._connection.hang_up()
+            self._changed.notify_all()
+
     def pump(self) -> None:
+        """Carry until ``end``."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._is_wanted)
+                self._changed.wait_for(lambda: self._is_wanted or self._is_ending)
+                if self._is_ending:
+                    return
             connection = self._connect()
             if connection is not None:
                 self._copy(connection)

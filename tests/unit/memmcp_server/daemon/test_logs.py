@@ -1,0 +1,69 @@
+import logging
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from memmcp_server.daemon.logs import PrivateRotatingHandler, Redacting, configure
+
+
+@pytest.fixture
+def root_log() -> Iterator[logging.Logger]:
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield root
+    for handler in [handler for handler in root.handlers if handler not in before]:
+        root.removeHandler(handler)
+        handler.close()
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept", "secret"),
+    [
+        ("the token is s3cret-of-the-daemon today", "today", "s3cret-of-the-daemon"),
+        ("Authorization: Bearer abcdefghijklmnop", "Bearer", "abcdefghijklmnop"),
+        ("http.token=abcdef123456 port=1", "port=1", "abcdef123456"),
+        ('{"api_key": "abcdef123456"}', "api_key", "abcdef123456"),
+        ("postgresql://me:hunter22@db/x", "@db/x", "hunter22"),
+        ("key " + "5" * 88 + " end", "end", "5" * 88),
+        ("key [" + ",".join(["12"] * 64) + "] end", "end", "12,12,12"),
+    ],
+)
+def test_no_secret_reaches_the_log(text: str, kept: str, secret: str) -> None:
+    formatter = Redacting(["s3cret-of-the-daemon", ""])
+    line = formatter.format(logging.LogRecord("n", logging.INFO, "p", 1, text, (), None))
+    assert secret not in line
+    assert kept in line
+
+
+def test_a_traceback_is_redacted_as_well() -> None:
+    formatter = Redacting(["s3cret-of-the-daemon"])
+    try:
+        msg = "with s3cret-of-the-daemon inside"
+        raise ValueError(msg)
+    except ValueError as error:
+        trouble = (type(error), error, error.__traceback__)
+    line = formatter.format(logging.LogRecord("n", logging.ERROR, "p", 1, "failed", (), trouble))
+    assert "ValueError: with [redacted] inside" in line
+    assert "s3cret" not in line
+
+
+def test_ordinary_words_stay() -> None:
+    text = "memory 4a33309d-e731-559c-a4ac-ea6412093674 in mint DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB8YaB1pPB263"
+    assert Redacting([]).redact(text) == text
+
+
+def test_the_file_is_private_rotates_and_says_utc(tmp_path: Path, root_log: logging.Logger) -> None:
+    path = tmp_path / "daemon.log"
+    configure(path, 65_536, [], also_stderr=False)
+    for _ in range(1_000):
+        root_log.info("x" * 200)
+    assert (tmp_path / "daemon.log.1").exists()
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+    assert path.stat().st_size <= 65_536
+    assert path.read_text()[:2] == "20"
+    assert "Z INFO root: xxx" in path.read_text()
+    assert any(isinstance(handler, PrivateRotatingHandler) for handler in root_log.handlers)
