@@ -54,7 +54,7 @@ class Journal(Protocol):
     async def lexical(
         self, words: Sequence[str], where: MemoryFilter, *, scope: LexicalScope, limit: int
     ) -> list[Memory]:
-        """Return memories containing any of the words (case-insensitive), newest first, at most ``limit``.
+        """Return memories with any of the words in content or tags (case-insensitive), newest first, at most ``limit``.
 
         Scope ``unindexed`` looks only at rows whose entry for the vector index is still in the outbox.
         """

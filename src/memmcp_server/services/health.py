@@ -48,7 +48,10 @@ class Health:
         clock: Clock,
         clients: ClientRegistry,
         desk: TradingDesk | None = None,
+        *,
+        part_timeout_s: float = PART_TIMEOUT_S,
     ) -> None:
+        self._part_timeout_s = part_timeout_s
         self._journal = journal
         self._index = index
         self._clock = clock
@@ -108,19 +111,19 @@ class Health:
     async def index_status(self) -> IndexStatus:
         """Return the index's own word, or state ``down`` with the reason it gave none."""
         try:
-            async with asyncio.timeout(PART_TIMEOUT_S):
+            async with asyncio.timeout(self._part_timeout_s):
                 return await self._index.status()
         except TimeoutError:
-            return IndexStatus("down", "", "", 0, f"no answer within {PART_TIMEOUT_S:g} s")
+            return IndexStatus("down", "", "", 0, f"no answer within {self._part_timeout_s:g} s")
         except Unavailable as error:
             return IndexStatus("down", "", "", 0, error.message)
 
     async def _check_journal(self) -> str:
         try:
-            async with asyncio.timeout(PART_TIMEOUT_S):
+            async with asyncio.timeout(self._part_timeout_s):
                 await self._journal.horizon()
         except TimeoutError:
-            return f"no answer within {PART_TIMEOUT_S:g} s"
+            return f"no answer within {self._part_timeout_s:g} s"
         except MemoryServerError as error:
             return error.message
         return "ok"
@@ -133,10 +136,10 @@ class Health:
 
     async def _check_outbox(self) -> str:
         try:
-            async with asyncio.timeout(PART_TIMEOUT_S):
+            async with asyncio.timeout(self._part_timeout_s):
                 stats = (await self._journal.outbox_stats()).get(SINK_QDRANT)
         except TimeoutError:
-            return f"no answer within {PART_TIMEOUT_S:g} s"
+            return f"no answer within {self._part_timeout_s:g} s"
         except MemoryServerError as error:
             return error.message
         if stats is not None and stats.dead:
@@ -147,10 +150,10 @@ class Health:
         if self._desk is None:
             return "off"
         try:
-            async with asyncio.timeout(PART_TIMEOUT_S):
+            async with asyncio.timeout(self._part_timeout_s):
                 await self._desk.snapshot()
         except TimeoutError:
-            return f"no answer within {PART_TIMEOUT_S:g} s"
+            return f"no answer within {self._part_timeout_s:g} s"
         except TradingUnavailable as error:
             return error.message
         return "ok"
@@ -159,7 +162,7 @@ class Health:
         if self._desk is None:
             return None
         try:
-            async with asyncio.timeout(PART_TIMEOUT_S):
+            async with asyncio.timeout(self._part_timeout_s):
                 snapshot = await self._desk.snapshot()
         except (TimeoutError, TradingUnavailable):
             return None

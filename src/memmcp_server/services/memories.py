@@ -18,6 +18,8 @@ from .words import coverage, query_words
 SEARCH_LIMIT_MAX = 100
 BATCH_LEN_MAX = 256
 QUERY_LENGTH_MAX = 4_000
+SHARE_MIN = 0.05
+"""Weight of a row that the journal found by a spelling which plain case folding does not see."""
 LEXICAL_SCAN_MAX = 200
 """Rows that one lexical search may bring up for ranking."""
 
@@ -61,9 +63,7 @@ class Memories:
         if memory is None:
             which = memory_id if version is None else f"{memory_id} in version {version}"
             msg = f"there is no memory {which}"
-            raise NotFound(
-                msg, field="id", hint="search for its words; a write and a search return ids"
-            )
+            raise NotFound(msg, field="id", hint="search for its words; a write and a search return ids")
         return memory
 
     async def search(self, query: SearchQuery, caller: Caller) -> SearchResult:
@@ -188,12 +188,11 @@ def _check_query(query: SearchQuery) -> None:
 def _ranked_by_words(rows: Sequence[Memory], words: Sequence[str], scope: LexicalScope) -> list[Candidate]:
     """Return the rows with the most of the query first, then the newest."""
     late = " (not yet indexed)" if scope == "unindexed" else ""
-    scored = [(memory, *coverage(words, memory.content)) for memory in rows]
+    scored = [(memory, *coverage(words, "\n".join((memory.content, *memory.tags)))) for memory in rows]
     scored.sort(key=lambda each: (-each[2], -each[0].seq))
     return [
-        Candidate(memory, "words", rank, share, f"words {present} of {len(words)}{late}")
+        Candidate(memory, "words", rank, max(share, SHARE_MIN), f"words {present} of {len(words)}{late}")
         for rank, (memory, present, share) in enumerate(scored)
-        if present
     ]
 
 
