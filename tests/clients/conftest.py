@@ -1,6 +1,5 @@
 """One daemon with a trading desk for all clients, and the npm clients that `make test` installs."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.agents import ROOT, Agent, data_directory, environment, http_client, until
+from memmcp_server.daemon.finding import read_record
+from memmcp_server.daemon.places import Places
+from memmcp_server.errors import MemoryServerError
+from tests.support.agents import ROOT, data_directory, environment, http_client, until
 
 HERE = Path(__file__).resolve().parent
 DESK_TIMEOUT_S = 60
 CLIENT_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
@@ -34,28 +37,36 @@ class Daemon:
 
 @pytest.fixture(scope="session")
 def daemon() -> Iterator[Daemon]:
-    """A daemon that trades the synthetic market; it was started by an agent, as at a user's desk."""
-    environ = environment({"MEMMCP_TRADING__ENABLED": "true", "MEMMCP_TRADING__FEED": "synthetic"})
+    """A daemon as a person starts it, trading the synthetic market at five hours a second."""
+    environ = environment({"MEMMCP_TRADING__ENABLED": "true", "TRADING_PAPER__SPEED": "18000"})
     with data_directory() as data_dir:
-        agent = Agent(data_dir, environ=environ)
+        command = [sys.executable, "-m", "memmcp_server", "serve", "--data-dir", str(data_dir), "--feed", "synthetic"]
+        with (data_dir / "serve.log").open("wb") as log:
+            served = subprocess.Popen([*command, "--port", "0"], env=environ, cwd=ROOT, stdout=log, stderr=log)
         try:
-            agent.initialize(DESK_TIMEOUT_S)
-            status = http_client(data_dir).get("/admin/status")
-            until(lambda: http_client(data_dir).get("/admin/status")["trading"].get("run_id"), DESK_TIMEOUT_S)
-            yield Daemon(data_dir, str(status["http"]).rstrip("/"), environ)
+            until(lambda: read_record(Places(data_dir)) and is_trading(data_dir), DESK_TIMEOUT_S)
+            url = str(http_client(data_dir).get("/admin/status")["http"]).rstrip("/")
+            yield Daemon(data_dir, url, environ)
         finally:
-            agent.close()
+            served.terminate()
+            served.wait(STOP_TIMEOUT_S)
+
+
+def is_trading(data_dir: Path) -> bool:
+    """Return whether the daemon answers and its desk is up."""
+    try:
+        return bool(http_client(data_dir).get("/admin/status")["trading"].get("run_id"))
+    except MemoryServerError:
+        return False
 
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """Node.js as set-up found or installed it; without the npm clients the message says what to run."""
-    if not (HERE / "node_modules").is_dir():
-        pytest.fail(f"{HERE.relative_to(ROOT)}/node_modules is missing: run make clients (or npm ci there)")
-    found = shutil.which("node") or shutil.which("node", path=str(Path(sys.executable).parent))
-    if found is None:
-        pytest.fail("there is no Node.js: run make clients, which installs one into .venv")
-    return found
+    """The Node.js that set-up installed beside the npm clients: the Inspector needs a newer one than many machines."""
+    bundled = HERE / "node_modules" / ".bin" / "node"
+    if not bundled.exists():
+        pytest.fail(f"{bundled.relative_to(ROOT)} is missing: run make clients (or npm ci in tests/clients)")
+    return str(bundled)
 
 
 def run_node(node: str, *command: str, daemon: Daemon) -> subprocess.CompletedProcess[str]:
