@@ -38,7 +38,7 @@ def test_the_page_says_whose_money_it_is_and_which_feed_it_rests_on(watched: Wat
     expect(page.locator("body")).to_have_attribute("data-money", "paper")
     expect(page.locator("#feed-kind")).to_have_text("SYNTHETIC")
     expect(page.locator("#feed-age")).to_have_text(re.compile(r"^\d+(\.\d)? s old$"))
-    expect(page.locator("#feed-line")).to_contain_text("synthetic feed: seed 7")
+    expect(page.locator("#feed-line")).to_contain_text("Feed: seed 7")
     expect(page.locator("#profile")).to_have_text("foundation")
     expect(page).to_have_title(re.compile(r"^PAPER \d+\.\d{4} SOL · ACTIVE · memMCP$"))
     watched.expect_only()

@@ -162,10 +162,12 @@ def test_a_decision_on_the_page_opens_its_chain(live_page: Watched) -> None:
 def test_the_pictures_of_the_documents_are_made_from_the_running_page(
     browser: Browser, daemon: str, scheme: str
 ) -> None:
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme=scheme)  # type: ignore[arg-type]
+    size = {"width": 1440, "height": 1240}
+    context = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     watched = Watched(context.new_page(), daemon)
     page = open_live(watched)
     expect(page.locator("#trades tr").nth(15)).to_be_visible(timeout=CHANGE_TIMEOUT_MS)
+    expect(page.locator("#positions tr").first).to_be_visible(timeout=CHANGE_TIMEOUT_MS)
     IMAGES.mkdir(parents=True, exist_ok=True)
     name = "dashboard.png" if scheme == "dark" else f"dashboard-{scheme}.png"
     page.screenshot(path=IMAGES / name)

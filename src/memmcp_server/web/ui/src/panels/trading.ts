@@ -68,7 +68,7 @@ export class TradingPanel {
   }
 
   private drawFeedLine(snapshot: TradingSnapshot, time: ZonedTime): void {
-    const parts = [`${snapshot.feed.kind} feed: ${plain(snapshot.feed.detail, 240)}`];
+    const parts = [`Feed: ${plain(snapshot.feed.detail, 240)}`];
     if (snapshot.feed.last_event) parts.push(`last event ${time.full(snapshot.feed.last_event)}`);
     if (snapshot.sol_usd !== null) parts.push(`1 SOL = ${usd(snapshot.sol_usd) ?? snapshot.sol_usd} USD`);
     if (snapshot.state_reason) parts.push(`${snapshot.state}: ${plain(snapshot.state_reason, 160)}`);
