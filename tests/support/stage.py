@@ -93,7 +93,7 @@ async def staged(
 @contextlib.asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[str]:
     """Serve an application whose lifespan is running already on a free loopback port; yields its URL."""
-    with contextlib.closing(socket.socket()) as sock:
+    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)) as sock:
         sock.bind(("127.0.0.1", 0))
         server = _Server(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=2))
         async with anyio.create_task_group() as tasks:

@@ -75,7 +75,7 @@ def _listen_unix(path: Path) -> socket.socket:
 
 
 def _listen_loopback() -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.bind(("127.0.0.1", 0))
     sock.listen(BACKLOG)
     return sock
@@ -100,7 +100,8 @@ def _bind(host: str, port: int) -> socket.socket:
     # Not by name: "localhost" may be two addresses, and one socket is what daemon.json can say.
     address = "127.0.0.1" if host.lower() == "localhost" else host
     family = socket.AF_INET6 if _is_ipv6(address) else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # Named: asyncio turns Nagle off only for a socket that says it is TCP, and every answer would wait 40 ms.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform != "win32":
             # Restart while old connections linger; on Windows the option would let two programs share the port.
