@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, cast
 
 import anyio
-from anyio.abc import SocketStream, UNIXSocketStream
 from mcp.server import MCPServer
 from mcp.server.stdio import stdio_server
 
@@ -26,8 +25,6 @@ ACCEPT_PAUSE_S = 0.2
 
 logger = logging.getLogger(__name__)
 
-Gone = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
-
 
 class Registry(Protocol):
     """Who is connected; see services.clients.ClientRegistry."""
@@ -38,7 +35,7 @@ class Registry(Protocol):
 class LineReader:
     """The lines of a stream as text, each at most ``LINE_BYTES_MAX`` long."""
 
-    def __init__(self, stream: SocketStream) -> None:
+    def __init__(self, stream: asyncio.StreamReader) -> None:
         self._stream = stream
         self._buffer = bytearray()
 
@@ -51,9 +48,12 @@ class LineReader:
                 msg = f"a line longer than {bytes_max} bytes"
                 raise ValueError(msg)
             try:
-                self._buffer += await self._stream.receive(CHUNK_BYTES)
-            except Gone:
+                chunk = await self._stream.read(CHUNK_BYTES)
+            except ConnectionError:
                 return None
+            if not chunk:
+                return None
+            self._buffer += chunk
         line = bytes(self._buffer[:at])
         del self._buffer[: at + 1]
         return line
@@ -73,25 +73,26 @@ class LineReader:
 class LineWriter:
     """What the SDK's line transport writes to. A client that is gone is no error: its reader sees the end."""
 
-    def __init__(self, stream: SocketStream) -> None:
+    def __init__(self, stream: asyncio.StreamWriter) -> None:
         self._stream = stream
 
     async def write(self, text: str) -> None:
         try:
-            await self._stream.send(text.encode("utf-8", "surrogatepass"))
-        except Gone:
-            await self._stream.aclose()
+            self._stream.write(text.encode("utf-8", "surrogatepass"))
+            await self._stream.drain()
+        except ConnectionError:
+            self._stream.close()
 
     async def flush(self) -> None:
         """Nothing is held back."""
 
 
-async def _stream_of(connection: socket.socket) -> SocketStream:
+async def _streams_of(connection: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     if connection.family == socket.AF_INET:
         # A line is a message: waiting to fill a packet would add tens of milliseconds.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return await SocketStream.from_socket(connection)
-    return await UNIXSocketStream.from_socket(connection)
+        return await asyncio.open_connection(sock=connection)
+    return await asyncio.open_unix_connection(sock=connection)
 
 
 class BridgeDoor:
@@ -115,20 +116,22 @@ class BridgeDoor:
                     logger.warning("a bridge could not be accepted: %s", error)
                     await anyio.sleep(ACCEPT_PAUSE_S)
                     continue
-                tasks.start_soon(self._serve_one, await _stream_of(connection))
+                tasks.start_soon(self._serve_one, connection)
 
-    async def _serve_one(self, stream: SocketStream) -> None:
-        async with stream:
-            reader = LineReader(stream)
-            try:
-                greeting = await self._greeting(reader)
-                if greeting is None:
-                    return
-                with self._clients.connected(str(greeting.get("id", ""))[:64], "stdio"):
-                    await self._say(stream, {"memmcp": "daemon", "protocol": PROTOCOL, "version": __version__})
-                    await self._speak(reader, LineWriter(stream))
-            except Unavailable as error:
-                await self._say(stream, {"memmcp": "refused", "reason": f"{error.message}; {error.hint}"})
+    async def _serve_one(self, connection: socket.socket) -> None:
+        incoming, outgoing = await _streams_of(connection)
+        reader, writer = LineReader(incoming), LineWriter(outgoing)
+        try:
+            greeting = await self._greeting(reader)
+            if greeting is None:
+                return
+            with self._clients.connected(str(greeting.get("id", ""))[:64], "stdio"):
+                await self._say(writer, {"memmcp": "daemon", "protocol": PROTOCOL, "version": __version__})
+                await self._speak(reader, writer)
+        except Unavailable as error:
+            await self._say(writer, {"memmcp": "refused", "reason": f"{error.message}; {error.hint}"})
+        finally:
+            outgoing.close()
 
     async def _greeting(self, reader: LineReader) -> dict[str, Any] | None:
         """Return what the bridge said first; None for anything that is no bridge, such as a browser on a raw port."""
@@ -152,11 +155,8 @@ class BridgeDoor:
             raise Unavailable(reason, hint="the next client starts the installed version")
         return greeting
 
-    async def _say(self, stream: SocketStream, message: dict[str, object]) -> None:
-        try:
-            await stream.send(json.dumps(message).encode() + b"\n")
-        except Gone:
-            logger.debug("a bridge left before it was greeted")
+    async def _say(self, writer: LineWriter, message: dict[str, object]) -> None:
+        await writer.write(json.dumps(message) + "\n")
 
     async def _speak(self, reader: LineReader, writer: LineWriter) -> None:
         """Run the protocol, both eras, until the bridge closes."""

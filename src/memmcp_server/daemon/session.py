@@ -263,6 +263,9 @@ class Session:
             self._note_young_death()
             return None
         with self._changed:
+            if self._is_ending:
+                connection.close()
+                return None
             self._connection, self._is_wanted, self._failure = connection, False, None
             waiting = sorted(self._pending.values(), key=lambda pending: pending.message["method"] != "initialize")
             connection.requests = len(waiting)
