@@ -18,9 +18,10 @@ import anyio
 from mcp import MCPError
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
-from mcp_types import CallToolResult, Implementation
+from mcp_types import INVALID_PARAMS, CallToolResult, Implementation
 
 NAME = "ask-the-desk"
+TEXT_CHARS_MAX = 320
 
 
 class ToolFailed(Exception):
@@ -44,10 +45,14 @@ class Desk:
     async def why(self, order_id: str | None = None) -> dict[str, Any]:
         return await self._call("why", **({"order_id": order_id} if order_id else {}))
 
-    async def evidence(self, trajectory_id: str) -> list[dict[str, Any]]:
-        """Return the steps of a trade as the shared memory holds them; they arrive there moments after the fill."""
-        found = await self._call("memory_search", query="signal verdict order fill", namespace="trading", limit=50)
-        return [hit for hit in found["hits"] if hit.get("trajectory_id") == trajectory_id]
+    async def steps_in_memory(self, trajectory_id: str) -> int:
+        """Return how much of a trade the shared memory holds; copies arrive there moments after the fill."""
+        try:
+            return int((await self._read(f"trajectory://{trajectory_id}"))["steps_total"])
+        except MCPError as error:
+            if error.error.code != INVALID_PARAMS:
+                raise
+            return 0
 
     async def remember(self, text: str, cited: list[str]) -> str:
         written = await self._call(
@@ -83,7 +88,7 @@ async def report(desk: Desk, trades_wanted: int, *, leave_note: bool) -> None:
         nothing = await desk.why()
         print(f"\nNo trade so far. Why not: {nothing['summary']}")
         if miss := nothing.get("nearest_miss"):
-            print(f"  nearest miss: {compact(miss)}")
+            print(f"  nearest miss: {compact(json.dumps(miss))}")
     for trade in trades:
         await explain(desk, trade)
     if leave_note:
@@ -96,11 +101,18 @@ async def explain(desk: Desk, trade: dict[str, Any]) -> None:
     """Print one trade and the chain that led to it."""
     print(f"\n{trade['ts']}  {trade['side']} {trade['amount']} {trade['symbol']} for {trade['value']['sol']} SOL")
     answer = await desk.why(trade["order_id"])
-    print(f"  why: {answer['summary']}")
     for step in answer["chain"]:
-        print(f"  - {compact(step)}")
-    hits = await desk.evidence(trade["trajectory_id"])
-    print(f"  in memory: {len(hits)} steps of trajectory {trade['trajectory_id']}")
+        print(f"  - {told(step)}")
+    print(
+        f"  in memory: trajectory {trade['trajectory_id']}, {await desk.steps_in_memory(trade['trajectory_id'])} steps"
+    )
+
+
+def told(step: dict[str, Any]) -> str:
+    """Return one step of a chain as a sentence, a signal with the evidence that it rests on."""
+    evidence = step.get("figures", {}).get("signal", {}).get("evidence")
+    said = f"{step.get('step', 'step')}: {step.get('text', '')}"
+    return compact(f"{said} [{', '.join(f'{name} {value}' for name, value in evidence.items())}]" if evidence else said)
 
 
 def headline(state: dict[str, Any]) -> str:
@@ -115,10 +127,9 @@ def headline(state: dict[str, Any]) -> str:
     )
 
 
-def compact(step: dict[str, Any]) -> str:
-    """Return one step on one line, cut where it would fill the screen."""
-    text = ", ".join(f"{name}={value}" for name, value in step.items() if value not in (None, "", {}, []))
-    return text if len(text) <= 240 else f"{text[:237]}..."
+def compact(text: str) -> str:
+    """Return the text cut where it would fill the screen."""
+    return text if len(text) <= TEXT_CHARS_MAX else f"{text[: TEXT_CHARS_MAX - 3]}..."
 
 
 def server(data_dir: Path | None) -> StdioServerParameters:

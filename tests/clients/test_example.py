@@ -28,7 +28,9 @@ def test_the_example_agent_learns_what_the_loop_did_and_why_and_leaves_a_note(da
     done = ask(daemon, "--trades", "2")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("PAPER money on the synthetic feed")
-    assert "  why: " in done.stdout
+    assert "  - signal: " in done.stdout
+    assert "  - fill: " in done.stdout
+    assert "  in memory: trajectory " in done.stdout
     assert "Left a note for other agents: memory " in done.stdout
     found = http_client(daemon.data_dir).get("/memory/search?query=reviewed+the+desk&namespace=agents/ask-the-desk")
     assert found["hits"][0]["agent"] == "ask-the-desk"
