@@ -227,13 +227,14 @@ class PaperDesk:
         if known["status"] != "sent" or not known["orders"]:
             return {name: value for name, value in known.items() if name not in {"run", "run_id", "orders"}}
         ids = list(known["orders"])
-        reports: dict[str, events.Event] = {}
+        run = int(known["run"])
+        rung = self._stage.next_change()
+        reports = await anyio.to_thread.run_sync(self._reports, run, ids)
         with anyio.move_on_after(self._sections.paper.fill_wait_s):
             while len(reports) < len(ids):
+                await rung.wait()
                 rung = self._stage.next_change()
-                reports = await anyio.to_thread.run_sync(self._reports, int(known["run"]), ids)
-                if len(reports) < len(ids):
-                    await rung.wait()
+                reports = await anyio.to_thread.run_sync(self._reports, run, ids)
         return _order_answer(known, ids, reports)
 
     def _reports(self, run: int, ids: list[str]) -> dict[str, events.Event]:

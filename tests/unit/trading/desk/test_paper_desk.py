@@ -1,0 +1,339 @@
+"""The desk on a market that the test moves: previews, keys across restarts, controls, why, and trouble."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from tests.doubles.desk_memory import ListMemory
+from tests.doubles.scripted_market import ManualFeed
+
+from memmcp_server.wire.orders import RebalanceAnswer, TradeAnswer
+from memmcp_server.wire.trading import StrategyDigest, TradingSnapshot, WhyAnswer
+from trading import desk as door
+from trading.adapters.live_feed_choice import Chosen
+from trading.config import PaperSection, PreviewSection, RelaySection, Sections
+from trading.errors import InvalidInput, Unavailable
+from trading.runtime.paper_desk import PaperDesk
+from trading.runtime.paper_run import PaperOptions, paper_desk
+
+pytestmark = pytest.mark.anyio
+
+MINT = "sim:AAA"
+SECTIONS = Sections(
+    paper=PaperSection(fill_wait_s=0.0, snapshot_interval_s=0.0),
+    preview=PreviewSection(previews_max=4, expiry_s=30),
+    relay=RelaySection(backoff_base_s=0.01, poll_s=0.05),
+)
+
+
+class Market:
+    """An open desk and its market."""
+
+    def __init__(self, desk: PaperDesk, feed: ManualFeed) -> None:
+        self.desk = desk
+        self.feed = feed
+
+    async def move(self, price: str | None = None) -> TradingSnapshot:
+        """Let one cycle pass, at a new price where one is given; return the snapshot after it."""
+        if price is not None:
+            self.feed.price = Decimal(price)
+        before = (await self.desk.snapshot())["cycle"]
+        self.feed.push()
+        with anyio.fail_after(10):
+            while (await self.desk.snapshot())["cycle"] == before:
+                async for _ in self.desk.changes():
+                    break
+        return TradingSnapshot.model_validate(await self.desk.snapshot())
+
+    async def buy(self, amount: str = "0.05", key: str = "k", **more: Any) -> TradeAnswer:
+        """Preview and confirm."""
+        shown = await self.preview(amount, **more)
+        assert shown.status == "preview", shown.message
+        wish = wished(amount, preview_id=shown.preview_id, **more)
+        return TradeAnswer.model_validate(await self.desk.place_trade(wish, agent="a", key=key))
+
+    async def preview(self, amount: str = "0.05", **more: Any) -> TradeAnswer:
+        return TradeAnswer.model_validate(await self.desk.place_trade(wished(amount, **more), agent="a", key="preview"))
+
+    async def control(self, action: str, **more: Any) -> dict[str, Any]:
+        return await self.desk.control({"action": action, "reason": "because", **more}, actor="o", key=f"c-{action}")
+
+
+def wished(amount: str, **more: Any) -> dict[str, Any]:
+    return {"side": "buy", "mint": MINT, "amount_sol": amount, "reason": "a test buys", "bucket": "manual"} | more
+
+
+@asynccontextmanager
+async def market(
+    folder: Path, memory: ListMemory | None = None, feed: ManualFeed | None = None
+) -> AsyncIterator[Market]:
+    moved = feed or ManualFeed(MINT, "AAA", "0.001")
+    options = PaperOptions(folder, "market", "foundation")
+    async with paper_desk(options, SECTIONS, memory or ListMemory(), Chosen(moved, "by hand")) as opened:
+        found = Market(opened, moved)
+        await found.move()
+        yield found
+
+
+async def test_a_confirmed_order_fills_at_the_next_price_and_says_so(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        sent = await here.buy()
+        assert sent.status == "working"
+        snapshot = await here.move()
+        assert [position.mint for position in snapshot.positions] == [MINT]
+        again = TradeAnswer.model_validate(await here.desk.place_trade(wished("0.05"), agent="a", key="k"))
+        assert (again.status, again.order_id) == ("done", sent.order_id)
+        assert again.fill is not None
+        assert again.fill["lamports"] == 50_000_000
+        assert again.trajectory_id == snapshot.positions[0].trajectory_id
+
+
+@pytest.mark.requirement("T1")
+async def test_a_key_acts_once_also_across_a_restart(tmp_path: Path) -> None:
+    feed = ManualFeed(MINT, "AAA", "0.001")
+    async with market(tmp_path, feed=feed) as here:
+        first = await here.buy(key="once")
+        await here.move()
+    other = ManualFeed(MINT, "AAA", "0.001")
+    other._number = feed._number  # the market went on while the desk was away
+    async with market(tmp_path, feed=other) as here:
+        again = TradeAnswer.model_validate(await here.desk.place_trade(wished("0.05"), agent="a", key="once"))
+        snapshot = await here.move()
+        assert again.order_id == first.order_id
+        assert again.status == "done"
+        assert snapshot.trades_total == 1
+        assert [position.mint for position in snapshot.positions] == [MINT]
+
+
+async def test_an_order_under_way_when_the_desk_is_closed_fills_after_the_restart(tmp_path: Path) -> None:
+    feed = ManualFeed(MINT, "AAA", "0.001")
+    async with market(tmp_path, feed=feed) as here:
+        await here.buy()
+    other = ManualFeed(MINT, "AAA", "0.001")
+    other._number = feed._number
+    async with market(tmp_path, feed=other) as here:
+        snapshot = TradingSnapshot.model_validate(await here.desk.snapshot())
+        assert snapshot.trades_total == 1
+        assert snapshot.equity.lamports < 2_000_000_000
+
+
+async def test_two_requests_with_one_key_at_once_trade_once(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        shown = await here.preview()
+        wish = wished("0.05", preview_id=shown.preview_id)
+        found: list[str | None] = []
+
+        async def place() -> None:
+            found.append((await here.desk.place_trade(wish, agent="a", key="twice"))["order_id"])
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(place)
+            tasks.start_soon(place)
+        assert found[0] == found[1] is not None
+        assert (await here.move()).trades_total == 1
+
+
+async def test_a_price_beyond_the_previews_bound_makes_it_stale(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        shown = await here.preview()
+        await here.move("0.0011")
+        wish = wished("0.05", preview_id=shown.preview_id)
+        answer = TradeAnswer.model_validate(await here.desk.place_trade(wish, agent="a", key="late"))
+        assert answer.status == "stale"
+        assert (await here.move()).trades_total == 0
+        # a stale answer is not remembered: with a new preview the same key may act
+        done = await here.buy(key="late")
+        assert done.status == "working"
+
+
+async def test_a_preview_makes_room_for_newer_ones(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        first = await here.preview()
+        for number in range(4):
+            await here.preview(f"0.0{number + 5}")
+        wish = wished("0.05", preview_id=first.preview_id)
+        answer = TradeAnswer.model_validate(await here.desk.place_trade(wish, agent="a", key="k"))
+        assert answer.status == "expired"
+
+
+async def test_an_order_beyond_a_limit_is_denied_with_the_limit_and_how_far_it_is(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        answer = await here.preview("1.5")
+        assert answer.status == "denied"
+        assert answer.preview_id is None
+        assert answer.verdict is not None
+        assert answer.verdict["reason"] == "order_lamports"
+        assert answer.verdict["limit"] == 400_000_000
+        assert answer.verdict["used"] == 1_500_000_000
+
+
+async def test_an_amount_in_tokens_buys_at_least_that_many(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        wish = wished("0") | {"amount_sol": None, "amount_token": "75.5"}
+        answer = TradeAnswer.model_validate(await here.desk.place_trade(wish, agent="a", key="p"))
+        assert answer.quote is not None
+        assert Decimal("75.5") <= Decimal(answer.quote["tokens"]) < Decimal("75.51")
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"mint": "nothing-like-it"}, "mint"),
+        ({"amount_sol": "0.0000000001"}, "amount_sol"),
+        ({"amount_sol": None, "amount_token": "1.000001"}, "amount_token"),
+        ({"amount_sol": None}, "amount_sol"),
+        ({"amount_sol": "0"}, "amount_sol"),
+        ({"amount_sol": None, "amount_token": "9999999999"}, "amount_token"),
+    ],
+)
+async def test_a_wrong_amount_or_token_names_its_field(tmp_path: Path, more: dict[str, Any], field: str) -> None:
+    async with market(tmp_path) as here:
+        with pytest.raises(InvalidInput) as raised:
+            await here.desk.place_trade(wished("0.05") | more, agent="a", key="k")
+        assert raised.value.field == field
+
+
+async def test_close_sells_a_share_and_then_the_rest(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        await here.buy()
+        held = (await here.move()).positions[0]
+        wish: dict[str, Any] = {"mint": MINT, "percent": 40, "reason": "take some"}
+        shown = TradeAnswer.model_validate(await here.desk.close_position(wish, agent="a", key="s"))
+        wish["preview_id"] = shown.preview_id
+        await here.desk.close_position(wish, agent="a", key="s1")
+        left = (await here.move()).positions[0]
+        assert int(left.amount_base_units) == int(held.amount_base_units) - int(held.amount_base_units) * 40 // 100
+        await here.control("close", mint=MINT, percent=100)
+        snapshot = await here.move()
+        assert snapshot.positions == []
+        assert snapshot.costs.rent_lamports == 0
+
+
+async def test_rebalancing_buckets_moves_cash_and_nothing_else(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        wish: dict[str, Any] = {
+            "scope": "buckets",
+            "weights_bps": {"mean_reversion": 7_500, "momentum_breakout": 2_500},
+            "reason": "more of it",
+        }
+        shown = RebalanceAnswer.model_validate(await here.desk.rebalance(wish, agent="a", key="r"))
+        assert shown.legs == [
+            {"from": "momentum_breakout", "to": "mean_reversion", "lamports": 500_000_000, "sol": "0.5"}
+        ]
+        wish["preview_id"] = shown.preview_id
+        done = RebalanceAnswer.model_validate(await here.desk.rebalance(wish, agent="a", key="r1"))
+        assert (done.status, done.legs[0]["status"]) == ("done", "done")
+        snapshot = await here.move()
+        assert snapshot.equity.lamports == 2_000_000_000
+        capital = {each["name"]: each["capital"]["lamports"] for each in (await here.desk.strategies())["strategies"]}
+        assert capital == {"momentum_breakout": 500_000_000, "mean_reversion": 1_500_000_000}
+
+
+async def test_rebalancing_tokens_buys_what_the_gate_allows_and_sells_to_cash(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        wish: dict[str, Any] = {"scope": "tokens", "weights_bps": {MINT: 1_000}, "reason": "own some"}
+        shown = RebalanceAnswer.model_validate(await here.desk.rebalance(wish, agent="a", key="r"))
+        wish["preview_id"] = shown.preview_id
+        await here.desk.rebalance(wish, agent="a", key="r1")
+        snapshot = await here.move()
+        assert abs(snapshot.positions[0].value.lamports - 200_000_000) < 3_000_000
+        wish = {"scope": "tokens", "policy": "cash", "reason": "enough"}
+        shown = RebalanceAnswer.model_validate(await here.desk.rebalance(wish, agent="a", key="r2"))
+        assert shown.legs[0]["side"] == "sell"
+        wish["preview_id"] = shown.preview_id
+        await here.desk.rebalance(wish, agent="a", key="r3")
+        assert (await here.move()).positions == []
+
+
+async def test_controls_say_what_happens_to_positions_and_survive_a_restart(tmp_path: Path) -> None:
+    feed = ManualFeed(MINT, "AAA", "0.001")
+    async with market(tmp_path, feed=feed) as here:
+        await here.buy()
+        await here.move()
+        answer = await here.control("reduce_only")
+        assert answer["state"] == "REDUCING"
+        assert "stay" in answer["effect"]
+        assert (await here.preview()).status == "denied"
+        await here.control("target", amount_sol="50")
+    other = ManualFeed(MINT, "AAA", "0.001")
+    other._number = feed._number
+    async with market(tmp_path, feed=other) as here:
+        snapshot = TradingSnapshot.model_validate(await here.desk.snapshot())
+        assert snapshot.state == "REDUCING"
+        assert snapshot.compounding.target.lamports == 50_000_000_000
+        resumed = await here.control("resume")
+        assert (resumed["state"], resumed["entries_allowed"]) == ("ACTIVE", True)
+        again = await here.control("resume")
+        assert again["effect"] == resumed["effect"]
+
+
+async def test_a_withdrawal_never_takes_what_the_exits_need(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        await here.buy()
+        await here.move()
+        answer = await here.control("withdraw", amount_sol="1.95")
+        assert answer["status"] == "denied"
+        assert (await here.move()).net_deposits.lamports == 2_000_000_000
+
+
+async def test_why_tells_the_chain_of_a_trade_and_the_funnel_of_none(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        sent = await here.buy()
+        await here.move()
+        await here.control("close", mint=MINT, percent=100)
+        await here.move()
+        chain = WhyAnswer.model_validate(
+            await here.desk.why(order_id=sent.order_id, trajectory_id=None, mint=None, since_ns=None)
+        )
+        assert [step["step"] for step in chain.chain] == ["signal", "order", "fill", "order", "fill", "outcome"]
+        assert "a test buys" in chain.summary
+        same = WhyAnswer.model_validate(
+            await here.desk.why(order_id=None, trajectory_id=chain.trajectory_id, mint=None, since_ns=None)
+        )
+        assert same.chain == chain.chain
+        funnel = WhyAnswer.model_validate(
+            await here.desk.why(order_id=None, trajectory_id=None, mint="aaa", since_ns=None)
+        )
+        assert funnel.funnel is not None
+        assert funnel.funnel["filled"] == 1
+        assert funnel.funnel["next_evaluation"] is not None
+        with pytest.raises(InvalidInput, match="knows no"):
+            await here.desk.why(order_id="ord_x", trajectory_id=None, mint=None, since_ns=None)
+
+
+async def test_the_digest_says_how_little_a_small_sample_means(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        digest = StrategyDigest.model_validate(await here.desk.strategy_digest(strategy=None, window="7d"))
+        assert digest.confidence == "no finished trade: nothing can be said"
+        for wrong in ("7", "0d", "7y", ""):
+            with pytest.raises(InvalidInput, match="window"):
+                await here.desk.strategy_digest(strategy=None, window=wrong)
+        with pytest.raises(InvalidInput, match="unknown"):
+            await here.desk.strategy_digest(strategy="martingale", window="all")
+
+
+async def test_what_is_held_is_followed_by_the_feed(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        await here.buy()
+        await here.move()
+        assert here.feed.held == {MINT}
+
+
+async def test_real_money_is_refused_in_this_version(tmp_path: Path) -> None:
+    options = door.DeskOptions(tmp_path, feed="synthetic", money="real")
+    with pytest.raises(InvalidInput, match="paper only") as raised:
+        async with door.open({}, ListMemory(), options):
+            pass
+    assert raised.value.field == "money"
+    assert not (tmp_path / "journal.db").exists()
+
+
+async def test_a_stopped_desk_refuses_and_says_so(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        desk = here.desk
+    with pytest.raises(Unavailable, match="stopping"):
+        await desk.place_trade(wished("0.05"), agent="a", key="k")
