@@ -1,0 +1,49 @@
+"""TRADING_ variables: what is read, what is refused, and what nobody knows."""
+
+from decimal import Decimal
+
+import pytest
+
+from trading.config import Sections
+from trading.errors import InvalidInput
+from trading.settings import load, unknown_variables
+
+
+def test_nothing_set_means_the_defaults() -> None:
+    assert load({}) == Sections()
+    assert load({"PATH": "/bin", "MEMMCP_HTTP__PORT": "1"}) == Sections()
+
+
+def test_a_variable_sets_its_field() -> None:
+    sections = load(
+        {"TRADING_ACCOUNT__EQUITY_SOL": "3.5", "TRADING_PAPER__SPEED": "max", "TRADING_ACCOUNT__ZONE": "UTC"}
+    )
+    assert sections.account.equity_sol == Decimal("3.5")
+    assert sections.paper.speed == "max"
+    assert load({"TRADING_PAPER__SPEED": "12.5"}).paper.speed == 12.5
+
+
+def test_every_bad_value_is_named_at_once_with_what_was_given() -> None:
+    with pytest.raises(InvalidInput) as raised:
+        load({"TRADING_ACCOUNT__EQUITY_SOL": "-2", "TRADING_PAPER__SPEED": "-1", "TRADING_ACCOUNT__ZONE": "Mars/Base"})
+    message = raised.value.message
+    for expected in (
+        "TRADING_ACCOUNT__EQUITY_SOL",
+        "'-2'",
+        "TRADING_PAPER__SPEED",
+        "TRADING_ACCOUNT__ZONE",
+        "Mars/Base",
+    ):
+        assert expected in message
+
+
+def test_a_slip_of_the_pen_is_found() -> None:
+    environ = {"TRADING_ACCOUNT__EQUITY": "2", "TRADING_PAPER__SPEED": "max", "TRADING_SPEED": "1", "HOME": "/"}
+    assert unknown_variables(environ) == ["TRADING_ACCOUNT__EQUITY", "TRADING_SPEED"]
+
+
+def test_a_secret_is_not_shown_in_an_error() -> None:
+    with pytest.raises(InvalidInput) as raised:
+        load({"TRADING_MARKET__GECKO_KEY": "very-secret", "TRADING_MARKET__TOKENS_MAX": "0"})
+    assert "very-secret" not in str(raised.value)
+    assert "very-secret" not in repr(load({"TRADING_MARKET__GECKO_KEY": "very-secret"}))
