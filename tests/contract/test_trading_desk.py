@@ -115,6 +115,7 @@ async def test_the_documents_of_a_quiet_desk_are_what_the_wire_promises(bench: B
     assert why_not.chain == []
 
 
+@pytest.mark.requirement("A5")
 async def test_a_preview_trades_nothing_and_the_order_after_it_does(bench: Bench) -> None:
     preview = TradeAnswer.model_validate(await bench.desk.place_trade(buy(bench.mint), agent="a", key="k0"))
     assert preview.status == "preview"

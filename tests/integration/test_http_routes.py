@@ -35,6 +35,7 @@ async def write(stage: Stage, content: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.requirement("O1")
+@pytest.mark.requirement("Q2")
 async def test_every_get_route_answers_its_wire_model(stage: Stage) -> None:
     written = await write(stage, "a step", trajectory_id="session-1")
     for path, model in (
@@ -107,6 +108,7 @@ BAD_BODIES: list[tuple[bytes, int, str, str]] = [
 ]
 
 
+@pytest.mark.requirement("Q4")
 async def test_a_bad_body_is_named_and_nothing_is_written(stage: Stage) -> None:
     for body, status, code, said in BAD_BODIES:
         headers = {"Content-Type": "application/json"}
@@ -229,6 +231,7 @@ async def test_ready_is_503_and_health_200_while_trading_is_down(stage: Stage) -
     assert health.json()["status"] == "degraded"
 
 
+@pytest.mark.requirement("O7")
 async def test_an_outside_engines_report_is_kept_under_its_own_desk(stage: Stage) -> None:
     report = {
         "desk_id": "freqtrade-1",
@@ -250,6 +253,7 @@ async def test_an_outside_engines_report_is_kept_under_its_own_desk(stage: Stage
         assert error_of(response)["field"] == field
 
 
+@pytest.mark.requirement("O5")
 async def test_an_action_needs_the_operators_token_and_acts_once_per_key(stage: Stage) -> None:
     body = {"reason": "rebuilding the node", "idempotency_key": "stop-1"}
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {OPERATOR_TOKEN}"}):

@@ -10,9 +10,10 @@ import pytest
 from mcp import MCPError
 from mcp.client import Client
 from mcp_types import CallToolResult, Implementation, ResourceUpdatedNotification
-from tests.doubles.trading_desk import MINT, SOL
+from tests.doubles.trading_desk import MINT, SOL, InMemoryDesk
 from tests.support.stage import Stage, staged
 
+from memmcp_server.errors import TradingUnavailable
 from memmcp_server.tools.resources import HISTORY_TRADES, RISK_CURRENT, TELEMETRY_LATEST
 
 pytestmark = pytest.mark.anyio
@@ -154,6 +155,7 @@ async def test_bad_arguments_name_the_field_and_change_nothing(stage: Stage) -> 
 
 
 @pytest.mark.requirement("A1")
+@pytest.mark.requirement("A5")
 async def test_an_order_is_previewed_and_then_placed_once(stage: Stage, client: Client) -> None:
     wish = {"side": "buy", "mint": MINT, "amount_sol": "0.25", "reason": "the smoke says so"}
     preview = await called(client, "place_trade", **wish)
@@ -191,6 +193,7 @@ async def test_the_agent_is_the_clients_name_and_no_argument_can_claim_another(s
     assert "agent: unknown field" in said
 
 
+@pytest.mark.requirement("A5")
 async def test_resume_is_the_operators_alone(stage: Stage, client: Client) -> None:
     said = await refused(client, "trading_control", action="resume", reason="please")
     assert said.startswith("refused: ")
@@ -346,3 +349,52 @@ async def test_a_crash_inside_a_tool_tells_the_model_no_details(stage: Stage, ca
     assert "hunter2" not in said
     assert "telemetry_trading" in said
     assert "hunter2" in caplog.text
+
+
+async def test_a_position_is_closed_and_capital_moved_by_preview_and_then_once(stage: Stage, client: Client) -> None:
+    stage.trading.base_units, stage.trading.cost = 1_000 * 10**5, SOL
+    for tool, wish in (
+        ("close_position", {"mint": MINT, "percent": 50, "reason": "take half"}),
+        ("rebalance", {"scope": "buckets", "policy": "equal", "reason": "even them out"}),
+    ):
+        preview = await called(client, tool, **wish)
+        assert preview["status"] == "preview"
+        done = await called(client, tool, **wish, preview_id=preview["preview_id"], idempotency_key=f"{tool}-1")
+        again = await called(client, tool, **wish, preview_id=preview["preview_id"], idempotency_key=f"{tool}-1")
+        assert done == again
+        assert done["status"] == "done"
+    assert stage.trading.base_units == 500 * 10**5
+
+
+async def test_a_memory_is_not_found_under_another_namespace(client: Client) -> None:
+    written = await called(client, "memory_write", content="ours", namespace="team")
+    with pytest.raises(MCPError, match="it is in namespace team"):
+        await client.read_resource(f"memory://default/{written['id']}")
+
+
+class LateDesk(InMemoryDesk):
+    """Not there at the first look, as while a daemon starts."""
+
+    looks = 0
+
+    async def changes(self) -> AsyncIterator[Any]:
+        self.looks += 1
+        if self.looks <= 2:  # one look of each follower
+            msg = "the trading desk is starting"
+            raise TradingUnavailable(msg)
+        async for snapshot in super().changes():
+            yield snapshot
+
+
+async def test_a_desk_that_comes_up_late_is_followed_from_then_on(tmp_path: Path) -> None:
+    desk = LateDesk()
+    async with staged(tmp_path, desk=desk) as stage, client_of(stage, mode="2026-07-28") as client:
+        with anyio.fail_after(10):
+            async with client.listen(resource_subscriptions=[TELEMETRY_LATEST]) as events:
+                while desk.looks < 4:
+                    await anyio.lowlevel.checkpoint()
+                await anyio.wait_all_tasks_blocked()
+                desk.advance()
+                async for event in events:
+                    assert event.uri == TELEMETRY_LATEST
+                    break
