@@ -1,7 +1,6 @@
 """The benchmark runs and measures both writers."""
 
 import pytest
-
 from benchmarks import journal
 
 

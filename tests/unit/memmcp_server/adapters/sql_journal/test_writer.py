@@ -19,7 +19,14 @@ from memmcp_server.config import JournalSection, Sections
 from memmcp_server.domain.identifiers import TrajectoryId
 from memmcp_server.domain.memory import Acknowledgement, MemoryFilter
 from memmcp_server.domain.trajectory import CloseTrajectory
-from memmcp_server.errors import IdempotencyConflict, InvalidInput, JournalBusy, JournalUnavailable, OutcomeUnknown
+from memmcp_server.errors import (
+    IdempotencyConflict,
+    InvalidInput,
+    JournalBusy,
+    JournalUnavailable,
+    NotFound,
+    OutcomeUnknown,
+)
 
 pytestmark = pytest.mark.anyio
 EVERYTHING = MemoryFilter()
@@ -112,6 +119,26 @@ async def test_in_one_batch_the_refused_fail_alone(journal: SqlJournal) -> None:
     found = await journal.page(EVERYTHING, after=None, limit=10, newest_first=False)
     assert [memory.content for memory in found] == ["held", "before", "after"]
     assert [memory.seq for memory in found] == [1, 2, 3]  # a refusal leaves no gap either
+
+
+async def test_a_refused_unit_leaves_no_trace_for_those_behind_it_in_the_batch(journal: SqlJournal) -> None:
+    unknown = CloseTrajectory(TrajectoryId("nowhere"), "won", "closed", 1)
+    async with held(journal):
+        step = a_draft("step", trajectory_id="t")
+        refused = asyncio.ensure_future(
+            journal.commit([step, CloseTrajectory(TrajectoryId("t"), "w", "c", 1), unknown])
+        )
+        await wait_until_queued(journal, 3)
+        behind = asyncio.ensure_future(journal.commit([step, a_draft("other")]))
+        await wait_until_queued(journal, 5)
+    with pytest.raises(NotFound, match="nowhere"):
+        await refused
+    written, other = await behind
+    assert (written.seq, written.duplicate, other.seq) == (2, False, 3)
+    opened = await journal.trajectory(TrajectoryId("t"))
+    assert opened is not None
+    assert (opened.steps, opened.closed_at_ns) == (1, None)
+    assert await journal.count(EVERYTHING) == 3
 
 
 async def test_an_unforeseen_error_rolls_the_batch_back_and_only_its_cause_fails(journal: SqlJournal) -> None:
