@@ -50,7 +50,8 @@ def complain(message: str, hint: str | None = None) -> None:
 
 
 def table(*columns: str) -> Table:
-    result = Table(box=None, pad_edge=False, header_style="bold")
+    """Return an empty table; without column names it has no head."""
+    result = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
     for column in columns:
         result.add_column(column, overflow="fold")
     return result

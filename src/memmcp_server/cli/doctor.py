@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.markup import escape
 
 from memmcp_server import __version__, settings
 from memmcp_server.daemon.finding import read_record
@@ -48,8 +49,8 @@ def doctor(
     else:
         rows = table("", "", "")
         for finding in findings:
-            text = finding.text.replace("[", r"\[")
-            hint = finding.hint.replace("[", r"\[")
+            text = escape(finding.text)
+            hint = escape(finding.hint)
             rows.add_row(MARKS[finding.level], finding.name, f"{text}\n[dim]{hint}[/]" if hint else text)
         out().print(rows)
     if any(finding.level == "problem" for finding in findings):

@@ -4,10 +4,13 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
+from rich.markup import escape
 
 from .client import found_or_started, places_of
 from .console import exit_codes, note, out, print_json, say, table
 from .options import DataDir, Json
+
+CONTENT_CHARS_MAX = 500
 
 Namespace = Annotated[str | None, typer.Option("--namespace", help="Namespace, such as default or team/desk.")]
 
@@ -76,18 +79,24 @@ def search(
     if not answer["hits"]:
         say("nothing relevant")
         return
-    rows = table("score", "when (UTC)", "agent", "what", "why", "id")
     for hit in answer["hits"]:
-        when = str(hit["ts"])[:19].replace("T", " ")
-        what = hit["content"] if len(hit["content"]) <= 300 else f"{hit['content'][:297]}..."
-        rows.add_row(f"{hit['score']:.3f}", when, hit["agent"], _plain(what), hit["why"], hit["id"])
-    out().print(rows, markup=False)
+        _print_hit(hit)
+
+
+def _print_hit(hit: dict[str, Any]) -> None:
+    console = out()
+    when = str(hit["ts"])[:19].replace("T", " ")
+    content = hit["content"] if len(hit["content"]) <= CONTENT_CHARS_MAX else f"{hit['content'][:CONTENT_CHARS_MAX]}..."
+    console.print(
+        f"[bold]{hit['score']:.3f}[/]  {when} UTC  {_plain(hit['agent'])}  {hit['namespace']}/{hit['kind']}  "
+        f"[dim]{hit['id']}  {_plain(hit['why'])}[/]"
+    )
+    console.print(f"       {_plain(content)}")
 
 
 def _plain(text: str) -> str:
     """Stored text is data: no markup, and no control characters that would steer a terminal."""
-    printable = "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
-    return printable.replace("[", r"\[")
+    return escape("".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text))
 
 
 def trajectory(

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from .client import find, places_of
 from .console import exit_codes, out, print_json, say, table
@@ -34,7 +35,7 @@ def list_(
     for entry in answer["entries"]:
         state = "dead" if entry["dead"] else "live"
         cells = (entry["id"], entry["sink"], entry["memory_id"], entry["version"], entry["attempts"], state)
-        rows.add_row(*(str(cell) for cell in cells), entry["last_error"].replace("[", r"\["))
+        rows.add_row(*(str(cell) for cell in cells), escape(entry["last_error"]))
     out().print(rows)
 
 

@@ -1,0 +1,175 @@
+"""The operator's command line against a real daemon."""
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from tests.support.agents import QUIET, Agent, data_directory, environment, http_client, until
+from typer.testing import CliRunner
+
+from memmcp_server.cli import app
+from memmcp_server.cli.client import is_served
+from memmcp_server.daemon.places import Places
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[Path]:
+    """A data directory whose daemon is kept by a connected agent."""
+    with data_directory() as directory:
+        agent = Agent(directory, environ=environment())
+        agent.initialize()
+        yield directory
+        agent.close()
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in QUIET.items():
+        monkeypatch.setenv(name, value)
+
+
+def run(data_dir: Path, *arguments: str, code: int = 0, text: str | None = None) -> Result:
+    result = CliRunner().invoke(app, [*arguments, "--data-dir", str(data_dir)], input=text)
+    assert result.exit_code == code, (result.output, result.exception)
+    return result
+
+
+def run_json(data_dir: Path, *arguments: str) -> Any:
+    return json.loads(run(data_dir, *arguments, "--json").stdout)
+
+
+@pytest.mark.requirement("M1")
+@pytest.mark.requirement("M3")
+def test_a_memory_written_at_the_terminal_is_found_there_and_a_repeat_changes_nothing(desk: Path) -> None:
+    first = run_json(desk, "write", "Wombats dig [deep] burrows", "--tag", "fauna", "--kind", "lesson", "--key", "w1")
+    again = run_json(desk, "write", "Wombats dig [deep] burrows", "--tag", "fauna", "--kind", "lesson", "--key", "w1")
+    assert (again["id"], again["duplicate"], first["duplicate"]) == (first["id"], True, False)
+    hits = run_json(desk, "search", "wombats burrows", "--tag", "fauna", "--kind", "lesson")["hits"]
+    assert [hit["id"] for hit in hits] == [first["id"]]
+    assert "Wombats dig [deep] burrows" in run(desk, "search", "wombats").stdout
+    assert "nothing relevant" in run(desk, "search", "wombats", "--namespace", "empty/place").stdout
+
+
+def test_text_comes_from_stdin_and_steers_no_terminal(desk: Path) -> None:
+    run(desk, "write", "-", text="Numbats\nnap")
+    found = run(desk, "search", "numbats").stdout
+    assert "Numbats\nnap" in found
+    assert "control characters" in run(desk, "write", "-", code=1, text="\x1b[31mred").stderr
+
+
+def test_status_names_the_process_its_queues_and_trading(desk: Path) -> None:
+    status = run_json(desk, "status")
+    assert status["data_dir"] == str(desk)
+    assert {"pid", "version", "http", "uptime_s", "journal", "outbox", "trading", "clients"} <= set(status)
+    assert status["trading"] == {"state": "off"}
+    assert str(status["pid"]) in run(desk, "status").stdout
+
+
+def test_a_wrong_value_is_an_error_with_exit_code_one_that_names_the_field(desk: Path) -> None:
+    assert "namespace" in run(desk, "write", "x", "--namespace", "Not A Namespace", code=1).stderr
+    assert "since" in run(desk, "search", "x", "--since", "yesterday", code=1).stderr
+    assert "trajectory" in run(desk, "trajectory", "no-such", code=1).stderr
+
+
+def test_export_and_import_carry_everything_once(desk: Path, tmp_path: Path) -> None:
+    run(desk, "write", "Step one of the tale", "--kind", "note")
+    client = http_client(desk)
+    client.post("/memory/write", {"content": "signal seen", "trajectory_id": "tale-1", "kind": "step"})
+    file = tmp_path / "all.jsonl"
+    exported = run_json(desk, "export", str(file))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(lines) == exported["lines"]
+    assert "exists" in run(desk, "export", str(file), code=2).stderr
+
+    with data_directory() as other:
+        taken = run_json(other, "import", str(file))
+        assert (taken["taken"], taken["duplicates"]) == (len(lines), 0)
+        second = run_json(other, "import", str(file))
+        assert second["taken"] == 0
+        copy = tmp_path / "copy.jsonl"
+        run(other, "export", str(copy))
+        ours = {json.loads(line)["id"]: json.loads(line) for line in copy.read_text().splitlines()}
+        texts = sorted(line.get("content", line.get("text")) for line in ours.values())
+        assert texts == sorted(line.get("content", line.get("text")) for line in lines)
+        assert run_json(other, "trajectory", "tale-1")["steps"][0]["content"] == "signal seen"
+
+
+@pytest.mark.parametrize("line", ["not json", "[]", '{"type": "memory"}', '{"type": "spell", "id": "x"}'])
+def test_a_broken_export_file_is_an_error_that_names_the_line(desk: Path, tmp_path: Path, line: str) -> None:
+    file = tmp_path / "broken.jsonl"
+    file.write_text(f"\n{line}\n")
+    assert f"{file}, line" in run(desk, "import", str(file), code=1).stderr.replace("\n", " ")
+
+
+def test_a_backup_made_while_running_opens_as_a_journal(desk: Path, tmp_path: Path) -> None:
+    path = Path(run_json(desk, "backup", str(tmp_path / "copies"))["path"])
+    assert path.is_file()
+    assert path.is_relative_to(tmp_path)
+
+
+def test_the_index_is_made_anew_and_finds_everything_again(desk: Path) -> None:
+    run(desk, "write", "Echidnas lay eggs")
+    until(lambda: run_json(desk, "status")["outbox"]["qdrant"]["pending"] == 0, 60, 0.2)
+    assert run_json(desk, "rebuild-index")["count"] > 0
+    assert run_json(desk, "search", "echidnas")["hits"]
+    until(lambda: run_json(desk, "status")["outbox"]["qdrant"]["pending"] == 0, 60, 0.2)
+    assert run_json(desk, "search", "echidnas")["hits"]
+
+
+def test_the_outbox_can_be_listed_retried_and_dropped(desk: Path) -> None:
+    until(lambda: run_json(desk, "status")["outbox"]["qdrant"]["pending"] == 0, 60, 0.2)
+    assert run_json(desk, "outbox", "list") == {"entries": []}
+    assert run_json(desk, "outbox", "retry") == {"count": 0}
+    assert "no outbox entry 999999" in run(desk, "outbox", "drop", "999999", code=1).stderr
+
+
+def test_the_log_is_shown_from_its_end(desk: Path) -> None:
+    assert "serves" in run(desk, "logs", "--lines", "20").stdout
+
+
+def test_doctor_finds_a_healthy_daemon_and_a_slip_of_the_pen(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMMCP_HTPP__PORT", "1")
+    findings = run_json(desk, "doctor")["findings"]
+    levels = {finding["name"]: finding["level"] for finding in findings}
+    assert levels["daemon"] == levels["journal"] == levels["data directory"] == "ok"
+    assert any("MEMMCP_HTPP__PORT" in finding["text"] for finding in findings if finding["level"] == "note")
+
+
+def test_without_a_daemon_a_command_that_only_asks_ends_with_three_and_says_what_to_do(tmp_path: Path) -> None:
+    for command in (["status"], ["outbox", "list"], ["rebuild-index"]):
+        assert "memmcp serve" in run(tmp_path, *command, code=3).stderr
+    assert "nothing to stop" in run(tmp_path, "stop").stdout
+    assert run_json(tmp_path, "stop") == {"stopped": False, "data_dir": str(tmp_path)}
+
+
+def test_an_unusable_directory_ends_with_three_where_a_daemon_would_be_started(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert str(file) in run(file, "write", "x", code=3).stderr.replace("\n", "")
+
+
+def test_a_write_starts_the_daemon_and_stop_ends_it() -> None:
+    with data_directory() as directory:
+        run(directory, "write", "first light")
+        assert is_served(Places(directory))
+        assert "has ended" in run(directory, "stop").stdout
+        assert not is_served(Places(directory))
+
+
+def test_the_admin_routes_want_the_operators_token(desk: Path) -> None:
+    import http.client
+
+    host, _, port = str(http_client(desk).record["http"]).removeprefix("http://").partition(":")
+    for method, path in (("GET", "/admin/status"), ("POST", "/admin/stop"), ("GET", "/admin/export?part=memories")):
+        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection.request(method, path)
+        assert connection.getresponse().status == 401
+        connection.close()
+    assert is_served(Places(desk))
