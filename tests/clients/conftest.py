@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from memmcp_server.daemon.finding import read_record
-from memmcp_server.daemon.places import Places
 from memmcp_server.errors import MemoryServerError
 from tests.support.agents import ROOT, data_directory, environment, http_client, until
+from tests.support.daemons import served
 
 HERE = Path(__file__).resolve().parent
 DESK_TIMEOUT_S = 60
 CLIENT_TIMEOUT_S = 60
-STOP_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
@@ -39,17 +37,10 @@ class Daemon:
 def daemon() -> Iterator[Daemon]:
     """A daemon as a person starts it, trading the synthetic market at five hours a second."""
     environ = environment({"MEMMCP_TRADING__ENABLED": "true", "TRADING_PAPER__SPEED": "18000"})
-    with data_directory() as data_dir:
-        command = [sys.executable, "-m", "memmcp_server", "serve", "--data-dir", str(data_dir), "--feed", "synthetic"]
-        with (data_dir / "serve.log").open("wb") as log:
-            served = subprocess.Popen([*command, "--port", "0"], env=environ, cwd=ROOT, stdout=log, stderr=log)
-        try:
-            until(lambda: read_record(Places(data_dir)) and is_trading(data_dir), DESK_TIMEOUT_S)
-            url = str(http_client(data_dir).get("/admin/status")["http"]).rstrip("/")
-            yield Daemon(data_dir, url, environ)
-        finally:
-            served.terminate()
-            served.wait(STOP_TIMEOUT_S)
+    with data_directory() as data_dir, served(data_dir, "--feed", "synthetic", environ=environ):
+        until(lambda: is_trading(data_dir), DESK_TIMEOUT_S)
+        url = str(http_client(data_dir).get("/admin/status")["http"]).rstrip("/")
+        yield Daemon(data_dir, url, environ)
 
 
 def is_trading(data_dir: Path) -> bool:
