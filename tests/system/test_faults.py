@@ -216,3 +216,78 @@ def test_a_client_that_probes_and_then_shakes_hands_gets_a_connection_of_its_own
         assert "result" in probe, probe
         assert agent.initialize()["result"]["protocolVersion"] == "2025-11-25"
         assert agent.call("memory_search", query="anything")["hits"] == []
+
+
+@pytest.mark.requirement("M10")
+def test_a_person_starts_it_in_the_foreground_and_ctrl_c_ends_it(data_dir: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "memmcp_server",
+        "serve",
+        "--no-trading",
+        "--port",
+        "0",
+        "--data-dir",
+        str(data_dir),
+    ]
+    process = subprocess.Popen(command, env=environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        until(lambda: daemon_pid(data_dir) == process.pid)
+        assert http_client(data_dir).get("/health")["checks"]["journal"] == "ok"
+        with agents(data_dir, 1) as (agent,):
+            agent.initialize()
+            assert daemon_pid(data_dir) == process.pid
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert "ending: SIGINT" in said
+        assert "Traceback" not in said
+    finally:
+        process.kill()
+        process.wait()
+
+
+def processes_of(data_dir: Path) -> list[str]:
+    """Return the command lines of living processes that name the directory or work in it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            folder = str((entry / "cwd").readlink())
+        except OSError:
+            continue
+        if line and (str(data_dir) in line or folder == str(data_dir)):
+            found.append(line)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_of_a_daemon_outlives_it(data_dir: Path, how: signal.Signals) -> None:
+    with agents(data_dir, 1) as (agent,):
+        agent.initialize()
+        until(lambda: len(processes_of(data_dir)) >= 3)  # bridge, daemon, index worker
+    os.kill(daemon_pid(data_dir), how)
+    until(lambda: processes_of(data_dir) == [])
+
+
+@pytest.mark.requirement("O1")
+def test_a_desk_that_cannot_start_says_why_and_memory_works_on(data_dir: Path) -> None:
+    settings = {"MEMMCP_TRADING__ENABLED": "true", "MEMMCP_TRADING__FEED": "replay:/no/such/bars.csv.gz"}
+    with agents(data_dir, 1, environ=environment(settings)) as (agent,):
+        agent.initialize()
+        agent.call("memory_write", content="Bilbies have long ears")
+        assert agent.call("memory_search", query="bilbies")["hits"]
+
+        def reason() -> str:
+            answer = agent.request("tools/call", {"name": "telemetry_trading", "arguments": {}})
+            assert answer["result"]["isError"]
+            return str(answer["result"]["content"])
+
+        until(lambda: "/no/such/bars.csv.gz" in reason())
+        health = http_client(data_dir).get("/health")
+        assert (health["ready"], health["status"]) == (False, "degraded")
+        assert "/no/such/bars.csv.gz" in health["checks"]["trading"]
