@@ -77,6 +77,7 @@ def test_a_wrong_value_is_an_error_with_exit_code_one_that_names_the_field(desk:
     assert "trajectory" in run(desk, "trajectory", "no-such", code=1).stderr
 
 
+@pytest.mark.requirement("M9")
 def test_export_and_import_carry_everything_once(desk: Path, tmp_path: Path) -> None:
     run(desk, "write", "Step one of the tale", "--kind", "note")
     client = http_client(desk)

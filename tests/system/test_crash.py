@@ -12,6 +12,7 @@ CONTROL = (sys.executable, "-m", "tests.system.premature_bridge")
 
 @pytest.mark.requirement("M2")
 @pytest.mark.requirement("M11")
+@pytest.mark.requirement("Q4")
 def test_ten_kills_lose_nothing_acknowledged_double_nothing_and_hide_nothing() -> None:
     outcome = run(runs=10, seed=7)
     assert outcome.is_sound, outcome.line()

@@ -37,6 +37,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.requirement("O6")
 def test_every_command_is_there_and_explains_itself_and_each_option() -> None:
     root = get_command(app)
     listed = commands(root)
@@ -63,6 +64,7 @@ def test_wrong_use_ends_with_two() -> None:
     run("search", "x", "--limit", "0", code=2)
 
 
+@pytest.mark.requirement("A4")
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_connect_adds_an_entry_keeps_what_is_there_and_backs_it_up(name: str, tmp_path: Path) -> None:
     section = KINDS[name].section
