@@ -47,13 +47,15 @@ class Valuer:
     def value(self) -> Valuation:
         """Return the account at liquidation value: what is left after every token is sold now, deposits included."""
         ledger = self._state.ledger
+        cash = ledger.cash_lamports
+        if not any(bucket.positions for bucket in ledger.buckets.values()):
+            return Valuation(cash + ledger.rent_lamports, cash, 0, {})
         by_mint: dict[str, int] = {}
         for mint in ledger.held_mints():
             holding = ledger.holding(mint)
             assert holding is not None  # it is among the held ones
             by_mint[mint] = self._venue.liquidation_lamports(mint, holding.base_units)
         exposure = sum(by_mint.values())
-        cash = ledger.cash_lamports
         return Valuation(cash + ledger.rent_lamports + exposure, cash, exposure, by_mint)
 
     def position_lamports(self, position: Position, valuation: Valuation) -> int:

@@ -17,6 +17,7 @@ from trading.adapters.memory_journal import MemoryJournal
 from trading.adapters.sql_journal import JournalStore
 from trading.engine.kernel import Kernel
 from trading.errors import DataError, InvalidInput
+from trading.feeds.series import collector_paused
 from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone
 from trading.model.units import BPS_ONE, ratio_bps
 from trading.portfolio import statistics
@@ -93,9 +94,9 @@ def run_backtest(spec: BacktestSpec, progress: Progress | None = None) -> Backte
         kernel = make_kernel(plan, run_id, journal)
         begin(kernel)
         holder = _Holder()
-        events = spec.feed.events()
         began = time.perf_counter()
-        _drive(kernel, journal, holder.watching(events), progress)
+        with collector_paused():  # the kernel makes no cycles, and the loaded bars are many
+            _drive(kernel, journal, holder.watching(spec.feed.events()), progress)
         kernel.end()
         journal.commit()
         seconds = time.perf_counter() - began

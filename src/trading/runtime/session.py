@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trading.adapters.canonical import parse_json
@@ -12,6 +12,7 @@ from trading.engine.control import Control, Outcome
 from trading.engine.inputs import ENDED
 from trading.engine.kernel import Kernel, StoredRow
 from trading.model import commands
+from trading.model.market_data import TokenListed, ts_of
 from trading.ports import Feed, JournalRow
 
 from .assembly import RunPlan, begin, make_kernel
@@ -47,8 +48,20 @@ class Session:
         return self.kernel.cycles
 
     def take(self, cycle: Cycle) -> None:
+        """Dispatch the events of a cycle.
+
+        A live feed that was opened anew may bring a close that the run has had already: of that only the news that a
+        token is listed is taken, because time never runs backwards in a run.
+        """
+        kernel = self.kernel
+        now_ns = kernel.state.now_ns
+        if kernel.cycles and ts_of(cycle.events[-1]) <= now_ns:
+            for event in cycle.events:
+                if isinstance(event, TokenListed) and event.instrument.mint not in kernel.valuer.instruments:
+                    kernel.on_event(replace(event, ts_ns=now_ns))
+            return
         for event in cycle.events:
-            self.kernel.on_event(event)
+            kernel.on_event(event)
 
     def end(self) -> None:
         self.has_ended = True

@@ -121,6 +121,22 @@ async def test_an_order_under_way_when_the_desk_is_closed_fills_after_the_restar
         assert snapshot.equity.lamports < 2_000_000_000
 
 
+async def test_a_close_that_the_run_has_had_is_not_taken_twice(tmp_path: Path) -> None:
+    feed = ManualFeed(MINT, "AAA", "0.001")
+    async with market(tmp_path, feed=feed) as here:
+        await here.buy()
+        before = await here.move()
+    other = ManualFeed(MINT, "AAA", "0.5")
+    other._number = feed._number - 1  # the feed is opened anew and brings the last close once more, at another price
+    options = PaperOptions(tmp_path, "market", "foundation")
+    async with paper_desk(options, SECTIONS, ListMemory(), Chosen(other, "by hand")) as opened:
+        here = Market(opened, other)
+        other.push()
+        after = await here.move("0.001")
+        assert after.cycle == before.cycle + 1
+        assert after.equity.lamports == before.equity.lamports
+
+
 async def test_two_requests_with_one_key_at_once_trade_once(tmp_path: Path) -> None:
     async with market(tmp_path) as here:
         shown = await here.preview()
