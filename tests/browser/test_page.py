@@ -57,7 +57,7 @@ def test_real_money_is_shown_as_real_in_word_and_colour(watched: Watched, stage:
     watched.expect_only()
 
 
-@pytest.mark.requirement("D2")
+@pytest.mark.requirement("D2", "T21")
 def test_equity_and_positions_follow_the_stream_in_sol_and_dollars(watched: Watched, stage: Stage) -> None:
     page = live(watched)
     stage.push("trading", documents.snapshot(200, equity=documents.amount(2_345_678_901)))

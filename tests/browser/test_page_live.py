@@ -110,7 +110,7 @@ def expect_change(page: Page, selector: str) -> None:
 @pytest.mark.requirement("Q2")
 @pytest.mark.requirement("D1")
 @pytest.mark.requirement("D2")
-@pytest.mark.requirement("D3")
+@pytest.mark.requirement("D3", "D4")
 def test_equity_and_queue_figures_of_a_real_daemon_change_and_nothing_else_is_asked(live_page: Watched) -> None:
     page = open_live(live_page)
     expect(page.locator("#money-word")).to_have_text("PAPER")

@@ -1,4 +1,4 @@
-"""The set-up behind ``make run`` and ``make test``: each step once, again when its inputs change, clear when it fails."""
+"""The set-up behind ``make run`` and ``make test``: each step once, again when its inputs change, clear failures."""
 
 import sys
 from pathlib import Path

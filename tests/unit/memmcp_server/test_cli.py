@@ -38,6 +38,7 @@ EXPECTED = {
 
 
 @pytest.mark.requirement("O6")
+@pytest.mark.requirement("O6")
 def test_every_command_is_there_and_explains_itself_and_each_option() -> None:
     root = get_command(app)
     listed = commands(root)
@@ -88,6 +89,7 @@ def test_connect_adds_an_entry_keeps_what_is_there_and_backs_it_up(name: str, tm
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.requirement("A4")
 def test_connect_makes_a_missing_file_and_its_folder(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "er" / "mcp.json"
     run("connect", "cursor", "--config", str(file), "--data-dir", "/somewhere/else")

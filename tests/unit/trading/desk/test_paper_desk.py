@@ -12,7 +12,7 @@ from tests.doubles.desk_memory import ListMemory
 from tests.doubles.scripted_market import ManualFeed
 
 from memmcp_server.wire.orders import RebalanceAnswer, TradeAnswer
-from memmcp_server.wire.trading import StrategyDigest, TradingSnapshot, WhyAnswer
+from memmcp_server.wire.trading import EquitySeries, StrategyDigest, TradingSnapshot, WhyAnswer
 from trading import desk as door
 from trading.adapters.live_feed_choice import Chosen
 from trading.config import PaperSection, PreviewSection, RelaySection, Sections
@@ -153,6 +153,7 @@ async def test_two_requests_with_one_key_at_once_trade_once(tmp_path: Path) -> N
         assert (await here.move()).trades_total == 1
 
 
+@pytest.mark.requirement("A5")
 async def test_a_price_beyond_the_previews_bound_makes_it_stale(tmp_path: Path) -> None:
     async with market(tmp_path) as here:
         shown = await here.preview()
@@ -296,6 +297,7 @@ async def test_a_withdrawal_never_takes_what_the_exits_need(tmp_path: Path) -> N
         assert (await here.move()).net_deposits.lamports == 2_000_000_000
 
 
+@pytest.mark.requirement("T19")
 async def test_why_tells_the_chain_of_a_trade_and_the_funnel_of_none(tmp_path: Path) -> None:
     async with market(tmp_path) as here:
         sent = await here.buy()
@@ -330,6 +332,42 @@ async def test_the_digest_says_how_little_a_small_sample_means(tmp_path: Path) -
                 await here.desk.strategy_digest(strategy=None, window=wrong)
         with pytest.raises(InvalidInput, match="unknown"):
             await here.desk.strategy_digest(strategy="martingale", window="all")
+
+
+@pytest.mark.requirement("T21")
+async def test_sums_are_in_sol_and_usd_and_the_zone_is_named(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        await here.buy()
+        snapshot = await here.move()
+        assert snapshot.sol_usd == "150"
+        assert (snapshot.start.sol, snapshot.start.usd) == ("2", "300.00")
+        assert Decimal(snapshot.equity.usd or 0) == (Decimal(snapshot.equity.sol) * 150).quantize(Decimal("0.01"))
+        assert snapshot.zone == "UTC"
+        page = await here.desk.trades(strategy=None, cursor=None, limit=1)
+        assert page["trades"][0]["value"]["usd"] == "7.50"
+
+
+async def test_the_equity_series_has_a_point_a_cycle_or_the_last_of_each_bucket(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        for _ in range(5):
+            snapshot = await here.move()
+        every = EquitySeries.model_validate(
+            await here.desk.equity(since_ns=None, until_ns=None, resolution_s=None)
+        ).points
+        assert len(every) == 6
+        assert every[-1].ts == snapshot.ts
+        assert every[-1].equity_lamports == snapshot.equity.lamports
+        assert every[-1].sol_usd == "150"
+        thinned = EquitySeries.model_validate(
+            await here.desk.equity(since_ns=None, until_ns=None, resolution_s=900)
+        ).points
+        assert 2 <= len(thinned) <= 3
+        assert thinned[-1] == every[-1]
+        since_ns = int(every[3].ts.timestamp()) * 10**9
+        later = await here.desk.equity(since_ns=since_ns, until_ns=None, resolution_s=None)
+        assert [point["ts"] for point in later["points"]] == [point.ts.isoformat() for point in every[3:]]
+        with pytest.raises(InvalidInput, match="resolution_s"):
+            await here.desk.equity(since_ns=None, until_ns=None, resolution_s=0)
 
 
 async def test_what_is_held_is_followed_by_the_feed(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.doubles.scripted_market import (
 
 from trading.errors import DataError
 from trading.execution.simulated_venue import SimulatedVenue
-from trading.model import events
+from trading.model import commands, events
 from trading.model.account import TradingState
 from trading.model.market_data import Bar, CycleEnd, TokenListed
 from trading.model.order import Side
@@ -110,6 +110,7 @@ def test_the_better_opinion_is_acted_on_first() -> None:
     assert bench.kernel.state.denials["positions"] >= 1
 
 
+@pytest.mark.requirement("T7")
 def test_crossing_the_drawdown_limit_sells_everything_in_that_event_and_buys_nothing_more() -> None:
     rules = profile(
         drawdown_reducing_bps=300,
@@ -178,9 +179,8 @@ def test_a_winner_is_sold_by_its_trailing_stop_not_by_the_price_before_the_entry
     assert closed.realised_lamports > 0
 
 
+@pytest.mark.requirement("T20")
 def test_deposits_and_withdrawals_are_no_return_trip_no_limit_and_jump_no_tier() -> None:
-    from trading.model import commands
-
     bench = KernelBench().feed(script(["1"] * 2))
     bench.control.take(commands.Deposit("d", "o", "more money", 30 * 10**9))
     state = bench.kernel.state
