@@ -144,6 +144,7 @@ async def test_paper_on_a_recorded_feed_writes_the_rows_of_the_backtest(recorded
     assert shown["equity"]["lamports"] == expected.document["equity_end_lamports"]
 
 
+@pytest.mark.requirement("O2")
 async def test_every_trade_reaches_memory_as_a_closed_trajectory(recorded: list[Path], tmp_path: Path) -> None:
     memory = ListMemory()
     async with paper(tmp_path, recorded, memory) as opened:

@@ -202,7 +202,9 @@ def _of_order(order: Order, ledger: Ledger, closes: dict[int, dict[str, Decimal]
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@pytest.mark.requirement("T1")
+@pytest.mark.requirement("T5")
+@pytest.mark.requirement("T7")
+@pytest.mark.requirement("T8")
 @SETTINGS
 @given(paths(), opinions(), orders())
 def test_no_market_no_strategy_and_no_operator_breaks_an_invariant(
