@@ -23,7 +23,7 @@ test: setup-test lint ## All gates: lint, types, floors, tests, the page's tests
 
 lint: setup-test ## ruff, import-linter, mypy --strict, tsc
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q .
-	@$(BIN)/lint-imports --no-timing --verbose >/tmp/memmcp-lint-imports.$$$$ 2>&1 || { cat /tmp/memmcp-lint-imports.$$$$; exit 1; }; rm -f /tmp/memmcp-lint-imports.$$$$
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
 
 format: setup-test ## Put the code into the house's form
