@@ -19,9 +19,11 @@ from trading.adapters.sql_journal import JournalStore, SqlJournal
 from trading.config import RelaySection
 from trading.errors import InvalidInput
 from trading.feeds.replay import open_replay
+from trading.model.profile import FOUNDATION
 from trading.ports import JournalRow
 from trading.runtime.backtest import BacktestResult, BacktestSpec, run_backtest
 from trading.runtime.relay import MemoryRelay
+from trading.strategies.registry import create_all
 
 pytestmark = pytest.mark.anyio
 
@@ -142,6 +144,24 @@ async def test_paper_on_a_recorded_feed_writes_the_rows_of_the_backtest(recorded
     store.close()
     assert shown["trades_total"] == expected.document["trades"] >= 10
     assert shown["equity"]["lamports"] == expected.document["equity_end_lamports"]
+
+
+@pytest.mark.requirement("T1")
+async def test_a_new_desk_at_a_slow_pace_is_warm_at_once_and_decides_the_same(
+    recorded: list[Path], tmp_path: Path
+) -> None:
+    warm = max(strategy.warmup_bars for strategy in create_all(FOUNDATION.strategies))
+    assert warm > 500
+    async with paper(tmp_path, recorded, ListMemory(), speed="1") as opened:  # a bar in five minutes
+        with anyio.fail_after(60):
+            async for snapshot in opened.changes():
+                if snapshot["cycle"] > warm:
+                    break
+    store, journal = journal_of(tmp_path)
+    found = decisions(journal.rows())
+    store.close()
+    assert sum(kind == "cycle_marked" for _, kind, _ in found) == warm + 1
+    assert found == decisions(backtest(recorded).journal.rows())[: len(found)]
 
 
 @pytest.mark.requirement("O2")

@@ -72,6 +72,11 @@ class Kernel:
         self.cycles = 0
         self.bars = 0
 
+    @property
+    def warmup_bars(self) -> int:
+        """How many bars of a token it takes until every strategy may speak about it."""
+        return max((strategy.warmup_bars for strategy in self.strategies), default=0)
+
     def start(self, parameters: str) -> None:
         """Begin an empty run: the header, then the start capital, split over the buckets by the profile's weights."""
         setup = self.setup

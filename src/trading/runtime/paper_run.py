@@ -11,6 +11,7 @@ import anyio.to_thread
 from trading.adapters.live_feed_choice import Chosen, choose_feed
 from trading.adapters.sql_journal import JournalStore
 from trading.config import Sections
+from trading.engine.kernel import Kernel
 from trading.errors import TradingError, Unavailable
 from trading.model.units import sol_to_lamports
 from trading.ports import Feed, LiveFeed, Memory
@@ -85,7 +86,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
         if not isinstance(parts.chosen.feed, Feed):
             parts.chosen.feed.hold(state.held)
 
-    source = _source(parts.chosen.feed, sections)
+    source = _source(parts.chosen.feed, sections, session.kernel)
     stage = Stage(source, parts.chosen.said, sections, stats, published)
     mailbox = Mailbox(sections.paper.commands_len_max, sections.paper.command_timeout_s, lambda: loop.wake())
     stage.waiting_commands = lambda: len(mailbox)
@@ -123,10 +124,11 @@ def _recorded(feed: Feed | LiveFeed) -> Feed | None:
     return feed if isinstance(feed, Feed) else None
 
 
-def _source(feed: Feed | LiveFeed, sections: Sections) -> Source:
+def _source(feed: Feed | LiveFeed, sections: Sections, kernel: Kernel) -> Source:
     if not isinstance(feed, Feed):
         return LiveSource(feed)
     speed = sections.paper.speed
     if speed == "max":
         return PacedSource(feed, None)
-    return PacedSource(feed, float(feed.description.interval_s) if speed is None else float(speed))
+    pace = float(feed.description.interval_s) if speed is None else float(speed)
+    return PacedSource(feed, pace, unpaced_cycles=kernel.warmup_bars)

@@ -42,12 +42,24 @@ class Source(Protocol):
 
 
 class PacedSource:
-    """A recorded or generated feed. ``speed`` is a multiple of the feed's own time, None for as fast as it goes."""
+    """A recorded or generated feed. ``speed`` is a multiple of the feed's own time, None for as fast as it goes.
 
-    def __init__(self, feed: Feed, speed: float | None, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    The first ``unpaced_cycles`` of the feed come without a pace: a run that is new is warm at once, and one that goes
+    on behind them is paced from its first cycle.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        speed: float | None,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        *,
+        unpaced_cycles: int = 0,
+    ) -> None:
         self._feed = feed
         self._speed = speed
         self._monotonic_s = monotonic_s
+        self._unpaced_cycles = unpaced_cycles
         self._events: Iterator[MarketEvent] = iter(())
         self._ahead: Cycle | None = None
         self._number = 0
@@ -106,7 +118,7 @@ class PacedSource:
         return batch
 
     def _due_in_s(self, cycle: Cycle) -> float:
-        if self._speed is None:
+        if self._speed is None or cycle.number <= self._unpaced_cycles:
             return 0.0
         ts_ns = ts_of(cycle.events[-1])
         if self._anchor is None:

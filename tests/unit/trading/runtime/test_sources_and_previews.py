@@ -54,6 +54,28 @@ async def test_a_paced_source_gives_what_is_due_and_catches_up_after_a_sleep() -
     assert source.age_s() == pytest.approx(300.0)
 
 
+async def test_a_new_run_warms_up_without_a_pace_and_is_paced_from_then_on() -> None:
+    watch = Watch()
+    source = PacedSource(ScriptedFeed(script(["1"] * 20)), 300.0, watch, unpaced_cycles=8)
+    source.seek(0)
+    first = await source.next()
+    assert first is not None
+    assert [cycle.number for cycle in first] == [1, 2, 3, 4, 5, 6, 7, 8, 9]  # the ninth is the first that has a pace
+    watch.now_s += 2.0
+    later = await source.next()
+    assert later is not None
+    assert [cycle.number for cycle in later] == [10, 11]
+
+
+async def test_a_run_that_goes_on_behind_its_warm_up_is_paced_at_once() -> None:
+    watch = Watch()
+    source = PacedSource(ScriptedFeed(script(["1"] * 20)), 300.0, watch, unpaced_cycles=8)
+    source.seek(12)
+    batch = await source.next()
+    assert batch is not None
+    assert [cycle.number for cycle in batch] == [13]
+
+
 SECTION = PreviewSection(expiry_s=60, previews_max=2, drift_bps_max=100)
 WISH = {"side": "buy", "mint": "m", "amount_sol": "1", "max_slippage_bps": None}
 
