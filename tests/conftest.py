@@ -20,8 +20,3 @@ def market_dir() -> Path:
     if not (directory / "README.md").exists():
         pytest.skip(f"no recorded market data at {directory}: set MEMMCP_MARKET_DIR")
     return directory
-
-
-def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
-    """Name a set by its sorted members: the workers of a parallel run must collect the same names."""
-    return "+".join(sorted(map(str, val))) if isinstance(val, set | frozenset) else None

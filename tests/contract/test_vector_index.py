@@ -139,7 +139,7 @@ async def test_no_more_than_the_limit_is_returned_best_first(index: VectorIndex)
         (MemoryFilter(trajectory_id=TrajectoryId("t-1")), {"deep"}),
         (MemoryFilter(namespace="team/", kinds=("note",), tags=("sol",), agent="claude"), {"root"}),
     ],
-    ids=str,
+    ids=lambda value: "+".join(sorted(value)) if isinstance(value, set) else str(value),
 )
 async def test_every_condition_of_a_filter_must_be_met(
     index: VectorIndex, where: MemoryFilter, expected: set[str]
