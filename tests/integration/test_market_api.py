@@ -11,6 +11,8 @@ from typing import Any
 
 import anyio
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 from tests.support.market_server import (
     NS,
     FakePool,
@@ -29,7 +31,7 @@ from trading.adapters.live_feed import LiveMarketFeed
 from trading.adapters.live_feed_choice import choose_feed
 from trading.adapters.market_api import MarketApi
 from trading.errors import FeedUnavailable, InvalidInput
-from trading.model.market_data import Bar, CycleEnd, FeedGap, MarketEvent, TokenGone, TokenListed
+from trading.model.market_data import Bar, CycleEnd, FeedGap, History, MarketEvent, TokenGone, TokenListed
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +88,10 @@ def of_kind(groups: list[list[MarketEvent]], kind: type) -> list[Any]:
 async def test_a_token_is_listed_before_its_first_bar_and_every_cycle_is_closed(clock: SteppedClock) -> None:
     async with a_feed(clock, FROG, BIRD) as (_, feed), feed.running():
         groups = await cycles(feed, 3)
-    assert [type(event).__name__ for event in groups[0]] == ["TokenListed", "Bar", "TokenListed", "Bar", "CycleEnd"]
+    assert [type(event).__name__ for event in groups[0]] == [
+        *["TokenListed", "History", "Bar"] * 2,
+        "CycleEnd",
+    ]
     assert [type(event).__name__ for event in groups[1]] == ["Bar", "Bar", "CycleEnd"]
     ends = of_kind(groups, CycleEnd)
     assert [end.ts_ns - ends[0].ts_ns for end in ends] == [0, 300 * NS, 600 * NS]
@@ -100,7 +105,7 @@ async def test_only_closed_bars_are_sent_and_each_once(clock: SteppedClock) -> N
     async with a_feed(clock) as (server, feed), feed.running():
         groups = await cycles(feed, 4)
     bars = of_kind(groups, Bar)
-    assert [len(group) for group in groups] == [3, 2, 2, 2]
+    assert [len(group) for group in groups] == [4, 2, 2, 2]
     for bar, end in zip(bars, of_kind(groups, CycleEnd), strict=True):
         assert (bar.ts_close_ns, bar.ts_open_ns) == (end.ts_ns, end.ts_ns - 300 * NS)
         row = server.bar_row(FROG, bar.ts_open_ns // NS)
@@ -120,6 +125,102 @@ async def test_a_bar_without_trades_becomes_a_gap_before_the_next_and_is_not_fil
     (gap,) = of_kind(groups, FeedGap)
     assert (gap.from_ns, gap.to_ns, gap.ts_ns) == (first_s * NS, (first_s + 300) * NS, (first_s + 600) * NS)
     assert counts["bar_missing"] >= 1
+
+
+async def test_a_token_that_joins_brings_its_past_once_and_before_its_first_bar(clock: SteppedClock) -> None:
+    async with a_feed(clock, FROG, BIRD) as (server, feed), feed.running():
+        groups = await cycles(feed, 3)
+        calls = server.calls["ohlcv"]
+    past = {event.mint: event for event in of_kind(groups, History)}
+    assert of_kind(groups[1:], History) == []
+    assert set(past) == {FROG.mint, BIRD.mint}
+    first_bar = next(bar for bar in of_kind(groups, Bar) if bar.mint == FROG.mint)
+    closes = [bar.ts_close_ns for bar in past[FROG.mint].bars]
+    assert closes == list(range(closes[0], first_bar.ts_open_ns + 1, 300 * NS))
+    assert 990 < len(closes) < 1_000
+    row = server.bar_row(FROG, past[FROG.mint].bars[-1].ts_open_ns // NS)
+    assert float(past[FROG.mint].bars[-1].close) == row[4]
+    assert calls == 6  # the past came with the first page: no call of its own
+
+
+async def test_a_past_that_is_refused_is_given_up_after_two_cycles_and_the_token_warms_up_live(
+    clock: SteppedClock,
+) -> None:
+    async with a_feed(clock, FROG, BIRD, backoff_base_s=1e-9, backoff_cap_s=1e-9) as (server, feed):
+        pages, refuse = server.always, status(429)
+
+        async def ohlcv(request: Request) -> Response:
+            is_past = int(request.query_params["limit"]) > 500
+            return await (refuse if is_past and BIRD.address in request.url.path else server._ohlcv)(request)
+
+        pages["ohlcv"] = ohlcv
+        async with feed.running():
+            groups = await cycles(feed, 4)
+            health = feed.health()
+    past = {event.mint: len(event.bars) for event in of_kind(groups, History)}
+    assert past == {FROG.mint: 998, BIRD.mint: 10}  # of BIRD what an ordinary page holds
+    assert [[bar.mint for bar in of_kind([group], Bar)] for group in groups] == [
+        *[[FROG.mint]] * 2,
+        *[[BIRD.mint, FROG.mint]] * 2,
+    ]
+    assert health["counts"]["history_missed"] == 2
+    assert health["endpoints"]["GeckoTerminal"]["errors"]["http_429"] >= 2
+
+
+async def test_a_held_token_does_not_wait_for_its_past(clock: SteppedClock) -> None:
+    async with a_feed(clock, FROG, BIRD, backoff_base_s=1e-9, backoff_cap_s=1e-9) as (server, feed):
+
+        async def ohlcv(request: Request) -> Response:
+            is_past = int(request.query_params["limit"]) > 500
+            refused = is_past and BIRD.address in request.url.path
+            return await (status(500) if refused else server._ohlcv)(request)
+
+        server.always["ohlcv"] = ohlcv
+        feed.hold([BIRD.mint])
+        async with feed.running():
+            groups = await cycles(feed, 1)
+    assert {bar.mint for bar in of_kind(groups, Bar)} == {BIRD.mint, FROG.mint}
+    assert {event.mint: len(event.bars) for event in of_kind(groups, History)} == {FROG.mint: 998, BIRD.mint: 10}
+
+
+async def test_what_was_missed_in_an_outage_comes_as_history_behind_the_gap(clock: SteppedClock) -> None:
+    began_ns = clock.now_ns()
+    async with a_feed(clock, backoff_base_s=1e-9, backoff_cap_s=1e-9) as (server, feed):
+
+        async def ohlcv(request: Request) -> Response:
+            is_out = 900 * NS < clock.now_ns() - began_ns < 2_500 * NS
+            return await (status(503) if is_out else server._ohlcv)(request)
+
+        server.always["ohlcv"] = ohlcv
+        async with feed.running():
+            groups = await cycles(feed, 6)
+    events = [event for group in groups for event in group]
+    [gap] = of_kind(groups, FeedGap)
+    past = events[events.index(gap) + 1]
+    assert isinstance(past, History)
+    assert len(past.bars) >= 4
+    assert [bar.ts_open_ns for bar in past.bars] == list(range(gap.from_ns, gap.to_ns, 300 * NS))
+    sent = [bar.ts_close_ns for bar in of_kind(groups, Bar)]
+    assert not {bar.ts_close_ns for bar in past.bars} & set(sent)
+
+
+async def test_a_bar_that_was_withheld_does_not_come_back_as_history(clock: SteppedClock) -> None:
+    pool = a_pool()
+    began_ns = clock.now_ns()
+    async with a_feed(clock, pool, BIRD) as (server, feed):
+
+        async def dexscreener(request: Request) -> Response:
+            pool.second_price = "0.0002" if 900 * NS < clock.now_ns() - began_ns < 1_500 * NS else None
+            return await server._dexscreener(request)
+
+        server.always["dexscreener"] = dexscreener
+        async with feed.running():
+            groups = await cycles(feed, 7)
+            counts = feed.health()["counts"]
+    assert counts["bar_withheld"] == 2
+    [gap] = of_kind(groups, FeedGap)
+    assert (gap.mint, gap.to_ns - gap.from_ns) == (pool.mint, 600 * NS)
+    assert len([event for event in of_kind(groups, History) if event.mint == pool.mint]) == 1  # the one at the start
 
 
 async def test_rows_that_are_no_bars_are_left_out_and_counted(clock: SteppedClock) -> None:

@@ -175,7 +175,8 @@ class MarketServer:
         if pool is None:
             return page({"errors": [{"status": "404", "title": "Not Found"}]}, 404)
         newest_s = self.clock.now_ns() // NS // self.interval_s * self.interval_s
-        opens = [newest_s - back * self.interval_s for back in range(int(request.query_params["limit"]))]
+        count = int(request.query_params["limit"]) - len(pool.extra_rows)
+        opens = [newest_s - back * self.interval_s for back in range(count)]
         rows = [self.bar_row(pool, open_s) for open_s in opens if open_s not in pool.skip_bars_s]
         return page({"data": {"id": "x", "attributes": {"ohlcv_list": pool.extra_rows + rows}}, "meta": {}})
 

@@ -1,8 +1,8 @@
 """One cycle of the ``market`` feed: from what the APIs answer to the events of one bar close."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, TypeVar
 
@@ -12,13 +12,17 @@ from trading.adapters.market_api import MarketApi, PoolInfo, SecondPrice
 from trading.config import MarketSection
 from trading.errors import FeedUnavailable
 from trading.model.instrument import Instrument
-from trading.model.market_data import Bar, CycleEnd, FeedGap, MarketEvent, TokenGone, TokenListed
+from trading.model.market_data import Bar, CycleEnd, FeedGap, History, MarketEvent, TokenGone, TokenListed
 from trading.model.units import LAMPORTS_PER_SOL, NS_PER_S
 from trading.ports import Clock
 
 _Answer = TypeVar("_Answer")
 
 BARS_A_CALL: Final = 12
+BARS_A_CALL_MAX: Final = 1_000
+"""As many as one page holds: a token's past costs no call of its own."""
+HISTORY_CYCLES_MAX: Final = 2
+"""For how many cycles a token waits for its past before it is followed without."""
 POOL_FEE_BPS: Final = 30
 SKEW_MAX_S: Final = 30.0
 _GONE_LEFT_PPM: Final = 10_000
@@ -28,7 +32,11 @@ _UNKNOWN_POOL_LAMPORTS: Final = 50 * LAMPORTS_PER_SOL
 
 @dataclass(slots=True)
 class Followed:
-    """A token that the feed follows. ``close_ns`` is the close of its newest bar sent, or when it was listed."""
+    """A token that the feed follows. ``close_ns`` is the close of its newest bar sent, or when it was listed.
+
+    ``history_misses``: cycles in which its page, asked for with the token's past, did not come. ``withheld_s``: the
+    opens of bars that were withheld since the newest one sent.
+    """
 
     pool: PoolInfo
     instrument: Instrument
@@ -36,6 +44,8 @@ class Followed:
     listed_usd: Decimal
     close_ns: int
     is_listed: bool = False
+    history_misses: int = 0
+    withheld_s: set[int] = field(default_factory=set)
 
 
 class MarketCycle:
@@ -85,9 +95,11 @@ class MarketCycle:
         missing = [token for token in self.followed.values() if token.instrument.mint not in bars]
         if missing and answered:
             await wait(self._section.retry_s)
-            late, _ = await self._bars(missing, boundary_ns)
+            # What is held must be sold in time: its past is given up before its present is.
+            late, again = await self._bars(missing, boundary_ns, without_history=self.held)
             self.counts["bar_late"] += len(late)
             bars |= late
+            self._count_misses(missing, answered | again)
         if not answered:
             self.counts["cycle_lost"] += 1
             return []
@@ -115,24 +127,43 @@ class MarketCycle:
     async def _second_prices(self) -> dict[str, SecondPrice]:
         return await self._asked(lambda: self._api.second_prices(sorted(self.followed)), {})
 
-    async def _bars(self, tokens: list[Followed], boundary_ns: int) -> tuple[dict[str, ClosedBar], bool]:
-        """Return the bar that closed at the boundary, by mint, and whether any call was answered."""
+    async def _bars(
+        self, tokens: list[Followed], boundary_ns: int, without_history: Collection[str] = ()
+    ) -> tuple[dict[str, list[ClosedBar]], set[str]]:
+        """Return by mint the bars up to the one that closed at the boundary, where there is that one, and the mints
+        whose call was answered."""
         wanted_s = boundary_ns // NS_PER_S - self._section.interval_s
-        found: dict[str, ClosedBar] = {}
-        answered = False
+        found: dict[str, list[ClosedBar]] = {}
+        answered: set[str] = set()
         for token in tokens:
+            mint = token.instrument.mint
+            count = BARS_A_CALL if mint in without_history else self._bars_wanted(token, boundary_ns)
             try:
-                rows = await self._api.bars(token.pool.address, BARS_A_CALL)
+                rows = await self._api.bars(token.pool.address, count)
             except FeedUnavailable:
                 continue  # counted in the endpoint's health
-            answered = True
-            for bar in closed_bars(rows, self._section.interval_s, self.now_s(), self.counts):
-                if bar.open_s == wanted_s:
-                    found[token.instrument.mint] = bar
+            answered.add(mint)
+            closed = closed_bars(rows, self._section.interval_s, self.now_s(), self.counts)
+            upto = [bar for bar in closed if bar.open_s <= wanted_s]
+            if upto and upto[-1].open_s == wanted_s:
+                found[mint] = upto
         return found, answered
 
+    def _bars_wanted(self, token: Followed, boundary_ns: int) -> int:
+        """Return how many bars to ask for: a token's past when it joins, what was missed after a gap."""
+        if not token.is_listed:
+            return BARS_A_CALL if token.history_misses >= HISTORY_CYCLES_MAX else BARS_A_CALL_MAX
+        missed = (boundary_ns - token.close_ns) // (self._section.interval_s * NS_PER_S)
+        return min(BARS_A_CALL + missed, BARS_A_CALL_MAX)
+
+    def _count_misses(self, asked: list[Followed], answered: set[str]) -> None:
+        for token in asked:
+            if not token.is_listed and token.instrument.mint not in answered:
+                token.history_misses += 1
+                self.counts["history_missed"] += 1
+
     def _events_of(
-        self, token: Followed, boundary_ns: int, bar: ClosedBar | None, seconds: Mapping[str, SecondPrice]
+        self, token: Followed, boundary_ns: int, bars: list[ClosedBar] | None, seconds: Mapping[str, SecondPrice]
     ) -> list[MarketEvent]:
         second = seconds.get(token.pool.address)
         mint = token.instrument.mint
@@ -142,26 +173,55 @@ class MarketCycle:
             return [TokenGone(boundary_ns, mint, "the pool's liquidity is gone", f"dexscreener:{token.pool.address}")]
         if second and second.pool_lamports:
             token.pool_lamports = second.pool_lamports
-        if bar is None:
+        if not bars:
             self.counts["bar_missing"] += 1
             return []
+        bar = bars[-1]
         if second and second.price_sol and self._is_apart(bar.close, second.price_sol):
             self.counts["bar_withheld"] += 1
+            token.withheld_s.add(bar.open_s)
+            if len(token.withheld_s) > BARS_A_CALL_MAX:  # older ones are on no page any more
+                token.withheld_s.remove(min(token.withheld_s))
             return []
         events: list[MarketEvent] = []
         interval_ns = self._section.interval_s * NS_PER_S
+        past = self._history(token, bars[:-1], boundary_ns, source)
         if not token.is_listed:
             events.append(TokenListed(boundary_ns, token.instrument, source))
             token.is_listed = True
         elif boundary_ns - interval_ns > token.close_ns:
             events.append(FeedGap(boundary_ns, mint, token.close_ns, boundary_ns - interval_ns, source))
             self.counts["gap"] += 1
+        if past is not None:
+            events.append(past)
+        token.withheld_s.clear()
         token.close_ns = self.newest_bar_ns = boundary_ns
         prices = (bar.open, bar.high, bar.low, bar.close, bar.volume)
         events.append(
             Bar(mint, boundary_ns - interval_ns, boundary_ns, *prices, self.sol_usd, token.pool_lamports, source)
         )
         return events
+
+    def _history(self, token: Followed, bars: list[ClosedBar], boundary_ns: int, source: str) -> History | None:
+        """Return what the page holds between the newest bar sent (a token that joins: whatever it holds) and the
+        present one, without what was withheld; None where there is nothing."""
+        interval_ns = self._section.interval_s * NS_PER_S
+        mint, since_ns = token.instrument.mint, token.close_ns if token.is_listed else 0
+        past = tuple(
+            Bar(
+                mint,
+                bar.open_s * NS_PER_S,
+                bar.open_s * NS_PER_S + interval_ns,
+                *(bar.open, bar.high, bar.low, bar.close, bar.volume),
+                None,
+                None,
+                source,
+            )
+            for bar in bars
+            if bar.open_s * NS_PER_S >= since_ns and bar.open_s not in token.withheld_s
+        )
+        self.counts["history_bars"] += len(past)
+        return History(boundary_ns, mint, past, source) if past else None
 
     def _is_apart(self, close: Decimal, reference: Decimal) -> bool:
         return deviation_bps(close, reference) > self._section.deviation_bps_max

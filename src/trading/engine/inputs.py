@@ -10,14 +10,15 @@ from typing import Any, Final
 
 from trading.errors import DataError
 from trading.model.instrument import Instrument
-from trading.model.market_data import Bar, CycleEnd, FeedGap, MarketEvent, TokenGone, TokenListed
+from trading.model.market_data import Bar, CycleEnd, FeedGap, History, MarketEvent, TokenGone, TokenListed
 
 INPUT: Final = "input"
 LISTED: Final = "token_listed"
 GONE: Final = "token_gone"
 GAP: Final = "feed_gap"
+HISTORY: Final = "bar_history"
 ENDED: Final = "feed_ended"
-MARKET_KINDS: Final = (INPUT, LISTED, GONE, GAP, ENDED)
+MARKET_KINDS: Final = (INPUT, LISTED, GONE, GAP, HISTORY, ENDED)
 
 
 def encode_input(event: MarketEvent, *, by_reference: bool) -> tuple[str, dict[str, Any]]:
@@ -30,6 +31,8 @@ def encode_input(event: MarketEvent, *, by_reference: bool) -> tuple[str, dict[s
         return LISTED, {**_instrument_body(event.instrument), "source": event.source}
     if type(event) is TokenGone:
         return GONE, {"mint": event.mint, "reason": event.reason, "source": event.source}
+    if type(event) is History:
+        return HISTORY, _history_body(event)
     assert type(event) is FeedGap
     return GAP, {"mint": event.mint, "from_ns": event.from_ns, "to_ns": event.to_ns, "source": event.source}
 
@@ -58,6 +61,19 @@ def _bar_body(bar: Bar) -> dict[str, Any]:
         "sol_usd": _text(bar.sol_usd),
         "pool": bar.pool_lamports,
         "source": bar.source,
+    }
+
+
+def _history_body(history: History) -> dict[str, Any]:
+    first = history.bars[0]
+    return {
+        "mint": history.mint,
+        "interval_ns": first.ts_close_ns - first.ts_open_ns,
+        "bars": [
+            [bar.ts_open_ns, str(bar.open), str(bar.high), str(bar.low), str(bar.close), str(bar.volume)]
+            for bar in history.bars
+        ],
+        "source": history.source,
     }
 
 
@@ -115,6 +131,16 @@ def _decode_gap(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
     return FeedGap(ts_ns=ts_ns, mint=body["mint"], from_ns=body["from_ns"], to_ns=body["to_ns"], source=body["source"])
 
 
+def _decode_history(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
+    mint, source, interval_ns = body["mint"], body["source"], body["interval_ns"]
+    bars: list[Bar] = []
+    for open_ns, *texts in body["bars"]:
+        opened, high, low, close, volume = map(Decimal, texts)
+        times = (open_ns, open_ns + interval_ns)
+        bars.append(Bar(mint, *times, opened, high, low, close, volume, None, None, source))
+    return History(ts_ns=ts_ns, mint=mint, bars=tuple(bars), source=source)
+
+
 def _text(value: Decimal | None) -> str | None:
     return None if value is None else str(value)
 
@@ -128,4 +154,5 @@ _DECODERS: Final[Mapping[str, Callable[[int, Mapping[str, Any]], MarketEvent]]] 
     LISTED: _decode_listed,
     GONE: _decode_gone,
     GAP: _decode_gap,
+    HISTORY: _decode_history,
 }

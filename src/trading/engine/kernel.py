@@ -5,14 +5,14 @@ applied; so the state is a fold of the rows, and a run can be repeated from its 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from trading.errors import DataError
 from trading.model import commands, events
 from trading.model.account import TradingState
 from trading.model.event_codec import decode, encode
-from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone, TokenListed, ts_of
+from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, TokenGone, TokenListed, ts_of
 from trading.model.order import Fill, Purpose, Signal, VenueReport
 from trading.model.profile import Profile
 from trading.model.tier import moved_tier
@@ -69,6 +69,8 @@ class Kernel:
         self._journal = journal
         self._by_reference = setup.by_reference
         self._signals: list[Signal] = []
+        self._seen_ns: dict[str, int] = {}
+        """The close of the newest bar of each token that the strategies were shown."""
         self.cycles = 0
         self.bars = 0
 
@@ -92,7 +94,14 @@ class Kernel:
                 self.emit(events.CapitalDeposited(f"start/{bucket}", 0, bucket, capital, "start capital"))
 
     def on_event(self, event: MarketEvent) -> None:
-        """Take one market event: record it, move the venue, let the strategies see it; at a CycleEnd decide."""
+        """Take one market event: record it, move the venue, let the strategies see it; at a CycleEnd decide.
+
+        Of a History only the bars count that are news to the strategies; one without news leaves no row.
+        """
+        if type(event) is History:
+            event = self._news_of(event)
+            if not event.bars:
+                return
         ts_ns = ts_of(event)
         kind, body = encode_input(event, by_reference=self._by_reference)
         self._journal.append(ts_ns, kind, body)
@@ -157,6 +166,11 @@ class Kernel:
         if recorded is None:
             return decode_input(row.kind, row.ts_ns, row.body)
         event = next(recorded, None)
+        while type(event) is History:
+            event = self._news_of(event)
+            if event.bars:
+                break
+            event = next(recorded, None)
         if event is None or (row.kind, row.body) != encode_input(event, by_reference=self._by_reference):
             msg = f"the feed no longer gives what this run was made from: row {dict(row.body)} against {event}"
             raise DataError(msg, hint="bring the recorded file back, or start a new run")
@@ -172,9 +186,20 @@ class Kernel:
         elif isinstance(event, events.ProfileSwitched):
             self.switch_profile(self.state.profile)
 
+    def _news_of(self, history: History) -> History:
+        """Return the bars that the strategies have not been shown, without any from the future."""
+        seen_ns = self._seen_ns.get(history.mint, 0)
+        news: list[Bar] = []
+        for bar in history.bars:
+            if seen_ns < bar.ts_close_ns <= history.ts_ns:
+                news.append(bar)
+                seen_ns = bar.ts_close_ns
+        return history if len(news) == len(history.bars) else replace(history, bars=tuple(news))
+
     def _observe(self, event: MarketEvent) -> None:
         if type(event) is Bar:
             self.bars += 1
+            self._seen_ns[event.mint] = event.ts_close_ns
             if event.sol_usd is not None:
                 self.state.sol_usd = event.sol_usd
             mint = event.mint
@@ -189,6 +214,11 @@ class Kernel:
             self.cycles += 1
             if event.sol_usd is not None:
                 self.state.sol_usd = event.sol_usd
+        elif type(event) is History:
+            for bar in event.bars:
+                self._seen_ns[event.mint] = bar.ts_close_ns
+                for strategy in self.strategies:
+                    strategy.on_bar(bar)  # what it thought then is over
         elif type(event) is TokenListed:
             self.valuer.instruments[event.instrument.mint] = event.instrument
             self.valuer.listed_ns.setdefault(event.instrument.mint, event.ts_ns)

@@ -59,6 +59,20 @@ class FeedGap:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """Bars of a token that closed before the desk followed it: strategies warm up on them, nobody trades on them.
+
+    Oldest first, all closed by ``ts_ns``, of one length. They carry neither a SOL price nor a depth, and name the same
+    ``source`` as the event.
+    """
+
+    ts_ns: int
+    mint: str
+    bars: tuple[Bar, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class CycleEnd:
     """Every event with this time has been sent: the kernel now decides. Carries the SOL price where known."""
 
@@ -66,7 +80,7 @@ class CycleEnd:
     sol_usd: Decimal | None
 
 
-MarketEvent = Bar | TokenListed | TokenGone | FeedGap | CycleEnd
+MarketEvent = Bar | TokenListed | TokenGone | FeedGap | History | CycleEnd
 
 
 @dataclass(frozen=True, slots=True)

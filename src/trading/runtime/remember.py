@@ -10,11 +10,11 @@ from decimal import Decimal
 from typing import Any, Final
 
 from trading.adapters.canonical import parse_json
-from trading.engine.inputs import LISTED, MARKET_KINDS, decode_input
+from trading.engine.inputs import HISTORY, LISTED, MARKET_KINDS, decode_input
 from trading.model import commands, events
 from trading.model.event_codec import decode, encode_record
 from trading.model.instrument import Instrument
-from trading.model.market_data import TokenListed
+from trading.model.market_data import History, TokenListed
 from trading.model.order import Order, Purpose, Side, Signal
 from trading.model.units import BPS_ONE, NS_PER_S, sol_text
 from trading.ports import JournalRow, MemoryRecord
@@ -58,12 +58,23 @@ class Remembrance:
                 listed = decode_input(row.kind, row.ts_ns, parse_json(row.body))
                 assert isinstance(listed, TokenListed)
                 self._instruments[listed.instrument.mint] = listed.instrument
-            return []
+            return [self._warmed_up(row)] if row.kind == HISTORY else []
         event = decode(row.kind, parse_json(row.body))
         if isinstance(event, commands.StopEntries | commands.ReduceOnly | commands.FlattenAndHalt | commands.Resume):
             return [self._note(row, "control", f"{event.actor}: {row.kind}. {event.reason}", {"actor": event.actor})]
         handler = self._handlers.get(type(event))
         return handler(event, row) if handler else []
+
+    def _warmed_up(self, row: JournalRow) -> MemoryRecord:
+        history = decode_input(row.kind, row.ts_ns, parse_json(row.body))
+        assert isinstance(history, History)
+        first, last = history.bars[0], history.bars[-1]
+        text = (
+            f"The strategies warmed up on {len(history.bars)} past bars of {self._symbol(history.mint)}, "
+            f"{_duration(last.ts_close_ns - first.ts_open_ns)} long; nothing was traded on them."
+        )
+        figures = {"mint": history.mint, "bars": len(history.bars), "source": history.source}
+        return self._note(row, "feed", text, figures)
 
     def _run_started(self, event: events.RunStarted, row: JournalRow) -> list[MemoryRecord]:
         text = f"The desk began the run {event.run_id} ({event.mode}) with profile {event.profile} on {event.feed}."

@@ -12,7 +12,7 @@ from trading.engine.control import Control, Outcome
 from trading.engine.inputs import ENDED
 from trading.engine.kernel import Kernel, StoredRow
 from trading.model import commands
-from trading.model.market_data import TokenListed, ts_of
+from trading.model.market_data import History, TokenListed, ts_of
 from trading.ports import Feed, JournalRow
 
 from .assembly import RunPlan, begin, make_kernel
@@ -51,13 +51,15 @@ class Session:
         """Dispatch the events of a cycle.
 
         A live feed that was opened anew may bring a close that the run has had already: of that only the news that a
-        token is listed is taken, because time never runs backwards in a run.
+        token is listed and its history are taken, because time never runs backwards in a run.
         """
         kernel = self.kernel
         now_ns = kernel.state.now_ns
         if kernel.cycles and ts_of(cycle.events[-1]) <= now_ns:
             for event in cycle.events:
-                if isinstance(event, TokenListed) and event.instrument.mint not in kernel.valuer.instruments:
+                if isinstance(event, TokenListed) and event.instrument.mint in kernel.valuer.instruments:
+                    continue
+                if isinstance(event, TokenListed | History):
                     kernel.on_event(replace(event, ts_ns=now_ns))
             return
         for event in cycle.events:

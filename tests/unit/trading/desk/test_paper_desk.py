@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 import anyio
 import pytest
 from tests.doubles.desk_memory import ListMemory
-from tests.doubles.scripted_market import ManualFeed
+from tests.doubles.scripted_market import INTERVAL_NS, START_NS, ManualFeed, bar
 
 from memmcp_server.wire.orders import RebalanceAnswer, TradeAnswer
 from memmcp_server.wire.trading import EquitySeries, StrategyDigest, TradingSnapshot, WhyAnswer
 from trading import desk as door
+from trading.adapters.canonical import parse_json
 from trading.adapters.live_feed_choice import Chosen
+from trading.adapters.sql_journal import JournalStore
 from trading.config import PaperSection, PreviewSection, RelaySection, Sections
 from trading.errors import InvalidInput, Unavailable
+from trading.model.market_data import History, TokenListed
 from trading.runtime.paper_desk import PaperDesk
 from trading.runtime.paper_run import PaperOptions, paper_desk
 
@@ -391,3 +395,40 @@ async def test_a_stopped_desk_refuses_and_says_so(tmp_path: Path) -> None:
         desk = here.desk
     with pytest.raises(Unavailable, match="stopping"):
         await desk.place_trade(wished("0.05"), agent="a", key="k")
+
+
+class RememberingFeed(ManualFeed):
+    """A market that brings a token's past whenever it is opened anew, as the live feed does."""
+
+    def push(self) -> None:
+        if not self.has_told:
+            self.has_told = True
+            first = max(1, self._number - 40)
+            known = [bar(number, self.price, mint=MINT) for number in range(first, self._number + 1)]
+            past = tuple(replace(each, sol_usd=None, pool_lamports=None, source="past") for each in known)
+            self._send.send_nowait(TokenListed(bar(self._number + 1, 1).ts_close_ns, self._instrument, "manual"))
+            self._send.send_nowait(History(bar(self._number + 1, 1).ts_close_ns, MINT, past, "past"))
+        super().push()
+
+    has_told = False
+
+
+async def test_a_restart_after_a_gap_shows_the_strategies_what_was_missed_and_nothing_twice(tmp_path: Path) -> None:
+    async def opened_at(number: int) -> list[tuple[int, int]]:
+        feed = RememberingFeed(MINT, "AAA", "0.001")
+        feed._number = number
+        memory = ListMemory()
+        async with market(tmp_path, memory, feed=feed) as here:
+            await here.move()
+        store = JournalStore.at(tmp_path / "journal.db")
+        rows = [parse_json(row.body) for row in store.open_run(1).rows(kinds=("bar_history",))]
+        store.close()
+        notes = [record for record in memory.of("note") if record.kind == "feed"]
+        assert sum(len(row["bars"]) for row in rows[-1:]) == (notes[-1].metadata["bars"] if notes else 0)
+        return [
+            ((row["bars"][0][0] - START_NS) // INTERVAL_NS + 1, (row["bars"][-1][0] - START_NS) // INTERVAL_NS + 1)
+            for row in rows
+        ]
+
+    assert await opened_at(50) == [(10, 50)]
+    assert await opened_at(60) == [(10, 50), (53, 60)]  # 51 and 52 were seen live

@@ -1,5 +1,6 @@
 """One decision at a time: what the kernel does with a market that a test wrote."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -16,12 +17,15 @@ from tests.doubles.scripted_market import (
     script,
 )
 
+from trading.adapters.canonical import parse_json
+from trading.engine.inputs import HISTORY, decode_input
 from trading.errors import DataError
 from trading.execution.simulated_venue import SimulatedVenue
 from trading.model import commands, events
 from trading.model.account import TradingState
-from trading.model.market_data import Bar, CycleEnd, TokenListed
-from trading.model.order import Side
+from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, TokenListed
+from trading.model.order import Side, Signal
+from trading.strategies.momentum_breakout import MomentumBreakout
 
 
 def at(*numbers: int, strength: float = 1.0):
@@ -228,3 +232,65 @@ def test_a_strategy_sees_each_closed_bar_once_and_never_a_later_one() -> None:
         assert newest <= bench.kernel.state.now_ns
     assert [str(seen.close) for seen in strategy.seen] == ["1", "2", "3"]
     assert isinstance(bench.kernel.venue, SimulatedVenue)
+
+
+def past(numbers: range, *, at: int, price: str = "1") -> History:
+    """Return the bars of those cycles as history that arrives at the end of cycle ``at``."""
+    bars = [replace(bar(number, price), sol_usd=None, pool_lamports=None, source="script:past") for number in numbers]
+    return History(START_NS + at * INTERVAL_NS, MINT, tuple(bars), "script:past")
+
+
+def joined_late(*more: MarketEvent) -> list[MarketEvent]:
+    """Return a market of four cycles whose token comes with a past of ten."""
+    events = script(["1"] * 4)
+    return [events[0], past(range(-9, 1), at=1), *more, *events[1:]]
+
+
+@pytest.mark.parametrize("by_reference", [True, False])
+def test_a_past_warms_the_strategies_up_and_nothing_is_decided_on_it(by_reference: bool) -> None:
+    bench = KernelBench(lambda seen: 1.0 if seen.source == "script:past" else None, by_reference=by_reference)
+    bench.feed(joined_late())
+    [strategy] = bench.kernel.strategies
+    assert isinstance(strategy, ScriptedStrategy)
+    closes = [(seen.ts_close_ns - START_NS) // INTERVAL_NS for seen in strategy.seen]
+    assert closes == list(range(-9, 5))
+    assert bench.events(events.SignalRaised, events.OrderApproved) == []
+    assert bench.kernel.bars == 4
+    [row] = bench.journal.rows(kinds=(HISTORY,))
+    assert decode_input(row.kind, row.ts_ns, parse_json(row.body)) == past(range(-9, 1), at=1)
+
+
+def test_bars_that_the_strategies_know_or_that_lie_ahead_are_no_history() -> None:
+    feed = script(["1"] * 4)
+    again = [past(range(-3, 4), at=3), past(range(-3, 3), at=3), past(range(3, 9), at=3)]
+    bench = KernelBench().feed([*feed[:5], *again, *feed[5:]])  # two cycles had passed: of the first only bar 3 is new
+    [strategy] = bench.kernel.strategies
+    assert isinstance(strategy, ScriptedStrategy)
+    assert [(seen.ts_close_ns - START_NS) // INTERVAL_NS for seen in strategy.seen] == [1, 2, 3, 3, 4]
+    assert len(list(bench.journal.rows(kinds=(HISTORY,)))) == 1
+
+
+def test_history_is_restored_from_the_rows_and_from_a_recorded_feed_alike() -> None:
+    feed = joined_late(past(range(-9, 1), at=1))  # told twice: the second time it is no news
+    for by_reference in (True, False):
+        bench = KernelBench(at(2), by_reference=by_reference).feed(feed)
+        other = bench.restored(ScriptedFeed(feed) if by_reference else None)
+        assert fingerprint(other.kernel) == fingerprint(bench.kernel)
+        seen = [[each.ts_close_ns for each in one.kernel.strategies[0].seen] for one in (bench, other)]  # type: ignore[attr-defined]
+        assert seen[0] == seen[1]
+
+
+def test_real_strategies_may_speak_at_once_after_a_past_as_long_as_their_warm_up() -> None:
+    prices = [str(Decimal(1000 + number + (number * 37) % 23) / 1000) for number in range(700)]
+    events_all = script([*prices, *["2.3"] * 3])
+    events_all[-6] = replace(events_all[-6], volume=Decimal(9_000))  # the breakout has volume behind it
+    warm = [seen for seen in events_all if isinstance(seen, Bar)][:700]
+    late = [events_all[0], History(warm[-1].ts_close_ns, MINT, tuple(warm), "x"), *events_all[1 + 1_400 :]]
+    said: list[list[Signal | None]] = []
+    for feed in (events_all, late):
+        strategy = MomentumBreakout()
+        bench = KernelBench()
+        bench.kernel.strategies = [strategy]
+        bench.feed([replace(feed[0], ts_ns=0), *feed[1:]])
+        said.append([each.signal for each in bench.events(events.SignalRaised)])
+    assert said[0] == said[1] != []
