@@ -50,6 +50,7 @@ async def test_gauges_are_coalesced_to_four_a_second_while_rows_go_at_once() -> 
             follower.offer_row(number + 1, {})
             await anyio.lowlevel.checkpoint()
 
+    began_s = anyio.current_time()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(offer)
         with anyio.move_on_after(0.6):
@@ -59,7 +60,8 @@ async def test_gauges_are_coalesced_to_four_a_second_while_rows_go_at_once() -> 
                 elif event.kind == "memory":
                     rows.append(event.id or 0)
         tasks.cancel_scope.cancel()
-    assert 2 <= len(gauges) <= 4
+    # A busy machine wakes us late: what counts is the rate.
+    assert 2 <= len(gauges) <= 1 + 4 * (anyio.current_time() - began_s)
     assert gauges == sorted(set(gauges))
     assert rows == list(range(1, len(rows) + 1))
     assert len(rows) > 10 * len(gauges)

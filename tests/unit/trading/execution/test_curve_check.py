@@ -178,7 +178,7 @@ def test_an_unusable_recording_is_refused_with_file_and_row(tmp_path: Path, cont
     assert "trades.csv" in caught.value.message
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"x" * 1_000)[:40]])
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"x" * 1_000)[:40]], ids=["not gzip", "cut off"])
 def test_a_damaged_or_missing_file_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "trades.csv.gz"
     with pytest.raises(DataError, match=r"trades\.csv\.gz"):
