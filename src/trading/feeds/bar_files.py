@@ -45,7 +45,8 @@ class BarFile:
     """A file whose header has been read.
 
     ``symbol`` is "" for a file with several tokens. ``interval_s`` is what the name says, None where it says nothing.
-    ``columns`` are the places of the shape's columns in a row. ``sha256`` is over the bytes on disk.
+    ``columns`` are the places of the shape's columns in a row, ``width`` is how many columns the header has.
+    ``sha256`` is over the bytes on disk.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class BarFile:
     quote: Quote
     interval_s: int | None
     columns: tuple[int, ...]
+    width: int
     sha256: str
 
     @property
@@ -120,6 +122,7 @@ def open_bar_file(path: Path) -> BarFile:
         quote=quote,
         interval_s=int(named["count"]) * _UNIT_S[named["unit"]] if named else None,
         columns=tuple(header.index(column) for column in _COLUMNS[shape]),
+        width=len(header),
         sha256=_sha256(path),
     )
 
@@ -209,6 +212,11 @@ def _csv_rows(file: BarFile) -> Iterator[RawRow]:
     in_order = file.columns == tuple(range(len(file.columns)))
     with _translating(file.name, row), _open_text(file.path) as stream:
         for values in islice(csv.reader(_lines(stream, file.name, row), strict=True), 1, None):
+            if not values:  # an empty line, often the last one
+                continue
+            if len(values) > file.width:  # a decimal comma makes two fields of one number
+                msg = f"{file.name}: row {row[0]}: {len(values)} fields, the header has {file.width}"
+                raise DataError(msg, field="data", hint="is a comma used as decimal point?")
             if len(values) < width:
                 msg = f"{file.name}: row {row[0]}: {len(values)} fields, expected at least {width}"
                 raise DataError(msg, field="data")

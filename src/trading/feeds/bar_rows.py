@@ -54,12 +54,14 @@ def parse_row(shape: Shape, values: Sequence[object]) -> ParsedRow:
 def _sound(mint: str, ts_s: int, values: Sequence[object]) -> ParsedRow | None:
     """Return the row when nothing is wrong with it, in one go; None sends it to ``_explained``."""
     try:
+        text = "".join(values[1:6])  # type: ignore[arg-type]  # what is no text is a TypeError and explained below
         opened, high, low, close, volume = map(Decimal, values[1:6])  # type: ignore[arg-type]
         if (
             PRICE_MIN <= low <= opened <= high <= PRICE_MAX
             and low <= close <= high
             and _ZERO <= volume <= VOLUME_MAX
-            and type(values[1]) is str
+            and text.isascii()
+            and "_" not in text
         ):
             return ParsedRow(mint, ts_s, opened, high, low, close, volume)
     except (InvalidOperation, TypeError, ValueError):  # ordering a NaN is an InvalidOperation too
@@ -104,7 +106,7 @@ def detect_interval(times: Sequence[Sequence[int]]) -> int | None:
 
 
 def _ts(value: object) -> int:
-    plain = type(value) is str and len(value) == 10 and value.isdecimal()
+    plain = type(value) is str and len(value) == 10 and value.isascii() and value.isdecimal()
     number = int(str(value)) if plain else _odd_ts(value)
     if number > TS_MAX_S:
         raise RowProblem("ts", f"ts is {value}; expected Unix seconds, this looks like milliseconds or finer")
@@ -115,12 +117,13 @@ def _ts(value: object) -> int:
 
 def _odd_ts(value: object) -> int:
     try:
-        number = Decimal(value) if isinstance(value, str) else Decimal(repr(value))
-    except InvalidOperation as exc:
+        number = _decimal(value) if isinstance(value, str) else Decimal(repr(value))
+    except (InvalidOperation, ValueError) as exc:
         raise RowProblem("ts", f"ts is {str(value)[:60]!r}; expected Unix seconds") from exc
     if not number.is_finite():
         raise RowProblem("ts", f"ts is {number}; expected Unix seconds")
-    if abs(number) > TS_MAX_S:  # before int(): 1e999999 is finite and would take all memory
+    # Before int(), and not by abs(), which would round: 1e999999999 is finite and would take all memory.
+    if number.adjusted() > 18:
         return TS_MAX_S + 1
     if number != int(number):
         raise RowProblem("ts", f"ts is {number}; expected whole Unix seconds")
@@ -139,9 +142,16 @@ def _price(column: str, value: object) -> Decimal:
 
 def _number(column: str, value: object) -> Decimal:
     try:
-        number = value if isinstance(value, Decimal) else Decimal(value if isinstance(value, str) else repr(value))
+        number = value if isinstance(value, Decimal) else _decimal(value if isinstance(value, str) else repr(value))
     except (InvalidOperation, ValueError) as exc:
         raise RowProblem("number", f"{column} is {str(value)[:60]!r}; expected a number") from exc
     if not number.is_finite():
         raise RowProblem("nan", f"{column} is {number}; expected a finite number")
     return number
+
+
+def _decimal(text: str) -> Decimal:
+    """Return the number. Raises: InvalidOperation, ValueError; also for what Python alone takes for one (1_0, １)."""
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
+    return Decimal(text)

@@ -13,7 +13,7 @@ from typing import Final
 
 from trading.errors import DataError, InvalidInput
 from trading.feeds.bar_files import BarFile, list_bar_files, open_bar_file
-from trading.feeds.instruments import SOL_SYMBOL, instrument_of, launch_instrument
+from trading.feeds.instruments import SOL_SYMBOL, WRAPPED_SOL_MINT, instrument_of, launch_instrument
 from trading.feeds.series import Series, SolPrice, collector_paused, load_series
 from trading.model.instrument import Instrument
 from trading.model.market_data import Bar, CycleEnd, FeedDescription, FeedGap, MarketEvent, TokenListed
@@ -98,7 +98,8 @@ def _load(files: Sequence[BarFile], from_ns: int | None, to_ns: int | None) -> R
     interval_s = _common_interval([(file.name, interval) for file, interval, _ in loaded])
     sol = SolPrice.of(loaded[0][2][0], interval_s) if sol_file else None
     tokens = [item for item in loaded if item[0] is not sol_file]
-    return _merge(tokens, sol, _Cut(from_ns, to_ns, interval_s), tuple((file.name, file.sha256) for file in files))
+    inputs = tuple(sorted((file.name, file.sha256) for file in files))
+    return _merge(tokens, sol, _Cut(from_ns, to_ns, interval_s), inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +132,17 @@ class _Loaded:
 
 
 def _refuse_doubles(files: Sequence[BarFile]) -> None:
-    seen: dict[str, str] = {}
+    seen: set[str] = set()
     for file in files:
         if file.shape == "closes" and file.symbol != SOL_SYMBOL:
             msg = f"{file.name}: a file with ts,close alone can only be the SOL price; {file.symbol} needs bars"
             raise InvalidInput(msg, field="data")
-        other = seen.setdefault(file.symbol or file.name, file.name)
-        if other is not file.name:
-            msg = f"{file.name} and {other} are both {file.symbol or 'the same file'}; give one file per symbol"
+        what = file.symbol or file.name
+        if what in seen:
+            both = " and ".join(each.name for each in files if (each.symbol or each.name) == what)
+            msg = f"{both} are both {file.symbol or 'the same file'}; give one file per symbol"
             raise InvalidInput(msg, field="data")
+        seen.add(what)
 
 
 def _check_quotable(sol_file: BarFile | None, token_files: Sequence[BarFile]) -> None:
@@ -182,6 +185,7 @@ def _merge(
         raise DataError(msg, field="data")
     # By mint, so that the order in which files are named changes nothing.
     listed.sort(key=lambda entry: entry[0].mint)
+    _refuse_unmeant(listed)
     into = _Loaded(sol, cut, summary, groups)
     for instrument, file, series in listed:
         _add_series(instrument, file, series, into)
@@ -198,6 +202,17 @@ def _merge(
         inputs=inputs,
     )
     return ReplayFeed(groups, cycles, description, summary)
+
+
+def _refuse_unmeant(listed: Sequence[tuple[Instrument, BarFile, Series]]) -> None:
+    """Raises InvalidInput for a token that is the money itself, or that two files bring."""
+    for place, (instrument, file, _) in enumerate(listed):
+        if instrument.mint == WRAPPED_SOL_MINT:
+            msg = f"{file.name}: {instrument.mint} is SOL, the money here; it is never traded"
+            raise InvalidInput(msg, field="data", hint="take its rows out")
+        if place and listed[place - 1][0].mint == instrument.mint:
+            msg = f"{listed[place - 1][1].name} and {file.name} both hold {instrument.mint}; give each token once"
+            raise InvalidInput(msg, field="data")
 
 
 def _add_series(instrument: Instrument, file: BarFile, series: Series, into: _Loaded) -> None:

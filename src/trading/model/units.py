@@ -1,7 +1,8 @@
 """Units of money and size. Everything that is owned or owed is an int; SOL appears only at the edges."""
 
+import re
 from decimal import Decimal
-from typing import NewType
+from typing import Final, NewType
 
 Lamports = NewType("Lamports", int)
 BaseUnits = NewType("BaseUnits", int)
@@ -11,22 +12,44 @@ Bps = NewType("Bps", int)
 LAMPORTS_PER_SOL = 1_000_000_000
 BPS_ONE = 10_000
 NS_PER_S = 1_000_000_000
+_SOL_DECIMALS: Final = 9
+# No exponent, no underscore, no digit of another script: what a person did not mean must not become money.
+_PLAIN_DECIMAL: Final = re.compile(r"(?P<sign>[+-]?)(?P<whole>\d{1,30})(\.(?P<rest>\d{0,60}))?", re.ASCII)
+
+
+def smallest_units(text: str | Decimal, decimals: int) -> int:
+    """Return how many smallest units a decimal amount is, exactly: ("1.5", 9) -> 1500000000.
+
+    Raises: ValueError when it is not finite, no plain decimal number, or has more than ``decimals`` decimals.
+    """
+    if isinstance(text, Decimal) and text.is_finite() and abs(text.adjusted()) < 60:
+        text = f"{text:f}"
+    given = str(text)[:60]
+    if given.strip().lower().lstrip("+-") in ("nan", "snan", "inf", "infinity"):
+        msg = f"must be finite, not {given}"
+        raise ValueError(msg)
+    found = _PLAIN_DECIMAL.fullmatch(str(text).strip())
+    if found is None:
+        msg = f"expected a plain decimal number such as 2 or 0.5, not {given!r}"
+        raise ValueError(msg)
+    rest = (found["rest"] or "").rstrip("0")
+    if len(rest) > decimals:
+        msg = f"has at most {decimals} decimals, not {given}"
+        raise ValueError(msg)
+    units = int(found["whole"] + rest.ljust(decimals, "0"))
+    return -units if found["sign"] == "-" else units
 
 
 def sol_to_lamports(text: str | Decimal) -> Lamports:
     """Return exact lamports of a decimal SOL amount.
 
-    Raises: ValueError when it is not finite or has more than nine decimals.
+    Raises: ValueError when it is not finite, no plain decimal number, or has more than nine decimals.
     """
-    amount = Decimal(text)
-    if not amount.is_finite():
-        msg = f"a SOL amount must be finite, not {text}"
-        raise ValueError(msg)
-    scaled = amount * LAMPORTS_PER_SOL
-    if scaled != scaled.to_integral_value():
-        msg = f"a SOL amount has at most 9 decimals, not {text}"
-        raise ValueError(msg)
-    return Lamports(int(scaled))
+    try:
+        return Lamports(smallest_units(text, _SOL_DECIMALS))
+    except ValueError as error:
+        msg = f"a SOL amount {error}" if str(error).startswith(("must", "has")) else str(error)
+        raise ValueError(msg) from error
 
 
 def lamports_to_sol(lamports: int) -> Decimal:

@@ -55,7 +55,7 @@ def test_a_wrong_option_is_wrong_use() -> None:
         (("backtest", "--feed", "synthetic", "--equity-sol", "nan"), "equity_sol", "must be finite"),
         (("backtest", "--feed", "synthetic", "--equity-sol", "-1"), "equity_sol", "expected more than 0"),
         (("backtest", "--feed", "synthetic", "--equity-sol", "1.0000000001"), "equity_sol", "at most 9 decimals"),
-        (("backtest", "--feed", "synthetic", "--equity-sol", "two"), "equity_sol", "expected an amount in SOL"),
+        (("backtest", "--feed", "synthetic", "--equity-sol", "two"), "equity_sol", "expected a plain decimal number"),
         (("backtest", "--feed", "synthetic", "--to", "soon"), "to", "expected a date or time"),
         (("backtest", "--feed", "synthetic", "--profile", "yolo"), "profile", "yolo"),
         (("backtest", "--feed", "synthetic", "--strategy", "hope"), "strategy", "hope"),

@@ -16,6 +16,7 @@ from tests.unit.trading.feeds.bar_writers import HEADER, START_S, bar_rows, writ
 
 from trading.errors import DataError, InvalidInput
 from trading.feeds.bar_files import LINE_CHARS_MAX
+from trading.feeds.instruments import KNOWN_MINTS, WRAPPED_SOL_MINT
 from trading.feeds.replay import ReplayFeed, open_replay
 from trading.model.market_data import Bar, CycleEnd, FeedGap, MarketEvent, TokenListed, ts_of
 
@@ -67,8 +68,11 @@ def test_the_order_in_which_files_are_named_changes_nothing(tmp_path: Path) -> N
         *a_pair(tmp_path, bar_rows(4), bar_rows(4, price="100")),
         write_csv(tmp_path / "WIFUSDT_5m.csv", bar_rows(4)),
     ]
-    first = list(open_replay(paths).events())
-    assert all(list(open_replay(order).events()) == first for order in itertools.permutations(paths))
+    first = open_replay(paths)
+    for order in itertools.permutations(paths):
+        feed = open_replay(order)
+        assert list(feed.events()) == list(first.events())
+        assert feed.description == first.description  # an account goes on whatever the order
 
 
 def test_going_on_after_some_cycles_gives_the_rest_of_the_same_events(tmp_path: Path) -> None:
@@ -177,6 +181,13 @@ GOOD = bar_rows(3)
         ([f"{START_S},1,1,1,1"], r"row 2: 5 fields, expected at least 6"),
         ([f"{START_S * 1000},1,1,1,1,1"], r"row 2: ts is \d+; expected Unix seconds, this looks like milliseconds"),
         (["1e999999,1,1,1,1,1"], r"row 2: ts is 1e999999; expected Unix seconds"),
+        (["1e999999999,1,1,1,1,1"], r"row 2: ts is 1e999999999; expected Unix seconds"),
+        (["1e-999999999,1,1,1,1,1"], r"row 2: ts is 1E-999999999; expected whole Unix seconds"),
+        (["1_704_067_200,1,1,1,1,1"], r"row 2: ts is '1_704_067_200'; expected Unix seconds"),
+        (["１７０４０６７２００,1,1,1,1,1"], r"row 2: ts is '１７０４０６７２００'; expected Unix seconds"),
+        ([f"{START_S},1,1,1,１,1"], r"row 2: close is '１'; expected a number"),
+        ([f"{START_S},1_0,1_0,1_0,1_0,1"], r"row 2: open is '1_0'; expected a number"),
+        ([f"{START_S},1,5,2,5,1,5,2,5,7"], r"row 2: 10 fields, the header has 6"),
         (["yesterday,1,1,1,1,1"], r"row 2: ts is 'yesterday'; expected Unix seconds"),
         (["17,1,1,1,1,1"], r"row 2: ts is 17; expected Unix seconds after 2000"),
         ([f"{START_S}.5,1,1,1,1,1"], r"row 2: ts is \d+\.5; expected whole Unix seconds"),
@@ -241,6 +252,13 @@ def test_files_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
         ([bonk, sol, write_csv(tmp_path / "notes.csv", GOOD)], "must begin with its symbol and quote"),
         ([write_csv(tmp_path / "WIFUSDT_5m.csv", [f"{START_S},1"], "ts,close"), sol], "WIF needs bars"),
         ([], "no bar file was given"),
+        ([bonk, bonk, sol], "are both BONK; give one file per symbol"),
+        ([_launches(tmp_path / "one_5m.csv", WRAPPED_SOL_MINT), sol], "is SOL, the money here"),
+        (
+            [_launches(tmp_path / "two_5m.csv", "mintA"), _launches(tmp_path / "six_5m.csv", "mintA"), sol],
+            "each token once",
+        ),
+        ([_launches(tmp_path / "b_5m.csv", KNOWN_MINTS["BONK"][0]), bonk, sol], "each token once"),
     ]
     for paths, message in cases:
         with pytest.raises(InvalidInput, match=message) as caught:
@@ -257,6 +275,16 @@ def test_files_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     empty.mkdir()
     with pytest.raises(InvalidInput, match="holds no bar file"):
         open_replay([empty])
+
+
+def _launches(path: Path, mint: str) -> Path:
+    return write_csv(path, [f"{mint},{row}" for row in GOOD], f"mint,{HEADER}")
+
+
+def test_empty_lines_are_no_rows(tmp_path: Path) -> None:
+    feed = open_replay(a_pair(tmp_path, [GOOD[0], "", *GOOD[1:], "", ""], bar_rows(3, price="100")))
+    assert feed.summary.bars == 3
+    assert [event.source[-2:] for event in feed.events() if isinstance(event, Bar)] == [":2", ":4", ":5"]
 
 
 def test_one_row_without_an_interval_in_the_name_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from trading.model.units import (
     lamports_to_sol,
     ratio_bps,
     share_lamports,
+    smallest_units,
     sol_price_ratio,
     sol_text,
     sol_to_lamports,
@@ -20,6 +21,22 @@ from trading.model.units import (
 def test_a_sol_amount_becomes_exact_lamports(text: str | Decimal, lamports: int) -> None:
     assert sol_to_lamports(text) == lamports
     assert lamports_to_sol(lamports) == Decimal(text)
+
+
+@pytest.mark.parametrize("text", ["1e999999", "1e9", "1_0", "٢", "", "two", "1,5", "0x10", "1 000", ".", "1e-400"])
+def test_what_a_person_may_not_have_meant_is_no_amount(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a plain decimal number"):
+        sol_to_lamports(text)
+
+
+def test_an_amount_is_exact_whatever_the_decimal_context_holds() -> None:
+    assert sol_to_lamports(" 123456789012345678901234567890.000000001 ") == 123456789012345678901234567890000000001
+    assert sol_to_lamports(Decimal("2E+1")) == 20_000_000_000
+    with pytest.raises(ValueError, match="at most 9 decimals"):
+        sol_to_lamports("1." + "0" * 40 + "1")
+    with pytest.raises(ValueError, match="plain decimal"):
+        sol_to_lamports(Decimal("1e999999"))
+    assert smallest_units("-0.5", 6) == -500_000
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "0.0000000001"])
