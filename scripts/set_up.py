@@ -100,6 +100,8 @@ def install(lock: str) -> Callable[[], None]:
         pip = [BIN / "python", "-m", "pip", "--disable-pip-version-check"]
         call([*pip, "install", "--require-hashes", "-r", ROOT / lock], tries=3)
         call([*pip, "install", "--no-deps", "--no-build-isolation", "-e", ROOT], tries=2)
+        # What an agent spawns must not compile first, also where Python was told to write no bytecode.
+        call([BIN / "python", "-m", "compileall", "-q", ROOT / "src" / "memmcp_server"])
 
     return work
 

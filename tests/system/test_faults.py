@@ -231,7 +231,8 @@ def test_a_person_starts_it_in_the_foreground_and_ctrl_c_ends_it(data_dir: Path)
         "--data-dir",
         str(data_dir),
     ]
-    process = subprocess.Popen(command, env=environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, env=environment(), cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
     try:
         until(lambda: daemon_pid(data_dir) == process.pid)
         assert http_client(data_dir).get("/health")["checks"]["journal"] == "ok"
@@ -239,10 +240,12 @@ def test_a_person_starts_it_in_the_foreground_and_ctrl_c_ends_it(data_dir: Path)
             agent.initialize()
             assert daemon_pid(data_dir) == process.pid
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=30)
+            told, complained = process.communicate(timeout=30)
         assert process.returncode == 0
-        assert "ending: SIGINT" in said
-        assert "Traceback" not in said
+        assert "  page    http://127.0.0.1:" in told
+        assert str(data_dir) in told
+        assert complained == ""
+        assert "ending: SIGINT" in Places(data_dir).log.read_text(encoding="utf-8")
     finally:
         process.kill()
         process.wait()

@@ -4,10 +4,12 @@ import faulthandler
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from pathlib import Path
 
 import anyio
 import uvicorn
@@ -28,6 +30,7 @@ from .connections import BridgeDoor
 from .doors import Doors
 from .idle import CountRequests, wait_until_idle
 from .lease import Lease
+from .places import Places
 from .start import Launch
 
 LAST_RESORT_S = 5.0
@@ -50,6 +53,18 @@ class Ending:
 
     async def wait(self) -> None:
         await self._event.wait()
+
+
+def _greet(data_dir: Path, http_url: str) -> None:
+    """Tell the person at the terminal where everything is; the log has the rest."""
+    sys.stdout.write(
+        f"memMCP {__version__} is up. Ctrl-C ends it.\n"
+        f"  page    {http_url}/\n"
+        f"  agents  memmcp stdio, or {http_url}/mcp    (`memmcp connect CLIENT` writes it into a client)\n"
+        f"  data    {data_dir}\n"
+        f"  log     {Places(data_dir).log}\n"
+    )
+    sys.stdout.flush()
 
 
 class HttpServer(uvicorn.Server):
@@ -79,6 +94,7 @@ class Host:
         self._lease = lease
         self._doors = doors
         # A daemon that a person started stays, unless the time was set on purpose.
+        self._is_watched = not launch.by_bridge
         self._ends_when_idle = launch.by_bridge or "idle_exit_s" in sections.daemon.model_fields_set
         self._open_journal = launch.open_journal
 
@@ -91,6 +107,8 @@ class Host:
                 app = self._app(services, mcp, ending)
                 async with mcp.following(), self._serving(mcp, services.clients, app):
                     logger.info("memMCP %s serves %s at %s", __version__, self._sections.data_dir, self._doors.http_url)
+                    if self._is_watched:
+                        _greet(self._sections.data_dir, self._doors.http_url)
                     await self._until_the_end(services, app, ending)
                     self._lease.mark_stopped()
                     _arm_last_resort(self._sections.daemon.shutdown_timeout_s + LAST_RESORT_S)

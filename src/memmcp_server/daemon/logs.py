@@ -59,13 +59,15 @@ class PrivateRotatingHandler(logging.handlers.RotatingFileHandler):
 
 
 def configure(path: Path, bytes_max: int, secrets: Iterable[str], *, also_stderr: bool) -> None:
-    """Send the process's log to the file, and to stderr when a person is watching. Raises: OSError."""
+    """Send the process's log to the file, and its warnings to stderr when a person is watching. Raises: OSError."""
     formatter = Redacting(secrets)
     handlers: list[logging.Handler] = [
         PrivateRotatingHandler(path, maxBytes=bytes_max, backupCount=KEPT_FILES, encoding="utf-8")
     ]
     if also_stderr:
-        handlers.append(logging.StreamHandler(sys.stderr))
+        terminal = logging.StreamHandler(sys.stderr)
+        terminal.setLevel(logging.WARNING)
+        handlers.append(terminal)
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     for handler in handlers:
