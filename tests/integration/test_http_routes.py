@@ -354,3 +354,45 @@ def test_the_shape_of_an_error_has_only_the_documented_fields() -> None:
 
     body = json.loads(bytes(error_response(InvalidInput("wrong", field="x", hint="do y")).body))
     assert body == {"error": {"code": "invalid_input", "message": "wrong", "field": "x", "hint": "do y"}}
+
+
+@pytest.mark.parametrize("name", ["ts", "expires_at"])
+@pytest.mark.parametrize("moment", [1_716_000_000, 1_716_000_000_000, "1716000000", 7.5, True, "yesterday"])
+async def test_a_time_in_a_unit_that_must_be_guessed_is_refused(stage: Stage, name: str, moment: Any) -> None:
+    response = await stage.http.post("/memory/write", json={"content": "when?", name: moment})
+    assert response.status_code == 422
+    assert error_of(response)["field"] == name
+    assert "ISO 8601" in error_of(response)["message"]
+
+
+async def test_a_search_since_a_bare_number_is_refused(stage: Stage) -> None:
+    response = await stage.http.get("/memory/search", params={"query": "x", "since": "7"})
+    assert (response.status_code, error_of(response)["field"]) == (422, "since")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/memory/x?version=9223372036854775808",
+        "/memory/x?version=2147483648",
+        "/trajectories?cursor=9999999999999999999:a",
+        "/trajectories/session?cursor=9223372036854775808",
+    ],
+)
+async def test_a_number_that_no_journal_holds_is_the_callers_mistake(stage: Stage, path: str) -> None:
+    await write(stage, "a step", trajectory_id="session")
+    response = await stage.http.get(path)
+    assert response.status_code == 422
+    assert error_of(response)["field"] in ("version", "cursor")
+
+
+async def test_an_unknown_id_is_repeated_in_part_only(stage: Stage) -> None:
+    response = await stage.http.get(f"/memory/{'a' * 5_000}")
+    assert response.status_code == 404
+    assert len(response.content) < 500
+
+
+async def test_an_action_takes_no_flag_for_a_number(stage: Stage) -> None:
+    body = {"reason": "half", "mint": MINT, "percent": True}
+    response = await stage.http.post("/actions/close", json=body, headers=OPERATOR)
+    assert (response.status_code, error_of(response)["field"]) == (422, "percent")

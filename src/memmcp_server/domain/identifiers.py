@@ -10,6 +10,9 @@ Namespace = NewType("Namespace", str)
 Seq = NewType("Seq", int)
 """Position in the journal's order of commits; 1 is the first."""
 
+SEQ_MAX = 2**63 - 1
+"""The largest that a journal row can hold."""
+
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 JsonObject = dict[str, Json]
 

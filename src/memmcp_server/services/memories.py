@@ -17,6 +17,7 @@ from .words import coverage, query_words
 
 SEARCH_LIMIT_MAX = 100
 BATCH_LEN_MAX = 256
+ID_SHOWN_MAX = 128
 QUERY_LENGTH_MAX = 4_000
 SHARE_MIN = 0.05
 """Weight of a row that the journal found by a spelling which plain case folding does not see."""
@@ -61,7 +62,8 @@ class Memories:
         """
         memory = await self._journal.memory(MemoryId(memory_id), version)
         if memory is None:
-            which = memory_id if version is None else f"{memory_id} in version {version}"
+            shown = memory_id if len(memory_id) <= ID_SHOWN_MAX else f"{memory_id[:ID_SHOWN_MAX]}..."
+            which = shown if version is None else f"{shown} in version {version}"
             msg = f"there is no memory {which}"
             raise NotFound(msg, field="id", hint="search for its words; a write and a search return ids")
         return memory

@@ -2,6 +2,7 @@
 
 from memmcp_server.domain.drafts import check_trajectory_id
 from memmcp_server.domain.identifiers import Seq, TrajectoryId
+from memmcp_server.domain.times import NS_MAX
 from memmcp_server.domain.trajectory import Trajectory, TrajectoryList, TrajectorySteps
 from memmcp_server.errors import InvalidInput, NotFound
 from memmcp_server.ports import Journal
@@ -66,7 +67,8 @@ def _cursor(last: Trajectory) -> str:
 
 def _parsed_cursor(cursor: str) -> tuple[int, TrajectoryId]:
     opened_at, separator, trajectory_id = cursor.partition(":")
-    if not (separator and trajectory_id and opened_at.isdecimal() and len(opened_at) < 20):
+    is_time = opened_at.isascii() and opened_at.isdecimal() and len(opened_at) < 20 and int(opened_at) <= NS_MAX
+    if not (separator and trajectory_id and is_time):
         msg = f"cursor is {cursor[:64]!a}; pass the next_cursor of an earlier page unchanged"
         raise InvalidInput(msg, field="cursor")
     return int(opened_at), TrajectoryId(trajectory_id)

@@ -3,12 +3,11 @@
 Who writes (agent, session, tool) is taken from the connection, so no argument can claim it.
 """
 
-from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from memmcp_server.wire.base import IdempotencyKey, JsonValue, Kind, NamespaceStr, Request, Tag
+from memmcp_server.wire.base import IdempotencyKey, JsonValue, Kind, Moment, NamespaceStr, Request, Tag
 from memmcp_server.wire.orders import CloseRequest, RebalanceRequest, TradeRequest
 from memmcp_server.wire.telemetry import WindowName
 
@@ -26,8 +25,8 @@ class MemoryWriteArguments(Request):
     kind: Kind = Field(default="note", description="note, decision, lesson, digest, fact or your own lower-case word.")
     tags: list[Tag] = Field(default_factory=list, max_length=32, description="Exact labels to filter by later.")
     metadata: dict[str, JsonValue] = Field(default_factory=dict, description="JSON facts, at most 16 KiB.")
-    ts: datetime | None = Field(default=None, description="When it happened, ISO 8601 with zone; default now.")
-    expires_at: datetime | None = Field(default=None, description="When to stop finding it, ISO 8601 with zone.")
+    ts: Moment | None = Field(default=None, description="When it happened, ISO 8601 with zone; default now.")
+    expires_at: Moment | None = Field(default=None, description="When to stop finding it, ISO 8601 with zone.")
     trajectory_id: Identifier | None = Field(default=None, description="Makes it a step; an unknown id opens one.")
     idempotency_key: IdempotencyKey | None = Field(default=None, description="Default: derived from the content.")
 
@@ -38,9 +37,9 @@ class MemorySearchArguments(Request):
     kinds: list[Kind] = Field(default_factory=list, max_length=16, description="Any of these kinds.")
     tags: list[Tag] = Field(default_factory=list, max_length=16, description="All of these tags.")
     agent: str | None = Field(default=None, max_length=128, description="Written by this agent.")
-    since: datetime | None = Field(default=None, description="Happened at or after, ISO 8601 with zone.")
-    until: datetime | None = Field(default=None, description="Happened before, ISO 8601 with zone.")
-    as_of: datetime | None = Field(default=None, description="Only what was known at that time.")
+    since: Moment | None = Field(default=None, description="Happened at or after, ISO 8601 with zone.")
+    until: Moment | None = Field(default=None, description="Happened before, ISO 8601 with zone.")
+    as_of: Moment | None = Field(default=None, description="Only what was known at that time.")
     limit: int = Field(default=10, ge=1, le=100, description="Hits at most.")
     max_tokens: int | None = Field(default=None, ge=50, le=100_000, description="Leave out hits beyond this size.")
     cursor: str | None = Field(default=None, max_length=200, description="next_cursor of the last answer.")
@@ -73,7 +72,7 @@ class WhyArguments(Request):
     order_id: Identifier | None = Field(default=None, description="The chain of this order.")
     trajectory_id: Identifier | None = Field(default=None, description="The chain of this trade.")
     mint: MintText | None = Field(default=None, description="The funnel of this token: why it was not bought.")
-    since: datetime | None = Field(default=None, description="Start of the funnel, ISO 8601 with zone.")
+    since: Moment | None = Field(default=None, description="Start of the funnel, ISO 8601 with zone.")
 
     @model_validator(mode="after")
     def _one_subject(self) -> Self:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 from starlette.requests import Request
@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 from memmcp_server import __version__
 from memmcp_server.adapters.index.sink import rebuild
 from memmcp_server.config import Sections
-from memmcp_server.domain.identifiers import MemoryId, Seq, TrajectoryId
+from memmcp_server.domain.identifiers import SEQ_MAX, MemoryId, Seq, TrajectoryId
 from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.domain.trajectory import Trajectory
 from memmcp_server.errors import InvalidInput, NotFound, TradingUnavailable
@@ -39,6 +39,8 @@ from .routing import ApiRoute, starlette_routes
 TRAJECTORY_MEMORY_KIND = "trajectory"
 EXPORT_BYTES_MAX = 4 * 1024 * 1024
 
+EntryId = Annotated[int, Field(ge=1, le=SEQ_MAX)]
+
 
 class ExportQuery(WireRequest):
     part: ArchivePart
@@ -47,7 +49,7 @@ class ExportQuery(WireRequest):
 
 
 class BackupRequest(WireRequest):
-    directory: str = Field(min_length=1, max_length=4_096)
+    directory: str = Field(min_length=1, max_length=4_096, pattern=r"^[^\x00]+$")
 
 
 class BackupAnswer(Wire):
@@ -63,11 +65,11 @@ class OutboxQuery(WireRequest):
 class RetryRequest(WireRequest):
     """``ids`` None: all dead entries."""
 
-    ids: list[int] | None = Field(default=None, max_length=1_000)
+    ids: list[EntryId] | None = Field(default=None, max_length=1_000)
 
 
 class DropRequest(WireRequest):
-    id: int
+    id: EntryId
 
 
 class CountAnswer(Wire):

@@ -4,7 +4,6 @@ Written as plain ASGI: a middleware that wraps responses would buffer or break t
 """
 
 import base64
-import binascii
 import ipaddress
 import secrets
 from collections.abc import Mapping
@@ -193,7 +192,10 @@ def _host_name(host: str) -> str:
 
 
 def _is_origin_of(origin: str, host: str) -> bool:
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     if parts.scheme not in ("http", "https"):
         return False
     default_port = ":80" if parts.scheme == "http" else ":443"
@@ -212,7 +214,7 @@ def _presented_token(headers: Headers) -> str:
     if scheme.lower() == "basic":
         try:
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # not ASCII, not base64, or not UTF-8 inside
             return ""
     return ""
 

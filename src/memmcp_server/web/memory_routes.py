@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from memmcp_server.domain.identifiers import Seq
+from memmcp_server.domain.identifiers import SEQ_MAX, Seq
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import Kind
 from memmcp_server.wire.base import Request as WireRequest
@@ -25,14 +25,17 @@ from .routing import ApiRoute
 
 SubtreeStr = Annotated[str, StringConstraints(max_length=128)]
 LIMIT_MAX: Final = 200
+VERSION_MAX: Final = 2**31 - 1
 
 
 class MemoryQuery(WireRequest):
-    version: int | None = Field(default=None, ge=1, description="An earlier version; default the current one.")
+    version: int | None = Field(
+        default=None, ge=1, le=VERSION_MAX, description="An earlier version; default the current one."
+    )
 
 
 class TrajectoryQuery(WireRequest):
-    cursor: int | None = Field(default=None, ge=0, description="next_cursor of the last answer.")
+    cursor: int | None = Field(default=None, ge=0, le=SEQ_MAX, description="next_cursor of the last answer.")
     limit: int = Field(default=LIMIT_MAX, ge=1, le=LIMIT_MAX)
 
 

@@ -1,7 +1,6 @@
 """The desk over HTTP: what it is doing, its history, and the operator's controls."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, Final
 from uuid import uuid4
@@ -16,7 +15,7 @@ from memmcp_server.domain.times import instant_ns, to_ns
 from memmcp_server.errors import NotFound, Refused, TradingUnavailable
 from memmcp_server.ports import TradingDesk
 from memmcp_server.services.container import Services
-from memmcp_server.wire.base import IdempotencyKey, SolAmount
+from memmcp_server.wire.base import IdempotencyKey, Moment, SolAmount
 from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.orders import CONTROL_FIELDS, ControlAnswer, ControlRequest
 from memmcp_server.wire.telemetry import (
@@ -56,8 +55,8 @@ ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class HistoryQuery(WireRequest):
-    since: datetime | None = Field(default=None, description="ISO 8601 with zone, inclusive.")
-    until: datetime | None = Field(default=None, description="ISO 8601 with zone, exclusive.")
+    since: Moment | None = Field(default=None, description="ISO 8601 with zone, inclusive.")
+    until: Moment | None = Field(default=None, description="ISO 8601 with zone, exclusive.")
     resolution: int | None = Field(default=None, ge=1, le=31 * 86_400, description="Seconds a point; the last of each.")
 
 
@@ -76,7 +75,7 @@ class WhyQuery(WireRequest):
     order_id: Identifier | None = None
     trajectory_id: Identifier | None = None
     mint: str | None = Field(default=None, min_length=2, max_length=64)
-    since: datetime | None = None
+    since: Moment | None = None
 
 
 class ActionRequest(WireRequest):

@@ -1,8 +1,10 @@
 """What every request and response shares: base models, constrained strings, the one error shape."""
 
-from typing import Annotated, Any, Literal
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from memmcp_server.domain.memory import NAMESPACE_PATTERN
 
@@ -19,10 +21,35 @@ TradingState = Literal["ACTIVE", "REDUCING", "HALTED"]
 FeedKind = Literal["market", "replay", "synthetic"]
 
 
+def _written_out(value: object) -> object:
+    """Refuse a bare number: nobody can tell seconds from milliseconds, and a guess would put it into another year."""
+    if isinstance(value, datetime) or (isinstance(value, str) and re.match(r"\s*\d{4}-\d", value)):
+        return value
+    msg = "write the time as ISO 8601 with a zone, for example 2026-05-01T12:00:00Z"
+    raise ValueError(msg)
+
+
+Moment = Annotated[datetime, BeforeValidator(_written_out)]
+"""A time that a caller sends. Whether it has a zone is checked where it is turned into nanoseconds."""
+
+
+def _is_number(annotation: Any) -> bool:
+    return annotation is int or any(_is_number(part) for part in get_args(annotation))
+
+
 class Request(BaseModel):
-    """Unknown fields and NaN are errors that name the field."""
+    """Unknown fields, NaN and a true or false in place of a number are errors that name the field."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, str_strip_whitespace=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_flag_as_number(cls, value: object, info: ValidationInfo) -> object:
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and _is_number(annotation):
+            msg = "a number is needed, not true or false"
+            raise ValueError(msg)
+        return value
 
 
 class Wire(BaseModel):

@@ -14,7 +14,7 @@ from memmcp_server.domain.search import Found, SearchQuery, SearchResult
 from memmcp_server.domain.times import from_ns, instant_ns
 from memmcp_server.domain.trajectory import Trajectory, TrajectoryList, TrajectorySteps
 
-from .base import IdempotencyKey, JsonValue, Kind, NamespaceStr, Request, Tag, Wire
+from .base import IdempotencyKey, JsonValue, Kind, Moment, NamespaceStr, Request, Tag, Wire
 
 
 def memory_url(memory_id: str, base_url: str = "") -> str:
@@ -32,8 +32,8 @@ class MemoryWriteRequest(Request):
     kind: Kind = "note"
     tags: list[Tag] = Field(default_factory=list, max_length=32)
     metadata: dict[str, JsonValue] = Field(default_factory=dict, description="Any JSON object, at most 16 KiB.")
-    ts: datetime | None = Field(default=None, description="When it happened (ISO 8601 with zone); default now.")
-    expires_at: datetime | None = None
+    ts: Moment | None = Field(default=None, description="When it happened (ISO 8601 with zone); default now.")
+    expires_at: Moment | None = None
     trajectory_id: str | None = Field(default=None, max_length=128)
     idempotency_key: IdempotencyKey | None = None
     agent: str | None = Field(default=None, max_length=128, description="Who writes, where the door does not know it.")
@@ -92,9 +92,9 @@ class MemorySearchRequest(Request):
     kinds: list[Kind] = Field(default_factory=list, max_length=16)
     tags: list[Tag] = Field(default_factory=list, max_length=16)
     agent: str | None = Field(default=None, max_length=128)
-    since: datetime | None = None
-    until: datetime | None = None
-    as_of: datetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    as_of: Moment | None = None
     limit: int = Field(default=10, ge=1, le=100)
     detail: Literal["concise", "full"] = "concise"
 

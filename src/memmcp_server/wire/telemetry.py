@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 from memmcp_server.domain.telemetry import Snapshot
 from memmcp_server.domain.times import NS_PER_S, from_ns
 
-from .base import Bps, IdempotencyKey, JsonValue, MoneyKind, Request, TradingState, Wire
+from .base import Bps, IdempotencyKey, JsonValue, Moment, MoneyKind, Request, TradingState, Wire
 from .money import BPS_ONE, Amount, TradingContext
 from .trading import EquitySeries, LimitView, TradingSnapshot
 
@@ -167,7 +167,7 @@ class ForeignTelemetry(Request):
     schema_version: Literal[1] = 1
     desk_id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
     key: IdempotencyKey
-    ts: datetime
+    ts: Moment
     money: MoneyKind
     equity_lamports: int = Field(ge=0)
     cash_lamports: int | None = Field(default=None, ge=0)

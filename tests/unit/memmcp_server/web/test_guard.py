@@ -175,3 +175,16 @@ def bearer(token: str) -> dict[str, str]:
 
 def basic(token: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"me:{token}".encode()).decode()}
+
+
+async def test_an_origin_that_is_no_address_is_refused() -> None:
+    async with guarded() as client:
+        response = await client.post("/memory/write", headers={"Origin": "http://["})
+        assert response.status_code == 403
+        assert error_of(response)["field"] == "Origin"
+
+
+async def test_a_basic_token_that_is_not_ascii_is_no_token() -> None:
+    async with guarded(token=SecretStr(ACCESS)) as client:
+        response = await client.get("/memory/search", headers={"Authorization": "Basic é".encode("latin-1")})
+        assert response.status_code == 401
