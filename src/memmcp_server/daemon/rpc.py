@@ -21,18 +21,46 @@ Any other tool acts on money or on the desk: the caller decides, with the key.
 """
 
 
+class Uncarried(ValueError):
+    """The line is readable, but the daemon would drop it; ``request_id`` is whose answer says so, None: nobody's."""
+
+    def __init__(self, message: str, request_id: RequestId | None) -> None:
+        super().__init__(message)
+        self.request_id = request_id
+
+
 def parse(line: bytes) -> object:
-    """Return the JSON value. Raises: ValueError (also for NaN and Infinity, which JSON does not have)."""
+    """Return the JSON value. Raises: ValueError; Uncarried (NaN, Infinity, half of a character)."""
+    constants: list[str] = []
     try:
-        return json.loads(line, parse_constant=_refuse_constant)
+        value: object = json.loads(line, parse_constant=constants.append)
     except RecursionError as error:
         msg = "nested too deeply"
         raise ValueError(msg) from error
+    if constants:
+        msg = f"{constants[0]} is not JSON"
+        raise Uncarried(msg, _asked_by(value))
+    if b"\\u" in line and _holds_surrogate(value):
+        # The daemon's reader refuses the whole line and cannot say which request it was.
+        msg = "a text holds half of a character (a lone surrogate): it was cut, or decoded wrongly"
+        raise Uncarried(msg, _asked_by(value))
+    return value
 
 
-def _refuse_constant(name: str) -> object:
-    msg = f"{name} is not JSON"
-    raise ValueError(msg)
+def _asked_by(value: object) -> RequestId | None:
+    """Return whose answer is waited for, None where the line is no request or its id itself cannot be written."""
+    if not isinstance(value, dict) or "method" not in value:
+        return None
+    request_id = request_id_of(value)
+    return None if _holds_surrogate(request_id) else request_id
+
+
+def _holds_surrogate(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def encode(message: Message) -> bytes:

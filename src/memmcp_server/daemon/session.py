@@ -110,7 +110,8 @@ class Session:
         try:
             message = rpc.parse(line)
         except ValueError as error:
-            self._refuse(rpc.PARSE_ERROR, f"not a JSON-RPC message: {error}")
+            whose = error.request_id if isinstance(error, rpc.Uncarried) else None
+            self._refuse(rpc.PARSE_ERROR, f"not a JSON-RPC message: {error}", whose)
             return
         if not isinstance(message, dict):
             self._refuse(rpc.INVALID_REQUEST, "expected one JSON object per line (batches are not part of MCP)")

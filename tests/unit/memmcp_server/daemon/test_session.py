@@ -268,3 +268,25 @@ def test_what_is_no_message_is_answered_and_never_reaches_the_daemon(client: Cli
     assert [told["error"]["code"] for told in client.told] == [code]
     client.say(b"   ")
     assert len(client.told) == 1
+
+
+@pytest.mark.parametrize("argument", [r'"\ud800"', "NaN", "-Infinity", r'["x", {"\udfff": 1}]'])
+def test_a_request_that_cannot_be_carried_is_answered_under_its_own_id(client: Client, argument: str) -> None:
+    call = (
+        f'{{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {{"arguments": {{"content": {argument}}}}}}}'
+    )
+    client.say(call.encode())
+    [answer] = client.told
+    assert answer["id"] == 7
+    assert answer["error"]["data"]["code"] == "invalid_input"
+
+
+def test_a_pair_of_surrogates_is_one_character_and_is_carried(
+    client: Client, daemon: Callable[..., FakeDaemon]
+) -> None:
+    daemon(echo)
+    client.shake_hands()
+    client.say(
+        rb'{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"arguments": {"content": "\ud83d\ude00"}}}'
+    )
+    assert "result" in client.answer(7)
