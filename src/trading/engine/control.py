@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trading.errors import InvalidInput
+from trading.errors import DataError, InvalidInput
 from trading.model import commands, events
+from trading.model.event_codec import decode, encode
 from trading.model.order import Denied, Order
 from trading.model.profile import PROFILES, profile_named
-from trading.model.units import sol_text
+from trading.model.units import LAMPORTS_MAX, sol_text
 from trading.portfolio.buckets import split_lamports
 
 from .kernel import Kernel
@@ -50,6 +51,7 @@ class Control:
         Raises: InvalidInput naming the field.
         """
         self._check(command)
+        _require_readable(command)
         self._kernel.emit(command)
         return self._handlers[type(command)](command)
 
@@ -68,12 +70,17 @@ class Control:
                     raise InvalidInput(msg, field="amount_in")
             case commands.ClosePosition():
                 self._require_mint(command.mint)
-                if not 1 <= command.percent <= 100:
-                    msg = f"percent: 1 to 100, not {command.percent}"
+                if type(command.percent) is not int or not 1 <= command.percent <= 100:
+                    msg = f"percent: a whole number from 1 to 100, not {command.percent!r}"
                     raise InvalidInput(msg, field="percent")
             case commands.Deposit() | commands.Withdraw() | commands.SetTarget() | commands.MoveCapital():
                 if command.lamports <= 0:
                     msg = f"amount: must be above 0, not {sol_text(command.lamports)} SOL"
+                    raise InvalidInput(msg, field="amount_sol")
+                owned = kernel.state.equity_lamports if isinstance(command, commands.Deposit) else 0
+                if command.lamports + owned > LAMPORTS_MAX:
+                    most = sol_text(max(0, LAMPORTS_MAX - owned))
+                    msg = f"amount: at most {most} SOL, not {sol_text(command.lamports)}"
                     raise InvalidInput(msg, field="amount_sol")
             case commands.SwitchProfile():
                 if command.profile not in {profile.name for profile in PROFILES}:
@@ -153,8 +160,9 @@ class Control:
             message = f"{sol_text(max(0, free))} SOL can be withdrawn; the rest is invested or kept for exits"
             return Outcome("Nothing was withdrawn.", denied=Denied("not_enough_cash", message, free, command.lamports))
         left = command.lamports
-        for bucket in sorted(ledger.buckets, key=lambda name: (-ledger.bucket_cash_lamports(name), name)):
-            lamports = min(left, ledger.bucket_cash_lamports(bucket))
+        cash = {name: kernel.valuer.free_lamports(name) for name in ledger.buckets}
+        for bucket in sorted(cash, key=lambda name: (-cash[name], name)):
+            lamports = min(left, cash[bucket])
             if lamports > 0:
                 key = f"{command.key}/{bucket}"
                 kernel.emit(events.CapitalWithdrawn(key, kernel.state.now_ns, bucket, lamports, command.reason))
@@ -179,7 +187,7 @@ class Control:
 
     def _move_capital(self, command: commands.MoveCapital) -> Outcome:
         kernel = self._kernel
-        free = kernel.state.ledger.bucket_cash_lamports(command.from_bucket)
+        free = kernel.valuer.free_lamports(command.from_bucket)
         if command.lamports > free:
             message = f"bucket {command.from_bucket!r} has {sol_text(max(0, free))} SOL in cash"
             return Outcome("Nothing was moved.", denied=Denied("not_enough_cash", message, free, command.lamports))
@@ -194,3 +202,14 @@ class Control:
             )
         )
         return Outcome("Cash was moved between buckets. Open positions are not touched.")
+
+
+def _require_readable(command: commands.Command) -> None:
+    """Raises InvalidInput for a command that its journal row could not give back: it would bar every later start."""
+    try:
+        is_readable = decode(*encode(command)) == command
+    except (DataError, TypeError):
+        is_readable = False
+    if not is_readable:
+        msg = f"{type(command).__name__}: a field has a value of the wrong type: {command}"
+        raise InvalidInput(msg, field="command")

@@ -74,11 +74,19 @@ class Trader:
     def close(self, mint: str, percent: int, reason: str, valuation: Valuation) -> list[Order]:
         """Sell that share of every position in a token; return what was sent."""
         sent = [
-            self._exit(position, max(1, position.base_units * percent // 100), reason, valuation)
+            self._exit(position, self._share(position, percent), reason, valuation)
             for position in self._state.ledger.positions()
             if position.mint == mint
         ]
         return [order for order in sent if order is not None]
+
+    def _share(self, position: Position, percent: int) -> int:
+        """Return that share in base units, and all of it where nobody would sell the rest: dust would hold a place
+        among the positions, and its deposit, for ever."""
+        units = max(1, position.base_units * percent // 100)
+        rest_lamports = self._venue.liquidation_lamports(position.mint, position.base_units - units)
+        transaction = SIGNATURE_FEE_LAMPORTS + self._state.profile.priority_fee_lamports
+        return units if rest_lamports > transaction else position.base_units
 
     def _exit_reason(self, position: Position, signal: Signal | None) -> str | None:
         bar = self._venue.mark(position.mint)
@@ -237,13 +245,11 @@ class Trader:
     def _fund(self, bucket: str, needed: int, order: Order) -> None:
         """Move what the bucket lacks from the others, the richest first."""
         ledger = self._state.ledger
-        lacking = needed - ledger.bucket_cash_lamports(bucket)
-        others = sorted(
-            (name for name in ledger.buckets if name != bucket),
-            key=lambda name: (-ledger.bucket_cash_lamports(name), name),
-        )
+        free = self._valuer.free_lamports
+        lacking = needed - free(bucket)
+        others = sorted((name for name in ledger.buckets if name != bucket), key=lambda name: (-free(name), name))
         for name in others:
-            lamports = min(lacking, ledger.bucket_cash_lamports(name))
+            lamports = min(lacking, free(name))
             if lamports <= 0:
                 break
             lacking -= lamports

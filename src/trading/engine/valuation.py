@@ -94,8 +94,6 @@ class Valuer:
         entries = [order for order in state.pending_entries() if order.mint == mint]
         position = state.ledger.position(bucket, mint)
         held = 0 if position is None else position.base_units
-        in_bucket = [order for order in state.pending_entries() if order.bucket == bucket]
-        reserved = sum(order.amount_in + self._reserved_lamports(order) for order in in_bucket)
         return TokenView(
             mint=mint,
             decimals=self._instruments[mint].decimals,
@@ -107,11 +105,17 @@ class Valuer:
             holding=state.ledger.holding(mint),
             losing_exit=state.ledger.losing_exit(mint),
             open_orders=sum(order.mint == mint for order in state.open_orders.values()),
-            bucket_cash_lamports=state.ledger.bucket_cash_lamports(bucket) - reserved,
+            bucket_cash_lamports=self.free_lamports(bucket),
             sellable_base_units=held - state.units_on_sale(bucket, mint),
             rent_lamports=quote.rent_lamports if quote is not None and quote.side is Side.BUY else 0,
             edge_bps=edge_bps,
         )
+
+    def free_lamports(self, bucket: str) -> int:
+        """Return the bucket's cash less what its open entries will take; below 0 where those take more."""
+        in_bucket = [order for order in self._state.pending_entries() if order.bucket == bucket]
+        reserved = sum(order.amount_in + self._reserved_lamports(order) for order in in_bucket)
+        return self._state.ledger.bucket_cash_lamports(bucket) - reserved
 
     def _reserved_lamports(self, order: Order) -> int:
         """Return what an open entry will cost besides its amount, the most it can be."""

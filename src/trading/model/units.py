@@ -10,9 +10,11 @@ BaseUnits = NewType("BaseUnits", int)
 Bps = NewType("Bps", int)
 
 LAMPORTS_PER_SOL = 1_000_000_000
+LAMPORTS_MAX = 10**18
+"""A billion SOL, more than there are. Sums of a few such fit into 64 bits, which is what JSON readers hold."""
 BPS_ONE = 10_000
 NS_PER_S = 1_000_000_000
-_SOL_DECIMALS: Final = 9
+SOL_DECIMALS: Final = 9
 # No exponent, no underscore, no digit of another script: what a person did not mean must not become money.
 _PLAIN_DECIMAL: Final = re.compile(r"(?P<sign>[+-]?)(?P<whole>\d{1,30})(\.(?P<rest>\d{0,60}))?", re.ASCII)
 
@@ -46,7 +48,7 @@ def sol_to_lamports(text: str | Decimal) -> Lamports:
     Raises: ValueError when it is not finite, no plain decimal number, or has more than nine decimals.
     """
     try:
-        return Lamports(smallest_units(text, _SOL_DECIMALS))
+        return Lamports(smallest_units(text, SOL_DECIMALS))
     except ValueError as error:
         msg = f"a SOL amount {error}" if str(error).startswith(("must", "has")) else str(error)
         raise ValueError(msg) from error

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
-from trading.errors import TradingError, Unavailable
+from trading.errors import InvalidInput, TradingError, Unavailable
 
 from .session import Session
 
@@ -21,15 +21,25 @@ class Ask(Generic[T]):
         self._settled = anyio.Event()
         self._result: list[T] = []
         self._error: TradingError | None = None
+        self._is_abandoned = False
 
     def execute(self, session: Session) -> None:
-        """Run it. What the desk refuses on purpose is for the asker to see; anything else is the loop's trouble."""
+        """Run it, unless nobody waits for it any more.
+
+        What the desk refuses on purpose is for the asker to see. Whatever else it raises is the loop's trouble: the
+        session may be half changed then and must not be committed.
+        """
+        if self._is_abandoned:
+            return
+        self._error = None
         try:
             self._result = [self._run(session)]
-        except TradingError as error:
-            if error.retryable:
-                raise
+        except InvalidInput as error:
             self._error = error
+
+    def abandon(self) -> None:
+        """Nobody waits any more: an ask that has not begun will not; one that has is done all the same."""
+        self._is_abandoned = True
 
     def fail(self, error: TradingError) -> None:
         """Whatever it did was not recorded: say so instead of answering."""
@@ -78,6 +88,8 @@ class Mailbox:
         except TimeoutError as error:
             msg = f"the desk did not answer within {self._timeout_s} s"
             raise Unavailable(msg, hint="repeat with the same key: it is done at most once") from error
+        finally:
+            question.abandon()
 
     def drain(self) -> list[Ask[Any]]:
         """Take what waits, oldest first."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from trading.engine.trader import MANUAL, Plan
@@ -10,7 +9,7 @@ from trading.errors import InvalidInput
 from trading.model import commands
 from trading.model.instrument import Instrument
 from trading.model.order import Denied, Side, SwapQuote, Verdict
-from trading.model.units import BPS_ONE, NS_PER_S, sol_text, sol_to_lamports
+from trading.model.units import BPS_ONE, NS_PER_S, SOL_DECIMALS, smallest_units, sol_text
 from trading.ports import Venue
 from trading.risk.sizing import min_out
 
@@ -38,23 +37,25 @@ def preview_trade(session: Session, request: Mapping[str, Any], agent: str) -> S
     unknown = candidates(session, mint)
     if unknown is not None:
         return Shown(unknown)
-    side = Side(request["side"])
+    side = _side(request["side"])
     instrument = session.kernel.valuer.instruments[mint]
     wanted = _amount_in(session, request, instrument, side)
     quote = session.kernel.venue.quote(mint, side, wanted)
     if quote is None:
         return Shown({"status": "denied", "message": f"{instrument.symbol} cannot be traded now: no price or no pool"})
-    slippage_bps = request.get("max_slippage_bps")
-    if slippage_bps is None:
-        slippage_bps = session.kernel.state.profile.limits.slippage_bps_max
+    slippage_bps = _slippage_bps(session, request)
+    bucket, strategy = request.get("bucket") or MANUAL, request.get("strategy") or MANUAL
+    strategies = [each.name for each in session.kernel.strategies]
+    _require_known("bucket", bucket, [MANUAL, *session.kernel.state.ledger.buckets])
+    _require_known("strategy", strategy, [MANUAL, *strategies])
     command = commands.PlaceOrder(
         key="",
         actor=agent,
         reason=request["reason"],
         side=side,
         mint=mint,
-        bucket=request.get("bucket") or MANUAL,
-        strategy=request.get("strategy") or MANUAL,
+        bucket=bucket,
+        strategy=strategy,
         amount_in=wanted,
         min_out=min_out(quote.amount_out, slippage_bps),
     )
@@ -101,6 +102,9 @@ def confirm_trade(session: Session, terms: Mapping[str, Any], agent: str, key: s
 def preview_close(session: Session, request: Mapping[str, Any]) -> Shown:
     """Return what selling that share of a token would bring; nothing happens."""
     mint, percent = request["mint"], request["percent"]
+    if type(percent) is not int or not 1 <= percent <= 100:
+        msg = f"percent: a whole number from 1 to 100, not {percent!r}"
+        raise InvalidInput(msg, field="percent")
     unknown = candidates(session, mint)
     if unknown is not None:
         return Shown(unknown)
@@ -183,21 +187,48 @@ def _candidate(session: Session, instrument: Instrument) -> Document:
     }
 
 
+def _side(given: str) -> Side:
+    if given not in tuple(Side):
+        msg = f"side: buy or sell, not {given!r}"
+        raise InvalidInput(msg, field="side")
+    return Side(given)
+
+
+def _slippage_bps(session: Session, request: Mapping[str, Any]) -> int:
+    given = request.get("max_slippage_bps")
+    if given is None:
+        return session.kernel.state.profile.limits.slippage_bps_max
+    if type(given) is not int or not 0 <= given <= BPS_ONE:
+        msg = f"max_slippage_bps: a whole number from 0 to {BPS_ONE}, not {given!r}"
+        raise InvalidInput(msg, field="max_slippage_bps")
+    return given
+
+
+def _require_known(field: str, given: str, known: list[str]) -> None:
+    if given not in known:
+        names = ", ".join(dict.fromkeys(known))
+        msg = f"{field}: {given!r} is unknown; known are {names}"
+        raise InvalidInput(msg, field=field, hint=f"name one of {names}")
+
+
 def _amount_in(session: Session, request: Mapping[str, Any], instrument: Instrument, side: Side) -> int:
     """Return lamports for a buy, base units for a sale: as given, or what it takes to get what was asked for."""
     sol, token = request.get("amount_sol"), request.get("amount_token")
     if (sol is None) == (token is None):
         msg = "amount_sol, amount_token: give exactly one of them"
         raise InvalidInput(msg, field="amount_sol")
+    field, text, decimals = ("amount_sol", sol, SOL_DECIMALS)
+    if token is not None:
+        field, text, decimals = ("amount_token", token, instrument.decimals)
     try:
-        lamports = None if sol is None else int(sol_to_lamports(sol))
-    except (ValueError, InvalidOperation) as error:
-        msg = f"amount_sol: {error}"
-        raise InvalidInput(msg, field="amount_sol") from error
-    units = None if token is None else _base_units(token, instrument)
-    if (lamports if units is None else units) == 0:
-        msg = "the amount must be above 0"
-        raise InvalidInput(msg, field="amount_sol" if units is None else "amount_token")
+        wanted = smallest_units(str(text), decimals)
+    except ValueError as error:
+        msg = f"{field}: {error}"
+        raise InvalidInput(msg, field=field) from error
+    if wanted <= 0:
+        msg = f"{field}: must be above 0, not {text}"
+        raise InvalidInput(msg, field=field)
+    lamports, units = (wanted, None) if token is None else (None, wanted)
     given, asked = (lamports, units) if side is Side.BUY else (units, lamports)
     if given is not None:
         return given
@@ -213,18 +244,6 @@ def _amount_in(session: Session, request: Mapping[str, Any], instrument: Instrum
         msg = f"{'amount_token' if side is Side.BUY else 'amount_sol'}: {what} is more than everything here would give"
         raise InvalidInput(msg, field="amount_token" if side is Side.BUY else "amount_sol")
     return found
-
-
-def _base_units(token: str, instrument: Instrument) -> int:
-    try:
-        exact = Decimal(token).scaleb(instrument.decimals)
-    except InvalidOperation as error:
-        msg = f"amount_token: {token!r} is no decimal number"
-        raise InvalidInput(msg, field="amount_token") from error
-    if not exact.is_finite() or exact != exact.to_integral_value() or exact < 0:
-        msg = f"amount_token: {token} {instrument.symbol} has more than {instrument.decimals} decimals"
-        raise InvalidInput(msg, field="amount_token")
-    return int(exact)
 
 
 def _smallest(venue: Venue, mint: str, side: Side, wanted_out: int, most: int) -> int | None:

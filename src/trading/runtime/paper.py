@@ -45,6 +45,14 @@ class _Work:
     has_ended: bool
 
 
+class _Fault(Exception):
+    """Answering raised what no answer may raise; it is the cause of this."""
+
+    def __init__(self, ask: Ask[Any]) -> None:
+        super().__init__("a question could not be answered")
+        self.ask = ask
+
+
 class PaperLoop:
     """Runs one session to the end of its feed, and answers questions for as long as it is left running."""
 
@@ -109,6 +117,15 @@ class PaperLoop:
                 if failures:
                     session = await anyio.to_thread.run_sync(self._make_session)
                 await anyio.to_thread.run_sync(self._work, session, asks, work)
+            except _Fault as fault:
+                # Made again, the session never heard of it; the others are asked once more.
+                logger.exception("the desk could not answer; what it began is not recorded")
+                fault.ask.fail(TradingError("the desk could not answer this, nothing was done; its log says why"))
+                fault.ask.settle()
+                asks = tuple(ask for ask in asks if ask is not fault.ask)
+                session.discard()
+                failures += 1
+                continue
             except JournalUnavailable as error:
                 failures += 1
                 logger.error("the desk cannot record, so it does not act: %s", error)
@@ -127,7 +144,12 @@ class PaperLoop:
 
     def _work(self, session: Session, asks: tuple[Ask[Any], ...], work: _Work) -> None:
         for ask in asks:
-            ask.execute(session)
+            try:
+                ask.execute(session)
+            except Unavailable:
+                raise
+            except Exception as error:
+                raise _Fault(ask) from error
         for cycle in work.cycles:
             if cycle.number > session.cycles:
                 session.take(cycle)

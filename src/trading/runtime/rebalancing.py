@@ -1,7 +1,7 @@
 """Rebalancing by hand: cash between buckets, or tokens to weights. Sales first; every purchase passes the gate."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from trading.engine.trader import MANUAL
 from trading.errors import InvalidInput
@@ -15,6 +15,8 @@ from .orders import Shown, verdict_document
 from .session import Session
 
 Leg = dict[str, Any]
+SCOPES: Final = ("buckets", "tokens")
+POLICIES: Final = ("equal", "cash")
 
 
 def preview(session: Session, request: Mapping[str, Any], agent: str) -> Shown:
@@ -26,6 +28,10 @@ def preview(session: Session, request: Mapping[str, Any], agent: str) -> Shown:
     if weights is not None and (sum(weights.values()) > BPS_ONE or min(weights.values(), default=0) < 0):
         msg = f"weights_bps: at least 0 each and at most {BPS_ONE} together, not {sum(weights.values())}"
         raise InvalidInput(msg, field="weights_bps")
+    for field, given, known in (("scope", request["scope"], SCOPES), ("policy", policy or "equal", POLICIES)):
+        if given not in known:
+            msg = f"{field}: {' or '.join(known)}, not {given!r}"
+            raise InvalidInput(msg, field=field)
     if request["scope"] == "buckets":
         legs = _bucket_legs(session, _bucket_weights(session, weights, policy))
         message = f"{len(legs)} moves of cash between buckets. Nothing has happened yet."
