@@ -14,7 +14,7 @@ from memmcp_server.domain.memory import Memory, MemoryDraft, Provenance, Trust
 from memmcp_server.domain.times import from_ns, to_ns
 from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory, Trajectory
 
-from .base import JsonValue, Request, Wire
+from .base import JsonValue, Request, Strict, Wire
 
 FORMAT_VERSION = 1
 ArchivePart = Literal["trajectories", "memories", "outcomes"]
@@ -22,7 +22,7 @@ PARTS: tuple[ArchivePart, ...] = ("trajectories", "memories", "outcomes")
 LINES_MAX = 256
 
 
-class TrajectoryLine(Request):
+class TrajectoryLine(Strict):
     type: Literal["trajectory"] = "trajectory"
     id: str = Field(min_length=1, max_length=128)
     namespace: str
@@ -77,7 +77,7 @@ class TrajectoryLine(Request):
         )
 
 
-class MemoryLine(Request):
+class MemoryLine(Strict):
     type: Literal["memory"] = "memory"
     id: str = Field(min_length=1, max_length=128)
     namespace: str
@@ -135,7 +135,7 @@ class MemoryLine(Request):
         return make_draft(fields, origin, limits, now_ns)
 
 
-class OutcomeLine(Request):
+class OutcomeLine(Strict):
     type: Literal["outcome"] = "outcome"
     id: str = Field(min_length=1, max_length=128)
     outcome: str = Field(max_length=256)

@@ -37,10 +37,14 @@ def _is_number(annotation: Any) -> bool:
     return annotation is int or any(_is_number(part) for part in get_args(annotation))
 
 
-class Request(BaseModel):
-    """Unknown fields, NaN and a true or false in place of a number are errors that name the field."""
+class Strict(BaseModel):
+    """Unknown fields and NaN are errors that name the field."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, str_strip_whitespace=False)
+
+
+class Request(Strict):
+    """As ``Strict``; a true or false in place of a number is an error too, not a 1 or a 0."""
 
     @field_validator("*", mode="before")
     @classmethod
