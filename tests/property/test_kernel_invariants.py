@@ -55,6 +55,7 @@ def rules() -> Profile:
         token_exposure_bps_max=9_000,
         total_exposure_bps_max=9_500,
         edge_over_cost_bps_min=0,
+        slippage_bps_max=10_000,  # orders by hand ask for nothing back, and must get as far as the venue
         reducing_s=1_800,
         cooldown_s=600,
         reentry_s=1_800,
@@ -90,7 +91,21 @@ def opinions() -> st.SearchStrategy[dict[tuple[str, int], float]]:
 
 
 def orders() -> st.SearchStrategy[dict[int, commands.Command]]:
+    purchase = st.builds(
+        commands.PlaceOrder,
+        st.uuids().map(str),
+        st.just("o"),
+        st.just("by hand"),
+        st.just(Side.BUY),
+        st.sampled_from([MINT, OTHER]),
+        st.just("manual"),
+        st.just("manual"),
+        st.sampled_from([10**8, 10**9, 2 * 10**9, 4 * 10**9]),
+        st.just(0),
+    )
     one = st.one_of(
+        purchase,
+        purchase,
         st.builds(commands.Deposit, st.uuids().map(str), st.just("o"), st.just("in"), st.integers(1, 10**10)),
         st.builds(commands.Withdraw, st.uuids().map(str), st.just("o"), st.just("out"), st.integers(1, 10**10)),
         st.builds(
@@ -102,7 +117,7 @@ def orders() -> st.SearchStrategy[dict[int, commands.Command]]:
             st.sampled_from([MINT, OTHER]),
             st.just("manual"),
             st.just("manual"),
-            st.integers(1, 10**9),
+            st.integers(10**7, 4 * 10**9),
             st.just(0),
         ),
         st.builds(
@@ -118,7 +133,7 @@ def orders() -> st.SearchStrategy[dict[int, commands.Command]]:
         st.just(commands.FlattenAndHalt("f", "o", "halt")),
         st.just(commands.Resume("g", "o", "go on")),
     )
-    return st.dictionaries(st.integers(1, 40), one, max_size=6)
+    return st.dictionaries(st.integers(1, 30), one, max_size=10)
 
 
 def run(
@@ -172,6 +187,7 @@ def breaches(bench: KernelBench, market: list[MarketEvent]) -> list[str]:
             on_sale.discard(_order_id(event))
             ledger.apply(event)
             ledger.verify()
+            found += _of_buckets(event, ledger)
         elif isinstance(event, events.TradingStateChanged):
             is_active, entries = event.after is TradingState.ACTIVE, event.entries_allowed
         elif isinstance(event, events.OrderApproved):
@@ -186,6 +202,18 @@ def _order_id(event: Any) -> str:
     return str(getattr(getattr(event, "fill", None) or getattr(event, "rejected", None), "order_id", ""))
 
 
+def _of_buckets(event: Any, ledger: Ledger) -> list[str]:
+    """A purchase is paid by its own bucket, and leaves the wallet what the exits of all tokens need."""
+    if not isinstance(event, events.OrderFilled) or event.fill.side is not Side.BUY:
+        return []
+    found: list[str] = []
+    if ledger.bucket_cash_lamports(event.bucket) < 0:
+        found.append(f"order {event.fill.order_id} spends what bucket {event.bucket} does not have")
+    if ledger.cash_lamports < rules().limits.exit_reserve_lamports * len(ledger.held_mints()):
+        found.append(f"order {event.fill.order_id} spends the reserve for exits")
+    return found
+
+
 def _of_order(order: Order, ledger: Ledger, closes: dict[int, dict[str, Decimal]], *, is_active: bool) -> list[str]:
     if order.side is not Side.BUY:
         return []
@@ -196,6 +224,11 @@ def _of_order(order: Order, ledger: Ledger, closes: dict[int, dict[str, Decimal]
     price = closes[order.ts_ns][order.mint]
     if holding is not None and holding.value_lamports(price, 6) < holding.cost_lamports:
         found.append(f"order {order.id} adds to a loser")
+    loss = ledger.losing_exit(order.mint)
+    if loss is not None:
+        waited_s, limits = (order.ts_ns - loss.ts_ns) // 10**9, rules().limits
+        if waited_s < limits.cooldown_s or (waited_s < limits.reentry_s and loss.is_above(price, 6)):
+            found.append(f"order {order.id} enters again {waited_s} s after a loss")
     return found
 
 
