@@ -31,6 +31,7 @@ from trading.model.market_data import TokenListed
 
 pytestmark = pytest.mark.anyio
 
+WARM_UP_CYCLES = 577
 PACE = {"TRADING_PAPER__SPEED": "3000"}
 OpenDesk = Callable[[], AbstractAsyncContextManager["Bench"]]
 
@@ -74,7 +75,9 @@ async def paper() -> AsyncIterator[Bench]:
                         if TradingSnapshot.model_validate(body).cycle > before + 1:
                             return
 
-            await advance()
+            with anyio.fail_after(30):
+                while (await desk.snapshot())["cycle"] <= WARM_UP_CYCLES:  # without a pace, so prices run away
+                    await advance()
             yield Bench(desk, listed.instrument.mint, listed.instrument.symbol, advance)
 
 

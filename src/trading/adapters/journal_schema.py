@@ -1,6 +1,6 @@
 """Tables of the trading journal and the numbered steps that make them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -9,6 +9,8 @@ from trading.errors import JournalUnavailable
 
 INPUT_KIND = "input"
 NOT_INPUT = "kind <> 'input'"
+MARKED_KIND = "cycle_marked"
+IS_MARKED = "kind = 'cycle_marked'"
 
 metadata = sa.MetaData()
 
@@ -30,6 +32,25 @@ rows = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     # Inputs are most of the rows and are only ever read in order; the index carries what people ask for.
     sa.Index("rows_by_kind", "run", "kind", "seq", sqlite_where=sa.text(NOT_INPUT)),
+    sa.Index("rows_marked", "run", "ts_ns", "seq", sqlite_where=sa.text(IS_MARKED)),
+    sqlite_with_rowid=False,
+)
+mentions = sa.Table(
+    "mentions",  # which rows speak of an order or a trajectory
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.number"), primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+trades = sa.Table(
+    "trades",  # fills as they are shown, folded from the rows
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.number"), primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("strategy", sa.String, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("trades_by_strategy", "run", "strategy", "number"),
     sqlite_with_rowid=False,
 )
 cursors = sa.Table(
@@ -71,11 +92,61 @@ _version = sa.Table(
 )
 
 
-def _first(connection: sa.Connection) -> None:
-    metadata.create_all(connection)
+FIRST = (
+    (
+        "CREATE TABLE runs (number INTEGER NOT NULL PRIMARY KEY, run_id VARCHAR NOT NULL UNIQUE, "
+        "identity VARCHAR NOT NULL, started_at_ns BIGINT NOT NULL)"
+    ),
+    "CREATE INDEX ix_runs_identity ON runs (identity)",
+    (
+        "CREATE TABLE rows (run INTEGER NOT NULL REFERENCES runs (number), seq BIGINT NOT NULL, ts_ns BIGINT NOT NULL, "
+        "kind VARCHAR NOT NULL, body BLOB NOT NULL, PRIMARY KEY (run, seq)) WITHOUT ROWID"
+    ),
+    "CREATE INDEX rows_by_kind ON rows (run, kind, seq) WHERE kind <> 'input'",
+    (
+        "CREATE TABLE cursors (run INTEGER NOT NULL REFERENCES runs (number), sink VARCHAR NOT NULL, "
+        "seq BIGINT NOT NULL, PRIMARY KEY (run, sink))"
+    ),
+    (
+        "CREATE TABLE snapshots (number INTEGER NOT NULL PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs (number), "
+        "ts_ns BIGINT NOT NULL, key VARCHAR NOT NULL, body BLOB NOT NULL)"
+    ),
+    "CREATE INDEX ix_snapshots_run ON snapshots (run)",
+    "CREATE TABLE answers (scope VARCHAR NOT NULL, key VARCHAR NOT NULL, body BLOB NOT NULL, PRIMARY KEY (scope, key))",
+    (
+        "CREATE TABLE trials (number INTEGER NOT NULL PRIMARY KEY, strategy VARCHAR NOT NULL, "
+        "fingerprint VARCHAR NOT NULL, counted_at_ns BIGINT NOT NULL)"
+    ),
+)
+_NAMES = ("$.trajectory_id", "$.order.trajectory_id", "$.order.id", "$.fill.order_id", "$.rejected.order_id")
+_MENTIONED = " UNION ALL ".join(
+    f"SELECT run, json_extract(CAST(body AS TEXT), '{name}') AS name, seq FROM rows WHERE {NOT_INPUT}"  # noqa: S608
+    for name in _NAMES
+)
+_SECOND = (
+    "CREATE INDEX rows_marked ON rows (run, ts_ns, seq) WHERE kind = 'cycle_marked'",
+    (
+        "CREATE TABLE mentions (run INTEGER NOT NULL REFERENCES runs (number), name VARCHAR NOT NULL, "
+        "seq BIGINT NOT NULL, PRIMARY KEY (run, name, seq)) WITHOUT ROWID"
+    ),
+    f"INSERT OR IGNORE INTO mentions SELECT run, name, seq FROM ({_MENTIONED}) WHERE name IS NOT NULL",  # noqa: S608
+    (
+        "CREATE TABLE trades (run INTEGER NOT NULL REFERENCES runs (number), number BIGINT NOT NULL, "
+        "strategy VARCHAR NOT NULL, body BLOB NOT NULL, PRIMARY KEY (run, number)) WITHOUT ROWID"
+    ),
+    "CREATE INDEX trades_by_strategy ON trades (run, strategy, number)",
+)
 
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (_first,)
+def _run(statements: Sequence[str]) -> Callable[[sa.Connection], None]:
+    def step(connection: sa.Connection) -> None:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+    return step
+
+
+STEPS: tuple[Callable[[sa.Connection], None], ...] = (_run(FIRST), _run(_SECOND))
 """Step n brings schema n-1 to n. A step that was released is never changed; the next one corrects it."""
 
 

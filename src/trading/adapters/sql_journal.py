@@ -18,7 +18,19 @@ from trading.errors import JournalUnavailable
 from trading.ports import JournalRow
 
 from .canonical import RowHash, canonical_json, parse_json
-from .journal_schema import INPUT_KIND, NOT_INPUT, answers, cursors, migrate, rows, runs, snapshots, trials
+from .journal_schema import (
+    INPUT_KIND,
+    NOT_INPUT,
+    answers,
+    cursors,
+    mentions,
+    migrate,
+    rows,
+    runs,
+    snapshots,
+    trades,
+    trials,
+)
 
 CHUNK_ROWS = 2_000
 BUSY_TIMEOUT_S = 10.0
@@ -182,6 +194,8 @@ class SqlJournal:
         self._buffer: list[dict[str, Any]] = []
         self._answers: list[dict[str, Any]] = []
         self._snapshots: list[dict[str, Any]] = []
+        self._mentions: list[dict[str, Any]] = []
+        self._trades: list[dict[str, Any]] = []
         self._committed = self._newest_seq()
         self._next = self._committed + 1
         self._is_open = True
@@ -195,7 +209,21 @@ class SqlJournal:
         seq = self._next
         self._buffer.append({"run": self._run, "seq": seq, "ts_ns": ts_ns, "kind": kind, "body": canonical_json(body)})
         self._next = seq + 1
+        if kind != INPUT_KIND:
+            self._mentions += [{"run": self._run, "name": name, "seq": seq} for name in _names_in(body)]
         return seq
+
+    def remember_trade(self, number: int, strategy: str, body: Mapping[str, Any]) -> None:
+        """Keep a fill as it is shown, durable with the next commit; it is folded from rows and is none itself."""
+        self._ensure_open()
+        row = {"run": self._run, "number": number, "strategy": strategy, "body": canonical_json(body)}
+        self._trades.append(row)
+
+    def trades_known(self) -> int:
+        """Return the number of the newest committed trade."""
+        query = sa.select(sa.func.max(trades.c.number)).where(trades.c.run == self._run)
+        with self._store.reading() as connection:
+            return int(connection.execute(query).scalar_one() or 0)
 
     def remember_answer(self, scope: str, key: str, body: Mapping[str, Any]) -> None:
         """Keep the answer to a command with the next commit; the first answer to a key stands."""
@@ -209,19 +237,21 @@ class SqlJournal:
 
     def commit(self) -> None:
         self._ensure_open()
-        if not self._buffer and not self._answers and not self._snapshots:
+        if not (self._buffer or self._answers or self._snapshots or self._trades):
             return
         with self._store.writing() as connection:
             if self._buffer:
                 connection.execute(sa.insert(rows), self._buffer)
+            if self._mentions:
+                connection.execute(sa.insert(mentions), self._mentions)
+            if self._trades:
+                connection.execute(sa.insert(trades), self._trades)
             if self._answers:
                 connection.execute(sa.insert(answers).prefix_with("OR IGNORE"), self._answers)
             if self._snapshots:
                 connection.execute(sa.insert(snapshots), self._snapshots)
         self._committed = self._next - 1
-        self._buffer = []
-        self._answers = []
-        self._snapshots = []
+        self._forget()
 
     def rows(
         self,
@@ -266,9 +296,14 @@ class SqlJournal:
     def close(self) -> None:
         """Forget what was not committed. The store stays open: it is its owner's."""
         self._is_open = False
+        self._forget()
+
+    def _forget(self) -> None:
         self._buffer = []
         self._answers = []
         self._snapshots = []
+        self._mentions = []
+        self._trades = []
 
     def _select(self, kinds: Sequence[str]) -> sa.Select[tuple[int, int, str, bytes]]:
         query = sa.select(rows.c.seq, rows.c.ts_ns, rows.c.kind, rows.c.body).where(rows.c.run == self._run)
@@ -287,6 +322,18 @@ class SqlJournal:
         if not self._is_open:
             msg = f"the journal {self._store.path} is closed"
             raise JournalUnavailable(msg)
+
+
+def _names_in(body: Mapping[str, Any]) -> set[str]:
+    """Return the ids of the orders and trajectories that a row speaks of."""
+    order, fill, rejected = body.get("order"), body.get("fill"), body.get("rejected")
+    found = {body.get("trajectory_id")}
+    if isinstance(order, Mapping):
+        found |= {order.get("id"), order.get("trajectory_id")}
+    for report in (fill, rejected):
+        if isinstance(report, Mapping):
+            found.add(report.get("order_id"))
+    return {name for name in found if isinstance(name, str)}
 
 
 def _prepare(connection: Any, _record: Any) -> None:

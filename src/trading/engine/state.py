@@ -124,6 +124,11 @@ class DeskState:
     def slippage_bps_mean(self) -> int | None:
         return round(self.slippage_bps_sum / self.fills_total) if self.fills_total else None
 
+    def trades_after(self, number: int) -> list[Trade]:
+        """Return the fills with a higher number, oldest first, as far back as they are kept."""
+        newer = self.fills_total - number
+        return self.trades[-newer:] if newer > 0 else []
+
     def orders_now(self, trajectory_id: str) -> int:
         """Return how many orders of the trajectory were decided at this very time."""
         return self._ordinals.get(trajectory_id, 0) if self._ordinals_ns == self.now_ns else 0

@@ -1,14 +1,16 @@
 """The desk's past, as documents: fills, the equity series, the chain of a trade, and why nothing happened."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from trading.adapters.canonical import parse_json
+from trading.adapters.journal_archive import Range, RunArchive, within_time
 from trading.engine.state import Trade
 from trading.model import events
-from trading.model.event_codec import decode
+from trading.model.event_codec import decode, encode
 from trading.model.instrument import Instrument
 from trading.model.order import Denied, Purpose, Side
 from trading.model.units import BPS_ONE, NS_PER_S, sol_text
@@ -38,68 +40,70 @@ class RunView:
 
     run_id: str
     journal: Journal
+    archive: RunArchive
     instruments: Mapping[str, Instrument]
     now_ns: int
     tradable: int
 
 
-def trade(run: RunView, each: Trade) -> Document:
+def stored_trade(each: Trade) -> Document:
+    """Return what is kept of a fill, so that it can be shown without folding the run."""
+    return {
+        "filled": encode(each.filled)[1],
+        "realised_lamports": each.realised_lamports,
+        "reason": each.reason,
+        "sol_usd": None if each.sol_usd is None else str(each.sol_usd),
+    }
+
+
+def trade(run: RunView, body: Mapping[str, Any]) -> Document:
     """Return wire.TradeView."""
-    fill, usd = each.filled.fill, each.sol_usd
+    filled = decode("order_filled", body["filled"])
+    assert isinstance(filled, events.OrderFilled)
+    fill, realised = filled.fill, body["realised_lamports"]
+    usd = None if body["sol_usd"] is None else Decimal(body["sol_usd"])
     instrument = run.instruments[fill.mint]
     return {
         "order_id": public_id(run.run_id, fill.order_id),
-        "trajectory_id": public_id(run.run_id, each.filled.trajectory_id),
+        "trajectory_id": public_id(run.run_id, filled.trajectory_id),
         "ts": iso(fill.ts_ns),
         "side": fill.side.value,
         "mint": fill.mint,
         "symbol": instrument.symbol,
-        "strategy": each.filled.strategy,
-        "bucket": each.filled.bucket,
+        "strategy": filled.strategy,
+        "bucket": filled.bucket,
         "amount": tokens(fill.base_units, instrument.decimals),
         "amount_base_units": str(fill.base_units),
         "value": amount(fill.lamports, usd),
         "price_sol": price_sol(fill.lamports, fill.base_units, instrument.decimals),
         "costs": costs_of_fill(fill),
         "slippage_bps": fill.slippage_bps,
-        "realised": None if each.realised_lamports is None else amount(each.realised_lamports, usd),
-        "reason": each.reason,
+        "realised": None if realised is None else amount(realised, usd),
+        "reason": body["reason"],
     }
 
 
-def trade_page(
-    run: RunView, trades: Sequence[Trade], *, strategy: str | None, before: int | None, limit: int
-) -> Document:
+def trade_page(run: RunView, *, strategy: str | None, before: int | None, limit: int) -> Document:
     """Return wire.TradePage without its context, newest first; a cursor is the number of the oldest trade given."""
-    wanted = [
-        each
-        for each in reversed(trades)
-        if (strategy is None or each.filled.strategy == strategy) and (before is None or each.number < before)
-    ]
-    page = wanted[:limit]
-    more = len(wanted) > limit
+    found = run.archive.trades(strategy=strategy, before=before, limit=limit + 1)
+    page = found[:limit]
     return {
-        "trades": [trade(run, each) for each in page],
-        "next_cursor": str(page[-1].number) if page and more else None,
+        "trades": [trade(run, each.body) for each in page],
+        "next_cursor": str(page[-1].number) if len(found) > limit else None,
     }
 
 
-def equity_series(
-    journal: Journal, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None
-) -> Document:
+def equity_series(archive: RunArchive, within: Range, resolution_s: int | None) -> Document:
     """Return wire.EquitySeries without its context: the last mark of each bucket of ``resolution_s``.
 
-    Without a resolution every mark is given, or the coarsest whole-second thinning that fits ``EQUITY_POINTS_MAX``.
+    Without a resolution every mark is given, or the finest whole-second thinning that fits ``EQUITY_POINTS_MAX``.
     """
-    points = [
-        (row.ts_ns, parse_json(row.body))
-        for row in journal.rows(kinds=("cycle_marked",), since_ns=since_ns, until_ns=until_ns)
-    ]
-    if resolution_s is None and len(points) > EQUITY_POINTS_MAX:
-        resolution_s = max(1, -(-(points[-1][0] - points[0][0]) // (EQUITY_POINTS_MAX * NS_PER_S)))
-    if resolution_s is not None:
-        by_bucket = {ts_ns // (resolution_s * NS_PER_S): (ts_ns, body) for ts_ns, body in points}
-        points = list(by_bucket.values())
+    if resolution_s is None and archive.count(within, EQUITY_POINTS_MAX + 1) > EQUITY_POINTS_MAX:
+        first_ns, last_ns = archive.span(within) or (0, 0)
+        # One bucket less than points: the span may begin and end in the middle of one.
+        resolution_s = max(1, -(-(last_ns - first_ns) // ((EQUITY_POINTS_MAX - 1) * NS_PER_S)))
+    bucket_ns = 1 if resolution_s is None else resolution_s * NS_PER_S
+    points = archive.marks(within, bucket_ns=bucket_ns, limit=EQUITY_POINTS_MAX)
     return {
         "points": [
             {
@@ -108,7 +112,7 @@ def equity_series(
                 "drawdown_bps": body["drawdown_bps"],
                 "sol_usd": body["sol_usd"],
             }
-            for ts_ns, body in points[-EQUITY_POINTS_MAX:]
+            for ts_ns, body in points
         ],
         "resolution_s": resolution_s,
     }
@@ -116,13 +120,14 @@ def equity_series(
 
 def chain(run: RunView, *, order_id: str | None, trajectory_id: str | None) -> Document | None:
     """Return the steps of a trade, in order, as wire.WhyAnswer without context; None if there is none."""
-    found = list(_chain_events(run.journal))
     local_order = None if order_id is None else local_id(run.run_id, order_id)
     local = None if trajectory_id is None else local_id(run.run_id, trajectory_id)
     if local_order is not None:
+        found = _chain_events(run.archive, local_order)
         local = next((_trajectory(event) for _, event in found if _order(event) == local_order), None)
     if local is None:
         return None
+    found = _chain_events(run.archive, local)
     steps = [_step(run, row, event) for row, event in found if _trajectory(event) == local]
     if not steps:
         return None
@@ -138,11 +143,12 @@ def chain(run: RunView, *, order_id: str | None, trajectory_id: str | None) -> D
 def funnel(run: RunView, *, mint: str | None, since_ns: int | None) -> Document:
     """Return why nothing happened, as wire.WhyAnswer without its context: how far the signals came, and what stopped
     each; the nearest miss is the denial whose figure was closest to its limit."""
-    begin_ns = run.now_ns - FUNNEL_SPAN_NS if since_ns is None else since_ns
+    begin_ns = within_time(run.now_ns - FUNNEL_SPAN_NS if since_ns is None else since_ns)
     counts: Counter[str] = Counter()
     denied: Counter[str] = Counter()
     nearest: tuple[int, Document] | None = None
-    for row in run.journal.rows(kinds=FUNNEL_KINDS, since_ns=begin_ns):
+    after = run.archive.seq_before(begin_ns)
+    for row in run.journal.rows(after=after, kinds=FUNNEL_KINDS, since_ns=begin_ns):
         event = decode(row.kind, parse_json(row.body))
         if mint is not None and _mint(event) != mint:
             continue
@@ -154,7 +160,7 @@ def funnel(run: RunView, *, mint: str | None, since_ns: int | None) -> Document:
                 nearest = miss
     listed = len(run.instruments) if mint is None else 1
     shown: Document = {
-        "since": iso(max(0, begin_ns)),
+        "since": iso(begin_ns),
         "seen": listed,
         "eligible": run.tradable,
         "signalled": counts["signalled"],
@@ -223,9 +229,9 @@ def _miss(
     }
 
 
-def _chain_events(journal: Journal) -> Iterator[tuple[JournalRow, Any]]:
-    for row in journal.rows(kinds=CHAIN_KINDS):
-        yield row, decode(row.kind, parse_json(row.body))
+def _chain_events(archive: RunArchive, name: str) -> list[tuple[JournalRow, Any]]:
+    found = archive.mentioning((name,), CHAIN_KINDS)
+    return [(row, decode(row.kind, parse_json(row.body))) for row in found]
 
 
 def _trajectory(event: Any) -> str | None:

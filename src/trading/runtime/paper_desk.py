@@ -10,13 +10,13 @@ import anyio
 import anyio.to_thread
 
 from trading.adapters.canonical import parse_json
+from trading.adapters.journal_archive import Range, RunArchive
 from trading.adapters.sql_journal import JournalStore
 from trading.config import Sections
 from trading.errors import InvalidInput
 from trading.model import commands, events
 from trading.model.event_codec import decode
 from trading.model.units import sol_to_lamports
-from trading.ports import Journal
 
 from . import history, orders, rebalancing, views
 from .documents import Document, costs_of_fill, iso
@@ -30,6 +30,7 @@ from .stage import Stage
 
 WINDOW = re.compile(r"^(all|[1-9]\d{0,3}[mhdw])$")
 LIMIT_MAX = 500
+RESOLUTION_S_MAX = 366 * 86_400
 OUTCOME_KINDS = ("order_filled", "order_rejected")
 
 Confirm = Callable[[Session, Mapping[str, Any], str], Document]
@@ -66,20 +67,19 @@ class PaperDesk:
         if not 1 <= limit <= LIMIT_MAX:
             msg = f"limit: 1 to {LIMIT_MAX}, not {limit}"
             raise InvalidInput(msg, field="limit")
-        trades = self._stage.current.trades
-        page = history.trade_page(self._run(), trades, strategy=strategy, before=before, limit=limit)
-        return self._with_context(page)
-
-    async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> Document:
-        if resolution_s is not None and resolution_s < 1:
-            msg = f"resolution_s: at least 1, not {resolution_s}"
-            raise InvalidInput(msg, field="resolution_s")
-        journal = self._stage.current.journal
+        run = self._run()
         return self._with_context(
             await anyio.to_thread.run_sync(
-                lambda: history.equity_series(journal, since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)
+                lambda: history.trade_page(run, strategy=strategy, before=before, limit=limit)
             )
         )
+
+    async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> Document:
+        if resolution_s is not None and not 1 <= resolution_s <= RESOLUTION_S_MAX:
+            msg = f"resolution_s: 1 to {RESOLUTION_S_MAX}, not {resolution_s}"
+            raise InvalidInput(msg, field="resolution_s")
+        archive, within = self._run().archive, Range(since_ns, until_ns)
+        return self._with_context(await anyio.to_thread.run_sync(history.equity_series, archive, within, resolution_s))
 
     async def strategies(self) -> Document:
         found = await self._mailbox.ask(lambda session: views.strategies(session.kernel))
@@ -239,11 +239,8 @@ class PaperDesk:
 
     def _reports(self, run: int, ids: list[str]) -> dict[str, events.Event]:
         """Return the fills and rejections of these orders, as far as there are any."""
-        journal: Journal = self._stage.current.journal
-        if run != self._stage.current.run_number:
-            journal = self._store.open_run(run)
         found: dict[str, events.Event] = {}
-        for row in journal.rows(kinds=OUTCOME_KINDS):
+        for row in RunArchive(self._store, run).mentioning(ids, OUTCOME_KINDS):
             event = decode(row.kind, parse_json(row.body))
             if isinstance(event, events.OrderFilled) and event.fill.order_id in ids:
                 found[event.fill.order_id] = event
@@ -267,7 +264,8 @@ class PaperDesk:
 
     def _run(self) -> RunView:
         current = self._stage.current
-        return RunView(current.run_id, current.journal, current.instruments, current.now_ns, current.tradable)
+        archive = RunArchive(self._store, current.run_number)
+        return RunView(current.run_id, current.journal, archive, current.instruments, current.now_ns, current.tradable)
 
     def _mint_of(self, given: str) -> str:
         known = self._stage.current.instruments

@@ -116,8 +116,10 @@ class MemoryRelay:
         if batch.records:
             with anyio.fail_after(self._section.write_timeout_s):
                 await self._memory.write(batch.records)
-            # Rows that say nothing move the cursor in memory only: reading them again costs less than an fsync.
-            await anyio.to_thread.run_sync(self._delivered_to, batch)
+            # Noted also when the desk is closed just now: what was written need not be written again. Rows that say
+            # nothing move the cursor in memory only: reading them again costs less than an fsync.
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._delivered_to, batch)
         self._batch = None
         self._seq = batch.seq
         self._delivered += len(batch.records)

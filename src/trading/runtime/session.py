@@ -16,6 +16,7 @@ from trading.model.market_data import History, TokenListed, ts_of
 from trading.ports import Feed, JournalRow
 
 from .assembly import RunPlan, begin, make_kernel
+from .history import stored_trade
 from .sources import Cycle
 
 
@@ -37,6 +38,7 @@ class Session:
         self.journal = journal
         self.run = run
         self.has_ended = False
+        self._trades_kept = journal.trades_known()
 
     @property
     def run_id(self) -> str:
@@ -78,7 +80,13 @@ class Session:
         self.journal.remember_answer(scope, key, answer)
 
     def commit(self) -> None:
+        """Make durable what was done since the last commit, with the fills as they are shown."""
+        kept = self._trades_kept
+        for trade in self.kernel.state.trades_after(kept):
+            self.journal.remember_trade(trade.number, trade.filled.strategy, stored_trade(trade))
+            kept = trade.number
         self.journal.commit()
+        self._trades_kept = kept
 
     def discard(self) -> None:
         """Forget what was not committed; the session is of no use after that."""

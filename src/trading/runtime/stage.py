@@ -10,7 +10,6 @@ import anyio
 import orjson
 
 from trading.config import Sections
-from trading.engine.state import Trade
 from trading.errors import TradingError
 from trading.model.instrument import Instrument
 from trading.model.market_data import FeedDescription
@@ -28,13 +27,12 @@ MONEY = "paper"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One committed state of the desk. ``trades`` are shared with nobody who changes them."""
+    """One committed state of the desk."""
 
     snapshot: Mapping[str, Any]
     run_id: str
     run_number: int
     journal: Journal
-    trades: tuple[Trade, ...]
     instruments: Mapping[str, Instrument]
     tradable: int
     now_ns: int
@@ -83,13 +81,11 @@ class Stage:
             has_ended=has_ended,
         )
         document = snapshot(kernel, around)
-        before = self._shown
         self._shown = Published(
             snapshot=document,
             run_id=session.run_id,
             run_number=session.run.number,
             journal=session.journal,
-            trades=tuple(state.trades) if before is None or _is_newer(state.trades, before.trades) else before.trades,
             instruments=dict(kernel.valuer.instruments),
             tradable=sum(kernel.venue.is_tradable(mint) for mint in kernel.valuer.instruments),
             now_ns=state.now_ns,
@@ -190,7 +186,3 @@ class Stage:
     def _ring(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
-
-
-def _is_newer(trades: list[Trade], known: tuple[Trade, ...]) -> bool:
-    return bool(trades) and (not known or trades[-1].number != known[-1].number)

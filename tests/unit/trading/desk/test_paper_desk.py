@@ -19,6 +19,7 @@ from trading.adapters.canonical import parse_json
 from trading.adapters.live_feed_choice import Chosen
 from trading.adapters.sql_journal import JournalStore
 from trading.config import PaperSection, PreviewSection, RelaySection, Sections
+from trading.engine import state
 from trading.errors import InvalidInput, Unavailable
 from trading.model.market_data import History, TokenListed
 from trading.runtime.paper_desk import PaperDesk
@@ -432,3 +433,40 @@ async def test_a_restart_after_a_gap_shows_the_strategies_what_was_missed_and_no
 
     assert await opened_at(50) == [(10, 50)]
     assert await opened_at(60) == [(10, 50), (53, 60)]  # 51 and 52 were seen live
+
+
+async def test_every_trade_can_be_paged_to_also_those_that_the_state_has_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "TRADES_MAX", 10)
+    feed = ManualFeed(MINT, "AAA", "0.001")
+
+    async def all_pages(desk: PaperDesk, strategy: str | None = None) -> list[str]:
+        found: list[str] = []
+        cursor = None
+        while True:
+            page = await desk.trades(strategy=strategy, cursor=cursor, limit=4)
+            found += [each["order_id"] for each in page["trades"]]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return found
+
+    made: list[str | None] = []
+    async with market(tmp_path, feed=feed) as here:
+        for number in range(8):
+            made.append((await here.buy(key=f"k{number}")).order_id)
+            await here.move()
+            closed = await here.desk.control(
+                {"action": "close", "reason": "out", "mint": MINT, "percent": 100}, actor="o", key=f"c{number}"
+            )
+            made += closed["order_ids"]
+            await here.move(str(here.feed.price * Decimal("1.03")))  # sold at a profit, so that it may be bought again
+        assert await all_pages(here.desk) == made[::-1]
+        first = await here.desk.trades(strategy="manual", cursor=None, limit=1)
+        assert first["trades"][0]["realised"]["lamports"] > 0
+        assert first["trades"][0]["value"]["usd"] > "7.50"
+        assert await all_pages(here.desk, "momentum_breakout") == []
+    other = ManualFeed(MINT, "AAA", "0.001")
+    other._number = feed._number
+    async with market(tmp_path, feed=other) as here:
+        assert await all_pages(here.desk) == made[::-1]

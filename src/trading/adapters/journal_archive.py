@@ -1,0 +1,136 @@
+"""Questions to a run's past that must not read the run: every answer comes through an index, however long it is."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from trading.ports import JournalRow
+
+from .canonical import parse_json
+from .journal_schema import mentions, rows, trades
+from .sql_journal import JournalStore
+
+# The index is named, because SQLite, which keeps no statistics here, may else read the run from its first row.
+# The newest mark, then again and again the newest one of an earlier bucket: as many seeks as points, however many
+# marks lie between them.
+_LAST_OF_EACH_BUCKET = sa.text(
+    """
+    WITH RECURSIVE points(ts_ns) AS (
+        SELECT max(ts_ns) FROM rows INDEXED BY rows_marked
+        WHERE run = :run AND kind = 'cycle_marked' AND ts_ns BETWEEN :since AND :until
+        UNION ALL
+        SELECT (
+            SELECT max(ts_ns) FROM rows INDEXED BY rows_marked
+            WHERE run = :run AND kind = 'cycle_marked' AND ts_ns >= :since AND ts_ns < points.ts_ns / :bucket * :bucket
+        )
+        FROM points WHERE points.ts_ns IS NOT NULL LIMIT :limit
+    )
+    SELECT marked.ts_ns, marked.body
+    FROM points CROSS JOIN rows AS marked INDEXED BY rows_marked
+    WHERE marked.run = :run AND marked.kind = 'cycle_marked' AND marked.ts_ns = points.ts_ns
+    ORDER BY marked.ts_ns, marked.seq
+    """
+)
+_SPAN = sa.text(
+    "SELECT min(ts_ns), max(ts_ns) FROM rows INDEXED BY rows_marked "
+    "WHERE run = :run AND kind = 'cycle_marked' AND ts_ns BETWEEN :since AND :until"
+)
+_COUNT = sa.text(
+    "SELECT count(*) FROM (SELECT 1 FROM rows INDEXED BY rows_marked "
+    "WHERE run = :run AND kind = 'cycle_marked' AND ts_ns BETWEEN :since AND :until LIMIT :limit)"
+)
+_SEQ_BEFORE = sa.text(
+    "SELECT seq FROM rows INDEXED BY rows_marked WHERE run = :run AND kind = 'cycle_marked' AND ts_ns < :ts "
+    "ORDER BY ts_ns DESC, seq DESC LIMIT 1"
+)
+END_OF_TIME_NS = 2**63 - 1
+_CHUNK = 500
+
+
+def within_time(ts_ns: int) -> int:
+    """Return the nearest time that the database can hold."""
+    return min(max(0, ts_ns), END_OF_TIME_NS)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTrade:
+    """A fill as it is shown; ``number`` counts from 1 over the whole run."""
+
+    number: int
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Times in nanoseconds, both ends included; None is without a bound."""
+
+    since_ns: int | None = None
+    until_ns: int | None = None
+
+    def bounds(self, run: int) -> dict[str, int]:
+        until_ns = END_OF_TIME_NS if self.until_ns is None else self.until_ns
+        return {"run": run, "since": within_time(self.since_ns or 0), "until": within_time(until_ns)}
+
+
+class RunArchive:
+    """Reads one run of a store; every method may be called from any thread. Raises: JournalUnavailable."""
+
+    def __init__(self, store: JournalStore, run: int) -> None:
+        self._store = store
+        self._run = run
+
+    def marks(self, within: Range, *, bucket_ns: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
+        """Return (time, body) of the last mark of each bucket in which there is one: the newest ``limit``, oldest
+        first."""
+        given = within.bounds(self._run) | {"bucket": bucket_ns, "limit": limit}
+        with self._store.reading() as connection:
+            found = connection.execute(_LAST_OF_EACH_BUCKET, given).all()
+        return [(row.ts_ns, parse_json(row.body)) for row in found]
+
+    def count(self, within: Range, limit: int) -> int:
+        """Return how many marks there are, counting to ``limit`` at most."""
+        with self._store.reading() as connection:
+            return int(connection.execute(_COUNT, within.bounds(self._run) | {"limit": limit}).scalar_one())
+
+    def span(self, within: Range) -> tuple[int, int] | None:
+        """Return the times of the first and the last mark, None where there is none."""
+        with self._store.reading() as connection:
+            first, last = connection.execute(_SPAN, within.bounds(self._run)).one()
+        return None if first is None else (first, last)
+
+    def seq_before(self, ts_ns: int) -> int:
+        """Return the seq of the newest mark before that time, 0 where there is none: what came later lies behind it."""
+        with self._store.reading() as connection:
+            return int(connection.execute(_SEQ_BEFORE, {"run": self._run, "ts": ts_ns}).scalar_one_or_none() or 0)
+
+    def mentioning(self, names: Collection[str], kinds: Collection[str] = ()) -> list[JournalRow]:
+        """Return the rows that speak of one of these orders or trajectories, in order."""
+        spoken = sa.select(mentions.c.seq).where(mentions.c.run == self._run, mentions.c.name.in_(names))
+        query = sa.select(rows.c.seq, rows.c.ts_ns, rows.c.kind, rows.c.body).where(rows.c.run == self._run)
+        with self._store.reading() as connection:
+            # In two steps, or the database may read the run and look each row up among the names.
+            seqs = sorted(set(connection.execute(spoken).scalars()))
+            found = [
+                row
+                for first in range(0, len(seqs), _CHUNK)
+                for row in connection.execute(query.where(rows.c.seq.in_(seqs[first : first + _CHUNK])))
+            ]
+        wanted = [row for row in found if not kinds or row.kind in kinds]
+        return sorted((JournalRow(row.seq, row.ts_ns, row.kind, row.body) for row in wanted), key=_seq_of)
+
+    def trades(self, *, strategy: str | None, before: int | None, limit: int) -> list[StoredTrade]:
+        """Return fills with a number below ``before``, newest first."""
+        query = sa.select(trades.c.number, trades.c.body).where(trades.c.run == self._run)
+        if strategy is not None:
+            query = query.where(trades.c.strategy == strategy)
+        if before is not None:
+            query = query.where(trades.c.number < before)
+        with self._store.reading() as connection:
+            found = connection.execute(query.order_by(trades.c.number.desc()).limit(limit)).all()
+        return [StoredTrade(row.number, parse_json(row.body)) for row in found]
+
+
+def _seq_of(row: JournalRow) -> int:
+    return row.seq
