@@ -165,3 +165,36 @@ async def test_an_index_that_lost_everything_is_noticed_and_refilled() -> None:
             await case.journal.refilled.wait()
         tasks.cancel_scope.cancel()
     assert [entry.memory_id for entry in case.journal.live] == ["a"]
+
+
+@pytest.mark.requirement("M11")
+async def test_an_index_that_was_lost_while_writes_went_on_is_filled_again() -> None:
+    case = Case("index")
+    journal = cast(Journal, case.journal)
+    for number in range(9):
+        case.journal.put(a_memory(f"old-{number}", f"lesson {number}"))
+    await case.sink.deliver(case.journal.live)
+    await journal.outbox_delivered([entry.id for entry in case.journal.live])
+    await case.index.clear()
+    case.journal.put(a_memory("new", "written before anybody looked"))
+    assert await is_lost(journal, case.index)
+
+    await case.sink.deliver(case.journal.live)
+    await journal.outbox_delivered([entry.id for entry in case.journal.live])
+
+    assert await is_lost(journal, case.index)
+    await journal.outbox_refill("qdrant")
+    assert not await is_lost(journal, case.index)
+    await case.sink.deliver(case.journal.live)
+    assert not await is_lost(journal, case.index)
+
+
+async def test_a_dropped_entry_does_not_make_an_index_lost() -> None:
+    case = Case("index")
+    journal = cast(Journal, case.journal)
+    for number in range(3):
+        case.journal.put(a_memory(f"m-{number}", f"lesson {number}"))
+    dropped, *others = case.journal.live
+    await case.sink.deliver(others)
+    await journal.outbox_delivered([dropped.id, *(entry.id for entry in others)])
+    assert not await is_lost(journal, case.index)

@@ -6,6 +6,8 @@ lock for minutes. ``flush`` is the only fsync there is; when it fails the write-
 shard is closed, loaded and flushed again.
 """
 
+import errno
+import logging
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
@@ -33,6 +35,10 @@ from .store import (
 
 HNSW_OFF = 10**9
 VACUUM_AFTER_REMOVALS = 5_000
+DISK_FULL = f"os error {errno.ENOSPC}"
+"""How the engine's messages name it."""
+
+_log = logging.getLogger(__name__)
 
 
 class EdgeStore:
@@ -54,20 +60,32 @@ class EdgeStore:
         self.close()
         with _translating():
             self._directory.mkdir(parents=True, exist_ok=True)
-        identity = read_identity(self._identity_path)
         if self._shard_path.exists():
-            if identity is None:
-                message = "the index has a shard but no identity.json"
-                raise StoreDamaged(message)
             try:
-                with _translating():
-                    self._shard = edge.EdgeShard.load(str(self._shard_path))
-            except StoreUnavailable as problem:
-                message = f"the shard cannot be opened: {problem}"
-                raise StoreDamaged(message) from problem
-            return identity
+                return self._load()
+            except StoreDamaged as problem:
+                # Only a projection: what is damaged is made anew from the journal (``sink.keep_filled``).
+                _log.warning("%s; it is replaced by an empty one", problem)
+                self.reset(wanted)
+                return wanted
         self._create(wanted)
         return wanted
+
+    def _load(self) -> Identity:
+        """Raises: StoreDamaged, StoreUnavailable (a full disk is no damage)."""
+        identity = read_identity(self._identity_path)
+        if identity is None:
+            message = "the index has a shard but no identity.json"
+            raise StoreDamaged(message)
+        try:
+            with _translating(panics=True):
+                self._shard = edge.EdgeShard.load(str(self._shard_path))
+        except StoreUnavailable as problem:
+            if DISK_FULL in str(problem):
+                raise
+            message = f"the shard cannot be opened: {problem}"
+            raise StoreDamaged(message) from problem
+        return identity
 
     def write_identity(self, identity: Identity) -> None:
         with _translating():
@@ -176,14 +194,19 @@ class EdgeStore:
 
 class _translating:  # noqa: N801 - reads as what it does
     """Turn the engine's errors into StoreUnavailable. It raises bare Exception: that very class, and no child of it,
-    is translated here (and OSError, from the files beside the shard).
+    is translated here (and OSError, from the files beside the shard). ``panics``: also those of its native code, which
+    elsewhere end the process, since nobody knows what they left behind.
     """
+
+    def __init__(self, *, panics: bool = False) -> None:
+        self._panics = panics
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
-        if kind is Exception or (kind is not None and issubclass(kind, OSError)):
+        is_panic = self._panics and kind is not None and kind.__name__ == "PanicException"
+        if is_panic or kind is Exception or (kind is not None and issubclass(kind, OSError)):
             raise StoreUnavailable(str(problem)) from problem
 
 

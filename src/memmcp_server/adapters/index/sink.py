@@ -4,6 +4,7 @@ An entry only says that a memory changed. What is written is what the journal sa
 late or repeated entry changes nothing and each version ends where the next begins.
 """
 
+import logging
 from collections.abc import Sequence
 
 import anyio
@@ -16,6 +17,8 @@ from memmcp_server.ports import IndexPoint, Journal, VectorIndex
 from .texts import point_of
 
 KEEPER_POLL_S = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 class QdrantSink:
@@ -54,23 +57,27 @@ async def keep_filled(journal: Journal, index: VectorIndex, poll_s: float = KEEP
     """Refill an index that has lost everything, until cancelled.
 
     The outbox knows what was delivered, not to whom: another Qdrant server, a deleted folder or a dropped collection is
-    empty although nothing waits.
+    empty, or nearly so, although little waits.
     """
     while True:
         try:
             if await is_lost(journal, index):
-                await journal.outbox_refill(SINK_QDRANT)
+                count = await journal.outbox_refill(SINK_QDRANT)
+                _log.warning("the index has lost what it held: %d memories go there again", count)
         except Unavailable:
             pass  # the journal is busy or going down: look again later
         await anyio.sleep(poll_s)
 
 
 async def is_lost(journal: Journal, index: VectorIndex) -> bool:
-    """Tell whether the index holds nothing, nothing is on its way, and yet there are memories."""
-    status = await index.status()
-    if status.state not in {"ready", "degraded"} or status.points:
-        return False
+    """Tell whether the index holds less than half of what was delivered to it.
+
+    Half, not all: an operator may drop entries. Nothing at all would be too little to ask: what is written while the
+    loss goes unseen is delivered to the new index, which is then not empty.
+    """
+    # In this order a delivery in between is counted twice rather than not at all.
     stats = (await journal.outbox_stats()).get(SINK_QDRANT)
-    if stats is not None and (stats.pending or stats.dead):
-        return False
-    return await journal.count(MemoryFilter()) > 0
+    waiting = 0 if stats is None else stats.pending + stats.dead
+    memories = await journal.count(MemoryFilter())
+    status = await index.status()
+    return status.state in {"ready", "degraded"} and 2 * status.points < memories - waiting

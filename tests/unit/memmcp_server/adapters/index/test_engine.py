@@ -1,6 +1,7 @@
 """The engine on a real embedded shard: which model's vectors it holds, and what it does with a damaged shard."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from memmcp_server.adapters.index.documents import PointDocument, parse_point, p
 from memmcp_server.adapters.index.edge_store import EdgeStore
 from memmcp_server.adapters.index.engine import IndexEngine, NotReady
 from memmcp_server.adapters.index.fusion import fuse
-from memmcp_server.adapters.index.store import NewPoint, ScoredPoint, StoreUnavailable
+from memmcp_server.adapters.index.store import Identity, NewPoint, ScoredPoint, StoreDamaged, StoreUnavailable
 from memmcp_server.adapters.index.texts import point_of
 from memmcp_server.adapters.index.word_vectors import Bm25Words
 from memmcp_server.domain.memory import Memory, MemoryFilter
@@ -151,8 +152,8 @@ def test_a_version_whose_text_is_made_differently_is_written_anew(desk: Desk) ->
     assert engine.status()["points"] == 1
 
 
-@pytest.mark.parametrize("damage", ["segments", "identity", "identity-missing", "config"])
-def test_a_damaged_shard_is_a_state_that_a_rebuild_repairs(desk: Desk, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["segments", "identity", "identity-missing", "config", "panic"])
+def test_a_damaged_shard_is_replaced_by_an_empty_one(desk: Desk, damage: str) -> None:
     desk.engine(HashEmbedder()).upsert(documents(a_memory("m", "five SOL")))
     desk.close()
     shard = desk.directory / "shard"
@@ -166,15 +167,17 @@ def test_a_damaged_shard_is_a_state_that_a_rebuild_repairs(desk: Desk, damage: s
             (desk.directory / "identity.json").unlink()
         case "config":
             (shard / "edge_config.json").write_text("{", encoding="utf-8")
+        case "panic":  # the engine's native code ends in a panic over such a file
+            statuses = list(shard.glob("segments/*/vector_storage-dense/deleted/status.dat"))
+            assert statuses
+            for status in statuses:
+                os.truncate(status, 8)
 
     engine = desk.engine(HashEmbedder())
 
-    assert engine.status()["state"] == "down"
-    assert "rebuild-index" in str(engine.status()["detail"])
-    assert not engine.should_open
-    with pytest.raises(NotReady):
-        hits(engine, "five SOL")
-    engine.clear()
+    assert state(engine) == ("ready", "")
+    assert engine.status()["points"] == 0
+    assert hits(engine, "five SOL") == []
     engine.upsert(documents(a_memory("m", "five SOL")))
     assert state(engine) == ("ready", "")
     assert [hit.memory_id for hit in hits(desk.engine(HashEmbedder()), "SOL")] == ["m"]
@@ -232,3 +235,41 @@ def test_fusion_puts_what_both_sides_found_first_and_is_stable() -> None:
     assert [(found.dense, found.words) for found in fused] == [(0.5, 0.5), (0.5, None), (0.5, None), (None, 0.5)]
     assert fuse(points("a"), points("a"), sides=2)[0].score == pytest.approx(1.0)
     assert fuse([], points("a"), sides=1)[0].score == pytest.approx(1.0)
+
+
+class DamagedStore(EdgeStore):
+    """A store that cannot mend itself, such as a collection of others on a server."""
+
+    def open(self, wanted: Identity) -> Identity:
+        raise StoreDamaged(f"not made for {wanted.model}")
+
+
+def test_a_store_that_stays_damaged_is_a_state_that_a_rebuild_repairs(tmp_path: Path) -> None:
+    engine = IndexEngine(DamagedStore(tmp_path), Bm25Words(), HashEmbedder().name, HashEmbedder().dimension)
+    engine.open()
+    engine.adopt(HashEmbedder())
+
+    assert engine.status()["state"] == "down"
+    assert "rebuild-index" in str(engine.status()["detail"])
+    assert not engine.should_open
+    with pytest.raises(NotReady):
+        hits(engine, "five SOL")
+    engine.clear()
+    engine.upsert(documents(a_memory("m", "five SOL")))
+    assert state(engine) == ("ready", "")
+
+
+def test_a_full_disk_is_no_damage(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.engine(HashEmbedder()).upsert(documents(a_memory("m", "five SOL")))
+    desk.close()
+
+    def fail(_path: str) -> None:
+        raise Exception("IO Error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as full:
+        full.setattr("qdrant_edge.EdgeShard.load", fail)
+        engine = desk.engine(HashEmbedder())
+        assert engine.status()["state"] == "down"
+        assert engine.should_open
+    engine.open()
+    assert [hit.memory_id for hit in hits(engine, "SOL")] == ["m"]
