@@ -56,7 +56,7 @@ class RelaySection(Section):
     batch_len_max: int = Field(default=64, ge=1)
     attempts_max: int = Field(default=8, ge=1)
     backoff_base_s: float = Field(default=0.5, gt=0)
-    backoff_cap_s: float = Field(default=60.0, gt=0)
+    backoff_cap_s: float = Field(default=60.0, gt=0, le=3_600)
     poll_s: float = Field(default=1.0, gt=0)
 
 

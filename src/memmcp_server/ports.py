@@ -54,7 +54,9 @@ class Journal(Protocol):
     async def lexical(
         self, words: Sequence[str], where: MemoryFilter, *, scope: LexicalScope, limit: int
     ) -> list[Memory]:
-        """Return memories with any of the words in content or tags (case-insensitive), newest first, at most ``limit``.
+        """Return at most ``limit`` memories with any of the words in content or tags, whatever the case.
+
+        Those with most of the query (by letters of the words they hold) come first, then the newest.
 
         Scope ``unindexed`` looks only at rows whose entry for the vector index is still in the outbox.
         """
@@ -99,7 +101,10 @@ class Journal(Protocol):
         """
 
     async def outbox_due(self, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
-        """Return live entries whose time has come, oldest first. There is one relay per sink, so nothing is leased."""
+        """Return live entries whose time has come, oldest first. There is one relay per sink, so nothing is leased.
+
+        An entry that is due more than ``BACKOFF_NS_MAX`` ahead counts as due: the clock was set back meanwhile.
+        """
 
     async def outbox_delivered(self, entry_ids: Sequence[int]) -> None: ...
 

@@ -12,6 +12,7 @@ from memmcp_server.domain.memory import MemoryFilter, Provenance, Trust
 from memmcp_server.domain.telemetry import RecordSnapshot
 from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory
 from memmcp_server.errors import IdempotencyConflict, InvalidInput, NotFound
+from memmcp_server.ports import LexicalScope
 
 pytestmark = pytest.mark.anyio
 EVERYTHING = MemoryFilter()
@@ -323,3 +324,15 @@ async def test_a_backup_made_while_writing_holds_everything_acknowledged_before_
         assert written.duplicate
         [fresh] = await opened.journal.commit([a_draft("after the restore")])
         assert fresh.seq > found[-1].seq
+
+
+@pytest.mark.requirement("M1")
+@pytest.mark.parametrize("scope", ["unindexed", "all"])
+async def test_many_newer_rows_with_a_common_word_do_not_hide_the_one_with_every_word(
+    bench: Bench, scope: LexicalScope
+) -> None:
+    await bench.journal.commit([a_draft("zebra momentum lesson")])
+    await bench.journal.commit([a_draft(f"momentum signal {number}") for number in range(30)])
+    words = ["momentum", "zebra"]
+    found = [each.content for each in await bench.journal.lexical(words, EVERYTHING, scope=scope, limit=3)]
+    assert found == ["zebra momentum lesson", "momentum signal 29", "momentum signal 28"]

@@ -341,3 +341,22 @@ async def test_snapshot_history_is_the_last_of_each_bucket_within_the_range(benc
     assert await history(limit=3) == [4, 5, 7]
     assert await history(since_ns=base_ns + 20 * SECOND_NS, until_ns=base_ns + 60 * SECOND_NS) == [1, 2]
     assert await history(since_ns=base_ns + 10**15) == []
+
+
+@pytest.mark.requirement("M11")
+async def test_a_clock_that_was_set_back_holds_nothing_up(bench: Bench) -> None:
+    await bench.journal.commit([a_draft("before")])
+    bench.clock.advance(-2 * 3_600)
+    await bench.journal.commit([a_draft("after")])
+    first, second = await due(bench)
+    await bench.journal.outbox_failed([first], error="later", retry_at_ns=bench.clock.now_ns() + 60 * SECOND_NS)
+    assert await due(bench) == [second]
+    bench.clock.advance(-2 * 3_600)
+    assert await due(bench) == [first, second]
+
+
+async def test_a_refill_is_due_at_once_also_when_the_clock_is_set_back(bench: Bench) -> None:
+    await bench.journal.commit([a_draft("a")])
+    await bench.journal.outbox_refill("qdrant")
+    bench.clock.advance(-60)
+    assert len(await due(bench)) == 1

@@ -15,7 +15,7 @@ from memmcp_server.domain.memory import (
     MemoryFilter,
     namespace_covers,
 )
-from memmcp_server.domain.outbox import SINK_QDRANT, OutboxEntry, SinkStats
+from memmcp_server.domain.outbox import BACKOFF_NS_MAX, SINK_QDRANT, OutboxEntry, SinkStats
 from memmcp_server.domain.telemetry import RecordSnapshot, Snapshot
 from memmcp_server.domain.times import NS_PER_S
 from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory, Trajectory
@@ -108,6 +108,7 @@ class MemoryJournal:
             for memory in reversed(self._where(where))
             if (scope == "all" or memory.seq in waiting) and _contains(memory, words)
         ]
+        found.sort(key=lambda memory: -sum(len(word) for word in words if _contains(memory, [word])))
         return found[:limit]
 
     async def count(self, where: MemoryFilter) -> int:
@@ -176,10 +177,11 @@ class MemoryJournal:
 
     async def outbox_due(self, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
         self._fail_if_told()
+        put_off = range(now_ns + 1, now_ns + BACKOFF_NS_MAX + 1)
         found = [
             each.entry
             for each in self._state.outbox
-            if each.entry.sink == sink and not each.entry.dead and each.due_at_ns <= now_ns
+            if each.entry.sink == sink and not each.entry.dead and each.due_at_ns not in put_off
         ]
         return found[:limit]
 
@@ -405,7 +407,7 @@ class MemoryJournal:
     def _enqueue(self, memory: Memory, sink: str, now_ns: int) -> None:
         self._state.entry_id += 1
         entry = OutboxEntry(self._state.entry_id, sink, memory.id, memory.version, memory.seq, 0)
-        self._state.outbox.append(_Entry(entry, now_ns, now_ns))
+        self._state.outbox.append(_Entry(entry, now_ns, 0))
 
 
 def _body(draft: MemoryDraft) -> object:

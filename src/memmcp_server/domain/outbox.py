@@ -10,6 +10,9 @@ from .identifiers import MemoryId, Seq
 
 SINK_QDRANT = "qdrant"
 
+BACKOFF_NS_MAX = 3_600 * 1_000_000_000
+"""No pause is longer. An entry that is due later than this was put off before the clock was set back: it is due now."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:

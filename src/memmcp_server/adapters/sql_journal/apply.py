@@ -31,6 +31,9 @@ TRAJECTORIES_BY_ID = (
     "SELECT t.id, t.namespace, t.tags, t.metadata, t.closed_at_ns IS NOT NULL, t.outcome, m.version "
     "FROM trajectories t JOIN memories m ON m.id = t.id AND m.superseded_at_ns IS NULL WHERE t.id"
 )
+DUE_AT_ONCE = 0
+"""Not the commit time, which never goes back: after the clock was set back it would be an hour ahead."""
+
 CONTENTS_BY_ID = "SELECT version, content FROM memories WHERE id"
 MEMORIES_BY_ID = "SELECT id FROM memories WHERE version = 1 AND id"
 
@@ -300,7 +303,7 @@ def _append(
     )
     for sink in plan.sinks:
         plan.outbox_id += 1
-        plan.outbox.append((plan.outbox_id, sink, memory_id, version, seq, known_at_ns, known_at_ns, 0, "", False))
+        plan.outbox.append((plan.outbox_id, sink, memory_id, version, seq, known_at_ns, DUE_AT_ONCE, 0, "", False))
     if version == 1:
         plan.memories_count += 1
     return Acknowledgement(memory_id, Seq(seq), version, known_at_ns)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, cast, delete, func, insert, literal, select, text, update
+from sqlalchemy import BigInteger, Connection, Row, cast, delete, func, insert, literal, or_, select, text, update
 
 from memmcp_server.domain.identifiers import MemoryId, Seq
-from memmcp_server.domain.outbox import OutboxEntry, SinkStats
+from memmcp_server.domain.outbox import BACKOFF_NS_MAX, OutboxEntry, SinkStats
 from memmcp_server.errors import InvalidInput
 
 from .schema import head, memories, outbox, sinks
@@ -18,7 +18,8 @@ ALIVE = text("NOT dead")
 
 
 def due(connection: Connection, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
-    query = select(outbox).where(outbox.c.sink == sink, ALIVE, outbox.c.due_at_ns <= now_ns)
+    is_due = or_(outbox.c.due_at_ns <= now_ns, outbox.c.due_at_ns > now_ns + BACKOFF_NS_MAX)
+    query = select(outbox).where(outbox.c.sink == sink, ALIVE, is_due)
     return [to_entry(row) for row in connection.execute(query.order_by(outbox.c.id).limit(limit))]
 
 
@@ -95,7 +96,7 @@ def refill(connection: Connection, sink: str, now_ns: int) -> int:
         memories.c.version,
         memories.c.seq,
         literal(now_ns, BigInteger),
-        literal(now_ns, BigInteger),
+        literal(0, BigInteger),
         literal(0),
         literal(""),
         literal(False),

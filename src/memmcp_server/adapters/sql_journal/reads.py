@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, literal, or_, select
 
 from memmcp_server.domain.identifiers import MemoryId, Namespace, Seq, TrajectoryId
 from memmcp_server.domain.memory import Memory, MemoryFilter, Provenance, Trust
@@ -17,6 +17,8 @@ from .prepare import TAG_SEPARATOR, decode_object, decode_tags
 from .schema import head, memories, outbox, snapshots, trajectories
 
 IN_LEN_MAX = 400
+LEXICAL_RANKED_MAX = 20_000
+"""Of this many newest matches the best are found: a bound on what one search costs without an index."""
 
 
 def horizon(connection: Connection) -> Seq:
@@ -62,10 +64,14 @@ def lexical(
 ) -> list[Memory]:
     if not words:
         return []
-    query = select(memories).where(*conditions(where), or_(*(_contains(word) for word in words)))
+    matching = select(memories.c.seq).where(*conditions(where), or_(*(_contains(word) for word in words)))
     if scope == "unindexed":
-        query = query.where(memories.c.seq.in_(select(outbox.c.seq).where(outbox.c.sink == SINK_QDRANT)))
-    query = query.order_by(memories.c.seq.desc()).limit(limit)
+        matching = matching.where(memories.c.seq.in_(select(outbox.c.seq).where(outbox.c.sink == SINK_QDRANT)))
+    # Ranked here and not by the caller: a few hundred new rows with a common word must not hide the one with all words.
+    newest = matching.order_by(memories.c.seq.desc()).limit(LEXICAL_RANKED_MAX).subquery()
+    letters = sum((case((_contains(word), len(word)), else_=0) for word in words), literal(0))
+    query = select(memories).join(newest, newest.c.seq == memories.c.seq)
+    query = query.order_by(letters.desc(), memories.c.seq.desc()).limit(limit)
     return [to_memory(row) for row in connection.execute(query)]
 
 
