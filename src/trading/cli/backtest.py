@@ -1,6 +1,7 @@
 """``backtest``: the kernel over recorded or generated bars, in this process."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,8 @@ def backtest(
 
         cut = (instant_ns("from", from_), instant_ns("to", to))
         equity_lamports = lamports_of("equity_sol", equity_sol)
+        for field, target in (("json", None if to_stdout or json_to is None else Path(json_to)), ("report", report)):
+            _require_folder(target, field)
         with err().status("reading the data"):
             opened = _opened(data, feed, cycles, cut)
         spec = BacktestSpec(
@@ -130,6 +133,18 @@ def _progress(total: int) -> "Iterator[Callable[[int, int], None]]":
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("backtest", total=total)
         yield lambda cycles, _bars: progress.update(task, completed=cycles)
+
+
+def _require_folder(path: Path | None, field: str) -> None:
+    """Say before the run, not after it, that its result has no place to go."""
+    if path is None:
+        return
+    parent = path.absolute().parent
+    problem = None if os.path.isdir(parent) else f"there is no folder {path.parent}"  # noqa: PTH112 - never raises
+    problem = "it is a folder" if os.path.isdir(path) else problem  # noqa: PTH112
+    if problem is not None:
+        msg = f"{path} cannot be written: {problem}"
+        raise InvalidInput(msg, field=field)
 
 
 def _write(path: Path, text: str, field: str) -> None:

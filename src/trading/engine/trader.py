@@ -161,7 +161,8 @@ class Trader:
             verdict = gate.check(replace(probe, min_out=quote.amount_out), account, token)
             return verdict if isinstance(verdict, Denied) else sized
         quote = self._venue.quote(signal.mint, Side.BUY, sized.lamports)
-        assert quote is not None  # the smaller one was quoted a moment ago
+        if quote is None:
+            return Denied("untradable", f"{sized.lamports} lamports of {signal.mint} cannot be bought now")
         order = self._buy(signal, bucket, trajectory, sized.lamports)
         order = replace(order, min_out=min_out(quote.amount_out, profile.limits.slippage_bps_max))
         verdict = gate.check(order, account, replace(token, quote=quote, rent_lamports=quote.rent_lamports))

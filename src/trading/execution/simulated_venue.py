@@ -11,6 +11,7 @@ Conventions, declared:
 - A bar that opened before the order was decided never fills it.
 - An entry that finds no bar within ``entry_life_ns`` expires uncharged, like a transaction whose blockhash ran out. An
   exit stays: it is sent again until it lands.
+- A purchase of more base units than a token account can hold (64 bits) is none: no quote, and no fill.
 - A swap that misses ``min_out`` fails on chain, and a failed transaction still pays its fees.
 """
 
@@ -24,7 +25,7 @@ from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone, Tok
 from trading.model.network import SIGNATURE_FEE_LAMPORTS, TOKEN_ACCOUNT_RENT_LAMPORTS
 from trading.model.order import Fill, Order, Purpose, Rejected, Side, SwapQuote, VenueReport
 from trading.model.position import token_value_lamports
-from trading.model.units import NS_PER_S
+from trading.model.units import BASE_UNITS_MAX, NS_PER_S
 
 from . import fill_model
 from .fill_model import Reserves, Swap
@@ -104,6 +105,8 @@ class SimulatedVenue:
         bar = market.bar
         assert bar is not None  # there are no reserves without a bar
         swap = self._swap(side, reserves, amount_in, market.instrument.pool_fee_bps)
+        if self._overflows(mint, side, swap):
+            return None
         return SwapQuote(
             mint=mint,
             side=side,
@@ -214,6 +217,8 @@ class SimulatedVenue:
         if out < max(1, order.min_out):
             message = f"would give {out}, at least {order.min_out} was asked for"
             return self._rejected(order, ts_ns, "slippage", message), pool
+        if self._overflows(order.mint, order.side, swap):
+            return self._rejected(order, ts_ns, "overflow", f"{out} base units are more than an account holds"), pool
         fill = self._fill(submitted, swap, instrument.decimals, ts_ns)
         units = swap.base_units if order.side is Side.BUY else -swap.base_units
         left = self.held(order.mint) + units
@@ -242,6 +247,9 @@ class SimulatedVenue:
             rent_lamports=self._rent(order.mint, order.side, swap.base_units),
             slippage_bps=fill_model.slippage_bps(swap.lamports, expected, is_buy=order.side is Side.BUY),
         )
+
+    def _overflows(self, mint: str, side: Side, swap: Swap) -> bool:
+        return side is Side.BUY and self.held(mint) + swap.base_units > BASE_UNITS_MAX
 
     def _rent(self, mint: str, side: Side, base_units: int) -> int:
         held = self.held(mint)

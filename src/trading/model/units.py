@@ -12,6 +12,8 @@ Bps = NewType("Bps", int)
 LAMPORTS_PER_SOL = 1_000_000_000
 LAMPORTS_MAX = 10**18
 """A billion SOL, more than there are. Sums of a few such fit into 64 bits, which is what JSON readers hold."""
+BASE_UNITS_MAX = 2**64 - 1
+"""A token account on Solana holds its amount in 64 bits."""
 BPS_ONE = 10_000
 NS_PER_S = 1_000_000_000
 SOL_DECIMALS: Final = 9

@@ -163,6 +163,9 @@ class PaperDesk:
             if known is None:
 
                 def run(session: Session) -> Document:
+                    earlier = self._store.answer(actor, key)
+                    if earlier is not None:  # an asker who gave up was served all the same
+                        return earlier
                     command = _command(request, actor, f"{actor}/{key}")
                     outcome = session.command(command)
                     sent = orders.sent(session, [each.id for each in outcome.orders], outcome.denied, outcome.effect)
@@ -259,7 +262,8 @@ class PaperDesk:
             async with lock:
                 yield
         finally:
-            if lock.statistics().tasks_waiting == 0:
+            # One who gave up waiting must not take the lock away from the one who holds it.
+            if not lock.locked() and lock.statistics().tasks_waiting == 0:
                 self._under_way.pop((scope, key), None)
 
     def _run(self) -> RunView:

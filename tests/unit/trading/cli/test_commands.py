@@ -60,6 +60,8 @@ def test_a_wrong_option_is_wrong_use() -> None:
         (("backtest", "--feed", "synthetic", "--profile", "yolo"), "profile", "yolo"),
         (("backtest", "--feed", "synthetic", "--strategy", "hope"), "strategy", "hope"),
         (("backtest", "--data", "none.csv"), "data", "there is no file none.csv"),
+        (("backtest", "--feed", "synthetic", "--json", "none/out.json"), "json", "there is no folder none"),
+        (("backtest", "--feed", "synthetic", "--report", "."), "report", "it is a folder"),
         (("check-curve", "none.csv"), "file", "there is no file none.csv"),
         (("data", "check", "none.csv"), "data", "there is no file none.csv"),
         (("close", "MINT", "0"), "percent", "expected 1 to 100"),
@@ -114,7 +116,7 @@ def test_two_runs_on_the_same_bars_have_the_same_journal() -> None:
 
 
 def test_a_result_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    target = tmp_path / "no" / "out.json"
+    target = tmp_path / ("a name longer than any file system takes" * 10)
     result = run("backtest", "--feed", "synthetic", "--cycles", "20", "--json", str(target))
     assert result.exit_code == 1
     assert "cannot be written" in result.stderr

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 from tests.unit.trading.desk.test_paper_desk import MINT, Market, market, wished
 
@@ -137,3 +139,38 @@ async def test_a_fault_in_an_answer_is_not_recorded_and_stops_nobody_else(tmp_pa
         assert (await here.buy(key="after")).status == "working"
         after = await here.move()
         assert (after.cycle, after.trades_total) == (before.cycle + 1, 1)
+
+
+async def test_one_who_gives_up_waiting_lets_nobody_do_it_twice(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        wish = {"action": "withdraw", "amount_sol": "0.7", "reason": "once"}
+
+        async def withdraw() -> None:
+            await here.desk.control(wish, actor="o", key="w")
+
+        async def give_up() -> None:
+            with anyio.move_on_after(0):
+                await withdraw()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(withdraw)
+            await anyio.lowlevel.checkpoint()
+            await give_up()
+            tasks.start_soon(withdraw)
+        assert (await here.move()).net_deposits.lamports == 1_300_000_000
+
+
+async def test_controls_at_once_leave_the_desk_in_the_most_careful_state(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        await here.buy()
+        await here.move()
+        for _ in range(2):
+            async with anyio.create_task_group() as tasks:
+                for action in ("stop_entries", "reduce_only", "flatten_and_halt"):
+                    tasks.start_soon(here.control, action)
+            snapshot = await here.move()
+            assert (snapshot.state, snapshot.entries_allowed) == ("HALTED", False)
+        assert snapshot.positions == []
+        assert (await here.preview()).status == "denied"
+        resumed = await here.control("resume")
+        assert (resumed["state"], resumed["entries_allowed"]) == ("ACTIVE", True)

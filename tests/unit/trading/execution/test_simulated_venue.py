@@ -288,3 +288,17 @@ def test_the_same_order_cannot_be_open_twice() -> None:
 def test_a_bar_of_a_token_that_was_not_listed_is_refused() -> None:
     with pytest.raises(InvalidInput, match="before the token was listed"):
         SimulatedVenue().on_market(make_bar(0))
+
+
+def test_nobody_buys_more_base_units_than_a_token_account_holds() -> None:
+    """Such a fill could neither happen on chain nor be written as JSON that other programs read."""
+    venue = SimulatedVenue()
+    venue.on_market(TokenListed(T0, BONK, "test"))
+    venue.on_market(make_bar(0, close="1E-10"))
+    assert venue.quote(MINT, Side.BUY, SOL) is not None
+    venue.submit(make_order(ts_ns=_decided(), amount_in=SOL))
+    report = _only(venue.on_market(make_bar(1, close="1E-16")))
+    assert isinstance(report, Rejected)
+    assert (report.reason, report.charged_lamports) == ("overflow", CHARGE)
+    assert venue.quote(MINT, Side.BUY, SOL) is None
+    assert venue.quote(MINT, Side.SELL, 2**64 - 1) is not None  # whatever was bought before can be sold
