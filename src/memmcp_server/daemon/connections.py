@@ -1,8 +1,10 @@
 """Serve each bridge's connection with the MCP server, over its socket."""
 
 import asyncio
+import contextlib
 import json
 import logging
+import re
 import secrets
 import socket
 from collections.abc import AsyncIterator
@@ -32,11 +34,62 @@ class Registry(Protocol):
     def connected(self, name: str, transport: str) -> AbstractContextManager[object]: ...
 
 
+ANSWER = re.compile(r'\{"jsonrpc": ?"2\.0", ?"id": ?("(?:[^"\\]|\\.)*"|-?\d+), ?"(?:result|error)"')
+"""How the SDK begins an answer; reading on would parse every result a second time."""
+
+
+class RunningCalls:
+    """The tool calls of all connections that wait for their answers, so that an orderly end can wait for them."""
+
+    def __init__(self) -> None:
+        self.is_ending = False
+        self._waiting: dict[object, set[str]] = {}
+        self._settled = anyio.Event()
+
+    def began(self, connection: object, line: str) -> None:
+        if '"tools/call"' not in line and '"notifications/cancelled"' not in line:
+            return
+        with contextlib.suppress(ValueError, RecursionError):
+            message = json.loads(line)
+            if not isinstance(message, dict):
+                return
+            params = message.get("params")
+            if message.get("method") == "tools/call" and "id" in message:
+                self._waiting.setdefault(connection, set()).add(json.dumps(message["id"]))
+            elif message.get("method") == "notifications/cancelled" and isinstance(params, dict):
+                self._settle(connection, json.dumps(params.get("requestId")))  # nobody answers it any more
+
+    def answered(self, connection: object, line: str) -> None:
+        found = ANSWER.match(line) if connection in self._waiting else None
+        if found is not None:
+            self._settle(connection, json.dumps(json.loads(found[1])))
+
+    def _settle(self, connection: object, request_id: str) -> None:
+        waiting = self._waiting.get(connection, set())
+        waiting.discard(request_id)
+        if not waiting:
+            self.gone(connection)
+
+    def gone(self, connection: object) -> None:
+        """Nobody waits on this connection (any more)."""
+        if self._waiting.pop(connection, None) is not None:
+            settled, self._settled = self._settled, anyio.Event()
+            settled.set()
+
+    async def finish(self) -> None:
+        """Return when every call that has begun is answered; nothing further is begun."""
+        self.is_ending = True
+        while self._waiting:
+            await self._settled.wait()
+
+
 class LineReader:
     """The lines of a stream as text, each at most ``LINE_BYTES_MAX`` long."""
 
-    def __init__(self, stream: asyncio.StreamReader) -> None:
+    def __init__(self, stream: asyncio.StreamReader, connection: object, calls: RunningCalls) -> None:
         self._stream = stream
+        self._connection = connection
+        self._calls = calls
         self._buffer = bytearray()
 
     async def line(self, bytes_max: int = LINE_BYTES_MAX) -> bytes | None:
@@ -67,14 +120,21 @@ class LineReader:
                 return
             if line is None:
                 return
-            yield line.decode("utf-8", "replace")
+            if self._calls.is_ending:
+                # Not begun: its bridge sees the connection close and says that the daemon was stopped.
+                await anyio.sleep_forever()
+            text = line.decode("utf-8", "replace")
+            self._calls.began(self._connection, text)
+            yield text
 
 
 class LineWriter:
     """What the SDK's line transport writes to. A client that is gone is no error: its reader sees the end."""
 
-    def __init__(self, stream: asyncio.StreamWriter) -> None:
+    def __init__(self, stream: asyncio.StreamWriter, connection: object, calls: RunningCalls) -> None:
         self._stream = stream
+        self._connection = connection
+        self._calls = calls
 
     async def write(self, text: str) -> None:
         try:
@@ -82,6 +142,7 @@ class LineWriter:
             await self._stream.drain()
         except ConnectionError:
             self._stream.close()
+        self._calls.answered(self._connection, text)
 
     async def flush(self) -> None:
         """Nothing is held back."""
@@ -103,6 +164,11 @@ class BridgeDoor:
         self._server = server
         self._clients = clients
         self._secret = secret
+        self._calls = RunningCalls()
+
+    async def finish(self) -> None:
+        """Take nothing new, and return when every call that has begun is answered. The caller bounds the wait."""
+        await self._calls.finish()
 
     async def serve(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -120,7 +186,7 @@ class BridgeDoor:
 
     async def _serve_one(self, connection: socket.socket) -> None:
         incoming, outgoing = await _streams_of(connection)
-        reader, writer = LineReader(incoming), LineWriter(outgoing)
+        reader, writer = LineReader(incoming, outgoing, self._calls), LineWriter(outgoing, outgoing, self._calls)
         try:
             greeting = await self._greeting(reader)
             if greeting is None:
@@ -131,6 +197,7 @@ class BridgeDoor:
         except Unavailable as error:
             await self._say(writer, {"memmcp": "refused", "reason": f"{error.message}; {error.hint}"})
         finally:
+            self._calls.gone(outgoing)
             outgoing.close()
 
     async def _greeting(self, reader: LineReader) -> dict[str, Any] | None:

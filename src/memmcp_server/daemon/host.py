@@ -155,6 +155,7 @@ class Host:
                 app.end_streams()
                 http.handle_exit(signal.SIGTERM, None)
                 with anyio.move_on_after(self._sections.daemon.shutdown_timeout_s, shield=True):
+                    await door.finish()
                     await http_done.wait()
                 tasks.cancel_scope.cancel()
 
