@@ -127,6 +127,9 @@ class Journal(Protocol):
     async def backup(self, directory: Path) -> Path:
         """Write a consistent copy while running and return its path."""
 
+    def write_problem(self) -> str | None:
+        """Return why the last write failed (a full disk, a server that is gone), None since one has succeeded."""
+
     async def wait_for_commit(self, after: Seq, timeout_s: float) -> Seq:
         """Return as soon as the horizon is beyond ``after``, or the present horizon when the time is over."""
 

@@ -241,6 +241,9 @@ class MemoryJournal:
             self._enqueue(memory, sink, self._clock.now_ns())
         return len(self._state.memories)
 
+    def write_problem(self) -> str | None:
+        return None if self.failure is None else self.failure.message
+
     async def backup(self, directory: Path) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
         target = directory / "journal-backup.json"

@@ -386,6 +386,11 @@ async def test_a_number_that_no_journal_holds_is_the_callers_mistake(stage: Stag
     assert error_of(response)["field"] in ("version", "cursor")
 
 
+async def test_metrics_say_what_the_delivery_of_each_queue_is_doing(stage: Stage) -> None:
+    queue = (await stage.http.get("/telemetry/metrics")).json()["queues"]["qdrant"]
+    assert queue["relay"] == {"state": "idle", "outages": 0, "retry_in_s": 0.0, "last_error": ""}
+
+
 async def test_an_unknown_id_is_repeated_in_part_only(stage: Stage) -> None:
     response = await stage.http.get(f"/memory/{'a' * 5_000}")
     assert response.status_code == 404

@@ -5,6 +5,7 @@ replayed entry can neither undo an update nor bring a forgotten text back.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .identifiers import MemoryId, Seq
 
@@ -34,6 +35,25 @@ class SinkStats:
     dead: int
     oldest_ns: int | None
     delivered: int = 0
+
+
+RelayState = Literal["idle", "delivering", "backing_off"]
+
+
+@dataclass(frozen=True, slots=True)
+class RelayStats:
+    """What a page shows of one sink's loop; how much waits is the journal's ``outbox_stats``.
+
+    ``outages`` counts failed rounds in a row, ``retry_in_s`` is the pause the loop is in (0 when it is in none).
+    """
+
+    state: RelayState = "idle"
+    delivered: int = 0
+    failed: int = 0
+    dead: int = 0
+    outages: int = 0
+    retry_in_s: float = 0.0
+    last_error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

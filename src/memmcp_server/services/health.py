@@ -69,7 +69,9 @@ class Health:
         journal, index, outbox, trading = await asyncio.gather(
             self._check_journal(), self._check_index(), self._check_outbox(), self._check_trading()
         )
-        checks = {"journal": journal, "index": index, "outbox": outbox, "trading": trading}
+        unwritten = self._journal.write_problem()
+        told = journal if journal != "ok" or unwritten is None else f"the last write failed: {unwritten}"
+        checks = {"journal": told, "index": index, "outbox": outbox, "trading": trading}
         return HealthReport(
             version=memmcp_server.__version__,
             status="ok" if all(check in ("ok", "off") for check in checks.values()) else "degraded",

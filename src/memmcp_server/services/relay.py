@@ -14,12 +14,11 @@ Dead entries wait in the journal for an operator (``memmcp outbox``).
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import anyio
 
 from memmcp_server.config import RelaySection
-from memmcp_server.domain.outbox import OutboxEntry, RetryPolicy
+from memmcp_server.domain.outbox import OutboxEntry, RelayStats, RetryPolicy
 from memmcp_server.errors import InvalidInput, MemoryServerError, Unavailable
 from memmcp_server.ports import Clock, Journal, Sink
 
@@ -30,25 +29,6 @@ ERROR_CHARS_MAX = 500
 _NS_PER_S = 1_000_000_000
 
 _log = logging.getLogger(__name__)
-
-RelayState = Literal["idle", "delivering", "backing_off"]
-
-
-@dataclass(frozen=True, slots=True)
-class RelayStats:
-    """What a page shows of one sink's loop; how much waits is the journal's ``outbox_stats``.
-
-    ``outages`` counts failed rounds in a row, ``retry_in_s`` is the pause the loop is in (0 when it is in none).
-    """
-
-    state: RelayState = "idle"
-    delivered: int = 0
-    failed: int = 0
-    dead: int = 0
-    outages: int = 0
-    retry_in_s: float = 0.0
-    last_error: str = ""
-
 
 @dataclass(frozen=True, slots=True)
 class _Failure:

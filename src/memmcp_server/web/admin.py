@@ -108,7 +108,7 @@ class Admin:
                 "seq": await journal.horizon(),
                 "path": str(self._sections.data_dir / "journal.db") if url is None else "postgresql",
             },
-            outbox=queue_stats(await journal.outbox_stats(), now_ns),
+            outbox=queue_stats(await journal.outbox_stats(), now_ns, self._services.relay.stats()),
             trading=await self._trading(),
             clients=self._services.clients.count,
         )

@@ -173,7 +173,8 @@ class LiveEvents:
             return None
 
     async def _metrics(self) -> JsonObject:
-        return MetricsAnswer.of(await self._services.health.metrics()).model_dump(mode="json")
+        metrics = await self._services.health.metrics()
+        return MetricsAnswer.of(metrics, self._services.relay.stats()).model_dump(mode="json")
 
     async def _page(self, after: Seq) -> list[Memory]:
         return await self._services.journal.page(MemoryFilter(), after=after, limit=PAGE_ROWS, newest_first=False)

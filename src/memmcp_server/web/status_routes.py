@@ -25,7 +25,7 @@ class StatusRoutes:
 
     async def metrics(self, request: Request) -> JSONResponse:
         query_as(request, NoQuery)
-        return answer(MetricsAnswer.of(await self._services.health.metrics()))
+        return answer(MetricsAnswer.of(await self._services.health.metrics(), self._services.relay.stats()))
 
     def routes(self) -> list[ApiRoute]:
         return [

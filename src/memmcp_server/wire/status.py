@@ -4,33 +4,57 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, Self
 
-from memmcp_server.domain.outbox import SinkStats
+from memmcp_server.domain.outbox import RelayStats, SinkStats
 from memmcp_server.domain.status import HealthReport, Metrics
 from memmcp_server.domain.times import NS_PER_S, from_ns
 
 from .base import JsonValue, Wire
 
 
+class RelayView(Wire):
+    """What the delivery of one queue is doing. ``outages`` counts failed rounds in a row."""
+
+    state: Literal["idle", "delivering", "backing_off"]
+    outages: int
+    retry_in_s: float
+    last_error: str
+
+    @classmethod
+    def of(cls, stats: RelayStats) -> Self:
+        return cls(
+            state=stats.state,
+            outages=stats.outages,
+            retry_in_s=round(stats.retry_in_s, 3),
+            last_error=stats.last_error,
+        )
+
+
 class QueueStats(Wire):
+    """``relay`` None: nobody delivers this queue in this process."""
+
     pending: int
     oldest_s: float
     dead: int
     delivered: int = 0
+    relay: RelayView | None = None
 
     @classmethod
-    def of(cls, stats: SinkStats, now_ns: int) -> Self:
+    def of(cls, stats: SinkStats, now_ns: int, relay: RelayStats | None = None) -> Self:
         waited_ns = 0 if stats.oldest_ns is None else max(0, now_ns - stats.oldest_ns)
         return cls(
             pending=stats.pending,
             oldest_s=round(waited_ns / NS_PER_S, 3),
             dead=stats.dead,
             delivered=stats.delivered,
+            relay=None if relay is None else RelayView.of(relay),
         )
 
 
-def queue_stats(queues: Mapping[str, SinkStats], now_ns: int) -> dict[str, QueueStats]:
+def queue_stats(
+    queues: Mapping[str, SinkStats], now_ns: int, relays: Mapping[str, RelayStats]
+) -> dict[str, QueueStats]:
     """Return the wire form of every sink's row."""
-    return {name: QueueStats.of(stats, now_ns) for name, stats in queues.items()}
+    return {name: QueueStats.of(stats, now_ns, relays.get(name)) for name, stats in queues.items()}
 
 
 class MetricsAnswer(Wire):
@@ -47,13 +71,13 @@ class MetricsAnswer(Wire):
     cycle: dict[str, JsonValue] | None = None
 
     @classmethod
-    def of(cls, metrics: Metrics) -> Self:
+    def of(cls, metrics: Metrics, relays: Mapping[str, RelayStats]) -> Self:
         return cls(
             ts=from_ns(metrics.ts_ns),
             uptime_s=round(metrics.uptime_s, 3),
             journal_seq=metrics.journal_seq,
             memories=metrics.memories,
-            queues=queue_stats(metrics.queues, metrics.ts_ns),
+            queues=queue_stats(metrics.queues, metrics.ts_ns, relays),
             index=dict(metrics.index),
             clients=metrics.clients,
             event_loop_lag_ms=round(metrics.event_loop_lag_ms, 2),

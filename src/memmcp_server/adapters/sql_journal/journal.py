@@ -17,7 +17,7 @@ from memmcp_server.domain.outbox import SINK_QDRANT, OutboxEntry, SinkStats
 from memmcp_server.domain.telemetry import Snapshot
 from memmcp_server.domain.times import from_ns
 from memmcp_server.domain.trajectory import Trajectory
-from memmcp_server.errors import JournalBusy, JournalUnavailable, MemoryServerError, OutcomeUnknown
+from memmcp_server.errors import JournalBusy, JournalUnavailable, MemoryServerError, OutcomeUnknown, Unavailable
 from memmcp_server.ports import Clock, JournalCommand, LexicalScope
 
 from . import outbox_rows, reads
@@ -54,6 +54,7 @@ class SqlJournal:
         self._readers = ThreadPoolExecutor(section.readers, thread_name_prefix="journal-reader")
         self._reads_queued = 0
         self._is_closed = False
+        self._write_problem: str | None = None
 
     @property
     def shown(self) -> str:
@@ -202,7 +203,11 @@ class SqlJournal:
         self._waiters.advance(await self.horizon())
         return self._waiters.newest
 
+    def write_problem(self) -> str | None:
+        return self._write_problem
+
     def _settled(self, outcome: object) -> None:
+        self._write_problem = outcome.message if isinstance(outcome, Unavailable) else None
         if isinstance(outcome, list) and outcome:
             self._waiters.advance(max(each.seq for each in outcome))
 

@@ -10,11 +10,12 @@ from tests.support.journals import a_draft
 
 import memmcp_server
 from memmcp_server.domain.identifiers import JsonObject
+from memmcp_server.domain.outbox import RelayStats
 from memmcp_server.errors import JournalUnavailable, TradingUnavailable, Unavailable
 from memmcp_server.ports import TradingDesk
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.health import Health, LoopLag
-from memmcp_server.wire.status import HealthAnswer, MetricsAnswer
+from memmcp_server.wire.status import HealthAnswer, MetricsAnswer, RelayView
 
 pytestmark = pytest.mark.anyio
 
@@ -72,6 +73,21 @@ async def test_a_journal_that_fails_makes_the_daemon_unready_and_says_why() -> N
         await parts.health.metrics()
 
 
+class FullJournal(MemoryJournal):
+    """Reads work, writes do not: a full disk."""
+
+    def write_problem(self) -> str | None:
+        return "the disk is full"
+
+
+async def test_a_journal_that_can_only_be_read_degrades_and_says_why() -> None:
+    parts = Parts()
+    journal = FullJournal(parts.clock)
+    report = await Health(journal, parts.index, parts.clock, parts.clients).checks()
+    assert (report.status, report.ready) == ("degraded", True)
+    assert report.checks["journal"] == "the last write failed: the disk is full"
+
+
 async def test_dead_letters_are_counted_with_what_to_do() -> None:
     parts = Parts()
     await parts.journal.commit([a_draft("a")])
@@ -103,7 +119,12 @@ async def test_metrics_tell_queues_memories_index_clients_and_the_cycle() -> Non
     parts.clock.advance(3)
     with parts.clients.connected("cursor", "stdio"):
         metrics = await parts.health.metrics()
-    answer = MetricsAnswer.of(metrics)
+    broken = RelayStats(state="backing_off", outages=3, retry_in_s=2.0, last_error="the index is down")
+    answer = MetricsAnswer.of(metrics, {"qdrant": broken})
+    assert answer.queues["qdrant"].relay == RelayView(
+        state="backing_off", outages=3, retry_in_s=2.0, last_error="the index is down"
+    )
+    assert MetricsAnswer.of(metrics, {}).queues["qdrant"].relay is None
     assert (answer.journal_seq, answer.memories, answer.clients, answer.uptime_s) == (2, 2, 1, 3.0)
     assert (answer.queues["qdrant"].pending, answer.queues["qdrant"].oldest_s) == (2, 3.0)
     assert answer.index["state"] == "ready"

@@ -138,7 +138,9 @@ async def test_a_full_disk_refuses_what_is_too_large_and_keeps_the_rest(tmp_path
             await journal.commit([a_draft("x" * 400_000, "large")])
         assert str(tmp_path / "journal.db") in caught.value.message
         assert caught.value.retryable
+        assert journal.write_problem() == caught.value.message
         await journal.commit([a_draft("small")])
+        assert journal.write_problem() is None
         await journal._done(partial(pragma, "max_page_count = 100000"))
         [late] = await journal.commit([a_draft("x" * 400_000, "large")])
         assert not late.duplicate
