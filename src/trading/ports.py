@@ -43,6 +43,17 @@ class Feed(Protocol):
     def events(self, skip_cycles: int = 0) -> Iterator[MarketEvent]: ...
 
 
+@runtime_checkable
+class Bookmarked(Protocol):
+    """A feed that has to make its past anew to go on in the middle, and can write down where it was instead."""
+
+    def bookmark(self, cycles: int) -> str | None:
+        """Return the newest place at or before that many CycleEnds that this feed has passed, as text."""
+
+    def recall(self, bookmark: str) -> None:
+        """Take a place that was written down earlier, if it is one of this very feed; anything else is left aside."""
+
+
 class LiveFeed(Protocol):
     """Market events as they come in, through a bounded channel. Raises FeedUnavailable from ``receive`` never:
     trouble shows as age and as FeedGap events; an endpoint that fails is retried with back-off."""

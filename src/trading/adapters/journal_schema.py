@@ -53,6 +53,14 @@ trades = sa.Table(
     sa.Index("trades_by_strategy", "run", "strategy", "number"),
     sqlite_with_rowid=False,
 )
+checkpoints = sa.Table(
+    "checkpoints",  # the state folded from the rows up to seq: a convenience, never the truth
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.number"), primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("sha256", sa.String, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
 cursors = sa.Table(
     "cursors",
     metadata,
@@ -135,6 +143,10 @@ _SECOND = (
         "strategy VARCHAR NOT NULL, body BLOB NOT NULL, PRIMARY KEY (run, number)) WITHOUT ROWID"
     ),
     "CREATE INDEX trades_by_strategy ON trades (run, strategy, number)",
+    (
+        "CREATE TABLE checkpoints (run INTEGER NOT NULL REFERENCES runs (number), seq BIGINT NOT NULL, "
+        "sha256 VARCHAR NOT NULL, body BLOB NOT NULL, PRIMARY KEY (run, seq))"
+    ),
 )
 
 

@@ -4,7 +4,9 @@ SQLAlchemy Core on SQLite (WAL, ``synchronous=FULL``): one writer, readers besid
 memory journal, so memory being slow, full or gone never reaches the desk.
 """
 
+import hashlib
 import threading
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from .journal_schema import (
     INPUT_KIND,
     NOT_INPUT,
     answers,
+    checkpoints,
     cursors,
     mentions,
     migrate,
@@ -34,6 +37,7 @@ from .journal_schema import (
 
 CHUNK_ROWS = 2_000
 BUSY_TIMEOUT_S = 10.0
+CHECKPOINTS_KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,14 @@ class RunInfo:
     run_id: str
     identity: str
     started_at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A state and the seq of the last row that is in it."""
+
+    seq: int
+    body: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +149,31 @@ class JournalStore:
             if delivered:
                 connection.execute(sa.delete(snapshots).where(snapshots.c.number.in_(delivered)))
 
+    def keep_checkpoint(self, run: int, seq: int, body: Mapping[str, Any]) -> None:
+        """Keep a state beside its run; the newest ``CHECKPOINTS_KEPT`` stay."""
+        text = canonical_json(body)
+        row = {"run": run, "seq": seq, "sha256": hashlib.sha256(text).hexdigest(), "body": zlib.compress(text, 1)}
+        kept = sa.select(checkpoints.c.seq).where(checkpoints.c.run == run).order_by(checkpoints.c.seq.desc())
+        kept = kept.limit(CHECKPOINTS_KEPT)
+        with self.writing() as connection:
+            connection.execute(sa.insert(checkpoints).prefix_with("OR REPLACE"), row)
+            connection.execute(
+                sa.delete(checkpoints).where(checkpoints.c.run == run, checkpoints.c.seq.not_in(kept.scalar_subquery()))
+            )
+
+    def checkpoints(self, run: int, upto: int) -> Iterator[Checkpoint]:
+        """Yield the sound states at or before a seq, newest first; damaged ones are passed over."""
+        query = sa.select(checkpoints).where(checkpoints.c.run == run, checkpoints.c.seq <= upto)
+        with self.reading() as connection:
+            found = connection.execute(query.order_by(checkpoints.c.seq.desc())).all()
+        for row in found:
+            try:
+                text = zlib.decompress(row.body)
+            except zlib.error:
+                text = b""
+            if hashlib.sha256(text).hexdigest() == row.sha256:
+                yield Checkpoint(row.seq, parse_json(text))
+
     def pending_snapshots(self, run: int, limit: int) -> list[PendingSnapshot]:
         """Return snapshots that wait for delivery, oldest first."""
         query = sa.select(snapshots.c.number, snapshots.c.ts_ns, snapshots.c.key, snapshots.c.body)
@@ -203,6 +240,10 @@ class SqlJournal:
     @property
     def run(self) -> int:
         return self._run
+
+    @property
+    def store(self) -> JournalStore:
+        return self._store
 
     def append(self, ts_ns: int, kind: str, body: Mapping[str, Any]) -> int:
         self._ensure_open()

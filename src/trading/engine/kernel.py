@@ -69,7 +69,7 @@ class Kernel:
         self._journal = journal
         self._by_reference = setup.by_reference
         self._signals: list[Signal] = []
-        self._seen_ns: dict[str, int] = {}
+        self.seen_ns: dict[str, int] = {}
         """The close of the newest bar of each token that the strategies were shown."""
         self.cycles = 0
         self.bars = 0
@@ -188,7 +188,7 @@ class Kernel:
 
     def _news_of(self, history: History) -> History:
         """Return the bars that the strategies have not been shown, without any from the future."""
-        seen_ns = self._seen_ns.get(history.mint, 0)
+        seen_ns = self.seen_ns.get(history.mint, 0)
         news: list[Bar] = []
         for bar in history.bars:
             if seen_ns < bar.ts_close_ns <= history.ts_ns:
@@ -199,7 +199,7 @@ class Kernel:
     def _observe(self, event: MarketEvent) -> None:
         if type(event) is Bar:
             self.bars += 1
-            self._seen_ns[event.mint] = event.ts_close_ns
+            self.seen_ns[event.mint] = event.ts_close_ns
             if event.sol_usd is not None:
                 self.state.sol_usd = event.sol_usd
             mint = event.mint
@@ -216,7 +216,7 @@ class Kernel:
                 self.state.sol_usd = event.sol_usd
         elif type(event) is History:
             for bar in event.bars:
-                self._seen_ns[event.mint] = bar.ts_close_ns
+                self.seen_ns[event.mint] = bar.ts_close_ns
                 for strategy in self.strategies:
                     strategy.on_bar(bar)  # what it thought then is over
         elif type(event) is TokenListed:

@@ -16,12 +16,13 @@ Conventions, declared:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from trading.errors import InvalidInput
 from trading.model.instrument import Instrument
 from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone, TokenListed, ts_of
+from trading.model.memento import DERIVED
 from trading.model.network import SIGNATURE_FEE_LAMPORTS, TOKEN_ACCOUNT_RENT_LAMPORTS
 from trading.model.order import Fill, Order, Purpose, Rejected, Side, SwapQuote, VenueReport
 from trading.model.position import token_value_lamports
@@ -38,7 +39,7 @@ ENTRY_LIFE_NS = 90 * NS_PER_S
 class _Market:
     instrument: Instrument
     bar: Bar | None = None
-    reserves: Reserves | None = None
+    reserves: Reserves | None = field(default=None, metadata=DERIVED)
     gone_reason: str | None = None
 
     @property

@@ -5,17 +5,18 @@ byte, on every machine, also when a run goes on in the middle (``skip_cycles``).
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
-from trading.errors import InvalidInput
+from trading.errors import DataError, InvalidInput
 from trading.feeds.draws import Draws
 from trading.feeds.synthetic_tokens import PPM, Token, TokenFate, established, launched
 from trading.model.market_data import Bar, CycleEnd, FeedDescription, MarketEvent, TokenGone, TokenListed
+from trading.model.memento import Memento
 from trading.model.units import NS_PER_S
 
 VERSION: Final = 1
@@ -74,13 +75,19 @@ TREND: Final = Regime("trend", 60, 1_300, 260, 4_200, 7_000, 120)
 PANIC: Final = Regime("panic", -380, 3_600, -1_500, 9_500, 26_000, -700)
 
 
+BOOKMARK_CYCLES: Final = 1_000
+BOOKMARKS_KEPT: Final = 8
+
+
 class SyntheticFeed:
-    """A body of ``ports.Feed``. Each iteration generates the market anew from its seed."""
+    """A body of ``ports.Feed`` and ``ports.Bookmarked``. Each iteration generates the market anew, from its seed or
+    from the newest place known before its first cycle."""
 
     def __init__(self, market: SyntheticMarket) -> None:
         self._market = market
         options = orjson.dumps({"version": VERSION, **asdict(market)}, option=orjson.OPT_SORT_KEYS)
         self._digest = hashlib.sha256(options).hexdigest()
+        self._bookmarks: dict[int, str] = {}
 
     @property
     def description(self) -> FeedDescription:
@@ -99,13 +106,42 @@ class SyntheticFeed:
         if skip_cycles < 0:
             msg = f"skip_cycles is {skip_cycles}; expected 0 or more"
             raise InvalidInput(msg, field="skip_cycles")
-        state = _State(self._market, self._digest[:16])
-        cycle = 0
+        cycle, state = self._state_before(skip_cycles)
         while self._market.cycles is None or cycle < self._market.cycles:
             group = state.step(cycle)
             if cycle >= skip_cycles:
                 yield from group
             cycle += 1
+            if cycle % BOOKMARK_CYCLES == 0:
+                self._keep(cycle, state)
+
+    def bookmark(self, cycles: int) -> str | None:
+        """Return the newest place at or before that many cycles that an iteration has passed lately."""
+        known = [at for at in list(self._bookmarks) if at <= cycles]
+        return self._bookmarks.get(max(known)) if known else None
+
+    def recall(self, bookmark: str) -> None:
+        """Take a place that was written down earlier; one of another market or version is left aside."""
+        try:
+            body = orjson.loads(bookmark)
+            if body["market"] == self._digest:
+                _State.at(self._market, self._digest[:16], body["state"])  # it must be one that can be gone on from
+                self._bookmarks[int(body["cycles"])] = bookmark
+        except (DataError, ValueError, KeyError, TypeError, AttributeError):
+            return
+
+    def _keep(self, cycles: int, state: "_State") -> None:
+        body = {"market": self._digest, "cycles": cycles, "state": state.written()}
+        self._bookmarks[cycles] = orjson.dumps(body).decode()
+        for old in sorted(self._bookmarks)[:-BOOKMARKS_KEPT]:
+            self._bookmarks.pop(old, None)
+
+    def _state_before(self, cycles: int) -> tuple[int, "_State"]:
+        found = self.bookmark(cycles)
+        if found is None:
+            return 0, _State(self._market, self._digest[:16])
+        body = orjson.loads(found)
+        return body["cycles"], _State.at(self._market, self._digest[:16], body["state"])
 
 
 class _State:
@@ -120,6 +156,28 @@ class _State:
         self._tokens = [established(self._draws, number) for number in range(market.tokens)]
         self._unlisted = list(self._tokens)
         self._launches = 0
+
+    def written(self) -> dict[str, Any]:
+        """Return everything that the next cycles rest on, as JSON values."""
+        return {
+            "drawn": self._draws.taken,
+            "regime": self._regime.name,
+            "sol_micro_usd": self._sol_micro_usd,
+            "tokens": Memento().encode(self._tokens),
+            "launches": self._launches,
+        }
+
+    @classmethod
+    def at(cls, market: SyntheticMarket, source: str, written: Mapping[str, Any]) -> "_State":
+        """Return the state that was written down. Raises: DataError, KeyError, TypeError."""
+        state = cls(market, source)
+        state._draws = Draws(market.seed, written["drawn"])
+        state._regime = {each.name: each for each in (CALM, TREND, PANIC)}[written["regime"]]
+        state._sol_micro_usd = written["sol_micro_usd"]
+        state._tokens = Memento().decode(written["tokens"])
+        state._unlisted = []
+        state._launches = written["launches"]
+        return state
 
     def step(self, cycle: int) -> list[MarketEvent]:
         market, draws = self._market, self._draws

@@ -101,12 +101,16 @@ class _RollingExtreme:
 class RollingMax(_RollingExtreme):
     """The largest of the last ``size`` values."""
 
+    __slots__ = ()
+
     def __init__(self, size: int) -> None:
         super().__init__(size, 1.0)
 
 
 class RollingMin(_RollingExtreme):
     """The smallest of the last ``size`` values."""
+
+    __slots__ = ()
 
     def __init__(self, size: int) -> None:
         super().__init__(size, -1.0)

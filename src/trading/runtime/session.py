@@ -1,5 +1,6 @@
 """One paper run, opened from the desk's disk: made new, or folded from its rows and gone on with."""
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -7,17 +8,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trading.adapters.canonical import parse_json
-from trading.adapters.sql_journal import JournalStore, SqlJournal
+from trading.adapters.sql_journal import Checkpoint, JournalStore, SqlJournal
+from trading.engine import checkpoint
 from trading.engine.control import Control, Outcome
 from trading.engine.inputs import ENDED
 from trading.engine.kernel import Kernel, StoredRow
+from trading.errors import JournalUnavailable, TradingError
 from trading.model import commands
-from trading.model.market_data import History, TokenListed, ts_of
-from trading.ports import Feed, JournalRow
+from trading.model.market_data import History, MarketEvent, TokenListed, ts_of
+from trading.ports import Bookmarked, Feed, JournalRow
 
 from .assembly import RunPlan, begin, make_kernel
 from .history import stored_trade
 from .sources import Cycle
+
+CHECKPOINT_CYCLES = 2_000
+"""How many cycles a restart folds at most."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +40,15 @@ class RunRef:
 class Session:
     """A kernel with its journal. Belongs to the loop's thread; ``commit`` makes what it did durable."""
 
-    def __init__(self, kernel: Kernel, journal: SqlJournal, run: RunRef) -> None:
+    def __init__(self, kernel: Kernel, journal: SqlJournal, run: RunRef, feed: Feed | None = None) -> None:
+        self._feed = _bookmarked(feed)
         self.kernel = kernel
         self.control = Control(kernel)
         self.journal = journal
         self.run = run
         self.has_ended = False
+        self.checkpointed_at = 0
+        """The cycle of the newest checkpoint that was written or read."""
         self._trades_kept = journal.trades_known()
 
     @property
@@ -87,6 +98,19 @@ class Session:
             kept = trade.number
         self.journal.commit()
         self._trades_kept = kept
+        if self.is_checkpoint_due:
+            self._keep_checkpoint()
+
+    def _keep_checkpoint(self) -> None:
+        """Write down the state after the rows that it rests on are durable."""
+        bookmark = None if self._feed is None else self._feed.bookmark(self.cycles)
+        body = {"kernel": checkpoint.taken(self.kernel), "feed": bookmark}
+        self.journal.store.keep_checkpoint(self.run.number, self.journal.horizon(), body)
+        self.checkpointed_at = self.cycles
+
+    @property
+    def is_checkpoint_due(self) -> bool:
+        return self.cycles - self.checkpointed_at >= CHECKPOINT_CYCLES
 
     def discard(self) -> None:
         """Forget what was not committed; the session is of no use after that."""
@@ -112,21 +136,48 @@ class Opener:
         """
         run = self._run or self._found() or self._begun()
         journal = self._store.open_run(run.number)
-        kernel = make_kernel(self._plan, run.run_id, journal)
         if journal.horizon() == 0:
+            kernel = make_kernel(self._plan, run.run_id, journal)
             begin(kernel)
             journal.commit()
+            session = Session(kernel, journal, run, self._feed)
         else:
-            recorded = self._feed.events() if self._feed is not None and self._plan.by_reference else None
-            kernel.restore(_stored(journal.rows()), recorded)
+            session = self._restored(journal, run)
+            kernel = session.kernel
         self._run = RunRef(run.number, run.run_id, is_new=False)
-        session = Session(kernel, journal, run)
         if kernel.state.profile.name != self._plan.profile.name:
             reason = f"the desk was started with profile {self._plan.profile.name}"
             key = f"start/{kernel.cycles}/{self._plan.profile.name}"
             session.command(commands.SwitchProfile(key, "operator", reason, self._plan.profile.name))
             session.commit()
         return session
+
+    def _restored(self, journal: SqlJournal, run: RunRef) -> Session:
+        """Return the session as its rows say, from the newest checkpoint that fits and the rows behind it."""
+        for point in self._store.checkpoints(run.number, journal.horizon()):
+            try:
+                return self._from_checkpoint(point, journal, run)
+            except JournalUnavailable:
+                raise
+            except (TradingError, KeyError) as error:
+                logger.warning("a checkpoint of run %s is passed over: %s", run.run_id, error)
+        kernel = make_kernel(self._plan, run.run_id, journal)
+        kernel.restore(_stored(journal.rows()), self._recorded(0))
+        return Session(kernel, journal, run, self._feed)
+
+    def _from_checkpoint(self, point: Checkpoint, journal: SqlJournal, run: RunRef) -> Session:
+        kernel = make_kernel(self._plan, run.run_id, journal)
+        checkpoint.put_back(kernel, point.body["kernel"])
+        bookmarked, bookmark = _bookmarked(self._feed), point.body["feed"]
+        if bookmarked is not None and bookmark is not None:
+            bookmarked.recall(bookmark)
+        session = Session(kernel, journal, run, self._feed)
+        session.checkpointed_at = kernel.cycles
+        kernel.restore(_stored(journal.rows(after=point.seq)), self._recorded(kernel.cycles))
+        return session
+
+    def _recorded(self, cycles: int) -> Iterator[MarketEvent] | None:
+        return self._feed.events(cycles) if self._feed is not None and self._plan.by_reference else None
 
     def _found(self) -> RunRef | None:
         """Return the newest run of this account, unless its feed came to an end."""
@@ -139,6 +190,10 @@ class Opener:
         run_id = f"run_{secrets.token_hex(6)}"
         journal = self._store.start_run(run_id, self._plan.identity, self._now_ns())
         return RunRef(journal.run, run_id, is_new=True)
+
+
+def _bookmarked(feed: object) -> Bookmarked | None:
+    return feed if isinstance(feed, Bookmarked) else None
 
 
 def _stored(rows: Iterator[JournalRow]) -> Iterator[StoredRow]:

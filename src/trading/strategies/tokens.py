@@ -23,7 +23,8 @@ StateT = TypeVar("StateT", bound=TokenState)
 class PerToken(Generic[StateT]):
     """Makes the state of a token at its first bar, and anew after a gap longer than the strategy looks back.
 
-    The token that was seen longest ago makes room for a new one beyond ``TOKENS_MAX``.
+    A new token takes the place of those that would begin anew anyway, and beyond ``TOKENS_MAX`` of the one that was
+    seen longest ago.
     """
 
     def __init__(self, make: Callable[[], StateT], lookback_bars: int) -> None:
@@ -34,13 +35,19 @@ class PerToken(Generic[StateT]):
     def of(self, bar: Bar) -> StateT:
         state = self._states.get(bar.mint)
         if state is None:
+            for mint in [mint for mint, known in self._states.items() if self._is_over(known, bar)]:
+                del self._states[mint]
             if len(self._states) >= TOKENS_MAX:
                 del self._states[min(self._states, key=lambda mint: self._states[mint].last_ns)]
             state = self._states[bar.mint] = self._make()
-        elif bar.ts_open_ns - state.last_ns > self._lookback_bars * (bar.ts_close_ns - bar.ts_open_ns):
+        elif self._is_over(state, bar):
             state = self._states[bar.mint] = self._make()
         state.last_ns = bar.ts_close_ns
         return state
+
+    def _is_over(self, state: StateT, bar: Bar) -> bool:
+        """Tell whether what the strategy remembers lies further back than it looks."""
+        return bar.ts_open_ns - state.last_ns > self._lookback_bars * (bar.ts_close_ns - bar.ts_open_ns)
 
 
 def day_bps(volatility_per_bar: float, bar: Bar) -> int:

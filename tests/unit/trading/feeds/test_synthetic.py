@@ -9,7 +9,7 @@ import pytest
 
 from trading.errors import InvalidInput
 from trading.feeds.draws import NOISE_SD, Draws
-from trading.feeds.synthetic import SyntheticFeed, SyntheticMarket
+from trading.feeds.synthetic import BOOKMARK_CYCLES, SyntheticFeed, SyntheticMarket
 from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone, TokenListed, ts_of
 
 
@@ -142,3 +142,38 @@ def test_draws_are_fair_enough() -> None:
     deviation = (sum((value - mean) ** 2 for value in noise) / len(noise)) ** 0.5
     assert abs(mean) < NOISE_SD * 0.03
     assert abs(deviation / NOISE_SD - 1) < 0.02
+
+
+def test_a_feed_goes_on_from_a_bookmark_as_from_its_seed() -> None:
+    market = SyntheticMarket(seed=9, launch_ppm=60_000, cycles=2 * BOOKMARK_CYCLES + 40)
+    one = SyntheticFeed(market)
+    whole = list(one.events())
+    bookmark = one.bookmark(2 * BOOKMARK_CYCLES + 10)
+    assert bookmark is not None
+    assert one.bookmark(BOOKMARK_CYCLES - 1) is None
+    other = SyntheticFeed(market)
+    other.recall(bookmark)
+    assert other.bookmark(10**6) == bookmark
+    tail = list(other.events(2 * BOOKMARK_CYCLES + 10))
+    assert tail == whole[-len(tail) :]
+    assert sum(isinstance(event, CycleEnd) for event in tail) == 30
+
+
+@pytest.mark.parametrize("bookmark", ["", "{}", "[1]", '{"market":"x","cycles":5}', "null"])
+def test_a_bookmark_of_something_else_is_left_aside(bookmark: str) -> None:
+    feed = SyntheticFeed(SyntheticMarket(seed=9, cycles=BOOKMARK_CYCLES))
+    stranger = SyntheticFeed(SyntheticMarket(seed=10, cycles=BOOKMARK_CYCLES))
+    for _ in stranger.events():
+        pass
+    feed.recall(bookmark)
+    feed.recall(stranger.bookmark(BOOKMARK_CYCLES) or "")
+    assert feed.bookmark(10**6) is None
+
+
+def test_draws_go_on_after_any_number_of_them() -> None:
+    whole = Draws(4)
+    values = [whole.raw() for _ in range(9_000)]
+    for taken in (0, 1, 4_095, 4_096, 4_097, 8_192, 8_500):
+        draws = Draws(4, taken)
+        assert draws.taken == taken
+        assert [draws.raw() for _ in range(500)] == values[taken : taken + 500]

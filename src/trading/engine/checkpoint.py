@@ -1,0 +1,91 @@
+"""The folded state of a run at one row, so that a restart need not fold the whole run again.
+
+A checkpoint is a convenience and never the truth: the rows are. It holds what ``Kernel.restore`` would make of the rows
+up to it, exactly; one that is damaged, of another version or of another kind of desk is refused, and the rows are
+folded instead.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from trading.errors import DataError, InvalidInput
+from trading.model.memento import Memento
+from trading.model.profile import profile_named
+from trading.model.tier import tier_named
+from trading.risk.drawdown import DrawdownGuard
+from trading.strategies.tokens import PerToken
+
+from .kernel import Kernel
+from .state import DeskState
+
+VERSION: Final = 1
+"""Raised when the same fields come to mean something else; other fields are noticed without it."""
+
+
+def taken(kernel: Kernel) -> dict[str, Any]:
+    """Return the state between two cycles, as JSON values without floats."""
+    memento = _memento()
+    state = kernel.state
+    return {
+        "version": VERSION,
+        "profile": state.profile.name,
+        "rules": _rules(kernel),
+        "tier": state.tier.name,
+        "cycles": kernel.cycles,
+        "bars": kernel.bars,
+        "seen_ns": memento.encode(kernel.seen_ns),
+        "state": memento.encode(state),
+        "venue": memento.encode(kernel.venue),
+        "instruments": memento.encode(kernel.valuer.instruments),
+        "listed_ns": memento.encode(kernel.valuer.listed_ns),
+        "strategies": [[each.name, memento.encode(each)] for each in kernel.strategies],
+    }
+
+
+def put_back(kernel: Kernel, body: Mapping[str, Any]) -> None:
+    """Bring a kernel that has not begun to the state that was taken. After an error the kernel is of no use.
+
+    Raises: DataError when it does not fit.
+    """
+    memento = _memento()
+    try:
+        if body["version"] != VERSION:
+            msg = f"the checkpoint is of version {body['version']}, this is {VERSION}"
+            raise DataError(msg)
+        if kernel.state.profile.name != body["profile"]:
+            kernel.state.profile = profile_named(body["profile"])
+            kernel.switch_profile(kernel.state.profile)
+        if _rules(kernel) != body["rules"] or [each.name for each in kernel.strategies] != [
+            name for name, _ in body["strategies"]
+        ]:
+            msg = f"the profile {body['profile']} has other rules or strategies than when the checkpoint was written"
+            raise DataError(msg)
+        memento.fill(kernel.state, body["state"])
+        kernel.state.guard.use(kernel.state.profile.limits)
+        kernel.state.tier = tier_named(body["tier"])
+        memento.fill(kernel.venue, body["venue"])
+        kernel.valuer.instruments.update(memento.decode(body["instruments"]))
+        kernel.valuer.listed_ns.update(memento.decode(body["listed_ns"]))
+        for strategy, (_, encoded) in zip(kernel.strategies, body["strategies"], strict=True):
+            memento.fill(strategy, encoded)
+        kernel.seen_ns.update(memento.decode(body["seen_ns"]))
+        kernel.cycles, kernel.bars = int(body["cycles"]), int(body["bars"])
+    except (KeyError, TypeError, ValueError, InvalidInput) as error:
+        msg = f"the checkpoint does not fit: {error!r}"
+        raise DataError(msg) from error
+
+
+def _memento() -> Memento:
+    return Memento(
+        {
+            DeskState: frozenset({"_appliers", "profile", "tier", "trades"}),
+            DrawdownGuard: frozenset({"_limits"}),
+            PerToken: frozenset({"_make"}),
+        }
+    )
+
+
+def _rules(kernel: Kernel) -> str:
+    """Return what the strategies were made from; their state means nothing to others."""
+    return json.dumps([[each.name, dict(each.parameters())] for each in kernel.strategies], sort_keys=True)
