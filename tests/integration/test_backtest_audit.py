@@ -28,7 +28,7 @@ INTERVAL_S = 300
 SKIPPED = 12_000
 """The first weeks are calm; from here on both strategies trade."""
 BARS = 5_000
-CUTS = 20
+CUTS = 8
 MINTS = {"BONK": ("DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263", 5), "PEPE": ("sim:PEPE", 6)}
 POOL_LAMPORTS = 2_000 * S
 POOL_FEE_BPS = 25

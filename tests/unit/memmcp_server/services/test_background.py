@@ -39,3 +39,21 @@ async def test_a_part_that_fails_is_logged_and_the_block_goes_on(caplog: pytest.
             await anyio.wait_all_tasks_blocked()
             assert "the broken part" in caplog.text
             assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_part_that_failed_begins_again() -> None:
+    begun = 0
+    is_back = anyio.Event()
+
+    async def part() -> None:
+        nonlocal begun
+        begun += 1
+        if begun == 1:
+            raise ZeroDivisionError("a bug")
+        is_back.set()
+        await anyio.sleep_forever()
+
+    with anyio.fail_after(5):
+        async with beside("the part", part, restart_s=0.01):
+            await is_back.wait()
+    assert begun == 2
