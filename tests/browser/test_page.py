@@ -156,6 +156,14 @@ def test_limits_and_denials_are_listed_nearest_and_most_frequent_first(watched: 
     watched.expect_only()
 
 
+def test_a_floor_says_at_least_and_a_limit_of(watched: Watched) -> None:
+    page = live(watched)
+    expect(page.locator("#limits tr", has_text="exit reserve")).to_contain_text("1.7000 SOL")
+    expect(page.locator("#limits tr", has_text="exit reserve")).to_contain_text("at least 0.0040 SOL")
+    expect(page.locator("#limits tr", has_text="order size")).to_contain_text("of 0.4000 SOL")
+    watched.expect_only()
+
+
 def test_memories_arrive_newest_first_and_open_their_trajectory(watched: Watched, stage: Stage) -> None:
     page = live(watched)
     stage.push("memory", documents.memory(5_201, "Signal: BONK momentum 0.71"), 5_201)
@@ -281,6 +289,8 @@ def test_a_young_desk_has_words_for_everything_it_has_not_yet(watched: Watched, 
     stage.answer("/telemetry/trading/history", documents.series(0))
     stage.answer("/telemetry/trading/trades", documents.trades(0))
     page = live(watched)
+    expect(page.locator("#trading-state")).to_have_text("STARTING")
+    expect(page.locator("#trading-meta")).to_have_text("starting")
     expect(page.locator("#equity-usd")).to_have_text("USD price unknown")
     expect(page.locator("#feed-age")).to_have_text("no event yet")
     expect(note_of(page, "trades")).to_have_text("No trade yet.")

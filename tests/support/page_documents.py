@@ -40,7 +40,7 @@ def feed(*, stale: bool = False, age_s: float | None = 2.0) -> FeedView:
         detail="seed 7, regimes, 12 tokens, 5 min bars",
         age_s=age_s,
         stale=stale,
-        last_event=START + timedelta(hours=3),
+        last_event=None if age_s is None else START + timedelta(hours=3),
     )
 
 
@@ -110,6 +110,15 @@ def snapshot(cycle: int = 180, **changes: Any) -> Document:
             ),
             LimitView(name="exposure_bps_max", scope="desk", limit=3_000, used=2_830, unit="bps", distance_bps=567),
             LimitView(name="positions_max", scope="desk", limit=6, used=2, unit="positions", distance_bps=6_667),
+            LimitView(
+                name="exit_reserve_lamports",
+                scope="account",
+                limit=4_000_000,
+                used=1_700_000_000,
+                unit="lamports",
+                is_floor=True,
+                distance_bps=9_976,
+            ),
         ],
         "costs": CostView(fee_lamports=8_120_000, impact_lamports=3_410_000, priority_lamports=410_000),
         "slippage_bps_mean": 34,

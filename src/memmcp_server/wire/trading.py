@@ -64,11 +64,15 @@ class PositionView(Wire):
 
 
 class LimitView(Wire):
+    """How far one limit is used. ``used`` may be at most ``limit``, of a floor (``is_floor``) it must be at least that;
+    ``distance_bps`` is what is left, below 0 where it is crossed."""
+
     name: str
     scope: str
     limit: int
     used: int
     unit: str
+    is_floor: bool = False
     distance_bps: int
 
 

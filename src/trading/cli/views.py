@@ -143,13 +143,13 @@ def risk(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
             each["name"],
             each["scope"],
             f"{each['used']:,}",
-            f"{each['limit']:,}",
+            f"{'at least' if each.get('is_floor') else 'at most'} {each['limit']:,}",
             each["unit"],
             bps_text(each["distance_bps"]),
         )
         for each in view["limits"]
     ]
-    console.print(listing("Limits", ("limit", "scope", "used", "at most", "unit", "distance %"), limits))
+    console.print(listing("Limits", ("limit", "scope", "now", "allowed", "unit", "distance %"), limits))
 
 
 def why(

@@ -289,8 +289,10 @@ def _told(run: RunView, event: Any) -> tuple[str, str]:
             what = (
                 f"{sol_text(order.amount_in)} SOL of" if order.side is Side.BUY else f"{order.amount_in} base units of"
             )
-            limits = f", within {len(measures)} limits" if measures else ""
-            return "order", f"approved{limits}: {order.side.value} {what} {_symbol(run, order.mint)}, {order.reason}"
+            within = " (an exit, which no limit holds back)" if order.purpose is Purpose.EXIT else ""
+            if measures:
+                within = f", within {len(measures)} {'limit' if len(measures) == 1 else 'limits'}"
+            return "order", f"approved{within}: {order.side.value} {what} {_symbol(run, order.mint)}, {order.reason}"
         case events.OrderFilled(fill=fill):
             instrument = run.instruments.get(fill.mint)
             size = plain_tokens(fill.base_units, instrument)

@@ -90,12 +90,14 @@ class PaperDesk:
             msg = f"window: all, or a number with m, h, d or w behind it (24h, 7d), not {window!r}"
             raise InvalidInput(msg, field="window")
 
+        now_ns = self._stage.now_ns
+
         def read(session: Session) -> Document:
             known = [each["name"] for each in views.strategies(session.kernel)]
             if strategy is not None and strategy not in known:
                 msg = f"strategy: {strategy!r} is unknown; known are {', '.join(known)}"
                 raise InvalidInput(msg, field="strategy")
-            return views.digest(session.kernel, known if strategy is None else [strategy], window)
+            return views.digest(session.kernel, known if strategy is None else [strategy], window, now_ns)
 
         return self._with_context(await self._mailbox.ask(read))
 
@@ -269,7 +271,9 @@ class PaperDesk:
     def _run(self) -> RunView:
         current = self._stage.current
         archive = RunArchive(self._store, current.run_number)
-        return RunView(current.run_id, current.journal, archive, current.instruments, current.now_ns, current.tradable)
+        return RunView(
+            current.run_id, current.journal, archive, current.instruments, self._stage.now_ns, current.tradable
+        )
 
     def _mint_of(self, given: str) -> str:
         known = self._stage.current.instruments

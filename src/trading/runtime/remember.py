@@ -108,7 +108,10 @@ class Remembrance:
             text = f"Signal of {signal.strategy} on {self._symbol(order.mint)}: {signal.reason}"
             records.append(self._step(row, order.trajectory_id, "signal", text, _signal_body(signal)))
         measures = [encode_record(measure) for measure in event.measures]
-        verdict = f"Approved by the risk gate within {len(measures)} limits."
+        limits = "1 limit" if len(measures) == 1 else f"{len(measures)} limits"
+        verdict = f"Approved by the risk gate, within {limits}."
+        if order.purpose is Purpose.EXIT:
+            verdict = "Approved by the risk gate: limits bind entries and never hold an exit back."
         records.append(self._step(row, order.trajectory_id, "verdict", verdict, {"measures": measures}))
         text = f"Order to {order.side.value} {self._amount_in(order)}: {order.reason}"
         records.append(self._step(row, order.trajectory_id, "order", text, self._order_body(order)))

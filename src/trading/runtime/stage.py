@@ -52,6 +52,7 @@ class Stage:
         relay_stats: Callable[[], RelayStats],
         on_published: Callable[["Published"], None],
         monotonic_s: Callable[[], float] = time.monotonic,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._source = source
         self._said = said
@@ -59,6 +60,7 @@ class Stage:
         self._relay_stats = relay_stats
         self._on_published = on_published
         self._monotonic_s = monotonic_s
+        self._wall_ns = wall_ns
         self._shown: Published | None = None
         self._current: Published | None = None
         self._trouble: TradingError | None = None
@@ -79,6 +81,7 @@ class Stage:
             zone=self._sections.account.zone,
             interval_s=self._source.description.interval_s,
             has_ended=has_ended,
+            wall_ns=self._wall_ns(),
         )
         document = snapshot(kernel, around)
         self._shown = Published(
@@ -120,6 +123,11 @@ class Stage:
     @property
     def trouble(self) -> TradingError | None:
         return self._trouble
+
+    @property
+    def now_ns(self) -> int:
+        """The market's time; the wall's until the market has said something."""
+        return self.current.now_ns or self._wall_ns()
 
     def document(self) -> Document:
         """Return the newest snapshot with the age of the feed and the queues as they are now."""

@@ -20,6 +20,7 @@ from .naming import public_id
 
 DAY_NS = 86_400 * NS_PER_S
 EVIDENCE_MAX = 50
+STARTING = "starting: waiting for the first event of the feed"
 SAMPLE_SMALL = 10
 SAMPLE_FAIR = 30
 WINDOW_UNITS_S: Mapping[str, int] = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -27,13 +28,15 @@ WINDOW_UNITS_S: Mapping[str, int] = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a snapshot says beside the kernel's own state: context (money, feed), queues, zone, bar interval."""
+    """What a snapshot says beside the kernel's own state: context (money, feed), queues, zone, bar interval, and the
+    wall time, which stands for the market's until the market has said something."""
 
     context: Document
     queues: Document
     zone: str
     interval_s: int
     has_ended: bool
+    wall_ns: int
 
 
 def snapshot(kernel: Kernel, around: Surroundings) -> Document:
@@ -43,13 +46,15 @@ def snapshot(kernel: Kernel, around: Surroundings) -> Document:
     usd = state.sol_usd
     held = positions(kernel, valuation)
     unrealised = sum(each["unrealised"]["lamports"] for each in held)
-    reason = "the recorded feed has ended" if around.has_ended else state.state_reason
+    is_starting = state.now_ns == 0
+    reason = STARTING if is_starting else "the recorded feed has ended" if around.has_ended else state.state_reason
+    due_ns = None if around.has_ended or is_starting else state.now_ns + around.interval_s * NS_PER_S
     return {
         **around.context,
         "schema_version": 1,
         "desk_id": "local",
         "run_id": kernel.setup.run_id,
-        "ts": iso(state.now_ns),
+        "ts": iso(around.wall_ns if is_starting else state.now_ns),
         "cycle": kernel.cycles,
         "engine": "xavier",
         "state": state.trading_state.value,
@@ -77,7 +82,7 @@ def snapshot(kernel: Kernel, around: Surroundings) -> Document:
         "denials": dict(sorted(state.denials.items())),
         "queues": around.queues,
         "compounding": compounding(kernel, valuation),
-        "next_evaluation": None if around.has_ended else iso(state.now_ns + around.interval_s * NS_PER_S),
+        "next_evaluation": None if due_ns is None else iso(due_ns),
         "zone": around.zone,
     }
 
@@ -119,7 +124,8 @@ def limits(kernel: Kernel, valuation: Valuation) -> list[Document]:
 
 
 def limit(measure: Measure, scope: str) -> Document:
-    """Return wire.LimitView; ``distance_bps`` is the share of the limit that is left, below 0 where it is crossed."""
+    """Return wire.LimitView; ``distance_bps`` is the share of the limit that is left, below 0 where it is crossed. Of a
+    floor (``is_floor``: at least, not at most) it is the share of what there is that lies above it."""
     left = measure.used - measure.limit if measure.is_floor else measure.limit - measure.used
     whole = max(abs(measure.used), measure.limit, 1) if measure.is_floor else max(measure.limit, 1)
     return {
@@ -128,6 +134,7 @@ def limit(measure: Measure, scope: str) -> Document:
         "limit": measure.limit,
         "used": measure.used,
         "unit": measure.unit,
+        "is_floor": measure.is_floor,
         "distance_bps": max(-BPS_ONE, min(BPS_ONE, left * BPS_ONE // whole)),
     }
 
@@ -188,9 +195,10 @@ def _strategy(kernel: Kernel, name: str, parameters: Mapping[str, Any], valuatio
     }
 
 
-def digest(kernel: Kernel, names: list[str], window: str) -> Document:
-    """Return wire.StrategyDigest without its context: finished trades only, sample sizes first."""
-    now_ns = kernel.state.now_ns
+def digest(kernel: Kernel, names: list[str], window: str, wall_ns: int) -> Document:
+    """Return wire.StrategyDigest without its context: finished trades only, sample sizes first. It ends at the market's
+    time, before the market's first event at ``wall_ns``."""
+    now_ns = kernel.state.now_ns or wall_ns
     since_ns = 0 if window == "all" else now_ns - int(window[:-1]) * WINDOW_UNITS_S[window[-1]] * NS_PER_S
     found: list[Document] = []
     evidence: list[str] = []

@@ -12,7 +12,7 @@ from trading.model.order import Signal
 from trading.model.units import BPS_ONE
 
 from .parameters import Parameter, Value, resolve
-from .tokens import VOLATILITY_KEY, PerToken, day_bps, horizon_s, strength_of
+from .tokens import VOLATILITY_KEY, PerToken, day_bps, figure, horizon_s, strength_of
 
 
 class _State:
@@ -109,8 +109,8 @@ class MeanReversion:
                 f"regime {regime.text}"
             ),
             evidence={
-                "close_sol": str(bar.close),
-                "mean_sol": f"{math.exp(state.mean.mean):.6g}",
+                "close_sol": figure(bar.close),
+                "mean_sol": figure(math.exp(state.mean.mean), 6),
                 "z": f"{z:.3f}",
                 "rsi": f"{state.strength.value:.1f}",
                 "regime": regime.text,
@@ -127,5 +127,5 @@ class MeanReversion:
             edge_bps=0,
             horizon_s=horizon_s(bar, self._mean_bars),
             reason=f"is back at {z:.1f} deviations from the mean of {self._mean_bars} bars",
-            evidence={"close_sol": str(bar.close), "z": f"{z:.3f}"},
+            evidence={"close_sol": figure(bar.close), "z": f"{z:.3f}"},
         )

@@ -11,7 +11,7 @@ from trading.model.order import Signal
 from trading.model.units import BPS_ONE
 
 from .parameters import Parameter, Value, resolve
-from .tokens import VOLATILITY_KEY, PerToken, day_bps, horizon_s, strength_of
+from .tokens import VOLATILITY_KEY, PerToken, day_bps, figure, horizon_s, strength_of
 
 
 class _State:
@@ -104,8 +104,8 @@ class MomentumBreakout:
                 f"regime {regime.text}"
             ),
             evidence={
-                "close_sol": str(bar.close),
-                "channel_high_sol": f"{state.high.value:.6g}",
+                "close_sol": figure(bar.close),
+                "channel_high_sol": figure(state.high.value),
                 "volume_times_mean": f"{times:.3f}",
                 "regime": regime.text,
                 VOLATILITY_KEY: day_bps(volatility, bar),
@@ -121,5 +121,5 @@ class MomentumBreakout:
             edge_bps=0,
             horizon_s=horizon_s(bar, self._horizon_bars),
             reason=f"closed below the low of {self._exit_bars} bars",
-            evidence={"close_sol": str(bar.close), "exit_low_sol": f"{state.exit_low.value:.6g}"},
+            evidence={"close_sol": figure(bar.close), "exit_low_sol": figure(state.exit_low.value)},
         )

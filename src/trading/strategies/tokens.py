@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Generic, Protocol, TypeVar
 
 from trading.model.market_data import Bar
@@ -48,6 +49,13 @@ class PerToken(Generic[StateT]):
     def _is_over(self, state: StateT, bar: Bar) -> bool:
         """Tell whether what the strategy remembers lies further back than it looks."""
         return bar.ts_open_ns - state.last_ns > self._lookback_bars * (bar.ts_close_ns - bar.ts_open_ns)
+
+
+def figure(value: Decimal | float, digits: int = 12) -> str:
+    """Return a figure as evidence states it: plain, without an exponent, at most so many significant digits (fewer for
+    what went through a logarithm, whose last bits differ between machines)."""
+    text = f"{Decimal(f'{value:.{digits}g}'):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def day_bps(volatility_per_bar: float, bar: Bar) -> int:

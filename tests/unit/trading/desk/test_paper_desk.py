@@ -1,8 +1,10 @@
 """The desk on a market that the test moves: previews, keys across restarts, controls, why, and trouble."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -470,3 +472,46 @@ async def test_every_trade_can_be_paged_to_also_those_that_the_state_has_let_go(
     other._number = feed._number
     async with market(tmp_path, feed=other) as here:
         assert await all_pages(here.desk) == made[::-1]
+
+
+async def test_before_the_first_event_the_desk_says_that_it_is_starting_and_no_time_of_1970(tmp_path: Path) -> None:
+    feed = ManualFeed(MINT, "AAA", "0.001")
+    options = PaperOptions(tmp_path, "market", "foundation")
+    began = datetime.now(UTC)
+    async with paper_desk(options, SECTIONS, ListMemory(), Chosen(feed, "by hand")) as desk:
+        shown = await desk.snapshot()
+        assert began <= TradingSnapshot.model_validate(shown).ts <= datetime.now(UTC)
+        assert shown["state_reason"].startswith("starting")
+        assert (shown["next_evaluation"], shown["feed"]["last_event"]) == (None, None)
+        digest = await desk.strategy_digest(strategy=None, window="1d")
+        funnel = await desk.why(order_id=None, trajectory_id=None, mint=None, since_ns=None)
+        assert "1970" not in str(shown) + digest["since"] + digest["until"] + funnel["summary"]
+        after = await Market(desk, feed).move()
+        assert after.state_reason == "no limit is crossed"
+        assert after.ts == after.feed.last_event
+
+
+async def test_the_reserve_for_exits_is_a_floor(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        await here.buy()
+        limits = {limit.name: limit for limit in (await here.move()).limits}
+    floors = [name for name, limit in limits.items() if limit.is_floor]
+    assert floors == ["exit_reserve_lamports"]
+    reserve = limits["exit_reserve_lamports"]
+    assert reserve.used > reserve.limit > 0 < reserve.distance_bps
+
+
+async def test_an_exit_is_told_as_an_exit_not_as_within_no_limits(tmp_path: Path) -> None:
+    memory = ListMemory()
+    async with market(tmp_path, memory) as here:
+        await here.buy()
+        await here.move()
+        sold = await here.control("close", mint=MINT, percent=100)
+        await here.move()
+        chain = await here.desk.why(order_id=sold["order_ids"][0], trajectory_id=None, mint=None, since_ns=None)
+    verdicts = [record.text for record in memory.of("step") if record.kind == "verdict"]
+    assert len(verdicts) == 2
+    assert re.fullmatch(r"Approved by the risk gate, within \d+ limits\.", verdicts[0])
+    assert "never hold an exit back" in verdicts[1]
+    assert "within 0" not in str(chain)
+    assert "which no limit holds back" in str(chain)

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -284,3 +285,32 @@ def test_an_unknown_strategy_is_refused_with_the_known_names() -> None:
 
 def test_an_int_is_taken_for_a_number_with_a_fraction() -> None:
     assert registry.create("mean_reversion", {"entry_z": 3}).parameters()["entry_z"] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Decimal("0.000000139"), "0.000000139"),
+        (Decimal("1.39E-7"), "0.000000139"),
+        (Decimal("0.00000013900000000000012345"), "0.000000139"),
+        (1.5e-9, "0.0000000015"),
+        (Decimal(123456789012345), "123456789012000"),
+        (Decimal("2.500"), "2.5"),
+        (0.0, "0"),
+    ],
+)
+def test_evidence_states_figures_without_exponents(value: Decimal | float, text: str) -> None:
+    assert tokens.figure(value) == text
+
+
+def test_no_figure_of_a_cheap_tokens_evidence_has_an_exponent() -> None:
+    said = []
+    for name in NAMES:
+        strategy = registry.create(name, FAST[name])
+        for bar in _market(3_000):
+            prices = {each: getattr(bar, each).scaleb(-5) for each in ("open", "high", "low", "close")}
+            signal = strategy.on_bar(replace(bar, **prices))
+            said += [signal] if signal else []
+    assert len({signal.strategy for signal in said}) == 2
+    for signal in said:
+        assert not any(re.search(r"[0-9][eE][-+]?[0-9]", str(figure)) for figure in signal.evidence.values())

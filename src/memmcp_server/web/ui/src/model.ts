@@ -1,5 +1,6 @@
 // What the page knows, folded from the stream and a few requests. No drawing here.
 
+import { isStarting } from "./wire";
 import type { EquityPoint, EquitySeries, MemoryNote, Metrics, Resync, TradingSnapshot } from "./wire";
 
 /** What a panel has to show: nothing yet, a value, or the reason why there is none. */
@@ -110,6 +111,7 @@ export class EquityHistory {
 
   /** Take the live snapshot. A time before the newest point means that another run began: the curve starts again. */
   add(snapshot: TradingSnapshot): "added" | "same" | "restarted" {
+    if (isStarting(snapshot)) return "same";
     const atMs = Date.parse(snapshot.ts);
     const newest = this.newestMs;
     if (newest !== null && atMs === newest) return "same";

@@ -32,6 +32,7 @@ export interface Limit {
   limit: number;
   used: number;
   unit: string;
+  is_floor?: boolean;
   distance_bps: number;
 }
 
@@ -91,6 +92,11 @@ export interface TradingSnapshot {
   compounding: Compounding;
   next_evaluation: string | null;
   zone: string;
+}
+
+/** Nothing has come from the market yet, so the time of the snapshot is no time of the market. */
+export function isStarting(snapshot: TradingSnapshot): boolean {
+  return snapshot.cycle === 0 && (snapshot.feed.last_event ?? null) === null;
 }
 
 export interface Metrics {

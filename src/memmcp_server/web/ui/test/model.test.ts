@@ -85,6 +85,14 @@ describe("the equity history", () => {
     expect(history.curve().drawdown).toEqual([-0.1, -0.1, -0.25]);
   });
 
+  test("a desk that is starting is no point: its time is no time of the market", () => {
+    const history = new EquityHistory(null);
+    const starting = { ...live(10_000_000), cycle: 0, feed: { last_event: null } } as unknown as TradingSnapshot;
+    expect(history.add(starting)).toBe("same");
+    expect(history.length).toBe(0);
+    expect(history.add(live(60))).toBe("added");
+  });
+
   test("the newest point is always the present, also within a bucket", () => {
     const history = new EquityHistory(null);
     history.load({ points: [point(0), point(60), point(121)], resolution_s: 60 });

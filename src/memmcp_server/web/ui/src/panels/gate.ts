@@ -29,8 +29,8 @@ function limitRow(limit: Limit): Cell[] {
   const usedBps = Math.min(10_000, Math.max(0, 10_000 - limit.distance_bps));
   return [
     { text: limitName(limit.name), sub: words(limit.scope) },
-    { text: inUnit(limit.used, limit.unit), sub: `of ${inUnit(limit.limit, limit.unit)}`, class: "num" },
-    bar(usedBps, `${percent(usedBps, 0)} of the limit used`, usedBps >= 9_000 ? "bad" : usedBps >= 7_000 ? "warn" : "plain"),
+    { text: inUnit(limit.used, limit.unit), sub: `${limit.is_floor ? "at least" : "of"} ${inUnit(limit.limit, limit.unit)}`, class: "num" },
+    bar(usedBps, limit.is_floor ? `${percent(usedBps, 0)} of it must stay` : `${percent(usedBps, 0)} of the limit used`, usedBps >= 9_000 ? "bad" : usedBps >= 7_000 ? "warn" : "plain"),
   ];
 }
 

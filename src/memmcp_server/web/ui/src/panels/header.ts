@@ -1,6 +1,7 @@
 import { byId, setAttribute, setText } from "../dom";
 import { duration, NOTHING, plain, sol, words, ZonedTime } from "../format";
 import type { StreamStatus } from "../stream";
+import { isStarting } from "../wire";
 import type { TradingSnapshot } from "../wire";
 
 const MONEY = {
@@ -23,12 +24,12 @@ export class Header {
     setText(byId("profile"), words(snapshot.profile));
     setText(byId("tier"), words(snapshot.tier));
     this.drawFeed(snapshot, receivedMs, nowMs);
-    setText(byId("trading-state"), snapshot.state);
+    setText(byId("trading-state"), stateWord(snapshot));
     setText(byId("entries"), snapshot.entries_allowed ? "entries allowed" : "no entries");
     setAttribute(byId("state-chip"), "data-level", level(snapshot));
     setAttribute(byId("state-chip"), "title", plain(snapshot.state_reason));
     this.announce(snapshot);
-    document.title = `${MONEY[kind].word} ${sol(snapshot.equity.lamports)} SOL \u00b7 ${snapshot.state} \u00b7 memMCP`;
+    document.title = `${MONEY[kind].word} ${sol(snapshot.equity.lamports)} SOL \u00b7 ${stateWord(snapshot)} \u00b7 memMCP`;
   }
 
   drawConnection(status: StreamStatus, nowMs: number): void {
@@ -52,7 +53,7 @@ export class Header {
 
   /** Tell a screen reader what changed in kind; figures that tick stay silent. */
   private announce(snapshot: TradingSnapshot): void {
-    const text = `${MONEY[snapshot.money].word}, trading ${snapshot.state.toLowerCase()}${snapshot.feed.stale ? ", feed is stale" : ""}`;
+    const text = `${MONEY[snapshot.money].word}, trading ${stateWord(snapshot).toLowerCase()}${snapshot.feed.stale ? ", feed is stale" : ""}`;
     if (this.announced !== "" && this.announced !== text) setText(byId("announcer"), text);
     this.announced = text;
   }
@@ -64,6 +65,11 @@ export function feedAge(snapshot: TradingSnapshot, receivedMs: number, nowMs: nu
   if (feed.age_s === null) return feed.stale ? "STALE, no event yet" : "no event yet";
   const age = duration(feed.age_s + Math.max(0, nowMs - receivedMs) / 1_000);
   return feed.stale ? `STALE, last event ${age} ago` : `${age} old`;
+}
+
+/** What the desk may do; before the market's first event that it is starting, unless it may do less than trade. */
+function stateWord(snapshot: TradingSnapshot): string {
+  return isStarting(snapshot) && snapshot.state === "ACTIVE" ? "STARTING" : snapshot.state;
 }
 
 function level(snapshot: TradingSnapshot): string {

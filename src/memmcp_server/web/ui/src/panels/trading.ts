@@ -4,6 +4,7 @@ import {
   count, decimal, duration, exactSol, lamportsInUsd, percent, plain, shortAddress, signedPercent, signedSol, sol, usd, words, ZonedTime,
 } from "../format";
 import type { Loadable } from "../model";
+import { isStarting } from "../wire";
 import type { Amount, Position, TradingSnapshot } from "../wire";
 import { Panel } from "./panel";
 import type { Surroundings } from "./panel";
@@ -35,7 +36,7 @@ export class TradingPanel {
   draw(trading: Loadable<TradingSnapshot>, time: ZonedTime, around: Surroundings): void {
     const snapshot = this.panel.follow(trading, { waiting: "Waiting for the desk\u2019s first snapshot.", staleReason: around.staleReason });
     if (snapshot === null || !this.panel.isChanged(snapshot, time)) return;
-    setText(byId("trading-meta"), `cycle ${count(snapshot.cycle)} \u00b7 ${time.full(snapshot.ts)}`);
+    setText(byId("trading-meta"), isStarting(snapshot) ? "starting" : `cycle ${count(snapshot.cycle)} \u00b7 ${time.full(snapshot.ts)}`);
     this.amount("equity", snapshot.equity, snapshot.sol_usd, false);
     this.amount("cash", snapshot.cash, snapshot.sol_usd, false);
     this.amount("realised", snapshot.realised, snapshot.sol_usd, true);
