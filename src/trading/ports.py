@@ -131,6 +131,9 @@ class Journal(Protocol):
 
     def append(self, ts_ns: int, kind: str, body: Mapping[str, Any]) -> int: ...
 
+    def append_canonical(self, ts_ns: int, kind: str, body: bytes) -> int:
+        """As ``append``, for a body that is canonical already and names no order and no trajectory."""
+
     def commit(self) -> None: ...
 
     def rows(

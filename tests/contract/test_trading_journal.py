@@ -113,3 +113,17 @@ def test_a_closed_journal_refuses(make_journal: MakeJournal) -> None:
         journal.append(1, "a", {})
     with pytest.raises(JournalUnavailable):
         journal.commit()
+
+
+def test_a_canonical_body_gives_the_row_of_its_mapping(make_journal: MakeJournal) -> None:
+    one, other = make_journal(), make_journal()
+    for number in range(3):
+        assert one.append(5, "input", {"end": str(number)}) == number + 1
+        assert other.append_canonical(5, "input", b'{"end":"%d"}' % number) == number + 1
+    for journal in (one, other):
+        journal.commit()
+    assert list(one.rows()) == list(other.rows())
+    assert one.sha256() == other.sha256()
+    other.close()
+    with pytest.raises(JournalUnavailable):
+        other.append_canonical(5, "input", b"{}")

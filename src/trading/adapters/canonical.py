@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
+_HASHED_AT_ONCE = 4_096
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
@@ -37,7 +38,18 @@ class RowHash:
         self._hash = hashlib.sha256()
 
     def add(self, seq: int, ts_ns: int, kind: str, body: bytes) -> None:
-        self._hash.update(b"%d %d %s %d " % (seq, ts_ns, kind.encode(), len(body)) + body + b"\n")
+        self.add_all([(seq, ts_ns, kind, body)])
+
+    def add_all(self, rows: Sequence[tuple[int, int, str, bytes]]) -> None:
+        for first in range(0, len(rows), _HASHED_AT_ONCE):
+            self._hash.update(
+                b"".join(
+                    [
+                        b"%d %d %s %d %s\n" % (seq, ts_ns, kind.encode(), len(body), body)
+                        for seq, ts_ns, kind, body in rows[first : first + _HASHED_AT_ONCE]
+                    ]
+                )
+            )
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()

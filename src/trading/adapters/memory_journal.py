@@ -19,22 +19,22 @@ class MemoryJournal:
         self._is_open = True
 
     def append(self, ts_ns: int, kind: str, body: Mapping[str, Any]) -> int:
+        return self.append_canonical(ts_ns, kind, canonical_json(body))
+
+    def append_canonical(self, ts_ns: int, kind: str, body: bytes) -> int:
         if not self._is_open:
             msg = "the journal is closed"
             raise JournalUnavailable(msg)
         seq = len(self._rows) + 1
-        self._rows.append((seq, ts_ns, kind, canonical_json(body)))
+        self._rows.append((seq, ts_ns, kind, body))
         return seq
 
     def commit(self) -> None:
         if not self._is_open:
             msg = "the journal is closed"
             raise JournalUnavailable(msg)
-        add = self._hash.add
-        rows = self._rows
-        for position in range(self._committed, len(rows)):
-            add(*rows[position])
-        self._committed = len(rows)
+        self._hash.add_all(self._rows[self._committed :])
+        self._committed = len(self._rows)
 
     def rows(
         self,

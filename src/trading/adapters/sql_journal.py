@@ -245,11 +245,15 @@ class SqlJournal:
     def store(self) -> JournalStore:
         return self._store
 
-    def append(self, ts_ns: int, kind: str, body: Mapping[str, Any]) -> int:
+    def append_canonical(self, ts_ns: int, kind: str, body: bytes) -> int:
         self._ensure_open()
         seq = self._next
-        self._buffer.append({"run": self._run, "seq": seq, "ts_ns": ts_ns, "kind": kind, "body": canonical_json(body)})
+        self._buffer.append({"run": self._run, "seq": seq, "ts_ns": ts_ns, "kind": kind, "body": body})
         self._next = seq + 1
+        return seq
+
+    def append(self, ts_ns: int, kind: str, body: Mapping[str, Any]) -> int:
+        seq = self.append_canonical(ts_ns, kind, canonical_json(body))
         if kind != INPUT_KIND:
             self._mentions += [{"run": self._run, "name": name, "seq": seq} for name in _names_in(body)]
         return seq

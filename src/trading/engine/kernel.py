@@ -19,13 +19,16 @@ from trading.model.tier import moved_tier
 from trading.portfolio.buckets import Booking, split_lamports
 from trading.ports import Journal, Strategy, Venue
 
-from .inputs import ENDED, MARKET_KINDS, decode_input, encode_input
+from .inputs import ENDED, INPUT, MARKET_KINDS, decode_input, encode_input
+from .rows import bar_row, end_row, mark_row
 from .state import DeskState
 from .trader import Trader
 from .valuation import Valuation, Valuer
 
 NOT_FILLED: Final = "not filled"
 """How the outcome of a trajectory begins whose entry never became a position."""
+
+CYCLE_MARKED: Final = "cycle_marked"
 
 MakeStrategies = Callable[[Profile], list[Strategy]]
 
@@ -71,6 +74,7 @@ class Kernel:
         self._signals: list[Signal] = []
         self.seen_ns: dict[str, int] = {}
         """The close of the newest bar of each token that the strategies were shown."""
+        self._tiered_at: tuple[int, int] | None = None
         self.cycles = 0
         self.bars = 0
 
@@ -103,8 +107,7 @@ class Kernel:
             if not event.bars:
                 return
         ts_ns = ts_of(event)
-        kind, body = encode_input(event, by_reference=self._by_reference)
-        self._journal.append(ts_ns, kind, body)
+        self._record(ts_ns, event)
         self.state.now_ns = ts_ns
         for report in self.venue.on_market(event):
             self._report(report)
@@ -113,6 +116,18 @@ class Kernel:
             self._decide()
         elif type(event) is TokenGone:
             self._write_off(event)
+
+    def _record(self, ts_ns: int, event: MarketEvent) -> None:
+        row = None
+        if type(event) is Bar:
+            row = bar_row(event) if self._by_reference else None
+        elif type(event) is CycleEnd:
+            row = end_row(event)
+        if row is None:
+            kind, body = encode_input(event, by_reference=self._by_reference)
+            self._journal.append(ts_ns, kind, body)
+        else:
+            self._journal.append_canonical(ts_ns, INPUT, row)
 
     def end(self) -> None:
         """Record that the feed has ended."""
@@ -231,29 +246,24 @@ class Kernel:
             exits = [signal for signal in signals if signal.strength < 0]
             self.trader.run_exits(exits, valuation, flatten)
             self.trader.run_entries([signal for signal in signals if signal.strength > 0], valuation)
-        state = self.state
-        self.emit(
-            events.CycleMarked(
-                state.now_ns,
-                self.cycles,
-                valuation.equity_lamports,
-                valuation.cash_lamports,
-                valuation.exposure_lamports,
-                state.curve.drawdown_bps,
-                state.trading_state,
-                state.sol_usd,
-            )
-        )
+        equity, exposure = valuation.equity_lamports, valuation.exposure_lamports
+        row = mark_row(self.state, self.cycles, equity, valuation.cash_lamports, exposure)
+        self._journal.append_canonical(self.state.now_ns, CYCLE_MARKED, row)
+        self.state.marked(self.state.now_ns, self.cycles, equity, exposure)
 
     def _mark(self, valuation: Valuation) -> str | None:
         """Mark the account; return why everything must be sold now, None where it need not."""
         state = self.state
-        state.mark(state.now_ns, valuation.equity_lamports)
-        self.update_state(state.guard.reason)
-        moved = moved_tier(state.tier, state.equity_without_flows_lamports)
-        if moved is not state.tier:
-            self.emit(events.TierChanged(state.now_ns, state.tier.name, moved.name, valuation.equity_lamports))
-        return self.flatten_reason()
+        after = state.mark(state.now_ns, valuation.equity_lamports)
+        if after is not state.trading_state:
+            self.update_state(state.guard.reason)
+        worth = (valuation.equity_lamports, state.curve.net_flows_lamports)
+        if worth != self._tiered_at:  # the tier goes by nothing else
+            self._tiered_at = worth
+            moved = moved_tier(state.tier, state.equity_without_flows_lamports)
+            if moved is not state.tier:
+                self.emit(events.TierChanged(state.now_ns, state.tier.name, moved.name, valuation.equity_lamports))
+        return None if after is TradingState.ACTIVE else self.flatten_reason()
 
     def flatten_reason(self) -> str | None:
         """Return why nothing may be held now: a crossed drawdown limit, or an operator's halt."""

@@ -110,6 +110,12 @@ class DeskState:
         self.curve.mark(ts_ns, equity_lamports)
         return self.guard.mark(ts_ns, equity_lamports)
 
+    def marked(self, ts_ns: int, cycle: int, equity_lamports: int, exposure_lamports: int) -> None:
+        """Take the end of a cycle."""
+        self.cycle = cycle
+        self.trail.add(ts_ns, equity_lamports)
+        self.exposure_lamports = exposure_lamports
+
     @property
     def equity_lamports(self) -> int:
         """Equity at the last mark, moved by what came in and went out since."""
@@ -213,9 +219,7 @@ class DeskState:
         self.tier = tier_named(event.after)
 
     def _cycle_marked(self, _ts_ns: int, event: events.CycleMarked) -> None:
-        self.cycle = event.cycle
-        self.trail.add(event.ts_ns, event.equity_lamports)
-        self.exposure_lamports = event.exposure_lamports
+        self.marked(event.ts_ns, event.cycle, event.equity_lamports, event.exposure_lamports)
 
     def _reduce(self, _ts_ns: int, event: commands.ReduceOnly) -> None:
         self.guard.demand(TradingState.REDUCING, f"{event.actor}: {event.reason}")

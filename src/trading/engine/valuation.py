@@ -29,6 +29,7 @@ class Valuer:
     def __init__(self, state: DeskState, venue: Venue) -> None:
         self._state = state
         self._venue = venue
+        self._flat: Valuation | None = None
         self._instruments: dict[str, Instrument] = {}
         self.listed_ns: dict[str, int] = {}
         """When each token was listed first."""
@@ -48,8 +49,12 @@ class Valuer:
         """Return the account at liquidation value: what is left after every token is sold now, deposits included."""
         ledger = self._state.ledger
         cash = ledger.cash_lamports
-        if not any(bucket.positions for bucket in ledger.buckets.values()):
-            return Valuation(cash + ledger.rent_lamports, cash, 0, {})
+        if not ledger.has_positions:
+            equity = cash + ledger.rent_lamports
+            flat = self._flat
+            if flat is None or flat.cash_lamports != cash or flat.equity_lamports != equity:
+                flat = self._flat = Valuation(equity, cash, 0, {})
+            return flat
         by_mint: dict[str, int] = {}
         for mint in ledger.held_mints():
             holding = ledger.holding(mint)

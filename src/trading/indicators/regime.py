@@ -54,9 +54,13 @@ class RegimeTracker:
         return self._volatility.per_bar
 
     @property
+    def is_full(self) -> bool:
+        return self._volatility.is_full and self._trend.is_full
+
+    @property
     def regime(self) -> Regime | None:
         """The regime at the newest bar, None until both windows are full."""
-        if not (self._volatility.is_full and self._trend.is_full):
+        if not self.is_full:
             return None
         return Regime(self._tercile(), self._direction())
 

@@ -113,7 +113,7 @@ class Ledger:
     @property
     def rent_lamports(self) -> int:
         """Refundable deposits of open token accounts."""
-        return sum(lamports for _, lamports in self._rent_by_mint.values())
+        return sum([lamports for _, lamports in self._rent_by_mint.values()]) if self._rent_by_mint else 0
 
     @property
     def realised_lamports(self) -> int:
@@ -137,6 +137,13 @@ class Ledger:
     def bucket_cash_lamports(self, name: str) -> int:
         bucket = self._buckets.get(name)
         return 0 if bucket is None else bucket.cash_lamports
+
+    @property
+    def has_positions(self) -> bool:
+        for bucket in self._buckets.values():  # noqa: SIM110 - asked at every bar, and a generator costs twice this
+            if bucket.positions:
+                return True
+        return False
 
     def positions(self) -> list[Position]:
         """Return all open positions, by bucket and mint in the order in which they were opened."""

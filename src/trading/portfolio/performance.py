@@ -37,6 +37,8 @@ class EquityCurve:
         self._returns: deque[float] = deque(maxlen=RETURNS_MAX)
         self._flows_lamports = 0
         self._marks = 0
+        self._is_settled = False
+        """Whether the last mark was taken since the last flow: then the same equity says nothing new."""
 
     def mark(self, ts_ns: int, equity_lamports: int) -> int:
         """Take the equity of a time and return the drawdown in bps."""
@@ -44,15 +46,19 @@ class EquityCurve:
         if self._period is not None and period != self._period:
             self._close_period()
         self._period = period
+        self._marks += 1
+        if self._is_settled and equity_lamports == self._equity_lamports:
+            return self._drawdown_bps
+        self._is_settled = True
         self._equity_lamports = equity_lamports
         self._drawdown_bps = self._high.mark(equity_lamports)
         self._max_drawdown_bps = max(self._max_drawdown_bps, self._drawdown_bps)
-        self._marks += 1
         return self._drawdown_bps
 
     def flow(self, amount_lamports: int) -> None:
         """Take a deposit (positive) or a withdrawal (negative) made since the last mark."""
         before = self._equity_lamports
+        self._is_settled = False
         self._high.flow(before, amount_lamports)
         self._index_before = self._index()
         self._equity_lamports = before + amount_lamports

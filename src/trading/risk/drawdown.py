@@ -28,10 +28,14 @@ class DrawdownGuard:
         self._by_hand = TradingState.ACTIVE
         self._hand_reason = ""
         self._reducing_since_ns = 0
+        self._is_settled = False
+        """Whether the last mark was taken since limits, peaks or money moved: then the same equity says nothing new."""
 
     @property
     def state(self) -> TradingState:
         """The more severe of what drawdown and what an operator demand."""
+        if self._by_hand is TradingState.ACTIVE:
+            return self._by_drawdown
         return max(self._by_drawdown, self._by_hand, key=_SEVERITY.__getitem__)
 
     @property
@@ -68,8 +72,12 @@ class DrawdownGuard:
 
     def mark(self, ts_ns: int, equity_lamports: int) -> TradingState:
         """Take the equity at liquidation value and return the state from now on."""
-        self._equity_lamports = equity_lamports
         day_number = ts_ns // _DAY_NS
+        is_same = equity_lamports == self._equity_lamports and day_number == self._day_number
+        if is_same and self._is_settled and self._by_drawdown is not TradingState.REDUCING:
+            return self.state
+        self._is_settled = True
+        self._equity_lamports = equity_lamports
         if day_number != self._day_number:
             self._day_number = day_number
             self._day.rebase(equity_lamports)
@@ -87,6 +95,7 @@ class DrawdownGuard:
 
     def flow(self, amount_lamports: int) -> None:
         """Take a deposit (positive) or a withdrawal (negative) made since the last mark."""
+        self._is_settled = False
         for peak in (self._long, self._short, self._day):
             peak.flow(self._equity_lamports, amount_lamports)
         self._equity_lamports += amount_lamports
@@ -100,6 +109,7 @@ class DrawdownGuard:
     def resume(self, ts_ns: int, equity_lamports: int) -> TradingState:
         """Return to ACTIVE on an operator's word; both peaks start from this equity."""
         self._by_drawdown = self._by_hand = TradingState.ACTIVE
+        self._is_settled = False
         self._long.rebase(equity_lamports)
         self._short.rebase(equity_lamports)
         return self.mark(ts_ns, equity_lamports)
@@ -107,6 +117,7 @@ class DrawdownGuard:
     def use(self, limits: Limits) -> None:
         """Go on under the limits of another profile; peaks and state stay."""
         self._limits = limits
+        self._is_settled = False
 
     def _has_rested(self, ts_ns: int) -> bool:
         return ts_ns - self._reducing_since_ns >= self._limits.reducing_s * NS_PER_S

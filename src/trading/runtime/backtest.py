@@ -12,7 +12,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from trading.adapters.canonical import parse_json
 from trading.adapters.memory_journal import MemoryJournal
 from trading.adapters.sql_journal import JournalStore
 from trading.engine.kernel import Kernel
@@ -96,29 +95,35 @@ def run_backtest(spec: BacktestSpec, progress: Progress | None = None) -> Backte
         holder = _Holder()
         began = time.perf_counter()
         with collector_paused():  # the kernel makes no cycles, and the loaded bars are many
-            _drive(kernel, journal, holder.watching(spec.feed.events()), progress)
+            equity = _drive(kernel, journal, holder.watching(spec.feed.events()), progress)
         kernel.end()
         journal.commit()
         seconds = time.perf_counter() - began
         if kernel.bars == 0:
             msg = f"{spec.feed.description.detail}: no bar of a token to trade"
             raise DataError(msg, hint="give a token's bars beside those of SOL, and a time range that has some")
-        equity = tuple(_equity(journal))
         document = _document(kernel, journal, holder, trials, seconds)
     return BacktestResult(document, equity, journal)
 
 
-def _drive(kernel: Kernel, journal: Journal, events: Iterator[MarketEvent], progress: Progress | None) -> None:
+def _drive(
+    kernel: Kernel, journal: Journal, events: Iterator[MarketEvent], progress: Progress | None
+) -> tuple[tuple[int, int], ...]:
+    """Take every event; return time and equity at the end of each cycle."""
     since_commit = 0
-    take = kernel.on_event
+    take, state = kernel.on_event, kernel.state
+    equity: list[tuple[int, int]] = []
     for event in events:
         take(event)
         since_commit += 1
-        if since_commit >= COMMIT_EVENTS and type(event) is CycleEnd:
-            journal.commit()
-            since_commit = 0
-            if progress is not None:
-                progress(kernel.cycles, kernel.bars)
+        if type(event) is CycleEnd:
+            equity.append((event.ts_ns, state.equity_lamports))
+            if since_commit >= COMMIT_EVENTS:
+                journal.commit()
+                since_commit = 0
+                if progress is not None:
+                    progress(kernel.cycles, kernel.bars)
+    return tuple(equity)
 
 
 @contextmanager
@@ -148,7 +153,8 @@ class _Holder:
     def __init__(self) -> None:
         self._first: dict[str, Decimal] = {}
         self._last: dict[str, Decimal] = {}
-        self._sol_usd: list[Decimal] = []
+        self._sol_usd_first: Decimal | None = None
+        self._sol_usd_last: Decimal | None = None
         self._is_first_cycle = True
 
     def watching(self, events: Iterator[MarketEvent]) -> Iterator[MarketEvent]:
@@ -159,9 +165,13 @@ class _Holder:
                     self._first.setdefault(event.mint, event.close)
                 last[event.mint] = event.close
             elif type(event) is CycleEnd:
-                self._is_first_cycle = self._is_first_cycle and not self._first
+                if self._is_first_cycle:
+                    self._is_first_cycle = not self._first
                 if event.sol_usd is not None:
-                    self._sol_usd = [*self._sol_usd[:1], event.sol_usd]
+                    if self._sol_usd_first is None:
+                        self._sol_usd_first = event.sol_usd
+                    else:
+                        self._sol_usd_last = event.sol_usd
             elif type(event) is TokenGone:
                 last[event.mint] = Decimal(0)
             yield event
@@ -172,14 +182,9 @@ class _Holder:
             growth = sum((self._last[mint] / first for mint, first in self._first.items()), Decimal(0))
             tokens = int((growth / len(self._first) - 1) * BPS_ONE)
         usd = None
-        if len(self._sol_usd) == 2:
-            usd = int((self._sol_usd[1] / self._sol_usd[0] - 1) * BPS_ONE)
+        if self._sol_usd_first is not None and self._sol_usd_last is not None:
+            usd = int((self._sol_usd_last / self._sol_usd_first - 1) * BPS_ONE)
         return Benchmarks(tokens, usd)
-
-
-def _equity(journal: Journal) -> Iterator[tuple[int, int]]:
-    for row in journal.rows(kinds=("cycle_marked",)):
-        yield row.ts_ns, parse_json(row.body)["equity_lamports"]
 
 
 def _document(kernel: Kernel, journal: Journal, holder: _Holder, trials: int, seconds: float) -> dict[str, Any]:

@@ -73,13 +73,13 @@ class MeanReversion:
         state.strength.update(price)
         state.regimes.update(price)
         z = state.mean.z_score(price)
-        regime = state.regimes.regime
         signal = None
-        if regime is not None and state.mean.is_full and state.strength.is_full:
-            if state.is_long and z >= self._exit_z:
-                state.is_long = False
-                signal = self._down(bar, z)
-            elif not state.is_long and self._turns_up(state, regime, z, price):
+        if state.mean.is_full and state.strength.is_full and state.regimes.is_full:
+            if state.is_long:
+                if z >= self._exit_z:
+                    state.is_long = False
+                    signal = self._down(bar, z)
+            elif state.previous_z <= -self._entry_z and (regime := self._turns_up(state, z, price)):
                 state.is_long = True
                 signal = self._up(bar, state, regime, z)
         state.previous_z, state.previous_price = z, price
@@ -88,11 +88,13 @@ class MeanReversion:
     def _new_state(self) -> _State:
         return _State(self._mean_bars, self._strength_bars, self._trend_bars)
 
-    def _turns_up(self, state: _State, regime: Regime, z: float, price: float) -> bool:
-        """Fell far enough by the bar before, and now closed higher (a higher z alone may be a mean that falls)."""
-        if regime.trend == "down" or state.strength.value > self._strength_max:
-            return False
-        return state.previous_z <= -self._entry_z and price > state.previous_price and z < self._exit_z
+    def _turns_up(self, state: _State, z: float, price: float) -> Regime | None:
+        """Return the regime in which a token that fell far enough by the bar before turns up: it closed higher now (a
+        higher z alone may be a mean that falls), and the market does not fall. None where it does not."""
+        if price <= state.previous_price or z >= self._exit_z or state.strength.value > self._strength_max:
+            return None
+        regime = state.regimes.regime
+        return regime if regime is not None and regime.trend != "down" else None
 
     def _up(self, bar: Bar, state: _State, regime: Regime, z: float) -> Signal:
         way_back = max(0.0, state.mean.mean - math.log(float(bar.close)))

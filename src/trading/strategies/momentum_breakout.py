@@ -64,13 +64,13 @@ class MomentumBreakout:
         state = self._tokens.of(bar)
         close, high, low, volume = float(bar.close), float(bar.high), float(bar.low), float(bar.volume)
         state.regimes.update(math.log(close))
-        regime = state.regimes.regime
         signal = None
-        if regime is not None and state.high.is_full and state.exit_low.is_full:
-            if state.is_long and close < state.exit_low.value:
-                state.is_long = False
-                signal = self._down(bar, state)
-            elif not state.is_long and self._breaks_out(state, regime, close, volume):
+        if state.high.is_full and state.exit_low.is_full and state.regimes.is_full:
+            if state.is_long:
+                if close < state.exit_low.value:
+                    state.is_long = False
+                    signal = self._down(bar, state)
+            elif close > state.high.value and (regime := self._breaks_out(state, volume)):
                 state.is_long = True
                 signal = self._up(bar, state, regime, volume)
         state.high.update(high)
@@ -81,10 +81,12 @@ class MomentumBreakout:
     def _new_state(self) -> _State:
         return _State(self._channel_bars, self._exit_bars, self._channel_bars)
 
-    def _breaks_out(self, state: _State, regime: Regime, close: float, volume: float) -> bool:
-        if close <= state.high.value or regime.trend != "up":
-            return False
-        return volume >= self._volume_ratio * state.volume.mean
+    def _breaks_out(self, state: _State, volume: float) -> Regime | None:
+        """Return the regime in which a close above the channel is a breakout, None where it is none."""
+        if volume < self._volume_ratio * state.volume.mean:
+            return None
+        regime = state.regimes.regime
+        return regime if regime is not None and regime.trend == "up" else None
 
     def _up(self, bar: Bar, state: _State, regime: Regime, volume: float) -> Signal:
         volatility = state.regimes.volatility_per_bar

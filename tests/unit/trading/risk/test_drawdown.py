@@ -1,8 +1,12 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.support.trading import SOL, T0, make_bounds
 
 from trading.model.account import TradingState
-from trading.model.profile import CAUTIOUS
+from trading.model.profile import CAUTIOUS, FOUNDATION
+from trading.model.units import NS_PER_S
+from trading.portfolio.performance import EquityCurve
 from trading.risk.drawdown import DrawdownGuard
 
 ACTIVE, REDUCING, HALTED = TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED
@@ -99,3 +103,60 @@ def test_another_profiles_limits_apply_from_the_next_mark() -> None:
     guard = _guard((0, 10_000), (1, 9_000))
     guard.use(CAUTIOUS.limits)
     assert guard.mark(T0 + 2, 9_000) is REDUCING
+
+
+def test_the_limits_of_another_profile_bind_at_the_next_mark_also_where_equity_did_not_move() -> None:
+    guard = DrawdownGuard(FOUNDATION.limits)
+    guard.mark(T0, 1_000_000)
+    guard.mark(T0 + 1, 870_000)  # 13 %: within this profile
+    assert guard.mark(T0 + 2, 870_000) is TradingState.ACTIVE
+    guard.use(CAUTIOUS.limits)
+    assert guard.mark(T0 + 3, 870_000) is TradingState.HALTED
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["mark", "same", "flow", "resume", "use", "reduce"]), st.integers(-400_000, 2_000_000)
+        ),
+        max_size=60,
+    )
+)
+def test_a_mark_that_says_nothing_new_changes_nothing_and_hides_nothing(
+    steps: list[tuple[str, int]],
+) -> None:
+    """One guard takes each mark as it is, the other one is made to look anew each time."""
+    quick, slow = DrawdownGuard(FOUNDATION.limits), DrawdownGuard(FOUNDATION.limits)
+    curve, plain = EquityCurve(10), EquityCurve(10)
+    equity = 1_000_000
+    for number, (step, value) in enumerate(steps):
+        ts_ns = T0 + number * 3_600 * NS_PER_S
+        for guard in (quick, slow):
+            match step:
+                case "flow":
+                    guard.flow(value)
+                case "resume":
+                    guard.resume(ts_ns, equity)
+                case "use":
+                    guard.use((FOUNDATION if value % 2 else CAUTIOUS).limits)
+                case "reduce":
+                    guard.demand(TradingState.REDUCING, "o")
+        if step == "flow":
+            equity += value
+            curve.flow(value)
+            plain.flow(value)
+        elif step == "mark":
+            equity = abs(value)
+        slow._is_settled = plain._is_settled = False
+        assert quick.mark(ts_ns, equity) is slow.mark(ts_ns, equity)
+        assert curve.mark(ts_ns, equity) == plain.mark(ts_ns, equity)
+        seen = [
+            (each.state, each.reason, each.drawdown_bps, each.total_drawdown_bps, each.day_loss_bps, each.peak_lamports)
+            for each in (quick, slow)
+        ]
+        assert seen[0] == seen[1]
+        assert (curve.peak_lamports, curve.max_drawdown_bps, curve.returns()) == (
+            plain.peak_lamports,
+            plain.max_drawdown_bps,
+            plain.returns(),
+        )
