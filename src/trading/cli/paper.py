@@ -145,7 +145,8 @@ def _is_over(snapshot: Mapping[str, Any], cycles: int | None) -> bool:
     """Return whether the session has reached its end. Raises Unavailable when the loop has stopped for good."""
     if str(snapshot["state_reason"]).startswith(STOPPED):
         raise Unavailable(str(snapshot["state_reason"]))
-    return snapshot["next_evaluation"] is None or (cycles is not None and snapshot["cycle"] >= cycles)
+    has_begun = snapshot["feed"]["last_event"] is not None
+    return (has_begun and snapshot["next_evaluation"] is None) or (cycles is not None and snapshot["cycle"] >= cycles)
 
 
 def _make(directory: Path) -> None:

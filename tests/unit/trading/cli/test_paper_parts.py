@@ -31,10 +31,13 @@ async def test_a_memory_that_cannot_be_written_is_unavailable_so_that_the_relay_
 
 
 def test_a_session_is_over_when_its_feed_has_ended_or_the_cycles_are_reached() -> None:
-    running = {"state_reason": "", "next_evaluation": "2026-01-01T00:00:00+00:00", "cycle": 7}
+    begun = {"last_event": "2025-12-31T23:55:00+00:00"}
+    running = {"state_reason": "", "next_evaluation": "2026-01-01T00:00:00+00:00", "cycle": 7, "feed": begun}
     assert not _is_over(running, None)
     assert not _is_over(running, 8)
     assert _is_over(running, 7)
     assert _is_over({**running, "next_evaluation": None}, None)
+    starting = {**running, "next_evaluation": None, "feed": {"last_event": None}, "cycle": 0}
+    assert not _is_over(starting, None)
     with pytest.raises(Unavailable, match="the desk stopped: disk on fire"):
         _is_over({**running, "state_reason": "the desk stopped: disk on fire"}, None)
