@@ -30,6 +30,7 @@ _NS_PER_S = 1_000_000_000
 
 _log = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True, slots=True)
 class _Failure:
     """``is_final``: the entry can never be delivered."""
