@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test lint format bench crash clients screenshots docs lock clean
+.PHONY: help setup setup-test run test coverage lint format bench crash clients screenshots docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ run: setup ## Start the daemon: shared memory, paper trading, the page (ARGS="--
 
 test: setup-test lint ## All gates: lint, types, floors, tests, the page's tests
 	@$(PYTHON) scripts/run_tests.py
+
+coverage: setup-test ## The tests once more with branch coverage, child processes included
+	@$(PYTHON) scripts/run_tests.py --coverage
 
 lint: setup-test ## ruff, import-linter, mypy --strict, tsc
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q .
