@@ -110,7 +110,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.requirement("M2")
 @pytest.mark.requirement("M3")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 @given(operations=OPERATIONS)
 def test_the_journal_does_what_the_model_does(template: Path, operations: list[Operation]) -> None:
     with tempfile.TemporaryDirectory() as name:

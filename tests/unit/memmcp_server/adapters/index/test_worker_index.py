@@ -272,7 +272,7 @@ async def test_a_search_does_not_wait_behind_a_batch_that_is_being_embedded(star
         await state_of(index, "ready")
         await put(index, [a_memory("m", "the needle in the haystack")])
         batch = [
-            a_memory(f"b{number}", f"{number} " + "a long report on pools and prices " * 30) for number in range(96)
+            a_memory(f"b{number}", f"{number} " + "a long report on pools and prices " * 12) for number in range(48)
         ]
         is_done = anyio.Event()
         waits_s: list[float] = []
