@@ -26,12 +26,13 @@ from memmcp_server.wire.trading import (
     TradingSnapshot,
     WhyAnswer,
 )
-from trading.feeds.select import open_feed, parse_feed
-from trading.model.market_data import TokenListed
+from trading.feeds.instruments import instrument_of
 
 pytestmark = pytest.mark.anyio
 
 WARM_UP_CYCLES = 577
+BARS = 3_000
+START_S = 1_704_067_200
 PACE = {"TRADING_PAPER__SPEED": "3000"}
 OpenDesk = Callable[[], AbstractAsyncContextManager["Bench"]]
 
@@ -58,11 +59,11 @@ async def in_memory() -> AsyncIterator[Bench]:
 
 @asynccontextmanager
 async def paper() -> AsyncIterator[Bench]:
-    """The real desk on the generated market, ten bars a second, with a memory journal to copy to."""
-    events = open_feed(parse_feed("synthetic")).events()
-    listed = next(event for event in events if isinstance(event, TokenListed))
+    """The real desk, ten bars a second, with a memory journal to copy to, on a market so dull that no strategy has an
+    opinion: whatever happens is what a test asked for."""
     with tempfile.TemporaryDirectory() as folder:
-        sections = Sections(data_dir=Path(folder), trading=TradingSection(feed="synthetic"))
+        feed = f"replay:{dull_bars(Path(folder), 'SOL', 150.0)},{dull_bars(Path(folder), SYMBOL, 0.03)}"
+        sections = Sections(data_dir=Path(folder) / "data", trading=TradingSection(feed=feed))
         async with (
             open_journal(JournalSection(), sections.data_dir, SystemClock()) as journal,
             open_desk(PACE, sections, journal) as desk,
@@ -78,7 +79,20 @@ async def paper() -> AsyncIterator[Bench]:
             with anyio.fail_after(30):
                 while (await desk.snapshot())["cycle"] <= WARM_UP_CYCLES:  # without a pace, so prices run away
                     await advance()
-            yield Bench(desk, listed.instrument.mint, listed.instrument.symbol, advance)
+            yield Bench(desk, instrument_of(SYMBOL).mint, SYMBOL, advance)
+
+
+def dull_bars(folder: Path, symbol: str, price: float) -> Path:
+    """Write bars whose price wavers by a thousandth in a fixed pattern, at an unchanging volume."""
+    path = folder / f"{symbol}USDT_5m.csv"
+    rows = ["ts,open,high,low,close,volume"]
+    for number in range(BARS):
+        close = price * (1 + 0.001 * (number % 7 - 3) / 3)
+        opened = price * (1 + 0.001 * ((number - 1) % 7 - 3) / 3)
+        high, low = max(opened, close), min(opened, close)
+        rows.append(f"{START_S + 300 * number},{opened:.8f},{high:.8f},{low:.8f},{close:.8f},1000000")
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
 
 
 BODIES: dict[str, OpenDesk] = {"in_memory": in_memory, "paper": paper}
