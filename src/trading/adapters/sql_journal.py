@@ -124,6 +124,12 @@ class JournalStore:
             row = connection.execute(query).one_or_none()
         return RunInfo(*row) if row else None
 
+    def began_ns(self, number: int) -> int:
+        """Return the wall time at which the run was made, nanoseconds since 1970 UTC."""
+        with self.reading() as connection:
+            found = connection.execute(sa.select(runs.c.started_at_ns).where(runs.c.number == number))
+            return int(found.scalar_one())
+
     def runs_named(self, run_id: str) -> int:
         """Return how many runs have this name, alone or with a number behind it."""
         named = runs.c.run_id.startswith(f"{run_id}#", autoescape=True) | (runs.c.run_id == run_id)

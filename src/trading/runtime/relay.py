@@ -150,7 +150,7 @@ class MemoryRelay:
     def _begun(self) -> Remembrance:
         """Return the state of mind at the cursor: the tokens known, and the signals of the cycle that was cut."""
         self._seq = self._store.cursor(self._journal.run, SINK)
-        remembrance = Remembrance(self._run_id)
+        remembrance = Remembrance(self._run_id, self._store.began_ns(self._journal.run))
         for row in self._journal.rows(kinds=(LISTED,)):
             remembrance.records_of(row)
         last_cycle = self._journal.newest((CYCLE_KIND,), before=self._seq + 1)

@@ -29,10 +29,14 @@ Handler = Callable[[Any, JournalRow], list[MemoryRecord]]
 
 
 class Remembrance:
-    """Turns the rows of one run into records, in order. Feed it every row from the start of a cycle on."""
+    """Turns the rows of one run into records, in order. Feed it every row from the start of a cycle on.
 
-    def __init__(self, run_id: str) -> None:
+    ``began_ns`` is the wall time of the run's start: what happened before the first event has no market time.
+    """
+
+    def __init__(self, run_id: str, began_ns: int) -> None:
         self._run_id = run_id
+        self._began_ns = began_ns
         self._signals: OrderedDict[str, Signal] = OrderedDict()
         self._instruments: dict[str, Instrument] = {}
         self._handlers: Mapping[type, Handler] = {
@@ -233,7 +237,7 @@ class Remembrance:
         return MemoryRecord(
             action="note",
             key=self._key(row, kind),
-            ts_event_ns=row.ts_ns,
+            ts_event_ns=row.ts_ns or self._began_ns,
             namespace=NAMESPACE,
             kind=kind,
             text=text,

@@ -11,6 +11,8 @@ from tests.doubles.scripted_market import INTERVAL_NS, START_NS, script
 from trading.adapters.sql_journal import JournalStore, SqlJournal
 from trading.config import RelaySection
 from trading.errors import MemoryUnavailable
+from trading.model.event_codec import encode
+from trading.model.events import RunStarted
 from trading.runtime.relay import SINK, MemoryRelay
 
 pytestmark = pytest.mark.anyio
@@ -147,3 +149,14 @@ async def test_snapshots_are_delivered_and_then_leave_the_disk(store: JournalSto
     assert [record.metadata["cycle"] for record in memory.of("snapshot")] == [0, 1, 2, 3, 4]
     assert next(record.key for record in memory.of("snapshot")) == "run.cycle/0"
     assert store.pending_snapshots(journal.run, 10) == []
+
+
+async def test_what_came_before_the_first_event_is_told_at_the_time_of_the_start(store: JournalStore) -> None:
+    memory = ListMemory()
+    journal = store.start_run("run", "identity", 1_767_225_600 * 10**9)
+    kind, body = encode(RunStarted("run", "paper", "foundation", "synthetic", "{}", 7))
+    journal.append(0, kind, body)
+    journal.commit()
+    await carried(relay(store, journal, memory))
+    [told] = memory.of("note")
+    assert (told.kind, told.ts_event_ns) == ("run", 1_767_225_600 * 10**9)
