@@ -98,7 +98,10 @@ def make_venv() -> None:
 def install(lock: str) -> Callable[[], None]:
     def work() -> None:
         pip = [BIN / "python", "-m", "pip", "--disable-pip-version-check"]
-        call([*pip, "install", "--require-hashes", "-r", ROOT / lock], tries=3)
+        # The lock is whole, so nothing is resolved: pip would take a newer release for a dependency with extras
+        # (``coverage[toml]``), find no hash for it and give up.
+        call([*pip, "install", "--no-deps", "--require-hashes", "-r", ROOT / lock], tries=3)
+        call([*pip, "check"])
         call([*pip, "install", "--no-deps", "--no-build-isolation", "-e", ROOT], tries=2)
         # What an agent spawns must not compile first, also where Python was told to write no bytecode.
         call([BIN / "python", "-m", "compileall", "-q", ROOT / "src" / "memmcp_server"])
