@@ -89,6 +89,7 @@ class Session:
         self._write = write
         self._changed = threading.Condition()
         self._connection: Connection | None = None
+        self._greeted: Connection | None = None  # being replayed to: the daemon may ask before it is the connection
         self._is_wanted = False
         self._is_ending = False
         self._failure: str | None = None
@@ -166,7 +167,7 @@ class Session:
     def _take_response(self, message: rpc.Message, line: bytes) -> None:
         request_id = rpc.request_id_of(message)
         with self._changed:
-            connection = self._connection
+            connection = self._connection or self._greeted
             is_asked = connection is not None and request_id in connection.asked
             if connection is not None and request_id is not None:
                 connection.asked.discard(request_id)
@@ -259,11 +260,16 @@ class Session:
             return None
         self._warn_of_versions(answer)
         connection = Connection(line)
+        with self._changed:
+            self._greeted = connection
         if not self._replay(connection):
+            with self._changed:
+                self._greeted = None
             connection.close()
             self._note_young_death()
             return None
         with self._changed:
+            self._greeted = None
             if self._is_ending:
                 connection.close()
                 return None
@@ -325,6 +331,8 @@ class Session:
                 reply = rpc.parse(line)
                 if isinstance(reply, dict) and reply.get("id") == request_id and "method" not in reply:
                     return True
+                if isinstance(reply, dict):
+                    self._settle(connection, reply)
             self._write(line)
 
     def _copy(self, connection: Connection) -> None:

@@ -187,6 +187,27 @@ def test_answers_to_a_dead_daemons_questions_are_dropped(daemon: Callable[..., F
     assert not any(m.get("id") == "q1" for m in fake.heard[1])
 
 
+def test_a_question_asked_while_the_handshake_is_repeated_gets_its_answer(
+    daemon: Callable[..., FakeDaemon], client: Client
+) -> None:
+    initializes = 0
+
+    def inquisitive(message: dict[str, Any]) -> dict[str, Any] | None:
+        nonlocal initializes
+        if message.get("method") == "initialize":
+            initializes += 1
+            if initializes == 2:
+                fake.say({"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": {}})
+                until(lambda: any(m.get("id") == "q" for m in client.told))
+                client.say({"jsonrpc": "2.0", "id": "q", "result": {}})
+        return echo(message)
+
+    fake = daemon(inquisitive)
+    client.shake_hands()
+    fake.hang_up()
+    until(lambda: len(fake.heard) == 2 and any(m.get("id") == "q" for m in fake.heard[1]))
+
+
 def test_without_a_daemon_each_request_says_why_and_the_next_one_tries_again(
     daemon: Callable[..., FakeDaemon], client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
