@@ -30,6 +30,7 @@ from memmcp_server.domain.memory import MemoryDraft, Provenance
 GOAL_RATIO = 0.7
 PRODUCERS = (1, 32)
 CONTENT = "BONK broke out above its 20 bar high on rising volume; bought 0.25 SOL at 35 bps of impact " * 2
+THREAD = "c:0123456789abcdef0123456789abcdef"
 Write = Callable[[MemoryDraft], Awaitable[object]]
 
 
@@ -139,7 +140,7 @@ class PlainWriter:
         )
         made = (by.agent, by.session, by.tool, by.source, "agent", each.ts_event_ns, now_ns, None, None, None, True)
         return (
-            (seq, memory_id, 1, *said, *made),
+            (seq, memory_id, 1, *said, *made, 50, False, None, None, THREAD, seq),
             (uuid.uuid4().bytes, b"f" * 32, memory_id, 1, seq, now_ns),
             (seq, "qdrant", memory_id, 1, seq, now_ns, now_ns, 0, "", False),
         )

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from .domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
+from .domain.lifecycle import AuditEntry, Change, LifecycleCommand, Link, Surroundings
 from .domain.memory import Acknowledgement, Memory, MemoryDraft, MemoryFilter
 from .domain.outbox import OutboxEntry, SinkStats
+from .domain.summary import Count, GroupBy
 from .domain.telemetry import RecordSnapshot, Snapshot
 from .domain.trajectory import CloseTrajectory, OpenTrajectory, Trajectory
 
-JournalCommand = MemoryDraft | OpenTrajectory | CloseTrajectory | RecordSnapshot
+JournalCommand = MemoryDraft | OpenTrajectory | CloseTrajectory | RecordSnapshot | LifecycleCommand
 LexicalScope = Literal["unindexed", "all"]
 
 
@@ -34,9 +36,10 @@ class Journal(Protocol):
         """Apply the commands in order, all or none, with their outbox entries, in one transaction.
 
         A MemoryDraft whose key (scoped by agent and namespace) is known returns the first acknowledgement with
-        ``duplicate`` set. An unknown ``trajectory_id`` opens that trajectory.
+        ``duplicate`` set. An unknown ``trajectory_id`` opens that trajectory; closing one credits what it cited.
+        What was forgotten has left every table but the audit; its text may linger in free pages until ``purge``.
 
-        Raises: IdempotencyConflict, NotFound (closing an unknown trajectory).
+        Raises: IdempotencyConflict, NotFound (a trajectory to close, a memory that a command names).
         """
 
     async def memory(self, memory_id: MemoryId, version: int | None = None) -> Memory | None:
@@ -47,6 +50,52 @@ class Journal(Protocol):
 
     async def versions(self, memory_id: MemoryId) -> list[Memory]:
         """Return every version, oldest first; empty when unknown."""
+
+    async def all_versions(self, memory_ids: Sequence[MemoryId]) -> dict[MemoryId, list[Memory]]:
+        """Return every version of those that exist, oldest first."""
+
+    async def surroundings(self, memory_ids: Sequence[MemoryId], *, as_of_ns: int | None) -> Surroundings:
+        """Return the memories as they were known then (None: now), their neighbours in their threads, their standing.
+
+        What was not current then is left out.
+        """
+
+    async def links(self, memory_ids: Sequence[MemoryId]) -> list[Link]:
+        """Return the links that hold now, from or to any of the memories, oldest first."""
+
+    async def changes(
+        self, after: Seq, *, limit: int, namespace: str | None = None, hidden: Sequence[str] = ()
+    ) -> list[Change]:
+        """Return what was written and done after that seq, in order; also versions that are superseded by now.
+
+        With a namespace, or a subtree that ends in '/', only what happened there. ``hidden``: nothing from these.
+        """
+
+    async def cursor(self, name: str) -> Seq | None:
+        """Return how far the named reader has come, None when it was never saved."""
+
+    async def save_cursor(self, name: str, seq: Seq) -> None:
+        """Keep how far a reader has come; a smaller seq than the one kept changes nothing."""
+
+    async def audit(
+        self, *, action: str | None = None, memory_id: MemoryId | None = None, before: Seq | None = None, limit: int
+    ) -> list[AuditEntry]:
+        """Return entries, newest first."""
+
+    async def forgotten(self, memory_ids: Sequence[MemoryId]) -> set[MemoryId]:
+        """Return those of the ids that were forgotten."""
+
+    async def policies(self) -> dict[str, JsonObject]:
+        """Return the policy of every namespace or subtree that has one of its own."""
+
+    async def counts(self, where: MemoryFilter, by: GroupBy, *, limit: int) -> list[Count]:
+        """Return how many memories there are of each kind, agent or namespace, the most first."""
+
+    async def highlights(self, where: MemoryFilter, *, limit: int) -> list[Memory]:
+        """Return what weighs most: pinned, then by importance, then the newest."""
+
+    async def expired(self, *, before_ns: int, limit: int) -> list[Memory]:
+        """Return current memories whose time was over before that moment, the longest first; never pinned ones."""
 
     async def page(self, where: MemoryFilter, *, after: Seq | None, limit: int, newest_first: bool) -> list[Memory]:
         """Return up to ``limit`` memories that meet ``where``, in seq order, strictly beyond ``after``."""
@@ -85,7 +134,10 @@ class Journal(Protocol):
         """
 
     async def steps(self, trajectory_id: TrajectoryId, *, after: Seq | None, limit: int) -> list[Memory]:
-        """Return the step memories in journal order."""
+        """Return the last version of each step beyond position ``after``, in the order of their first versions.
+
+        A step that another memory has superseded is still a step.
+        """
 
     async def latest_snapshot(self, desk_id: str) -> Snapshot | None: ...
 

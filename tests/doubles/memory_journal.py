@@ -8,19 +8,24 @@ from pathlib import Path
 
 from memmcp_server.adapters.sql_journal.prepare import prepare
 from memmcp_server.domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
+from memmcp_server.domain.lifecycle import LinkKind, MarkKind, UpdateMemory
 from memmcp_server.domain.memory import (
     Acknowledgement,
     Memory,
     MemoryDraft,
     MemoryFilter,
+    Provenance,
     namespace_covers,
 )
 from memmcp_server.domain.outbox import BACKOFF_NS_MAX, SINK_QDRANT, OutboxEntry, SinkStats
 from memmcp_server.domain.telemetry import RecordSnapshot, Snapshot
+from memmcp_server.domain.threads import thread_of
 from memmcp_server.domain.times import NS_PER_S
-from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory, Trajectory
+from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory, Trajectory, credit_of
 from memmcp_server.errors import IdempotencyConflict, InvalidInput, MemoryServerError, NotFound
 from memmcp_server.ports import Clock, JournalCommand, LexicalScope
+
+from .memory_lifecycle import Lifecycle, Past
 
 
 @dataclass
@@ -41,9 +46,10 @@ class _State:
     snapshots: list[tuple[int, Snapshot]] = field(default_factory=list)
     outbox: list[_Entry] = field(default_factory=list)
     delivered: dict[str, int] = field(default_factory=dict)
+    past: Past = field(default_factory=Past)
 
 
-class MemoryJournal:
+class MemoryJournal(Lifecycle):
     """Keeps everything in lists. Each commit works on a copy of the state, so that a refusal leaves nothing."""
 
     def __init__(self, clock: Clock, sinks: Sequence[str] = (SINK_QDRANT,)) -> None:
@@ -67,12 +73,16 @@ class MemoryJournal:
             trajectories=dict(before.trajectories),
             snapshots=list(before.snapshots),
             outbox=list(before.outbox),
+            past=before.past.copied(),
         )
+        self._is_touched = False
         try:
             acknowledgements = [self._apply(command) for command in commands]
         except MemoryServerError:
             self._state = before
             raise
+        if not self._is_touched:
+            self._state = before  # nothing was written, not even the time
         self._committed.set()
         self._committed = asyncio.Event()
         return acknowledgements
@@ -149,7 +159,8 @@ class MemoryJournal:
         return sorted(found, key=lambda each: (each.opened_at_ns, each.id), reverse=True)[:limit]
 
     async def steps(self, trajectory_id: TrajectoryId, *, after: Seq | None, limit: int) -> list[Memory]:
-        return await self.page(MemoryFilter(trajectory_id=trajectory_id), after=after, limit=limit, newest_first=False)
+        self._fail_if_told()
+        return [step for step in self._steps(trajectory_id) if after is None or step.position > after][:limit]
 
     async def latest_snapshot(self, desk_id: str) -> Snapshot | None:
         self._fail_if_told()
@@ -238,7 +249,7 @@ class MemoryJournal:
             raise InvalidInput(msg, field="sink")
         self._state.outbox = [each for each in self._state.outbox if each.entry.sink != sink]
         for memory in self._state.memories:
-            self._enqueue(memory, sink, self._clock.now_ns())
+            self._enqueue(memory.id, memory.version, memory.seq, sink, self._clock.now_ns())
         return len(self._state.memories)
 
     def write_problem(self) -> str | None:
@@ -269,8 +280,11 @@ class MemoryJournal:
         return [memory for memory in self._state.memories if where.admits(memory)]
 
     def _counted(self, trajectory: Trajectory) -> Trajectory:
-        steps = self._where(MemoryFilter(trajectory_id=trajectory.id))
-        return replace(trajectory, steps=len(steps))
+        return replace(trajectory, steps=len(self._steps(trajectory.id)))
+
+    def _steps(self, trajectory_id: TrajectoryId) -> list[Memory]:
+        lasts = {memory.id: memory for memory in self._state.memories if memory.trajectory_id == trajectory_id}
+        return sorted(lasts.values(), key=lambda memory: memory.position)
 
     def _apply(self, command: JournalCommand) -> Acknowledgement:
         match command:
@@ -285,6 +299,12 @@ class MemoryJournal:
             case RecordSnapshot():
                 scope = ("snapshot", command.desk_id, command.key)
                 return self._once(scope, None, lambda: self._record(command))
+            case UpdateMemory():
+                scope = ("update", command.id, command.provenance.agent, command.key)
+                body = replace(command, provenance=Provenance(), key="", expected_version=None)
+                return self._once(scope, body, lambda: self._update(command))
+            case _:
+                return self._act(command)
 
     def _once(self, scope: tuple[str, ...], body: object, effect: Callable[[], Acknowledgement]) -> Acknowledgement:
         known = self._state.keys.get(scope)
@@ -311,7 +331,9 @@ class MemoryJournal:
                 provenance=draft.provenance,
             )
             self._apply(opening)
-        return self._append(MemoryId(f"m{self._state.seq + 1}"), 1, draft)
+        acknowledgement = self._append(MemoryId(f"m{self._state.seq + 1}"), 1, draft)
+        self._relate(acknowledgement.id, draft.supersedes, draft.cites, trajectory_id)
+        return acknowledgement
 
     def _open(self, command: OpenTrajectory) -> Acknowledgement:
         if any(memory.id == command.id for memory in self._state.memories):
@@ -361,8 +383,11 @@ class MemoryJournal:
             metadata=_json(metadata),
         )
         current = next(m for m in self._state.memories if m.id == command.id and m.superseded_at_ns is None)
-        place = self._state.memories.index(current)
-        self._state.memories[place] = replace(current, superseded_at_ns=self._state.known_at_ns)
+        self._end(current)
+        credit = credit_of(command.outcome, command.reward)
+        for link in self._state.past.links.values() if credit else ():
+            if link.kind is LinkKind.CITES and link.trajectory_id == command.id and link.ended_at_ns is None:
+                self._mark(link.to_id, MarkKind.CREDIT, command.id, credit)
         text = MemoryDraft(
             content=command.text,
             key="",
@@ -376,6 +401,7 @@ class MemoryJournal:
         return self._append(MemoryId(command.id), current.version + 1, text)
 
     def _record(self, command: RecordSnapshot) -> Acknowledgement:
+        self._is_touched = True
         self._state.seq += 1
         now_ns = self._state.known_at_ns
         snapshot = Snapshot(command.desk_id, command.ts_event_ns, now_ns, _json(command.body))
@@ -383,33 +409,49 @@ class MemoryJournal:
         return Acknowledgement(MemoryId(f"s{self._state.seq}"), Seq(self._state.seq), 1, now_ns)
 
     def _append(self, memory_id: MemoryId, version: int, draft: MemoryDraft) -> Acknowledgement:
-        self._state.seq += 1
-        now_ns = self._state.known_at_ns
-        memory = Memory(
-            id=memory_id,
-            seq=Seq(self._state.seq),
-            version=version,
-            namespace=draft.namespace,
-            kind=draft.kind,
-            content=draft.content,
-            tags=tuple(draft.tags),
-            metadata=_json(draft.metadata),
-            provenance=draft.provenance,
-            ts_event_ns=draft.ts_event_ns,
-            known_at_ns=now_ns,
-            superseded_at_ns=None,
-            expires_at_ns=draft.expires_at_ns,
-            trajectory_id=draft.trajectory_id,
-            embed=draft.embed,
+        seq = Seq(self._state.seq + 1)
+        return self._store(
+            Memory(
+                id=memory_id,
+                seq=seq,
+                version=version,
+                namespace=draft.namespace,
+                kind=draft.kind,
+                content=draft.content,
+                tags=tuple(draft.tags),
+                metadata=_json(draft.metadata),
+                provenance=draft.provenance,
+                ts_event_ns=draft.ts_event_ns,
+                known_at_ns=self._state.known_at_ns,
+                superseded_at_ns=None,
+                expires_at_ns=draft.expires_at_ns,
+                trajectory_id=draft.trajectory_id,
+                embed=draft.embed,
+                importance=draft.importance,
+                pinned=draft.pinned,
+                valid_from_ns=draft.valid_from_ns,
+                valid_to_ns=draft.valid_to_ns,
+                thread=None
+                if draft.kind == "trajectory"
+                else thread_of(draft.trajectory_id, draft.namespace, draft.provenance, draft.metadata),
+                position=seq,
+            )
         )
-        self._state.memories.append(memory)
-        for sink in self._sinks:
-            self._enqueue(memory, sink, now_ns)
-        return Acknowledgement(memory_id, memory.seq, version, now_ns)
 
-    def _enqueue(self, memory: Memory, sink: str, now_ns: int) -> None:
+    def _store(self, memory: Memory) -> Acknowledgement:
+        self._is_touched = True
+        self._state.seq = memory.seq
+        self._state.memories.append(memory)
+        self._enqueue_for_all(memory.id, memory.version, memory.seq)
+        return Acknowledgement(memory.id, memory.seq, memory.version, memory.known_at_ns)
+
+    def _enqueue_for_all(self, memory_id: MemoryId, version: int, seq: Seq) -> None:
+        for sink in self._sinks:
+            self._enqueue(memory_id, version, seq, sink, self._state.known_at_ns)
+
+    def _enqueue(self, memory_id: MemoryId, version: int, seq: Seq, sink: str, now_ns: int) -> None:
         self._state.entry_id += 1
-        entry = OutboxEntry(self._state.entry_id, sink, memory.id, memory.version, memory.seq, 0)
+        entry = OutboxEntry(self._state.entry_id, sink, memory_id, version, seq, 0)
         self._state.outbox.append(_Entry(entry, now_ns, 0))
 
 

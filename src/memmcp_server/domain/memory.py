@@ -14,6 +14,10 @@ RESERVED_NAMESPACES = ("trading", "memory_bank", "strategies/")
 """Written by the runtime only; an agent's write there is Refused. A trailing slash reserves the whole subtree."""
 
 
+IMPORTANCE_DEFAULT = 50
+IMPORTANCE_MAX = 100
+
+
 class Trust(StrEnum):
     """Who vouches for the text. It is data for a model at every level, never an instruction."""
 
@@ -52,6 +56,12 @@ class MemoryDraft:
     expires_at_ns: int | None = None
     provenance: Provenance = field(default_factory=Provenance)
     embed: bool = True
+    importance: int = IMPORTANCE_DEFAULT
+    pinned: bool = False
+    valid_from_ns: int | None = None
+    valid_to_ns: int | None = None
+    cites: tuple[MemoryId, ...] = ()
+    supersedes: tuple[MemoryId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,11 @@ class Memory:
     """One version of a memory as the journal holds it.
 
     ``known_at_ns`` is the commit time (what ``as_of`` compares), ``ts_event_ns`` when it happened.
-    ``superseded_at_ns`` is the commit time of the next version, None for the current one.
+    ``superseded_at_ns`` is the commit time of what took its place: the next version, or another memory. None: current.
+    ``valid_from_ns`` and ``valid_to_ns`` bound when it holds in the world (from inclusive, to exclusive; None: open).
+    ``thread`` names the order of reading it belongs to, see ``threads``; ``position``, the seq of its first version,
+    is its place there. A pinned memory neither expires, fades nor is
+    merged.
     """
 
     id: MemoryId
@@ -77,14 +91,30 @@ class Memory:
     expires_at_ns: int | None
     trajectory_id: TrajectoryId | None
     embed: bool
+    importance: int = IMPORTANCE_DEFAULT
+    pinned: bool = False
+    valid_from_ns: int | None = None
+    valid_to_ns: int | None = None
+    thread: str | None = None
+    position: int = 0
+
+    def holds_at(self, moment_ns: int) -> bool:
+        """Say whether it is valid in the world at that time."""
+        return (self.valid_from_ns is None or self.valid_from_ns <= moment_ns) and (
+            self.valid_to_ns is None or self.valid_to_ns > moment_ns
+        )
+
+    def is_expired_at(self, moment_ns: int) -> bool:
+        return self.expires_at_ns is not None and self.expires_at_ns <= moment_ns and not self.pinned
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryFilter:
     """Conditions that a memory must meet, all of them; None or empty means "any".
 
-    A namespace ending in '/' covers its subtree, the root included. Times bound ``ts_event_ns`` (since inclusive,
-    until exclusive); ``as_of_ns`` keeps only versions known at that time and not superseded by then (None: now).
+    A namespace ending in '/' covers its subtree, the root included; ``hidden`` are such patterns that nothing may come
+    from. Times bound ``ts_event_ns`` (since inclusive, until exclusive); ``as_of_ns`` keeps only versions known at that
+    time and not superseded by then (None: now); ``valid_at_ns`` keeps what holds in the world at that time.
     """
 
     namespace: str | None = None
@@ -95,6 +125,8 @@ class MemoryFilter:
     until_ns: int | None = None
     as_of_ns: int | None = None
     trajectory_id: TrajectoryId | None = None
+    valid_at_ns: int | None = None
+    hidden: tuple[str, ...] = ()
 
     def admits(self, memory: Memory) -> bool:
         """Say whether this version meets every condition."""
@@ -106,6 +138,8 @@ class MemoryFilter:
             and (self.since_ns is None or memory.ts_event_ns >= self.since_ns)
             and (self.until_ns is None or memory.ts_event_ns < self.until_ns)
             and (self.trajectory_id is None or memory.trajectory_id == self.trajectory_id)
+            and (self.valid_at_ns is None or memory.holds_at(self.valid_at_ns))
+            and not any(namespace_covers(pattern, memory.namespace) for pattern in self.hidden)
             and was_current(memory, self.as_of_ns)
         )
 

@@ -47,6 +47,22 @@ class CloseTrajectory:
     provenance: Provenance = field(default_factory=Provenance)
 
 
+CREDIT_UNIT = 1_000
+_WON = frozenset({"won", "win", "success", "succeeded", "done", "completed", "profit", "passed", "solved", "fixed"})
+_LOST = frozenset({"lost", "loss", "failure", "failed", "error", "aborted", "stopped_out", "liquidated", "rugged"})
+
+
+def credit_of(outcome: str, reward: int | None) -> int:
+    """Return the credit that an outcome gives to what was cited: plus or minus ``CREDIT_UNIT``, 0 when it says nothing.
+
+    The reward decides by its sign; without one the outcome's own word does.
+    """
+    if reward:
+        return CREDIT_UNIT if reward > 0 else -CREDIT_UNIT
+    word = outcome.strip().casefold().replace(" ", "_")
+    return CREDIT_UNIT * ((word in _WON) - (word in _LOST))
+
+
 @dataclass(frozen=True, slots=True)
 class Trajectory:
     """A trajectory as the journal holds it; ``steps`` counts its step memories."""

@@ -16,7 +16,7 @@ class Trajectories:
         self._journal = journal
 
     async def get(self, trajectory_id: str, after: Seq | None = None, limit: int = 200) -> TrajectorySteps:
-        """Return the trajectory with up to ``limit`` of its steps beyond ``after``, in journal order.
+        """Return the trajectory with up to ``limit`` of its steps beyond the position ``after``, in journal order.
 
         Raises: InvalidInput, NotFound.
         """
@@ -29,7 +29,7 @@ class Trajectories:
             raise NotFound(msg, field="trajectory_id", hint="list them with GET /trajectories, or search for a word")
         steps = await self._journal.steps(known, after=after, limit=limit + 1)
         more = len(steps) > limit
-        return TrajectorySteps(trajectory, tuple(steps[:limit]), steps[limit - 1].seq if more else None)
+        return TrajectorySteps(trajectory, tuple(steps[:limit]), Seq(steps[limit - 1].position) if more else None)
 
     async def page(
         self,

@@ -3,27 +3,32 @@
 A unit that may not be applied (a conflict, an unknown trajectory) leaves no row and fails alone.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
 from sqlalchemy import Connection
 
 from memmcp_server.domain.identifiers import MemoryId, Seq, TrajectoryId
+from memmcp_server.domain.lifecycle import MarkKind
 from memmcp_server.domain.memory import Acknowledgement
+from memmcp_server.domain.trajectory import credit_of
 from memmcp_server.errors import IdempotencyConflict, InvalidInput, JournalUnavailable, MemoryServerError, NotFound
 
+from .plan import Follower, Head, Key, Last, Plan
 from .prepare import (
     Prepared,
+    PreparedAct,
     PreparedClose,
     PreparedMemory,
     PreparedOpen,
     PreparedSnapshot,
-    Text,
+    PreparedUpdate,
     closing_text,
     decode_object,
 )
-from .statements import Row, Statements, execute_rows, look_up
+from .revise import add_mark, named_ids, plan_act, plan_relations, plan_update
+from .statements import Statements, execute_rows, look_up, run_for
 from .writer import Outcome, Work
 
 KEYS_BY_DIGEST = "SELECT digest, fingerprint, memory_id, version, seq, known_at_ns FROM keys WHERE digest"
@@ -31,105 +36,25 @@ TRAJECTORIES_BY_ID = (
     "SELECT t.id, t.namespace, t.tags, t.metadata, t.closed_at_ns IS NOT NULL, t.outcome, m.version "
     "FROM trajectories t JOIN memories m ON m.id = t.id AND m.superseded_at_ns IS NULL WHERE t.id"
 )
-DUE_AT_ONCE = 0
-"""Not the commit time, which never goes back: after the clock was set back it would be an hour ahead."""
-
 CONTENTS_BY_ID = "SELECT version, content FROM memories WHERE id"
 MEMORIES_BY_ID = "SELECT id FROM memories WHERE version = 1 AND id"
+LASTS_BY_ID = (
+    "SELECT m.* FROM memories m WHERE NOT EXISTS "
+    "(SELECT 1 FROM memories n WHERE n.id = m.id AND n.version > m.version) AND m.id"
+)
+FORGOTTEN_BY_ID = "SELECT memory_id, seq, at_ns FROM audit WHERE action = 'forget' AND memory_id"
+CITED_BY_TRAJECTORY = (
+    "SELECT trajectory_id, to_id FROM links WHERE kind = 'cites' AND ended_at_ns IS NULL AND trajectory_id"
+)
+FOLLOWERS_BY_ID = (
+    "SELECT m.id, f.id, f.version, f.seq FROM memories m JOIN memories f ON f.thread = m.thread "
+    "AND f.superseded_at_ns IS NULL AND f.position = (SELECT min(n.position) FROM memories n WHERE "
+    "n.thread = m.thread AND n.position > m.position AND n.superseded_at_ns IS NULL) "
+    "WHERE m.version = 1 AND m.id"
+)
 
 
-class Key(NamedTuple):
-    """A row of ``keys`` without its digest."""
-
-    fingerprint: bytes
-    memory_id: MemoryId
-    version: int
-    seq: Seq
-    known_at_ns: int
-
-    def repeated(self) -> Acknowledgement:
-        return Acknowledgement(self.memory_id, self.seq, self.version, self.known_at_ns, duplicate=True)
-
-
-class Head(NamedTuple):
-    """``version`` is that of the trajectory's own memory."""
-
-    namespace: str
-    tags: str
-    metadata: str
-    is_closed: bool
-    outcome: str | None
-    version: int
-
-
-@dataclass(slots=True)
-class Plan:
-    """What the batch will write, and what the units before have changed. Lists hold rows in column order."""
-
-    seq: int
-    outbox_id: int
-    known_at_ns: int
-    memories_count: int
-    id_head: str
-    id_tail: str
-    sinks: tuple[str, ...]
-    content_in: Callable[[MemoryId, int], str]
-    keys: dict[bytes, Key] = field(default_factory=dict)
-    heads: dict[TrajectoryId, Head] = field(default_factory=dict)
-    taken_ids: frozenset[str] = frozenset()
-    memories: list[Row] = field(default_factory=list)
-    key_rows: list[Row] = field(default_factory=list)
-    trajectories: list[Row] = field(default_factory=list)
-    snapshots: list[Row] = field(default_factory=list)
-    outbox: list[Row] = field(default_factory=list)
-    superseded: list[Row] = field(default_factory=list)
-    closed: list[Row] = field(default_factory=list)
-    undo: list[tuple[dict[Any, Any], Any, Any]] = field(default_factory=list)
-
-    def content_of(self, memory_id: MemoryId, version: int) -> str:
-        """Return the text of a version that is planned or stored."""
-        planned = (str(row[5]) for row in self.memories if row[1] == memory_id and row[2] == version)
-        return next(planned, None) or self.content_in(memory_id, version)
-
-    def next_id(self) -> MemoryId:
-        """Return the id of the row that gets the next seq: a UUID of version 7, so that ids sort by commit time.
-
-        Neighbours in time are then neighbours in the index by id, which random ids would scatter over all its pages.
-        The last part is the instance's: journals that are united by an import keep their ids apart.
-        """
-        seq = self.seq + 1
-        return MemoryId(f"{self.id_head}{seq >> 12 & 0xFFF:03x}-{0x8000 | seq & 0xFFF:04x}{self.id_tail}")
-
-    def set(self, mapping: dict[Any, Any], name: Any, value: Any) -> None:
-        """Change a mapping so that ``take_back`` can undo it."""
-        self.undo.append((mapping, name, mapping.get(name)))
-        mapping[name] = value
-
-    def mark(self) -> tuple[int, ...]:
-        """Return where the plan stands before a unit, for ``take_back``."""
-        self.undo.clear()
-        return (self.seq, self.outbox_id, self.memories_count, *map(len, self._lists()))
-
-    def take_back(self, mark: tuple[int, ...]) -> None:
-        self.seq, self.outbox_id, self.memories_count, *lengths = mark
-        for rows, length in zip(self._lists(), lengths, strict=True):
-            del rows[length:]
-        for mapping, name, before in reversed(self.undo):
-            if before is None:
-                del mapping[name]
-            else:
-                mapping[name] = before
-
-    def _lists(self) -> tuple[list[Row], ...]:
-        return (
-            self.memories,
-            self.key_rows,
-            self.trajectories,
-            self.snapshots,
-            self.outbox,
-            self.superseded,
-            self.closed,
-        )
+Keyed = PreparedMemory | PreparedOpen | PreparedClose | PreparedSnapshot | PreparedUpdate
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +67,18 @@ class Applier:
 
     def apply(self, connection: Connection, batch: Sequence[Work]) -> list[Outcome]:
         """Write what the batch asks for; return an outcome per unit: acknowledgements, a job's result, or an error."""
-        commands = [command for work in batch if isinstance(work.payload, list) for command in work.payload]
-        plan = self._planned(connection, commands)
-        outcomes: list[Outcome] = [
-            _plan_unit(plan, work.payload) if isinstance(work.payload, list) else None for work in batch
-        ]
+        outcomes: list[Outcome] = []
+        for run in _runs(batch):
+            if isinstance(run[0].payload, list):
+                outcomes.extend(self._apply_commands(connection, [work.payload for work in run]))
+            else:
+                outcomes.extend(work.payload(connection) for work in run)
+        return outcomes
+
+    def _apply_commands(self, connection: Connection, units: Sequence[list[Prepared]]) -> list[Outcome]:
+        plan = self._planned(connection, [command for unit in units for command in unit])
+        outcomes: list[Outcome] = [_plan_unit(plan, unit) for unit in units]
         self._write(connection, plan)
-        for position, work in enumerate(batch):
-            if not isinstance(work.payload, list):
-                outcomes[position] = work.payload(connection)
         return outcomes
 
     def _planned(self, connection: Connection, commands: Sequence[Prepared]) -> Plan:
@@ -176,11 +104,12 @@ class Applier:
 
     def _look_up(self, connection: Connection, plan: Plan, commands: Sequence[Prepared]) -> None:
         statements = self.statements
-        digests = [command.digest for command in commands]
+        digests = [command.digest for command in commands if command.digest is not None]
         for digest, fingerprint, memory_id, version, seq, known_at_ns in look_up(
             connection, statements, KEYS_BY_DIGEST, digests
         ):
             plan.keys[bytes(digest)] = Key(bytes(fingerprint), memory_id, version, seq, known_at_ns)
+        self._look_up_named(connection, plan, commands)
         wanted = [found for command in commands if (found := _trajectory_of(command)) is not None]
         if not wanted:
             return
@@ -190,8 +119,27 @@ class Applier:
         if unknown:
             plan.taken_ids = frozenset(row[0] for row in look_up(connection, statements, MEMORIES_BY_ID, unknown))
 
+    def _look_up_named(self, connection: Connection, plan: Plan, commands: Sequence[Prepared]) -> None:
+        """Look up what the commands name: memories to change or to rest on, and what a closing trajectory cited."""
+        statements = self.statements
+        closing = [command.id for command in commands if isinstance(command, PreparedClose)]
+        if closing:
+            for trajectory_id, memory_id in look_up(connection, statements, CITED_BY_TRAJECTORY, closing):
+                plan.cited[trajectory_id] = (*plan.cited.get(trajectory_id, ()), memory_id)
+        named = list(dict.fromkeys(memory_id for command in commands for memory_id in _named_ids(command)))
+        if not named:
+            return
+        for row in look_up(connection, statements, LASTS_BY_ID, named):
+            plan.lasts[MemoryId(row[1])] = Last(*row)
+        missing = [memory_id for memory_id in named if memory_id not in plan.lasts]
+        for memory_id, seq, at_ns in look_up(connection, statements, FORGOTTEN_BY_ID, missing):
+            plan.forgotten[memory_id] = Acknowledgement(memory_id, Seq(seq), 0, at_ns, duplicate=True)
+        threaded = [last.id for last in plan.lasts.values() if last.thread is not None]
+        for memory_id, *follower in look_up(connection, statements, FOLLOWERS_BY_ID, threaded):
+            plan.followers[memory_id] = Follower(*follower)
+
     def _write(self, connection: Connection, plan: Plan) -> None:
-        if not (plan.memories or plan.snapshots):
+        if plan.is_empty:
             return
         statements = self.statements
         execute_rows(connection, statements.insert_memories, plan.memories)
@@ -202,8 +150,34 @@ class Applier:
         # After the inserts: a trajectory may be opened and closed by one batch.
         execute_rows(connection, statements.supersede, plan.superseded)
         execute_rows(connection, statements.close_trajectory, plan.closed)
+        execute_rows(connection, statements.insert_audit, plan.audit)
+        for name, effects in groupby(plan.effects, key=lambda effect: effect[0]):
+            execute_rows(connection, getattr(statements, name), [row for _, row in effects])
+        for sql in statements.deletes if plan.deleted else ():
+            run_for(connection, statements, sql, plan.deleted)
         now = (plan.seq, plan.outbox_id, plan.known_at_ns, plan.memories_count)
         connection.exec_driver_sql(statements.write_head, now)
+
+
+def _runs(batch: Sequence[Work]) -> Iterator[list[Work]]:
+    """Yield the batch in parts, each planned on what the parts before have written.
+
+    Plain writes go together. A unit that changes what is there (an update, a forgetting) or a job goes alone, so that
+    a plan never has to tell what is stored from what it will store.
+    """
+    plain: list[Work] = []
+    for work in batch:
+        if isinstance(work.payload, list) and not any(
+            isinstance(command, PreparedUpdate | PreparedAct) for command in work.payload
+        ):
+            plain.append(work)
+            continue
+        if plain:
+            yield plain
+            plain = []
+        yield [work]
+    if plain:
+        yield plain
 
 
 def _trajectory_of(command: Prepared) -> TrajectoryId | None:
@@ -212,8 +186,18 @@ def _trajectory_of(command: Prepared) -> TrajectoryId | None:
             return command.draft.trajectory_id
         case PreparedOpen() | PreparedClose():
             return command.id
-        case PreparedSnapshot():
+        case _:
             return None
+
+
+def _named_ids(command: Prepared) -> tuple[MemoryId, ...]:
+    match command:
+        case PreparedMemory():
+            return (*command.draft.cites, *command.draft.supersedes)
+        case PreparedUpdate() | PreparedAct():
+            return named_ids(command)
+        case _:
+            return ()
 
 
 def _plan_unit(plan: Plan, commands: Sequence[Prepared]) -> list[Acknowledgement] | MemoryServerError:
@@ -226,6 +210,8 @@ def _plan_unit(plan: Plan, commands: Sequence[Prepared]) -> list[Acknowledgement
 
 
 def _plan_command(plan: Plan, command: Prepared) -> Acknowledgement:
+    if isinstance(command, PreparedAct):
+        return plan_act(plan, command)
     known = plan.keys.get(command.digest)
     if known is None:
         acknowledgement = _plan_new(plan, command)
@@ -236,8 +222,10 @@ def _plan_command(plan: Plan, command: Prepared) -> Acknowledgement:
     return known.repeated()
 
 
-def _plan_new(plan: Plan, command: Prepared) -> Acknowledgement:
+def _plan_new(plan: Plan, command: Keyed) -> Acknowledgement:
     match command:
+        case PreparedUpdate():
+            return plan_update(plan, command)
         case PreparedMemory():
             return _plan_memory(plan, command)
         case PreparedOpen():
@@ -253,7 +241,11 @@ def _plan_memory(plan: Plan, command: PreparedMemory) -> Acknowledgement:
     if trajectory_id is not None and trajectory_id not in plan.heads:
         opening = command.opening(trajectory_id)
         _remember(plan, opening.digest, opening.fingerprint, _plan_open(plan, opening))
-    return _append(plan, plan.next_id(), 1, command.text, trajectory_id)
+    acknowledged = plan.append(plan.next_id(), command.text, trajectory_id)
+    draft = command.draft
+    if draft.cites or draft.supersedes:
+        plan_relations(plan, acknowledged.id, draft.supersedes, draft.cites, trajectory_id)
+    return acknowledged
 
 
 def _plan_open(plan: Plan, command: PreparedOpen) -> Acknowledgement:
@@ -265,7 +257,7 @@ def _plan_open(plan: Plan, command: PreparedOpen) -> Acknowledgement:
         (trajectory_id, namespace, kind, title, tags, metadata, agent, opened_at_ns, None, None, None, "")
     )
     plan.set(plan.heads, command.id, Head(namespace, tags, metadata, False, None, 1))
-    return _append(plan, MemoryId(command.id), 1, command.text, None)
+    return plan.append(MemoryId(command.id), command.text, None)
 
 
 def _plan_close(plan: Plan, command: PreparedClose) -> Acknowledgement:
@@ -282,7 +274,10 @@ def _plan_close(plan: Plan, command: PreparedClose) -> Acknowledgement:
     )
     version = head.version + 1
     plan.set(plan.heads, command.id, Head(head.namespace, head.tags, metadata, True, closing.outcome, version))
-    return _append(plan, MemoryId(command.id), version, text, None)
+    credit = credit_of(closing.outcome, closing.reward)
+    for memory_id in dict.fromkeys(plan.cited.get(command.id, ())) if credit else ():
+        add_mark(plan, memory_id, MarkKind.CREDIT, command.id, credit)
+    return plan.append_close(MemoryId(command.id), version, text)
 
 
 def _plan_snapshot(plan: Plan, command: PreparedSnapshot) -> Acknowledgement:
@@ -292,23 +287,6 @@ def _plan_snapshot(plan: Plan, command: PreparedSnapshot) -> Acknowledgement:
     return Acknowledgement(snapshot_id, Seq(plan.seq), 1, plan.known_at_ns)
 
 
-def _append(
-    plan: Plan, memory_id: MemoryId, version: int, text: Text, trajectory_id: TrajectoryId | None
-) -> Acknowledgement:
-    """Plan a version of a memory with an outbox entry for every sink."""
-    plan.seq += 1
-    seq, known_at_ns = plan.seq, plan.known_at_ns
-    plan.memories.append(
-        (seq, memory_id, version, *text.columns, known_at_ns, None, text.expires_at_ns, trajectory_id, text.embed)
-    )
-    for sink in plan.sinks:
-        plan.outbox_id += 1
-        plan.outbox.append((plan.outbox_id, sink, memory_id, version, seq, known_at_ns, DUE_AT_ONCE, 0, "", False))
-    if version == 1:
-        plan.memories_count += 1
-    return Acknowledgement(memory_id, Seq(seq), version, known_at_ns)
-
-
 def _remember(plan: Plan, digest: bytes, fingerprint: bytes, acknowledgement: Acknowledgement) -> None:
     first = acknowledgement
     key = Key(fingerprint, first.id, first.version, first.seq, first.known_at_ns)
@@ -316,7 +294,7 @@ def _remember(plan: Plan, digest: bytes, fingerprint: bytes, acknowledgement: Ac
     plan.set(plan.keys, digest, key)
 
 
-def _conflict(command: Prepared, first: Key, plan: Plan) -> IdempotencyConflict:
+def _conflict(command: Keyed, first: Key, plan: Plan) -> IdempotencyConflict:
     """Return an error that names both what is there and what was given."""
     if isinstance(command, PreparedClose):
         head = plan.heads.get(command.id)

@@ -11,22 +11,24 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from memmcp_server.config import JournalSection
-from memmcp_server.domain.identifiers import MemoryId, Seq, TrajectoryId
+from memmcp_server.domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
+from memmcp_server.domain.lifecycle import AuditEntry, Change, Link, Surroundings
 from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryFilter
 from memmcp_server.domain.outbox import SINK_QDRANT, OutboxEntry, SinkStats
+from memmcp_server.domain.summary import Count, GroupBy
 from memmcp_server.domain.telemetry import Snapshot
 from memmcp_server.domain.times import from_ns
 from memmcp_server.domain.trajectory import Trajectory
 from memmcp_server.errors import JournalBusy, JournalUnavailable, MemoryServerError, OutcomeUnknown, Unavailable
 from memmcp_server.ports import Clock, JournalCommand, LexicalScope
 
-from . import outbox_rows, reads
+from . import lifecycle_rows, outbox_rows, reads
 from .apply import Applier
 from .backup import back_up
 from .engines import Engines, check_opens, limit_read, open_engines, place_of
 from .migrate import migrate
 from .prepare import prepare
-from .statements import compile_statements
+from .statements import compile_statements, execute_rows
 from .translate import translating
 from .waiters import CommitWaiters
 from .writer import Job, Writer, WriterLimits
@@ -48,7 +50,8 @@ class SqlJournal:
         self._clock = clock
         self._shown = engines.place.shown
         self._waiters = CommitWaiters()
-        applier = Applier(compile_statements(engines.writer.dialect), tuple(sinks), clock.now_ns)
+        self._statements = compile_statements(engines.writer.dialect)
+        applier = Applier(self._statements, tuple(sinks), clock.now_ns)
         limits = WriterLimits(section.queue_len_max, section.batch_rows_max)
         self._writer = self.writer_type(engines.writer, self._shown, limits, applier.apply, self._settled)
         self._readers = ThreadPoolExecutor(section.readers, thread_name_prefix="journal-reader")
@@ -107,6 +110,51 @@ class SqlJournal:
 
     async def versions(self, memory_id: MemoryId) -> list[Memory]:
         return await self._read(partial(reads.versions, memory_id=memory_id))
+
+    async def all_versions(self, memory_ids: Sequence[MemoryId]) -> dict[MemoryId, list[Memory]]:
+        return await self._read(partial(lifecycle_rows.all_versions, memory_ids=memory_ids)) if memory_ids else {}
+
+    async def surroundings(self, memory_ids: Sequence[MemoryId], *, as_of_ns: int | None) -> Surroundings:
+        if not memory_ids:
+            return Surroundings({}, {}, {}, {})
+        return await self._read(partial(lifecycle_rows.surroundings, memory_ids=memory_ids, as_of_ns=as_of_ns))
+
+    async def links(self, memory_ids: Sequence[MemoryId]) -> list[Link]:
+        return await self._read(partial(lifecycle_rows.links_of, memory_ids=memory_ids)) if memory_ids else []
+
+    async def changes(
+        self, after: Seq, *, limit: int, namespace: str | None = None, hidden: Sequence[str] = ()
+    ) -> list[Change]:
+        wanted = partial(lifecycle_rows.changes, after=after, limit=limit, namespace=namespace, hidden=hidden)
+        return await self._read(wanted)
+
+    async def cursor(self, name: str) -> Seq | None:
+        return await self._read(partial(lifecycle_rows.read_cursor, name=name))
+
+    async def save_cursor(self, name: str, seq: Seq) -> None:
+        row = (name, seq, self._clock.now_ns())
+        await self._done(lambda connection: execute_rows(connection, self._statements.write_cursor, [row]))
+
+    async def audit(
+        self, *, action: str | None = None, memory_id: MemoryId | None = None, before: Seq | None = None, limit: int
+    ) -> list[AuditEntry]:
+        wanted = partial(lifecycle_rows.audit_page, action=action, memory_id=memory_id, before=before, limit=limit)
+        return await self._read(wanted)
+
+    async def forgotten(self, memory_ids: Sequence[MemoryId]) -> set[MemoryId]:
+        return await self._read(partial(lifecycle_rows.forgotten, memory_ids=memory_ids)) if memory_ids else set()
+
+    async def policies(self) -> dict[str, JsonObject]:
+        return await self._read(lifecycle_rows.read_policies)
+
+    async def counts(self, where: MemoryFilter, by: GroupBy, *, limit: int) -> list[Count]:
+        return await self._read(partial(lifecycle_rows.counts, where=where, by=by, limit=limit))
+
+    async def highlights(self, where: MemoryFilter, *, limit: int) -> list[Memory]:
+        return await self._read(partial(lifecycle_rows.highlights, where=where, limit=limit))
+
+    async def expired(self, *, before_ns: int, limit: int) -> list[Memory]:
+        return await self._read(partial(lifecycle_rows.expired, before_ns=before_ns, limit=limit))
 
     async def page(self, where: MemoryFilter, *, after: Seq | None, limit: int, newest_first: bool) -> list[Memory]:
         return await self._read(partial(reads.page, where=where, after=after, limit=limit, newest_first=newest_first))

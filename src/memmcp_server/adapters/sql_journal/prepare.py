@@ -10,8 +10,19 @@ from dataclasses import dataclass
 import orjson
 
 from memmcp_server.domain.identifiers import Json, JsonObject, TrajectoryId
-from memmcp_server.domain.memory import MemoryDraft, Provenance
+from memmcp_server.domain.lifecycle import (
+    ForgetMemory,
+    LinkMemories,
+    MarkMemory,
+    MergeMemory,
+    RecordAudit,
+    RestoreMemory,
+    SetPolicy,
+    UpdateMemory,
+)
+from memmcp_server.domain.memory import IMPORTANCE_DEFAULT, MemoryDraft, Provenance
 from memmcp_server.domain.telemetry import RecordSnapshot
+from memmcp_server.domain.threads import thread_of
 from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory
 from memmcp_server.errors import InvalidInput
 from memmcp_server.ports import JournalCommand
@@ -29,6 +40,8 @@ class Text:
     columns: tuple[str, str, str, str, str, str, str, str, str, str, int]
     expires_at_ns: int | None = None
     embed: bool = True
+    more: tuple[int, bool, int | None, int | None, str | None] = (IMPORTANCE_DEFAULT, False, None, None, None)
+    """importance, pinned, valid_from_ns, valid_to_ns, thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +82,30 @@ class PreparedSnapshot:
     body: str
 
 
-Prepared = PreparedMemory | PreparedOpen | PreparedClose | PreparedSnapshot
+@dataclass(frozen=True, slots=True)
+class PreparedUpdate:
+    """``tags`` and ``metadata`` as the table holds them; None: they stay."""
+
+    digest: bytes
+    fingerprint: bytes
+    command: UpdateMemory
+    tags: str | None
+    metadata: str | None
+
+
+Act = MergeMemory | RestoreMemory | ForgetMemory | LinkMemories | MarkMemory | SetPolicy | RecordAudit
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedAct:
+    """A command that needs no key: what is there already tells whether it was done before."""
+
+    command: Act
+    detail: str = "{}"
+    digest: None = None
+
+
+Prepared = PreparedMemory | PreparedOpen | PreparedClose | PreparedSnapshot | PreparedUpdate | PreparedAct
 
 
 def prepare(command: JournalCommand) -> Prepared:
@@ -87,6 +123,14 @@ def prepare(command: JournalCommand) -> Prepared:
                 return _prepare_close(command)
             case RecordSnapshot():
                 return _prepare_snapshot(command)
+            case UpdateMemory():
+                return _prepare_update(command)
+            case SetPolicy():
+                return PreparedAct(command, encode_object(command.policy or {}, "policy"))
+            case RecordAudit():
+                return PreparedAct(command, encode_object(command.detail, "detail"))
+            case _:
+                return PreparedAct(command)
     except UnicodeEncodeError as error:
         msg = f"the text holds a lone surrogate at {error.start}; only valid Unicode is allowed"
         raise InvalidInput(msg) from error
@@ -168,6 +212,23 @@ def _prepare_close(command: CloseTrajectory) -> PreparedClose:
     return PreparedClose(_digest("close", command.id), _fingerprint(command.outcome), command.id, command)
 
 
+def _prepare_update(command: UpdateMemory) -> PreparedUpdate:
+    if command.content is not None:
+        _refuse_nul("content", command.content)
+    for name in ("ts_event_ns", "expires_at_ns", "valid_from_ns", "valid_to_ns"):
+        value = getattr(command, name)
+        if value is not None:
+            _int64(name, value)
+    tags = None if command.tags is None else encode_tags(command.tags)
+    metadata = None if command.metadata is None else encode_object(command.metadata)
+    wished = [command.content, command.kind, tags, metadata, command.ts_event_ns, command.importance, command.pinned]
+    times = [command.expires_at_ns, command.valid_from_ns, command.valid_to_ns, *sorted(command.cleared)]
+    others = [*command.supersedes, "|", *command.cites]
+    digest = _digest("update", command.id, command.provenance.agent, command.key)
+    fingerprint = _fingerprint(*(repr(part) for part in (*wished, *times, *others)))
+    return PreparedUpdate(digest, fingerprint, command, tags, metadata)
+
+
 def _prepare_snapshot(command: RecordSnapshot) -> PreparedSnapshot:
     digest = _digest("snapshot", command.desk_id, command.key)
     body = encode_object(command.body, "body")
@@ -197,9 +258,13 @@ def _text(
     row = (*columns, _int64("ts_event_ns", command.ts_event_ns))
     if isinstance(command, OpenTrajectory):
         return Text(row)
-    if command.expires_at_ns is not None:
-        _int64("expires_at_ns", command.expires_at_ns)
-    return Text(row, command.expires_at_ns, command.embed)
+    for name in ("expires_at_ns", "valid_from_ns", "valid_to_ns"):
+        value = getattr(command, name)
+        if value is not None:
+            _int64(name, value)
+    thread = thread_of(command.trajectory_id, command.namespace, command.provenance, command.metadata)
+    more = (command.importance, command.pinned, command.valid_from_ns, command.valid_to_ns, thread)
+    return Text(row, command.expires_at_ns, command.embed, more)
 
 
 def _columns(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, exists, func, literal, not_, or_, select
 
 from memmcp_server.domain.identifiers import MemoryId, Namespace, Seq, TrajectoryId
 from memmcp_server.domain.memory import Memory, MemoryFilter, Provenance, Trust
@@ -98,7 +98,7 @@ def list_trajectories(
     columns = trajectories.c
     query = _trajectories()
     if namespace is not None:
-        query = query.where(_in_namespace(columns.namespace, namespace))
+        query = query.where(in_namespace(columns.namespace, namespace))
     if kind is not None:
         query = query.where(columns.kind == kind)
     if is_open is not None:
@@ -114,10 +114,10 @@ def list_trajectories(
 
 
 def steps(connection: Connection, trajectory_id: TrajectoryId, *, after: Seq | None, limit: int) -> list[Memory]:
-    query = select(memories).where(memories.c.trajectory_id == trajectory_id, memories.c.superseded_at_ns.is_(None))
+    query = select(memories).where(*_is_step_of(trajectory_id))
     if after is not None:
-        query = query.where(memories.c.seq > after)
-    return [to_memory(row) for row in connection.execute(query.order_by(memories.c.seq).limit(limit))]
+        query = query.where(memories.c.position > after)
+    return [to_memory(row) for row in connection.execute(query.order_by(memories.c.position).limit(limit))]
 
 
 def latest_snapshot(connection: Connection, desk_id: str) -> Snapshot | None:
@@ -163,13 +163,9 @@ def list_snapshots(
 def conditions(where: MemoryFilter) -> list[ColumnElement[bool]]:
     """Return the filter as SQL; the same as ``MemoryFilter.admits``."""
     columns = memories.c
-    if where.as_of_ns is None:
-        found: list[ColumnElement[bool]] = [columns.superseded_at_ns.is_(None)]
-    else:
-        still = or_(columns.superseded_at_ns.is_(None), columns.superseded_at_ns > where.as_of_ns)
-        found = [columns.known_at_ns <= where.as_of_ns, still]
+    found = [known(columns, where.as_of_ns)]
     if where.namespace is not None:
-        found.append(_in_namespace(columns.namespace, where.namespace))
+        found.append(in_namespace(columns.namespace, where.namespace))
     if where.kinds:
         found.append(columns.kind.in_(where.kinds))
     # "replace changes it" says "contains" with regard to case, the same on every database; LIKE does not.
@@ -183,11 +179,23 @@ def conditions(where: MemoryFilter) -> list[ColumnElement[bool]]:
     if where.until_ns is not None:
         found.append(columns.ts_event_ns < where.until_ns)
     if where.trajectory_id is not None:
-        found.append(columns.trajectory_id == where.trajectory_id)
+        found += [columns.thread == where.trajectory_id, columns.trajectory_id == where.trajectory_id]
+    if where.valid_at_ns is not None:
+        found.append(or_(columns.valid_from_ns.is_(None), columns.valid_from_ns <= where.valid_at_ns))
+        found.append(or_(columns.valid_to_ns.is_(None), columns.valid_to_ns > where.valid_at_ns))
+    found.extend(not_(in_namespace(columns.namespace, pattern)) for pattern in where.hidden)
     return found
 
 
-def _in_namespace(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
+def known(columns: Any, as_of_ns: int | None) -> ColumnElement[bool]:
+    """Say "known and not superseded at that time" (None: now), as ``domain.memory.was_current``."""
+    is_last: ColumnElement[bool] = columns.superseded_at_ns.is_(None)
+    if as_of_ns is None:
+        return is_last
+    return and_(columns.known_at_ns <= as_of_ns, or_(is_last, columns.superseded_at_ns > as_of_ns))
+
+
+def in_namespace(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
     if not pattern.endswith("/"):
         return column == pattern
     return or_(column == pattern[:-1], column.startswith(pattern, autoescape=True))
@@ -209,9 +217,19 @@ def escape_like(text: str) -> str:
 
 
 def _trajectories() -> Select[Any]:
-    own = (memories.c.trajectory_id == trajectories.c.id) & memories.c.superseded_at_ns.is_(None)
-    counted = select(func.count()).select_from(memories).where(own).correlate(trajectories).scalar_subquery()
+    own = _is_step_of(trajectories.c.id)
+    counted = select(func.count()).select_from(memories).where(*own).correlate(trajectories).scalar_subquery()
     return select(trajectories, counted.label("steps"))
+
+
+def _is_step_of(trajectory_id: TrajectoryId | ColumnElement[str]) -> list[ColumnElement[bool]]:
+    """Say "the last version of a step", also of one that another memory has superseded: it was a step all the same.
+
+    The thread of a step is its trajectory, which is what the index knows.
+    """
+    newer = memories.alias()
+    is_last = ~exists().where(newer.c.id == memories.c.id, newer.c.version > memories.c.version)
+    return [memories.c.thread == trajectory_id, memories.c.trajectory_id == trajectory_id, is_last]
 
 
 def to_memory(row: Row[Any]) -> Memory:
@@ -231,6 +249,12 @@ def to_memory(row: Row[Any]) -> Memory:
         expires_at_ns=row.expires_at_ns,
         trajectory_id=None if row.trajectory_id is None else TrajectoryId(row.trajectory_id),
         embed=bool(row.embed),
+        importance=row.importance,
+        pinned=bool(row.pinned),
+        valid_from_ns=row.valid_from_ns,
+        valid_to_ns=row.valid_to_ns,
+        thread=row.thread,
+        position=row.position,
     )
 
 

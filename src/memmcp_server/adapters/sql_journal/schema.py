@@ -1,8 +1,14 @@
 """The journal's tables, the same on SQLite and PostgreSQL. Alembic makes them (``migrations``); a test compares both.
 
-    memories      one row per version, append-only but for ``superseded_at_ns``, which is set once, from NULL
+    memories      one row per version, append-only but for ``superseded_at_ns``, which is set once, from NULL, and for
+                  what is forgotten, which is deleted
     keys          idempotency: digest of (namespace, agent, key) -> the first acknowledgement and what it was for
     trajectories  the head of each trajectory; its texts are memories, its steps too
+    links         which memory supersedes, cites, contradicts or was kept for which
+    marks         credit and confirmations of memories, one per (memory, kind, source)
+    audit         what was done (forget, merge, restore, policy, back-up ...), in the journal's order, without content
+    policies      what holds in a namespace
+    cursors       how far a named reader of the changes has come
     snapshots     desks' snapshots, one per (desk, key)
     outbox        what a sink has not got yet: id, version and sink, never content
     sinks         the known sinks and how many entries each has been delivered
@@ -28,7 +34,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Schema revisions that this version knows, oldest first; the last is what it needs."""
 
 metadata = MetaData()
@@ -55,14 +61,21 @@ memories = Table(
     Column("expires_at_ns", BigInteger),
     Column("trajectory_id", String(128)),
     Column("embed", Boolean, nullable=False),
+    Column("importance", Integer, nullable=False, server_default="50"),
+    Column("pinned", Boolean, nullable=False, server_default=false()),
+    Column("valid_from_ns", BigInteger),
+    Column("valid_to_ns", BigInteger),
+    Column("thread", String(128)),
+    Column("position", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("id", "version", name="memories_id_version"),
     Index("memories_namespace", "namespace", "seq"),
+    # Finds steps too: the thread of a step is its trajectory.
     Index(
-        "memories_trajectory",
-        "trajectory_id",
-        "seq",
-        sqlite_where=text("trajectory_id IS NOT NULL"),
-        postgresql_where=text("trajectory_id IS NOT NULL"),
+        "memories_thread",
+        "thread",
+        "position",
+        sqlite_where=text("thread IS NOT NULL"),
+        postgresql_where=text("thread IS NOT NULL"),
     ),
 )
 
@@ -94,6 +107,74 @@ trajectories = Table(
     Column("reward", BigInteger),
     Column("reward_unit", String(64), nullable=False),
     Index("trajectories_opened", "opened_at_ns", "id"),
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("from_id", String(128), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("to_id", String(128), primary_key=True),
+    Column("to_version", Integer, nullable=False),
+    Column("trajectory_id", String(128)),
+    Column("known_at_ns", BigInteger, nullable=False),
+    Column("ended_at_ns", BigInteger),
+    Index("links_to", "to_id", "kind"),
+    Index(
+        "links_trajectory",
+        "trajectory_id",
+        sqlite_where=text("trajectory_id IS NOT NULL"),
+        postgresql_where=text("trajectory_id IS NOT NULL"),
+    ),
+    sqlite_with_rowid=False,
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("memory_id", String(128), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("source", String(200), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    Column("known_at_ns", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("memory_id", String(128)),
+    Column("namespace", String(128)),
+    Column("kind", String(48), nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index(
+        "audit_memory",
+        "memory_id",
+        sqlite_where=text("memory_id IS NOT NULL"),
+        postgresql_where=text("memory_id IS NOT NULL"),
+    ),
+    Index("audit_action", "action", "seq"),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("namespace", String(129), primary_key=True),
+    Column("policy", Text, nullable=False),
+    Column("updated_at_ns", BigInteger, nullable=False),
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("updated_at_ns", BigInteger, nullable=False),
 )
 
 snapshots = Table(

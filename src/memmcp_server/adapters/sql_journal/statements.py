@@ -3,13 +3,13 @@
 A batch is bound row by row; the general path of SQLAlchemy would spend more on that than the database does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Dialect, Table, bindparam, delete, insert, select, update
 
-from .schema import head, keys, memories, outbox, snapshots, trajectories
+from .schema import audit, cursors, head, keys, links, marks, memories, outbox, policies, snapshots, trajectories
 
 Row = tuple[Any, ...]
 LOOKUP_LEN_MAX = 400
@@ -32,6 +32,19 @@ class Statements:
     """superseded_at_ns, id, version."""
     close_trajectory: str
     """metadata, closed_at_ns, outcome, reward, reward_unit, id."""
+    insert_audit: str
+    insert_links: str
+    """A link that had ended holds again."""
+    insert_marks: str
+    """One that is there stays as it is."""
+    end_links: str
+    """ended_at_ns, to_id, kind."""
+    write_policy: str
+    delete_policy: str
+    write_cursor: str
+    """name, seq, updated_at_ns; a cursor never goes back."""
+    deletes: tuple[str, ...]
+    """Each ends in ``IN`` of memory ids."""
     placeholder: str
     lookups: dict[tuple[str, int], str] = field(default_factory=dict)
 
@@ -52,6 +65,23 @@ def compile_statements(dialect: Dialect) -> Statements:
         write_head=_update(head, ("seq", "outbox_id", "known_at_ns", "memories"), (), dialect),
         supersede=_update(memories, ("superseded_at_ns",), ("id", "version"), dialect),
         close_trajectory=_update(trajectories, closing, ("id",), dialect),
+        insert_audit=_insert(audit, dialect),
+        insert_links=_insert(links, dialect)
+        + " ON CONFLICT (from_id, kind, to_id) DO UPDATE SET ended_at_ns = NULL, to_version = excluded.to_version",
+        insert_marks=_insert(marks, dialect) + " ON CONFLICT (memory_id, kind, source) DO NOTHING",
+        end_links=_update(links, ("ended_at_ns",), ("to_id", "kind"), dialect) + " AND ended_at_ns IS NULL",
+        write_policy=_insert(policies, dialect)
+        + " ON CONFLICT (namespace) DO UPDATE SET policy = excluded.policy, updated_at_ns = excluded.updated_at_ns",
+        delete_policy=str(delete(policies).where(policies.c.namespace == bindparam("by")).compile(dialect=dialect)),
+        write_cursor=_insert(cursors, dialect)
+        + " ON CONFLICT (name) DO UPDATE SET seq = excluded.seq, updated_at_ns = excluded.updated_at_ns"
+        " WHERE cursors.seq < excluded.seq",
+        deletes=(
+            "DELETE FROM memories WHERE id",
+            "DELETE FROM keys WHERE memory_id",
+            "DELETE FROM trajectories WHERE id",
+            "DELETE FROM marks WHERE memory_id",
+        ),
         placeholder="?" if dialect.paramstyle == "qmark" else "%s",
     )
 
@@ -63,11 +93,23 @@ def execute_rows(connection: Connection, sql: str, rows: Sequence[Row]) -> None:
 
 
 def look_up(connection: Connection, statements: Statements, sql: str, values: Sequence[Any]) -> list[Row]:
-    """Return the rows of a query that ends in ``IN (...)`` for the distinct values, a few hundred at a time.
-
-    The list is padded to a power of two with its last value, so that few different statements are prepared.
-    """
+    """Return the rows of a query that ends in ``IN (...)`` for the distinct values, a few hundred at a time."""
     found: list[Row] = []
+    for text, parameters in _chunks(statements, sql, values):
+        found.extend(tuple(row) for row in connection.exec_driver_sql(text, parameters))
+    return found
+
+
+def run_for(connection: Connection, statements: Statements, sql: str, values: Sequence[Any]) -> None:
+    """Run a statement that ends in ``IN (...)`` for the distinct values, a few hundred at a time."""
+    for text, parameters in _chunks(statements, sql, values):
+        connection.exec_driver_sql(text, parameters)
+
+
+def _chunks(statements: Statements, sql: str, values: Sequence[Any]) -> Iterator[tuple[str, Row]]:
+    """Yield statement and parameters; the list is padded to a power of two with its last value, so that few different
+    statements are prepared.
+    """
     distinct = list(dict.fromkeys(values))
     for start in range(0, len(distinct), LOOKUP_LEN_MAX):
         chunk = distinct[start : start + LOOKUP_LEN_MAX]
@@ -76,9 +118,7 @@ def look_up(connection: Connection, statements: Statements, sql: str, values: Se
         if text is None:
             places = ", ".join([statements.placeholder] * padded)
             text = statements.lookups[(sql, padded)] = f"{sql} IN ({places})"
-        parameters = (*chunk, *([chunk[-1]] * (padded - len(chunk))))
-        found.extend(tuple(row) for row in connection.exec_driver_sql(text, parameters))
-    return found
+        yield text, (*chunk, *([chunk[-1]] * (padded - len(chunk))))
 
 
 def _insert(table: Table, dialect: Dialect) -> str:

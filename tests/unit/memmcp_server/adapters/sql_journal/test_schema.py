@@ -28,7 +28,7 @@ def test_the_migrated_schema_is_that_of_the_tables(tmp_path: Path) -> None:
     assert differences == []
     assert tables == {*metadata.tables, "alembic_version"}
     assert "NOT dead" in indexes["outbox_live"]
-    assert "IS NOT NULL" in indexes["memories_trajectory"]
+    assert "IS NOT NULL" in indexes["memories_thread"]
 
 
 def test_the_known_revisions_are_those_in_the_folder_and_one_line() -> None:
