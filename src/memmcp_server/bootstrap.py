@@ -23,6 +23,7 @@ from .services.clients import ClientRegistry
 from .services.container import Services
 from .services.health import Health
 from .services.memories import Memories
+from .services.policies import Policies
 from .services.relay import Relay
 from .services.telemetry import Telemetry
 from .services.trajectories import Trajectories
@@ -88,6 +89,7 @@ async def open_services(
             desk=desk,
             started_at_ns=clock.now_ns(),
             clients=clients,
+            policies=Policies(journal, clock),
             limits=limits,
         )
 

@@ -21,6 +21,7 @@ from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
 from memmcp_server.services.health import Health
 from memmcp_server.services.memories import Memories
+from memmcp_server.services.policies import Policies
 from memmcp_server.services.relay import Relay
 from memmcp_server.services.telemetry import Telemetry
 from memmcp_server.services.trajectories import Trajectories
@@ -79,6 +80,7 @@ async def staged(
             desk=played,
             started_at_ns=clock.now_ns(),
             clients=clients,
+            policies=Policies(journal, clock),
         )
         mcp = build_server(services)
         app = create_app(services, sections, mcp, operator_token=OPERATOR_TOKEN)

@@ -8,6 +8,7 @@ from memmcp_server.ports import Clock, Journal, TradingDesk, VectorIndex
 from .clients import ClientRegistry
 from .health import Health
 from .memories import Memories
+from .policies import Policies
 from .relay import Relay
 from .telemetry import Telemetry
 from .trajectories import Trajectories
@@ -28,4 +29,5 @@ class Services:
     desk: TradingDesk | None
     started_at_ns: int
     clients: ClientRegistry
+    policies: Policies
     limits: DraftLimits = field(default_factory=DraftLimits)
