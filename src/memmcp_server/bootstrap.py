@@ -23,6 +23,7 @@ from .services.clients import ClientRegistry
 from .services.container import Services
 from .services.health import Health
 from .services.memories import Memories
+from .services.merging import Merging
 from .services.policies import Policies
 from .services.relay import Relay
 from .services.telemetry import Telemetry
@@ -69,11 +70,14 @@ async def open_services(
         desk = LateDesk() if sections.trading.enabled else None
         clients = ClientRegistry(clock)
         health = Health(journal, index, clock, clients, desk)
+        policies = Policies(journal, clock)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
         # Ended in reverse: the desk first, so that its last copies still reach the journal, the index before the relay.
         await stack.enter_async_context(_running("health", health.run))
         await stack.enter_async_context(_running("relay", relay.run))
         await stack.enter_async_context(_running("index-keeper", partial(keep_filled, journal, index)))
+        merging = Merging(journal, index, clock, policies)
+        await stack.enter_async_context(_running("merging", merging.run))
         await stack.enter_async_context(_running("index", index.run, index.close))
         if desk is not None:
             await stack.enter_async_context(_running("trading", partial(_keep_desk, desk, sections, environ, journal)))
@@ -81,7 +85,7 @@ async def open_services(
             clock=clock,
             journal=journal,
             index=index,
-            memories=Memories(journal, index, clock),
+            memories=Memories(journal, index, clock, policies, limits),
             trajectories=Trajectories(journal),
             telemetry=Telemetry(journal),
             relay=relay,
@@ -89,7 +93,7 @@ async def open_services(
             desk=desk,
             started_at_ns=clock.now_ns(),
             clients=clients,
-            policies=Policies(journal, clock),
+            policies=policies,
             limits=limits,
         )
 

@@ -229,6 +229,14 @@ class VectorIndex(Protocol):
     async def search(self, query: str, where: MemoryFilter, *, limit: int) -> list[IndexHit]:
         """Return the best hits, best first, at most ``limit``."""
 
+    async def similar(
+        self, memory_id: MemoryId, version: int, where: MemoryFilter, *, limit: int
+    ) -> list[IndexHit] | None:
+        """Return what lies nearest to a version that is there, by its stored vector; ``dense`` is the cosine.
+
+        The version itself is left out. None: it is not there yet, or has no vector.
+        """
+
     async def clear(self) -> None:
         """Drop every point, for a rebuild."""
 

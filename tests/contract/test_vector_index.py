@@ -253,3 +253,26 @@ async def test_nothing_to_write_or_remove_is_fine(index: VectorIndex) -> None:
     await index.remove([])
 
     assert (await index.status()).points == 0
+
+
+@pytest.mark.requirement("M8")
+async def test_what_is_alike_is_found_by_the_stored_vector_without_the_memory_itself(index: VectorIndex) -> None:
+    text = "BONK breakouts fade after the funding reset"
+    await put(
+        index,
+        a_memory("a", text),
+        a_memory("b", text),
+        a_memory("m", "the wallet was refilled by hand"),
+        a_memory("n", text, namespace="elsewhere"),
+        a_memory("lonely", text, embed=False),
+    )
+
+    near = await index.similar(MemoryId("a"), 1, MemoryFilter(namespace="default"), limit=5)
+
+    assert near is not None
+    assert near[0].memory_id == "b"
+    assert near[0].dense == pytest.approx(1.0, abs=1e-3)
+    assert {hit.memory_id for hit in near} == {"b", "m"}
+    assert await index.similar(MemoryId("a"), 2, ANY, limit=5) is None
+    assert await index.similar(MemoryId("lonely"), 1, ANY, limit=5) is None
+    assert await index.similar(MemoryId("old"), 1, ANY, limit=5) is None

@@ -57,6 +57,22 @@ class MemoryIndex:
                 hits.append(IndexHit(point.memory.id, point.memory.version, score, dense, words or None))
         return sorted(hits, key=lambda hit: (-hit.score, hit.memory_id, hit.version))[:limit]
 
+    async def similar(
+        self, memory_id: MemoryId, version: int, where: MemoryFilter, *, limit: int
+    ) -> list[IndexHit] | None:
+        self._require_up()
+        point = self._points.get((memory_id, version))
+        if point is None or point.text_dense is None:
+            return None
+        [vector] = self._embedder.embed([point.text_dense])
+        hits = []
+        for key, other in self._points.items():
+            if key != (memory_id, version) and other.text_dense is not None and self._admits(where, other):
+                [near] = self._embedder.embed([other.text_dense])
+                dense = sum(a * b for a, b in zip(vector, near, strict=True))
+                hits.append(IndexHit(*key, dense, dense, None))
+        return sorted(hits, key=lambda hit: -hit.score)[:limit]
+
     async def clear(self) -> None:
         self._require_up()
         self._points.clear()

@@ -23,6 +23,7 @@ from memmcp_server.domain.memory import MemoryDraft, MemoryFilter, Provenance
 from memmcp_server.domain.outbox import SINK_QDRANT
 from memmcp_server.domain.search import SearchQuery
 from memmcp_server.services.memories import Memories
+from memmcp_server.services.policies import Policies
 from memmcp_server.services.relay import Relay
 
 pytestmark = pytest.mark.anyio
@@ -63,7 +64,7 @@ async def open_house(data_dir: Path, embedding: EmbeddingSection = WORDS_ONLY) -
             tasks.start_soon(index.run)
             tasks.start_soon(relay.run)
             tasks.start_soon(keep_filled, journal, index, 0.2)
-            yield House(journal, index, relay, Memories(journal, index, clock))
+            yield House(journal, index, relay, Memories(journal, index, clock, Policies(journal, clock)))
             await index.close()
             tasks.cancel_scope.cancel()
 

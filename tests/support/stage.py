@@ -68,11 +68,12 @@ async def staged(
     async with open_journal(JournalSection(), data_dir, clock) as journal:
         index = MemoryIndex(clock)
         clients = ClientRegistry(clock)
+        policies = Policies(journal, clock)
         services = Services(
             clock=clock,
             journal=journal,
             index=index,
-            memories=Memories(journal, index, clock),
+            memories=Memories(journal, index, clock, policies),
             trajectories=Trajectories(journal),
             telemetry=Telemetry(journal),
             relay=Relay(journal, [QdrantSink(journal, index)], clock, sections.relay),
@@ -80,7 +81,7 @@ async def staged(
             desk=played,
             started_at_ns=clock.now_ns(),
             clients=clients,
-            policies=Policies(journal, clock),
+            policies=policies,
         )
         mcp = build_server(services)
         app = create_app(services, sections, mcp, operator_token=OPERATOR_TOKEN)

@@ -9,11 +9,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from memmcp_server.errors import InvalidInput, PayloadTooLarge
 
-from .identifiers import Json, Namespace, TrajectoryId, derived_id
-from .memory import DEFAULT_NAMESPACE, NAMESPACE_PATTERN, MemoryDraft, Provenance
+from .identifiers import Json, MemoryId, Namespace, TrajectoryId, derived_id
+from .lifecycle import ClearableField, UpdateMemory
+from .memory import (
+    DEFAULT_NAMESPACE,
+    IMPORTANCE_DEFAULT,
+    IMPORTANCE_MAX,
+    NAMESPACE_PATTERN,
+    Memory,
+    MemoryDraft,
+    Provenance,
+)
 from .times import NS_PER_S, instant_ns, to_ns
 
 KIND_PATTERN = r"^[a-z][a-z0-9_.-]{0,47}$"
@@ -24,6 +34,7 @@ KEY_LENGTH_MAX = 200
 LABEL_LENGTH_MAX = 256
 TRAJECTORY_ID_LENGTH_MAX = 128
 METADATA_DEPTH_MAX = 8
+RELATIONS_MAX = 64
 TS_AHEAD_NS_MAX = 24 * 3_600 * NS_PER_S
 """A clock may be off, a zone may be mixed up; more than a day ahead is a wrong unit or a wrong year."""
 
@@ -54,6 +65,33 @@ class DraftFields:
     trajectory_id: str | None = None
     key: str | None = None
     embed: bool = True
+    importance: int = IMPORTANCE_DEFAULT
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    cites: Sequence[str] = ()
+    supersedes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateFields:
+    """What a caller wants changed. None: it stays; ``cleared`` names times that become open."""
+
+    id: str
+    content: str | None = None
+    kind: str | None = None
+    tags: Sequence[str] | None = None
+    metadata: Mapping[str, Json] | None = None
+    ts: datetime | None = None
+    importance: int | None = None
+    pinned: bool | None = None
+    expires_at: datetime | None = None
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    cleared: Sequence[ClearableField] = ()
+    supersedes: Sequence[str] = ()
+    cites: Sequence[str] = ()
+    expected_version: int | None = None
+    key: str | None = None
 
 
 def make_draft(fields: DraftFields, provenance: Provenance, limits: DraftLimits, now_ns: int) -> MemoryDraft:
@@ -74,6 +112,8 @@ def make_draft(fields: DraftFields, provenance: Provenance, limits: DraftLimits,
         _check_line("idempotency_key", fields.key, KEY_LENGTH_MAX, length_min=1)
     ts_event_ns = _checked_ts(fields.ts, now_ns)
     expires_at_ns = _checked_expiry(fields.expires_at, ts_event_ns)
+    valid_from_ns, valid_to_ns = _checked_validity(fields.valid_from, fields.valid_to)
+    _check_importance(fields.importance)
     return MemoryDraft(
         content=fields.content,
         key=fields.key if fields.key is not None else derived_key(fields, tags, provenance.agent),
@@ -86,15 +126,79 @@ def make_draft(fields: DraftFields, provenance: Provenance, limits: DraftLimits,
         expires_at_ns=expires_at_ns,
         provenance=provenance,
         embed=fields.embed,
+        importance=fields.importance,
+        valid_from_ns=valid_from_ns,
+        valid_to_ns=valid_to_ns,
+        cites=_checked_ids("cites", fields.cites),
+        supersedes=_checked_ids("supersedes", fields.supersedes),
     )
+
+
+def make_update(
+    fields: UpdateFields, held: Memory, provenance: Provenance, limits: DraftLimits, now_ns: int
+) -> UpdateMemory:
+    """Return the command that makes these changes to what is held.
+
+    Raises: InvalidInput (also when nothing would change), PayloadTooLarge.
+    """
+    if fields.content is not None:
+        _check_content(fields.content, limits.content_bytes_max)
+    if fields.kind is not None:
+        check_kind(fields.kind)
+    if fields.metadata is not None:
+        _check_metadata(fields.metadata, limits.metadata_bytes_max)
+    if fields.importance is not None:
+        _check_importance(fields.importance)
+    if fields.key is not None:
+        _check_line("idempotency_key", fields.key, KEY_LENGTH_MAX, length_min=1)
+    ts_event_ns = None if fields.ts is None else _checked_ts(fields.ts, now_ns)
+    expires_at_ns = _checked_expiry(fields.expires_at, held.ts_event_ns if ts_event_ns is None else ts_event_ns)
+    valid_from_ns, valid_to_ns = _checked_validity(fields.valid_from, fields.valid_to)
+    cleared = frozenset(fields.cleared)
+    begins_ns = None if "valid_from" in cleared else held.valid_from_ns if valid_from_ns is None else valid_from_ns
+    ends_ns = None if "valid_to" in cleared else held.valid_to_ns if valid_to_ns is None else valid_to_ns
+    _check_order(begins_ns, ends_ns)
+    changes: dict[str, Any] = {
+        "content": fields.content,
+        "kind": fields.kind,
+        "tags": None if fields.tags is None else _checked_tags(fields.tags),
+        "metadata": None if fields.metadata is None else dict(fields.metadata),
+        "ts_event_ns": ts_event_ns,
+        "importance": fields.importance,
+        "pinned": fields.pinned,
+        "expires_at_ns": expires_at_ns,
+        "valid_from_ns": valid_from_ns,
+        "valid_to_ns": valid_to_ns,
+        "cleared": cleared,
+        "supersedes": _checked_ids("supersedes", fields.supersedes),
+        "cites": _checked_ids("cites", fields.cites),
+    }
+    if all(value is None or value in ((), frozenset()) for value in changes.values()):
+        msg = "nothing to change was given; allowed are content, tags, metadata, importance, pinned, times, supersedes"
+        raise InvalidInput(msg, field="content")
+    # Without a key of its own the same change of the same version is the same update.
+    key = fields.key or "change:" + derived_id(str(held.version), *(repr(value) for value in changes.values()))
+    return UpdateMemory(MemoryId(fields.id), key, provenance, expected_version=fields.expected_version, **changes)
 
 
 def derived_key(fields: DraftFields, tags: Sequence[str], agent: str) -> str:
     """Return the key of a write that brings none: the same words said again are the same memory.
 
     The time counts only where the caller gave one, so that a retry a second later is still a repeat. Tags and expiry
-    count too: a write that differs in them is not silently answered with the earlier one.
+    count too: a write that differs in them is not silently answered with the earlier one. What has its default adds
+    nothing, so that keys of earlier versions stay the same.
     """
+    more = [
+        f"{name}={value}"
+        for name, value in (
+            ("importance", "" if fields.importance == IMPORTANCE_DEFAULT else str(fields.importance)),
+            ("valid_from", "" if fields.valid_from is None else str(to_ns(fields.valid_from))),
+            ("valid_to", "" if fields.valid_to is None else str(to_ns(fields.valid_to))),
+            ("cites", "\x1f".join(sorted(fields.cites))),
+            ("supersedes", "\x1f".join(sorted(fields.supersedes))),
+        )
+        if value
+    ]
     return "content:" + derived_id(
         fields.namespace,
         agent,
@@ -105,6 +209,7 @@ def derived_key(fields: DraftFields, tags: Sequence[str], agent: str) -> str:
         "" if fields.ts is None else str(to_ns(fields.ts)),
         "\x1f".join(sorted(tags)),
         "" if fields.expires_at is None else str(to_ns(fields.expires_at)),
+        *more,
     )
 
 
@@ -245,6 +350,33 @@ def _checked_expiry(expires_at: datetime | None, ts_event_ns: int) -> int | None
         msg = f"expires_at is {expires_at.isoformat()}, not later than ts; the memory could never be found"
         raise InvalidInput(msg, field="expires_at")
     return expires_at_ns
+
+
+def _checked_validity(valid_from: datetime | None, valid_to: datetime | None) -> tuple[int | None, int | None]:
+    bounds = instant_ns("valid_from", valid_from), instant_ns("valid_to", valid_to)
+    _check_order(*bounds)
+    return bounds
+
+
+def _check_order(valid_from_ns: int | None, valid_to_ns: int | None) -> None:
+    if valid_from_ns is not None and valid_to_ns is not None and valid_from_ns >= valid_to_ns:
+        msg = "valid_from is not before valid_to, so that it would never hold"
+        raise InvalidInput(msg, field="valid_to")
+
+
+def _check_importance(importance: int) -> None:
+    if not 0 <= importance <= IMPORTANCE_MAX:
+        msg = f"importance is {importance}; allowed are 0 to {IMPORTANCE_MAX}, usual is {IMPORTANCE_DEFAULT}"
+        raise InvalidInput(msg, field="importance")
+
+
+def _checked_ids(name: str, given: Sequence[str]) -> tuple[MemoryId, ...]:
+    if len(given) > RELATIONS_MAX:
+        msg = f"{name} has {len(given)} ids; at most {RELATIONS_MAX} are allowed"
+        raise InvalidInput(msg, field=name)
+    for position, memory_id in enumerate(given):
+        _check_line(f"{name}[{position}]", memory_id, TRAJECTORY_ID_LENGTH_MAX, length_min=1)
+    return tuple(MemoryId(memory_id) for memory_id in dict.fromkeys(given))
 
 
 def _shown(value: object) -> str:

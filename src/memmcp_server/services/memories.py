@@ -3,16 +3,30 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from memmcp_server.domain.caller import Caller
+from memmcp_server.domain.drafts import DraftLimits, UpdateFields, make_update
+from memmcp_server.domain.evidence import MemoryDetails, staleness
 from memmcp_server.domain.identifiers import MemoryId
-from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryDraft, Trust, is_reserved, was_current
+from memmcp_server.domain.lifecycle import MarkKind, MarkMemory, RestoreMemory, Standing, UpdateMemory
+from memmcp_server.domain.memory import (
+    Acknowledgement,
+    Memory,
+    MemoryDraft,
+    Provenance,
+    Trust,
+    is_reserved,
+    was_current,
+)
 from memmcp_server.domain.outbox import SINK_QDRANT
+from memmcp_server.domain.policy import PolicyBook
 from memmcp_server.domain.search import IndexState, SearchQuery, SearchResult
 from memmcp_server.errors import IndexUnavailable, InvalidInput, NotFound, Refused
 from memmcp_server.ports import Clock, IndexHit, IndexStatus, Journal, LexicalScope, VectorIndex
 
 from .fusion import Candidate, fuse
+from .policies import Policies
 from .words import coverage, query_words
 
 SEARCH_LIMIT_MAX = 100
@@ -28,10 +42,21 @@ LEXICAL_SCAN_MAX = 200
 class Memories:
     """``index_timeout_s`` bounds the wait for the index; after that the answer is by words alone and says so."""
 
-    def __init__(self, journal: Journal, index: VectorIndex, clock: Clock, *, index_timeout_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        index: VectorIndex,
+        clock: Clock,
+        policies: Policies,
+        limits: DraftLimits | None = None,
+        *,
+        index_timeout_s: float = 5.0,
+    ) -> None:
         self._journal = journal
         self._index = index
         self._clock = clock
+        self._policies = policies
+        self._limits = limits or DraftLimits()
         self._index_timeout_s = index_timeout_s
 
     async def write(self, draft: MemoryDraft, caller: Caller) -> Acknowledgement:
@@ -50,23 +75,126 @@ class Memories:
         if len(drafts) > BATCH_LEN_MAX:
             msg = f"{len(drafts)} memories in one call; at most {BATCH_LEN_MAX} are allowed"
             raise InvalidInput(msg, field="memories")
-        for draft in drafts:
-            _check_may_write(draft, caller)
+        if not drafts:
+            return []
+        book = await self._policies.book()
+        trusted = [_trusted(draft, book, caller) for draft in drafts]
         await self._check_trajectories(drafts, caller)
-        return await self._journal.commit(drafts) if drafts else []
+        related = [(draft.supersedes, draft.cites) for draft in drafts]
+        await self._check_related(related, book, caller)
+        return await self._journal.commit(trusted)
 
-    async def get(self, memory_id: str, version: int | None = None) -> Memory:
-        """Return that version, or the current one.
+    async def update(self, fields: UpdateFields, caller: Caller) -> Acknowledgement:
+        """Append the next version of a memory; the ones before stay readable, and ``as_of`` knows them.
 
-        Raises: NotFound.
+        Raises: Refused, NotFound, InvalidInput, IdempotencyConflict, JournalBusy, JournalUnavailable, StorageFull.
         """
-        memory = await self._journal.memory(MemoryId(memory_id), version)
-        if memory is None:
-            shown = memory_id if len(memory_id) <= ID_SHOWN_MAX else f"{memory_id[:ID_SHOWN_MAX]}..."
-            which = shown if version is None else f"{shown} in version {version}"
-            msg = f"there is no memory {which}"
-            raise NotFound(msg, field="id", hint="search for its words; a write and a search return ids")
-        return memory
+        book = await self._policies.book()
+        held = await self._readable(fields.id, book, caller)
+        _check_may_change(held, book, caller)
+        if fields.pinned is not None and caller.role != "operator" and not await self._is_own(held, caller):
+            msg = f"memory {held.id} was written by {held.provenance.agent or 'somebody else'}; only its author pins it"
+            raise Refused(msg, field="pinned", hint="ask the operator: memmcp pin ID")
+        trust = book.of(held.namespace).trust or (held.provenance.trust if fields.content is None else Trust.AGENT)
+        by = replace(_provenance(caller), trust=trust)
+        command = make_update(fields, held, by, self._limits, self._clock.now_ns())
+        if held.superseded_at_ns is None and _changes_nothing(command, held):
+            return Acknowledgement(held.id, held.seq, held.version, held.known_at_ns, duplicate=True)
+        await self._check_related([(command.supersedes, command.cites)], book, caller)
+        [acknowledgement] = await self._journal.commit([command])
+        return acknowledgement
+
+    async def confirm(self, memory_id: str, caller: Caller) -> Acknowledgement:
+        """Note that somebody checked that a memory still holds: it is no longer shown as unverified.
+
+        Raises: Refused, NotFound, InvalidInput (it is not current), JournalBusy, JournalUnavailable, StorageFull.
+        """
+        book = await self._policies.book()
+        held = await self._readable(memory_id, book, caller)
+        _check_may_change(held, book, caller)
+        if held.superseded_at_ns is not None:
+            msg = f"memory {held.id} was superseded, so it cannot be confirmed"
+            raise InvalidInput(msg, field="id", hint="confirm what superseded it, or restore it")
+        source = f"{caller.agent[:128]}:{self._clock.now_ns()}"
+        [acknowledgement] = await self._journal.commit([MarkMemory(held.id, MarkKind.CONFIRMED, source)])
+        return acknowledgement
+
+    async def restore(self, memory_id: str, reason: str, caller: Caller) -> Acknowledgement:
+        """Make a superseded or merged memory current again.
+
+        Raises: as ``update``.
+        """
+        book = await self._policies.book()
+        held = await self._readable(memory_id, book, caller)
+        _check_may_change(held, book, caller)
+        [acknowledgement] = await self._journal.commit([RestoreMemory(held.id, reason, _provenance(caller))])
+        return acknowledgement
+
+    async def get(self, memory_id: str, version: int | None = None, caller: Caller | None = None) -> Memory:
+        """Return that version, or the last one, also when it is not current any more (``superseded_at_ns`` says so).
+
+        Raises: NotFound (also where the caller may not read; None: whoever asks may read everything).
+        """
+        book = await self._policies.book()
+        return await self._readable(memory_id, book, caller, version)
+
+    async def details(self, memory_id: str, version: int | None = None, caller: Caller | None = None) -> MemoryDetails:
+        """Return a memory with its links and its standing.
+
+        Raises: as ``get``.
+        """
+        memory = await self.get(memory_id, version, caller)
+        links = await self._journal.links([memory.id])
+        around = await self._journal.surroundings([memory.id], as_of_ns=None)
+        others = {link.to_id if link.from_id == memory.id else link.from_id for link in links}
+        present = await self._journal.all_versions(sorted(others))
+        lasts = {memory_id: versions[-1] for memory_id, versions in present.items()}
+        stale = staleness(memory.id, links, lasts, self._clock.now_ns())
+        return MemoryDetails(memory, tuple(links), around.standings.get(memory.id, Standing()), stale)
+
+    async def history(self, memory_id: str, caller: Caller | None = None) -> list[Memory]:
+        """Return every version, oldest first.
+
+        Raises: as ``get``.
+        """
+        memory = await self.get(memory_id, None, caller)
+        return await self._journal.versions(memory.id)
+
+    async def _readable(
+        self, memory_id: str, book: PolicyBook, caller: Caller | None, version: int | None = None
+    ) -> Memory:
+        versions = await self._journal.versions(MemoryId(memory_id))
+        found = [memory for memory in versions if version in (None, memory.version)]
+        if found and (caller is None or book.may_read(caller, found[-1].namespace)):
+            return found[-1]
+        shown = memory_id if len(memory_id) <= ID_SHOWN_MAX else f"{memory_id[:ID_SHOWN_MAX]}..."
+        which = shown if version is None else f"{shown} in version {version}"
+        if not versions and await self._journal.forgotten([MemoryId(memory_id)]):
+            msg = f"memory {which} was forgotten"
+            raise NotFound(msg, field="id", hint="nothing of it is left but the audit entry")
+        msg = f"there is no memory {which}"
+        raise NotFound(msg, field="id", hint="search for its words; a write and a search return ids")
+
+    async def _is_own(self, memory: Memory, caller: Caller) -> bool:
+        first = await self._journal.memory(memory.id, 1)
+        return first is not None and first.provenance.agent == caller.agent
+
+    async def _check_related(
+        self, related: Sequence[tuple[Sequence[MemoryId], Sequence[MemoryId]]], book: PolicyBook, caller: Caller
+    ) -> None:
+        """Refuse to supersede what the caller may not change, and to cite what it may not read."""
+        supersedes = {memory_id for each, _ in related for memory_id in each}
+        cites = {memory_id for _, each in related for memory_id in each}
+        if not supersedes and not cites:
+            return
+        present = await self._journal.all_versions(sorted(supersedes | cites))
+        for memory_id, versions in present.items():
+            last = versions[-1]
+            if not book.may_read(caller, last.namespace):
+                msg = f"there is no memory {memory_id}"
+                raise NotFound(msg, field="supersedes" if memory_id in supersedes else "cites")
+            if memory_id in supersedes:
+                _check_may_change(last, book, caller, "supersedes")
 
     async def search(self, query: SearchQuery, caller: Caller) -> SearchResult:
         """Find memories by meaning and by words, best first, among all that are durable now.
@@ -152,12 +280,52 @@ class Memories:
                 raise Refused(msg, field="trajectory_id", hint=hint)
 
 
-def _check_may_write(draft: MemoryDraft, caller: Caller) -> None:
+def _trusted(draft: MemoryDraft, book: PolicyBook, caller: Caller) -> MemoryDraft:
+    """Return the draft with the trust that its namespace gives. Raises: Refused."""
+    _check_may_write(draft, book, caller)
+    trust = book.of(draft.namespace).trust
+    if trust is None or draft.provenance.trust is not Trust.AGENT:
+        return draft
+    return replace(draft, provenance=replace(draft.provenance, trust=trust))
+
+
+def _check_may_change(memory: Memory, book: PolicyBook, caller: Caller, field: str = "id") -> None:
+    """Raises: Refused."""
+    if caller.role == "viewer":
+        msg = "a viewer may search and read, not write"
+        raise Refused(msg, hint="connect with an agent's or an operator's token")
+    if book.of(memory.namespace).holds:
+        msg = f"memory {memory.id} is a record of {memory.namespace}, which is kept as it was written"
+        raise Refused(msg, field=field, hint="write a memory of your own about it, in a namespace of yours")
+    if not book.may_write(caller, memory.namespace):
+        msg = f"{caller.agent or 'the caller'} may not write in {memory.namespace}, where memory {memory.id} is"
+        raise Refused(msg, field=field, hint="ask the operator: memmcp namespace show")
+
+
+def _changes_nothing(command: UpdateMemory, held: Memory) -> bool:
+    """Say whether the memory is already as the update would make it."""
+    if command.supersedes or command.cites or command.expected_version not in (None, held.version):
+        return False
+    names = ("content", "kind", "tags", "metadata", "ts_event_ns", "importance", "pinned")
+    times = ("expires_at", "valid_from", "valid_to")
+    return all(
+        getattr(command, name) in (None, getattr(held, name)) for name in (*names, *(f"{time}_ns" for time in times))
+    ) and all(getattr(held, f"{time}_ns") is None for time in command.cleared)
+
+
+def _provenance(caller: Caller) -> Provenance:
+    return Provenance(agent=caller.agent, session=caller.session, tool=caller.tool)
+
+
+def _check_may_write(draft: MemoryDraft, book: PolicyBook, caller: Caller) -> None:
     if caller.role == "viewer":
         msg = "a viewer may search and read, not write"
         raise Refused(msg, hint="connect with an agent's or an operator's token")
     if caller.role == "operator":
         return
+    if not book.may_write(caller, draft.namespace):
+        msg = f"{caller.agent or 'the caller'} may not write in {draft.namespace}"
+        raise Refused(msg, field="namespace", hint="use another namespace; memmcp namespace show tells who may")
     if is_reserved(draft.namespace):
         msg = f"namespace is {draft.namespace}, which only the runtime writes"
         raise Refused(msg, field="namespace", hint="leave it out, or use a namespace of your own such as agents/NAME")

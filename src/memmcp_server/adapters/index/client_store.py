@@ -28,6 +28,7 @@ from .store import (
     StoreDamaged,
     StoredPoint,
     StoreUnavailable,
+    dense_of,
 )
 
 IN_MEMORY = ":memory:"
@@ -104,6 +105,11 @@ class ClientStore:
         )
         dense = next(found) if query.dense is not None else []
         return dense, next(found) if query.words is not None else []
+
+    def vector(self, point_id: str) -> tuple[float, ...] | None:
+        with self._ready() as client:
+            records = client.retrieve(self._name, [point_id], with_payload=False, with_vectors=[DENSE])
+        return dense_of(records[0].vector) if records else None
 
     def count(self, where: JsonObject | None = None) -> int:
         with self._ready() as client:

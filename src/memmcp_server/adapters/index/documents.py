@@ -35,7 +35,7 @@ class PointDocument:
 
     @property
     def point_id(self) -> str:
-        return derived_id("index-point", self.memory_id, str(self.version))
+        return point_id_of(self.memory_id, self.version)
 
     @property
     def fingerprint(self) -> str:
@@ -45,6 +45,10 @@ class PointDocument:
             self.known_from_ns, self.expires_at_ns, self.text_lexical, self.text_dense,
         ]  # fmt: skip
         return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:24]
+
+
+def point_id_of(memory_id: str, version: int) -> str:
+    return derived_id("index-point", memory_id, str(version))
 
 
 def point_document(point: IndexPoint) -> JsonObject:

@@ -31,6 +31,7 @@ from .store import (
     StoreDamaged,
     StoredPoint,
     StoreUnavailable,
+    dense_of,
 )
 
 HNSW_OFF = 10**9
@@ -141,6 +142,11 @@ class EdgeStore:
         found = iter([[ScoredPoint(str(p.id), float(p.score), p.payload or {}) for p in answer] for answer in answers])
         dense = next(found) if query.dense is not None else []
         return dense, next(found) if query.words is not None else []
+
+    def vector(self, point_id: str) -> tuple[float, ...] | None:
+        with self._lock, _translating():
+            records = self._open_shard().retrieve([point_id], with_payload=False, with_vector=True)
+        return dense_of(records[0].vector) if records else None
 
     def count(self, where: JsonObject | None = None) -> int:
         condition = None if where is None else _filter(where)

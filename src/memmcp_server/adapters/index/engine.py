@@ -163,6 +163,28 @@ class IndexEngine:
             if admits(where, now_ns, found.point.payload)
         ][:limit]
 
+    def similar(self, point_id: str, where: MemoryFilter, *, limit: int, now_ns: int) -> list[IndexHit] | None:
+        """Return what lies nearest to a point, itself left out; None when it is not there or has no vector.
+
+        Raises: NotReady, StoreUnavailable.
+        """
+        self._require_store()
+        vector = self._store.vector(point_id)
+        if vector is None:
+            return None
+        near, _ = self._store.search(Query(vector, None, conditions(where, now_ns), limit + 1))
+        return [
+            IndexHit(
+                memory_id=MemoryId(str(point.payload["memory_id"])),
+                version=int(str(point.payload["version"])),
+                score=point.score,
+                dense=point.score,
+                lexical=None,
+            )
+            for point in near
+            if point.id != point_id and admits(where, now_ns, point.payload)
+        ][:limit]
+
     def status(self) -> JsonObject:
         """Return the document of ``ports.IndexStatus``."""
         details = [self._store_detail, self._model_detail, self._mismatch]

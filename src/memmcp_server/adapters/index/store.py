@@ -100,9 +100,18 @@ class PointStore(Protocol):
     def search(self, query: Query) -> tuple[list[ScoredPoint], list[ScoredPoint]]:
         """Return (dense, words) hits, each best first."""
 
+    def vector(self, point_id: str) -> tuple[float, ...] | None:
+        """Return the dense vector of a point, None where there is no such point or vector."""
+
     def count(self, where: JsonObject | None = None) -> int: ...
 
     def reset(self, identity: Identity) -> None:
         """Drop everything, also what is damaged, and begin anew."""
 
     def close(self) -> None: ...
+
+
+def dense_of(vectors: object) -> tuple[float, ...] | None:
+    """Return the dense one of a point's named vectors, as either engine hands them out."""
+    dense = vectors.get(DENSE) if isinstance(vectors, Mapping) else None
+    return tuple(float(value) for value in dense) if isinstance(dense, Sequence) else None

@@ -18,8 +18,9 @@ from typing import BinaryIO
 from memmcp_server.adapters.embedding.fastembed_embedder import declared_dimension, load_embedder
 from memmcp_server.adapters.embedding.model_files import ModelUnavailable
 from memmcp_server.domain.identifiers import Json, JsonObject
+from memmcp_server.domain.memory import MemoryFilter
 
-from .documents import BadField, array, hit_document, integer, parse_filter, parse_point, text, texts
+from .documents import BadField, array, hit_document, integer, parse_filter, parse_point, point_id_of, text, texts
 from .engine import IndexEngine, NotReady
 from .frames import BadDocument, BrokenFrame, decode, encode, read_body
 from .lane import Lane
@@ -88,7 +89,7 @@ class Worker:
         engine = self._engine
         match request.get("op"):
             case "search":
-                query, where = text(request, "query"), parse_filter(request.get("where"))
+                query, where = text(request, "query"), _where(request)
                 limit, now_ns = min(integer(request, "limit"), HITS_MAX), integer(request, "now_ns")
 
                 def search() -> JsonObject:
@@ -96,6 +97,15 @@ class Worker:
                     return {"hits": [hit_document(hit) for hit in hits]}
 
                 return self._search, search
+            case "similar":
+                point_id, where = point_id_of(text(request, "memory_id"), integer(request, "version")), _where(request)
+                limit, now_ns = min(integer(request, "limit"), HITS_MAX), integer(request, "now_ns")
+
+                def similar() -> JsonObject:
+                    near = engine.similar(point_id, where, limit=limit, now_ns=now_ns)
+                    return {"hits": None if near is None else [hit_document(hit) for hit in near]}
+
+                return self._search, similar
             case "upsert":
                 points = [parse_point(point) for point in array(request, "points")]
                 return self._write, _effect(lambda: engine.upsert(points))
@@ -107,7 +117,7 @@ class Worker:
             case "close":
                 return self._write, _effect(engine.close)
             case other:
-                message = f"op: expected search, upsert, remove, clear or close, got {other!r}"
+                message = f"op: expected search, similar, upsert, remove, clear or close, got {other!r}"
                 raise BadField(message)
 
     def _answer(self, request_id: Json, job: Callable[[], JsonObject]) -> None:
@@ -202,6 +212,10 @@ def _store(options: WorkerOptions) -> PointStore:
     from .client_store import ClientStore
 
     return ClientStore(options.qdrant)
+
+
+def _where(request: JsonObject) -> MemoryFilter:
+    return parse_filter(request.get("where"))
 
 
 def _effect(change: Callable[[], None]) -> Callable[[], JsonObject]:

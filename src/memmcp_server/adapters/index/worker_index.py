@@ -113,12 +113,20 @@ class WorkerIndex:
             "limit": limit,
             "now_ns": self._clock.now_ns(),
         }
-        answer = await self._call("search", fields, self._limits.search_timeout_s)
-        try:
-            return [parse_hit(hit) for hit in array(answer, "hits")]
-        except BadField as problem:
-            message = f"the index worker answered nonsense: {problem}"
-            raise IndexUnavailable(message) from problem
+        return _hits(await self._call("search", fields, self._limits.search_timeout_s))
+
+    async def similar(
+        self, memory_id: MemoryId, version: int, where: MemoryFilter, *, limit: int
+    ) -> list[IndexHit] | None:
+        fields: JsonObject = {
+            "memory_id": memory_id,
+            "version": version,
+            "where": filter_document(where),
+            "limit": limit,
+            "now_ns": self._clock.now_ns(),
+        }
+        answer = await self._call("similar", fields, self._limits.search_timeout_s)
+        return None if answer.get("hits") is None else _hits(answer)
 
     async def clear(self) -> None:
         await self._call("clear", {}, self._limits.write_timeout_s)
@@ -262,6 +270,14 @@ class WorkerIndex:
         self._status = status
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
+
+
+def _hits(answer: JsonObject) -> list[IndexHit]:
+    try:
+        return [parse_hit(hit) for hit in array(answer, "hits")]
+    except BadField as problem:
+        message = f"the index worker answered nonsense: {problem}"
+        raise IndexUnavailable(message) from problem
 
 
 def _result(answer: JsonObject | None) -> JsonObject:

@@ -19,6 +19,7 @@ from memmcp_server.errors import IndexUnavailable, InvalidInput, JournalUnavaila
 from memmcp_server.ports import IndexHit, IndexPoint, IndexStatus
 from memmcp_server.services.fusion import Candidate, fuse
 from memmcp_server.services.memories import BATCH_LEN_MAX, Memories
+from memmcp_server.services.policies import Policies
 from memmcp_server.services.words import query_words
 
 pytestmark = pytest.mark.anyio
@@ -65,7 +66,9 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.journal = MemoryJournal(self.clock)
-        self.memories = Memories(self.journal, self.index, self.clock, index_timeout_s=0.05)
+        self.memories = Memories(
+            self.journal, self.index, self.clock, Policies(self.journal, self.clock), index_timeout_s=0.05
+        )
 
     async def write(self, content: str, **fields: object) -> MemoryId:
         return (await self.memories.write(a_draft(content, **fields), AGENT)).id
