@@ -26,6 +26,7 @@ from memmcp_server.services.relay import Relay
 from memmcp_server.services.telemetry import Telemetry
 from memmcp_server.services.trajectories import Trajectories
 from memmcp_server.tools.server import MemoryServer, build_server
+from memmcp_server.web.admin import Admin
 from memmcp_server.web.app import create_app
 from tests.doubles.clocks import SystemClock
 from tests.doubles.memory_index import MemoryIndex
@@ -84,7 +85,8 @@ async def staged(
             policies=policies,
         )
         mcp = build_server(services)
-        app = create_app(services, sections, mcp, operator_token=OPERATOR_TOKEN)
+        admin = Admin(services, sections, f"http://{HOST}", lambda: None)
+        app = create_app(services, sections, mcp, operator_token=OPERATOR_TOKEN, admin=admin.routes())
         async with (
             mcp.following(),
             app.router.lifespan_context(app),

@@ -42,6 +42,11 @@ def note(text: str) -> None:
     err().print(escape(text), style="dim")
 
 
+def plain(text: str) -> str:
+    """Stored text is data: no markup, and no control characters that would steer a terminal."""
+    return escape("".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text))
+
+
 def complain(message: str, hint: str | None = None) -> None:
     console = err()
     console.print(f"[bold red]error:[/] {escape(message)}")

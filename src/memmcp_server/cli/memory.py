@@ -4,10 +4,9 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
-from rich.markup import escape
 
 from .client import found_or_started, places_of
-from .console import exit_codes, note, out, print_json, say, table
+from .console import exit_codes, note, out, plain, print_json, say, table
 from .options import DataDir, Json
 
 CONTENT_CHARS_MAX = 500
@@ -88,15 +87,10 @@ def _print_hit(hit: dict[str, Any]) -> None:
     when = str(hit["ts"])[:19].replace("T", " ")
     content = hit["content"] if len(hit["content"]) <= CONTENT_CHARS_MAX else f"{hit['content'][:CONTENT_CHARS_MAX]}..."
     console.print(
-        f"[bold]{hit['score']:.3f}[/]  {when} UTC  {_plain(hit['agent'])}  {hit['namespace']}/{hit['kind']}  "
-        f"[dim]{hit['id']}  {_plain(hit['why'])}[/]"
+        f"[bold]{hit['score']:.3f}[/]  {when} UTC  {plain(hit['agent'])}  {hit['namespace']}/{hit['kind']}  "
+        f"[dim]{hit['id']}  {plain(hit['why'])}[/]"
     )
-    console.print(f"       {_plain(content)}")
-
-
-def _plain(text: str) -> str:
-    """Stored text is data: no markup, and no control characters that would steer a terminal."""
-    return escape("".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text))
+    console.print(f"       {plain(content)}")
 
 
 def trajectory(
@@ -119,7 +113,7 @@ def trajectory(
     say(f"{document['title']}  [{document['kind']}, {document['namespace']}]  {outcome}{reward}")
     rows = table("when (UTC)", "kind", "what")
     for step in document["steps"]:
-        rows.add_row(str(step["ts"])[:19].replace("T", " "), step["kind"], _plain(step["content"]))
+        rows.add_row(str(step["ts"])[:19].replace("T", " "), step["kind"], plain(step["content"]))
     out().print(rows)
 
 

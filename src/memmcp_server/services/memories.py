@@ -205,6 +205,8 @@ class Memories:
         Raises: InvalidInput, Refused, JournalBusy, JournalUnavailable.
         """
         _check_query(query)
+        hidden = (await self._policies.book()).hidden_from(caller)
+        query = replace(query, where=replace(query.where, hidden=hidden))
         words = query_words(query.text)
         status = await self._index_status()
         hits: Sequence[IndexHit] | None = None
@@ -299,7 +301,7 @@ def _check_may_change(memory: Memory, book: PolicyBook, caller: Caller, field: s
         raise Refused(msg, field=field, hint="write a memory of your own about it, in a namespace of yours")
     if not book.may_write(caller, memory.namespace):
         msg = f"{caller.agent or 'the caller'} may not write in {memory.namespace}, where memory {memory.id} is"
-        raise Refused(msg, field=field, hint="ask the operator: memmcp namespace show")
+        raise Refused(msg, field=field, hint="ask the operator: memmcp namespace list NAME")
 
 
 def _changes_nothing(command: UpdateMemory, held: Memory) -> bool:
@@ -325,7 +327,7 @@ def _check_may_write(draft: MemoryDraft, book: PolicyBook, caller: Caller) -> No
         return
     if not book.may_write(caller, draft.namespace):
         msg = f"{caller.agent or 'the caller'} may not write in {draft.namespace}"
-        raise Refused(msg, field="namespace", hint="use another namespace; memmcp namespace show tells who may")
+        raise Refused(msg, field="namespace", hint="use another namespace; memmcp namespace list NAME tells who may")
     if is_reserved(draft.namespace):
         msg = f"namespace is {draft.namespace}, which only the runtime writes"
         raise Refused(msg, field="namespace", hint="leave it out, or use a namespace of your own such as agents/NAME")

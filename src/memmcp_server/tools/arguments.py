@@ -13,7 +13,7 @@ from memmcp_server.wire.telemetry import WindowName
 
 EffectKey = Annotated[
     IdempotencyKey | None,
-    Field(description="Repeat with the same key after a time-out: one effect, the first answer again."),
+    Field(description="Repeat with the same key after a time-out: one effect."),
 ]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^\S+$")]
 MintText = Annotated[str, StringConstraints(min_length=2, max_length=64, pattern=r"^\S+$")]
@@ -28,7 +28,27 @@ class MemoryWriteArguments(Request):
     ts: Moment | None = Field(default=None, description="When it happened, ISO 8601 with zone; default now.")
     expires_at: Moment | None = Field(default=None, description="When to stop finding it, ISO 8601 with zone.")
     trajectory_id: Identifier | None = Field(default=None, description="Makes it a step; an unknown id opens one.")
+    cites: list[Identifier] = Field(default_factory=list, max_length=64, description="Ids it rests on.")
+    supersedes: list[Identifier] = Field(default_factory=list, max_length=64, description="Ids it replaces as wrong.")
+    valid_from: Moment | None = Field(default=None, description="Since when the fact holds; default always.")
+    valid_to: Moment | None = Field(default=None, description="Until when it holds.")
+    importance: int = Field(default=50, ge=0, le=100, description="0 fades first, 100 matters most.")
     idempotency_key: IdempotencyKey | None = Field(default=None, description="Default: derived from the content.")
+
+
+class MemoryUpdateArguments(Request):
+    id: Identifier = Field(description="The memory to change.")
+    content: str | None = Field(default=None, min_length=1, description="New text.")
+    tags: list[Tag] | None = Field(default=None, max_length=32, description="All tags from now on.")
+    metadata: dict[str, JsonValue] | None = Field(default=None, description="All metadata from now on.")
+    supersedes: list[Identifier] = Field(default_factory=list, max_length=64, description="Ids it replaces as wrong.")
+    valid_to: Moment | None = Field(default=None, description="Until when it held.")
+    expires_at: Moment | None = Field(default=None, description="When to stop finding it.")
+    importance: int | None = Field(default=None, ge=0, le=100, description="0 fades first, 100 matters most.")
+    pinned: bool | None = Field(default=None, description="Keep: no expiry, fading or merging. Your own only.")
+    confirm: bool = Field(default=False, description="You checked it and it still holds.")
+    expected_version: int | None = Field(default=None, ge=1, le=2**31 - 1, description="Refuse if changed since.")
+    idempotency_key: EffectKey = None
 
 
 class MemorySearchArguments(Request):

@@ -1,7 +1,7 @@
 """Tools of the shared memory: write one thing down, find what anybody wrote."""
 
 import json
-from typing import Final
+from typing import Any, Final
 
 from mcp_types import ToolAnnotations
 from pydantic import Field
@@ -9,9 +9,15 @@ from pydantic import Field
 from memmcp_server.domain.identifiers import Json
 from memmcp_server.domain.search import SearchQuery
 from memmcp_server.errors import InvalidInput
-from memmcp_server.wire.memory import MemorySearchAnswer, MemorySearchRequest, MemoryWriteAnswer, MemoryWriteRequest
+from memmcp_server.wire.memory import (
+    MemorySearchAnswer,
+    MemorySearchRequest,
+    MemoryUpdateRequest,
+    MemoryWriteAnswer,
+    MemoryWriteRequest,
+)
 
-from .arguments import MemorySearchArguments, MemoryWriteArguments
+from .arguments import MemorySearchArguments, MemoryUpdateArguments, MemoryWriteArguments
 from .tool import Call, ToolSpec
 
 HITS_MAX: Final = 100
@@ -32,6 +38,18 @@ async def memory_write(call: Call, arguments: MemoryWriteArguments) -> MemoryWri
     return MemoryWriteAnswer.of(await memories.write(draft, call.caller), draft.namespace)
 
 
+async def memory_update(call: Call, arguments: MemoryUpdateArguments) -> MemoryWriteAnswer:
+    given = arguments.model_dump(exclude={"id"}, exclude_unset=True)
+    request = MemoryUpdateRequest(**{**given, "idempotency_key": call.key})
+    memories = call.services.memories
+    if not request.only_confirms:
+        acknowledgement = await memories.update(request.to_fields(arguments.id), call.caller)
+    if request.confirm:
+        acknowledgement = await memories.confirm(arguments.id, call.caller)
+    memory = await memories.get(arguments.id, None, call.caller)
+    return MemoryWriteAnswer.of(acknowledgement, memory.namespace)
+
+
 async def memory_search(call: Call, arguments: MemorySearchArguments) -> MemorySearchToolAnswer:
     offset = _offset(arguments.cursor)
     wanted = min(offset + arguments.limit, HITS_MAX)
@@ -50,7 +68,7 @@ async def memory_search(call: Call, arguments: MemorySearchArguments) -> MemoryS
     return answer
 
 
-def memory_tools() -> tuple[ToolSpec[MemoryWriteArguments], ToolSpec[MemorySearchArguments]]:
+def memory_tools() -> tuple[ToolSpec[Any], ...]:
     return (
         ToolSpec(
             name="memory_write",
@@ -83,6 +101,21 @@ def memory_tools() -> tuple[ToolSpec[MemoryWriteArguments], ToolSpec[MemorySearc
                 read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
             ),
             body=memory_search,
+        ),
+        ToolSpec(
+            name="memory_update",
+            title="Correct",
+            description=(
+                "Changes a memory: a new version, with the ones before kept for history and as_of. Use when a text was "
+                "wrong or changed, to confirm that it still holds, or to pin it. Not for a new fact that replaces an "
+                "old one (memory_write with supersedes), nor for records of the desk."
+            ),
+            arguments=MemoryUpdateArguments,
+            answer=MemoryWriteAnswer,
+            annotations=ToolAnnotations(
+                read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+            ),
+            body=memory_update,
         ),
     )
 

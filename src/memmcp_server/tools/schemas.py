@@ -1,7 +1,9 @@
 """JSON Schemas as small as a model's context deserves.
 
-A tool's catalogue is paid for in every conversation. What goes out keeps names, types, bounds and descriptions, and
-drops what pydantic adds for code generators: titles, nulls of optional fields, nested definitions of answers.
+A tool's catalogue is paid for in every conversation. What goes out keeps names, types, ranges of numbers and
+descriptions. It drops what pydantic adds for code generators (titles, nulls of optional fields, nested definitions of
+answers) and the lengths and patterns of texts: a model does not count letters, and whoever sends a wrong text is told
+what is allowed.
 """
 
 from collections.abc import Mapping
@@ -23,17 +25,14 @@ def arguments_schema(model: type[BaseModel]) -> Schema:
 
 
 def answer_schema(model: type[BaseModel]) -> Schema:
-    """Return the output schema of a tool: its fields with their types, one level deep, open for later fields."""
+    """Return the output schema of a tool: its fields with their types, one level deep, open for later fields.
+
+    Nothing is called required: absent stands for null in what we send.
+    """
     schema = model.model_json_schema(mode="serialization")
     definitions = schema.pop("$defs", {})
     properties = {name: _outline(_resolve(field, definitions)) for name, field in schema.get("properties", {}).items()}
-    # Absent stands for null in what we send, so a nullable field is never required.
-    required = [
-        name
-        for name, field in model.model_fields.items()
-        if field.is_required() and "null" not in _kinds(schema["properties"][name])
-    ]
-    return {"type": "object", "properties": properties, "required": required}
+    return {"type": "object", "properties": properties}
 
 
 def _resolve(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
@@ -71,6 +70,8 @@ def _slim(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
     for key, value in resolved.items():
         match key, value:
             case ("title", str()):
+                continue
+            case ("pattern" | "minLength" | "maxLength" | "minItems" | "maxItems", _):
                 continue
             case ("default", None) | ("default", []) | ("default", {}):
                 continue

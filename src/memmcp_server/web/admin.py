@@ -16,6 +16,7 @@ from memmcp_server.adapters.index.sink import rebuild
 from memmcp_server.config import Sections
 from memmcp_server.domain.identifiers import SEQ_MAX, MemoryId, Seq, TrajectoryId
 from memmcp_server.domain.memory import MemoryFilter
+from memmcp_server.domain.policy import PolicyBook
 from memmcp_server.domain.trajectory import Trajectory
 from memmcp_server.errors import InvalidInput, NotFound, TradingUnavailable
 from memmcp_server.services.container import Services
@@ -33,7 +34,7 @@ from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.base import Wire
 from memmcp_server.wire.status import StatusAnswer, queue_stats
 
-from .requests import NoQuery, answer, body_as, query_as
+from .requests import NoQuery, answer, body_as, caller_of, query_as
 from .routing import ApiRoute, starlette_routes
 
 TRAJECTORY_MEMORY_KIND = "trajectory"
@@ -78,6 +79,24 @@ class CountAnswer(Wire):
 
 class OutboxAnswer(Wire):
     entries: list[dict[str, Any]]
+
+
+class PolicyRequest(WireRequest):
+    """``policy`` None takes back what was set for the namespace (or the subtree, ending in '/')."""
+
+    namespace: str = Field(min_length=1, max_length=129)
+    policy: dict[str, Any] | None
+
+
+class PoliciesAnswer(Wire):
+    """What was set, and what holds in a namespace where one was asked for."""
+
+    policies: dict[str, dict[str, Any]]
+    effective: dict[str, Any] | None = None
+
+
+class NamespaceQuery(WireRequest):
+    namespace: str | None = Field(default=None, max_length=128)
 
 
 class StopAnswer(Wire):
@@ -201,6 +220,18 @@ class Admin:
         self._services.relay.wake()
         return answer(CountAnswer(count=count))
 
+    async def namespaces(self, request: Request) -> JSONResponse:
+        wish = query_as(request, NamespaceQuery)
+        book = await self._services.policies.book()
+        effective = None if wish.namespace is None else book.of(wish.namespace).document()
+        return answer(_policies(book, effective))
+
+    async def set_namespace(self, request: Request) -> JSONResponse:
+        wish = await body_as(request, PolicyRequest)
+        caller = caller_of(request, "POST /admin/namespaces", role="operator")
+        book = await self._services.policies.set(wish.namespace, wish.policy, caller)
+        return answer(_policies(book, book.of(wish.namespace.removesuffix("/")).document()))
+
     async def outbox(self, request: Request) -> JSONResponse:
         wish = query_as(request, OutboxQuery)
         entries = await self._services.journal.outbox_entries(wish.sink, dead=wish.dead, limit=wish.limit)
@@ -230,11 +261,19 @@ class Admin:
             ("POST", "/admin/import", self.import_, "Take lines of an export; repeats change nothing."),
             ("POST", "/admin/backup", self.backup, "A consistent copy of the memory journal, made while running."),
             ("POST", "/admin/rebuild-index", self.rebuild_index, "Make the index anew from the journal."),
+            ("GET", "/admin/namespaces", self.namespaces, "Policies of namespaces, and what holds in one."),
+            ("POST", "/admin/namespaces", self.set_namespace, "Set the policy of a namespace or a subtree."),
             ("GET", "/admin/outbox", self.outbox, "Entries of the outbox."),
             ("POST", "/admin/outbox/retry", self.retry, "Make dead entries live again."),
             ("POST", "/admin/outbox/drop", self.drop, "Give up one entry."),
         ]
         return [ApiRoute(method, path, endpoint, text, operator=True) for method, path, endpoint, text in rows]
+
+
+def _policies(book: PolicyBook, effective: dict[str, Any] | None) -> PoliciesAnswer:
+    return PoliciesAnswer(
+        policies={name: policy.document() for name, policy in book.set_by_operator.items()}, effective=effective
+    )
 
 
 def _number(cursor: str) -> int:

@@ -32,6 +32,9 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OPERATOR_PATHS: Final = ("/actions/", "/admin/")
 """What only the operator's token opens, on every host."""
 
+OPERATOR_SCOPE: Final = "memmcp.operator"
+"""Set on the scope of each request that the guard lets in: whether the operator sends it."""
+
 PUBLIC_PATHS: Final = frozenset({"/health"})
 """What a supervisor may ask without a token."""
 
@@ -94,6 +97,7 @@ class Guard:
         answer = _Answer(send)
         try:
             self._check(scope["method"], scope["path"], headers)
+            scope[OPERATOR_SCOPE] = self._is_operator(headers)
             limited = _limited(receive, headers, self.policy.body_bytes_max)
         except MemoryServerError as error:
             extra = {"WWW-Authenticate": _challenge(headers)} if isinstance(error, Unauthorized) else {}
@@ -123,6 +127,10 @@ class Guard:
         ):
             msg = "this daemon needs a token"
             raise Unauthorized(msg, hint="send Authorization: Bearer <http.token>")
+
+    def _is_operator(self, headers: Headers) -> bool:
+        """Say whether the bearer is this machine's operator; the token that opens the doors of agents is not enough."""
+        return _is_bearer(headers) and _matches(_presented_token(headers), self.policy.operator_tokens[:1])
 
     def _check_host(self, headers: Headers) -> str:
         given = headers.getlist("host")

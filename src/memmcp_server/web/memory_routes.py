@@ -12,15 +12,18 @@ from memmcp_server.wire.base import Kind
 from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.memory import (
     MemoryDocument,
+    MemoryHistory,
     MemorySearchAnswer,
     MemorySearchRequest,
+    MemoryUpdateRequest,
     MemoryWriteAnswer,
     MemoryWriteRequest,
+    ReasonRequest,
     TrajectoryDocument,
     TrajectoryPage,
 )
 
-from .requests import answer, body_as, caller_of, idempotency_key, query_as
+from .requests import NoQuery, answer, body_as, caller_of, idempotency_key, query_as, steward_of
 from .routing import ApiRoute
 
 SubtreeStr = Annotated[str, StringConstraints(max_length=128)]
@@ -64,13 +67,38 @@ class MemoryRoutes:
 
     async def search(self, request: Request) -> JSONResponse:
         wish = query_as(request, MemorySearchRequest)
-        result = await self._services.memories.search(wish.to_query(), caller_of(request, "GET /memory/search"))
+        result = await self._services.memories.search(wish.to_query(), steward_of(request, "GET /memory/search"))
         return answer(MemorySearchAnswer.of(result, full=wish.detail == "full"))
 
     async def read(self, request: Request) -> JSONResponse:
         wish = query_as(request, MemoryQuery)
-        memory = await self._services.memories.get(request.path_params["id"], wish.version)
-        return answer(MemoryDocument.of(memory))
+        caller = steward_of(request, "GET /memory")
+        details = await self._services.memories.details(request.path_params["id"], wish.version, caller)
+        return answer(MemoryDocument.detailed(details))
+
+    async def history(self, request: Request) -> JSONResponse:
+        query_as(request, NoQuery)
+        caller = steward_of(request, "GET /memory/history")
+        versions = await self._services.memories.history(request.path_params["id"], caller)
+        return answer(MemoryHistory(versions=[MemoryDocument.of(version) for version in versions]))
+
+    async def update(self, request: Request) -> JSONResponse:
+        wish = await body_as(request, MemoryUpdateRequest)
+        caller = steward_of(request, "POST /memory/update", agent=wish.agent)
+        memories, memory_id = self._services.memories, request.path_params["id"]
+        if not wish.only_confirms:
+            acknowledgement = await memories.update(wish.to_fields(memory_id, idempotency_key(request.headers)), caller)
+        if wish.confirm:
+            acknowledgement = await memories.confirm(memory_id, caller)
+        memory = await memories.get(memory_id)
+        return answer(MemoryWriteAnswer.of(acknowledgement, memory.namespace))
+
+    async def restore(self, request: Request) -> JSONResponse:
+        wish = await body_as(request, ReasonRequest)
+        caller = steward_of(request, "POST /memory/restore", agent=wish.agent)
+        acknowledgement = await self._services.memories.restore(request.path_params["id"], wish.reason, caller)
+        memory = await self._services.memories.get(request.path_params["id"])
+        return answer(MemoryWriteAnswer.of(acknowledgement, memory.namespace))
 
     async def trajectory(self, request: Request) -> JSONResponse:
         wish = query_as(request, TrajectoryQuery)
@@ -104,7 +132,38 @@ class MemoryRoutes:
                 query=MemorySearchRequest,
                 answer=MemorySearchAnswer,
             ),
-            ApiRoute("GET", "/memory/{id}", self.read, "One memory.", query=MemoryQuery, answer=MemoryDocument),
+            ApiRoute(
+                "GET",
+                "/memory/{id}",
+                self.read,
+                "One memory with its links, its standing, and whether what it rests on still stands.",
+                query=MemoryQuery,
+                answer=MemoryDocument,
+            ),
+            ApiRoute(
+                "GET",
+                "/memory/{id}/history",
+                self.history,
+                "Every version of a memory, oldest first.",
+                query=NoQuery,
+                answer=MemoryHistory,
+            ),
+            ApiRoute(
+                "POST",
+                "/memory/{id}/update",
+                self.update,
+                "Append the next version of a memory, or confirm that it still holds.",
+                body=MemoryUpdateRequest,
+                answer=MemoryWriteAnswer,
+            ),
+            ApiRoute(
+                "POST",
+                "/memory/{id}/restore",
+                self.restore,
+                "Make a superseded or merged memory current again.",
+                body=ReasonRequest,
+                answer=MemoryWriteAnswer,
+            ),
             ApiRoute(
                 "GET",
                 "/trajectories",

@@ -16,6 +16,7 @@ from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.invalid import invalid_input
 
 from .errors import MalformedRequest, RequestTimedOut, UnsupportedMediaType
+from .guard import OPERATOR_SCOPE
 
 BODY_TIMEOUT_S: Final = 30.0
 AGENT_HEADER: Final = "x-memmcp-agent"
@@ -114,6 +115,12 @@ def caller_of(request: Request, tool: str, *, agent: str | None = None, role: st
         role="operator" if is_operator else "agent",
         transport="http",
     )
+
+
+def steward_of(request: Request, tool: str, *, agent: str | None = None) -> Caller:
+    """Return who calls a route that is open to agents and on which the operator may do more."""
+    is_operator = bool(request.scope.get(OPERATOR_SCOPE))
+    return caller_of(request, tool, agent=agent, role="operator" if is_operator else "agent")
 
 
 def idempotency_key(headers: Mapping[str, str]) -> str | None:

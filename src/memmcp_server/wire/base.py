@@ -13,6 +13,7 @@ NamespaceStr = Annotated[str, StringConstraints(pattern=NAMESPACE_PATTERN, max_l
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]{0,47}$")]
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+MemoryIdStr = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 SolAmount = Annotated[str, StringConstraints(pattern=r"^\d{1,12}(\.\d{1,9})?$")]
 TokenAmount = Annotated[str, StringConstraints(pattern=r"^\d{1,20}(\.\d{1,18})?$")]
 Bps = Annotated[int, Field(ge=0, le=10_000)]

@@ -7,14 +7,16 @@ from urllib.parse import quote
 from pydantic import Field
 
 from memmcp_server.domain.caller import Caller
-from memmcp_server.domain.drafts import DraftFields, DraftLimits, make_draft
+from memmcp_server.domain.drafts import DraftFields, DraftLimits, UpdateFields, make_draft
+from memmcp_server.domain.evidence import MemoryDetails
 from memmcp_server.domain.identifiers import TrajectoryId
+from memmcp_server.domain.lifecycle import Link
 from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryDraft, MemoryFilter, Provenance
 from memmcp_server.domain.search import Found, SearchQuery, SearchResult
 from memmcp_server.domain.times import from_ns, instant_ns
-from memmcp_server.domain.trajectory import Trajectory, TrajectoryList, TrajectorySteps
+from memmcp_server.domain.trajectory import CREDIT_UNIT, Trajectory, TrajectoryList, TrajectorySteps
 
-from .base import IdempotencyKey, JsonValue, Kind, Moment, NamespaceStr, Request, Tag, Wire
+from .base import IdempotencyKey, JsonValue, Kind, MemoryIdStr, Moment, NamespaceStr, Request, Tag, Wire
 
 
 def memory_url(memory_id: str, base_url: str = "") -> str:
@@ -36,6 +38,13 @@ class MemoryWriteRequest(Request):
     expires_at: Moment | None = None
     trajectory_id: str | None = Field(default=None, max_length=128)
     idempotency_key: IdempotencyKey | None = None
+    importance: int = Field(default=50, ge=0, le=100, description="0 fades first, 100 matters most; 50 is usual.")
+    valid_from: Moment | None = Field(default=None, description="Since when it holds in the world; default always.")
+    valid_to: Moment | None = Field(default=None, description="Until when it holds; default no end is known.")
+    cites: list[MemoryIdStr] = Field(default_factory=list, max_length=64, description="Memories it rests on.")
+    supersedes: list[MemoryIdStr] = Field(
+        default_factory=list, max_length=64, description="Memories that are no longer right; as_of still finds them."
+    )
     agent: str | None = Field(default=None, max_length=128, description="Who writes, where the door does not know it.")
     session: str | None = Field(default=None, max_length=128)
     source: str | None = Field(default=None, max_length=256)
@@ -55,6 +64,11 @@ class MemoryWriteRequest(Request):
             expires_at=self.expires_at,
             trajectory_id=self.trajectory_id,
             key=self.idempotency_key,
+            importance=self.importance,
+            valid_from=self.valid_from,
+            valid_to=self.valid_to,
+            cites=self.cites,
+            supersedes=self.supersedes,
         )
         provenance = Provenance(
             agent=caller.agent or self.agent or "",
@@ -63,6 +77,61 @@ class MemoryWriteRequest(Request):
             source=self.source or "",
         )
         return make_draft(fields, provenance, limits, now_ns)
+
+
+class MemoryUpdateRequest(Request):
+    """What is left out stays as it is. ``confirm``: it was checked and still holds; may stand alone."""
+
+    content: str | None = Field(default=None, min_length=1, description="The new text.")
+    kind: Kind | None = None
+    tags: list[Tag] | None = Field(default=None, max_length=32, description="All tags from now on.")
+    metadata: dict[str, JsonValue] | None = Field(default=None, description="All metadata from now on.")
+    ts: Moment | None = Field(default=None, description="When it happened.")
+    importance: int | None = Field(default=None, ge=0, le=100)
+    pinned: bool | None = Field(default=None, description="Pinned: never expires, fades or is merged.")
+    expires_at: Moment | None = None
+    valid_from: Moment | None = None
+    valid_to: Moment | None = Field(default=None, description="Until when it held.")
+    clear: list[Literal["expires_at", "valid_from", "valid_to"]] = Field(
+        default_factory=list, max_length=3, description="Times that become open."
+    )
+    supersedes: list[MemoryIdStr] = Field(default_factory=list, max_length=64)
+    cites: list[MemoryIdStr] = Field(default_factory=list, max_length=64)
+    confirm: bool = False
+    expected_version: int | None = Field(
+        default=None, ge=1, le=2**31 - 1, description="Refuse when somebody changed it since this version."
+    )
+    idempotency_key: IdempotencyKey | None = None
+    agent: str | None = Field(default=None, max_length=128)
+
+    @property
+    def only_confirms(self) -> bool:
+        return self.confirm and not (self.model_fields_set - {"confirm", "idempotency_key", "agent"})
+
+    def to_fields(self, memory_id: str, key: str | None = None) -> UpdateFields:
+        return UpdateFields(
+            id=memory_id,
+            content=self.content,
+            kind=self.kind,
+            tags=self.tags,
+            metadata=self.metadata,
+            ts=self.ts,
+            importance=self.importance,
+            pinned=self.pinned,
+            expires_at=self.expires_at,
+            valid_from=self.valid_from,
+            valid_to=self.valid_to,
+            cleared=self.clear,
+            supersedes=self.supersedes,
+            cites=self.cites,
+            expected_version=self.expected_version,
+            key=self.idempotency_key or key,
+        )
+
+
+class ReasonRequest(Request):
+    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept in the audit.")
+    agent: str | None = Field(default=None, max_length=128)
 
 
 class MemoryWriteAnswer(Wire):
@@ -183,6 +252,29 @@ class MemorySearchAnswer(Wire):
         )
 
 
+class MemoryLink(Wire):
+    """``direction`` out: from this memory to ``id``; in: from ``id`` to this one."""
+
+    kind: str
+    direction: Literal["out", "in"]
+    id: str
+    version: int = Field(description="The version that the link was made to.")
+    since: datetime
+    url: str
+
+    @classmethod
+    def of(cls, link: Link, memory_id: str, base_url: str = "") -> Self:
+        other = link.to_id if link.from_id == memory_id else link.from_id
+        return cls(
+            kind=link.kind.value,
+            direction="out" if link.from_id == memory_id else "in",
+            id=other,
+            version=link.to_version,
+            since=from_ns(link.known_at_ns),
+            url=memory_url(other, base_url),
+        )
+
+
 class MemoryDocument(Wire):
     id: str
     seq: int
@@ -203,6 +295,26 @@ class MemoryDocument(Wire):
     expires_at: datetime | None
     trajectory_id: str | None
     url: str
+    importance: int = 50
+    pinned: bool = False
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    links: list[MemoryLink] | None = Field(
+        default=None, description="What it cites, supersedes, contradicts, was kept for."
+    )
+    credit: float | None = Field(default=None, description="Won minus lost decisions that rested on it.")
+    confirmed_at: datetime | None = None
+    stale: list[str] | None = Field(default=None, description="Why what it rests on does not stand any more.")
+
+    @classmethod
+    def detailed(cls, details: MemoryDetails, base_url: str = "") -> Self:
+        """Return the memory with its links and its standing."""
+        document, standing = cls.of(details.memory, base_url), details.standing
+        document.links = [MemoryLink.of(link, details.memory.id, base_url) for link in details.links]
+        document.credit = standing.credit / CREDIT_UNIT
+        document.confirmed_at = None if standing.confirmed_at_ns is None else from_ns(standing.confirmed_at_ns)
+        document.stale = list(details.stale)
+        return document
 
     @classmethod
     def of(cls, memory: Memory, base_url: str = "") -> Self:
@@ -226,7 +338,17 @@ class MemoryDocument(Wire):
             expires_at=None if memory.expires_at_ns is None else from_ns(memory.expires_at_ns),
             trajectory_id=memory.trajectory_id,
             url=memory_url(memory.id, base_url),
+            importance=memory.importance,
+            pinned=memory.pinned,
+            valid_from=None if memory.valid_from_ns is None else from_ns(memory.valid_from_ns),
+            valid_to=None if memory.valid_to_ns is None else from_ns(memory.valid_to_ns),
         )
+
+
+class MemoryHistory(Wire):
+    """Every version of a memory, oldest first."""
+
+    versions: list[MemoryDocument]
 
 
 class TrajectoryStep(Wire):

@@ -345,7 +345,7 @@ def test_a_hostile_frame_is_answered_with_what_is_wrong_and_the_worker_goes_on(r
     assert error_of(raw.ask(b"\xff{not json"))[0] is None
     assert error_of(raw.ask(b"[1, 2]")) == (None, "an object is expected, got list")
     assert error_of(raw.ask(b"{}")) == (None, "id: expected an integer, got NoneType")
-    assert error_of(raw.ask(b'{"id": 1}'))[1].startswith("op: expected search, upsert")
+    assert error_of(raw.ask(b'{"id": 1}'))[1].startswith("op: expected search, similar, upsert")
     assert error_of(raw.ask(b'{"id": 2, "op": "search", "query": 7}')) == (2, "query: expected a string, got int")
     assert error_of(raw.ask(b'{"id": 3, "op": "upsert", "points": [{"memory_id": "a"}]}'))[0] == 3
     assert error_of(raw.ask(b'{"id": 4, "op": "remove", "memory_ids": [null]}'))[0] == 4
