@@ -110,6 +110,12 @@ class Journal(Protocol):
         Scope ``unindexed`` looks only at rows whose entry for the vector index is still in the outbox.
         """
 
+    async def unindexed(self, words: Sequence[str], where: MemoryFilter, *, limit: int) -> tuple[list[Memory], int]:
+        """Return ``lexical`` over the scope ``unindexed``, and how many entries the vector index has not got."""
+
+    async def backlog(self) -> int:
+        """Return how many entries the vector index has not got, dead ones included."""
+
     async def count(self, where: MemoryFilter) -> int: ...
 
     async def horizon(self) -> Seq:

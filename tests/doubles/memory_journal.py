@@ -121,6 +121,13 @@ class MemoryJournal(Lifecycle):
         found.sort(key=lambda memory: -sum(len(word) for word in words if _contains(memory, [word])))
         return found[:limit]
 
+    async def unindexed(self, words: Sequence[str], where: MemoryFilter, *, limit: int) -> tuple[list[Memory], int]:
+        return await self.lexical(words, where, scope="unindexed", limit=limit), await self.backlog()
+
+    async def backlog(self) -> int:
+        self._fail_if_told()
+        return sum(each.entry.sink == SINK_QDRANT for each in self._state.outbox)
+
     async def count(self, where: MemoryFilter) -> int:
         return len(self._where(where))
 

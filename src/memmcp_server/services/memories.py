@@ -1,7 +1,5 @@
 """Write, find and read memories: the same rules for every door."""
 
-import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,26 +15,17 @@ from memmcp_server.domain.memory import (
     Provenance,
     Trust,
     is_reserved,
-    was_current,
 )
-from memmcp_server.domain.outbox import SINK_QDRANT
 from memmcp_server.domain.policy import PolicyBook
-from memmcp_server.domain.search import IndexState, SearchQuery, SearchResult
-from memmcp_server.errors import IndexUnavailable, InvalidInput, NotFound, Refused
-from memmcp_server.ports import Clock, IndexHit, IndexStatus, Journal, LexicalScope, VectorIndex
+from memmcp_server.domain.search import SearchQuery, SearchResult
+from memmcp_server.errors import InvalidInput, NotFound, Refused
+from memmcp_server.ports import Clock, Journal, VectorIndex
 
-from .fusion import Candidate, fuse
+from .finder import Finder
 from .policies import Policies
-from .words import coverage, query_words
 
-SEARCH_LIMIT_MAX = 100
 BATCH_LEN_MAX = 256
 ID_SHOWN_MAX = 128
-QUERY_LENGTH_MAX = 4_000
-SHARE_MIN = 0.05
-"""Weight of a row that the journal found by a spelling which plain case folding does not see."""
-LEXICAL_SCAN_MAX = 200
-"""Rows that one lexical search may bring up for ranking."""
 
 
 class Memories:
@@ -53,11 +42,10 @@ class Memories:
         index_timeout_s: float = 5.0,
     ) -> None:
         self._journal = journal
-        self._index = index
         self._clock = clock
         self._policies = policies
         self._limits = limits or DraftLimits()
-        self._index_timeout_s = index_timeout_s
+        self._finder = Finder(journal, index, clock, index_timeout_s)
 
     async def write(self, draft: MemoryDraft, caller: Caller) -> Acknowledgement:
         """Store the draft durably and return the journal's word for it.
@@ -197,78 +185,12 @@ class Memories:
                 _check_may_change(last, book, caller, "supersedes")
 
     async def search(self, query: SearchQuery, caller: Caller) -> SearchResult:
-        """Find memories by meaning and by words, best first, among all that are durable now.
-
-        What the index has not reached is found by its words; without an index everything is. Each hit is read from
-        the journal, so that a late index shows neither a superseded nor an unknown text.
+        """Find memories by meaning and by words, best first; see ``Finder.find``.
 
         Raises: InvalidInput, Refused, JournalBusy, JournalUnavailable.
         """
-        _check_query(query)
         hidden = (await self._policies.book()).hidden_from(caller)
-        query = replace(query, where=replace(query.where, hidden=hidden))
-        words = query_words(query.text)
-        status = await self._index_status()
-        hits: Sequence[IndexHit] | None = None
-        rows: Sequence[Memory] = ()
-        scope: LexicalScope = "unindexed"
-        if status.state in ("ready", "degraded"):
-            # Words before meaning: a row that is delivered in between is then found twice rather than not at all.
-            rows = await self._journal.lexical(words, query.where, scope="unindexed", limit=LEXICAL_SCAN_MAX)
-            hits = await self._ask_index(query)
-        if hits is None:
-            scope = "all"
-            rows = await self._journal.lexical(words, query.where, scope="all", limit=LEXICAL_SCAN_MAX)
-        candidates = [*await self._hydrated(hits or (), query), *_ranked_by_words(rows, words, scope)]
-        found = [each for each in fuse(candidates) if self._is_alive(each.memory, query)]
-        backlog = await self._backlog()
-        state: IndexState = status.state if hits is not None or status.state == "starting" else "down"
-        return SearchResult(tuple(found[: query.limit]), state, backlog, _note(state, backlog, status.detail))
-
-    async def _index_status(self) -> IndexStatus:
-        with contextlib.suppress(IndexUnavailable, TimeoutError):
-            async with asyncio.timeout(self._index_timeout_s):
-                return await self._index.status()
-        return IndexStatus("down", "", "", 0)
-
-    async def _ask_index(self, query: SearchQuery) -> Sequence[IndexHit] | None:
-        """Return the index's hits, None where it could not answer in time."""
-        with contextlib.suppress(IndexUnavailable, TimeoutError):
-            async with asyncio.timeout(self._index_timeout_s):
-                # Twice the limit: some hits fall away when the journal is asked what they say now.
-                return await self._index.search(query.text, query.where, limit=2 * query.limit)
-        return None
-
-    async def _hydrated(self, hits: Sequence[IndexHit], query: SearchQuery) -> list[Candidate]:
-        """Return what the journal holds for the hits, in their order; unknown and unfit ones fall away."""
-        wanted = list(dict.fromkeys(hit.memory_id for hit in hits))
-        if query.where.as_of_ns is None:
-            known = {memory.id: memory for memory in await self._journal.memories(wanted)}
-        else:
-            known = await self._known_then(wanted, query.where.as_of_ns)
-        candidates: list[Candidate] = []
-        for rank, hit in enumerate(hits):
-            memory = known.get(hit.memory_id)
-            if memory is not None and query.where.admits(memory):
-                late = "" if memory.version == hit.version else ", changed since it was indexed"
-                candidates.append(Candidate(memory, "index", rank, 1.0, _parts(hit) + late))
-        return candidates
-
-    async def _known_then(self, memory_ids: Sequence[MemoryId], as_of_ns: int) -> dict[MemoryId, Memory]:
-        known: dict[MemoryId, Memory] = {}
-        for memory_id in memory_ids:
-            for version in await self._journal.versions(memory_id):
-                if was_current(version, as_of_ns):
-                    known[memory_id] = version
-        return known
-
-    def _is_alive(self, memory: Memory, query: SearchQuery) -> bool:
-        now_ns = self._clock.now_ns() if query.where.as_of_ns is None else query.where.as_of_ns
-        return memory.expires_at_ns is None or memory.expires_at_ns > now_ns
-
-    async def _backlog(self) -> int:
-        stats = (await self._journal.outbox_stats()).get(SINK_QDRANT)
-        return 0 if stats is None else stats.pending + stats.dead
+        return await self._finder.find(query, hidden)
 
     async def _check_trajectories(self, drafts: Sequence[MemoryDraft], caller: Caller) -> None:
         """Refuse an agent's step in a trajectory of the runtime: its chain of evidence is written by the desk only."""
@@ -334,57 +256,3 @@ def _check_may_write(draft: MemoryDraft, book: PolicyBook, caller: Caller) -> No
     if draft.provenance.trust is Trust.SYSTEM:
         msg = "trust is system, which only the runtime gives"
         raise Refused(msg, field="trust")
-
-
-def _check_query(query: SearchQuery) -> None:
-    if not query.text.strip() or len(query.text) > QUERY_LENGTH_MAX:
-        msg = f"query has {len(query.text)} characters; allowed are 1 to {QUERY_LENGTH_MAX}, not all blank"
-        raise InvalidInput(msg, field="query")
-    try:
-        query.text.encode()
-    except UnicodeEncodeError as error:
-        msg = f"query holds a lone surrogate at {error.start}; only valid Unicode is allowed"
-        raise InvalidInput(msg, field="query") from error
-    if "\x00" in query.text:
-        msg = "query holds U+0000; control characters are not allowed"
-        raise InvalidInput(msg, field="query")
-    if not 1 <= query.limit <= SEARCH_LIMIT_MAX:
-        msg = f"limit is {query.limit}; allowed are 1 to {SEARCH_LIMIT_MAX}"
-        raise InvalidInput(msg, field="limit")
-    where = query.where
-    if where.since_ns is not None and where.until_ns is not None and where.since_ns >= where.until_ns:
-        msg = "since is not before until, so that nothing can lie between them"
-        raise InvalidInput(msg, field="since")
-
-
-def _ranked_by_words(rows: Sequence[Memory], words: Sequence[str], scope: LexicalScope) -> list[Candidate]:
-    """Return the rows with the most of the query first, then the newest."""
-    late = " (not yet indexed)" if scope == "unindexed" else ""
-    scored = [(memory, *coverage(words, "\n".join((memory.content, *memory.tags)))) for memory in rows]
-    scored.sort(key=lambda each: (-each[2], -each[0].seq))
-    return [
-        Candidate(memory, "words", rank, max(share, SHARE_MIN), f"words {present} of {len(words)}{late}")
-        for rank, (memory, present, share) in enumerate(scored)
-    ]
-
-
-def _parts(hit: IndexHit) -> str:
-    parts = []
-    if hit.dense is not None:
-        parts.append(f"meaning {hit.dense:.2f}")
-    if hit.lexical is not None:
-        parts.append(f"words {hit.lexical:.1f}")
-    return ", ".join(parts) or f"index {hit.score:.2f}"
-
-
-def _note(state: IndexState, backlog: int, detail: str) -> str | None:
-    reason = f" ({detail})" if detail else ""
-    match state:
-        case "starting":
-            return "The index is still starting: this answer is by words alone, over all memories."
-        case "down":
-            return f"The index does not answer{reason}: this answer is by words alone, over all memories."
-        case "degraded":
-            return f"The embedding model is not available{reason}: this answer is by words alone."
-        case "ready":
-            return f"{backlog} memories are not indexed yet; they were searched by their words." if backlog else None

@@ -60,8 +60,9 @@ class MemorySearchArguments(Request):
     since: Moment | None = Field(default=None, description="Happened at or after, ISO 8601 with zone.")
     until: Moment | None = Field(default=None, description="Happened before, ISO 8601 with zone.")
     as_of: Moment | None = Field(default=None, description="Only what was known at that time.")
+    valid_at: Moment | None = Field(default=None, description="What holds at that time; default now.")
     limit: int = Field(default=10, ge=1, le=100, description="Hits at most.")
-    max_tokens: int | None = Field(default=None, ge=50, le=100_000, description="Leave out hits beyond this size.")
+    max_tokens: int | None = Field(default=None, ge=50, le=100_000, description="Hard budget of the answer.")
     cursor: str | None = Field(default=None, max_length=200, description="next_cursor of the last answer.")
     detail: Literal["concise", "full"] = Field(default="concise", description="full adds metadata, source, version.")
 

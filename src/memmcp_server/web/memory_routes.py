@@ -10,6 +10,7 @@ from memmcp_server.domain.identifiers import SEQ_MAX, Seq
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import Kind
 from memmcp_server.wire.base import Request as WireRequest
+from memmcp_server.wire.budget import search_answer
 from memmcp_server.wire.memory import (
     MemoryDocument,
     MemoryHistory,
@@ -67,8 +68,11 @@ class MemoryRoutes:
 
     async def search(self, request: Request) -> JSONResponse:
         wish = query_as(request, MemorySearchRequest)
-        result = await self._services.memories.search(wish.to_query(), steward_of(request, "GET /memory/search"))
-        return answer(MemorySearchAnswer.of(result, full=wish.detail == "full"))
+        query = wish.to_query()
+        result = await self._services.memories.search(query, steward_of(request, "GET /memory/search"))
+        full = wish.detail == "full"
+        found = search_answer(result, query, full=full, tokens_max=wish.max_tokens)
+        return answer(found, is_lean=wish.max_tokens is not None)
 
     async def read(self, request: Request) -> JSONResponse:
         wish = query_as(request, MemoryQuery)

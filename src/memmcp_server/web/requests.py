@@ -135,9 +135,9 @@ def idempotency_key(headers: Mapping[str, str]) -> str | None:
     return key or None
 
 
-def answer(model: BaseModel, status: int = 200) -> JSONResponse:
-    """Return the model as JSON, nulls included: a reader of ours sees every field."""
-    return JSONResponse(model.model_dump(mode="json"), status_code=status)
+def answer(model: BaseModel, status: int = 200, *, is_lean: bool = False) -> JSONResponse:
+    """Return the model as JSON, nulls included: a reader of ours sees every field. Lean: without nulls, for a model."""
+    return JSONResponse(model.model_dump(mode="json", exclude_none=is_lean), status_code=status)
 
 
 def _is_list(annotation: object) -> bool:

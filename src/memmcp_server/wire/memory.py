@@ -12,11 +12,13 @@ from memmcp_server.domain.evidence import MemoryDetails
 from memmcp_server.domain.identifiers import TrajectoryId
 from memmcp_server.domain.lifecycle import Link
 from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryDraft, MemoryFilter, Provenance
-from memmcp_server.domain.search import Found, SearchQuery, SearchResult
+from memmcp_server.domain.search import Contradiction, Found, SearchQuery, SearchResult
 from memmcp_server.domain.times import from_ns, instant_ns
 from memmcp_server.domain.trajectory import CREDIT_UNIT, Trajectory, TrajectoryList, TrajectorySteps
 
 from .base import IdempotencyKey, JsonValue, Kind, MemoryIdStr, Moment, NamespaceStr, Request, Tag, Wire
+
+QUOTE_CHARS_MAX = 120
 
 
 def memory_url(memory_id: str, base_url: str = "") -> str:
@@ -163,8 +165,11 @@ class MemorySearchRequest(Request):
     agent: str | None = Field(default=None, max_length=128)
     since: Moment | None = None
     until: Moment | None = None
-    as_of: Moment | None = None
+    as_of: Moment | None = Field(default=None, description="Only what was known at that time.")
+    valid_at: Moment | None = Field(default=None, description="What holds in the world at that time; default now.")
     limit: int = Field(default=10, ge=1, le=100)
+    max_tokens: int | None = Field(default=None, ge=50, le=100_000, description="Never more than this, by estimate.")
+    cursor: str | None = Field(default=None, max_length=200, description="next_cursor of the last answer.")
     detail: Literal["concise", "full"] = "concise"
 
     def to_query(self) -> SearchQuery:
@@ -177,12 +182,16 @@ class MemorySearchRequest(Request):
             since_ns=instant_ns("since", self.since),
             until_ns=instant_ns("until", self.until),
             as_of_ns=instant_ns("as_of", self.as_of),
+            valid_at_ns=instant_ns("valid_at", self.valid_at),
         )
-        return SearchQuery(text=self.query, where=where, limit=self.limit)
+        return SearchQuery(text=self.query, where=where, limit=self.limit, cursor=self.cursor)
 
 
 class MemoryHit(Wire):
-    """``why`` says how it was found, e.g. "meaning 0.71, words 3.2" or "words (not yet indexed)"."""
+    """One memory that was found, with its receipt: why, who, when, from where, and what speaks against it.
+
+    ``why`` says how it was found, e.g. "meaning 0.71, words 3.2" or "words (not yet indexed)".
+    """
 
     id: str
     content: str
@@ -195,16 +204,24 @@ class MemoryHit(Wire):
     trust: str
     tags: list[str] = []
     trajectory_id: str | None = None
-    url: str
-    metadata: dict[str, JsonValue] | None = None
     source: str | None = None
+    url: str
+    is_cut: bool | None = Field(default=None, description="Cut to fit max_tokens; its address has the whole text.")
+    pinned: bool | None = None
+    valid_to: datetime | None = None
+    stale: list[str] | None = Field(default=None, description="Why what it rests on does not stand any more.")
+    contradicts: list[str] | None = Field(default=None, description="Ids of current memories that say the contrary.")
+    unverified_days: int | None = Field(default=None, description="Nobody wrote or confirmed it for so long.")
+    metadata: dict[str, JsonValue] | None = None
+    parts: dict[str, float] | None = Field(default=None, description="What the score is made of.")
     session: str | None = None
     known_at: datetime | None = None
     version: int | None = None
+    importance: int | None = None
 
     @classmethod
     def of(cls, found: Found, *, full: bool = False, base_url: str = "") -> Self:
-        """``full`` adds metadata and provenance. A trajectory's own memory points at that trajectory."""
+        """``full`` adds metadata, score parts and the rest. A trajectory's own memory points at that trajectory."""
         memory = found.memory
         trajectory_id = memory.trajectory_id
         if memory.kind == "trajectory":
@@ -221,15 +238,34 @@ class MemoryHit(Wire):
             trust=memory.provenance.trust.value,
             tags=list(memory.tags),
             trajectory_id=trajectory_id,
+            source=memory.provenance.source or None,
             url=memory_url(memory.id, base_url),
+            pinned=memory.pinned or None,
+            valid_to=None if memory.valid_to_ns is None else from_ns(memory.valid_to_ns),
+            stale=list(found.stale) or None,
+            contradicts=list(found.contradicts) or None,
+            unverified_days=found.unverified_days,
         )
         if full:
             hit.metadata = dict(memory.metadata)
-            hit.source = memory.provenance.source
+            hit.parts = {name: round(value, 4) for name, value in found.parts.items()}
             hit.session = memory.provenance.session
             hit.known_at = from_ns(memory.known_at_ns)
             hit.version = memory.version
+            hit.importance = memory.importance
         return hit
+
+
+class ContradictionPair(Wire):
+    """Two current memories that cannot both hold, the newer first; ``says`` quotes the beginning of each."""
+
+    ids: list[str]
+    says: list[str]
+
+    @classmethod
+    def of(cls, pair: Contradiction) -> Self:
+        both = (pair.newer, pair.older)
+        return cls(ids=[memory.id for memory in both], says=[memory.content[:QUOTE_CHARS_MAX] for memory in both])
 
 
 class MemorySearchAnswer(Wire):
@@ -240,6 +276,8 @@ class MemorySearchAnswer(Wire):
     index: Literal["ready", "starting", "degraded", "down"]
     backlog: int = Field(default=0, description="Memories that the index has not reached; found by their words.")
     note: str | None = None
+    next_cursor: str | None = Field(default=None, description="Pass it as cursor for the next hits.")
+    contradictions: list[ContradictionPair] | None = None
 
     @classmethod
     def of(cls, result: SearchResult, *, full: bool = False, base_url: str = "") -> Self:
@@ -249,6 +287,8 @@ class MemorySearchAnswer(Wire):
             index=result.index_state,
             backlog=result.backlog,
             note=result.note,
+            next_cursor=result.next_cursor,
+            contradictions=[ContradictionPair.of(pair) for pair in result.contradictions] or None,
         )
 
 

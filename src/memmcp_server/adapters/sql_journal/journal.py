@@ -164,6 +164,12 @@ class SqlJournal:
     ) -> list[Memory]:
         return await self._read(partial(reads.lexical, words=words, where=where, scope=scope, limit=limit))
 
+    async def unindexed(self, words: Sequence[str], where: MemoryFilter, *, limit: int) -> tuple[list[Memory], int]:
+        return await self._read(partial(reads.unindexed, words=words, where=where, limit=limit))
+
+    async def backlog(self) -> int:
+        return await self._read(reads.backlog)
+
     async def count(self, where: MemoryFilter) -> int:
         return await self._read(partial(reads.count, where=where))
 

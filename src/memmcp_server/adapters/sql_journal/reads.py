@@ -75,6 +75,20 @@ def lexical(
     return [to_memory(row) for row in connection.execute(query)]
 
 
+def unindexed(
+    connection: Connection, words: Sequence[str], where: MemoryFilter, *, limit: int
+) -> tuple[list[Memory], int]:
+    waiting = backlog(connection)
+    # Usually nothing waits, and then nothing has to be looked through.
+    rows = lexical(connection, words, where, scope="unindexed", limit=limit) if waiting else []
+    return rows, waiting
+
+
+def backlog(connection: Connection) -> int:
+    query = select(func.count()).select_from(outbox).where(outbox.c.sink == SINK_QDRANT)
+    return int(connection.execute(query).scalar_one())
+
+
 def count(connection: Connection, where: MemoryFilter) -> int:
     if where == MemoryFilter():
         return int(connection.execute(select(head.c.memories)).scalar_one())

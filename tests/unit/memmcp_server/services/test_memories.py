@@ -119,7 +119,7 @@ async def test_index_and_words_are_united_each_memory_once_best_first() -> None:
     assert result.found[0].why == "meaning 0.71, words 3.2; words 2 of 2 (not yet indexed)"
     assert result.found[1].why == "meaning 0.71, words 3.2"
     assert all(0 < found.score <= 1 for found in result.found)
-    assert bench.index.asked == [("momentum lesson", MemoryFilter(), 20)]
+    assert bench.index.asked == [("momentum lesson", MemoryFilter(valid_at_ns=bench.clock.now_ns()), 20)]
 
 
 async def test_what_the_index_invents_or_has_wrong_never_shows() -> None:
