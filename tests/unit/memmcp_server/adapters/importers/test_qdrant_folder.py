@@ -259,9 +259,12 @@ def test_a_folder_in_use_is_refused_and_free_again_afterwards(folder: Path) -> N
         items(folder)
     assert "end mcp-server-qdrant" in (refused.value.hint or "")
     assert len(items(folder)) == 1
-    with open_store(folder, "mcp-server-qdrant"), (folder / ".lock").open("r+") as lock:
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with (
+        open_store(folder, "mcp-server-qdrant"),
+        (folder / ".lock").open("r+") as lock,
+        pytest.raises(BlockingIOError),
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _no_meta(folder: Path) -> None:
