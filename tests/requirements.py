@@ -22,7 +22,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "M6": Requirement("Trajectories of sessions and trades, closed with an outcome", "partly", "agents' own, search"),
     "M7": Requirement("Digests", "partly", "windows and tiers"),
     "M8": Requirement("Lifecycle: update, supersede, forget, pin, expiry, merge", "partly", "doors"),
-    "M9": Requirement("Export, import, back-up, rebuild of the index", "partly", "import of other stores, versions"),
+    "M9": Requirement("Export, import, back-up, rebuild of the index", "partly", "versions"),
     "M10": Requirement("Several stdio clients share one memory and one loop", "done"),
     "M11": Requirement("Outbox to Qdrant and Langfuse with retries and dead letters", "partly", "Langfuse"),
     "M12": Requirement("Secrets are refused or redacted", "planned"),

@@ -1,4 +1,4 @@
-"""export, import, backup and rebuild-index."""
+"""export, backup and rebuild-index."""
 
 import json as jsonlib
 import os
@@ -15,9 +15,6 @@ from .console import exit_codes, print_json, say
 from .options import DataDir, Json
 
 PARTS = ("trajectories", "memories", "outcomes")
-CHUNK_LINES_MAX = 200
-CHUNK_BYTES_MAX = 400_000
-LINE_BYTES_MAX = 1_000_000
 
 File = Annotated[Path, typer.Argument(metavar="FILE.jsonl")]
 
@@ -71,67 +68,6 @@ def _exported(daemon: Client) -> Iterator[dict[str, Any]]:
                 break
 
 
-def import_(file: File, data_dir: DataDir = None, json: Json = False) -> None:
-    """Take in an export. Repeating it changes nothing; what is there already stays."""
-    taken = duplicates = 0
-    with exit_codes(), found_or_started(places_of(data_dir)) as daemon:
-        for first, chunk in _chunks(file):
-            try:
-                answer = daemon.post("/admin/import", {"lines": chunk}, LONG_TIMEOUT_S)
-            except Failed as error:
-                msg = f"{file}, lines {first} to {first + len(chunk) - 1}: {error}"
-                hint = f"the {taken + duplicates} lines before are stored; mend the file and import it again"
-                raise Failed(msg, hint=hint) from error
-            taken += answer["taken"]
-            duplicates += answer["duplicates"]
-    if json:
-        print_json({"file": str(file), "taken": taken, "duplicates": duplicates})
-    else:
-        say(f"{taken} lines taken, {duplicates} were there already")
-
-
-def _chunks(file: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Yield (number of the first line, lines) of bounded size. Raises: Failed naming file and line."""
-    chunk: list[dict[str, Any]] = []
-    first, size = 1, 0
-    for number, raw, line in _lines(file):
-        if chunk and (len(chunk) >= CHUNK_LINES_MAX or size + len(raw) > CHUNK_BYTES_MAX):
-            yield first, chunk
-            chunk, first, size = [], number, 0
-        chunk.append(line)
-        size += len(raw)
-    if chunk:
-        yield first, chunk
-
-
-def _lines(file: Path) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
-    try:
-        with file.open("rb") as source:
-            number = 0
-            while raw := source.readline(LINE_BYTES_MAX + 1):
-                number += 1
-                if len(raw) > LINE_BYTES_MAX:
-                    msg = f"{file}, line {number}: longer than {LINE_BYTES_MAX} bytes"
-                    raise Failed(msg)
-                if raw.strip():
-                    yield number, raw, _object(file, number, raw)
-    except OSError as error:
-        msg = f"{file} cannot be read: {error.strerror or error}"
-        raise Failed(msg) from error
-
-
-def _object(file: Path, number: int, raw: bytes) -> dict[str, Any]:
-    try:
-        line = jsonlib.loads(raw)
-    except (ValueError, RecursionError) as error:
-        msg = f"{file}, line {number}: not JSON ({error})"
-        raise Failed(msg, hint="an import takes the lines that `memmcp export` writes") from error
-    if not isinstance(line, dict):
-        msg = f"{file}, line {number}: not a JSON object"
-        raise Failed(msg, hint="an import takes the lines that `memmcp export` writes")
-    return line
-
-
 def backup(
     directory: Annotated[Path, typer.Argument(metavar="DIR")], data_dir: DataDir = None, json: Json = False
 ) -> None:
@@ -153,6 +89,5 @@ def rebuild_index(data_dir: DataDir = None, json: Json = False) -> None:
 
 def register(app: typer.Typer) -> None:
     app.command()(export)
-    app.command("import")(import_)
     app.command()(backup)
     app.command("rebuild-index")(rebuild_index)

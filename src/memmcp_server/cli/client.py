@@ -18,6 +18,7 @@ TIMEOUT_S = 30.0
 LONG_TIMEOUT_S = 600.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 AGENT = "cli"
+REFUSED = (400, 403, 404, 409, 413, 422)
 
 
 class NoDaemon(Exception):
@@ -27,9 +28,15 @@ class NoDaemon(Exception):
 class Failed(Exception):
     """The daemon understood and said no, or something is wrong here."""
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        self._status = status
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the daemon will not take just this; the same call fails again, another one need not."""
+        return self._status in REFUSED
 
 
 class Client:
@@ -88,7 +95,7 @@ def _parsed(status: int, raw: bytes) -> Any:
     if not isinstance(problem, dict):
         msg = f"the daemon answered HTTP {status}"
         raise Failed(msg)
-    raise Failed(str(problem.get("message")), hint=problem.get("hint"))
+    raise Failed(str(problem.get("message")), hint=problem.get("hint"), status=status)
 
 
 def places_of(data_dir: Path | None) -> Places:
