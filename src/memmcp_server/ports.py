@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from .domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
-from .domain.lifecycle import AuditEntry, Change, LifecycleCommand, Link, Surroundings
+from .domain.lifecycle import AuditEntry, Change, LifecycleCommand, Link, Mark, Surroundings
 from .domain.memory import Acknowledgement, Memory, MemoryDraft, MemoryFilter
 from .domain.outbox import OutboxEntry, SinkStats
 from .domain.summary import Count, GroupBy
@@ -62,6 +62,9 @@ class Journal(Protocol):
 
     async def links(self, memory_ids: Sequence[MemoryId]) -> list[Link]:
         """Return the links that hold now, from or to any of the memories, oldest first."""
+
+    async def marks(self, memory_ids: Sequence[MemoryId]) -> list[Mark]:
+        """Return the marks of the memories, by memory, kind and source."""
 
     async def changes(
         self, after: Seq, *, limit: int, namespace: str | None = None, hidden: Sequence[str] = ()

@@ -358,6 +358,8 @@ async def test_a_mark_counts_once_for_its_source(bench: Bench) -> None:
     assert await confirmed() == first_ns
     await bench.journal.commit([MarkMemory(memory_id, MarkKind.CONFIRMED, "cursor:1")])
     assert await confirmed() == bench.clock.now_ns()
+    [claude, cursor] = await bench.journal.marks([memory_id])
+    assert (claude.source, claude.known_at_ns, cursor.source) == ("claude:1", first_ns, "cursor:1")
     with pytest.raises(NotFound):
         await bench.journal.commit([MarkMemory(MemoryId("nope"), MarkKind.CONFIRMED, "x")])
 
@@ -473,3 +475,26 @@ async def test_a_restored_memory_keeps_its_trust_and_an_update_gives_its_own(ben
     assert (await last(bench, memory_id)).provenance.trust is Trust.UNTRUSTED
     await bench.journal.commit([update(memory_id, content="c")])
     assert (await last(bench, memory_id)).provenance.trust is Trust.AGENT
+
+
+@pytest.mark.requirement("M9")
+async def test_an_import_keeps_ids_and_leaves_what_is_or_was_there(bench: Bench) -> None:
+    [kept, gone] = await written(bench, "kept", "gone")
+    await bench.journal.commit([forget(gone)])
+    brought = MemoryId("019abc-from-elsewhere")
+    drafts = [a_draft(f"import {each}", f"import:{each}", id=each) for each in (brought, kept, gone)]
+    for expected in ([False, True, True], [True, True, True]):
+        acknowledged = await bench.journal.commit(drafts)
+        assert [each.duplicate for each in acknowledged] == expected
+        assert [each.id for each in acknowledged] == [brought, kept, gone]
+    assert sorted(await current(bench)) == [f"import {brought}", "kept"]
+
+
+async def test_a_link_that_supersedes_retires(bench: Bench) -> None:
+    old, new = await written(bench, "old", "new")
+    command = LinkMemories(LinkKind.SUPERSEDES, new, old, ME)
+    await bench.journal.commit([command])
+    await bench.journal.commit([command])
+    assert await current(bench) == ["new"]
+    await bench.journal.commit([RestoreMemory(old, "both", ME)])
+    assert sorted(await current(bench)) == ["new", "old"]

@@ -317,7 +317,8 @@ class MemoryJournal(Lifecycle):
         known = self._state.keys.get(scope)
         if known is None:
             acknowledgement = effect()
-            self._state.keys[scope] = (body, acknowledgement)
+            if not acknowledgement.duplicate:
+                self._state.keys[scope] = (body, acknowledgement)
             return acknowledgement
         if known[0] != body:
             msg = f"{scope[-1]!r} already stands for {known[1].id} ({known[0]!r}), not for {body!r}"
@@ -325,6 +326,11 @@ class MemoryJournal(Lifecycle):
         return replace(known[1], duplicate=True)
 
     def _write(self, draft: MemoryDraft) -> Acknowledgement:
+        if draft.id is not None and (held := self._versions_of(draft.id)):
+            last = held[-1]
+            return Acknowledgement(last.id, last.seq, last.version, last.known_at_ns, duplicate=True)
+        if draft.id is not None and (entry := self._forgetting(draft.id)) is not None:
+            return Acknowledgement(draft.id, entry.seq, 0, entry.at_ns, duplicate=True)
         trajectory_id = draft.trajectory_id
         if trajectory_id is not None and trajectory_id not in self._state.trajectories:
             title = draft.content.strip().partition("\n")[0]
@@ -338,7 +344,7 @@ class MemoryJournal(Lifecycle):
                 provenance=draft.provenance,
             )
             self._apply(opening)
-        acknowledgement = self._append(MemoryId(f"m{self._state.seq + 1}"), 1, draft)
+        acknowledgement = self._append(draft.id or MemoryId(f"m{self._state.seq + 1}"), 1, draft)
         self._relate(acknowledgement.id, draft.supersedes, draft.cites, trajectory_id)
         return acknowledgement
 

@@ -12,6 +12,7 @@ from memmcp_server.domain.lifecycle import (
     Link,
     LinkKind,
     LinkMemories,
+    Mark,
     MarkKind,
     MarkMemory,
     MergeMemory,
@@ -103,6 +104,14 @@ class Lifecycle:
         ]
         return sorted(found, key=lambda link: (link.known_at_ns, link.from_id, link.kind, link.to_id))
 
+    async def marks(self, memory_ids: Sequence[MemoryId]) -> list[Mark]:
+        self._fail_if_told()
+        found = sorted((key, kept) for key, kept in self._state.past.marks.items() if key[0] in memory_ids)
+        return [
+            Mark(MemoryId(memory_id), MarkKind(kind), source, value, known_at_ns)
+            for (memory_id, kind, source), (value, known_at_ns) in found
+        ]
+
     async def changes(
         self, after: Seq, *, limit: int, namespace: str | None = None, hidden: Sequence[str] = ()
     ) -> list[Change]:
@@ -174,7 +183,11 @@ class Lifecycle:
                 return self._forget(command)
             case LinkMemories():
                 last, to = self._last(command.from_id), self._last(command.to_id)
-                self._link(command.kind, last.id, to, command.trajectory_id)
+                linked = to if command.to_version is None else replace(to, version=command.to_version)
+                self._link(command.kind, last.id, linked, command.trajectory_id)
+                is_retiring = command.kind is LinkKind.SUPERSEDES and to.id != last.id and to.kind != "trajectory"
+                if is_retiring and to.superseded_at_ns is None:
+                    self._retire(to)
                 return self._acknowledged(last)
             case MarkMemory():
                 last = self._last(command.id)

@@ -79,27 +79,46 @@ def test_a_wrong_value_is_an_error_with_exit_code_one_that_names_the_field(desk:
 
 @pytest.mark.requirement("M9")
 def test_export_and_import_carry_everything_once(desk: Path, tmp_path: Path) -> None:
-    run(desk, "write", "Step one of the tale", "--kind", "note")
+    fact = run_json(desk, "write", "The tale has three steps", "--kind", "fact")["id"]
+    run(desk, "update", fact, "--content", "The tale has four steps", "--importance", "80")
     client = http_client(desk)
-    client.post("/memory/write", {"content": "signal seen", "trajectory_id": "tale-1", "kind": "step"})
+    client.post("/memory/write", {"content": "signal seen", "trajectory_id": "tale-1", "kind": "step", "cites": [fact]})
+    old = run_json(desk, "write", "We sell at twenty percent")["id"]
+    new = client.post("/memory/write", {"content": "We sell at thirty percent", "supersedes": [old]})["id"]
+    digest = client.post("/memory/write", {"content": "All steps told", "kind": "digest", "cites": [fact]})["id"]
+    run(desk, "update", fact, "--content", "The tale has five steps")
+    run(desk, "confirm", fact)
+    run(desk, "pin", new)
+    run(desk, "namespace", "set", "secret/", "--reader", "claude")
     file = tmp_path / "all.jsonl"
     exported = run_json(desk, "export", str(file))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(lines) == exported["lines"]
+    assert lines[0]["type"] == "export"
     assert "exists" in run(desk, "export", str(file), code=2).stderr
+    assert run_json(desk, "import", str(file))["taken"] == 0
 
     with data_directory() as other:
         taken = run_json(other, "import", str(file))
-        assert (taken["taken"], taken["duplicates"]) == (len(lines), 0)
-        second = run_json(other, "import", str(file))
-        assert second["taken"] == 0
+        assert taken["taken"] + taken["duplicates"] == len(lines)
         copy = tmp_path / "copy.jsonl"
         run(other, "export", str(copy))
-        ours = {json.loads(line)["id"]: json.loads(line) for line in copy.read_text().splitlines()}
-        texts = sorted(line.get("content", line.get("text")) for line in ours.values())
-        assert texts == sorted(line.get("content", line.get("text")) for line in lines)
+        assert sorted(copy.read_text().splitlines()[1:]) == sorted(file.read_text().splitlines()[1:])
+        assert run_json(other, "import", str(file))["taken"] == 0
+        again = tmp_path / "again.jsonl"
+        run(other, "export", str(again))
+        assert again.read_text().splitlines()[1:] == copy.read_text().splitlines()[1:]
         assert run_json(other, "trajectory", "tale-1")["steps"][0]["content"] == "signal seen"
+        history = run_json(other, "history", fact)["versions"]
+        assert [version["content"] for version in history] == [
+            f"The tale has {number} steps" for number in ("three", "four", "five")
+        ]
+        there = http_client(other)
+        assert there.get(f"/memory/{old}")["superseded_at"] is not None
+        assert there.get(f"/memory/{new}")["pinned"]
+        assert "updated since" in there.get(f"/memory/{digest}")["stale"][0]
+        assert run_json(other, "namespace", "list")["policies"] == {"secret/": {"readers": ["claude"]}}
 
 
 @pytest.mark.parametrize("line", ["not json", "[]", '{"type": "memory"}', '{"type": "spell", "id": "x"}'])

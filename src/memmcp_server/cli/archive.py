@@ -14,7 +14,7 @@ from .client import LONG_TIMEOUT_S, Client, Failed, find, found_or_started, plac
 from .console import exit_codes, print_json, say
 from .options import DataDir, Json
 
-PARTS = ("trajectories", "memories", "outcomes")
+PARTS = ("heading", "trajectories", "memories", "versions", "links", "marks", "policies", "outcomes")
 
 File = Annotated[Path, typer.Argument(metavar="FILE.jsonl")]
 

@@ -86,13 +86,17 @@ class ForgetMemory:
 
 @dataclass(frozen=True, slots=True)
 class LinkMemories:
-    """Command: say that two memories belong together. Repeating it changes nothing."""
+    """Command: say that two memories belong together; one that is superseded by it stops being current.
+
+    ``to_version`` None: what is the last version now. Repeating it changes nothing.
+    """
 
     kind: LinkKind
     from_id: MemoryId
     to_id: MemoryId
     provenance: Provenance
     trajectory_id: TrajectoryId | None = None
+    to_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,17 @@ class Link:
     trajectory_id: TrajectoryId | None
     known_at_ns: int
     ended_at_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A mark as it is kept; see ``MarkMemory``."""
+
+    memory_id: MemoryId
+    kind: MarkKind
+    source: str
+    value: int
+    known_at_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ class MemoryDraft:
 
     ``key`` is the idempotency key, given by the caller or derived from the content, scoped by agent and namespace.
     ``embed`` false keeps a text out of the dense index (single steps, snapshots); it is still found by its words.
+    ``id`` is given by an import only, which keeps the ids of what it brings: where there is, or was, such a memory
+    already, it stays as it is.
     """
 
     content: str
@@ -62,6 +64,7 @@ class MemoryDraft:
     valid_to_ns: int | None = None
     cites: tuple[MemoryId, ...] = ()
     supersedes: tuple[MemoryId, ...] = ()
+    id: MemoryId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,10 @@ class Policies:
             self._read_at_s = now_s
         return self._book
 
+    def refresh(self) -> None:
+        """Read the policies anew at the next look: somebody else has set some."""
+        self._read_at_s = None
+
     async def set(self, namespace: str, document: JsonObject | None, caller: Caller) -> PolicyBook:
         """Set the policy of a namespace or subtree, or take it back (None); return what holds then.
 
@@ -45,5 +49,5 @@ class Policies:
             raise InvalidInput(msg, field="namespace", hint="set one for a subtree: team/ covers everything below it")
         by = Provenance(agent=caller.agent, session=caller.session, tool=caller.tool)
         await self._journal.commit([SetPolicy(namespace, parsed, by)])
-        self._read_at_s = None
+        self.refresh()
         return await self.book()

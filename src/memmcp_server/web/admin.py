@@ -14,31 +14,18 @@ from starlette.routing import BaseRoute
 from memmcp_server import __version__
 from memmcp_server.adapters.index.sink import rebuild
 from memmcp_server.config import Sections
-from memmcp_server.domain.identifiers import SEQ_MAX, MemoryId, Seq, TrajectoryId
-from memmcp_server.domain.memory import MemoryFilter
+from memmcp_server.domain.identifiers import SEQ_MAX
 from memmcp_server.domain.policy import PolicyBook
-from memmcp_server.domain.trajectory import Trajectory
 from memmcp_server.errors import InvalidInput, NotFound, TradingUnavailable
 from memmcp_server.services.container import Services
-from memmcp_server.wire.archive import (
-    LINES_MAX,
-    ArchivePage,
-    ArchivePart,
-    ImportAnswer,
-    ImportRequest,
-    MemoryLine,
-    OutcomeLine,
-    TrajectoryLine,
-)
+from memmcp_server.wire.archive import LINES_MAX, ArchivePart, ImportRequest
 from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.base import Wire
 from memmcp_server.wire.status import StatusAnswer, queue_stats
 
+from .archive import Archive
 from .requests import NoQuery, answer, body_as, caller_of, query_as
 from .routing import ApiRoute, starlette_routes
-
-TRAJECTORY_MEMORY_KIND = "trajectory"
-EXPORT_BYTES_MAX = 4 * 1024 * 1024
 
 EntryId = Annotated[int, Field(ge=1, le=SEQ_MAX)]
 
@@ -111,6 +98,7 @@ class Admin:
         self._sections = sections
         self._http_url = http_url
         self._stop = stop
+        self._archive = Archive(services)
 
     async def status(self, request: Request) -> JSONResponse:
         query_as(request, NoQuery)
@@ -154,57 +142,11 @@ class Admin:
 
     async def export(self, request: Request) -> JSONResponse:
         wish = query_as(request, ExportQuery)
-        if wish.part == "memories":
-            return answer(await self._memory_lines(wish))
-        return answer(await self._trajectory_lines(wish))
-
-    async def _memory_lines(self, wish: ExportQuery) -> ArchivePage:
-        after = None if wish.cursor is None else Seq(_number(wish.cursor))
-        page = await self._services.journal.page(MemoryFilter(), after=after, limit=wish.limit, newest_first=False)
-        lines: list[TrajectoryLine | MemoryLine | OutcomeLine] = []
-        size = 0
-        last = None
-        for memory in page:
-            if size > EXPORT_BYTES_MAX:
-                break
-            last = memory.seq
-            if memory.kind != TRAJECTORY_MEMORY_KIND or await self._trajectory(memory.id) is None:
-                lines.append(MemoryLine.of(memory))
-                size += len(memory.content)
-        is_complete = last is None or (len(page) < wish.limit and last == page[-1].seq)
-        return ArchivePage(lines=lines, next_cursor=None if is_complete else str(last))
-
-    async def _trajectory(self, memory_id: str) -> Trajectory | None:
-        return await self._services.journal.trajectory(TrajectoryId(memory_id))
-
-    async def _trajectory_lines(self, wish: ExportQuery) -> ArchivePage:
-        before_ns, before_id = _trajectory_cursor(wish.cursor)
-        found = await self._services.journal.trajectories(
-            namespace=None,
-            kind=None,
-            is_open=None if wish.part == "trajectories" else False,
-            before_ns=before_ns,
-            before_id=before_id,
-            limit=wish.limit,
-        )
-        lines: list[TrajectoryLine | MemoryLine | OutcomeLine] = []
-        for trajectory in found:
-            versions = await self._services.journal.versions(MemoryId(trajectory.id))
-            if wish.part == "trajectories":
-                lines.append(TrajectoryLine.of(trajectory, versions[0].content))
-            else:
-                lines.append(OutcomeLine.of(trajectory, versions[-1].content))
-        last = found[-1] if len(found) == wish.limit else None
-        return ArchivePage(lines=lines, next_cursor=f"{last.opened_at_ns}:{last.id}" if last else None)
+        return answer(await self._archive.page(wish.part, wish.cursor, wish.limit))
 
     async def import_(self, request: Request) -> JSONResponse:
         wish = await body_as(request, ImportRequest)
-        now_ns = self._services.clock.now_ns()
-        commands = [line.to_command(self._services.limits, now_ns) for line in wish.lines]
-        # The operator restores what was exported, the runtime's own namespaces included.
-        acknowledgements = await self._services.journal.commit(commands)
-        duplicates = sum(acknowledgement.duplicate for acknowledgement in acknowledgements)
-        return answer(ImportAnswer(taken=len(commands) - duplicates, duplicates=duplicates))
+        return answer(await self._archive.take_in(wish.lines))
 
     async def backup(self, request: Request) -> JSONResponse:
         wish = await body_as(request, BackupRequest)
@@ -274,17 +216,3 @@ def _policies(book: PolicyBook, effective: dict[str, Any] | None) -> PoliciesAns
     return PoliciesAnswer(
         policies={name: policy.document() for name, policy in book.set_by_operator.items()}, effective=effective
     )
-
-
-def _number(cursor: str) -> int:
-    if not cursor.isdecimal() or len(cursor) > 18:
-        msg = f"cursor is {cursor[:40]!r}; pass the next_cursor of the last answer"
-        raise InvalidInput(msg, field="cursor")
-    return int(cursor)
-
-
-def _trajectory_cursor(cursor: str | None) -> tuple[int | None, TrajectoryId | None]:
-    if cursor is None:
-        return None, None
-    opened, _, trajectory_id = cursor.partition(":")
-    return _number(opened), TrajectoryId(trajectory_id)

@@ -193,7 +193,8 @@ def _trajectory_of(command: Prepared) -> TrajectoryId | None:
 def _named_ids(command: Prepared) -> tuple[MemoryId, ...]:
     match command:
         case PreparedMemory():
-            return (*command.draft.cites, *command.draft.supersedes)
+            draft = command.draft
+            return (*draft.cites, *draft.supersedes, *(() if draft.id is None else (draft.id,)))
         case PreparedUpdate() | PreparedAct():
             return named_ids(command)
         case _:
@@ -215,7 +216,8 @@ def _plan_command(plan: Plan, command: Prepared) -> Acknowledgement:
     known = plan.keys.get(command.digest)
     if known is None:
         acknowledgement = _plan_new(plan, command)
-        _remember(plan, command.digest, command.fingerprint, acknowledgement)
+        if not acknowledgement.duplicate:
+            _remember(plan, command.digest, command.fingerprint, acknowledgement)
         return acknowledgement
     if known.fingerprint != command.fingerprint:
         raise _conflict(command, known, plan)
@@ -237,11 +239,13 @@ def _plan_new(plan: Plan, command: Keyed) -> Acknowledgement:
 
 
 def _plan_memory(plan: Plan, command: PreparedMemory) -> Acknowledgement:
-    trajectory_id = command.draft.trajectory_id
+    trajectory_id, given_id = command.draft.trajectory_id, command.draft.id
+    if given_id is not None and (given_id in plan.lasts or given_id in plan.forgotten):
+        return plan.lasts[given_id].repeated() if given_id in plan.lasts else plan.forgotten[given_id]
     if trajectory_id is not None and trajectory_id not in plan.heads:
         opening = command.opening(trajectory_id)
         _remember(plan, opening.digest, opening.fingerprint, _plan_open(plan, opening))
-    acknowledged = plan.append(plan.next_id(), command.text, trajectory_id)
+    acknowledged = plan.append(given_id or plan.next_id(), command.text, trajectory_id)
     draft = command.draft
     if draft.cites or draft.supersedes:
         plan_relations(plan, acknowledged.id, draft.supersedes, draft.cites, trajectory_id)

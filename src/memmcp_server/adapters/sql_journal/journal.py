@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from memmcp_server.config import JournalSection
 from memmcp_server.domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
-from memmcp_server.domain.lifecycle import AuditEntry, Change, Link, Surroundings
+from memmcp_server.domain.lifecycle import AuditEntry, Change, Link, Mark, Surroundings
 from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryFilter
 from memmcp_server.domain.outbox import SINK_QDRANT, OutboxEntry, SinkStats
 from memmcp_server.domain.summary import Count, GroupBy
@@ -121,6 +121,9 @@ class SqlJournal:
 
     async def links(self, memory_ids: Sequence[MemoryId]) -> list[Link]:
         return await self._read(partial(lifecycle_rows.links_of, memory_ids=memory_ids)) if memory_ids else []
+
+    async def marks(self, memory_ids: Sequence[MemoryId]) -> list[Mark]:
+        return await self._read(partial(lifecycle_rows.marks_of, memory_ids=memory_ids)) if memory_ids else []
 
     async def changes(
         self, after: Seq, *, limit: int, namespace: str | None = None, hidden: Sequence[str] = ()

@@ -12,6 +12,7 @@ from memmcp_server.domain.lifecycle import (
     Change,
     Link,
     LinkKind,
+    Mark,
     MarkKind,
     Standing,
     Surroundings,
@@ -105,6 +106,15 @@ def links_of(connection: Connection, memory_ids: Sequence[MemoryId]) -> list[Lin
         ):
             found.setdefault((row.from_id, row.kind, row.to_id), _to_link(row))
     return list(found.values())
+
+
+def marks_of(connection: Connection, memory_ids: Sequence[MemoryId]) -> list[Mark]:
+    found: list[Mark] = []
+    for chunk in _chunks(sorted(set(memory_ids))):
+        query = select(marks).where(marks.c.memory_id.in_(chunk))
+        rows = connection.execute(query.order_by(marks.c.memory_id, marks.c.kind, marks.c.source))
+        found += [Mark(MemoryId(r.memory_id), MarkKind(r.kind), r.source, r.value, r.known_at_ns) for r in rows]
+    return found
 
 
 def changes(

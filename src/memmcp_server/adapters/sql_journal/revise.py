@@ -170,7 +170,10 @@ def _plan_forget(plan: Plan, command: ForgetMemory) -> Acknowledgement:
 
 def _plan_link(plan: Plan, command: LinkMemories) -> Acknowledgement:
     from_, to = existing(plan, command.from_id, "from_id"), existing(plan, command.to_id, "to_id")
-    plan.link(command.kind, from_.id, to, command.trajectory_id)
+    linked = to if command.to_version is None else to._replace(version=command.to_version)
+    plan.link(command.kind, from_.id, linked, command.trajectory_id)
+    if command.kind is LinkKind.SUPERSEDES and to.is_current and to.id != from_.id and to.kind != KIND_TRAJECTORY:
+        _retire(plan, to)
     return Acknowledgement(from_.id, from_.seq, from_.version, plan.known_at_ns)
 
 
