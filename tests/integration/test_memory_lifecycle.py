@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import MCPError
 from mcp.client import Client
 from mcp_types import Implementation
 from tests.support.stage import OPERATOR_TOKEN, Stage, error_of, staged
@@ -117,7 +118,11 @@ async def test_policies_are_the_operators_and_bind_every_door(stage: Stage) -> N
     assert (await get(stage, "/memory/search?query=plan rotate", **OPERATOR))["hits"] != []
     async with agent_of(stage, "cursor") as client:
         assert (await called(client, "memory_search", query="plan rotate"))["hits"] == []
+        with pytest.raises(MCPError, match="there is no memory"):
+            await client.read_resource(f"memory://desk/plans/{secret}")
     async with agent_of(stage, "claude") as client:
+        [read] = (await client.read_resource(f"memory://desk/plans/{secret}")).contents
+        assert "the plan is to rotate" in read.text
         assert [hit["id"] for hit in (await called(client, "memory_search", query="plan rotate"))["hits"]] == [secret]
     effective = await get(stage, "/admin/namespaces?namespace=desk/plans", **OPERATOR)
     assert effective["effective"]["readers"] == ["claude"]
