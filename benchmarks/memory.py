@@ -320,8 +320,8 @@ def main(arguments: list[str]) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     table.print()
     print(
-        f"\nEmbedding a query takes {embedding[0]:.1f} ms with one thread, as memMCP does it, and {embedding[1]:.1f} ms "
-        f"with all cores, as mcp-server-qdrant does it. Compared: {about}."
+        f"\nEmbedding a query takes {embedding[0]:.1f} ms with one thread, as memMCP does it, and {embedding[1]:.1f} "
+        f"ms with all cores, as mcp-server-qdrant does it. Compared: {about}."
     )
     print(NOTES)
     behind = table.behind()
