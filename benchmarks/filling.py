@@ -91,11 +91,11 @@ def real_embedder(models_dir: Path, threads: int = 1) -> FastembedEmbedder:
     return load_embedder(EmbeddingSection(allow_download=False, threads=threads), models_dir)
 
 
-def make_base(file: Path) -> Prepared:
+def make_base(file: Path, count: int = BASE_LEN) -> Prepared:
     """Have the model embed the base texts, and keep the vectors in the file for other processes."""
     with tempfile.TemporaryDirectory() as models_dir:
         embedder = real_embedder(Path(models_dir))
-        vectors = embedder.embed([PROBE_TEXT, *(text_of(-number) for number in range(1, BASE_LEN + 1))])
+        vectors = embedder.embed([PROBE_TEXT, *(text_of(-number) for number in range(1, count + 1))])
     np.save(file, np.asarray(vectors, dtype=np.float32))
     return load_base(file)
 

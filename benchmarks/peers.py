@@ -260,10 +260,10 @@ def resident_mb(server: Server) -> float:
     rows = [line.split(None, 3) for line in listed.stdout.splitlines()]
     children: dict[int, list[int]] = {}
     sizes: dict[int, int] = {}
-    for pid, parent, rss, command in rows:
+    for listed_pid, parent, rss, command in rows:
         if command.strip() != "ps":
-            children.setdefault(int(parent), []).append(int(pid))
-            sizes[int(pid)] = int(rss)
+            children.setdefault(int(parent), []).append(int(listed_pid))
+            sizes[int(listed_pid)] = int(rss)
     wanted: set[int] = set()
     waiting = [*children.get(os.getpid(), []), *server.roots()]
     while waiting:

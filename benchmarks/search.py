@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.domain.search import SearchQuery
 from memmcp_server.services.memories import Memories
 
-from .filling import Prepared, WallClock, fill, make_base, query_of
+from .filling import BASE_LEN, Prepared, WallClock, fill, make_base, query_of
 
 TICK_S = 0.010
 TICK_ADDED_MS_MAX = 2.0
@@ -196,10 +197,10 @@ def engine_ms(data_dir: Path, prepared: Prepared, shape: Shape, queries: int) ->
         number = chance.randrange(shape.namespaces * shape.each)
         where = MemoryFilter(namespace=shape.namespace_of(number))
         text = query_of(number)
-        timed("of that: the vector of the query", lambda text=text: prepared.embed([text]))
+        timed("of that: the vector of the query", partial(prepared.embed, [text]))
         timed(
             "worker: search without the pipe",
-            lambda text=text, where=where: engine.search(text, where, limit=2 * LIMIT, now_ns=time.time_ns()),
+            partial(engine.search, text, where, limit=2 * LIMIT, now_ns=time.time_ns()),
         )
     engine.close()
     return steps
@@ -254,6 +255,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--each", type=int, default=2_000, help="memories in each of them")
     parser.add_argument("--single", type=int, default=100_000, help="memories in the one namespace")
     parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--base", type=int, default=BASE_LEN, help="texts that the model embeds for the vectors of all")
     parser.add_argument("--quiet", type=float, default=3.0, help="seconds of ticks without searches")
     options = parser.parse_args(arguments)
     shapes = (
@@ -265,7 +267,7 @@ def main(arguments: list[str]) -> int:
     measured: list[tuple[Shape, Figures, dict[str, list[float]]]] = []
     with tempfile.TemporaryDirectory(prefix="mm-") as directory:
         base = Path(directory) / "base.npy"
-        prepared = make_base(base)
+        prepared = make_base(base, options.base)
         for number, shape in enumerate(shapes):
             data_dir = Path(directory) / f"store{number}"
             data_dir.mkdir()
