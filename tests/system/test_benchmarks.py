@@ -1,5 +1,11 @@
+import asyncio
+from pathlib import Path
+
 import pytest
-from benchmarks import bridge
+from benchmarks import bridge, memory, search
+from benchmarks.filling import make_base
+from benchmarks.peers import Ours
+from tests.support.agents import data_directory
 
 pytestmark = pytest.mark.system
 
@@ -13,3 +19,52 @@ def test_the_bridges_benchmark_measures_both_ways_and_says_whether_its_goals_are
     for row in ("SDK stdio server | 200", "bridge and daemon | 200", "bridge to a running daemon | 2"):
         assert row in said
     assert (code == 0) == said.strip().endswith("met.")
+
+
+@pytest.mark.requirement("Q3")
+def test_the_searchs_benchmark_says_where_the_time_goes_and_whether_its_goals_are_met(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = search.main(
+        ["--namespaces", "2", "--each", "40", "--single", "80", "--queries", "12", "--quiet", "0.1", "--base", "4"]
+    )
+    said = capsys.readouterr().out
+    for row in ("| 2 namespaces of 40 |", "| 80 in one namespace |", "| index.search | 1.0 |", "the engine's query"):
+        assert row in said
+    assert (code == 0) == said.strip().endswith("All goals met.")
+
+
+@pytest.mark.requirement("Q3")
+@pytest.mark.slow
+def test_the_memorys_benchmark_measures_a_server_over_stdio(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ours alone: the peers are installed from package registries, which a test does not ask."""
+    with data_directory() as data_dir:
+        ours = Ours(data_dir / "store", make_base(tmp_path / "base.npy", 4))
+        table = memory.Table([ours.name])
+        budget = memory.Budget(spawns=1, calls=5, writers_each=5)
+        try:
+            asyncio.run(memory.measure(table, [ours], [60], budget, {}))
+        finally:
+            ours.end()
+    table.print()
+    assert "| find by meaning, p50, 60 memories, ms |" in capsys.readouterr().out
+    assert table.rows["two agents write 10 at once: not acknowledged"].cells == {ours.name: 0.0}
+    assert table.rows["two agents write 10 at once: acknowledged and lost"].cells == {ours.name: 0.0}
+    assert table.rows["the same text stored 3 times"].cells == {ours.name: 1.0}
+
+
+@pytest.mark.parametrize(
+    ("cells", "behind"),
+    [
+        ({"memMCP": 1.0, "a": 2.0, "b": 3.0}, False),
+        ({"memMCP": 2.0, "a": 2.0}, False),
+        ({"memMCP": 2.1, "a": 2.0, "b": 3.0}, True),
+        ({"memMCP": 1.0, "a": "cannot start"}, False),
+        ({"memMCP": "not there within 60 s", "a": 9.0}, True),
+        ({"a": 9.0}, True),
+    ],
+)
+def test_a_row_is_behind_where_any_peer_has_less_or_we_have_nothing(
+    cells: dict[str, float | str], behind: bool
+) -> None:
+    assert memory.Row("title", "ms", cells).is_behind("memMCP") == behind

@@ -1,0 +1,337 @@
+"""memMCP beside two other memory servers, in one run on one machine: ``python -m benchmarks.memory``.
+
+Each is spoken to over stdio by the same client (the MCP Python SDK), with its own store in a throw-away folder. Goal:
+ahead of both in every row that they have.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+from mcp import ClientSession, MCPError
+from mcp.client.stdio import stdio_client
+
+from memmcp_server.ports import Embedder
+
+from .filling import make_base, query_of, real_embedder, text_of
+from .peers import CallFailed, Ours, Server, install, resident_mb, versions
+
+AGENTS = 4
+COPIES = 3
+NEW = 10_000_000
+"""Numbers of the memories that are written while measuring begin here."""
+
+NOTES = """
+What was done, so that the figures can be read:
+
+- One client, one call at a time, unless a row says otherwise. Texts have 30 words. A first agent's start includes
+  memMCP's daemon; a further agent's start is that of any other client while the first is there. Trading is off.
+- mcp-server-qdrant is run unchanged, on its local folder, with the model that it would download (all-MiniLM-L6-v2, the
+  same files that memMCP uses) laid into fastembed's cache; it embeds with all cores, memMCP with one thread.
+  server-memory has no vectors and finds by parts of the text: queries are five words in a row of a stored text.
+- Stores were filled beside the servers: memMCP's by its own journal and index engine, mcp-server-qdrant's with the rows
+  that its client writes, server-memory's with its lines. Vectors of filled memories are those of 256 embedded texts,
+  each turned a little, the same for both; queries and new memories are embedded by the model as ever.
+- Memory in use is the resident size of all processes that a server needs: for memMCP bridge, daemon and index worker.
+- A write of memMCP is acknowledged after fsync; mcp-server-qdrant's after SQLite's commit; server-memory writes its
+  whole file anew and does not sync it.
+"""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Of each server and size: what takes longer is not measured further, and the table says so."""
+
+    spawns: int = 5
+    calls: int = 100
+    start_s: float = 60.0
+    calls_s: float = 15.0
+    writers_each: int = 50
+
+
+@dataclass
+class Row:
+    """``cells`` by server; a number is compared (smaller is better), a text is only shown."""
+
+    title: str
+    unit: str
+    cells: dict[str, float | str] = field(default_factory=dict)
+
+    def best_peer(self, ours: str) -> float | None:
+        peers = [value for name, value in self.cells.items() if name != ours and not isinstance(value, str)]
+        return min(peers, default=None)
+
+    def is_behind(self, ours: str) -> bool:
+        mine, best = self.cells.get(ours), self.best_peer(ours)
+        return isinstance(mine, str) or mine is None or (best is not None and mine > best)
+
+
+Embedders = dict[str, Embedder]
+"""By server: the model as that server runs it, to tell what of a find is the embedding of its query."""
+
+
+def embedding_ms(embedder: Embedder | None, queries: Sequence[str]) -> float:
+    """Return the median; 0 for a server that embeds nothing."""
+    if embedder is None:
+        return 0.0
+    took_ms = []
+    for query in queries:
+        began_s = time.perf_counter()
+        embedder.embed([query])
+        took_ms.append((time.perf_counter() - began_s) * 1_000)
+    return statistics.median(took_ms)
+
+
+class Table:
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self.rows: dict[str, Row] = {}
+        self.shares: list[str] = []
+
+    def put(self, title: str, unit: str, name: str, value: float | str) -> None:
+        self.rows.setdefault(title, Row(title, unit)).cells[name] = value
+
+    def print(self) -> None:
+        print(f"| | {' | '.join(self.names)} | memMCP / best of the others |")
+        print(f"| --- | {'--- | ' * len(self.names)}--- |")
+        for row in self.rows.values():
+            cells = [_shown(row.cells.get(name, "")) for name in self.names]
+            mine, best = row.cells.get(self.names[0]), row.best_peer(self.names[0])
+            ratio = f"{mine / best:.2f}" if best and isinstance(mine, float | int) else ""
+            mark = " **behind**" if row.is_behind(self.names[0]) else ""
+            print(f"| {row.title}, {row.unit} | {' | '.join(cells)} | {ratio}{mark} |")
+
+    def behind(self) -> list[str]:
+        return [row.title for row in self.rows.values() if row.is_behind(self.names[0])]
+
+
+def _shown(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+@contextlib.asynccontextmanager
+async def connected(server: Server) -> AsyncIterator[ClientSession]:
+    with Path(os.devnull).open("w") as quiet:
+        async with (
+            stdio_client(server.parameters(), errlog=quiet) as (received, sent),
+            ClientSession(received, sent) as session,
+        ):
+            await session.initialize()
+            yield session
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+async def timed(calls: int, budget_s: float, call: Callable[[int], Awaitable[object]]) -> list[float]:
+    """Return the milliseconds of up to so many calls, fewer where the time is over."""
+    took_ms: list[float] = []
+    ends_s = time.perf_counter() + budget_s
+    while len(took_ms) < calls and (began_s := time.perf_counter()) < ends_s:
+        await call(len(took_ms))
+        took_ms.append((time.perf_counter() - began_s) * 1_000)
+    return took_ms
+
+
+async def start(server: Server) -> tuple[float, float]:
+    """Return the seconds from spawning to the answer to ``initialize`` and to the first find that finds something."""
+    began_s = time.perf_counter()
+    async with connected(server) as session:
+        initialized_s = time.perf_counter() - began_s
+        assert await server.find(session, query_of(7)), f"{server.name} found nothing"
+        return initialized_s, time.perf_counter() - began_s
+
+
+async def until_ready(server: Server, session: ClientSession) -> None:
+    """Wait until memMCP's index answers with vectors too; before that it answers by words alone."""
+    while isinstance(server, Ours):
+        answer = await session.call_tool("memory_search", {"query": "ready", "limit": 1})
+        if answer.structured_content is not None and answer.structured_content["index"] == "ready":
+            return
+        await anyio.sleep(0.1)
+
+
+async def starts(table: Table, server: Server, size: int, budget: Budget) -> None:
+    there = f", {size:,} memories"
+    firsts = []
+    for _ in range(budget.spawns):
+        server.end()
+        firsts.append(await start(server))
+    table.put(f"first agent: spawn to initialize{there}", "s", server.name, statistics.median(f for f, _ in firsts))
+    table.put(f"first agent: spawn to first result{there}", "s", server.name, statistics.median(f for _, f in firsts))
+    titles = [f"further agent: spawn to {what}{there}" for what in ("initialize", "first result")]
+    async with connected(server):
+        try:
+            later = [await start(server) for _ in range(budget.spawns)]
+        except (MCPError, ExceptionGroup, OSError):
+            for title in titles:
+                table.put(title, "s", server.name, "cannot start")
+            return
+    table.put(titles[0], "s", server.name, statistics.median(first for first, _ in later))
+    table.put(titles[1], "s", server.name, statistics.median(first for _, first in later))
+
+
+async def calls(table: Table, server: Server, size: int, budget: Budget, embedder: Embedder | None) -> None:
+    """Measure finding, writing and memory in use at a size. Raises: TimeoutError (it is not there in time)."""
+    there = f", {size:,} memories"
+    chance = random.Random(size)
+    queries = [query_of(chance.randrange(size)) for _ in range(budget.calls)]
+    async with contextlib.AsyncExitStack() as stack:
+        async with asyncio.timeout(budget.start_s):
+            session = await stack.enter_async_context(connected(server))
+            await until_ready(server, session)
+            await server.find(session, query_of(7))
+        found_ms = await timed(budget.calls, budget.calls_s, lambda n: server.find(session, queries[n]))
+        embed_ms = embedding_ms(embedder, queries[: len(found_ms)])  # in the same minute, on a machine just as busy
+        used_mb = resident_mb(server)
+        written_ms = await timed(
+            budget.calls, budget.calls_s, lambda n: server.write(session, text_of(NEW + size * 10 + n))
+        )
+    find_ms = statistics.median(found_ms), percentile(found_ms, 0.99)
+    table.put(f"find, the embedding of the query taken out, p50{there}", "ms", server.name, find_ms[0] - embed_ms)
+    if isinstance(server, Ours):
+        table.shares.append(f"{embed_ms / find_ms[0]:.0%} of the median find at {size:,} ({embed_ms:.1f} ms)")
+    for share, took_ms in zip(("p50", "p99"), find_ms, strict=True):
+        shown = took_ms if server.has_vectors else f"{took_ms:.1f} (by parts of the text)"
+        table.put(f"find by meaning, {share}{there}", "ms", server.name, shown)
+    table.put(f"write acknowledged, p50{there}", "ms", server.name, statistics.median(written_ms))
+    table.put(f"write acknowledged, p99{there}", "ms", server.name, percentile(written_ms, 0.99))
+    table.put(f"time per write, one after another{there}", "ms", server.name, statistics.mean(written_ms))
+    table.put(f"memory in use, one agent{there}", "MB", server.name, used_mb)
+
+
+async def several(table: Table, server: Server, size: int) -> None:
+    """Measure what a few agents on the same store need."""
+    title = f"memory in use, {AGENTS} agents, {size:,} memories"
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            for _ in range(AGENTS):
+                session = await stack.enter_async_context(connected(server))
+                await until_ready(server, session)
+                await server.find(session, query_of(7))
+        except (MCPError, ExceptionGroup, OSError):
+            table.put(title, "MB", server.name, "only one can start")
+            return
+        table.put(title, "MB", server.name, resident_mb(server))
+
+
+async def two_writers(table: Table, server: Server, budget: Budget) -> None:
+    """Two agents write at once; afterwards each acknowledged text is looked for."""
+    server.end()
+    server.reset()
+    acknowledged: list[str] = []
+    arrived = 0
+    both = anyio.Event()
+
+    async def writer(first: int) -> None:
+        nonlocal arrived
+        try:
+            async with connected(server) as session:
+                arrived += 1
+                if arrived == 2:
+                    both.set()
+                with anyio.move_on_after(20):
+                    await both.wait()
+                for number in range(first, first + budget.writers_each):
+                    text = text_of(NEW + number)
+                    await server.write(session, text)
+                    acknowledged.append(text)
+        except (MCPError, ExceptionGroup, OSError):
+            both.set()  # this one could not start, or was thrown out: the other goes on
+
+    await asyncio.gather(writer(0), writer(budget.writers_each))
+    async with connected(server) as session:
+        await until_ready(server, session)
+        lost = [text for text in acknowledged if text not in await server.find(session, text)]
+        same = text_of(NEW - 1)
+        for _ in range(COPIES):
+            with contextlib.suppress(CallFailed):
+                await server.write(session, same)
+        copies = (await server.find(session, same)).count(same)
+    title = f"two agents write {2 * budget.writers_each} at once"
+    table.put(f"{title}: not acknowledged", "memories", server.name, float(2 * budget.writers_each - len(acknowledged)))
+    table.put(f"{title}: acknowledged and lost", "memories", server.name, float(len(lost)))
+    table.put(f"the same text stored {COPIES} times", "copies", server.name, float(copies))
+
+
+async def measure(
+    table: Table, servers: Sequence[Server], sizes: Sequence[int], budget: Budget, embedders: Embedders
+) -> None:
+    before = 0
+    out: set[str] = set()
+    for server in servers:
+        server.reset()
+    for size in sizes:
+        for server in servers:
+            if server.name in out:
+                continue
+            await asyncio.to_thread(server.fill, range(before, size))
+            try:
+                if size == sizes[0]:
+                    await starts(table, server, size, budget)
+                    await several(table, server, size)
+                await calls(table, server, size, budget, embedders.get(server.name))
+            except TimeoutError:
+                out.add(server.name)
+                note = f"not there within {budget.start_s:g} s"
+                table.put(f"find by meaning, p50, {size:,} memories", "ms", server.name, note)
+            server.end()
+        before = size
+    for server in servers:
+        await two_writers(table, server, budget)
+        server.end()
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="1000,10000,100000", help="memories, ascending, separated by commas")
+    parser.add_argument("--spawns", type=int, default=Budget.spawns)
+    parser.add_argument("--calls", type=int, default=Budget.calls, help="at most, of each kind and size")
+    options = parser.parse_args(arguments)
+    sizes = sorted({int(size) for size in options.sizes.split(",")})
+    folder = Path(tempfile.mkdtemp(prefix="mm-"))
+    try:
+        prepared = make_base(folder / "base.npy")
+        servers = install(folder, prepared)
+        table = Table([server.name for server in servers])
+        budget = Budget(options.spawns, options.calls)
+        models = folder / "models"
+        embedders: Embedders = {
+            servers[0].name: real_embedder(models),
+            servers[1].name: real_embedder(models, os.cpu_count() or 1),
+        }
+        try:
+            asyncio.run(measure(table, servers, sizes, budget, embedders))
+        finally:
+            for server in servers:
+                server.end()
+        about = versions(servers)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    table.print()
+    print(f"\nEmbedding the query is {', '.join(table.shares)} of memMCP. Compared: {about}.")
+    print(NOTES)
+    behind = table.behind()
+    print(
+        f"Ahead in {len(table.rows) - len(behind)} of {len(table.rows)} rows"
+        + (f"; behind: {'; '.join(behind)}." if behind else ".")
+    )
+    return 1 if behind else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
