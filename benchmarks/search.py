@@ -34,6 +34,7 @@ from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.domain.search import SearchQuery
 from memmcp_server.services.memories import Memories
+from memmcp_server.services.policies import Policies
 
 from .filling import BASE_LEN, Prepared, WallClock, fill, make_base, query_of
 
@@ -113,7 +114,12 @@ async def searchable(data_dir: Path, base: Path, into: dict[str, list[float]]) -
             async with asyncio.timeout(READY_TIMEOUT_S):
                 while (await index.status()).state != "ready":
                     await asyncio.sleep(0.05)
-            yield Memories(Timed(journal, "journal", into), Timed(index, "index", into), WallClock())
+            yield Memories(
+                Timed(journal, "journal", into),
+                Timed(index, "index", into),
+                WallClock(),
+                Policies(journal, WallClock()),
+            )
     finally:
         await index.close()
         await task
