@@ -10,6 +10,7 @@ class HashEmbedder:
         self._dimension = dimension
         self._name = name
         self._salt = salt
+        self._made: dict[str, list[float]] = {}
 
     @property
     def name(self) -> str:
@@ -20,7 +21,10 @@ class HashEmbedder:
         return self._dimension
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        return [self._vector(text) for text in texts]
+        for text in texts:
+            if text not in self._made:
+                self._made[text] = self._vector(text)
+        return [list(self._made[text]) for text in texts]
 
     def _vector(self, text: str) -> list[float]:
         counts = [0.0] * self._dimension
