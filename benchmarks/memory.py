@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -38,8 +39,9 @@ What was done, so that the figures can be read:
 - One client, one call at a time, unless a row says otherwise. Texts have 30 words. A first agent's start includes
   memMCP's daemon; a further agent's start is that of any other client while the first is there. Trading is off.
 - mcp-server-qdrant is run unchanged, on its local folder, with the model that it would download (all-MiniLM-L6-v2, the
-  same files that memMCP uses) laid into fastembed's cache; it embeds with all cores, memMCP with one thread.
-  server-memory has no vectors and finds by parts of the text: queries are five words in a row of a stored text.
+  same files that memMCP uses) laid into fastembed's cache, and HF_HUB_OFFLINE set so that it does not look for another;
+  it embeds with all cores, memMCP with one thread. server-memory has no vectors and finds by parts of the text: queries
+  are five words in a row of a stored text, and its time is compared with that of the others without the embedding.
 - Stores were filled beside the servers: memMCP's by its own journal and index engine, mcp-server-qdrant's with the rows
   that its client writes, server-memory's with its lines. Vectors of filled memories are those of 256 embedded texts,
   each turned a little, the same for both; queries and new memories are embedded by the model as ever.
@@ -62,7 +64,7 @@ class Budget:
 
 @dataclass
 class Row:
-    """``cells`` by server; a number is compared (smaller is better), a text is only shown."""
+    """``cells`` by server; a number is compared (smaller is better, but for a rate), a text is only shown."""
 
     title: str
     unit: str
@@ -70,11 +72,17 @@ class Row:
 
     def best_peer(self, ours: str) -> float | None:
         peers = [value for name, value in self.cells.items() if name != ours and not isinstance(value, str)]
-        return min(peers, default=None)
+        return (max if self.is_rate else min)(peers, default=None)
+
+    @property
+    def is_rate(self) -> bool:
+        return self.unit.endswith("/s")
 
     def is_behind(self, ours: str) -> bool:
         mine, best = self.cells.get(ours), self.best_peer(ours)
-        return isinstance(mine, str) or mine is None or (best is not None and mine > best)
+        if isinstance(mine, str) or mine is None:
+            return True
+        return best is not None and (mine < best if self.is_rate else mine > best)
 
 
 Embedders = dict[str, Embedder]
@@ -210,7 +218,8 @@ async def calls(table: Table, server: Server, size: int, budget: Budget, embedde
         table.put(f"find by meaning, {share}{there}", "ms", server.name, shown)
     table.put(f"write acknowledged, p50{there}", "ms", server.name, statistics.median(written_ms))
     table.put(f"write acknowledged, p99{there}", "ms", server.name, percentile(written_ms, 0.99))
-    table.put(f"time per write, one after another{there}", "ms", server.name, statistics.mean(written_ms))
+    rate = 1_000 / statistics.mean(written_ms)
+    table.put(f"one write after another{there}", "writes/s", server.name, rate)
     table.put(f"memory in use, one agent{there}", "MB", server.name, used_mb)
 
 
@@ -306,7 +315,11 @@ def main(arguments: list[str]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="mm-"))
     try:
         prepared = make_base(folder / "base.npy")
-        servers = install(folder, prepared)
+        try:
+            servers = install(folder, prepared)
+        except (OSError, subprocess.SubprocessError) as error:
+            print(f"The peers cannot be installed (uv, npm and their registries are needed): {error}")
+            return 1
         table = Table([server.name for server in servers])
         budget = Budget(options.spawns, options.calls)
         models = folder / "models"
