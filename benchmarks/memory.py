@@ -11,12 +11,15 @@ import os
 import random
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 from mcp import ClientSession, MCPError
@@ -25,21 +28,25 @@ from mcp.client.stdio import stdio_client
 from memmcp_server.ports import Embedder
 
 from .filling import make_base, query_of, real_embedder, text_of
-from .peers import CallFailed, Ours, Server, install, resident_mb, versions
+from .peers import CallFailed, Ours, Server, install, own_children, resident_mb, versions
+
+T = TypeVar("T")
 
 AGENTS = 4
 COPIES = 3
+ROUNDS = 10
 NEW = 10_000_000
 """Numbers of the memories that are written while measuring begin here."""
 
 NOTES = """
 What was done, so that the figures can be read:
 
-- One client, one call at a time, unless a row says otherwise. Texts have 30 words. A first agent's start includes
-  memMCP's daemon; a further agent's start is that of any other client while the first is there. Trading is off.
+- One client, one call at a time, the servers in turns, unless a row says otherwise. Texts have 30 words. A first
+  agent's start includes memMCP's daemon; a further agent's is that of any other client beside it. Trading is off.
 - mcp-server-qdrant is run unchanged, on its local folder, with the model that it would download (all-MiniLM-L6-v2, the
-  same files that memMCP uses) laid into fastembed's cache; it embeds with all cores, memMCP with one thread.
-  server-memory has no vectors and finds by parts of the text: queries are five words in a row of a stored text.
+  same files that memMCP uses) laid into fastembed's cache, and HF_HUB_OFFLINE set so that it does not look for another;
+  it embeds with all cores, memMCP with one thread. server-memory has no vectors and finds by parts of the text: queries
+  are five words in a row of a stored text, and its time is compared with that of the others without the embedding.
 - Stores were filled beside the servers: memMCP's by its own journal and index engine, mcp-server-qdrant's with the rows
   that its client writes, server-memory's with its lines. Vectors of filled memories are those of 256 embedded texts,
   each turned a little, the same for both; queries and new memories are embedded by the model as ever.
@@ -62,7 +69,7 @@ class Budget:
 
 @dataclass
 class Row:
-    """``cells`` by server; a number is compared (smaller is better), a text is only shown."""
+    """``cells`` by server; a number is compared (smaller is better, but for a rate), a text is only shown."""
 
     title: str
     unit: str
@@ -70,27 +77,21 @@ class Row:
 
     def best_peer(self, ours: str) -> float | None:
         peers = [value for name, value in self.cells.items() if name != ours and not isinstance(value, str)]
-        return min(peers, default=None)
+        return (max if self.is_rate else min)(peers, default=None)
+
+    @property
+    def is_rate(self) -> bool:
+        return self.unit.endswith("/s")
 
     def is_behind(self, ours: str) -> bool:
         mine, best = self.cells.get(ours), self.best_peer(ours)
-        return isinstance(mine, str) or mine is None or (best is not None and mine > best)
+        if isinstance(mine, str) or mine is None:
+            return True
+        return best is not None and (mine < best if self.is_rate else mine > best)
 
 
 Embedders = dict[str, Embedder]
 """By server: the model as that server runs it, to tell what of a find is the embedding of its query."""
-
-
-def embedding_ms(embedder: Embedder | None, queries: Sequence[str]) -> float:
-    """Return the median; 0 for a server that embeds nothing."""
-    if embedder is None:
-        return 0.0
-    took_ms = []
-    for query in queries:
-        began_s = time.perf_counter()
-        embedder.embed([query])
-        took_ms.append((time.perf_counter() - began_s) * 1_000)
-    return statistics.median(took_ms)
 
 
 class Table:
@@ -137,12 +138,15 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-async def timed(calls: int, budget_s: float, call: Callable[[int], Awaitable[object]]) -> list[float]:
-    """Return the milliseconds of up to so many calls, fewer where the time is over."""
+async def timed(arguments: Sequence[T], budget_s: float, call: Callable[[T], Awaitable[object]]) -> list[float]:
+    """Return the milliseconds of a call with each argument: of fewer where the time is over, of one at least."""
     took_ms: list[float] = []
     ends_s = time.perf_counter() + budget_s
-    while len(took_ms) < calls and (began_s := time.perf_counter()) < ends_s:
-        await call(len(took_ms))
+    for argument in arguments:
+        began_s = time.perf_counter()
+        if took_ms and began_s >= ends_s:
+            break
+        await call(argument)
         took_ms.append((time.perf_counter() - began_s) * 1_000)
     return took_ms
 
@@ -157,10 +161,11 @@ async def start(server: Server) -> tuple[float, float]:
 
 
 async def until_ready(server: Server, session: ClientSession) -> None:
-    """Wait until memMCP's index answers with vectors too; before that it answers by words alone."""
+    """Wait until memMCP's index answers with vectors too, and has reached all memories; before it answers by words."""
     while isinstance(server, Ours):
         answer = await session.call_tool("memory_search", {"query": "ready", "limit": 1})
-        if answer.structured_content is not None and answer.structured_content["index"] == "ready":
+        said = answer.structured_content or {}
+        if said.get("index") == "ready" and not said.get("backlog"):
             return
         await anyio.sleep(0.1)
 
@@ -185,38 +190,100 @@ async def starts(table: Table, server: Server, size: int, budget: Budget) -> Non
     table.put(titles[1], "s", server.name, statistics.median(first for _, first in later))
 
 
-async def calls(table: Table, server: Server, size: int, budget: Budget, embedder: Embedder | None) -> None:
-    """Measure finding, writing and memory in use at a size. Raises: TimeoutError (it is not there in time)."""
-    there = f", {size:,} memories"
+@dataclass
+class Taken:
+    """What one server has taken at a size; ``roots`` are the processes that it consists of."""
+
+    session: ClientSession
+    roots: set[int]
+    found_ms: list[float] = field(default_factory=list)
+    embedded_ms: list[float] = field(default_factory=list)
+    written_ms: list[float] = field(default_factory=list)
+    used_mb: float = 0.0
+
+
+async def embedded(embedder: Embedder, query: str) -> None:
+    embedder.embed([query])
+
+
+async def opened(stack: contextlib.AsyncExitStack, server: Server, budget: Budget) -> Taken:
+    """Connect and wait for a first result. Raises: TimeoutError."""
+    before = own_children()
+    async with asyncio.timeout(budget.start_s):
+        session = await stack.enter_async_context(connected(server))
+        await until_ready(server, session)
+        await server.find(session, query_of(7))
+    return Taken(session, (own_children() - before) | set(server.roots()))
+
+
+def turns(servers: Sequence[Server]) -> Iterator[tuple[int, Server]]:
+    for turn in range(ROUNDS if servers else 0):
+        begin = turn % len(servers)
+        yield from ((turn, server) for server in (*servers[begin:], *servers[:begin]))
+
+
+async def calls(table: Table, servers: Sequence[Server], size: int, budget: Budget, embedders: Embedders) -> set[str]:
+    """Measure finding, writing and memory in use at a size; return the servers that were not there in time.
+
+    The servers take turns of a few calls, each first as often as the others, so that all see the same machine.
+    """
     chance = random.Random(size)
     queries = [query_of(chance.randrange(size)) for _ in range(budget.calls)]
+    taken: dict[str, Taken] = {}
+    late: set[str] = set()
+    each, budget_s = max(1, budget.calls // ROUNDS), budget.calls_s / ROUNDS
     async with contextlib.AsyncExitStack() as stack:
-        async with asyncio.timeout(budget.start_s):
-            session = await stack.enter_async_context(connected(server))
-            await until_ready(server, session)
-            await server.find(session, query_of(7))
-        found_ms = await timed(budget.calls, budget.calls_s, lambda n: server.find(session, queries[n]))
-        embed_ms = embedding_ms(embedder, queries[: len(found_ms)])  # in the same minute, on a machine just as busy
-        used_mb = resident_mb(server)
-        written_ms = await timed(
-            budget.calls, budget.calls_s, lambda n: server.write(session, text_of(NEW + size * 10 + n))
-        )
-    find_ms = statistics.median(found_ms), percentile(found_ms, 0.99)
-    table.put(f"find, the embedding of the query taken out, p50{there}", "ms", server.name, find_ms[0] - embed_ms)
+        for server in servers:
+            try:
+                taken[server.name] = await opened(stack, server, budget)
+            except TimeoutError:
+                late.add(server.name)
+        there = [server for server in servers if server.name in taken]
+        for turn, server in turns(there):
+            mine, first = taken[server.name], turn * each
+            asked = queries[first : first + each]
+            mine.found_ms += await timed(asked, budget_s, partial(server.find, mine.session))
+            if server.name in embedders:
+                mine.embedded_ms += await timed(asked, budget_s, partial(embedded, embedders[server.name]))
+        for server in there:
+            taken[server.name].used_mb = resident_mb(taken[server.name].roots)
+        for turn, server in turns(there):
+            mine, first = taken[server.name], NEW + 10 * size + turn * each
+            texts = [text_of(number) for number in range(first, first + each)]
+            mine.written_ms += await timed(texts, budget_s, partial(server.write, mine.session))
+            await until_ready(server, mine.session)  # or its index would still be busy in the others' turn
+    for server in there:
+        put_calls(table, server, size, taken[server.name])
+    for name in late:
+        table.put(f"find by meaning, p50, {size:,} memories", "ms", name, f"not there within {budget.start_s:g} s")
+    return late
+
+
+def put_calls(table: Table, server: Server, size: int, taken: Taken) -> None:
+    there = f", {size:,} memories"
+    find_ms = statistics.median(taken.found_ms), percentile(taken.found_ms, 0.99)
+    embed_ms = statistics.median(taken.embedded_ms) if taken.embedded_ms else 0.0
+    beside_ms = find_ms[0] - embed_ms
     if isinstance(server, Ours):
         table.shares.append(f"{embed_ms / find_ms[0]:.0%} of the median find at {size:,} ({embed_ms:.1f} ms)")
+    # A difference between two medians says little where it is small beside both: only ours and the plain one count.
+    is_compared = isinstance(server, Ours) or not server.has_vectors
+    title = f"find, the embedding of the query taken out, p50{there}"
+    table.put(title, "ms", server.name, beside_ms if is_compared else f"about {max(beside_ms, 0.0):.1f}")
     for share, took_ms in zip(("p50", "p99"), find_ms, strict=True):
         shown = took_ms if server.has_vectors else f"{took_ms:.1f} (by parts of the text)"
         table.put(f"find by meaning, {share}{there}", "ms", server.name, shown)
-    table.put(f"write acknowledged, p50{there}", "ms", server.name, statistics.median(written_ms))
-    table.put(f"write acknowledged, p99{there}", "ms", server.name, percentile(written_ms, 0.99))
-    table.put(f"time per write, one after another{there}", "ms", server.name, statistics.mean(written_ms))
-    table.put(f"memory in use, one agent{there}", "MB", server.name, used_mb)
+    table.put(f"write acknowledged, p50{there}", "ms", server.name, statistics.median(taken.written_ms))
+    table.put(f"write acknowledged, p99{there}", "ms", server.name, percentile(taken.written_ms, 0.99))
+    rate = 1_000 / statistics.mean(taken.written_ms)
+    table.put(f"one write after another{there}", "writes/s", server.name, rate)
+    table.put(f"memory in use, one agent{there}", "MB", server.name, taken.used_mb)
 
 
 async def several(table: Table, server: Server, size: int) -> None:
     """Measure what a few agents on the same store need."""
     title = f"memory in use, {AGENTS} agents, {size:,} memories"
+    before = own_children()
     async with contextlib.AsyncExitStack() as stack:
         try:
             for _ in range(AGENTS):
@@ -226,7 +293,7 @@ async def several(table: Table, server: Server, size: int) -> None:
         except (MCPError, ExceptionGroup, OSError):
             table.put(title, "MB", server.name, "only one can start")
             return
-        table.put(title, "MB", server.name, resident_mb(server))
+        table.put(title, "MB", server.name, resident_mb((own_children() - before) | set(server.roots())))
 
 
 async def two_writers(table: Table, server: Server, budget: Budget) -> None:
@@ -276,19 +343,14 @@ async def measure(
     for server in servers:
         server.reset()
     for size in sizes:
-        for server in servers:
-            if server.name in out:
-                continue
+        present = [server for server in servers if server.name not in out]
+        for server in present:
             await asyncio.to_thread(server.fill, range(before, size))
-            try:
-                if size == sizes[0]:
-                    await starts(table, server, size, budget)
-                    await several(table, server, size)
-                await calls(table, server, size, budget, embedders.get(server.name))
-            except TimeoutError:
-                out.add(server.name)
-                note = f"not there within {budget.start_s:g} s"
-                table.put(f"find by meaning, p50, {size:,} memories", "ms", server.name, note)
+            if size == sizes[0]:
+                await starts(table, server, size, budget)
+                await several(table, server, size)
+        out |= await calls(table, present, size, budget, embedders)
+        for server in present:
             server.end()
         before = size
     for server in servers:
@@ -306,7 +368,11 @@ def main(arguments: list[str]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="mm-"))
     try:
         prepared = make_base(folder / "base.npy")
-        servers = install(folder, prepared)
+        try:
+            servers = install(folder, prepared)
+        except (OSError, subprocess.SubprocessError) as error:
+            print(f"The peers cannot be installed (uv, npm and their registries are needed): {error}")
+            return 1
         table = Table([server.name for server in servers])
         budget = Budget(options.spawns, options.calls)
         models = folder / "models"

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -254,21 +254,31 @@ def _run(command: Sequence[str | Path]) -> None:
     subprocess.run([str(part) for part in command], check=True, timeout=INSTALL_TIMEOUT_S, stdout=subprocess.DEVNULL)
 
 
-def resident_mb(server: Server) -> float:
-    """Return the resident memory of all that serves: the children of this process, and what runs beside them."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,rss=,comm="], capture_output=True, text=True, check=True)
-    rows = [line.split(None, 3) for line in listed.stdout.splitlines()]
-    children: dict[int, list[int]] = {}
-    sizes: dict[int, int] = {}
-    for listed_pid, parent, rss, command in rows:
-        if command.strip() != "ps":
-            children.setdefault(int(parent), []).append(int(listed_pid))
-            sizes[int(listed_pid)] = int(rss)
+def own_children() -> set[int]:
+    return set(_processes()[0].get(os.getpid(), []))
+
+
+def resident_mb(roots: Iterable[int]) -> float:
+    """Return the resident memory of these processes and of all that they have started."""
+    children, sizes = _processes()
     wanted: set[int] = set()
-    waiting = [*children.get(os.getpid(), []), *server.roots()]
+    waiting = list(roots)
     while waiting:
         pid = waiting.pop()
         if pid not in wanted:
             wanted.add(pid)
             waiting.extend(children.get(pid, []))
     return sum(sizes.get(pid, 0) for pid in wanted) / 1024
+
+
+def _processes() -> tuple[dict[int, list[int]], dict[int, int]]:
+    """Return the children of each process, and the KiB that each has in memory."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,rss=,comm="], capture_output=True, text=True, check=True)
+    children: dict[int, list[int]] = {}
+    sizes: dict[int, int] = {}
+    for line in listed.stdout.splitlines():
+        pid, parent, rss, command = line.split(None, 3)
+        if command.strip() != "ps":
+            children.setdefault(int(parent), []).append(int(pid))
+            sizes[int(pid)] = int(rss)
+    return children, sizes

@@ -82,7 +82,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "D12": Requirement("Insights", "planned"),
     "Q1": Requirement("make run and make test", "done"),
     "Q2": Requirement("Tests of routes, CLI, page and a smoke run", "partly", "grows with each part"),
-    "Q3": Requirement("Benchmarks against the peers", "partly", "memory, retrieval, engine, evolution"),
+    "Q3": Requirement("Benchmarks against the peers", "partly", "retrieval, engine, evolution"),
     "Q4": Requirement("Fault tests", "partly", "grows with each part"),
     "Q5": Requirement("Scale by configuration alone", "planned"),
     "Q6": Requirement("Soak", "planned"),

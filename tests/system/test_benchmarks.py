@@ -68,3 +68,8 @@ def test_a_row_is_behind_where_any_peer_has_less_or_we_have_nothing(
     cells: dict[str, float | str], behind: bool
 ) -> None:
     assert memory.Row("title", "ms", cells).is_behind("memMCP") == behind
+
+
+def test_of_a_rate_more_is_better() -> None:
+    row = memory.Row("title", "writes/s", {"memMCP": 2.0, "a": 1.0, "b": "none"})
+    assert (row.best_peer("memMCP"), row.is_behind("memMCP"), row.is_behind("a")) == (1.0, False, True)

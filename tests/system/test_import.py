@@ -78,7 +78,7 @@ def test_the_folder_of_mcp_server_qdrant_moves_in_once(desk: Path, tmp_path: Pat
     assert counts(run_json(desk, "import", str(folder), "--namespace", "imported/desk")) == (0, len(many), 0)
     [hit] = run_json(desk, "search", "quokka 250", "--namespace", "imported/desk", "--limit", "1")["hits"]
     assert hit["content"] == "Quokka number 250 smiles"
-    assert (hit["trust"], hit["tags"]) == ("agent", ["mcp-server-qdrant"])
+    assert (hit["trust"], hit["tags"]) == ("agent", ["mcp-server-qdrant", "desk"])
     file = tmp_path / "all.jsonl"
     run(desk, "export", str(file))
     lines = [json.loads(line) for line in file.read_text().splitlines()]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from memmcp_server.adapters.importers.found import Damaged, Found, Item, NotReadable
 from memmcp_server.adapters.importers.lines import Line as Raw
@@ -221,6 +220,8 @@ def _send(daemon: Client, chunk: Sequence[Line], tally: Tally) -> None:
 @contextlib.contextmanager
 def _progress(total: int, *, hidden: bool) -> Iterator[Callable[[int], None]]:
     """Show a bar on a terminal; yield what moves it to a number."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     console = err()
     columns = (TextColumn("importing"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     disable = hidden or not console.is_terminal

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
+from memmcp_server.domain.drafts import TAG_LENGTH_MAX
 from memmcp_server.domain.identifiers import Json, derived_id
 
 from .found import Damaged, Found, Item, NotReadable
@@ -125,7 +126,7 @@ def _read(name: str, row_id: int, blob: bytes | None, size: int | None, done: in
         kind="note",
         source=f"{STORE}, collection {name}"[:256],
         done=done,
-        tags=(STORE,),
+        tags=(STORE, name[:TAG_LENGTH_MAX]),
         metadata=_metadata(payload),
     )
 

@@ -32,6 +32,11 @@ def recognise(path: Path) -> str:
 
     Raises: NotReadable.
     """
+    with _reading():
+        return _recognised(path)
+
+
+def _recognised(path: Path) -> str:
     if path.is_dir():
         if (path / qdrant_folder.META).exists():
             return qdrant_folder.STORE
@@ -56,13 +61,16 @@ def open_store(path: Path, store: str) -> Iterator[Opened]:
         with open_lines(path) as file:
             yield _graph(path, file)
         return
-    if not path.is_dir():
-        message = f"{path} is no folder" if path.exists() else f"there is no {path}"
-        raise NotReadable(message, hint="mcp-server-qdrant keeps a folder (QDRANT_LOCAL_PATH)")
+    with _reading():
+        if not path.is_dir():
+            message = f"{path} is no folder" if path.exists() else f"there is no {path}"
+            raise NotReadable(message, hint="mcp-server-qdrant keeps a folder (QDRANT_LOCAL_PATH)")
     with _alone(path / qdrant_folder.LOCK):
-        collections = qdrant_folder.collections_of(path)
+        with _reading():
+            collections = qdrant_folder.collections_of(path)
+            files = [path / qdrant_folder.META, *(collection.storage for collection in collections)]
+            moment = datetime.fromtimestamp(max(file.stat().st_mtime for file in files), UTC)
         items = qdrant_folder.read_points(collections)
-        moment = _changed([path / qdrant_folder.META, *(collection.storage for collection in collections)])
         yield Opened(_parts(items), qdrant_folder.count_points(collections), moment)
 
 
@@ -80,9 +88,11 @@ def _parts(items: Iterator[Item]) -> Iterator[Item]:
             yield item
 
 
-def _changed(paths: list[Path]) -> datetime:
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Turn what the system says of a file into NotReadable."""
     try:
-        return datetime.fromtimestamp(max(path.stat().st_mtime for path in paths), UTC)
+        yield
     except OSError as error:
         message = f"{error.filename} cannot be read: {error.strerror or error}"
         raise NotReadable(message) from error

@@ -76,6 +76,7 @@ def test_a_folder_of_mcp_server_qdrant_is_recognised_and_read(folder: Path) -> N
     assert first.content == "Bought BONK\nat the top"
     assert first.metadata == {"mood": ["bad", 1, None]}
     assert first.source == "mcp-server-qdrant, collection notes"
+    assert first.tags == ("mcp-server-qdrant", "notes")
     assert POINT_ID in first.place
     assert (second.content, second.metadata, second.done) == ("Sold it", {}, 2)
 
@@ -389,6 +390,8 @@ def test_a_folder_without_meta_is_not_recognised(tmp_path: Path) -> None:
         recognise(tmp_path / "none")
     with pytest.raises(NotReadable, match="there is no"):
         items(tmp_path / "none")
+    with pytest.raises(NotReadable, match="cannot be read"):
+        recognise(tmp_path / ("n" * 300))
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(NotReadable, match="is no file"):
         recognise(tmp_path / "pipe")
