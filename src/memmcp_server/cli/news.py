@@ -2,7 +2,8 @@
 
 import json as jsonlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -43,9 +44,10 @@ def changes(
     if since_cursor is None and follow and name is None:
         since_cursor = "now"
     with exit_codes(), found_or_started(places) as daemon:
-        reader = Reader(daemon, lambda: find(places), name, since_cursor, namespace)
+        reader = Reader(daemon, lambda: find(places), {"name": name, "namespace": namespace}, since_cursor)
         if follow:
-            reader.follow(limit, _print_line if json else _print_row)
+            with suppress(KeyboardInterrupt):
+                reader.follow(limit, _print_line if json else _print_row)
             return
         found, more = reader.take(limit or LIMIT_DEFAULT)
         if json:
@@ -61,18 +63,12 @@ class Reader:
     """Reads page by page; what was shown is acknowledged by the request for the next page."""
 
     def __init__(
-        self,
-        daemon: Client,
-        find_again: Callable[[], Client],
-        name: str | None,
-        cursor: str | None,
-        namespace: str | None,
+        self, daemon: Client, find_again: Callable[[], Client], wish: Mapping[str, str | None], cursor: str | None
     ) -> None:
         self.cursor = cursor
         self._daemon = daemon
         self._find_again = find_again
-        self._name = name
-        self._namespace = namespace
+        self._wish = wish
 
     def take(self, limit: int) -> tuple[list[dict[str, Any]], bool]:
         """Return up to ``limit`` changes, and whether there are more."""
@@ -94,7 +90,8 @@ class Reader:
         self.acknowledge()
 
     def acknowledge(self) -> None:
-        if self._name is not None:
+        """Tell the daemon that everything was shown, where it keeps the place."""
+        if self._wish["name"] is not None:
             self._page(1, 0.0)
 
     def _patient_page(self, limit: int) -> dict[str, Any]:
@@ -114,13 +111,7 @@ class Reader:
                 time.sleep(RETRY_S)
 
     def _page(self, limit: int, wait_s: float) -> dict[str, Any]:
-        query = {
-            "cursor": self.cursor,
-            "name": self._name,
-            "namespace": self._namespace,
-            "limit": min(limit, PAGE),
-            "wait_s": wait_s,
-        }
+        query = {**self._wish, "cursor": self.cursor, "limit": min(limit, PAGE), "wait_s": wait_s}
         page: dict[str, Any] = self._daemon.get("/memory/changes", query, TIMEOUT_S)
         self.cursor = page["next_cursor"]
         return page

@@ -81,6 +81,16 @@ class Headlines:
         self._unsaved: OrderedDict[str, Seq] = OrderedDict()
         self._wake = asyncio.Event()
 
+    @property
+    def upto(self) -> Seq | None:
+        """Up to where everything is known, None before ``begin``."""
+        return self._upto if self._is_ready else None
+
+    @property
+    def unsaved(self) -> int:
+        """How many agents' places the journal does not hold yet."""
+        return len(self._unsaved)
+
     def begin(self, known_from: Seq, upto: Seq) -> None:
         """Say that everything after ``known_from`` was handed in, up to ``upto``; from now on agents are answered."""
         self._known_from = max(self._known_from, known_from)

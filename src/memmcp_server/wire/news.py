@@ -27,7 +27,12 @@ class ChangesQuery(Request):
     )
     namespace: str | None = Field(default=None, max_length=128, description="Exact, or a subtree when it ends in '/'.")
     limit: int = Field(default=100, ge=1, le=500)
-    wait_s: float = Field(default=0.0, ge=0, description="Wait so long for a change when there is none yet.")
+    wait_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=300,
+        description="Wait so long for a change when there is none yet; news.wait_s_max may end it sooner.",
+    )
 
 
 class ChangeDocument(Wire):
