@@ -74,7 +74,7 @@ class Headlines:
         self._newest = Seq(0)
         self._upto = Seq(0)
         self._known_from = Seq(0)
-        self._is_ready = False
+        self._ready = asyncio.Event()
         self._agents: OrderedDict[str, _Agent] = OrderedDict()
         self._sessions: OrderedDict[tuple[str, str], _Session] = OrderedDict()
         self._loading: dict[str, asyncio.Task[_Agent]] = {}
@@ -84,7 +84,7 @@ class Headlines:
     @property
     def upto(self) -> Seq | None:
         """Up to where everything is known, None before ``begin``."""
-        return self._upto if self._is_ready else None
+        return self._upto if self._ready.is_set() else None
 
     @property
     def unsaved(self) -> int:
@@ -95,7 +95,7 @@ class Headlines:
         """Say that everything after ``known_from`` was handed in, up to ``upto``; from now on agents are answered."""
         self._known_from = max(self._known_from, known_from)
         self._upto = upto
-        self._is_ready = True
+        self._ready.set()
 
     def take_in(self, batch: Batch, upto: Seq) -> None:
         """Add what changed, and drop what does not stand any more."""
@@ -117,16 +117,16 @@ class Headlines:
 
     async def look(self, caller: Caller) -> Look | None:
         """Return what is new to the caller, None where there is nothing (or nobody could say in time)."""
-        if not self.section.block_enabled or not self._is_ready:
+        if not self.section.block_enabled:
             return None
         session = self._sessions.get((caller.agent, caller.session))
         if session is not None and self._newest <= session.seq and not session.is_new:
             session.looked_at_ns = self._clock.now_ns()
             return None
-        upto = self._upto
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
-                return await self._look(caller, upto)
+                await self._ready.wait()
+                return await self._look(caller, self._upto)
         except (TimeoutError, Unavailable) as problem:
             _log.debug("no news for %s this time: %s", caller.agent, problem)
             return None
