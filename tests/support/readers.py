@@ -36,7 +36,7 @@ class House:
     def __init__(self, journal: Journal | None = None, **section: Any) -> None:
         self.clock = ManualClock()
         self.journal: Journal = journal or MemoryJournal(self.clock)
-        self.section = NewsSection(**section)
+        self.section = NewsSection(**{"block_wait_s": 5.0, **section})
         self.policies = Policies(self.journal, self.clock)
         self.news = News(self.journal, self.policies, self.clock, self.section)
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from memmcp_server.adapters.index.sink import QdrantSink
 from memmcp_server.adapters.sql_journal import open_journal
-from memmcp_server.config import HttpSection, JournalSection, Sections
+from memmcp_server.config import HttpSection, JournalSection, NewsSection, Sections
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
@@ -66,7 +66,8 @@ async def staged(
     Nobody runs the relay, so what is written stays un-indexed, as in the first instant after a write.
     """
     clock = SystemClock()
-    sections = Sections(data_dir=data_dir, http=http or HttpSection())
+    # Patient: what a slow machine would leave out of an answer is what tests look for.
+    sections = Sections(data_dir=data_dir, http=http or HttpSection(), news=NewsSection(block_wait_s=5))
     played = None if without_desk else desk or InMemoryDesk()
     async with open_journal(JournalSection(), data_dir, clock) as journal:
         index = MemoryIndex(clock)

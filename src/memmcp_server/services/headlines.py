@@ -28,9 +28,6 @@ AGENTS_MAX = 1_024
 SHOWN_MAX = 512
 """Memories per agent of which is known that it was shown them."""
 
-LOOK_TIMEOUT_S = 0.05
-"""An answer waits no longer than this for its news; they come with the next one then."""
-
 SAVE_EVERY_SEQS = 1_000
 """An agent that nothing is told is at a place of its own too; it is saved in such steps."""
 
@@ -124,7 +121,7 @@ class Headlines:
             session.looked_at_ns = self._clock.now_ns()
             return None
         try:
-            async with asyncio.timeout(LOOK_TIMEOUT_S):
+            async with asyncio.timeout(self.section.block_wait_s):
                 await self._ready.wait()
                 return await self._look(caller, self._upto)
         except (TimeoutError, Unavailable) as problem:

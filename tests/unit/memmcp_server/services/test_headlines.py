@@ -248,22 +248,24 @@ async def test_the_operator_can_switch_it_off() -> None:
         assert await look(house) is None
 
 
-async def test_a_journal_that_does_not_answer_costs_an_answer_its_news_and_nothing_else(house: House) -> None:
-    await look(house)
-    await house.write("lesson", kind="lesson")
-    await house.caught_up()
+async def test_a_journal_that_does_not_answer_costs_an_answer_its_news_and_nothing_else() -> None:
+    house = House(block_wait_s=0.01)
     journal = house.journal
     assert isinstance(journal, MemoryJournal)
     hang = anyio.Event()
 
-    async def never(name: str) -> Seq | None:
+    async def late(name: str) -> Seq | None:
         await hang.wait()
         return None
 
-    journal.cursor = never  # type: ignore[method-assign]
-    with anyio.fail_after(PATIENCE_S):
-        assert await house.news.headlines.look(an_agent("trae")) is None
-    hang.set()
+    async with house.running():
+        journal.cursor = late  # type: ignore[method-assign]
+        with anyio.fail_after(PATIENCE_S):
+            assert await house.news.headlines.look(an_agent("trae")) is None
+        await house.write("lesson", kind="lesson")
+        hang.set()
+        await anyio.wait_all_tasks_blocked()
+        assert says(await look(house, "trae")) == ["lesson"], "the first look counts as made"
 
 
 async def test_an_agent_without_news_costs_the_journal_nothing(house: House) -> None:
