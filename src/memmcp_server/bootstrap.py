@@ -79,6 +79,7 @@ async def open_services(
         await stack.enter_async_context(_running("health", health.run))
         await stack.enter_async_context(_running("relay", relay.run))
         await stack.enter_async_context(_running("index-keeper", partial(keep_filled, journal, index)))
+        await news.open()
         await stack.enter_async_context(beside("news", news.run))
         merging = Merging(journal, index, clock, policies)
         await stack.enter_async_context(_running("merging", merging.run))

@@ -56,6 +56,7 @@ class House:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the follower while the block does."""
+        await self.news.open()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.news.run)
             await self.caught_up()

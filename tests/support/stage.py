@@ -88,6 +88,7 @@ async def staged(
             policies=policies,
             news=News(journal, policies, clock, sections.news),
         )
+        await services.news.open()
         mcp = build_server(services)
         admin = Admin(services, sections, f"http://{HOST}", lambda: None)
         app = create_app(services, sections, mcp, operator_token=OPERATOR_TOKEN, admin=admin.routes())

@@ -116,8 +116,8 @@ class News:
             horizon = newest
 
     def cursor_after(self, seq: Seq) -> str:
-        """Return the cursor that stands after the seq; empty before ``run`` has begun or ``changes`` was asked."""
-        return write_cursor(self._instance_id, seq) if self._instance_id else ""
+        """Return the cursor that stands after the seq; needs ``open``."""
+        return write_cursor(self._instance_id, seq)
 
     @contextmanager
     def listening(self, listener: Listener) -> Iterator[None]:
@@ -127,6 +127,15 @@ class News:
             yield
         finally:
             self._listeners.remove(listener)
+
+    async def open(self) -> None:
+        """Note where the journal ends: listeners get everything after it, also what comes before ``run`` has begun.
+
+        Whoever opens a door calls this first, so that a reader who catches up by pages and then listens misses nothing.
+        Raises: JournalBusy, JournalUnavailable.
+        """
+        await self._instance()
+        self._after = await self._journal.horizon()
 
     async def run(self) -> None:
         """Follow the journal until cancelled."""
@@ -202,7 +211,10 @@ class News:
     async def _round(self) -> None:
         """Wait for a commit and hand on what came."""
         if self._after is None:
-            self._after = await self._fill()
+            await self.open()
+            assert self._after is not None
+        if self.headlines.upto is None:
+            await self._fill(self._after)
         horizon = await self._journal.wait_for_commit(self._after, POLL_S)
         while self._after < horizon:
             batch, upto = await self._next_batch(self._after, horizon)
@@ -212,22 +224,19 @@ class News:
                 listener(batch)
             await anyio.sleep(PAUSE_S)
 
-    async def _fill(self) -> Seq:
-        """Read the headlines that are there already; return up to where."""
-        await self._instance()
-        horizon = await self._journal.horizon()
-        recent = Seq(max(0, horizon - RECENT_SEQS))
+    async def _fill(self, end: Seq) -> None:
+        """Read the headlines that were there already at the end."""
+        recent = Seq(max(0, end - RECENT_SEQS))
         older = await self._journal.page(
             MemoryFilter(kinds=HEADLINE_KINDS), after=Seq(recent + 1), limit=HEADLINES_MAX, newest_first=True
         )
         older.reverse()
         self.headlines.take_in(await self._batch([Change(memory.seq, memory) for memory in older]), recent)
         known_from = older[0].seq if len(older) == HEADLINES_MAX else Seq(0)
-        while recent < horizon:
-            batch, recent = await self._next_batch(recent, horizon)
+        while recent < end:
+            batch, recent = await self._next_batch(recent, end)
             self.headlines.take_in(batch, recent)
-        self.headlines.begin(known_from, max(recent, horizon))
-        return max(recent, horizon)
+        self.headlines.begin(known_from, max(recent, end))
 
     async def _next_batch(self, after: Seq, horizon: Seq) -> tuple[Batch, Seq]:
         """Return the next changes and up to where they reach."""

@@ -297,6 +297,20 @@ async def test_listeners_get_every_batch_in_order_with_links_and_versions(house:
     assert 1 not in seqs
 
 
+async def test_what_comes_between_the_opening_and_the_first_look_reaches_the_listeners(house: House) -> None:
+    seqs: list[int] = []
+    await house.write("before")
+    await house.news.open()
+    await house.write("the doors are open, the follower is not up yet")
+    with house.news.listening(lambda batch: seqs.extend(change.seq for change in batch.changes)):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(house.news.run)
+            await house.write("now it is")
+            await house.caught_up()
+            tasks.cancel_scope.cancel()
+    assert seqs == [2, 3]
+
+
 async def test_a_journal_that_is_down_for_a_while_costs_the_follower_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
