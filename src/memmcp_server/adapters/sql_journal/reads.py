@@ -251,9 +251,10 @@ TRUSTS = {trust.value: trust for trust in Trust}
 
 def to_memory(row: Row[Any]) -> Memory:
     """Return the memory of a row of the whole table; by the columns' places, since pages have hundreds of rows."""
-    seq, memory_id, version, namespace, kind, content, tags, metadata, *more = row
-    agent, session, tool, source, trust, ts_event_ns, known_at_ns, superseded_at_ns, expires_at_ns, *more = more
-    trajectory_id, embed, importance, pinned, valid_from_ns, valid_to_ns, thread, position = more
+    values: tuple[Any, ...] = tuple(row)
+    seq, memory_id, version, namespace, kind, content, tags, metadata = values[:8]
+    agent, session, tool, source, trust, ts_event_ns, known_at_ns, superseded_at_ns, expires_at_ns = values[8:17]
+    trajectory_id, embed, importance, pinned, valid_from_ns, valid_to_ns, thread, position = values[17:]
     return Memory(
         id=MemoryId(memory_id),
         seq=Seq(seq),
