@@ -130,6 +130,16 @@ async def test_a_wrong_query_names_its_field(stage: Stage, query: dict[str, Any]
     assert error_of(response)["field"] == field
 
 
+async def test_another_sites_page_cannot_move_a_readers_place(stage: Stage) -> None:
+    await written(stage, "fact")
+    query = {"name": "inbox", "cursor": "now"}
+    response = await stage.http.get("/memory/changes", params=query, headers={"Sec-Fetch-Site": "cross-site"})
+    assert response.status_code == 403
+    assert error_of(response)["field"] == "Sec-Fetch-Site"
+    assert contents(await changes(stage, name="inbox")) == ["fact"]
+    assert contents(await changes(stage, {"Sec-Fetch-Site": "same-origin"}, name="inbox")) == ["fact"]
+
+
 async def test_the_address_of_the_changes_is_not_taken_for_a_memory(stage: Stage) -> None:
     assert (await stage.http.post("/memory/changes", json={})).status_code == 405
     paths = (await stage.http.get("/openapi.json")).json()["paths"]
