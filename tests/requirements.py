@@ -27,7 +27,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "M11": Requirement("Outbox to Qdrant and Langfuse with retries and dead letters", "partly", "Langfuse"),
     "M12": Requirement("Secrets are refused or redacted", "planned"),
     "M13": Requirement("Outcome credit", "partly", "ranking"),
-    "M14": Requirement("News that reaches the model", "partly", "doors"),
+    "M14": Requirement("News that reaches the model", "done"),
     "M15": Requirement("Receipts and budget", "partly", "threshold"),
     "M16": Requirement("Golden queries", "planned"),
     "M17": Requirement("Validity in time", "partly", "doors"),

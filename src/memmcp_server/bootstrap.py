@@ -19,11 +19,13 @@ from .config import Sections
 from .domain.drafts import DraftLimits
 from .errors import MemoryServerError
 from .ports import Journal, TradingDesk
+from .services.background import beside
 from .services.clients import ClientRegistry
 from .services.container import Services
 from .services.health import Health
 from .services.memories import Memories
 from .services.merging import Merging
+from .services.news import News
 from .services.policies import Policies
 from .services.relay import Relay
 from .services.telemetry import Telemetry
@@ -72,10 +74,13 @@ async def open_services(
         health = Health(journal, index, clock, clients, desk)
         policies = Policies(journal, clock)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
+        news = News(journal, policies, clock, sections.news)
         # Ended in reverse: the desk first, so that its last copies still reach the journal, the index before the relay.
         await stack.enter_async_context(_running("health", health.run))
         await stack.enter_async_context(_running("relay", relay.run))
         await stack.enter_async_context(_running("index-keeper", partial(keep_filled, journal, index)))
+        await news.open()
+        await stack.enter_async_context(beside("news", news.run))
         merging = Merging(journal, index, clock, policies)
         await stack.enter_async_context(_running("merging", merging.run))
         await stack.enter_async_context(_running("index", index.run, index.close))
@@ -94,6 +99,7 @@ async def open_services(
             started_at_ns=clock.now_ns(),
             clients=clients,
             policies=policies,
+            news=news,
             limits=limits,
         )
 

@@ -60,6 +60,22 @@ class RelaySection(Section):
     poll_s: float = Field(default=1.0, gt=0)
 
 
+class NewsSection(Section):
+    """What agents are told of each other's changes.
+
+    ``block_enabled`` false: no tool's answer carries news. ``items_max`` and ``tokens_max`` bound that block; an answer
+    waits at most ``block_wait_s`` for it, and goes without when the journal is slower. ``wait_s_max`` and
+    ``waiters_max`` bound the readers that wait for a change.
+    """
+
+    block_enabled: bool = True
+    items_max: int = Field(default=3, ge=1, le=10)
+    tokens_max: int = Field(default=200, ge=50, le=2_000)
+    block_wait_s: float = Field(default=0.05, gt=0, le=5)
+    wait_s_max: float = Field(default=30.0, ge=0, le=300)
+    waiters_max: int = Field(default=256, ge=1)
+
+
 class DaemonSection(Section):
     """``idle_exit_s``: a daemon with no client, no page and no trading ends after this long."""
 
@@ -84,5 +100,6 @@ class Sections(Section):
     qdrant: QdrantSection = QdrantSection()
     embedding: EmbeddingSection = EmbeddingSection()
     relay: RelaySection = RelaySection()
+    news: NewsSection = NewsSection()
     daemon: DaemonSection = DaemonSection()
     trading: TradingSection = TradingSection()

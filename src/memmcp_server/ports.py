@@ -124,6 +124,9 @@ class Journal(Protocol):
     async def horizon(self) -> Seq:
         """Return the newest committed seq, 0 when empty."""
 
+    async def instance_id(self) -> str:
+        """Return the random UUID that this journal was given when it was made; a copy of it has the same."""
+
     async def trajectory(self, trajectory_id: TrajectoryId) -> Trajectory | None: ...
 
     async def trajectories(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.support.journals import SECOND_NS, T0_NS, Bench, a_draft
@@ -414,6 +415,25 @@ async def test_the_audit_is_paged_from_the_newest(bench: Bench) -> None:
     assert [entry.detail["path"] for entry in [*first, *rest]] == [f"/copies/{number}" for number in (4, 3, 2, 1, 0)]
     assert first[0].reason == "nightly"
     assert await bench.journal.audit(action="forget", limit=9) == []
+
+
+async def test_an_entry_about_a_memory_is_found_by_it_and_lies_in_its_namespace(bench: Bench) -> None:
+    [one] = await written(bench, "one", kind="fact", namespace="team/x")
+    noted = RecordAudit("contradict", ME, detail={"with": "other"}, about=one)
+    await bench.journal.commit([noted])
+    [entry] = await bench.journal.audit(memory_id=one, limit=9)
+    assert (entry.action, entry.namespace, entry.kind) == ("contradict", "team/x", "fact")
+    assert [each.seq for each in await bench.journal.changes(Seq(0), limit=9, namespace="team/")] == [1, 2]
+    assert await bench.journal.changes(Seq(0), limit=9, hidden=["team/"]) == []
+    with pytest.raises(NotFound):
+        await bench.journal.commit([RecordAudit("contradict", ME, about=MemoryId("nobody"))])
+
+
+async def test_a_journal_says_which_one_it_is_also_after_reopening(bench: Bench) -> None:
+    instance_id = await bench.journal.instance_id()
+    assert UUID(instance_id)
+    async with bench.reopen() as reopened:
+        assert await reopened.instance_id() == instance_id
 
 
 @pytest.mark.requirement("M18")

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from uuid import uuid4
 
 from memmcp_server.adapters.sql_journal.prepare import prepare
 from memmcp_server.domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
@@ -55,6 +56,7 @@ class MemoryJournal(Lifecycle):
     def __init__(self, clock: Clock, sinks: Sequence[str] = (SINK_QDRANT,)) -> None:
         self._clock = clock
         self._sinks = tuple(sinks)
+        self._instance_id = str(uuid4())
         self._state = _State(delivered=dict.fromkeys(sinks, 0))
         self._committed = asyncio.Event()
         self.failure: MemoryServerError | None = None
@@ -134,6 +136,10 @@ class MemoryJournal(Lifecycle):
     async def horizon(self) -> Seq:
         self._fail_if_told()
         return Seq(self._state.seq)
+
+    async def instance_id(self) -> str:
+        self._fail_if_told()
+        return self._instance_id
 
     async def trajectory(self, trajectory_id: TrajectoryId) -> Trajectory | None:
         self._fail_if_told()

@@ -196,7 +196,8 @@ class Lifecycle:
             case SetPolicy():
                 return self._set_policy(command)
             case RecordAudit():
-                seq = self._note(command.action, command.provenance, command.reason, None, dict(command.detail))
+                about = None if command.about is None else self._last(command.about)
+                seq = self._note(command.action, command.provenance, command.reason, about, dict(command.detail))
                 return Acknowledgement(MemoryId(command.action), seq, 1, self._state.known_at_ns)
 
     def _update(self, command: UpdateMemory) -> Acknowledgement:

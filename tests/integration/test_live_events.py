@@ -10,8 +10,10 @@ import pytest
 from tests.support.stage import Event, Stage, error_of, events_of, served, staged
 
 from memmcp_server.config import HttpSection
+from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.drafts import DraftFields, DraftLimits, make_draft
-from memmcp_server.domain.memory import Provenance
+from memmcp_server.domain.lifecycle import ForgetMemory, UpdateMemory
+from memmcp_server.domain.memory import MemoryFilter, Provenance
 from memmcp_server.wire.status import MetricsAnswer
 from memmcp_server.wire.trading import TradingSnapshot
 
@@ -41,6 +43,18 @@ async def take(events: AsyncIterator[Event], kind: str, count: int = 1) -> list[
     with anyio.fail_after(PATIENCE_S):
         async for event in events:
             if event.kind == kind:
+                found.append(event)
+                if len(found) == count:
+                    break
+    return found
+
+
+async def take_rows(events: AsyncIterator[Event], count: int) -> list[Event]:
+    """Return the next events that are neither gauge nor anything else without a place in the journal."""
+    found: list[Event] = []
+    with anyio.fail_after(PATIENCE_S):
+        async for event in events:
+            if event.id is not None:
                 found.append(event)
                 if len(found) == count:
                     break
@@ -90,8 +104,68 @@ async def test_a_page_too_far_behind_is_told_to_read_again(stage: Stage) -> None
         await remember(stage, *(f"row {start + number}" for number in range(200)))
     async with served(stage.app) as url, stream(url, Last_Event_ID="3") as events:
         [gap] = await take(events, "resync")
-    assert gap.data == {"from": 4, "to": 1_200}
+    assert {name: gap.data[name] for name in ("from", "to")} == {"from": 4, "to": 1_200}
     assert gap.id == "1200"
+    missed = (await stage.http.get("/memory/changes", params={"cursor": gap.data["cursor"], "limit": 2})).json()
+    assert [change["seq"] for change in missed["changes"]] == [4, 5]
+
+
+@pytest.mark.requirement("M14")
+async def test_what_was_done_to_a_memory_and_versions_that_are_over_are_rows_too(stage: Stage) -> None:
+    await remember(stage, "first")
+    memory_id = (await stage.services.journal.page(MemoryFilter(), after=None, limit=1, newest_first=True))[0].id
+    by = Provenance(agent="a")
+    await stage.services.journal.commit([UpdateMemory(memory_id, "u", by, content="second")])
+    await remember(stage, "gone")
+    gone = (await stage.services.journal.page(MemoryFilter(), after=None, limit=1, newest_first=True))[0].id
+    async with served(stage.app) as url, stream(url, Last_Event_ID="0") as events:
+        rows = await take_rows(events, 3)
+        await stage.services.journal.commit([ForgetMemory(gone, "asked to", by)])
+        rows += await take_rows(events, 1)
+    assert [(row.kind, row.id, row.data.get("content")) for row in rows] == [
+        ("memory", "1", "first"),
+        ("memory", "2", "second"),
+        ("memory", "3", "gone"),
+        ("change", "4", None),
+    ]
+    assert set(rows[3].data) == {"seq", "action", "id", "kind", "namespace", "agent", "reason", "ts"}
+    assert (rows[3].data["action"], rows[3].data["id"], rows[3].data["reason"]) == ("forget", gone, "asked to")
+    async with served(stage.app) as url, stream(url, Last_Event_ID="2") as events:
+        assert [row.id for row in await take_rows(events, 1)] == ["4"]
+
+
+@pytest.mark.requirement("M14")
+async def test_rows_of_a_hidden_namespace_reach_only_who_may_read_it(stage: Stage) -> None:
+    operator = Caller("cli", "", "test", "operator", "cli")
+    await stage.services.policies.set("secret/", {"readers": ["claude"]}, operator)
+
+    async def plan(number: int) -> None:
+        now_ns = stage.services.clock.now_ns()
+        hidden = DraftFields(f"plan {number}", namespace="secret/plans")
+        await stage.services.journal.commit([make_draft(hidden, Provenance(agent="a"), DraftLimits(), now_ns)])
+        await remember(stage, f"open {number}")
+
+    await plan(1)
+    async with (
+        served(stage.app) as url,
+        stream(url, Last_Event_ID="0") as events,
+        stream(url, Last_Event_ID="0", X_Memmcp_Agent="claude") as reader,
+    ):
+        seen, read = await take_rows(events, 1), await take_rows(reader, 2)
+        await plan(2)
+        seen, read = seen + await take_rows(events, 1), read + await take_rows(reader, 2)
+    assert [row.data["content"] for row in seen] == ["open 1", "open 2"]
+    assert [row.data["content"] for row in read] == ["plan 1", "open 1", "plan 2", "open 2"]
+
+
+async def test_a_page_that_was_in_another_journal_is_told_to_read_all_of_this_one(stage: Stage) -> None:
+    await remember(stage, "one", "two")
+    async with served(stage.app) as url, stream(url, Last_Event_ID="900") as events:
+        [gap] = await take(events, "resync")
+        await remember(stage, "three")
+        [row] = await take(events, "memory")
+    assert (gap.data["from"], gap.data["to"], gap.id) == (1, 2, "2")
+    assert row.data["content"] == "three"
 
 
 @pytest.mark.parametrize("wrong", ["-1", "x", "9" * 30])

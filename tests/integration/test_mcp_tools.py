@@ -14,7 +14,7 @@ from tests.doubles.trading_desk import MINT, SOL, InMemoryDesk
 from tests.support.stage import Stage, staged
 
 from memmcp_server.errors import TradingUnavailable
-from memmcp_server.tools.resources import HISTORY_TRADES, RISK_CURRENT, TELEMETRY_LATEST
+from memmcp_server.tools.resources import HISTORY_TRADES, MEMORY_CHANGES, RISK_CURRENT, TELEMETRY_LATEST
 
 pytestmark = pytest.mark.anyio
 ERAS = ["legacy", "2026-07-28"]
@@ -255,16 +255,17 @@ async def test_without_trading_every_desk_tool_says_so_and_memory_works_on(tmp_p
 @pytest.mark.requirement("A2")
 async def test_every_resource_of_the_interface_is_listed_and_readable(stage: Stage, client: Client) -> None:
     listed = {str(each.uri) for each in (await client.list_resources()).resources}
-    assert listed == {TELEMETRY_LATEST, HISTORY_TRADES, RISK_CURRENT, "strategies://current"}
+    assert listed == {TELEMETRY_LATEST, HISTORY_TRADES, RISK_CURRENT, "strategies://current", MEMORY_CHANGES}
     templates = {each.uri_template for each in (await client.list_resource_templates()).resource_templates}
     assert templates >= {
         "memory://{namespace}/{id}",
+        "memory://changes{?cursor,limit}",
         "trajectory://{id}{?cursor,limit}",
         "trajectories://{namespace}{?cursor,limit}",
         "history://trades{?cursor,limit,strategy}",
         "history://equity{?since,until,resolution}",
     }
-    for uri in listed:
+    for uri in listed - {MEMORY_CHANGES}:
         assert (await resource(client, uri))["money"] == "paper"
     assert (await resource(client, "history://equity?resolution=300"))["resolution_s"] == 300
     assert (await resource(client, "history://trades?limit=5&strategy=manual"))["trades"] == []

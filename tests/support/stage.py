@@ -16,11 +16,13 @@ from starlette.types import ASGIApp
 
 from memmcp_server.adapters.index.sink import QdrantSink
 from memmcp_server.adapters.sql_journal import open_journal
-from memmcp_server.config import HttpSection, JournalSection, Sections
+from memmcp_server.config import HttpSection, JournalSection, NewsSection, Sections
+from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
 from memmcp_server.services.health import Health
 from memmcp_server.services.memories import Memories
+from memmcp_server.services.news import News
 from memmcp_server.services.policies import Policies
 from memmcp_server.services.relay import Relay
 from memmcp_server.services.telemetry import Telemetry
@@ -64,7 +66,8 @@ async def staged(
     Nobody runs the relay, so what is written stays un-indexed, as in the first instant after a write.
     """
     clock = SystemClock()
-    sections = Sections(data_dir=data_dir, http=http or HttpSection())
+    # Patient: what a slow machine would leave out of an answer is what tests look for.
+    sections = Sections(data_dir=data_dir, http=http or HttpSection(), news=NewsSection(block_wait_s=5))
     played = None if without_desk else desk or InMemoryDesk()
     async with open_journal(JournalSection(), data_dir, clock) as journal:
         index = MemoryIndex(clock)
@@ -83,11 +86,14 @@ async def staged(
             started_at_ns=clock.now_ns(),
             clients=clients,
             policies=policies,
+            news=News(journal, policies, clock, sections.news),
         )
+        await services.news.open()
         mcp = build_server(services)
         admin = Admin(services, sections, f"http://{HOST}", lambda: None)
         app = create_app(services, sections, mcp, operator_token=OPERATOR_TOKEN, admin=admin.routes())
         async with (
+            beside("news", services.news.run),
             mcp.following(),
             app.router.lifespan_context(app),
             httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=f"http://{HOST}") as client,

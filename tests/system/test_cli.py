@@ -150,6 +150,31 @@ def test_the_outbox_can_be_listed_retried_and_dropped(desk: Path) -> None:
     assert "no outbox entry 999999" in run(desk, "outbox", "drop", "999999", code=1).stderr
 
 
+@pytest.mark.requirement("M14")
+@pytest.mark.requirement("O6")
+def test_changes_are_shown_once_by_cursor_by_name_and_as_they_come(desk: Path) -> None:
+    begin = run_json(desk, "changes", "--since-cursor", "now")["next_cursor"]
+    for number in range(3):
+        run(desk, "write", f"Quokka [{number}]\nsmiles", "--namespace", "zoo/quokkas")
+    zoo = ("--namespace", "zoo/", "--since-cursor", begin)
+    page = run_json(desk, "changes", *zoo, "--limit", "2")
+    assert [change["content"][:10] for change in page["changes"]] == ["Quokka [0]", "Quokka [1]"]
+    assert page["more"] is True
+    rest = run_json(desk, "changes", "--namespace", "zoo/", "--since-cursor", page["next_cursor"])
+    assert [change["content"][:10] for change in rest["changes"]] == ["Quokka [2]"]
+
+    lines = run(desk, "changes", *zoo, "--follow", "--json", "--limit", "3").stdout.splitlines()
+    assert [json.loads(line)["content"][:10] for line in lines] == ["Quokka [0]", "Quokka [1]", "Quokka [2]"]
+    shown = run(desk, "changes", *zoo).stdout
+    assert "Quokka [2] smiles" in shown
+
+    assert len(run_json(desk, "changes", *zoo, "--name", "keeper", "--limit", "2")["changes"]) == 2
+    again = run_json(desk, "changes", "--namespace", "zoo/", "--name", "keeper")
+    assert [change["content"][:10] for change in again["changes"]] == ["Quokka [2]"]
+    assert run_json(desk, "changes", "--namespace", "zoo/", "--name", "keeper")["changes"] == []
+    assert "unchanged" in run(desk, "changes", "--since-cursor", "bad", code=1).stderr
+
+
 def test_the_log_is_shown_from_its_end(desk: Path) -> None:
     assert "serves" in run(desk, "logs", "--lines", "20").stdout
 

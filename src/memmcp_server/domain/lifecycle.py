@@ -120,12 +120,16 @@ class SetPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RecordAudit:
-    """Command: note what was done, without content. ``detail`` is JSON of ids, counts and places."""
+    """Command: note what was done, without content. ``detail`` is JSON of ids, counts and places.
+
+    ``about`` names the memory that it was done to, None: no single one.
+    """
 
     action: str
     provenance: Provenance
     reason: str = ""
     detail: JsonObject = field(default_factory=dict)
+    about: MemoryId | None = None
 
 
 LifecycleCommand = (
@@ -199,6 +203,7 @@ AUDIT_FORGET = "forget"
 AUDIT_MERGE = "merge"
 AUDIT_RESTORE = "restore"
 AUDIT_POLICY = "policy"
+AUDIT_CONTRADICT = "contradict"
 
 
 @dataclass(frozen=True, slots=True)

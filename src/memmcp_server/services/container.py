@@ -8,6 +8,7 @@ from memmcp_server.ports import Clock, Journal, TradingDesk, VectorIndex
 from .clients import ClientRegistry
 from .health import Health
 from .memories import Memories
+from .news import News
 from .policies import Policies
 from .relay import Relay
 from .telemetry import Telemetry
@@ -30,4 +31,5 @@ class Services:
     started_at_ns: int
     clients: ClientRegistry
     policies: Policies
+    news: News
     limits: DraftLimits = field(default_factory=DraftLimits)

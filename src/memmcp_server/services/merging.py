@@ -12,7 +12,15 @@ from typing import Literal
 import anyio
 
 from memmcp_server.domain.identifiers import Seq
-from memmcp_server.domain.lifecycle import LinkKind, LinkMemories, MarkKind, MarkMemory, MergeMemory
+from memmcp_server.domain.lifecycle import (
+    AUDIT_CONTRADICT,
+    LinkKind,
+    LinkMemories,
+    MarkKind,
+    MarkMemory,
+    MergeMemory,
+    RecordAudit,
+)
 from memmcp_server.domain.likeness import compare
 from memmcp_server.domain.memory import Memory, MemoryFilter, Provenance
 from memmcp_server.domain.policy import PolicyBook
@@ -131,8 +139,13 @@ class Merging:
         return "merged"
 
     async def _tie(self, memory: Memory, other: Memory) -> Verdict:
+        links = await self._journal.links([memory.id])
+        if any(link.kind is LinkKind.CONTRADICTS and other.id in (link.from_id, link.to_id) for link in links):
+            return "contrary"
+        # The entry gives the find a place in the journal's order: whoever wrote either of them is told.
+        noted = RecordAudit(AUDIT_CONTRADICT, MERGER, detail={"with": other.id}, about=memory.id)
         try:
-            await self._journal.commit([LinkMemories(LinkKind.CONTRADICTS, memory.id, other.id, MERGER)])
+            await self._journal.commit([LinkMemories(LinkKind.CONTRADICTS, memory.id, other.id, MERGER), noted])
         except NotFound:
             return "alone"
         return "contrary"

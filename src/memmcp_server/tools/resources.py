@@ -12,7 +12,9 @@ from memmcp_server.domain.identifiers import MemoryId, Seq
 from memmcp_server.domain.times import instant_ns
 from memmcp_server.errors import InvalidInput, MemoryServerError, NotFound
 from memmcp_server.services.container import Services
+from memmcp_server.services.news import Wish
 from memmcp_server.wire.memory import MemoryDocument, TrajectoryDocument, TrajectoryPage
+from memmcp_server.wire.news import ChangesAnswer
 from memmcp_server.wire.telemetry import RiskView
 from memmcp_server.wire.trading import EquitySeries, StrategyList, TradePage, TradingSnapshot
 
@@ -23,7 +25,13 @@ from .errors import resource_failure
 TELEMETRY_LATEST: Final = "telemetry://latest"
 HISTORY_TRADES: Final = "history://trades"
 RISK_CURRENT: Final = "risk://current"
-SUBSCRIBABLE: Final = frozenset({TELEMETRY_LATEST, HISTORY_TRADES, RISK_CURRENT})
+MEMORY_CHANGES: Final = "memory://changes"
+SUBSCRIBABLE: Final = frozenset({TELEMETRY_LATEST, HISTORY_TRADES, RISK_CURRENT, MEMORY_CHANGES})
+CHANGES_READER: Final = "mcp"
+"""Under this name each agent's place in the changes is kept."""
+
+CHANGES_LIMIT_DEFAULT: Final = 20
+CHANGE_CHARS_MAX: Final = 200
 
 JSON: Final = "application/json"
 PAGE_LIMIT_DEFAULT: Final = 50
@@ -37,6 +45,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 def add_resources(mcp: MCPServer[Any], services: Services) -> None:
     """Register every resource and template."""
     _add_memory(mcp, services)
+    _add_changes(mcp, services)
     _add_trajectories(mcp, services)
     _add_history(mcp, services)
     _add_current(mcp, services)
@@ -83,6 +92,39 @@ def _add_memory(mcp: MCPServer[Any], services: Services) -> None:
         description=described,
         mime_type=JSON,
     )(read_memory)
+
+
+def _add_changes(mcp: MCPServer[Any], services: Services) -> None:
+    @_json
+    async def read_changes(context: Context[Any, Any], cursor: str = "", limit: str = "") -> ChangesAnswer:
+        caller = caller_of(context, "resources/read")
+        wish = Wish(
+            cursor=cursor[:CURSOR_CHARS_MAX] or None,
+            name=CHANGES_READER,
+            limit=_integer("limit", limit, 1, PAGE_LIMIT_MAX) if limit else CHANGES_LIMIT_DEFAULT,
+            from_now=True,
+        )
+        page = await services.news.changes(wish, caller)
+        if wish.cursor is not None:
+            services.news.headlines.note_read(caller, page.after)
+        return ChangesAnswer.of(page, CHANGE_CHARS_MAX)
+
+    async def never_read() -> str:
+        msg = "the server reads this one through its template"
+        raise NotImplementedError(msg)
+
+    described = (
+        "What anybody wrote, changed or forgot since the place that you acknowledged, oldest first (the first time: "
+        "from now on). memory://changes?cursor=NEXT_CURSOR acknowledges and goes on. Can be subscribed to."
+    )
+    mcp.resource(MEMORY_CHANGES, name="changes", title="Changes", description=described, mime_type=JSON)(never_read)
+    mcp.resource(
+        "memory://changes{?cursor,limit}",
+        name="changes_after",
+        title="Changes after a cursor",
+        description=described,
+        mime_type=JSON,
+    )(read_changes)
 
 
 def _add_trajectories(mcp: MCPServer[Any], services: Services) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 
 Schema = dict[str, Any]
+NEWS = "news"
+"""The field of an answer that tells what others did meanwhile (``wire.news.NewsBlock``)."""
 
 
 def arguments_schema(model: type[BaseModel]) -> Schema:
@@ -27,12 +29,12 @@ def arguments_schema(model: type[BaseModel]) -> Schema:
 def answer_schema(model: type[BaseModel]) -> Schema:
     """Return the output schema of a tool: its fields with their types, one level deep, open for later fields.
 
-    Nothing is called required: absent stands for null in what we send.
+    Nothing is called required: absent stands for null in what we send. Any answer may carry news.
     """
     schema = model.model_json_schema(mode="serialization")
     definitions = schema.pop("$defs", {})
     properties = {name: _outline(_resolve(field, definitions)) for name, field in schema.get("properties", {}).items()}
-    return {"type": "object", "properties": properties}
+    return {"type": "object", "properties": {**properties, NEWS: {"type": "object"}}}
 
 
 def _resolve(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:

@@ -1,16 +1,21 @@
 """The MCP server of the daemon: tools, resources and what a client is told at the start."""
 
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from mcp.server import MCPServer
 from mcp.server.caching import CacheHint
+from mcp.server.lowlevel.helper_types import ReadResourceContents
+from mcp.server.mcpserver import Context
+from mcp_types import InputRequiredResult
+from pydantic import AnyUrl
 
 from memmcp_server import __version__
 from memmcp_server.services.container import Services
 
 from .memory import memory_tools
-from .resources import add_resources
+from .resources import MEMORY_CHANGES, add_resources
 from .tool import ToolSpec, make_tool
 from .trading import order_tools, trading_tools
 from .updates import ResourceUpdates
@@ -31,8 +36,14 @@ class MemoryServer(MCPServer[Any]):
     updates: ResourceUpdates
 
     def following(self) -> AbstractAsyncContextManager[None]:
-        """Announce changes of the desk to subscribers for as long as the block runs. One per process."""
+        """Announce changes of desk and memory to subscribers for as long as the block runs. One per process."""
         return self.updates.running()
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        """As the SDK's own, but the changes know who asks: what is listed is read without that, a template with it."""
+        return await super().read_resource(f"{uri}?cursor=" if str(uri) == MEMORY_CHANGES else uri, context)
 
 
 def tool_specs() -> tuple[ToolSpec[Any], ...]:
@@ -42,7 +53,7 @@ def tool_specs() -> tuple[ToolSpec[Any], ...]:
 
 def build_server(services: Services) -> MemoryServer:
     """Return the server over these services. It owns no resource and no loop: those belong to the process."""
-    updates = ResourceUpdates(services.desk)
+    updates = ResourceUpdates(services)
     hint = CacheHint(ttl_ms=LISTS_TTL_MS, scope="public")
     server = MemoryServer(
         NAME,

@@ -17,6 +17,7 @@ from memmcp_server.wire.invalid import invalid_input
 
 from .caller import caller_of, effect_key
 from .errors import tool_failure
+from .news import with_news
 from .schemas import answer_schema, arguments_schema
 from .text import render
 
@@ -88,6 +89,7 @@ async def _answer(
     except ValidationError as error:
         raise invalid_input(error, spec.arguments) from error
     key = effect_key(getattr(request, "idempotency_key", None), context)
-    answer = await spec.body(Call(services, caller_of(context, spec.name), key), request)
-    document = answer.model_dump(mode="json", exclude_none=True)
+    caller = caller_of(context, spec.name)
+    answer = await spec.body(Call(services, caller, key), request)
+    document = await with_news(services, caller, request, answer.model_dump(mode="json", exclude_none=True))
     return CallToolResult(content=[TextContent(type="text", text=render(document))], structured_content=document)

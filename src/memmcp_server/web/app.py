@@ -21,6 +21,7 @@ from .events_route import EventsRoute
 from .guard import Guard, guard_policy
 from .live import LiveEvents
 from .memory_routes import MemoryRoutes
+from .news_routes import NewsRoutes
 from .openapi import openapi_document
 from .page import Page
 from .requests import NoQuery, query_as
@@ -97,6 +98,8 @@ def create_app(
 def api_routes(services: Services, live: LiveEvents) -> list[ApiRoute]:
     """Return the table of the JSON routes, the description of itself included."""
     table = [
+        # Before /memory/{id}, which would take it for an id.
+        *NewsRoutes(services).routes(),
         *MemoryRoutes(services).routes(),
         *TradingRoutes(services).routes(),
         *StatusRoutes(services).routes(),

@@ -8,11 +8,12 @@ from typing import Final
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 
+from memmcp_server.domain.caller import Caller
 from memmcp_server.errors import InvalidInput
 from memmcp_server.services.container import Services
 
 from .live import LiveEvent, LiveEvents
-from .requests import NoQuery, query_as
+from .requests import NoQuery, query_as, steward_of
 from .routing import ApiRoute
 
 PING_S: Final = 15
@@ -28,14 +29,17 @@ class EventsRoute:
     async def events(self, request: Request) -> EventSourceResponse:
         query_as(request, NoQuery)
         last_seq = last_event_id(request)
+        caller = steward_of(request, "GET /events")
         self._live.check_room()
         with self._services.clients.connected("page", "http"):
             # Once the stream has begun there is no status left to refuse with, so the room is asked for here.
-            return EventSourceResponse(self._stream(last_seq), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep="\n")
+            return EventSourceResponse(
+                self._stream(last_seq, caller), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep="\n"
+            )
 
-    async def _stream(self, last_seq: int | None) -> AsyncIterator[ServerSentEvent]:
+    async def _stream(self, last_seq: int | None, caller: Caller) -> AsyncIterator[ServerSentEvent]:
         with self._services.clients.connected("page", "http"):
-            async with aclosing(self._live.follow(last_seq)) as events:
+            async with aclosing(self._live.follow(last_seq, caller)) as events:
                 first = True
                 async for event in events:
                     yield _encoded(event, RECONNECT_MS if first else None)
@@ -47,8 +51,9 @@ class EventsRoute:
                 "GET",
                 "/events",
                 self.events,
-                "Server-sent events: trading (TradingSnapshot), metrics (MetricsAnswer), memory (a row, id = seq) and "
-                "resync {from, to} when rows were lost. Last-Event-ID replays memory rows.",
+                "Server-sent events: trading (TradingSnapshot), metrics (MetricsAnswer), memory (a row, id = seq), "
+                "change (what was done to one) and resync {from, to, cursor} when rows were lost: read them with "
+                "/memory/changes. Last-Event-ID replays rows.",
                 query=NoQuery,
                 media_type="text/event-stream",
             )

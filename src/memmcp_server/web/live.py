@@ -1,7 +1,8 @@
 """Live events for pages: one stream per client, a bound on each, and no silence about what was lost.
 
-Gauges (``trading``, ``metrics``) are the newest only and at most four a second; ``memory`` rows are delivered in
-journal order, and a client that is too far behind is told from where to read again (``resync``).
+Gauges (``trading``, ``metrics``) are the newest only and at most four a second; rows (``memory`` for each version that
+was written, ``change`` for what was done to one: forgotten, merged, restored ...) come in journal order, each once, and
+a client that is too far behind is told from where to read again (``resync``; GET /memory/changes takes its cursor).
 """
 
 import contextlib
@@ -13,8 +14,10 @@ from typing import Final
 
 import anyio
 
+from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.identifiers import JsonObject, Seq
-from memmcp_server.domain.memory import Memory, MemoryFilter
+from memmcp_server.domain.lifecycle import Change
+from memmcp_server.domain.news import Batch, is_visible
 from memmcp_server.domain.times import from_ns
 from memmcp_server.errors import TradingUnavailable, Unavailable
 from memmcp_server.services.background import beside
@@ -32,8 +35,8 @@ PAGE_ROWS: Final = 200
 GAUGE_INTERVAL_S: Final = 0.25
 METRICS_INTERVAL_S: Final = 1.0
 RETRY_S: Final = 1.0
-WAIT_S: Final = 15.0
 CONTENT_CHARS_MAX: Final = 200
+NOBODY: Final = Caller(agent="", session="", tool="GET /events", role="agent", transport="http")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,9 @@ class LiveEvent:
 class Follower:
     """One client's queue. ``lost_from``: seq of the first row that no longer fitted."""
 
+    caller: Caller = NOBODY
     gauges: dict[str, JsonObject] = field(default_factory=dict)
-    rows: deque[tuple[int, JsonObject]] = field(default_factory=deque)
+    rows: deque[LiveEvent] = field(default_factory=deque)
     lost_from: int | None = None
     lost_to: int = 0
     wake: anyio.Event = field(default_factory=anyio.Event)
@@ -60,14 +64,15 @@ class Follower:
         self.gauges[kind] = data
         self.wake.set()
 
-    def offer_row(self, seq: int, data: JsonObject) -> None:
+    def offer_row(self, row: LiveEvent) -> None:
+        seq = row.id or 0
         if self.lost_from is not None or len(self.rows) >= ROWS_QUEUED_MAX:
             # What is queued would end in a gap: the client reads all of it again instead.
-            self.lost_from = self.lost_from or (self.rows[0][0] if self.rows else seq)
+            self.lost_from = self.lost_from or (self.rows[0].id if self.rows else seq)
             self.lost_to = seq
             self.rows.clear()
         else:
-            self.rows.append((seq, data))
+            self.rows.append(row)
         self.wake.set()
 
     def close(self) -> None:
@@ -77,10 +82,10 @@ class Follower:
     def take_rows(self) -> list[LiveEvent]:
         """Return and forget what is queued, or the one ``resync`` that stands for what was lost."""
         if self.lost_from is not None:
-            event = LiveEvent("resync", {"from": self.lost_from, "to": self.lost_to}, id=self.lost_to)
+            event = resync(self.lost_from, self.lost_to)
             self.lost_from = None
             return [event]
-        events = [LiveEvent("memory", data, id=seq) for seq, data in self.rows]
+        events = list(self.rows)
         self.rows.clear()
         return events
 
@@ -96,16 +101,16 @@ class LiveEvents:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the three pumps for as long as the block does, then end every stream."""
+        """Run the pumps for as long as the block does, then end every stream."""
         async with (
             beside("live snapshots", self._pump_trading),
             beside("live metrics", self._pump_metrics),
-            beside("live memories", self._pump_memories),
         ):
-            try:
-                yield
-            finally:
-                self.close()
+            with self._services.news.listening(self._offer_rows):
+                try:
+                    yield
+                finally:
+                    self.close()
 
     def close(self) -> None:
         """End every stream now; the server can then stop without waiting for pages."""
@@ -123,23 +128,33 @@ class LiveEvents:
             msg = f"{self._streams_max} pages are already connected"
             raise TooManyStreams(msg, hint="close one, or raise http.streams_max")
 
-    async def follow(self, last_seq: int | None) -> AsyncGenerator[LiveEvent, None]:
-        """Yield the state now, then rows after ``last_seq`` (None: from now on) and gauges as they change."""
-        follower = Follower(closed=self._closed)
+    async def follow(self, last_seq: int | None, caller: Caller = NOBODY) -> AsyncGenerator[LiveEvent, None]:
+        """Yield the state now, then rows after ``last_seq`` (None: from now on) and gauges as they change.
+
+        What the caller may not read is left out.
+        """
+        follower = Follower(caller, closed=self._closed)
         self._followers.add(follower)
         try:
             for event in await self._present():
                 yield event
             replayed = 0
             if last_seq is not None:
-                async for event in self._replay(last_seq):
+                async for event in self._replay(last_seq, caller):
                     replayed = max(replayed, event.id or 0)
-                    yield event
+                    yield self._with_cursor(event)
             async for event in _drain(follower):
-                if event.kind != "memory" or (event.id or 0) > replayed:
-                    yield event
+                # What was replayed may have been queued too: the follower is there before the replay begins.
+                if event.id is None or event.id > replayed:
+                    yield self._with_cursor(event)
         finally:
             self._followers.discard(follower)
+
+    def _with_cursor(self, event: LiveEvent) -> LiveEvent:
+        if event.kind != "resync":
+            return event
+        cursor = self._services.news.cursor_after(Seq(max(0, int(str(event.data["from"])) - 1)))
+        return LiveEvent(event.kind, {**event.data, "cursor": cursor}, event.id)
 
     async def _present(self) -> list[LiveEvent]:
         events = []
@@ -150,18 +165,24 @@ class LiveEvents:
             events.append(LiveEvent("metrics", await self._metrics()))
         return events
 
-    async def _replay(self, last_seq: int) -> AsyncIterator[LiveEvent]:
+    async def _replay(self, last_seq: int, caller: Caller) -> AsyncIterator[LiveEvent]:
         horizon = await self._services.journal.horizon()
-        if horizon - last_seq > ROWS_REPLAYED_MAX:
-            yield LiveEvent("resync", {"from": last_seq + 1, "to": int(horizon)}, id=int(horizon))
+        if last_seq > horizon:
+            # A position in another journal, or in what an older copy does not hold: nothing of it can be relied on.
+            yield resync(1, horizon)
             return
+        if horizon - last_seq > ROWS_REPLAYED_MAX:
+            yield resync(last_seq + 1, horizon)
+            return
+        hidden = (await self._services.policies.book()).hidden_from(caller)
         after = Seq(last_seq)
         while after < horizon:
-            page = await self._page(after)
-            if not page:
+            page = await self._services.journal.changes(after, limit=PAGE_ROWS, hidden=hidden)
+            for change in page:
+                if is_visible(change, hidden, caller):
+                    yield row_of(change)
+            if len(page) < PAGE_ROWS:
                 return
-            for memory in page:
-                yield LiveEvent("memory", row_of(memory), id=memory.seq)
             after = page[-1].seq
 
     async def _snapshot(self) -> JsonObject | None:
@@ -175,9 +196,6 @@ class LiveEvents:
     async def _metrics(self) -> JsonObject:
         metrics = await self._services.health.metrics()
         return MetricsAnswer.of(metrics, self._services.relay.stats()).model_dump(mode="json")
-
-    async def _page(self, after: Seq) -> list[Memory]:
-        return await self._services.journal.page(MemoryFilter(), after=after, limit=PAGE_ROWS, newest_first=False)
 
     def _offer_gauge(self, kind: str, data: JsonObject) -> None:
         for follower in self._followers:
@@ -201,27 +219,12 @@ class LiveEvents:
                     self._offer_gauge("metrics", await self._metrics())
             await anyio.sleep(METRICS_INTERVAL_S)
 
-    async def _pump_memories(self) -> None:
-        journal = self._services.journal
-        after: Seq | None = None
-        while True:
-            try:
-                if after is None:
-                    after = await journal.horizon()
-                horizon = await journal.wait_for_commit(after, WAIT_S)
-                if not self._followers:
-                    after = horizon
-                    continue
-                while after < horizon and (page := await self._page(after)):
-                    for memory in page:
-                        row = row_of(memory)
-                        for follower in self._followers:
-                            follower.offer_row(memory.seq, row)
-                    after = page[-1].seq
-                after = max(after, horizon)
-            except Unavailable:
-                logger.warning("the journal does not answer; live memories pause for %s s", RETRY_S)
-                await anyio.sleep(RETRY_S)
+    def _offer_rows(self, batch: Batch) -> None:
+        for follower in self._followers:
+            hidden = batch.book.hidden_from(follower.caller)
+            for change in batch.changes:
+                if is_visible(change, hidden, follower.caller):
+                    follower.offer_row(row_of(change))
 
 
 async def _drain(follower: Follower) -> AsyncIterator[LiveEvent]:
@@ -243,18 +246,38 @@ async def _drain(follower: Follower) -> AsyncIterator[LiveEvent]:
             await follower.wake.wait()
 
 
-def row_of(memory: Memory) -> JsonObject:
-    """Return a memory as the stream shows it: enough for a line, the rest is at its address."""
-    return {
-        "seq": int(memory.seq),
-        "id": memory.id,
-        "kind": memory.kind,
-        "namespace": memory.namespace,
-        "agent": memory.provenance.agent,
-        "content": memory.content[:CONTENT_CHARS_MAX],
-        "ts": from_ns(memory.ts_event_ns).isoformat(),
-        "trajectory_id": memory.trajectory_id,
+def resync(first: int, last: int) -> LiveEvent:
+    return LiveEvent("resync", {"from": first, "to": last}, id=last)
+
+
+def row_of(change: Change) -> LiveEvent:
+    """Return a change as the stream shows it: enough for a line, the rest is at its address."""
+    if change.memory is not None:
+        memory = change.memory
+        written: JsonObject = {
+            "seq": int(memory.seq),
+            "id": memory.id,
+            "kind": memory.kind,
+            "namespace": memory.namespace,
+            "agent": memory.provenance.agent,
+            "content": memory.content[:CONTENT_CHARS_MAX],
+            "ts": from_ns(memory.ts_event_ns).isoformat(),
+            "trajectory_id": memory.trajectory_id,
+        }
+        return LiveEvent("memory", written, id=memory.seq)
+    entry = change.audit
+    assert entry is not None
+    done: JsonObject = {
+        "seq": int(entry.seq),
+        "action": entry.action,
+        "id": entry.memory_id,
+        "kind": entry.kind,
+        "namespace": entry.namespace,
+        "agent": entry.agent,
+        "reason": entry.reason[:CONTENT_CHARS_MAX],
+        "ts": from_ns(entry.at_ns).isoformat(),
     }
+    return LiveEvent("change", done, id=entry.seq)
 
 
 def _trading(body: JsonObject) -> JsonObject:

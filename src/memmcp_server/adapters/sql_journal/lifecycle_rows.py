@@ -21,7 +21,7 @@ from memmcp_server.domain.memory import Memory, MemoryFilter
 from memmcp_server.domain.summary import Count, GroupBy
 
 from .prepare import decode_object
-from .reads import conditions, in_namespace, known, to_memory
+from .reads import conditions, horizon, in_namespace, known, to_memory
 from .schema import audit, cursors, links, marks, memories, policies
 
 IN_LEN_MAX = 400
@@ -121,8 +121,11 @@ def changes(
     connection: Connection, *, after: Seq, limit: int, namespace: str | None, hidden: Sequence[str]
 ) -> list[Change]:
     found: list[Change] = []
+    # Two queries of one transaction may see different moments (PostgreSQL): nothing beyond the first one's.
+    upto = horizon(connection)
     for table in (memories, audit):
-        query: Select[Any] = select(table).where(table.c.seq > after).order_by(table.c.seq).limit(limit)
+        query: Select[Any] = select(table).where(table.c.seq > after, table.c.seq <= upto)
+        query = query.order_by(table.c.seq).limit(limit)
         if namespace is not None:
             query = query.where(in_namespace(table.c.namespace, namespace))
         for pattern in hidden:

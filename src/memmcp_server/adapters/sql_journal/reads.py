@@ -246,29 +246,37 @@ def _is_step_of(trajectory_id: TrajectoryId | ColumnElement[str]) -> list[Column
     return [memories.c.thread == trajectory_id, memories.c.trajectory_id == trajectory_id, is_last]
 
 
+TRUSTS = {trust.value: trust for trust in Trust}
+
+
 def to_memory(row: Row[Any]) -> Memory:
+    """Return the memory of a row of the whole table; by the columns' places, since pages have hundreds of rows."""
+    values: tuple[Any, ...] = tuple(row)
+    seq, memory_id, version, namespace, kind, content, tags, metadata = values[:8]
+    agent, session, tool, source, trust, ts_event_ns, known_at_ns, superseded_at_ns, expires_at_ns = values[8:17]
+    trajectory_id, embed, importance, pinned, valid_from_ns, valid_to_ns, thread, position = values[17:]
     return Memory(
-        id=MemoryId(row.id),
-        seq=Seq(row.seq),
-        version=row.version,
-        namespace=Namespace(row.namespace),
-        kind=row.kind,
-        content=row.content,
-        tags=decode_tags(row.tags),
-        metadata=decode_object(row.metadata),
-        provenance=Provenance(row.agent, row.session, row.tool, row.source, Trust(row.trust)),
-        ts_event_ns=row.ts_event_ns,
-        known_at_ns=row.known_at_ns,
-        superseded_at_ns=row.superseded_at_ns,
-        expires_at_ns=row.expires_at_ns,
-        trajectory_id=None if row.trajectory_id is None else TrajectoryId(row.trajectory_id),
-        embed=bool(row.embed),
-        importance=row.importance,
-        pinned=bool(row.pinned),
-        valid_from_ns=row.valid_from_ns,
-        valid_to_ns=row.valid_to_ns,
-        thread=row.thread,
-        position=row.position,
+        id=MemoryId(memory_id),
+        seq=Seq(seq),
+        version=version,
+        namespace=Namespace(namespace),
+        kind=kind,
+        content=content,
+        tags=decode_tags(tags),
+        metadata=decode_object(metadata),
+        provenance=Provenance(agent, session, tool, source, TRUSTS[trust]),
+        ts_event_ns=ts_event_ns,
+        known_at_ns=known_at_ns,
+        superseded_at_ns=superseded_at_ns,
+        expires_at_ns=expires_at_ns,
+        trajectory_id=None if trajectory_id is None else TrajectoryId(trajectory_id),
+        embed=bool(embed),
+        importance=importance,
+        pinned=bool(pinned),
+        valid_from_ns=valid_from_ns,
+        valid_to_ns=valid_to_ns,
+        thread=thread,
+        position=position,
     )
 
 

@@ -34,8 +34,10 @@ def named_ids(command: PreparedUpdate | PreparedAct) -> tuple[MemoryId, ...]:
             return (link.from_id, link.to_id)
         case RestoreMemory() | ForgetMemory() | MarkMemory():
             return (command.command.id,)
-        case SetPolicy() | RecordAudit():
+        case SetPolicy():
             return ()
+        case RecordAudit() as record:
+            return () if record.about is None else (record.about,)
         case update:
             return (update.id, *update.supersedes, *update.cites)
 
@@ -55,7 +57,8 @@ def plan_act(plan: Plan, prepared: PreparedAct) -> Acknowledgement:
         case SetPolicy() as command:
             return _plan_policy(plan, command, prepared.detail)
         case RecordAudit() as command:
-            seq = plan.note(command.action, command.provenance, command.reason, detail=prepared.detail)
+            about = None if command.about is None else existing(plan, command.about, "about")
+            seq = plan.note(command.action, command.provenance, command.reason, about, prepared.detail)
             return Acknowledgement(MemoryId(command.action), seq, 1, plan.known_at_ns)
 
 

@@ -10,7 +10,7 @@ from tests.doubles.memory_journal import MemoryJournal
 from tests.support.journals import a_draft
 
 from memmcp_server.adapters.index.sink import QdrantSink
-from memmcp_server.domain.identifiers import MemoryId
+from memmcp_server.domain.identifiers import MemoryId, Seq
 from memmcp_server.domain.lifecycle import LinkKind, RestoreMemory, SetPolicy, UpdateMemory
 from memmcp_server.domain.memory import MemoryFilter, Provenance
 from memmcp_server.services.merging import Merging
@@ -88,6 +88,20 @@ async def test_contrary_memories_are_tied_and_both_stay(house: House) -> None:
     [link] = await house.journal.links([old])
     assert (link.kind, link.from_id, link.to_id) == (LinkKind.CONTRADICTS, new, old)
     assert len(await house.current()) == 2
+
+
+@pytest.mark.requirement("M14")
+async def test_a_contradiction_has_one_place_in_the_order_of_changes_however_often_it_is_found(house: House) -> None:
+    old = await house.write("the pool fee of BONK is 25 bps for every swap", kind="fact")
+    new = await house.write("the pool fee of BONK is 30 bps for every swap", kind="fact")
+    assert [await house.settle(new) for _ in range(2)] == ["contrary", "contrary"]
+    [entry] = [change.audit for change in await house.journal.changes(Seq(0), limit=9) if change.audit]
+    assert (entry.action, entry.memory_id, entry.namespace, entry.detail) == (
+        "contradict",
+        new,
+        "default",
+        {"with": old},
+    )
 
 
 @pytest.mark.requirement("M8")

@@ -3,13 +3,17 @@
 import anyio
 import pytest
 
-from memmcp_server.web.live import ROWS_QUEUED_MAX, Follower, _drain
+from memmcp_server.web.live import ROWS_QUEUED_MAX, Follower, LiveEvent, _drain
+
+
+def row(seq: int) -> LiveEvent:
+    return LiveEvent("memory", {"seq": seq}, id=seq)
 
 
 def test_rows_come_out_in_order_with_their_seq() -> None:
     follower = Follower()
     for seq in (4, 5):
-        follower.offer_row(seq, {"seq": seq})
+        follower.offer_row(row(seq))
     assert [(event.kind, event.id) for event in follower.take_rows()] == [("memory", 4), ("memory", 5)]
     assert follower.take_rows() == []
 
@@ -17,17 +21,17 @@ def test_rows_come_out_in_order_with_their_seq() -> None:
 def test_an_overflow_becomes_one_resync_over_all_that_was_lost() -> None:
     follower = Follower()
     for seq in range(1, ROWS_QUEUED_MAX + 10):
-        follower.offer_row(seq, {"seq": seq})
+        follower.offer_row(row(seq))
     [event] = follower.take_rows()
     assert (event.kind, event.data) == ("resync", {"from": 1, "to": ROWS_QUEUED_MAX + 9})
-    follower.offer_row(10_000, {"seq": 10_000})
+    follower.offer_row(row(10_000))
     assert [event.id for event in follower.take_rows()] == [10_000]
 
 
 def test_the_queue_never_holds_more_than_its_bound() -> None:
     follower = Follower()
     for seq in range(1, 10 * ROWS_QUEUED_MAX):
-        follower.offer_row(seq, {})
+        follower.offer_row(row(seq))
         assert len(follower.rows) <= ROWS_QUEUED_MAX
 
 
@@ -47,7 +51,7 @@ async def test_gauges_are_coalesced_to_four_a_second_while_rows_go_at_once() -> 
     async def offer() -> None:
         for number in range(10_000):
             follower.offer_gauge("trading", {"cycle": number})
-            follower.offer_row(number + 1, {})
+            follower.offer_row(row(number + 1))
             await anyio.lowlevel.checkpoint()
 
     began_s = anyio.current_time()
