@@ -25,7 +25,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "M9": Requirement("Export, import, back-up, rebuild of the index", "partly", "versions"),
     "M10": Requirement("Several stdio clients share one memory and one loop", "done"),
     "M11": Requirement("Outbox to Qdrant and Langfuse with retries and dead letters", "partly", "Langfuse"),
-    "M12": Requirement("Secrets are refused or redacted", "planned"),
+    "M12": Requirement("Secrets are refused or redacted", "partly", "the check at every write, marks on stored text"),
     "M13": Requirement("Outcome credit", "partly", "ranking"),
     "M14": Requirement("News that reaches the model", "done"),
     "M15": Requirement("Receipts and budget", "partly", "threshold"),

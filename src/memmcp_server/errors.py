@@ -4,6 +4,7 @@
       InvalidInput            a field is wrong; nothing was written
         IdempotencyConflict   same key, other content
         PayloadTooLarge
+        SecretRefused         a field holds a secret; the message names the field and the kind, never the value
       NotFound
       Refused                 understood, well-formed, and not allowed here
         Unauthorized
@@ -52,6 +53,12 @@ class IdempotencyConflict(InvalidInput):
 
 class PayloadTooLarge(InvalidInput):
     code = "payload_too_large"
+
+
+class SecretRefused(InvalidInput):
+    """A text holds a private key, a seed phrase, a token or a password; the value is in no part of the error."""
+
+    code = "secret_refused"
 
 
 class NotFound(MemoryServerError):

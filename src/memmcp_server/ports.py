@@ -9,6 +9,7 @@ from .domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
 from .domain.lifecycle import AuditEntry, Change, LifecycleCommand, Link, Mark, Surroundings
 from .domain.memory import Acknowledgement, Memory, MemoryDraft, MemoryFilter
 from .domain.outbox import OutboxEntry, SinkStats
+from .domain.secrets import SecretFinding
 from .domain.summary import Count, GroupBy
 from .domain.telemetry import RecordSnapshot, Snapshot
 from .domain.trajectory import CloseTrajectory, OpenTrajectory, Trajectory
@@ -278,6 +279,13 @@ class Sink(Protocol):
 
         Raises InvalidInput when one entry can never be delivered; the relay then splits the batch to find it.
         """
+
+
+class SecretScanner(Protocol):
+    """Finds secrets in any text. Synchronous and pure: no I/O, no state, bounded time, never raises on any string."""
+
+    def scan(self, text: str) -> list[SecretFinding]:
+        """Return where secrets are, in order and without overlaps; empty for nearly every text."""
 
 
 class TradingDesk(Protocol):

@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from memmcp_server import __version__
+from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.bootstrap import open_services, open_sql_journal
 from memmcp_server.config import Sections
 from memmcp_server.errors import DataDirectoryError
@@ -178,7 +179,7 @@ def _open_log(sections: Sections, lease: Lease, *, also_stderr: bool) -> None:
     given = sections.http.token
     secrets = [lease.token, given.get_secret_value() if given else ""]
     try:
-        logs.configure(lease.places.log, sections.daemon.log_bytes_max, secrets, also_stderr=also_stderr)
+        logs.configure(lease.places.log, sections.daemon.log_bytes_max, secrets, RuleScanner(), also_stderr=also_stderr)
     except OSError as error:
         msg = f"the log {lease.places.log} cannot be written: {error.strerror or error}"
         raise DataDirectoryError(msg, field="data_dir", hint="make it writable for this user") from error

@@ -14,6 +14,7 @@ from memmcp_server import errors
 NEXT_STEP: Final[dict[type[errors.MemoryServerError], str]] = {
     errors.IdempotencyConflict: "use a new idempotency_key for other content, or repeat the first content",
     errors.PayloadTooLarge: "shorten it, or split it into several memories with one trajectory_id",
+    errors.SecretRefused: "take the secret out of the named field and send the rest; never repeat it",
     errors.InvalidInput: "correct the named field and call again; nothing was written",
     errors.NotFound: "search for it first; ids are case-sensitive",
     errors.Unauthorized: "ask the operator for access",

@@ -21,6 +21,7 @@ RETRY_AFTER_S: Final = "2"
 STATUS: Final[dict[type[errors.MemoryServerError], int]] = {
     errors.IdempotencyConflict: 409,
     errors.PayloadTooLarge: 413,
+    errors.SecretRefused: 422,
     errors.InvalidInput: 422,
     errors.NotFound: 404,
     errors.Unauthorized: 401,

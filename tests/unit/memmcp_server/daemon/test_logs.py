@@ -4,8 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from solders.keypair import Keypair
+from tests.doubles.planted_secrets import planted_secrets
 
+from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.daemon.logs import PrivateRotatingHandler, Redacting, configure
+
+PAIR = Keypair.from_seed(bytes(range(32)))
+SCANNER = RuleScanner()
 
 
 @pytest.fixture
@@ -28,19 +34,19 @@ def root_log() -> Iterator[logging.Logger]:
         ("http.token=abcdef123456 port=1", "port=1", "abcdef123456"),
         ('{"api_key": "abcdef123456"}', "api_key", "abcdef123456"),
         ("postgresql://me:hunter22@db/x", "@db/x", "hunter22"),
-        ("key " + "5" * 88 + " end", "end", "5" * 88),
-        ("key [" + ",".join(["12"] * 64) + "] end", "end", "12,12,12"),
+        (f"key {PAIR} end", "end", str(PAIR)),
+        (f"key {list(bytes(PAIR))} end", "end", str(list(bytes(PAIR)))[1:-1]),
     ],
 )
 def test_no_secret_reaches_the_log(text: str, kept: str, secret: str) -> None:
-    formatter = Redacting(["s3cret-of-the-daemon", ""])
+    formatter = Redacting(["s3cret-of-the-daemon", ""], SCANNER)
     line = formatter.format(logging.LogRecord("n", logging.INFO, "p", 1, text, (), None))
     assert secret not in line
     assert kept in line
 
 
 def test_a_traceback_is_redacted_as_well() -> None:
-    formatter = Redacting(["s3cret-of-the-daemon"])
+    formatter = Redacting(["s3cret-of-the-daemon"], SCANNER)
     try:
         msg = "with s3cret-of-the-daemon inside"
         raise ValueError(msg)
@@ -52,13 +58,14 @@ def test_a_traceback_is_redacted_as_well() -> None:
 
 
 def test_ordinary_words_stay() -> None:
-    text = "memory 4a33309d-e731-559c-a4ac-ea6412093674 in mint DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB8YaB1pPB263"
-    assert Redacting([]).redact(text) == text
+    mint, signature = PAIR.pubkey(), PAIR.sign_message(b"order")
+    text = f"memory 4a33309d-e731-559c-a4ac-ea6412093674 in mint {mint}, tx {signature}"
+    assert Redacting([], SCANNER).redact(text) == text
 
 
 def test_the_file_is_private_rotates_and_says_utc(tmp_path: Path, root_log: logging.Logger) -> None:
     path = tmp_path / "daemon.log"
-    configure(path, 65_536, [], also_stderr=False)
+    configure(path, 65_536, [], SCANNER, also_stderr=False)
     for _ in range(1_000):
         root_log.info("x" * 200)
     assert (tmp_path / "daemon.log.1").exists()
@@ -67,3 +74,16 @@ def test_the_file_is_private_rotates_and_says_utc(tmp_path: Path, root_log: logg
     assert path.read_text()[:2] == "20"
     assert "Z INFO root: xxx" in path.read_text()
     assert any(isinstance(handler, PrivateRotatingHandler) for handler in root_log.handlers)
+
+
+@pytest.mark.requirement("M12")
+def test_no_planted_secret_reaches_the_log_file(tmp_path: Path, root_log: logging.Logger) -> None:
+    path = tmp_path / "daemon.log"
+    configure(path, 16_777_216, [], SCANNER, also_stderr=False)
+    planted = planted_secrets(140, seed=9)
+    for each in planted:
+        root_log.warning("refused: %s", each.text)
+    root_log.warning("control: planted in plain sight")
+    written = path.read_text()
+    assert "control: planted in plain sight" in written
+    assert [each for each in planted if each.secret in written] == []
