@@ -28,6 +28,7 @@ from memmcp_server.adapters.index.engine import IndexEngine
 from memmcp_server.adapters.index.options import WorkerOptions
 from memmcp_server.adapters.index.word_vectors import Bm25Words
 from memmcp_server.adapters.index.worker_index import WorkerIndex
+from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.config import EmbeddingSection, JournalSection, QdrantSection
 from memmcp_server.domain.caller import Caller
@@ -119,6 +120,7 @@ async def searchable(data_dir: Path, base: Path, into: dict[str, list[float]]) -
                 Timed(index, "index", into),
                 WallClock(),
                 Policies(journal, WallClock()),
+                RuleScanner(),
             )
     finally:
         await index.close()

@@ -14,14 +14,16 @@ from .adapters.index.options import WorkerOptions
 from .adapters.index.sink import QdrantSink, keep_filled
 from .adapters.index.worker_index import WorkerIndex
 from .adapters.late_desk import LateDesk
+from .adapters.secrets import RuleScanner
 from .adapters.sql_journal import open_journal
 from .config import Sections
 from .domain.drafts import DraftLimits
 from .errors import MemoryServerError
-from .ports import Journal, TradingDesk
+from .ports import Journal, SecretScanner, TradingDesk
 from .services.background import beside
 from .services.clients import ClientRegistry
 from .services.container import Services
+from .services.guarded_desk import GuardedDesk
 from .services.health import Health
 from .services.memories import Memories
 from .services.merging import Merging
@@ -35,7 +37,7 @@ DESK_BACKOFF_BASE_S = 1.0
 DESK_BACKOFF_CAP_S = 60.0
 PART_END_TIMEOUT_S = 8.0
 
-OpenDesk = Callable[[Mapping[str, str], Sections, Journal], AbstractAsyncContextManager[TradingDesk]]
+OpenDesk = Callable[[Mapping[str, str], Sections, Journal, SecretScanner], AbstractAsyncContextManager[TradingDesk]]
 OpenJournal = Callable[[Sections], AbstractAsyncContextManager[Journal]]
 
 logger = logging.getLogger(__name__)
@@ -69,7 +71,9 @@ async def open_services(
         journal = await stack.enter_async_context(journal_opener(sections))
         index = WorkerIndex(WorkerOptions(sections.data_dir, sections.qdrant, sections.embedding), clock)
         relay = Relay(journal, [QdrantSink(journal, index)], clock, sections.relay)
-        desk = LateDesk() if sections.trading.enabled else None
+        scanner = RuleScanner()
+        late = LateDesk() if sections.trading.enabled else None
+        desk = None if late is None else GuardedDesk(late, scanner)
         clients = ClientRegistry(clock)
         health = Health(journal, index, clock, clients, desk)
         policies = Policies(journal, clock)
@@ -84,21 +88,24 @@ async def open_services(
         merging = Merging(journal, index, clock, policies)
         await stack.enter_async_context(_running("merging", merging.run))
         await stack.enter_async_context(_running("index", index.run, index.close))
-        if desk is not None:
-            await stack.enter_async_context(_running("trading", partial(_keep_desk, desk, sections, environ, journal)))
+        await stack.enter_async_context(_running("secret rules", partial(asyncio.to_thread, scanner.load)))
+        if late is not None:
+            keeping = partial(_keep_desk, late, sections, environ, journal, scanner)
+            await stack.enter_async_context(_running("trading", keeping))
         yield Services(
             clock=clock,
             journal=journal,
             index=index,
-            memories=Memories(journal, index, clock, policies, limits),
+            memories=Memories(journal, index, clock, policies, scanner, limits),
             trajectories=Trajectories(journal),
-            telemetry=Telemetry(journal),
+            telemetry=Telemetry(journal, scanner),
             relay=relay,
             health=health,
             desk=desk,
             started_at_ns=clock.now_ns(),
             clients=clients,
             policies=policies,
+            scanner=scanner,
             news=news,
             limits=limits,
         )
@@ -136,14 +143,16 @@ def _import_desk() -> OpenDesk:
     return open_desk
 
 
-async def _keep_desk(late: LateDesk, sections: Sections, environ: Mapping[str, str], journal: Journal) -> None:
+async def _keep_desk(
+    late: LateDesk, sections: Sections, environ: Mapping[str, str], journal: Journal, scanner: SecretScanner
+) -> None:
     """Open the desk and keep it open; one that cannot be opened now is tried again, a misconfigured one is not."""
     # In a thread: the desk's libraries take a second to import, and agents are being served already.
     open_desk = await asyncio.to_thread(_import_desk)
     delay_s = DESK_BACKOFF_BASE_S
     while True:
         try:
-            async with open_desk(environ, sections, journal) as desk:
+            async with open_desk(environ, sections, journal, scanner) as desk:
                 late.provide(desk)
                 delay_s = DESK_BACKOFF_BASE_S
                 await anyio.sleep_forever()

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from tests.doubles.clocks import SystemClock
 from tests.doubles.trading_desk import MINT, SYMBOL, InMemoryDesk
+from tests.doubles.word_scanner import WordScanner
 
 from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.adapters.trading_desk import open_desk
@@ -66,7 +67,7 @@ async def paper() -> AsyncIterator[Bench]:
         sections = Sections(data_dir=Path(folder) / "data", trading=TradingSection(feed=feed))
         async with (
             open_journal(JournalSection(), sections.data_dir, SystemClock()) as journal,
-            open_desk(PACE, sections, journal) as desk,
+            open_desk(PACE, sections, journal, WordScanner({})) as desk,
         ):
 
             async def advance() -> None:

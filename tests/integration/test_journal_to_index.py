@@ -12,6 +12,7 @@ import pytest
 from tests.doubles.clocks import SystemClock
 from tests.doubles.memories import T0_NS
 from tests.doubles.memory_index import state_of
+from tests.doubles.word_scanner import WordScanner
 
 from memmcp_server.adapters.index.options import WorkerOptions
 from memmcp_server.adapters.index.sink import QdrantSink, keep_filled, rebuild
@@ -64,7 +65,9 @@ async def open_house(data_dir: Path, embedding: EmbeddingSection = WORDS_ONLY) -
             tasks.start_soon(index.run)
             tasks.start_soon(relay.run)
             tasks.start_soon(keep_filled, journal, index, 0.2)
-            yield House(journal, index, relay, Memories(journal, index, clock, Policies(journal, clock)))
+            yield House(
+                journal, index, relay, Memories(journal, index, clock, Policies(journal, clock), WordScanner({}))
+            )
             await index.close()
             tasks.cancel_scope.cancel()
 

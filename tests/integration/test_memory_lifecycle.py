@@ -8,6 +8,7 @@ import pytest
 from mcp import MCPError
 from mcp.client import Client
 from mcp_types import Implementation
+from solders.keypair import Keypair
 from tests.support.stage import OPERATOR_TOKEN, Stage, error_of, staged
 
 pytestmark = pytest.mark.anyio
@@ -158,3 +159,60 @@ async def test_wrong_requests_say_what_is_wrong(
     memory_id = await written(stage, "a")
     response = await stage.http.post(path.replace("{id}", memory_id), json=body)
     assert (response.status_code, error_of(response)["code"]) == (status, code)
+
+
+KEY_PAIR = str(Keypair.from_seed(bytes(range(32))))
+
+
+@pytest.mark.requirement("M12")
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/memory/write", {"content": f"the wallet is {KEY_PAIR}"}),
+        ("/memory/write", {"content": "x", "metadata": {"wallet": {"key": KEY_PAIR}}}),
+        ("/memory/write", {"content": "x", "idempotency_key": KEY_PAIR}),
+        ("/memory/{id}/update", {"content": KEY_PAIR}),
+        ("/memory/{id}/restore", {"reason": f"key {KEY_PAIR}"}),
+        ("/telemetry/trading", {"desk_id": "bot", "key": "1", "note": KEY_PAIR}),
+        ("/actions/stop-entries", {"reason": f"key {KEY_PAIR}"}),
+    ],
+)
+async def test_no_door_lets_a_secret_through_nor_repeats_it(stage: Stage, path: str, body: dict[str, Any]) -> None:
+    memory_id = await written(stage, "a")
+    horizon = await stage.services.journal.horizon()
+    response = await stage.http.post(path.replace("{id}", memory_id), json=body, headers=OPERATOR)
+    assert response.status_code == 422, response.text
+    assert KEY_PAIR[:20] not in response.text
+    assert await stage.services.journal.horizon() == horizon
+    assert stage.trading.calls == []
+
+
+@pytest.mark.requirement("M12")
+async def test_a_tool_refuses_a_secret_and_says_what_to_do(stage: Stage) -> None:
+    async with agent_of(stage, "cursor") as client:
+        for tool, arguments in (
+            ("memory_write", {"content": f"the wallet is {KEY_PAIR}"}),
+            ("trading_control", {"action": "stop_entries", "reason": f"it is {KEY_PAIR}"}),
+            ("place_trade", {"side": "buy", "mint": "BONK", "amount_sol": "0.1", "reason": f"it is {KEY_PAIR}"}),
+        ):
+            result = await client.call_tool(tool, arguments)
+            assert result.is_error
+            said = str(result.content)
+            assert "secret_refused" in said
+            assert KEY_PAIR[:20] not in said
+    assert stage.trading.calls == []
+
+
+@pytest.mark.requirement("M12")
+async def test_an_import_cuts_secrets_out_and_counts_them(stage: Stage) -> None:
+    memory_id = await written(stage, "harmless")
+    [line] = [
+        line
+        for line in (await get(stage, "/admin/export?part=memories", **OPERATOR))["lines"]
+        if line["id"] == memory_id
+    ]
+    lines = [{**line, "id": "brought-1", "content": f"wallet {KEY_PAIR}"}, {**line, "id": "brought-2"}]
+    answer = await post(stage, "/admin/import", {"lines": lines}, **OPERATOR)
+    assert (answer["taken"], answer["redacted"]) == (2, 1)
+    document = await get(stage, "/memory/brought-1")
+    assert document["content"] == "wallet [secret removed: solana_private_key]"

@@ -11,6 +11,7 @@ from typing import Literal
 import pytest
 from tests.doubles.clocks import ManualClock
 from tests.doubles.memory_index import MemoryIndex
+from tests.doubles.word_scanner import WordScanner
 
 from memmcp_server.adapters.index.sink import QdrantSink
 from memmcp_server.adapters.sql_journal import open_journal
@@ -73,7 +74,9 @@ async def test_no_superseded_fact_is_current_and_as_of_is_right_in_all(tmp_path:
     async with open_journal(JournalSection(), tmp_path, clock) as journal:
         index = MemoryIndex(clock)
         index.is_down = follows == "never"
-        script = Script(journal, Memories(journal, index, clock, Policies(journal, clock)), index, clock)
+        script = Script(
+            journal, Memories(journal, index, clock, Policies(journal, clock), WordScanner({})), index, clock
+        )
         for number in range(UPDATES):
             clock.advance(60)
             subject = chance.choice(SUBJECTS)

@@ -21,6 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.doubles.memory_index import state_of
+from tests.doubles.word_scanner import WordScanner
 from tests.support.journals import a_draft, make_journal
 
 from memmcp_server.adapters.index.options import WorkerOptions
@@ -153,7 +154,7 @@ class House:
         remaining = list(steps)
         while True:
             async with open_journal(JournalSection(), self.directory, self.clock) as journal:
-                memories = Memories(journal, self.index, self.clock, Policies(journal, self.clock))
+                memories = Memories(journal, self.index, self.clock, Policies(journal, self.clock), WordScanner({}))
                 while remaining:
                     step = remaining.pop(0)
                     if step.deed == "reopen":

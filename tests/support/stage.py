@@ -15,11 +15,13 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from memmcp_server.adapters.index.sink import QdrantSink
+from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.config import HttpSection, JournalSection, NewsSection, Sections
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
+from memmcp_server.services.guarded_desk import GuardedDesk
 from memmcp_server.services.health import Health
 from memmcp_server.services.memories import Memories
 from memmcp_server.services.news import News
@@ -73,19 +75,21 @@ async def staged(
         index = MemoryIndex(clock)
         clients = ClientRegistry(clock)
         policies = Policies(journal, clock)
+        scanner = RuleScanner()
         services = Services(
             clock=clock,
             journal=journal,
             index=index,
-            memories=Memories(journal, index, clock, policies),
+            memories=Memories(journal, index, clock, policies, scanner),
             trajectories=Trajectories(journal),
-            telemetry=Telemetry(journal),
+            telemetry=Telemetry(journal, scanner),
             relay=Relay(journal, [QdrantSink(journal, index)], clock, sections.relay),
             health=Health(journal, index, clock, clients, played),
-            desk=played,
+            desk=None if played is None else GuardedDesk(played, scanner),
             started_at_ns=clock.now_ns(),
             clients=clients,
             policies=policies,
+            scanner=scanner,
             news=News(journal, policies, clock, sections.news),
         )
         await services.news.open()

@@ -3,15 +3,17 @@
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Final
 
 from memmcp_server.config import Sections
 from memmcp_server.domain.identifiers import JsonObject, Namespace, TrajectoryId
 from memmcp_server.domain.memory import MemoryDraft, Provenance, Trust
+from memmcp_server.domain.secrets import redacted_document
 from memmcp_server.domain.telemetry import LOCAL_DESK, RecordSnapshot
 from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory
 from memmcp_server.errors import InvalidInput, MemoryServerError, TradingUnavailable, Unavailable
-from memmcp_server.ports import Journal, JournalCommand, TradingDesk
+from memmcp_server.ports import Journal, JournalCommand, SecretScanner, TradingDesk
 from trading import desk as trading
 
 logger = logging.getLogger(__name__)
@@ -22,8 +24,10 @@ REWARD_UNIT: Final = "lamports"
 
 
 @asynccontextmanager
-async def open_desk(environ: Mapping[str, str], sections: Sections, journal: Journal) -> AsyncIterator[TradingDesk]:
-    """Open the desk over its own directory; what it records is copied into this journal.
+async def open_desk(
+    environ: Mapping[str, str], sections: Sections, journal: Journal, scanner: SecretScanner
+) -> AsyncIterator[TradingDesk]:
+    """Open the desk over its own directory; what it records is copied into this journal, without secrets.
 
     Raises: InvalidInput (a setting of the desk, or recorded data that no retry mends), TradingUnavailable (it cannot
     start now).
@@ -34,7 +38,7 @@ async def open_desk(environ: Mapping[str, str], sections: Sections, journal: Jou
     )
     async with AsyncExitStack() as stack:
         try:
-            desk = await stack.enter_async_context(trading.open(environ, JournalMemory(journal), options))
+            desk = await stack.enter_async_context(trading.open(environ, JournalMemory(journal, scanner), options))
         except trading.TradingError as error:
             kind = TradingUnavailable if error.retryable else InvalidInput
             raise kind(error.message, field=error.field, hint=error.hint) from error
@@ -45,14 +49,17 @@ class JournalMemory:
     """``trading.ports.Memory`` over our journal.
 
     The desk's relay repeats a batch until it is taken, so nothing may make a batch fail forever: a record that the
-    journal can never take is kept as a note about itself, and the rest of the batch goes on.
+    journal can never take is kept as a note about itself, and the rest of the batch goes on. Texts of the market (the
+    name that somebody gave a token) come along, so secrets are cut out.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, scanner: SecretScanner) -> None:
         self._journal = journal
+        self._scanner = scanner
 
     async def write(self, records: Sequence[trading.MemoryRecord]) -> None:
         """Store all records durably, in order. Raises: trading's MemoryUnavailable."""
+        records = [self._cleaned(record) for record in records]
         try:
             await self._journal.commit([command_of(record) for record in records])
         except Unavailable as error:
@@ -60,6 +67,21 @@ class JournalMemory:
         except MemoryServerError as error:
             logger.warning("a batch of %d records was refused (%s); taking them one by one", len(records), error)
             await self._write_singly(records)
+
+    def _cleaned(self, record: trading.MemoryRecord) -> trading.MemoryRecord:
+        if record.action == "snapshot":
+            return record  # figures of our own
+        texts: JsonObject = {"text": record.text, "title": record.title, "tags": list(record.tags)}
+        clean, found = redacted_document({**texts, "metadata": dict(record.metadata)}, self._scanner.scan)
+        if not found:
+            return record
+        logger.warning("record %s of the desk held %d secrets, which are cut out", record.key, len(found))
+        assert isinstance(clean, dict)
+        tags, metadata = clean["tags"], clean["metadata"]
+        assert isinstance(tags, list)
+        assert isinstance(metadata, dict)
+        text, title = str(clean["text"]), str(clean["title"])
+        return replace(record, text=text, title=title, tags=tuple(map(str, tags)), metadata=metadata)
 
     async def _write_singly(self, records: Sequence[trading.MemoryRecord]) -> None:
         for record in records:

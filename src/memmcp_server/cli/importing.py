@@ -57,6 +57,7 @@ class Tally:
 
     taken: int = 0
     duplicates: int = 0
+    redacted: int = 0
     skipped: int = 0
     problems: list[dict[str, str]] = field(default_factory=list)
 
@@ -89,7 +90,7 @@ def import_(
     ):
         _take_in(daemon, source, tally, advance)
     if json:
-        counts = {"taken": tally.taken, "duplicates": tally.duplicates, "skipped": tally.skipped}
+        counts = {name: getattr(tally, name) for name in ("taken", "duplicates", "skipped", "redacted")}
         print_json({"file": str(path), **counts, "problems": tally.problems})
     else:
         _report(path, tally)
@@ -215,6 +216,7 @@ def _send(daemon: Client, chunk: Sequence[Line], tally: Tally) -> None:
         return
     tally.taken += answer["taken"]
     tally.duplicates += answer["duplicates"]
+    tally.redacted += answer["redacted"]
 
 
 @contextlib.contextmanager
@@ -236,7 +238,8 @@ def _report(path: Path, tally: Tally) -> None:
     if tally.skipped > PROBLEMS_SHOWN_MAX:
         note(f"and {tally.skipped - PROBLEMS_SHOWN_MAX} more; --json lists the first {PROBLEMS_LISTED_MAX}")
     skipped = f", {tally.skipped} could not be read and were left out" if tally.skipped else ""
-    say(f"{tally.taken} lines taken, {tally.duplicates} were there already{skipped}")
+    cut = f"; secrets were cut out of {tally.redacted} lines" if tally.redacted else ""
+    say(f"{tally.taken} lines taken, {tally.duplicates} were there already{skipped}{cut}")
 
 
 def register(app: typer.Typer) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from memmcp_server.domain.drafts import DraftLimits
-from memmcp_server.ports import Clock, Journal, TradingDesk, VectorIndex
+from memmcp_server.ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 
 from .clients import ClientRegistry
 from .health import Health
@@ -31,5 +31,6 @@ class Services:
     started_at_ns: int
     clients: ClientRegistry
     policies: Policies
+    scanner: SecretScanner
     news: News
     limits: DraftLimits = field(default_factory=DraftLimits)

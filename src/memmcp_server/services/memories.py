@@ -6,7 +6,7 @@ from dataclasses import replace
 from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.drafts import DraftLimits, UpdateFields, make_update
 from memmcp_server.domain.evidence import MemoryDetails, staleness
-from memmcp_server.domain.identifiers import MemoryId
+from memmcp_server.domain.identifiers import JsonObject, MemoryId
 from memmcp_server.domain.lifecycle import MarkKind, MarkMemory, RestoreMemory, Standing, UpdateMemory
 from memmcp_server.domain.memory import (
     Acknowledgement,
@@ -19,10 +19,11 @@ from memmcp_server.domain.memory import (
 from memmcp_server.domain.policy import PolicyBook
 from memmcp_server.domain.search import SearchQuery, SearchResult
 from memmcp_server.errors import InvalidInput, NotFound, Refused
-from memmcp_server.ports import Clock, Journal, VectorIndex
+from memmcp_server.ports import Clock, Journal, SecretScanner, VectorIndex
 
 from .finder import Finder
 from .policies import Policies
+from .secrets import refuse_secrets
 
 BATCH_LEN_MAX = 256
 ID_SHOWN_MAX = 128
@@ -37,6 +38,7 @@ class Memories:
         index: VectorIndex,
         clock: Clock,
         policies: Policies,
+        scanner: SecretScanner,
         limits: DraftLimits | None = None,
         *,
         index_timeout_s: float = 5.0,
@@ -44,13 +46,15 @@ class Memories:
         self._journal = journal
         self._clock = clock
         self._policies = policies
+        self._scanner = scanner
         self._limits = limits or DraftLimits()
         self._finder = Finder(journal, index, clock, index_timeout_s)
 
     async def write(self, draft: MemoryDraft, caller: Caller) -> Acknowledgement:
         """Store the draft durably and return the journal's word for it.
 
-        Raises: Refused, IdempotencyConflict, JournalBusy, JournalUnavailable, StorageFull.
+        Raises: Refused, SecretRefused, NotFound (what it cites or supersedes), IdempotencyConflict, JournalBusy,
+        JournalUnavailable, StorageFull.
         """
         [acknowledgement] = await self.write_many([draft], caller)
         return acknowledgement
@@ -65,6 +69,8 @@ class Memories:
             raise InvalidInput(msg, field="memories")
         if not drafts:
             return []
+        for draft in drafts:
+            refuse_secrets(self._scanner, _texts_of(draft))
         book = await self._policies.book()
         trusted = [_trusted(draft, book, caller) for draft in drafts]
         await self._check_trajectories(drafts, caller)
@@ -77,6 +83,7 @@ class Memories:
 
         Raises: Refused, NotFound, InvalidInput, IdempotencyConflict, JournalBusy, JournalUnavailable, StorageFull.
         """
+        refuse_secrets(self._scanner, _texts_of_update(fields, caller))
         book = await self._policies.book()
         held = await self._readable(fields.id, book, caller)
         _check_may_change(held, book, caller)
@@ -112,6 +119,7 @@ class Memories:
 
         Raises: as ``update``.
         """
+        refuse_secrets(self._scanner, {"reason": reason, "agent": caller.agent})
         book = await self._policies.book()
         held = await self._readable(memory_id, book, caller)
         _check_may_change(held, book, caller)
@@ -202,6 +210,34 @@ class Memories:
                 msg = f"trajectory {trajectory_id} belongs to {trajectory.namespace}, which only the runtime writes"
                 hint = "leave trajectory_id out and name the trajectory in metadata or tags"
                 raise Refused(msg, field="trajectory_id", hint=hint)
+
+
+def _texts_of(draft: MemoryDraft) -> JsonObject:
+    """Return everything of a draft that would be written, under the names that its sender knows."""
+    by = draft.provenance
+    return {
+        "content": draft.content,
+        "namespace": draft.namespace,
+        "kind": draft.kind,
+        "tags": list(draft.tags),
+        "metadata": dict(draft.metadata),
+        "idempotency_key": draft.key,
+        "trajectory_id": draft.trajectory_id,
+        "agent": by.agent,
+        "session": by.session,
+        "source": by.source,
+    }
+
+
+def _texts_of_update(fields: UpdateFields, caller: Caller) -> JsonObject:
+    return {
+        "content": fields.content,
+        "kind": fields.kind,
+        "tags": list(fields.tags or ()),
+        "metadata": dict(fields.metadata or {}),
+        "idempotency_key": fields.key,
+        "agent": caller.agent,
+    }
 
 
 def _trusted(draft: MemoryDraft, book: PolicyBook, caller: Caller) -> MemoryDraft:

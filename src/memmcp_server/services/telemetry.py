@@ -3,21 +3,25 @@
 from memmcp_server.domain.memory import Acknowledgement
 from memmcp_server.domain.telemetry import LOCAL_DESK, RecordSnapshot, Snapshot
 from memmcp_server.errors import InvalidInput, Refused
-from memmcp_server.ports import Journal
+from memmcp_server.ports import Journal, SecretScanner
+
+from .secrets import refuse_secrets
 
 HISTORY_LIMIT_MAX = 10_000
 RESOLUTION_S_MAX = 31 * 86_400
 
 
 class Telemetry:
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, scanner: SecretScanner) -> None:
         self._journal = journal
+        self._scanner = scanner
 
     async def record(self, command: RecordSnapshot) -> Acknowledgement:
         """Keep the report of an outside engine under its own desk id; repeating its key changes nothing.
 
-        Raises: Refused (the id of our own desk).
+        Raises: Refused (the id of our own desk), SecretRefused.
         """
+        refuse_secrets(self._scanner, {"desk_id": command.desk_id, "key": command.key, "body": command.body})
         if command.desk_id == LOCAL_DESK:
             msg = f"desk_id is {LOCAL_DESK!r}, which is this daemon's own desk"
             raise Refused(msg, field="desk_id", hint="report under an id of your own; it is shown beside ours")

@@ -11,6 +11,7 @@ from memmcp_server.domain.trajectory import Trajectory
 from memmcp_server.errors import InvalidInput
 from memmcp_server.ports import JournalCommand
 from memmcp_server.services.container import Services
+from memmcp_server.services.secrets import without_secrets
 from memmcp_server.wire.archive import (
     FORMAT_VERSION,
     ArchivePage,
@@ -58,18 +59,30 @@ class Archive:
     async def take_in(self, lines: Sequence[Line]) -> ImportAnswer:
         """Store the lines, all or none; what is there already, or was forgotten here, stays as it is.
 
-        The operator restores what was exported, the runtime's own namespaces included.
+        The operator restores what was exported, the runtime's own namespaces included. Secrets are cut out.
 
         Raises: InvalidInput, PayloadTooLarge, NotFound (a link to what is not there), IdempotencyConflict, JournalBusy,
         JournalUnavailable, StorageFull.
         """
         limits, now_ns = self._services.limits, self._services.clock.now_ns()
-        made = [command for line in lines if (command := line.to_command(limits, now_ns)) is not None]
+        clean, redacted = self._without_secrets(lines)
+        made = [command for line in clean if (command := line.to_command(limits, now_ns)) is not None]
         fresh = await self._without_known(made)
         acknowledgements = await self._journal.commit(fresh)
         self._services.policies.refresh()
         duplicates = sum(acknowledgement.duplicate for acknowledgement in acknowledgements)
-        return ImportAnswer(taken=len(fresh) - duplicates, duplicates=len(lines) - len(fresh) + duplicates)
+        known = len(lines) - len(fresh) + duplicates
+        return ImportAnswer(taken=len(fresh) - duplicates, duplicates=known, redacted=redacted)
+
+    def _without_secrets(self, lines: Sequence[Line]) -> tuple[list[Line], int]:
+        """Return the lines with every secret cut out, and of how many something was cut."""
+        clean: list[Line] = []
+        redacted = 0
+        for line in lines:
+            document, found = without_secrets(self._services.scanner, line.model_dump(mode="json"))
+            clean.append(type(line).model_validate(document) if found else line)
+            redacted += bool(found)
+        return clean, redacted
 
     async def _without_known(self, commands: Sequence[JournalCommand]) -> list[JournalCommand]:
         """Leave out what is there, and later versions of what was forgotten; drafts are the journal's matter."""

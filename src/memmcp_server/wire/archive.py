@@ -325,5 +325,8 @@ class ImportRequest(Request):
 
 
 class ImportAnswer(Wire):
+    """``redacted``: lines from which a secret was cut out."""
+
     taken: int
     duplicates: int
+    redacted: int = 0

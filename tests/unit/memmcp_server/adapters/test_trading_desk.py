@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.doubles.clocks import SystemClock
+from tests.doubles.word_scanner import WordScanner
 
 from memmcp_server.adapters.sql_journal import SqlJournal, open_journal
 from memmcp_server.adapters.trading_desk import JournalMemory, command_of, open_desk, translating
@@ -56,7 +57,7 @@ async def everything(journal: SqlJournal) -> list[tuple[str, str, str | None]]:
 
 @pytest.mark.requirement("M6")
 async def test_a_trade_becomes_a_closed_trajectory_with_its_steps_and_reward(journal: SqlJournal) -> None:
-    await JournalMemory(journal).write(TRADE)
+    await JournalMemory(journal, WordScanner({})).write(TRADE)
     trajectory = await journal.trajectory(TrajectoryId("trade-1"))
     assert trajectory is not None
     assert (trajectory.title, trajectory.outcome, trajectory.steps) == ("momentum buys BONK", "won", 1)
@@ -70,7 +71,7 @@ async def test_a_trade_becomes_a_closed_trajectory_with_its_steps_and_reward(jou
 
 
 async def test_the_same_batch_again_changes_nothing(journal: SqlJournal) -> None:
-    memory = JournalMemory(journal)
+    memory = JournalMemory(journal, WordScanner({}))
     await memory.write(TRADE)
     before, seq = await everything(journal), await journal.horizon()
     await memory.write(TRADE)
@@ -79,7 +80,7 @@ async def test_the_same_batch_again_changes_nothing(journal: SqlJournal) -> None
 
 
 async def test_a_record_that_can_never_be_taken_is_kept_as_a_note_and_blocks_nobody(journal: SqlJournal) -> None:
-    memory = JournalMemory(journal)
+    memory = JournalMemory(journal, WordScanner({}))
     await memory.write(TRADE[:1])
     conflicting = record("note", "k9", text="first")
     await memory.write([conflicting])
@@ -96,7 +97,7 @@ async def test_a_record_that_can_never_be_taken_is_kept_as_a_note_and_blocks_nob
 async def test_a_journal_that_is_away_is_memory_unavailable_for_the_desk(journal: SqlJournal) -> None:
     await journal.close()
     with pytest.raises(trading.MemoryUnavailable):
-        await JournalMemory(journal).write(TRADE)
+        await JournalMemory(journal, WordScanner({})).write(TRADE)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +136,17 @@ async def test_a_desk_that_cannot_open_says_which_setting_is_wrong(
     journal: SqlJournal, tmp_path: Path, section: TradingSection, field: str | None
 ) -> None:
     with pytest.raises(InvalidInput) as raised:
-        async with open_desk({}, Sections(data_dir=tmp_path, trading=section), journal):
+        async with open_desk({}, Sections(data_dir=tmp_path, trading=section), journal, WordScanner({})):
             pytest.fail("it opened")
     assert not raised.value.retryable
     if field is not None:
         assert raised.value.field == field
+
+
+@pytest.mark.requirement("M12")
+async def test_a_secret_in_a_record_of_the_desk_is_cut_out_and_the_rest_is_kept(journal: SqlJournal) -> None:
+    memory = JournalMemory(journal, WordScanner({"hunter2": "password"}))
+    await memory.write([record("note", "n", text="token named hunter2", metadata={"name": "hunter2", "n": 1})])
+    [note] = await journal.page(MemoryFilter(), after=None, limit=9, newest_first=True)
+    assert note.content == "token named [secret removed: password]"
+    assert note.metadata == {"name": "[secret removed: password]", "n": 1}

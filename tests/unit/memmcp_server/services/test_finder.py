@@ -6,6 +6,7 @@ import pytest
 from tests.doubles.clocks import ManualClock
 from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.memory_journal import MemoryJournal
+from tests.doubles.word_scanner import WordScanner
 from tests.support.journals import SECOND_NS, a_draft
 
 from memmcp_server.adapters.index.sink import QdrantSink
@@ -29,7 +30,9 @@ class House:
         self.clock = ManualClock()
         self.journal = MemoryJournal(self.clock)
         self.index = MemoryIndex(self.clock)
-        self.memories = Memories(self.journal, self.index, self.clock, Policies(self.journal, self.clock))
+        self.memories = Memories(
+            self.journal, self.index, self.clock, Policies(self.journal, self.clock), WordScanner({})
+        )
 
     async def write(self, content: str, **fields: Any) -> MemoryId:
         [acknowledged] = await self.journal.commit([a_draft(content, **fields)])

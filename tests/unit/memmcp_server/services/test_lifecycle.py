@@ -8,6 +8,7 @@ import pytest
 from tests.doubles.clocks import ManualClock
 from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.memory_journal import MemoryJournal
+from tests.doubles.word_scanner import WordScanner
 from tests.support.journals import T0_NS, a_draft
 
 from memmcp_server.domain.caller import Caller
@@ -15,7 +16,14 @@ from memmcp_server.domain.drafts import UpdateFields
 from memmcp_server.domain.identifiers import MemoryId
 from memmcp_server.domain.lifecycle import ForgetMemory, SetPolicy
 from memmcp_server.domain.memory import Acknowledgement, Memory, Provenance, Trust
-from memmcp_server.errors import IdempotencyConflict, InvalidInput, NotFound, PayloadTooLarge, Refused
+from memmcp_server.errors import (
+    IdempotencyConflict,
+    InvalidInput,
+    NotFound,
+    PayloadTooLarge,
+    Refused,
+    SecretRefused,
+)
 from memmcp_server.services.memories import Memories
 from memmcp_server.services.policies import Policies
 
@@ -32,7 +40,9 @@ class House:
         self.clock = ManualClock()
         self.journal = MemoryJournal(self.clock)
         policies = Policies(self.journal, self.clock)
-        self.memories = Memories(self.journal, MemoryIndex(self.clock), self.clock, policies)
+        self.memories = Memories(
+            self.journal, MemoryIndex(self.clock), self.clock, policies, WordScanner({"hunter2": "password"})
+        )
 
     async def write(self, content: str, **fields: Any) -> MemoryId:
         return (await self.memories.write(a_draft(content, **fields), CLAUDE)).id
@@ -196,6 +206,50 @@ async def test_what_is_gone_says_so(house: House) -> None:
         await house.memories.get(memory_id)
     with pytest.raises(NotFound, match="there is no memory"):
         await house.memories.get("nope" * 100)
+
+
+@pytest.mark.requirement("M12")
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"content": "it is hunter2"},
+        {"tags": ("hunter2",)},
+        {"metadata": {"a": {"hunter2": 1}}},
+        {"metadata": {"a": ["hunter2"]}},
+        {"key": "hunter2"},
+        {"trajectory_id": "hunter2"},
+        {"provenance": Provenance(agent="claude", source="hunter2")},
+        {"provenance": Provenance(agent="claude", session="hunter2")},
+    ],
+)
+async def test_a_write_that_holds_a_secret_anywhere_is_refused_without_repeating_it(
+    house: House, where: dict[str, Any]
+) -> None:
+    with pytest.raises(SecretRefused) as caught:
+        await house.write(where.pop("content", "a note"), **where)
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}".replace("trajectory_id", "")
+    assert await house.journal.horizon() == 0
+
+
+@pytest.mark.requirement("M12")
+async def test_of_several_memories_one_with_a_secret_keeps_all_of_them_out(house: House) -> None:
+    with pytest.raises(SecretRefused):
+        await house.memories.write_many([a_draft("fine"), a_draft("hunter2")], CLAUDE)
+    assert await house.journal.horizon() == 0
+
+
+@pytest.mark.requirement("M12")
+@pytest.mark.parametrize(
+    "fields",
+    [{"content": "hunter2"}, {"tags": ["hunter2"]}, {"metadata": {"k": "hunter2"}}, {"key": "hunter2", "pinned": True}],
+)
+async def test_a_change_that_brings_a_secret_is_refused(house: House, fields: dict[str, Any]) -> None:
+    memory_id = await house.write("a")
+    with pytest.raises(SecretRefused):
+        await house.update(memory_id, **fields)
+    with pytest.raises(SecretRefused):
+        await house.memories.restore(memory_id, "because hunter2", CLAUDE)
+    assert await house.journal.horizon() == 1
 
 
 NOW = datetime.fromtimestamp(T0_NS / 1e9, UTC)

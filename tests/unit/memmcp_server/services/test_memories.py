@@ -8,6 +8,7 @@ import pytest
 from tests.doubles.clocks import ManualClock
 from tests.doubles.memories import a_memory
 from tests.doubles.memory_journal import MemoryJournal
+from tests.doubles.word_scanner import WordScanner
 from tests.support.journals import a_draft
 
 from memmcp_server.domain.caller import Caller
@@ -23,6 +24,7 @@ from memmcp_server.services.policies import Policies
 from memmcp_server.services.words import query_words
 
 pytestmark = pytest.mark.anyio
+SCANNER = WordScanner({"hunter2": "password"})
 AGENT = Caller("claude", "s-1", "memory_write", "agent", "stdio")
 OPERATOR = replace(AGENT, role="operator")
 VIEWER = replace(AGENT, role="viewer")
@@ -67,7 +69,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.journal = MemoryJournal(self.clock)
         self.memories = Memories(
-            self.journal, self.index, self.clock, Policies(self.journal, self.clock), index_timeout_s=0.05
+            self.journal, self.index, self.clock, Policies(self.journal, self.clock), SCANNER, index_timeout_s=0.05
         )
 
     async def write(self, content: str, **fields: object) -> MemoryId:

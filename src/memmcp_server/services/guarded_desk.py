@@ -1,0 +1,58 @@
+"""The desk behind the firewall: what agents and operators say to it goes into journals, so no secret may be in it."""
+
+from collections.abc import AsyncIterator
+
+from memmcp_server.domain.identifiers import JsonObject
+from memmcp_server.ports import SecretScanner, TradingDesk
+
+from .secrets import refuse_secrets
+
+
+class GuardedDesk:
+    """A TradingDesk that passes on to another one what holds no secret. Raises also: SecretRefused."""
+
+    def __init__(self, desk: TradingDesk, scanner: SecretScanner) -> None:
+        self._desk = desk
+        self._scanner = scanner
+
+    async def snapshot(self) -> JsonObject:
+        return await self._desk.snapshot()
+
+    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
+        return await self._desk.trades(strategy=strategy, cursor=cursor, limit=limit)
+
+    async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
+        return await self._desk.equity(since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)
+
+    async def strategies(self) -> JsonObject:
+        return await self._desk.strategies()
+
+    async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
+        return await self._desk.strategy_digest(strategy=strategy, window=window)
+
+    async def why(
+        self, *, order_id: str | None, trajectory_id: str | None, mint: str | None, since_ns: int | None
+    ) -> JsonObject:
+        return await self._desk.why(order_id=order_id, trajectory_id=trajectory_id, mint=mint, since_ns=since_ns)
+
+    async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
+        self._check(request, agent, key)
+        return await self._desk.place_trade(request, agent=agent, key=key)
+
+    async def close_position(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
+        self._check(request, agent, key)
+        return await self._desk.close_position(request, agent=agent, key=key)
+
+    async def rebalance(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
+        self._check(request, agent, key)
+        return await self._desk.rebalance(request, agent=agent, key=key)
+
+    async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
+        self._check(request, actor, key)
+        return await self._desk.control(request, actor=actor, key=key)
+
+    def changes(self) -> AsyncIterator[JsonObject]:
+        return self._desk.changes()
+
+    def _check(self, request: JsonObject, who: str, key: str) -> None:
+        refuse_secrets(self._scanner, {**request, "agent": who, "idempotency_key": key})
