@@ -16,6 +16,7 @@ from memmcp_server.adapters.importers.lines import Line as Raw
 from memmcp_server.adapters.importers.lines import open_lines, read_lines
 from memmcp_server.adapters.importers.stores import OWN, OWN_LINE_BYTES_MAX, open_store, recognise
 from memmcp_server.domain.drafts import check_namespace
+from memmcp_server.domain.identifiers import derived_id
 from memmcp_server.domain.memory import DEFAULT_NAMESPACE, is_reserved
 from memmcp_server.errors import InvalidInput
 
@@ -154,7 +155,7 @@ def _archived(found: Found, namespace: str, moment: datetime) -> dict[str, Any]:
     """
     return {
         "type": "memory",
-        "id": found.id,
+        "id": derived_id(namespace, found.id),  # in another namespace it is another memory
         "namespace": namespace,
         "kind": found.kind,
         "content": found.content,

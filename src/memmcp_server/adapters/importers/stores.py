@@ -49,7 +49,7 @@ def _recognised(path: Path) -> str:
             kind = None if line.document is None else line.document.get("type")
             if kind in ("entity", "relation"):
                 return server_memory.STORE
-            if kind in ("trajectory", "memory", "outcome"):
+            if isinstance(kind, str):
                 return OWN
     return OWN
 
