@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from memmcp_server.errors import InvalidInput, PayloadTooLarge
 
 from .identifiers import Json, MemoryId, Namespace, TrajectoryId, derived_id
@@ -35,12 +37,16 @@ LABEL_LENGTH_MAX = 256
 TRAJECTORY_ID_LENGTH_MAX = 128
 METADATA_DEPTH_MAX = 8
 RELATIONS_MAX = 64
+DERIVED_KEY = "content:"
+"""How the key of a write begins that brings none."""
 TS_AHEAD_NS_MAX = 24 * 3_600 * NS_PER_S
 """A clock may be off, a zone may be mixed up; more than a day ahead is a wrong unit or a wrong year."""
 
 _INT64 = range(-(2**63), 2**63)
-_CONTROLS = r"[\x00-\x1f\x7f-\x9f]"
-_CONTROLS_IN_TEXT = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROLS_IN_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_NAMESPACE = re.compile(NAMESPACE_PATTERN)
+_KIND = re.compile(KIND_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +205,7 @@ def derived_key(fields: DraftFields, tags: Sequence[str], agent: str) -> str:
         )
         if value
     ]
-    return "content:" + derived_id(
+    return DERIVED_KEY + derived_id(
         fields.namespace,
         agent,
         fields.kind,
@@ -214,7 +220,7 @@ def derived_key(fields: DraftFields, tags: Sequence[str], agent: str) -> str:
 
 
 def check_namespace(namespace: str) -> None:
-    if len(namespace) > NAMESPACE_LENGTH_MAX or not re.fullmatch(NAMESPACE_PATTERN, namespace):
+    if len(namespace) > NAMESPACE_LENGTH_MAX or not _NAMESPACE.fullmatch(namespace):
         msg = (
             f"namespace is {_shown(namespace)}; allowed are 1 to 4 lower-case segments of letters, digits, '_', '.' "
             f"and '-' joined by '/', each starting with a letter or digit, at most {NAMESPACE_LENGTH_MAX} characters"
@@ -223,7 +229,7 @@ def check_namespace(namespace: str) -> None:
 
 
 def check_kind(kind: str) -> None:
-    if not re.fullmatch(KIND_PATTERN, kind):
+    if not _KIND.fullmatch(kind):
         msg = (
             f"kind is {_shown(kind)}; allowed is a lower-case word of letters, digits, '_', '.' and '-' that starts "
             f"with a letter, at most 48 characters"
@@ -237,7 +243,7 @@ def check_trajectory_id(trajectory_id: str) -> None:
 
 def _check_content(content: str, bytes_max: int) -> None:
     try:
-        size = len(content.encode())
+        size = len(content) if content.isascii() else len(content.encode())
     except UnicodeEncodeError as error:
         raise _lone_surrogate("content", content, error.start) from error
     if size > bytes_max:
@@ -254,7 +260,8 @@ def _checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
         msg = f"tags has {len(tags)} entries; at most {TAGS_MAX} are allowed"
         raise InvalidInput(msg, field="tags")
     for position, tag in enumerate(tags):
-        _check_line(f"tags[{position}]", tag, TAG_LENGTH_MAX, length_min=1)
+        if not (0 < len(tag) <= TAG_LENGTH_MAX and tag.isascii() and tag.isprintable()):
+            _check_line(f"tags[{position}]", tag, TAG_LENGTH_MAX, length_min=1)
     return tuple(dict.fromkeys(tags))
 
 
@@ -262,6 +269,8 @@ def _check_line(name: str, value: str, length_max: int, *, length_min: int = 0) 
     if not length_min <= len(value) <= length_max:
         msg = f"{name} has {len(value)} characters; allowed are {length_min} to {length_max}"
         raise InvalidInput(msg, field=name)
+    if value.isascii() and value.isprintable():
+        return
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -270,7 +279,9 @@ def _check_line(name: str, value: str, length_max: int, *, length_min: int = 0) 
 
 
 def _refuse_controls(name: str, text: str, *, multiline: bool) -> None:
-    found = re.search(_CONTROLS_IN_TEXT if multiline else _CONTROLS, text)
+    if text.isprintable():
+        return
+    found = (_CONTROLS_IN_TEXT if multiline else _CONTROLS).search(text)
     if found:
         listed = " other than newline and tab" if multiline else ""
         msg = f"{name} holds U+{ord(found[0]):04X} at {found.start()}; control characters{listed} are not allowed"
@@ -283,11 +294,34 @@ def _lone_surrogate(name: str, text: str, position: int) -> InvalidInput:
 
 
 def _check_metadata(metadata: Mapping[str, Json], bytes_max: int) -> None:
-    _check_json("metadata", metadata, depth=1)
-    size = len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode())
+    if not metadata:
+        return
+    if not _is_plain(metadata, 1):
+        _check_json("metadata", metadata, depth=1)
+    size = len(orjson.dumps(metadata))
     if size > bytes_max:
         msg = f"metadata has {size} bytes as JSON; at most {bytes_max} are allowed"
         raise PayloadTooLarge(msg, field="metadata", hint="put long text into content")
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Say "certainly right" of what nearly every caller sends; the rest is looked at closely, with its path."""
+    kind = type(value)
+    if kind is str:
+        return value.isascii() and "\x00" not in value  # type: ignore[attr-defined, operator]
+    if kind is int:
+        return value in _INT64
+    if kind is float:
+        return math.isfinite(value)  # type: ignore[arg-type]
+    if value is None or kind is bool:
+        return True
+    if depth > METADATA_DEPTH_MAX:
+        return False
+    if isinstance(value, dict):
+        return all(type(key) is str and _is_plain(key, depth) for key in value) and all(
+            _is_plain(child, depth + 1) for child in value.values()
+        )
+    return isinstance(value, list) and all(_is_plain(child, depth + 1) for child in value)
 
 
 def _check_json(path: str, value: object, *, depth: int) -> None:
@@ -323,6 +357,8 @@ def _check_json(path: str, value: object, *, depth: int) -> None:
 
 
 def _check_json_text(path: str, text: str) -> None:
+    if text.isascii() and "\x00" not in text:
+        return
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -374,6 +410,8 @@ def _checked_ids(name: str, given: Sequence[str]) -> tuple[MemoryId, ...]:
     if len(given) > RELATIONS_MAX:
         msg = f"{name} has {len(given)} ids; at most {RELATIONS_MAX} are allowed"
         raise InvalidInput(msg, field=name)
+    if not given:
+        return ()
     for position, memory_id in enumerate(given):
         _check_line(f"{name}[{position}]", memory_id, TRAJECTORY_ID_LENGTH_MAX, length_min=1)
     return tuple(MemoryId(memory_id) for memory_id in dict.fromkeys(given))

@@ -6,7 +6,7 @@ Agents' names are what clients say of themselves: a policy keeps honest agents a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from memmcp_server.errors import InvalidInput
@@ -19,6 +19,9 @@ from .memory import RESERVED_NAMESPACES, Trust, namespace_covers
 NAMES_MAX = 64
 NAME_LENGTH_MAX = 128
 DAYS_MAX = 36_500
+MADE_MAX = 10_000
+"""Namespaces whose policy is kept ready."""
+
 MERGE_COSINE_MIN = 0.8
 MERGE_COSINE_DEFAULT = 0.95
 """Near-duplicates of this cosine and more are merged, when the other guards agree (see ``services.merging``)."""
@@ -64,9 +67,18 @@ class PolicyBook:
     """Every policy that was set, by namespace or subtree, over those of the runtime's own namespaces."""
 
     set_by_operator: Mapping[str, Policy]
+    _made: dict[str, Policy] = field(default_factory=dict, repr=False, compare=False)
 
     def of(self, namespace: str) -> Policy:
         """Return what holds in the namespace, all covering policies together."""
+        policy = self._made.get(namespace)
+        if policy is None:
+            if len(self._made) >= MADE_MAX:
+                self._made.clear()
+            policy = self._made[namespace] = self._make(namespace)
+        return policy
+
+    def _make(self, namespace: str) -> Policy:
         covering = [pattern for pattern in self.set_by_operator if namespace_covers(pattern, namespace)]
         policy = Policy(merge_cosine=MERGE_COSINE_DEFAULT)
         for pattern in sorted(covering, key=lambda each: (len(each.rstrip("/")), not each.endswith("/"))):

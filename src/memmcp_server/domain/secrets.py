@@ -4,7 +4,7 @@ The value of a secret is in nothing made here: a finding holds places and a kind
 secret itself.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from memmcp_server.errors import InvalidInput
@@ -17,6 +17,9 @@ REDACTION_PASSES_MAX = 4
 JOINED_ITEMS_MIN = 12
 """A list this long of short items is also read as one text: a seed phrase as a list of words, a key as numbers."""
 JOINED_ITEM_LENGTH_MAX = 16
+BETWEEN = " ~~ "
+"""Stands between the strings of a document read as one text: no secret reaches over it, none is hidden by it."""
+
 VALUE_KEYS = frozenset({"base58", "base64", "bytes", "content", "data", "hex", "raw", "text", "value"})
 """Keys that say nothing about their value: the key above them does."""
 
@@ -83,6 +86,43 @@ def redacted(text: str, scan: Scan) -> str:
         text = redact(text, findings)
     # Cuts that go on making new findings: nothing of such a text is worth the risk.
     return marker("text") if scan(text) else text
+
+
+def looks_clean(document: Json, scan: Scan) -> bool:
+    """Say whether nothing is found in all strings of the document read as one text, each value behind its key.
+
+    One look instead of one for each string: what is found in a string is found in this text too. What is found only
+    here, across two strings, makes it False, and ``secrets_in`` then says what there is.
+    """
+    lines: list[str] = []
+    return _gather(document, "", lines, 0) and not scan(BETWEEN.join(lines))
+
+
+def _gather(value: Json, label: str, lines: list[str], depth: int) -> bool:
+    """Add the strings below a value to the lines; False when it is nested too deep."""
+    if isinstance(value, str):
+        lines.append(f"{label}: {value}" if label else value)
+        return True
+    if not isinstance(value, dict | list | tuple):
+        return True
+    if depth > DOCUMENT_DEPTH_MAX:
+        return False
+    if not isinstance(value, dict):
+        _gather_joined(value, label, lines)
+        return all(_gather(child, label, lines, depth + 1) for child in value)
+    _gather_joined(value.values(), label, lines)
+    for key, child in value.items():
+        below = label if key.lower() in VALUE_KEYS else key
+        if below is not key or not isinstance(child, str):
+            lines.append(key)  # else it stands before its value
+        if not _gather(child, below, lines, depth + 1):
+            return False
+    return True
+
+
+def _gather_joined(items: Collection[Json], label: str, lines: list[str]) -> None:
+    if len(items) >= JOINED_ITEMS_MIN and all(map(_is_short, items)):
+        lines.append(f"{label}: [{', '.join(map(str, items))}]")
 
 
 def secrets_in(document: Json, scan: Scan, path: str = "") -> list[LocatedSecret]:

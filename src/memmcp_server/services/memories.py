@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from memmcp_server.domain.caller import Caller
-from memmcp_server.domain.drafts import DraftLimits, UpdateFields, make_update
+from memmcp_server.domain.drafts import DERIVED_KEY, DraftLimits, UpdateFields, make_update
 from memmcp_server.domain.evidence import MemoryDetails, staleness
 from memmcp_server.domain.identifiers import JsonObject, MemoryId
 from memmcp_server.domain.lifecycle import MarkKind, MarkMemory, RestoreMemory, Standing, UpdateMemory
@@ -18,6 +18,7 @@ from memmcp_server.domain.memory import (
 )
 from memmcp_server.domain.policy import PolicyBook
 from memmcp_server.domain.search import SearchQuery, SearchResult
+from memmcp_server.domain.secrets import looks_clean
 from memmcp_server.errors import InvalidInput, NotFound, Refused
 from memmcp_server.ports import Clock, Journal, SecretScanner, VectorIndex
 
@@ -70,7 +71,7 @@ class Memories:
         if not drafts:
             return []
         for draft in drafts:
-            refuse_secrets(self._scanner, _texts_of(draft))
+            _refuse_secrets(self._scanner, draft)
         book = await self._policies.book()
         trusted = [_trusted(draft, book, caller) for draft in drafts]
         await self._check_trajectories(drafts, caller)
@@ -212,21 +213,24 @@ class Memories:
                 raise Refused(msg, field="trajectory_id", hint=hint)
 
 
-def _texts_of(draft: MemoryDraft) -> JsonObject:
-    """Return everything of a draft that would be written, under the names that its sender knows."""
+def _refuse_secrets(scanner: SecretScanner, draft: MemoryDraft) -> None:
+    """Look through everything of a draft that would be written. Raises: SecretRefused."""
     by = draft.provenance
-    return {
-        "content": draft.content,
-        "namespace": draft.namespace,
-        "kind": draft.kind,
-        "tags": list(draft.tags),
-        "metadata": dict(draft.metadata),
-        "idempotency_key": draft.key,
-        "trajectory_id": draft.trajectory_id,
-        "agent": by.agent,
-        "session": by.session,
-        "source": by.source,
-    }
+    key = "" if draft.key.startswith(DERIVED_KEY) else draft.key
+    named = [draft.namespace, draft.kind, key, draft.trajectory_id or "", by.agent, by.session, by.source]
+    # Once without the names of our own fields: "idempotency_key" would make a password of any key.
+    if looks_clean([draft.content, *draft.tags, dict(draft.metadata), *named], scanner.scan):
+        return
+    refuse_secrets(
+        scanner,
+        {
+            "content": draft.content,
+            "tags": list(draft.tags),
+            "metadata": dict(draft.metadata),
+            **dict(zip(("namespace", "kind", "idempotency_key", "trajectory_id"), named, strict=False)),
+            **dict(zip(("agent", "session", "source"), named[4:], strict=True)),
+        },
+    )
 
 
 def _texts_of_update(fields: UpdateFields, caller: Caller) -> JsonObject:

@@ -1,7 +1,7 @@
 """The firewall's two answers to a secret: refuse it, for what people and agents send, or cut it out."""
 
 from memmcp_server.domain.identifiers import Json
-from memmcp_server.domain.secrets import LocatedSecret, redacted_document, secrets_in
+from memmcp_server.domain.secrets import LocatedSecret, looks_clean, redacted_document, secrets_in
 from memmcp_server.errors import SecretRefused
 from memmcp_server.ports import SecretScanner
 
@@ -17,6 +17,8 @@ def refuse_secrets(scanner: SecretScanner, document: Json, *, path: str = "") ->
 
     Raises: SecretRefused, which names paths and kinds and never a value; InvalidInput when it is nested too deep.
     """
+    if looks_clean(document, scanner.scan):
+        return
     found = secrets_in(document, scanner.scan, path)
     if found:
         raise SecretRefused(_message(found), field=found[0].path or None, hint=HINT)
@@ -27,6 +29,8 @@ def without_secrets(scanner: SecretScanner, document: Json) -> tuple[Json, list[
 
     For what cannot be sent back: the runtime's own copies, and imports. Raises: InvalidInput when nested too deep.
     """
+    if looks_clean(document, scanner.scan):
+        return document, []
     return redacted_document(document, scanner.scan)
 
 

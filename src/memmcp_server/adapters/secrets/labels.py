@@ -190,6 +190,12 @@ def _value_behind(text: str, lowered: str, match: re.Match[str], label: Label) -
 
 def _label(match: re.Match[str], lowered: str) -> Label | None:
     core = match[0]
+    qualifier = None
+    if core == "key":
+        # Nearly every key that is spoken of is none of ours: the cheapest look comes first.
+        qualifier = KEY_QUALIFIER.search(lowered, max(0, match.start() - QUALIFIER_MAX), match.start())
+        if qualifier is None:
+            return None
     if core.startswith(WHOLE_WORDS) and lowered[max(0, match.start() - 1) : match.start()].isalpha():
         return None
     suffix = SUFFIX.match(lowered, match.end())[0]  # type: ignore[index]  # it matches anything
@@ -205,10 +211,7 @@ def _label(match: re.Match[str], lowered: str) -> Label | None:
         return Label("password", "password", raw=False, end=end)
     if core.startswith("credential"):
         return Label("credentials", "strong", raw=False, end=end)
-    if core == "key":
-        qualifier = KEY_QUALIFIER.search(lowered, max(0, match.start() - QUALIFIER_MAX), match.start())
-        if qualifier is None:
-            return None
+    if qualifier is not None:
         if qualifier["raw"]:
             return Label("private_key", "strong", raw=True, end=end)
         return Label("api_key", "strong", raw=False, end=end)

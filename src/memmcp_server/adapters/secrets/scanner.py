@@ -21,7 +21,8 @@ INVISIBLE: Final = re.compile(
 FULL_WIDTH: Final = {0xFF01 + offset: 0x21 + offset for offset in range(94)} | {0xA0: 0x20, 0x3000: 0x20, 0x2028: 0x0A}
 WIDE: Final = re.compile("[\uff01-\uff5e\xa0\u3000\u2028]")
 LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
-NOT_A_WORD: Final = {code: 32 for code in range(128) if not chr(code).isalpha()}
+LISTED_RUN: Final = bytes([True] * phrases.WORDS_MIN)
+NOT_A_WORD: Final = bytes(code if chr(code).isalpha() and code < 128 else 32 for code in range(256))
 
 
 class RuleScanner:
@@ -29,6 +30,7 @@ class RuleScanner:
 
     def __init__(self) -> None:
         self._words = phrases.word_indexes()
+        self._plain_words = frozenset(word.encode() for word in self._words).__contains__
 
     def load(self) -> None:
         """Import what is otherwise imported at the first text that looks like holding a secret (about 0.2 s)."""
@@ -62,9 +64,11 @@ class RuleScanner:
         return [SecretFinding(places[each.start], places[each.end - 1] + 1, each.kind) for each in found]
 
     def _findings(self, text: str, lowered: str) -> Iterator[SecretFinding]:
-        long_words = vendors.LONG_WORD.findall(text)
+        # Between spaces first: an expression over the whole text would take three times as long.
+        blocks = " ".join([block for block in text.split() if len(block) >= vendors.LONG_WORD_LENGTH_MIN])
+        long_words = vendors.LONG_WORD.findall(blocks) if blocks else ()
         if long_words:
-            yield from vendors.in_text(text, " ".join(long_words))
+            yield from vendors.in_text(text, blocks, " ".join(long_words))
             if max(map(len, long_words)) >= keypairs.RUN_LENGTH_MIN:
                 yield from keypairs.in_runs(text)
             if "\n" in text and keypairs.WRAPPED_TELLTALE.search(text):
@@ -79,9 +83,12 @@ class RuleScanner:
             yield from links.in_key_blocks(text)
         if text.count(",") >= keypairs.SEED_LENGTH - 1 or text.count(";") >= keypairs.SEED_LENGTH - 1:
             yield from keypairs.in_number_lists(text, labels.SPEAKS_OF_KEY)
-        if self._listed_words(lowered) >= phrases.WORDS_MIN:
+        if self._has_listed_run(lowered):
             yield from phrases.in_text(lowered)
 
-    def _listed_words(self, lowered: str) -> int:
-        words = lowered.translate(NOT_A_WORD).split() if lowered.isascii() else phrases.WORD.findall(lowered)
-        return sum(map(self._words.__contains__, words))
+    def _has_listed_run(self, lowered: str) -> bool:
+        """Say whether as many words of the list as a phrase has stand in a row."""
+        if lowered.isascii():
+            # As bytes: a table for them is ten times as fast as one for characters.
+            return LISTED_RUN in bytes(map(self._plain_words, lowered.encode().translate(NOT_A_WORD).split()))
+        return LISTED_RUN in bytes(map(self._words.__contains__, phrases.WORD.findall(lowered)))

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 from memmcp_server.domain.secrets import SecretFinding
 
+LONG_WORD_LENGTH_MIN: Final = 20
 LONG_WORD: Final = re.compile(r"[A-Za-z0-9_.+/=\-]{20,}")
 """Every token here is inside of one, and hardly any prose has one."""
 TAIL: Final = re.compile(r"[A-Za-z0-9_\-]*")
@@ -261,8 +262,11 @@ PLAIN_PROBES: Final = tuple((probe, rule) for probe, rule in PROBES if not any(s
 FORM: Final = re.compile("|".join(form.pattern for form, _ in FORMS))
 
 
-def in_text(text: str, long_words: str) -> Iterator[SecretFinding]:
-    """Find tokens by their form; ``long_words`` are the text's long words, one after the other."""
+def in_text(text: str, blocks: str, long_words: str) -> Iterator[SecretFinding]:
+    """Find tokens by their form; ``blocks`` are the text's long parts between spaces, ``long_words`` the words in them.
+
+    Both one after the other.
+    """
     # Mints and signatures have no signs in them, and then most probes cannot be there.
     probes = PROBES if any(sign in long_words for sign in SIGNS) else PLAIN_PROBES
     rules = [rule for probe, rule in probes if probe in long_words]
@@ -273,7 +277,7 @@ def in_text(text: str, long_words: str) -> Iterator[SecretFinding]:
                 partner := AWS_SECRET.search(text, finding.end, finding.end + PARTNER_CHARS)
             ):
                 yield SecretFinding(partner.start(), partner.end(), "aws_secret_key")
-    if FORM.search(text):
+    if FORM.search(blocks):
         for _, rule in FORMS:
             yield from _by_rule(rule, text)
     if "eyJ" in long_words:

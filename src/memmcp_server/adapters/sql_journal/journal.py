@@ -25,6 +25,7 @@ from memmcp_server.ports import Clock, JournalCommand, LexicalScope
 from . import lifecycle_rows, outbox_rows, reads
 from .apply import Applier
 from .backup import back_up
+from .deadlines import Deadlines
 from .engines import Engines, check_opens, limit_read, open_engines, place_of
 from .migrate import migrate
 from .prepare import prepare
@@ -50,6 +51,7 @@ class SqlJournal:
         self._clock = clock
         self._shown = engines.place.shown
         self._waiters = CommitWaiters()
+        self._deadlines = Deadlines(section.commit_timeout_s, self._unknown_outcome)
         self._statements = compile_statements(engines.writer.dialect)
         applier = Applier(self._statements, tuple(sinks), clock.now_ns)
         limits = WriterLimits(section.queue_len_max, section.batch_rows_max)
@@ -88,6 +90,7 @@ class SqlJournal:
             return
         self._is_closed = True
         ended = await asyncio.to_thread(self._writer.close, CLOSE_TIMEOUT_S)
+        self._deadlines.close()
         await asyncio.to_thread(self._readers.shutdown)
         if not ended:
             msg = f"the writer of {self._shown} did not end within {CLOSE_TIMEOUT_S:g} s"
@@ -97,7 +100,9 @@ class SqlJournal:
     async def commit(self, commands: Sequence[JournalCommand]) -> list[Acknowledgement]:
         if not commands:
             return []
-        acknowledgements: list[Acknowledgement] = await self._written([prepare(each) for each in commands])
+        future = self._writer.submit([prepare(each) for each in commands], len(commands))
+        self._deadlines.watch(future)
+        acknowledgements: list[Acknowledgement] = await future
         return acknowledgements
 
     async def memory(self, memory_id: MemoryId, version: int | None = None) -> Memory | None:
@@ -268,19 +273,14 @@ class SqlJournal:
         if isinstance(outcome, list) and outcome:
             self._waiters.advance(max(each.seq for each in outcome))
 
-    async def _written(self, payload: list[Any]) -> Any:
-        return await self._bounded(self._writer.submit(payload, len(payload)))
-
     async def _done(self, job: Job) -> Any:
-        return await self._bounded(self._writer.submit(job, 1))
+        future = self._writer.submit(job, 1)
+        self._deadlines.watch(future)
+        return await future
 
-    async def _bounded(self, future: asyncio.Future[Any]) -> Any:
-        try:
-            async with asyncio.timeout(self._section.commit_timeout_s):
-                return await future
-        except TimeoutError as error:
-            msg = f"the journal at {self._shown} gave no answer within {self._section.commit_timeout_s:g} s"
-            raise OutcomeUnknown(msg, hint="repeat with the same idempotency key") from error
+    def _unknown_outcome(self) -> OutcomeUnknown:
+        msg = f"the journal at {self._shown} gave no answer within {self._section.commit_timeout_s:g} s"
+        return OutcomeUnknown(msg, hint="repeat with the same idempotency key")
 
     async def _read(self, query: Callable[[Connection], T]) -> T:
         if self._is_closed:

@@ -12,7 +12,8 @@ from tests.doubles.planted_secrets import MAKERS, Planted, harmless_texts, key_p
 
 from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.adapters.secrets.phrases import has_checksum, has_even_words, in_text, word_indexes
-from memmcp_server.domain.secrets import redact, redacted, secrets_in
+from memmcp_server.domain.identifiers import Json
+from memmcp_server.domain.secrets import looks_clean, redact, redacted, secrets_in
 
 SCANNER = RuleScanner()
 RANDOM = random.Random(11)
@@ -209,3 +210,22 @@ def test_loading_ahead_changes_nothing() -> None:
     early = RuleScanner()
     early.load()
     assert early.scan(BASE58) == SCANNER.scan(BASE58)
+
+
+@pytest.mark.requirement("M12")
+def test_one_look_at_a_whole_document_misses_nothing_that_a_look_at_each_string_finds() -> None:
+    """The quick look decides for nearly every write, so it must never call clean what holds a secret."""
+    chance = random.Random(11)
+    harmless = harmless_texts(300, 5)
+    for planted in planted_secrets(600, 5):
+        around = [chance.choice(harmless) for _ in range(3)]
+        documents: list[Json] = [
+            [planted.text, around[0], {"a": around[1]}, "default", "note"],
+            [around[0], "tag", {"m": {"x": planted.text}}, "session"],
+            [around[0], {"k": [around[1], planted.text, around[2]]}],
+            ["abandon ability", planted.text, "zoo abandon", {"note": planted.text}],
+        ]
+        for document in documents:
+            assert not (secrets_in(document, SCANNER.scan) and looks_clean(document, SCANNER.scan)), planted.kind
+    for one, two, three in zip(harmless[::3], harmless[1::3], harmless[2::3], strict=True):
+        assert looks_clean([one, two, {"a": three}, "x"], SCANNER.scan)
