@@ -111,6 +111,8 @@ def _open(files: ModelFiles, threads: int) -> Any:
         threads=threads,
         specific_model_path=str(files.directory) if files.directory is not None else None,
         local_files_only=not files.download,
+        # The arena keeps what the largest batch ever took: 300 MB that are never used again, and no speed for it.
+        enable_cpu_mem_arena=False,
     )
 
 
