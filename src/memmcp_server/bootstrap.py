@@ -10,8 +10,9 @@ from typing import Any
 
 import anyio
 
+from .adapters.golden_file import GoldenFile
 from .adapters.index.options import WorkerOptions
-from .adapters.index.sink import QdrantSink, keep_filled
+from .adapters.index.sink import QdrantSink, points_of
 from .adapters.index.worker_index import WorkerIndex
 from .adapters.late_desk import LateDesk
 from .adapters.secrets import RuleScanner
@@ -19,14 +20,18 @@ from .adapters.sql_journal import open_journal
 from .config import Sections
 from .domain.drafts import DraftLimits
 from .errors import MemoryServerError
-from .ports import Journal, SecretScanner, TradingDesk
+from .ports import Journal, SecretScanner, TradingDesk, VectorIndex
 from .services.background import beside
 from .services.clients import ClientRegistry
 from .services.container import Services
+from .services.evaluation import Evaluation
 from .services.guarded_desk import GuardedDesk
 from .services.health import Health
+from .services.index_health import IndexHealth
+from .services.index_keeper import IndexKeeper
 from .services.memories import Memories
 from .services.merging import Merging
+from .services.migration import Migration
 from .services.news import News
 from .services.policies import Policies
 from .services.relay import Relay
@@ -75,14 +80,22 @@ async def open_services(
         late = LateDesk() if sections.trading.enabled else None
         desk = None if late is None else GuardedDesk(late, scanner)
         clients = ClientRegistry(clock)
-        health = Health(journal, index, clock, clients, desk)
         policies = Policies(journal, clock)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
-        news = News(journal, policies, clock, sections.news)
+
+        def memories(generation: VectorIndex) -> Memories:
+            return Memories(journal, generation, clock, policies, scanner, limits)
+
+        evaluation = Evaluation(index, memories, GoldenFile(sections.data_dir), clock, scanner)
+        index_health = IndexHealth(journal, index, partial(points_of, journal), clock)
+        migration = Migration(journal, index_health, evaluation, clock)
+        keeper = IndexKeeper(journal, index, index_health, migration, clock)
+        health = Health(journal, index, clock, clients, desk, keeper)
         # Ended in reverse: the desk first, so that its last copies still reach the journal, the index before the relay.
         await stack.enter_async_context(_running("health", health.run))
         await stack.enter_async_context(_running("relay", relay.run))
-        await stack.enter_async_context(_running("index-keeper", partial(keep_filled, journal, index)))
+        await stack.enter_async_context(beside("index-keeper", keeper.run))
+        news = News(journal, policies, clock, sections.news)
         await news.open()
         await stack.enter_async_context(beside("news", news.run))
         merging = Merging(journal, index, clock, policies)
@@ -96,7 +109,7 @@ async def open_services(
             clock=clock,
             journal=journal,
             index=index,
-            memories=Memories(journal, index, clock, policies, scanner, limits),
+            memories=memories(index),
             trajectories=Trajectories(journal),
             telemetry=Telemetry(journal, scanner),
             relay=relay,
@@ -107,6 +120,8 @@ async def open_services(
             policies=policies,
             scanner=scanner,
             news=news,
+            keeper=keeper,
+            evaluation=evaluation,
             limits=limits,
         )
 

@@ -1,10 +1,12 @@
 """The seams of the memory server. Every Protocol has a real body and a test body and one contract suite."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from .domain.drift import DriftKind
+from .domain.golden import GoldenSet
 from .domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
 from .domain.lifecycle import AuditEntry, Change, LifecycleCommand, Link, Mark, Surroundings
 from .domain.memory import Acknowledgement, Memory, MemoryDraft, MemoryFilter
@@ -186,6 +188,12 @@ class Journal(Protocol):
 
     async def outbox_drop(self, entry_id: int) -> bool: ...
 
+    async def outbox_queue(self, sink: str, memory_ids: Sequence[MemoryId]) -> int:
+        """Queue the last version of those that exist for the sink again; return how many were queued.
+
+        One that has an entry there, live or dead, is left as it is. Raises: InvalidInput (an unknown sink).
+        """
+
     async def outbox_refill(self, sink: str) -> int:
         """Queue every version of every memory for the sink again; return how many entries there are now."""
 
@@ -221,18 +229,43 @@ class IndexHit:
 
 
 @dataclass(frozen=True, slots=True)
+class NextGeneration:
+    """A generation that is filled beside the searched one. ``token`` names this very filling: another one, also after
+    the generation was lost and begun anew, has another. ``detail`` says what hinders it, empty for nothing.
+    """
+
+    generation: int
+    model: str
+    points: int
+    token: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """``state``: starting (model or shard loading), ready, degraded (words only, no model), down."""
+    """``state``: starting (model or shard loading), ready, degraded (words only, no model), down.
+
+    ``generation`` is the searched one. ``wants`` says why it should be replaced (another model, another recipe of
+    texts), empty where it should not. ``unvectored``: points that could get their vector now.
+    """
 
     state: Literal["starting", "ready", "degraded", "down"]
     backend: str
     model: str
     points: int
     detail: str = ""
+    generation: int = 1
+    next: NextGeneration | None = None
+    wants: str = ""
+    unvectored: int = 0
 
 
 class VectorIndex(Protocol):
-    """A projection of the journal that finds memories by meaning and by words. Raises IndexUnavailable."""
+    """A projection of the journal that finds memories by meaning and by words. Raises IndexUnavailable.
+
+    It has one generation, or two while a model changes: writes and removals go to both, everything else to the one that
+    is searched, or, through ``beside``, to the other.
+    """
 
     async def upsert(self, points: Sequence[IndexPoint]) -> None:
         """Store the points durably (flushed on return). A point is identified by (memory id, version)."""
@@ -250,10 +283,43 @@ class VectorIndex(Protocol):
         The version itself is left out. None: it is not there yet, or has no vector.
         """
 
+    async def compare(self, wanted: Mapping[MemoryId, Sequence[IndexPoint]]) -> dict[MemoryId, DriftKind]:
+        """Return which memories stand otherwise than they should, all versions of each; those in order are left out."""
+
+    async def memory_ids(
+        self, *, after: str | None, limit: int, lacking_vector: bool = False
+    ) -> tuple[list[MemoryId], str | None]:
+        """Return the memories of the next ``limit`` points and where to go on (None: these were the last).
+
+        A memory may come again for another of its versions. ``lacking_vector``: only those of such points.
+        """
+
     async def clear(self) -> None:
-        """Drop every point, for a rebuild."""
+        """Drop every point."""
+
+    async def begin(self) -> None:
+        """Begin a next generation with the configured model; one that is there already goes on."""
+
+    async def switch(self) -> None:
+        """Search the next generation from now on and drop the old one, in one step."""
+
+    async def abandon(self) -> None:
+        """Drop the next generation, if there is one."""
+
+    def beside(self) -> "VectorIndex":
+        """Return the next generation as an index: what is written there goes to it alone."""
 
     async def status(self) -> IndexStatus: ...
+
+
+class GoldenStore(Protocol):
+    """Keeps the golden queries of this installation with their baseline. Raises everywhere: Unavailable."""
+
+    async def load(self) -> GoldenSet | None:
+        """Return the set that was kept last, None when there is none."""
+
+    async def save(self, golden: GoldenSet) -> None:
+        """Keep the set in place of the one before, durably."""
 
 
 class Embedder(Protocol):

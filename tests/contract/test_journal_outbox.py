@@ -3,7 +3,7 @@
 import pytest
 from tests.support.journals import SECOND_NS, T0_NS, Bench, a_draft
 
-from memmcp_server.domain.identifiers import JsonObject, Namespace, Seq, TrajectoryId
+from memmcp_server.domain.identifiers import JsonObject, MemoryId, Namespace, Seq, TrajectoryId
 from memmcp_server.domain.memory import MemoryFilter, Provenance
 from memmcp_server.domain.telemetry import RecordSnapshot
 from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory
@@ -134,6 +134,29 @@ async def test_entries_are_listed_for_one_sink_or_for_all(bench: Bench) -> None:
     assert [e.sink for e in await bench.journal.outbox_entries("langfuse", dead=None, limit=10)] == ["langfuse"]
     assert len(await bench.journal.outbox_entries(None, dead=None, limit=1)) == 1
     assert await bench.journal.outbox_entries(None, dead=True, limit=10) == []
+
+
+@pytest.mark.requirement("M11")
+async def test_exactly_the_memories_that_are_named_are_queued_once_with_their_last_version(bench: Bench) -> None:
+    a, b, c = await bench.journal.commit([a_draft("a"), a_draft("b"), a_draft("c")])
+    await bench.journal.commit([open_trade()])
+    await bench.journal.commit([close_trade()])
+    first, second, *others = await due(bench)
+    await bench.journal.outbox_delivered([first, *others])
+    await bench.journal.outbox_failed([second], error="poison", retry_at_ns=None)
+
+    named = [c.id, MemoryId(TRADE), a.id, a.id, b.id, MemoryId("never-there")]
+    assert await bench.journal.outbox_queue("qdrant", named) == 3
+
+    entries = await bench.journal.outbox_due("qdrant", now_ns=bench.clock.now_ns(), limit=10)
+    assert [(e.memory_id, e.version, e.attempts) for e in entries] == [(a.id, 1, 0), (c.id, 1, 0), (TRADE, 2, 0)]
+    assert min(e.id for e in entries) > max(others)
+    assert await bench.journal.outbox_queue("qdrant", named) == 0  # all of them wait, one of them for an operator
+    assert await bench.journal.outbox_queue("qdrant", []) == 0
+    await bench.journal.commit([a_draft("d")])
+    assert len(set(await due(bench))) == 4
+    with pytest.raises(InvalidInput, match="known are: "):
+        await bench.journal.outbox_queue("nowhere", [a.id])
 
 
 @pytest.mark.requirement("M9")

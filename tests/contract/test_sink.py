@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from typing import cast
 
-import anyio
 import pytest
 from tests.doubles.clocks import SystemClock
 from tests.doubles.memories import T0_NS, a_memory
 from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.outbox_journal import OutboxJournal
 
-from memmcp_server.adapters.index.sink import QdrantSink, is_lost, keep_filled, rebuild
+from memmcp_server.adapters.index.sink import QdrantSink
 from memmcp_server.domain.identifiers import MemoryId
-from memmcp_server.domain.memory import MemoryFilter
+from memmcp_server.domain.memory import Memory, MemoryFilter
 from memmcp_server.domain.outbox import OutboxEntry
 from memmcp_server.errors import IndexUnavailable, Unavailable
 from memmcp_server.ports import Journal, Sink
@@ -132,69 +131,64 @@ async def test_the_index_sink_carries_every_version_with_the_time_it_ended() -> 
     assert [hit.version for hit in after if hit.lexical] == []
 
 
-@pytest.mark.requirement("M9")
-async def test_a_rebuild_drops_the_index_and_queues_everything_again() -> None:
-    case = Case("index")
-    case.journal.put(a_memory("a", "alpha"), a_memory("b", "bravo"))
-    await case.sink.deliver(case.journal.live)
-    case.journal.entries.clear()
-
-    queued = await rebuild(cast(Journal, case.journal), case.index)
-
-    assert queued == 2
-    assert (await case.index.status()).points == 0
-    await case.sink.deliver(case.journal.live)
-    assert await case.holds("alpha")
-
-
-async def test_an_index_that_lost_everything_is_noticed_and_refilled() -> None:
-    case = Case("index")
-    journal = cast(Journal, case.journal)
-    case.journal.put(a_memory("a", "alpha"))
-    assert not await is_lost(journal, case.index)  # it is still on its way
-    await case.sink.deliver(case.journal.live)
-    await case.journal.outbox_delivered([entry.id for entry in case.journal.live])
-    assert not await is_lost(journal, case.index)
-
-    await case.index.clear()
-
-    assert await is_lost(journal, case.index)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keep_filled, journal, case.index)
-        with anyio.fail_after(5):
-            await case.journal.refilled.wait()
-        tasks.cancel_scope.cancel()
-    assert [entry.memory_id for entry in case.journal.live] == ["a"]
-
-
 @pytest.mark.requirement("M11")
-async def test_an_index_that_was_lost_while_writes_went_on_is_filled_again() -> None:
+async def test_a_batch_is_read_from_the_journal_at_once() -> None:
     case = Case("index")
-    journal = cast(Journal, case.journal)
-    for number in range(9):
-        case.journal.put(a_memory(f"old-{number}", f"lesson {number}"))
-    await case.sink.deliver(case.journal.live)
-    await journal.outbox_delivered([entry.id for entry in case.journal.live])
-    await case.index.clear()
-    case.journal.put(a_memory("new", "written before anybody looked"))
-    assert await is_lost(journal, case.index)
+    for number in range(40):
+        case.journal.put(a_memory(f"m{number}", f"lesson {number}"))
 
     await case.sink.deliver(case.journal.live)
-    await journal.outbox_delivered([entry.id for entry in case.journal.live])
 
-    assert await is_lost(journal, case.index)
-    await journal.outbox_refill("qdrant")
-    assert not await is_lost(journal, case.index)
-    await case.sink.deliver(case.journal.live)
-    assert not await is_lost(journal, case.index)
+    assert (await case.index.status()).points == 40
+    assert case.journal.reads == 2
 
 
-async def test_a_dropped_entry_does_not_make_an_index_lost() -> None:
+def said(memory_id: str, content: str, **fields: object) -> Memory:
+    return a_memory(memory_id, content, **{"thread": "s:talk", **fields})
+
+
+async def found_by(case: Case, word: str) -> set[str]:
+    return {hit.memory_id for hit in await case.index.search(word, ANY, limit=10) if hit.lexical}
+
+
+@pytest.mark.requirement("M4")
+async def test_a_memory_is_found_by_the_words_of_the_turn_before_it_in_its_thread() -> None:
     case = Case("index")
-    journal = cast(Journal, case.journal)
-    for number in range(3):
-        case.journal.put(a_memory(f"m-{number}", f"lesson {number}"))
-    dropped, *others = case.journal.live
-    await case.sink.deliver(others)
-    await journal.outbox_delivered([dropped.id, *(entry.id for entry in others)])
-    assert not await is_lost(journal, case.index)
+    case.journal.put(
+        said("question", "which kangaroo was it"),
+        said("answer", "the red one"),
+        said("elsewhere", "something else", thread="s:other"),
+        said("alone", "no thread at all", thread=None),
+    )
+
+    await case.sink.deliver(case.journal.live)
+
+    assert await found_by(case, "kangaroo") == {"question", "answer"}
+
+
+@pytest.mark.parametrize(
+    ("thread", "minutes", "expected"),
+    [("c:talk", 30, True), ("c:talk", 31, False), ("s:talk", 600, True), ("t-1", 31, True)],
+)
+async def test_after_a_pause_a_connection_begins_another_conversation(
+    thread: str, minutes: int, expected: bool
+) -> None:
+    case = Case("index")
+    later_ns = T0_NS + minutes * 60 * 1_000_000_000
+    case.journal.put(said("a", "kangaroo", thread=thread), said("b", "red", thread=thread, ts_event_ns=later_ns))
+
+    await case.sink.deliver(case.journal.live)
+
+    assert ("b" in await found_by(case, "kangaroo")) == expected
+
+
+async def test_a_version_that_has_ended_takes_no_words_from_what_stands_before_it_now() -> None:
+    case = Case("index")
+    case.journal.put(said("a", "kangaroo"), said("b", "red"))
+    case.journal.put(said("b", "grey", known_at_ns=T0_NS + 5))
+
+    await case.sink.deliver(case.journal.live)
+
+    then = await case.index.search("kangaroo", MemoryFilter(as_of_ns=T0_NS + 4), limit=5)
+    assert [hit.memory_id for hit in then if hit.lexical] == ["a"]
+    assert await found_by(case, "kangaroo") == {"a", "b"}

@@ -16,9 +16,11 @@ from memmcp_server.adapters.index.options import WorkerOptions
 from memmcp_server.adapters.index.texts import point_of
 from memmcp_server.adapters.index.worker_index import WorkerIndex
 from memmcp_server.config import EmbeddingSection, QdrantSection
+from memmcp_server.domain.drift import DriftKind
 from memmcp_server.domain.identifiers import MemoryId, TrajectoryId
 from memmcp_server.domain.memory import Memory, MemoryFilter
-from memmcp_server.ports import VectorIndex
+from memmcp_server.errors import IndexUnavailable
+from memmcp_server.ports import IndexPoint, VectorIndex
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +64,8 @@ async def index(opened: VectorIndex) -> AsyncIterator[VectorIndex]:
 
 
 IDS = [*(f"m{n}" for n in range(9)), *(f"t{n}" for n in range(4)), "a", "b", "m", "n"]
-IDS += ["root", "deep", "other", "lonely", "step", "kept", "old", "new"]
+IDS += ["root", "deep", "other", "lonely", "step", "kept", "old", "new", "gone", "always", "until", "from", "both"]
+IDS += ["fine", "two", "text", "more", "end", "c"]
 WORDS = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel"]
 
 
@@ -138,6 +141,10 @@ async def test_no_more_than_the_limit_is_returned_best_first(index: VectorIndex)
         (MemoryFilter(agent="cursor"), {"other"}),
         (MemoryFilter(trajectory_id=TrajectoryId("t-1")), {"deep"}),
         (MemoryFilter(namespace="team/", kinds=("note",), tags=("sol",), agent="claude"), {"root"}),
+        (MemoryFilter(hidden=("team",)), {"deep", "other", "lonely"}),
+        (MemoryFilter(hidden=("team/",)), {"other", "lonely"}),
+        (MemoryFilter(hidden=("team/desk", "solo", "tea/", "nowhere")), {"root", "other"}),
+        (MemoryFilter(namespace="team/", hidden=("team/desk/",)), {"root"}),
     ],
     ids=lambda value: "+".join(sorted(value)) if isinstance(value, set) else str(value),
 )
@@ -224,6 +231,38 @@ async def test_an_expired_memory_is_found_only_as_of_a_time_before_its_end(index
     assert await ids(index, "airdrop window", MemoryFilter(as_of_ns=T0_NS + S)) == set()
 
 
+@pytest.mark.requirement("M8")
+async def test_a_pinned_memory_does_not_expire(index: VectorIndex) -> None:
+    await put(
+        index,
+        a_memory("kept", "airdrop window", expires_at_ns=T0_NS + S, pinned=True),
+        a_memory("gone", "airdrop window", expires_at_ns=T0_NS + S),
+    )
+
+    assert await ids(index, "airdrop window") == {"kept"}
+    assert await ids(index, "airdrop window", MemoryFilter(as_of_ns=T0_NS + S)) == {"kept"}
+
+
+@pytest.mark.requirement("M17")
+async def test_what_holds_in_the_world_at_a_time_is_told_to_the_nanosecond(index: VectorIndex) -> None:
+    await put(
+        index,
+        a_memory("always", "the fee is one"),
+        a_memory("until", "the fee is two", valid_to_ns=T0_NS + 5),
+        a_memory("from", "the fee is three", valid_from_ns=T0_NS + 5),
+        a_memory("both", "the fee is four", valid_from_ns=T0_NS, valid_to_ns=T0_NS + 1),
+    )
+
+    async def at(moment_ns: int | None) -> set[str]:
+        return await ids(index, "fee", MemoryFilter(valid_at_ns=moment_ns))
+
+    assert await at(None) == {"always", "until", "from", "both"}
+    assert await at(T0_NS - 1) == {"always", "until"}
+    assert await at(T0_NS) == {"always", "until", "both"}
+    assert await at(T0_NS + 1) == {"always", "until"}
+    assert await at(T0_NS + 5) == {"always", "from"}
+
+
 @pytest.mark.parametrize("query", ["the", "?!", "\x00", "naïve 🚀 ñ 漢字"])
 async def test_a_query_without_useful_words_is_answered(index: VectorIndex, query: str) -> None:
     await put(index, a_memory("m", "five SOL"))
@@ -276,3 +315,144 @@ async def test_what_is_alike_is_found_by_the_stored_vector_without_the_memory_it
     assert await index.similar(MemoryId("a"), 2, ANY, limit=5) is None
     assert await index.similar(MemoryId("lonely"), 1, ANY, limit=5) is None
     assert await index.similar(MemoryId("old"), 1, ANY, limit=5) is None
+
+
+def wanted(*memories: Memory) -> dict[MemoryId, list[IndexPoint]]:
+    points: dict[MemoryId, list[IndexPoint]] = {}
+    for memory in memories:
+        points.setdefault(memory.id, []).append(point_of(memory))
+    return points
+
+
+async def all_ids(index: VectorIndex, limit: int = 2) -> list[str]:
+    found: list[str] = []
+    after: str | None = None
+    while True:
+        page, after = await index.memory_ids(after=after, limit=limit)
+        assert len(page) <= limit
+        found += page
+        if after is None:
+            return found
+
+
+@pytest.mark.requirement("M9")
+async def test_what_differs_from_what_should_be_there_is_told_for_each_memory(index: VectorIndex) -> None:
+    old = a_memory("two", "five SOL", known_at_ns=T0_NS, superseded_at_ns=T0_NS + S)
+    new = a_memory("two", "nine SOL", version=2, known_at_ns=T0_NS + S)
+    await put(index, a_memory("fine", "alpha"), old, new, a_memory("text", "before"), a_memory("more", "one"))
+    await put(index, a_memory("more", "two", version=2, known_at_ns=T0_NS + S), a_memory("end", "bravo"))
+    await put(index, a_memory("gone", "charlie"))
+
+    told = await index.compare(
+        {
+            **wanted(a_memory("fine", "alpha"), old, new),
+            **wanted(a_memory("text", "after"), a_memory("more", "one"), a_memory("absent", "delta")),
+            **wanted(a_memory("end", "bravo", superseded_at_ns=T0_NS + S)),
+            MemoryId("gone"): [],
+            MemoryId("never"): [],
+        }
+    )
+
+    assert told == {
+        "text": DriftKind.OUTDATED,
+        "more": DriftKind.SURPLUS,
+        "absent": DriftKind.MISSING,
+        "end": DriftKind.OUTDATED,
+        "gone": DriftKind.SURPLUS,
+    }
+    assert await index.compare({}) == {}
+
+
+@pytest.mark.requirement("M9")
+async def test_every_memory_of_the_index_comes_by_in_pages(index: VectorIndex) -> None:
+    assert await all_ids(index) == []
+    names = [f"m{number}" for number in range(7)]
+    await put(index, *(a_memory(name, "tick") for name in names))
+    await put(index, a_memory("m0", "tock", version=2, known_at_ns=T0_NS + S))
+
+    found = await all_ids(index)
+
+    assert set(found) == set(names)
+    assert len(found) <= 8
+    assert await index.memory_ids(after=None, limit=100, lacking_vector=True) == ([], None)
+
+
+async def worded(index: VectorIndex, word: str) -> set[str]:
+    return {hit.memory_id for hit in await index.search(word, ANY, limit=10) if hit.lexical is not None}
+
+
+@pytest.fixture
+async def two(index: VectorIndex) -> AsyncIterator[VectorIndex]:
+    """An index that holds two memories, with a next generation that holds nothing yet."""
+    await put(index, a_memory("a", "alpha kangaroo"), a_memory("b", "bravo kangaroo"))
+    await index.begin()
+    yield index
+    await index.abandon()
+
+
+@pytest.mark.requirement("M9")
+async def test_while_a_next_generation_is_filled_the_first_one_answers(two: VectorIndex) -> None:
+    before = await two.status()
+    assert before.next is not None
+    assert (before.points, before.next.points) == (2, 0)
+    assert before.next.generation > before.generation
+    assert before.next.token
+
+    await two.beside().upsert([point_of(a_memory("a", "alpha kangaroo"))])
+
+    assert await worded(two, "kangaroo") == {"a", "b"}
+    assert await worded(two.beside(), "kangaroo") == {"a"}
+    assert set(await all_ids(two.beside())) == {"a"}
+    differing = await two.beside().compare(wanted(a_memory("a", "alpha kangaroo"), a_memory("b", "bravo kangaroo")))
+    assert differing == {"b": DriftKind.MISSING}
+    assert (await two.beside().status()).points == 1
+    await two.begin()  # it goes on
+    again = await two.status()
+    assert again.next is not None
+    assert (again.next.token, again.next.points) == (before.next.token, 1)
+
+
+@pytest.mark.requirement("M9")
+async def test_writes_and_removals_go_to_both_generations(two: VectorIndex) -> None:
+    await two.beside().upsert([point_of(a_memory("a", "alpha kangaroo"))])
+    await put(two, a_memory("new", "new kangaroo"))
+    await put(two, a_memory("b", "bravo wombat", version=2, known_at_ns=T0_NS + S))
+
+    assert await worded(two, "kangaroo") == await worded(two.beside(), "kangaroo") == {"a", "new"}
+    await two.remove([MemoryId("a")])
+    assert await worded(two, "kangaroo") == await worded(two.beside(), "kangaroo") == {"new"}
+
+
+@pytest.mark.requirement("M9")
+async def test_after_the_switch_the_next_generation_is_searched_and_the_old_one_is_gone(two: VectorIndex) -> None:
+    status = await two.status()
+    assert status.next is not None
+    await two.beside().upsert([point_of(a_memory("b", "bravo kangaroo"))])
+
+    await two.switch()
+
+    after = await two.status()
+    assert (after.generation, after.next, after.points) == (status.next.generation, None, 1)
+    assert await worded(two, "kangaroo") == {"b"}
+    await put(two, a_memory("c", "charlie kangaroo"))
+    assert await worded(two, "kangaroo") == {"b", "c"}
+    with pytest.raises(IndexUnavailable):
+        await two.beside().search("kangaroo", ANY, limit=1)
+    with pytest.raises(IndexUnavailable):
+        await two.switch()
+
+
+@pytest.mark.requirement("M9")
+async def test_a_generation_that_is_given_up_leaves_the_first_as_it_was(two: VectorIndex) -> None:
+    number = (await two.status()).next
+    await two.abandon()
+
+    assert await worded(two, "kangaroo") == {"a", "b"}
+    assert (await two.status()).next is None
+    await two.abandon()  # there is none: nothing to do
+    await two.begin()
+    following = (await two.status()).next
+    assert number is not None
+    assert following is not None
+    assert following.token != number.token
+    assert following.points == 0

@@ -256,14 +256,27 @@ class MemoryJournal(Lifecycle):
             self._state.outbox.remove(each)
         return bool(found)
 
+    async def outbox_queue(self, sink: str, memory_ids: Sequence[MemoryId]) -> int:
+        self._require_sink(sink)
+        waiting = {each.entry.memory_id for each in self._state.outbox if each.entry.sink == sink}
+        lasts = {memory.id: memory for memory in self._state.memories if memory.id in memory_ids}
+        queued = sorted((m for m in lasts.values() if m.id not in waiting), key=lambda memory: memory.seq)
+        for memory in queued:
+            self._enqueue(memory.id, memory.version, memory.seq, sink, self._clock.now_ns())
+        return len(queued)
+
     async def outbox_refill(self, sink: str) -> int:
-        if sink not in self._sinks:
-            msg = f"sink is {sink!r}; known are: {', '.join(self._sinks)}"
-            raise InvalidInput(msg, field="sink")
+        self._require_sink(sink)
         self._state.outbox = [each for each in self._state.outbox if each.entry.sink != sink]
         for memory in self._state.memories:
             self._enqueue(memory.id, memory.version, memory.seq, sink, self._clock.now_ns())
         return len(self._state.memories)
+
+    def _require_sink(self, sink: str) -> None:
+        self._fail_if_told()
+        if sink not in self._sinks:
+            msg = f"sink is {sink!r}; known are: {', '.join(self._sinks)}"
+            raise InvalidInput(msg, field="sink")
 
     def write_problem(self) -> str | None:
         return None if self.failure is None else self.failure.message

@@ -6,13 +6,14 @@ from dataclasses import replace
 import anyio
 
 from memmcp_server.domain.identifiers import MemoryId, Seq
+from memmcp_server.domain.lifecycle import Change, Surroundings
 from memmcp_server.domain.memory import Memory, MemoryFilter
 from memmcp_server.domain.outbox import SINK_QDRANT, OutboxEntry, SinkStats
 from memmcp_server.errors import JournalUnavailable
 
 
 class OutboxJournal:
-    """``is_down`` makes every call fail the way a journal that is down does."""
+    """``is_down`` makes every call fail the way a journal that is down does; ``reads`` counts reads of memories."""
 
     def __init__(self, sink: str = SINK_QDRANT) -> None:
         self._sink = sink
@@ -23,7 +24,8 @@ class OutboxJournal:
         self._delivered = 0
         self.entries: dict[int, OutboxEntry] = {}
         self.is_down = False
-        self.refilled = anyio.Event()
+        self.reads = 0
+        self._cursors: dict[str, Seq] = {}
 
     def put(self, *memories: Memory) -> None:
         """Commit the memories as the next versions of their ids, each with its outbox entry."""
@@ -32,7 +34,8 @@ class OutboxJournal:
             versions = self._memories.setdefault(memory.id, [])
             if versions:
                 versions[-1] = replace(versions[-1], superseded_at_ns=memory.known_at_ns)
-            versions.append(replace(memory, version=len(versions) + 1, seq=Seq(self._seq)))
+            position = versions[0].position if versions else self._seq
+            versions.append(replace(memory, version=len(versions) + 1, seq=Seq(self._seq), position=position))
             self._queue(versions[-1])
         self._announce()
 
@@ -54,6 +57,36 @@ class OutboxJournal:
     async def versions(self, memory_id: MemoryId) -> list[Memory]:
         self._require_up()
         return list(self._memories.get(memory_id, []))
+
+    async def all_versions(self, memory_ids: Sequence[MemoryId]) -> dict[MemoryId, list[Memory]]:
+        self._require_up()
+        self.reads += 1
+        return {each: list(self._memories[each]) for each in memory_ids if each in self._memories}
+
+    async def surroundings(self, memory_ids: Sequence[MemoryId], *, as_of_ns: int | None) -> Surroundings:
+        self._require_up()
+        self.reads += 1
+        current = [versions[-1] for versions in self._memories.values() if versions[-1].superseded_at_ns is None]
+        before: dict[MemoryId, MemoryId] = {}
+        for memory in current:
+            earlier = [m for m in current if m.thread == memory.thread and m.position < memory.position]
+            if memory.id in memory_ids and memory.thread is not None and earlier:
+                before[memory.id] = max(earlier, key=lambda m: m.position).id
+        wanted = {*memory_ids, *before.values()}
+        return Surroundings({m.id: m for m in current if m.id in wanted}, before, {}, {})
+
+    async def changes(self, after: Seq, *, limit: int) -> list[Change]:
+        self._require_up()
+        found = [memory for versions in self._memories.values() for memory in versions if memory.seq > after]
+        return [Change(memory.seq, memory) for memory in sorted(found, key=lambda memory: memory.seq)][:limit]
+
+    async def cursor(self, name: str) -> Seq | None:
+        self._require_up()
+        return self._cursors.get(name)
+
+    async def save_cursor(self, name: str, seq: Seq) -> None:
+        self._require_up()
+        self._cursors[name] = max(seq, self._cursors.get(name, seq))
 
     async def count(self, where: MemoryFilter) -> int:
         self._require_up()
@@ -100,8 +133,16 @@ class OutboxJournal:
             for memory in versions:
                 self._queue(memory)
         self._announce()
-        self.refilled.set()
         return len(self.entries)
+
+    async def outbox_queue(self, sink: str, memory_ids: Sequence[MemoryId]) -> int:
+        self._require_up()
+        waiting = {entry.memory_id for entry in self.entries.values()}
+        queued = [each for each in memory_ids if each in self._memories and each not in waiting]
+        for memory_id in queued:
+            self._queue(self._memories[memory_id][-1])
+        self._announce()
+        return len(queued)
 
     def _queue(self, memory: Memory) -> None:
         entry_id = max(self.entries, default=0) + 1

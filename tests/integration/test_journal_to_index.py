@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -14,8 +15,9 @@ from tests.doubles.memories import T0_NS
 from tests.doubles.memory_index import state_of
 from tests.doubles.word_scanner import WordScanner
 
+from memmcp_server.adapters.golden_file import GoldenFile
 from memmcp_server.adapters.index.options import WorkerOptions
-from memmcp_server.adapters.index.sink import QdrantSink, keep_filled, rebuild
+from memmcp_server.adapters.index.sink import QdrantSink, points_of
 from memmcp_server.adapters.index.worker_index import WorkerIndex, WorkerLimits
 from memmcp_server.adapters.sql_journal import SqlJournal, open_journal
 from memmcp_server.config import EmbeddingSection, JournalSection, QdrantSection, RelaySection
@@ -23,7 +25,11 @@ from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.memory import MemoryDraft, MemoryFilter, Provenance
 from memmcp_server.domain.outbox import SINK_QDRANT
 from memmcp_server.domain.search import SearchQuery
+from memmcp_server.services.evaluation import Evaluation
+from memmcp_server.services.index_health import IndexHealth
+from memmcp_server.services.index_keeper import IndexKeeper
 from memmcp_server.services.memories import Memories
+from memmcp_server.services.migration import Migration
 from memmcp_server.services.policies import Policies
 from memmcp_server.services.relay import Relay
 
@@ -41,6 +47,8 @@ class House:
     index: WorkerIndex
     relay: Relay
     memories: Memories
+    keeper: IndexKeeper
+    evaluation: Evaluation
 
     async def write(self, *contents: str) -> None:
         drafts = [
@@ -64,9 +72,19 @@ async def open_house(data_dir: Path, embedding: EmbeddingSection = WORDS_ONLY) -
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(index.run)
             tasks.start_soon(relay.run)
-            tasks.start_soon(keep_filled, journal, index, 0.2)
+            policies = Policies(journal, clock)
+            evaluation = Evaluation(
+                index,
+                lambda each: Memories(journal, each, clock, policies, WordScanner({})),
+                GoldenFile(data_dir),
+                clock,
+            )
+            health = IndexHealth(journal, index, partial(points_of, journal), clock)
+            migration = Migration(journal, health, evaluation, clock)
+            keeper = IndexKeeper(journal, index, health, migration, clock, poll_s=0.1, first_check_s=0)
+            tasks.start_soon(keeper.run)
             yield House(
-                journal, index, relay, Memories(journal, index, clock, Policies(journal, clock), WordScanner({}))
+                journal, index, relay, Memories(journal, index, clock, policies, WordScanner({})), keeper, evaluation
             )
             await index.close()
             tasks.cancel_scope.cancel()
@@ -112,11 +130,21 @@ async def test_a_rebuild_makes_the_same_index_from_the_journal(tmp_path: Path) -
         await house.write("alpha", "bravo")
         assert await house.relay.drain(30)
 
-        assert await rebuild(house.journal, house.index) == 2
+        await state_of(house.index, "degraded")
+        await house.keeper.rebuild()
 
+        with anyio.fail_after(30):
+            while (await house.index.status()).generation == 1:
+                assert await house.find("bravo") == ["bravo"]
         assert await house.find("bravo") == ["bravo"]
-        assert await house.relay.drain(30)
-        assert (await house.index.status()).points == 2
+        status = await house.index.status()
+        assert (status.generation, status.next, status.points) == (2, None, 2)
+    assert not (tmp_path / "index" / "shard").exists()
+
+    async with open_house(tmp_path) as house:
+        await state_of(house.index, "degraded")
+        assert (await house.index.status()).generation == 2
+        assert await house.find("alpha") == ["alpha"]
 
 
 @pytest.mark.requirement("M9")

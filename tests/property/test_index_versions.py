@@ -130,6 +130,8 @@ def test_the_index_and_the_journal_agree_on_what_a_namespace_covers(pattern: str
         until_ns=st.none() | times,
         as_of_ns=st.none() | times,
         trajectory_id=st.none() | names,
+        valid_at_ns=st.none() | times,
+        hidden=st.lists(names, max_size=3).map(tuple),
     )
 )
 def test_a_filter_crosses_the_pipe_unchanged(where: MemoryFilter) -> None:

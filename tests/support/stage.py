@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,22 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from memmcp_server.adapters.index.sink import QdrantSink
+from memmcp_server.adapters.golden_file import GoldenFile
+from memmcp_server.adapters.index.sink import QdrantSink, points_of
 from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.config import HttpSection, JournalSection, NewsSection, Sections
+from memmcp_server.ports import VectorIndex
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
+from memmcp_server.services.evaluation import Evaluation
 from memmcp_server.services.guarded_desk import GuardedDesk
 from memmcp_server.services.health import Health
+from memmcp_server.services.index_health import IndexHealth
+from memmcp_server.services.index_keeper import IndexKeeper
 from memmcp_server.services.memories import Memories
+from memmcp_server.services.migration import Migration
 from memmcp_server.services.news import News
 from memmcp_server.services.policies import Policies
 from memmcp_server.services.relay import Relay
@@ -76,21 +83,31 @@ async def staged(
         clients = ClientRegistry(clock)
         policies = Policies(journal, clock)
         scanner = RuleScanner()
+
+        def memories_of(generation: VectorIndex) -> Memories:
+            return Memories(journal, generation, clock, policies, scanner)
+
+        evaluation = Evaluation(index, memories_of, GoldenFile(data_dir), clock, scanner)
+        index_health = IndexHealth(journal, index, partial(points_of, journal), clock)
+        migration = Migration(journal, index_health, evaluation, clock)
+        keeper = IndexKeeper(journal, index, index_health, migration, clock)
         services = Services(
             clock=clock,
             journal=journal,
             index=index,
-            memories=Memories(journal, index, clock, policies, scanner),
+            memories=memories_of(index),
             trajectories=Trajectories(journal),
             telemetry=Telemetry(journal, scanner),
             relay=Relay(journal, [QdrantSink(journal, index)], clock, sections.relay),
-            health=Health(journal, index, clock, clients, played),
+            health=Health(journal, index, clock, clients, played, keeper),
             desk=None if played is None else GuardedDesk(played, scanner),
             started_at_ns=clock.now_ns(),
             clients=clients,
             policies=policies,
             scanner=scanner,
             news=News(journal, policies, clock, sections.news),
+            keeper=keeper,
+            evaluation=evaluation,
         )
         await services.news.open()
         mcp = build_server(services)

@@ -10,8 +10,9 @@ import typer
 
 from memmcp_server.errors import InvalidInput
 
-from .client import LONG_TIMEOUT_S, Client, Failed, find, found_or_started, places_of
+from .client import LONG_TIMEOUT_S, Client, Failed, found_or_started, places_of
 from .console import exit_codes, print_json, say
+from .index import begin_rebuild
 from .options import DataDir, Json
 
 PARTS = ("heading", "trajectories", "memories", "versions", "links", "marks", "policies", "outcomes")
@@ -80,11 +81,13 @@ def backup(
     print_json(answer) if json else say(f"the memory journal is copied to {answer['path']}")
 
 
-def rebuild_index(data_dir: DataDir = None, json: Json = False) -> None:
-    """Make the search index anew from the journal. Until it is done, search finds the rest by words."""
-    with exit_codes():
-        answer = find(places_of(data_dir)).post("/admin/rebuild-index", timeout_s=LONG_TIMEOUT_S)
-    print_json(answer) if json else say(f"{answer['count']} entries are queued; `memmcp status` shows the rest")
+def rebuild_index(
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the new generation is searched.")] = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Make the search index anew from the journal, as `memmcp index rebuild`; search goes on meanwhile."""
+    begin_rebuild(data_dir, wait=wait, json=json)
 
 
 def register(app: typer.Typer) -> None:

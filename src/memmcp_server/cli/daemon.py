@@ -74,6 +74,7 @@ def status(data_dir: DataDir = None, json: Json = False) -> None:
     for sink, queue in document["outbox"].items():
         state = f"{queue['pending']} pending (oldest {queue['oldest_s']:.0f} s), {queue['dead']} dead"
         rows.add_row(f"outbox {sink}", state)
+    rows.add_row("index", f"{document['index']['state']} {document['index']['detail']}".rstrip())
     rows.add_row("trading", _trading_line(document["trading"]))
     out().print(rows)
 

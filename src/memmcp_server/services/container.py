@@ -6,7 +6,9 @@ from memmcp_server.domain.drafts import DraftLimits
 from memmcp_server.ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 
 from .clients import ClientRegistry
+from .evaluation import Evaluation
 from .health import Health
+from .index_keeper import IndexKeeper
 from .memories import Memories
 from .news import News
 from .policies import Policies
@@ -33,4 +35,6 @@ class Services:
     policies: Policies
     scanner: SecretScanner
     news: News
+    keeper: IndexKeeper
+    evaluation: Evaluation
     limits: DraftLimits = field(default_factory=DraftLimits)

@@ -12,6 +12,8 @@ from memmcp_server.errors import MemoryServerError, TradingUnavailable, Unavaila
 from memmcp_server.ports import Clock, IndexStatus, Journal, TradingDesk, VectorIndex
 
 from .clients import ClientRegistry
+from .index_keeper import IndexKeeper
+from .migration import Progress
 
 PART_TIMEOUT_S = 2.0
 LAG_PROBE_S = 0.25
@@ -48,9 +50,11 @@ class Health:
         clock: Clock,
         clients: ClientRegistry,
         desk: TradingDesk | None = None,
+        keeper: IndexKeeper | None = None,
         *,
         part_timeout_s: float = PART_TIMEOUT_S,
     ) -> None:
+        self._keeper = keeper
         self._part_timeout_s = part_timeout_s
         self._journal = journal
         self._index = index
@@ -88,20 +92,13 @@ class Health:
         seq, memories, queues = await asyncio.gather(
             self._journal.horizon(), self._journal.count(MemoryFilter()), self._journal.outbox_stats()
         )
-        status = await self.index_status()
         return Metrics(
             ts_ns=now_ns,
             uptime_s=self.uptime_s(),
             journal_seq=seq,
             memories=memories,
             queues=queues,
-            index={
-                "state": status.state,
-                "backend": status.backend,
-                "model": status.model,
-                "points": status.points,
-                "detail": status.detail,
-            },
+            index=await self.index_document(),
             clients=self._clients.count,
             event_loop_lag_ms=self._lag.worst_ms(),
             cycle=await self._cycle(),
@@ -120,6 +117,52 @@ class Health:
         except Unavailable as error:
             return IndexStatus("down", "", "", 0, error.message)
 
+    async def index_document(self) -> JsonObject:
+        """Return how the index is, and how far the generation that is to follow it has come."""
+        status = await self.index_status()
+        document: JsonObject = {
+            "state": status.state,
+            "backend": status.backend,
+            "model": status.model,
+            "points": status.points,
+            "detail": "; ".join(part for part in (status.detail, self._told(status)) if part),
+            "generation": status.generation,
+            "next": None,
+        }
+        if status.next is not None:
+            progress = self._progress(status)
+            document["next"] = {
+                "generation": status.next.generation,
+                "model": status.next.model,
+                "points": status.next.points,
+                "phase": "filling" if progress is None else progress.phase,
+                "done": 0 if progress is None else progress.done,
+                "total": 0 if progress is None else progress.total,
+                "problem": status.next.detail if progress is None else progress.problem,
+            }
+        return document
+
+    def _progress(self, status: IndexStatus) -> Progress | None:
+        progress = None if self._keeper is None else self._keeper.progress
+        if progress is None or status.next is None or progress.generation != status.next.generation:
+            return None
+        return progress
+
+    def _told(self, status: IndexStatus) -> str:
+        """Return in words what becomes of the generation that is to follow, empty where there is none."""
+        progress = self._progress(status)
+        if status.next is None or progress is None:
+            return ""
+        named = f"generation {progress.generation} ({status.next.model})"
+        match progress.phase:
+            case "filling":
+                hindered = f"; {progress.problem}" if progress.problem else ""
+                return f"{named} is being filled: {progress.done} of {progress.total}{hindered}"
+            case "checking":
+                return f"{named} is filled and being checked"
+            case "refused":
+                return f"{named} is not searched: {progress.problem}; `memmcp index switch --force` does it"
+
     async def _check_journal(self) -> str:
         try:
             async with asyncio.timeout(self._part_timeout_s):
@@ -132,9 +175,12 @@ class Health:
 
     async def _check_index(self) -> str:
         status = await self.index_status()
-        if status.state == "ready":
+        progress = self._progress(status)
+        is_refused = progress is not None and progress.phase == "refused"
+        if status.state == "ready" and not is_refused:
             return "ok"
-        return f"{status.state}: {status.detail}" if status.detail else status.state
+        detail = "; ".join(part for part in (status.detail, self._told(status)) if part)
+        return f"{status.state}: {detail}" if detail else status.state
 
     async def _check_outbox(self) -> str:
         try:

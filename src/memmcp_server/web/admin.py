@@ -12,7 +12,6 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute
 
 from memmcp_server import __version__
-from memmcp_server.adapters.index.sink import rebuild
 from memmcp_server.config import Sections
 from memmcp_server.domain.identifiers import SEQ_MAX
 from memmcp_server.domain.policy import PolicyBook
@@ -24,6 +23,7 @@ from memmcp_server.wire.base import Wire
 from memmcp_server.wire.status import StatusAnswer, queue_stats
 
 from .archive import Archive
+from .index_admin import IndexAdmin
 from .requests import NoQuery, answer, body_as, caller_of, query_as
 from .routing import ApiRoute, starlette_routes
 
@@ -116,6 +116,7 @@ class Admin:
                 "path": str(self._sections.data_dir / "journal.db") if url is None else "postgresql",
             },
             outbox=queue_stats(await journal.outbox_stats(), now_ns, self._services.relay.stats()),
+            index=await self._services.health.index_document(),
             trading=await self._trading(),
             clients=self._services.clients.count,
         )
@@ -155,12 +156,6 @@ class Admin:
             msg = f"directory is {wish.directory}; an absolute path is needed, since the daemon has its own folder"
             raise InvalidInput(msg, field="directory")
         return answer(BackupAnswer(path=str(await self._services.journal.backup(directory))))
-
-    async def rebuild_index(self, request: Request) -> JSONResponse:
-        query_as(request, NoQuery)
-        count = await rebuild(self._services.journal, self._services.index)
-        self._services.relay.wake()
-        return answer(CountAnswer(count=count))
 
     async def namespaces(self, request: Request) -> JSONResponse:
         wish = query_as(request, NamespaceQuery)
@@ -202,7 +197,7 @@ class Admin:
             ("GET", "/admin/export", self.export, "A page of an export."),
             ("POST", "/admin/import", self.import_, "Take lines of an export; repeats change nothing."),
             ("POST", "/admin/backup", self.backup, "A consistent copy of the memory journal, made while running."),
-            ("POST", "/admin/rebuild-index", self.rebuild_index, "Make the index anew from the journal."),
+            *IndexAdmin(self._services).rows(),
             ("GET", "/admin/namespaces", self.namespaces, "Policies of namespaces, and what holds in one."),
             ("POST", "/admin/namespaces", self.set_namespace, "Set the policy of a namespace or a subtree."),
             ("GET", "/admin/outbox", self.outbox, "Entries of the outbox."),

@@ -108,5 +108,6 @@ class StatusAnswer(Wire):
     uptime_s: float
     journal: dict[str, JsonValue]
     outbox: dict[str, QueueStats]
+    index: dict[str, JsonValue]
     trading: dict[str, JsonValue]
     clients: int

@@ -96,6 +96,18 @@ def load_embedder(section: EmbeddingSection, models_dir: Path) -> FastembedEmbed
     raise ModelUnavailable(message)
 
 
+def load_old(configured: EmbeddingSection, model: str, path: str, models_dir: Path) -> FastembedEmbedder:
+    """Load the model that an index was made with, if it is at hand; never downloads.
+
+    Raises: ModelUnavailable.
+    """
+    if (model.lower(), path) == (configured.model.lower(), str(configured.path or "")):
+        message = "its files have become another model's"
+        raise ModelUnavailable(message)
+    wanted = {"model": model, "path": Path(path) if path else None, "allow_download": False}
+    return load_embedder(configured.model_copy(update=wanted), models_dir)
+
+
 def _open(files: ModelFiles, threads: int) -> Any:
     from fastembed import TextEmbedding
 

@@ -5,7 +5,7 @@ Imported only when an address is configured: the client's import takes over a se
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from qdrant_client import QdrantClient, models
@@ -34,8 +34,8 @@ from .store import (
 IN_MEMORY = ":memory:"
 
 
-class ClientStore:
-    """Provides points from one collection. The lock is for the in-memory engine, which knows no threads."""
+class Connection:
+    """Provides one client to every collection. The lock is for the in-memory engine, which knows no threads."""
 
     def __init__(self, section: QdrantSection) -> None:
         if section.url is None:
@@ -43,34 +43,70 @@ class ClientStore:
             raise ValueError(message)
         self._section = section
         self._url = section.url
-        self._name = section.collection
         self._lock = threading.Lock()
         self._client: QdrantClient | None = None
 
     @property
-    def backend(self) -> str:
-        return "qdrant-memory" if self._url == IN_MEMORY else "qdrant-server"
+    def is_in_memory(self) -> bool:
+        return self._url == IN_MEMORY
 
-    def open(self, wanted: Identity) -> Identity:
+    @contextmanager
+    def client(self, *, connect: bool = False) -> Iterator[QdrantClient]:
+        """Lend the client; ``connect`` makes it where there is none yet. Raises: StoreUnavailable."""
         with self._lock, _translating():
             if self._client is None:
+                if not connect:
+                    message = f"{self._url} has not been reached yet"
+                    raise StoreUnavailable(message)
                 self._client = self._connect()
-            if self._client.collection_exists(self._name):
-                metadata = self._client.get_collection(self._name).config.metadata or {}
+            yield self._client
+
+    def close(self) -> None:
+        with self._lock, _translating():
+            client, self._client = self._client, None
+            if client is not None:
+                client.close()
+
+    def _connect(self) -> QdrantClient:
+        if self._url == IN_MEMORY:
+            return QdrantClient(IN_MEMORY)
+        key = self._section.api_key.get_secret_value() if self._section.api_key is not None else None
+        timeout_s = max(1, round(self._section.timeout_s))
+        return QdrantClient(url=self._url, api_key=key, timeout=timeout_s, check_compatibility=False)
+
+
+class ClientStore:
+    """Provides points from one collection. Closing it leaves the connection to the other collections."""
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self._connection = connection
+        self._name = name
+
+    @property
+    def backend(self) -> str:
+        return "qdrant-memory" if self._connection.is_in_memory else "qdrant-server"
+
+    def open(self, wanted: Identity) -> Identity:
+        with self._connection.client(connect=True) as client:
+            if client.collection_exists(self._name):
+                metadata = client.get_collection(self._name).config.metadata or {}
                 return _known_identity(metadata)
-            self._create(self._client, wanted)
-        return wanted
+            return self._create(client, wanted)
 
     def write_identity(self, identity: Identity) -> None:
         with self._ready() as client:
             client.update_collection(self._name, metadata={"memmcp": document_of(identity)})
 
     def find(self, where: JsonObject, limit: int) -> list[StoredPoint]:
+        return self.page(where, after=None, limit=limit)[0]
+
+    def page(self, where: JsonObject, *, after: str | None, limit: int) -> tuple[list[StoredPoint], str | None]:
         with self._ready() as client:
-            records, _ = client.scroll(
-                self._name, scroll_filter=_filter(where), limit=limit, with_payload=list(PAYLOAD_FIELDS)
+            records, following = client.scroll(
+                self._name, scroll_filter=_filter(where), limit=limit, offset=after, with_payload=list(PAYLOAD_FIELDS)
             )
-        return [StoredPoint(str(record.id), record.payload or {}) for record in records]
+        found = [StoredPoint(str(record.id), record.payload or {}) for record in records]
+        return found, None if following is None else str(following)
 
     def write(self, points: Sequence[NewPoint]) -> None:
         current = [_point(point) for point in points if point.payload["known_to_ns"] is None]
@@ -115,36 +151,19 @@ class ClientStore:
         with self._ready() as client:
             return client.count(self._name, count_filter=None if where is None else _filter(where), exact=True).count
 
-    def reset(self, identity: Identity) -> None:
-        with self._lock, _translating():
-            if self._client is None:
-                self._client = self._connect()
-            self._client.delete_collection(self._name)
-            self._create(self._client, identity)
+    def reset(self, identity: Identity) -> Identity:
+        with self._connection.client(connect=True) as client:
+            client.delete_collection(self._name)
+            return self._create(client, identity)
 
     def close(self) -> None:
-        with self._lock, _translating():
-            client, self._client = self._client, None
-            if client is not None:
-                client.close()
+        """Nothing to do: a collection is not held open."""
 
-    @contextmanager
-    def _ready(self) -> Iterator[QdrantClient]:
-        with self._lock, _translating():
-            if self._client is None:
-                message = f"{self._url} has not been reached yet"
-                raise StoreUnavailable(message)
-            yield self._client
+    def _ready(self) -> AbstractContextManager[QdrantClient]:
+        return self._connection.client()
 
-    def _connect(self) -> QdrantClient:
-        if self._url == IN_MEMORY:
-            return QdrantClient(IN_MEMORY)
-        key = self._section.api_key.get_secret_value() if self._section.api_key is not None else None
-        timeout_s = max(1, round(self._section.timeout_s))
-        return QdrantClient(url=self._url, api_key=key, timeout=timeout_s, check_compatibility=False)
-
-    def _create(self, client: QdrantClient, identity: Identity) -> None:
-        dense = {}
+    def _create(self, client: QdrantClient, wanted: Identity) -> Identity:
+        dense, identity = {}, wanted.begun()
         if identity.dimension is not None:
             dense[DENSE] = models.VectorParams(size=identity.dimension, distance=models.Distance.COSINE)
         client.create_collection(
@@ -153,8 +172,8 @@ class ClientStore:
             sparse_vectors_config={WORDS: models.SparseVectorParams(modifier=models.Modifier.IDF)},
             metadata={"memmcp": document_of(identity)},
         )
-        if self._url == IN_MEMORY:
-            return  # its engine ignores payload indexes, and warns about it
+        if self._connection.is_in_memory:
+            return identity  # its engine ignores payload indexes, and warns about it
         for field in KEYWORD_FIELDS:
             keyword = models.KeywordIndexParams(
                 type=models.KeywordIndexType.KEYWORD, is_tenant=True if field == TENANT_FIELD else None
@@ -162,6 +181,7 @@ class ClientStore:
             client.create_payload_index(self._name, field, keyword, wait=True)
         for field in INTEGER_FIELDS:
             client.create_payload_index(self._name, field, models.PayloadSchemaType.INTEGER, wait=True)
+        return identity
 
 
 @contextmanager

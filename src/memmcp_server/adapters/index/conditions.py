@@ -19,7 +19,8 @@ KEYWORD_FIELDS = ("namespace", "kind", "tags", "agent", "trajectory_id", "memory
 INTEGER_FIELDS = ("ts_event_us", "known_from_us", "known_to_us", "expires_at_us")
 TENANT_FIELD = "namespace"
 PAYLOAD_FIELDS = (
-    "memory_id", "version", "ts_event_ns", "known_from_ns", "known_to_ns", "expires_at_ns", "fingerprint", "dense",
+    "memory_id", "version", "ts_event_ns", "known_from_ns", "known_to_ns", "expires_at_ns", "valid_from_ns",
+    "valid_to_ns", "fingerprint", "dense", "dense_print",
 )  # fmt: skip
 """What is read back with a point; the rest of the payload is for the engine's filters only."""
 
@@ -40,8 +41,11 @@ def payload_of(point: PointDocument, known_to_ns: int | None, dense: str) -> Jso
         "known_from_ns": point.known_from_ns,
         "expires_at_us": FOREVER_US if point.expires_at_ns is None else point.expires_at_ns // 1_000,
         "expires_at_ns": point.expires_at_ns,
+        "valid_from_ns": point.valid_from_ns,
+        "valid_to_ns": point.valid_to_ns,
         "fingerprint": point.fingerprint,
         "dense": dense,
+        "dense_print": point.dense_print,
         **validity_of(known_to_ns),
     }
 
@@ -82,7 +86,10 @@ def conditions(where: MemoryFilter, now_ns: int) -> JsonObject:
         must.append(_range("ts_event_us", gte=where.since_ns // 1_000))
     if where.until_ns is not None:
         must.append(_range("ts_event_us", lte=where.until_ns // 1_000))
-    return {"must": must}
+    if not where.hidden:
+        return {"must": must}
+    # Each point names every pattern that covers it, so what is hidden is told by one lookup.
+    return {"must": must, "must_not": [{"key": "namespace", "match": {"any": list(where.hidden)}}]}
 
 
 def of_memories(memory_ids: list[str]) -> JsonObject:
@@ -100,7 +107,10 @@ def lacks_vector() -> JsonObject:
 
 
 def admits(where: MemoryFilter, now_ns: int, payload: Mapping[str, Json]) -> bool:
-    """Decide exactly, in nanoseconds, what ``conditions`` decided to the microsecond."""
+    """Decide exactly, in nanoseconds, what ``conditions`` decided to the microsecond, and the validity in the world.
+
+    Validity has no range index: each index costs its share of every flush, and few searches ask for it.
+    """
     at_ns = now_ns if where.as_of_ns is None else where.as_of_ns
     expires, known_to = _ns(payload, "expires_at_ns"), _ns(payload, "known_to_ns")
     ts_event, known_from = _ns(payload, "ts_event_ns") or 0, _ns(payload, "known_from_ns") or 0
@@ -108,9 +118,16 @@ def admits(where: MemoryFilter, now_ns: int, payload: Mapping[str, Json]) -> boo
         return False
     if where.as_of_ns is not None and (known_from > at_ns or (known_to is not None and known_to <= at_ns)):
         return False
+    if where.valid_at_ns is not None and not _holds(payload, where.valid_at_ns):
+        return False
     if where.since_ns is not None and ts_event < where.since_ns:
         return False
     return where.until_ns is None or ts_event < where.until_ns
+
+
+def _holds(payload: Mapping[str, Json], moment_ns: int) -> bool:
+    begins, ends = _ns(payload, "valid_from_ns"), _ns(payload, "valid_to_ns")
+    return (begins is None or begins <= moment_ns) and (ends is None or ends > moment_ns)
 
 
 def _ns(payload: Mapping[str, Json], name: str) -> int | None:

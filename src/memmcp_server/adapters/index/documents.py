@@ -30,6 +30,8 @@ class PointDocument:
     known_from_ns: int
     known_to_ns: int | None
     expires_at_ns: int | None
+    valid_from_ns: int | None
+    valid_to_ns: int | None
     text_lexical: str
     text_dense: str | None
 
@@ -42,9 +44,15 @@ class PointDocument:
         """Changes when anything but the validity does; equal means that vectors need not be computed again."""
         parts = [
             self.namespace, self.kind, list(self.tags), self.agent, self.trajectory_id, self.ts_event_ns,
-            self.known_from_ns, self.expires_at_ns, self.text_lexical, self.text_dense,
+            self.known_from_ns, self.expires_at_ns, self.valid_from_ns, self.valid_to_ns, self.text_lexical,
+            self.text_dense,
         ]  # fmt: skip
         return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:24]
+
+    @property
+    def dense_print(self) -> str | None:
+        """Changes with the embedded text only; equal means that the vector which is there can be used again."""
+        return None if self.text_dense is None else hashlib.sha256(self.text_dense.encode()).hexdigest()[:24]
 
 
 def point_id_of(memory_id: str, version: int) -> str:
@@ -64,7 +72,10 @@ def point_document(point: IndexPoint) -> JsonObject:
         "ts_event_ns": memory.ts_event_ns,
         "known_from_ns": memory.known_at_ns,
         "known_to_ns": point.known_to_ns,
-        "expires_at_ns": memory.expires_at_ns,
+        # What is pinned stays, whatever its end says; this holds for the version, as ``Memory.is_expired_at`` has it.
+        "expires_at_ns": None if memory.pinned else memory.expires_at_ns,
+        "valid_from_ns": memory.valid_from_ns,
+        "valid_to_ns": memory.valid_to_ns,
         "text_lexical": point.text_lexical,
         "text_dense": point.text_dense,
     }
@@ -72,7 +83,7 @@ def point_document(point: IndexPoint) -> JsonObject:
 
 def parse_point(document: Json) -> PointDocument:
     """Raises: BadField."""
-    fields = _object(document, "points")
+    fields = object_of(document, "points")
     return PointDocument(
         memory_id=text(fields, "memory_id"),
         version=integer(fields, "version"),
@@ -85,6 +96,8 @@ def parse_point(document: Json) -> PointDocument:
         known_from_ns=integer(fields, "known_from_ns"),
         known_to_ns=optional_integer(fields, "known_to_ns"),
         expires_at_ns=optional_integer(fields, "expires_at_ns"),
+        valid_from_ns=optional_integer(fields, "valid_from_ns"),
+        valid_to_ns=optional_integer(fields, "valid_to_ns"),
         text_lexical=text(fields, "text_lexical"),
         text_dense=optional_text(fields, "text_dense"),
     )
@@ -100,12 +113,14 @@ def filter_document(where: MemoryFilter) -> JsonObject:
         "until_ns": where.until_ns,
         "as_of_ns": where.as_of_ns,
         "trajectory_id": where.trajectory_id,
+        "valid_at_ns": where.valid_at_ns,
+        "hidden": list(where.hidden),
     }
 
 
 def parse_filter(document: Json) -> MemoryFilter:
     """Raises: BadField."""
-    fields = _object(document, "where")
+    fields = object_of(document, "where")
     trajectory = optional_text(fields, "trajectory_id")
     return MemoryFilter(
         namespace=optional_text(fields, "namespace"),
@@ -116,6 +131,8 @@ def parse_filter(document: Json) -> MemoryFilter:
         until_ns=optional_integer(fields, "until_ns"),
         as_of_ns=optional_integer(fields, "as_of_ns"),
         trajectory_id=TrajectoryId(trajectory) if trajectory is not None else None,
+        valid_at_ns=optional_integer(fields, "valid_at_ns"),
+        hidden=texts(fields, "hidden"),
     )
 
 
@@ -131,7 +148,7 @@ def hit_document(hit: IndexHit) -> JsonObject:
 
 def parse_hit(document: Json) -> IndexHit:
     """Raises: BadField."""
-    fields = _object(document, "hits")
+    fields = object_of(document, "hits")
     return IndexHit(
         memory_id=MemoryId(text(fields, "memory_id")),
         version=integer(fields, "version"),
@@ -186,7 +203,7 @@ def _number(fields: Mapping[str, Json], name: str) -> float:
     return float(value)
 
 
-def _object(document: Json, name: str) -> JsonObject:
+def object_of(document: Json, name: str) -> JsonObject:
     if not isinstance(document, dict):
         raise BadField(_expected(name, "an object", document))
     return document

@@ -65,12 +65,10 @@ class EdgeStore:
             try:
                 return self._load()
             except StoreDamaged as problem:
-                # Only a projection: what is damaged is made anew from the journal (``sink.keep_filled``).
+                # Only a projection: what is damaged is made anew from the journal (``services.index_health``).
                 _log.warning("%s; it is replaced by an empty one", problem)
-                self.reset(wanted)
-                return wanted
-        self._create(wanted)
-        return wanted
+                return self.reset(wanted)
+        return self._create(wanted)
 
     def _load(self) -> Identity:
         """Raises: StoreDamaged, StoreUnavailable (a full disk is no damage)."""
@@ -93,11 +91,14 @@ class EdgeStore:
             write_identity(self._identity_path, identity)
 
     def find(self, where: JsonObject, limit: int) -> list[StoredPoint]:
+        return self.page(where, after=None, limit=limit)[0]
+
+    def page(self, where: JsonObject, *, after: str | None, limit: int) -> tuple[list[StoredPoint], str | None]:
+        asked = edge.ScrollRequest(offset=after, limit=limit, filter=_filter(where), with_payload=list(PAYLOAD_FIELDS))
         with self._lock, _translating():
-            records, _ = self._open_shard().scroll(
-                edge.ScrollRequest(limit=limit, filter=_filter(where), with_payload=list(PAYLOAD_FIELDS))
-            )
-        return [StoredPoint(str(record.id), record.payload or {}) for record in records]
+            records, following = self._open_shard().scroll(asked)
+        found = [StoredPoint(str(record.id), record.payload or {}) for record in records]
+        return found, None if following is None else str(following)
 
     def write(self, points: Sequence[NewPoint]) -> None:
         current = [_point(point) for point in points if point.payload["known_to_ns"] is None]
@@ -153,12 +154,12 @@ class EdgeStore:
         with self._lock, _translating():
             return int(self._open_shard().count(edge.CountRequest(exact=True, filter=condition)))
 
-    def reset(self, identity: Identity) -> None:
+    def reset(self, identity: Identity) -> Identity:
         self.close()
         with _translating():
             if self._shard_path.exists():
                 shutil.rmtree(self._shard_path)
-        self._create(identity)
+        return self._create(identity)
 
     def close(self) -> None:
         with self._lock:
@@ -167,11 +168,11 @@ class EdgeStore:
                 with _translating():
                     shard.close()
 
-    def _create(self, identity: Identity) -> None:
+    def _create(self, identity: Identity) -> Identity:
         """Make the shard aside and rename it, so that a crash leaves either none or a whole one."""
-        draft = self._directory / "shard.new"
+        draft, begun = self._directory / "shard.new", identity.begun()
         with _translating():
-            write_identity(self._identity_path, identity)
+            write_identity(self._identity_path, begun)
             if draft.exists():
                 shutil.rmtree(draft)
             draft.mkdir()
@@ -185,6 +186,7 @@ class EdgeStore:
             shard.close()
             draft.replace(self._shard_path)
             self._shard = edge.EdgeShard.load(str(self._shard_path))
+        return begun
 
     def _reopen(self) -> None:
         self.close()
@@ -243,9 +245,12 @@ def _sparse(vector: SparseVector) -> Any:
 
 
 def _filter(where: JsonObject) -> Any:
-    must = where["must"]
-    assert isinstance(must, list)
-    return edge.Filter(must=[_condition(part) for part in must if isinstance(part, dict)])
+    return edge.Filter(must=_conditions(where.get("must", [])), must_not=_conditions(where.get("must_not", [])))
+
+
+def _conditions(parts: Json) -> list[Any]:
+    assert isinstance(parts, list)
+    return [_condition(part) for part in parts if isinstance(part, dict)]
 
 
 def _condition(part: Mapping[str, Json]) -> Any:

@@ -1,10 +1,11 @@
-"""What the worker does: points in, hits out, with whatever model there is. Synchronous; used from two threads.
+"""One generation of the index: points in, hits out, with whatever model there is. Synchronous.
 
-Writes (``open``, ``adopt``, ``upsert``, ``remove``, ``clear``) come from one thread, searches from another.
+``generations`` holds one or two of them and sees to it that writes come one at a time; searches may run meanwhile.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Literal, Protocol
 
@@ -30,8 +31,8 @@ from .versions import Revalidate, Write, reconcile
 PROBE_TEXT = "The quick brown fox bought a token and sold it at a loss."
 PROBE_COSINE_MIN = 0.98  # the int8 file against fp32 weights of the same model: 0.998 at worst
 SEARCH_DEPTH_MIN = 100
-VERSIONS_MAX = 10_000
-REBUILD = "run `memmcp rebuild-index`"
+VERSIONS_PAGE = 1_000
+REBUILD = "run `memmcp index rebuild`"
 
 ModelState = Literal["loading", "ready", "missing"]
 StoreState = Literal["opening", "open", "unreachable", "damaged"]
@@ -50,10 +51,12 @@ class WordVectors(Protocol):
 
 
 class IndexEngine:
-    def __init__(self, store: PointStore, words: WordVectors, model: str, dimension: int | None) -> None:
+    def __init__(
+        self, store: PointStore, words: WordVectors, model: str, dimension: int | None, path: str = ""
+    ) -> None:
         self._store = store
         self._words = words
-        self._wanted = Identity(model, dimension)
+        self._wanted = Identity(model, dimension, path=path)
         self._identity: Identity | None = None
         self._embedder: Embedder | None = None
         self._model_state: ModelState = "loading"
@@ -83,21 +86,66 @@ class IndexEngine:
 
     @property
     def should_open(self) -> bool:
-        return self._store_state == "unreachable"
+        return self._store_state in {"opening", "unreachable"}
 
-    def adopt(self, embedder: Embedder) -> None:
+    @property
+    def is_up(self) -> bool:
+        return self._store_state == "open"
+
+    @property
+    def identity(self) -> Identity | None:
+        """What the store really holds, None until it was opened."""
+        return self._identity
+
+    @property
+    def points(self) -> int:
+        return self._points
+
+    @property
+    def unvectored(self) -> int:
+        """Points that were written while no model was there."""
+        return self._missing
+
+    @property
+    def has_model(self) -> bool:
+        return self._usable_embedder() is not None
+
+    @property
+    def is_loading(self) -> bool:
+        return self._model_state == "loading"
+
+    def adopt(self, embedder: Embedder, path: str = "") -> None:
         """Use this model from now on, if it is the one the index was made with. Raises: StoreUnavailable."""
-        probe = tuple(embedder.embed([PROBE_TEXT])[0])
         self._embedder = embedder
-        self._wanted = Identity(embedder.name, embedder.dimension, probe)
+        self._wanted = identity_with(embedder, path)
         self._model_state, self._model_detail = "ready", ""
         self._compare()
 
     def give_up_model(self, reason: str) -> None:
         self._model_state, self._model_detail = "missing", f"words only: {reason}"
 
-    def upsert(self, documents: Sequence[PointDocument]) -> None:
-        """Store the versions durably. Raises: NotReady, StoreUnavailable."""
+    def vectors_for(self, documents: Sequence[PointDocument]) -> dict[str, tuple[float, ...]]:
+        """Return the vectors, by text, that ``upsert`` will need for these; writes nothing, so it may run beside it.
+
+        Raises: NotReady, StoreUnavailable.
+        """
+        self._require_store()
+        self._require_writable(documents)
+        embedder = self._usable_embedder()
+        if embedder is None or not documents:
+            return {}
+        stored = {point.id: point for point in self._points_of_memories({each.memory_id for each in documents})}
+        lacking = [each for each in documents if _lacks_vector(each, stored.get(each.point_id))]
+        texts = list(dict.fromkeys(each.text_dense for each in lacking if each.text_dense is not None))
+        return dict(zip(texts, map(tuple, embedder.embed(texts)), strict=True)) if texts else {}
+
+    def upsert(
+        self, documents: Sequence[PointDocument], vectors: Mapping[str, tuple[float, ...]] | None = None
+    ) -> None:
+        """Store the versions durably. ``vectors``: some that were made before, by text.
+
+        Raises: NotReady, StoreUnavailable.
+        """
         self._require_store()
         self._require_writable(documents)
         embedder = self._usable_embedder()
@@ -109,7 +157,7 @@ class IndexEngine:
             new, changed = reconcile(list(versions), stored.get(memory_id, []), has_model=embedder is not None)
             writes.extend(new)
             changes.extend(changed)
-        points = self._points_of(writes, embedder)
+        points = self._points_of(writes, embedder, stored, vectors or {})
         if points:
             self._store.write(points)
         for change in changes:
@@ -130,8 +178,7 @@ class IndexEngine:
 
     def clear(self) -> None:
         """Begin anew with the present model, whatever was there. Raises: StoreUnavailable."""
-        self._store.reset(self._wanted)
-        self._identity = self._wanted
+        self._identity = self._store.reset(self._wanted)
         self._store_state, self._store_detail, self._mismatch = "open", "", ""
         self._count()
 
@@ -189,7 +236,7 @@ class IndexEngine:
         """Return the document of ``ports.IndexStatus``."""
         details = [self._store_detail, self._model_detail, self._mismatch]
         if self._missing and self._model_state == "ready":
-            details.append(f"{self._missing} memories have no vector yet (written while no model was there): {REBUILD}")
+            details.append(f"{self._missing} memories have no vector yet (written while no model was there)")
         return {
             "state": self._state(),
             "backend": self._store.backend,
@@ -197,6 +244,21 @@ class IndexEngine:
             "points": self._points,
             "detail": "; ".join(detail for detail in details if detail),
         }
+
+    def held(self, memory_ids: Sequence[str]) -> list[StoredPoint]:
+        """Return every version that is there of the memories. Raises: NotReady, StoreUnavailable."""
+        self._require_store()
+        return self._points_of_memories(set(memory_ids)) if memory_ids else []
+
+    def page(self, *, after: str | None, limit: int, lacking_vector: bool) -> tuple[list[str], str | None]:
+        """Return the memories of the next points, and where to go on (None: these were the last).
+
+        Raises: NotReady, StoreUnavailable.
+        """
+        self._require_store()
+        where = lacks_vector() if lacking_vector else {"must": []}
+        found, following = self._store.page(where, after=after, limit=limit)
+        return list(dict.fromkeys(str(point.payload["memory_id"]) for point in found)), following
 
     def close(self) -> None:
         self._store.close()
@@ -213,13 +275,14 @@ class IndexEngine:
         found, wanted = self._identity, self._wanted
         if found is None:
             return
-        problem = _difference(found, wanted)
-        self._mismatch = f"words only: {problem}; {REBUILD}" if problem else ""
-        if problem and self._points == 0 and self._embedder is not None:
+        problem = difference(found, wanted)
+        self._mismatch = f"words only: {problem}" if problem else ""
+        is_other = problem or found.recipe != wanted.recipe
+        if is_other and self._points == 0 and self._embedder is not None:
             self.clear()  # nothing is lost: it was made before the model was known, or has been emptied
         elif not problem and self._embedder is not None and not found.probe:
-            self._store.write_identity(wanted)
-            self._identity = wanted
+            self._identity = replace(found, probe=wanted.probe, path=wanted.path)
+            self._store.write_identity(self._identity)
 
     def _usable_embedder(self) -> Embedder | None:
         return self._embedder if self._model_state == "ready" and not self._mismatch else None
@@ -229,36 +292,77 @@ class IndexEngine:
             raise NotReady(self._store_detail)
 
     def _require_writable(self, documents: Sequence[PointDocument]) -> None:
-        if self._mismatch:
-            raise NotReady(self._mismatch)
         if self._model_state == "loading" and any(document.text_dense is not None for document in documents):
             raise NotReady(self._model_detail)
 
+    def _points_of_memories(self, memory_ids: set[str]) -> list[StoredPoint]:
+        found: list[StoredPoint] = []
+        after: str | None = None
+        while True:
+            page, after = self._store.page(of_memories(sorted(memory_ids)), after=after, limit=VERSIONS_PAGE)
+            found.extend(page)
+            if after is None:
+                return found
+
     def _stored(self, memory_ids: set[str]) -> dict[str, list[StoredPoint]]:
         found: dict[str, list[StoredPoint]] = {}
-        for point in self._store.find(of_memories(sorted(memory_ids)), VERSIONS_MAX):
+        for point in self._points_of_memories(memory_ids) if memory_ids else []:
             found.setdefault(str(point.payload["memory_id"]), []).append(point)
         return found
 
-    def _points_of(self, writes: Sequence[Write], embedder: Embedder | None) -> list[NewPoint]:
-        texts = [write.document.text_dense for write in writes]
-        wanted = [text for text in texts if text is not None]
-        vectors = iter(embedder.embed(wanted) if embedder is not None and wanted else [])
+    def _points_of(
+        self,
+        writes: Sequence[Write],
+        embedder: Embedder | None,
+        stored: Mapping[str, Sequence[StoredPoint]],
+        made: Mapping[str, tuple[float, ...]],
+    ) -> list[NewPoint]:
+        there = {point.id: point for points in stored.values() for point in points}
+        wanted = [each.document for each in writes if each.document.text_dense not in made]
+        unchanged = [each for each in wanted if not _lacks_vector(each, there.get(each.point_id))]
+        vectors = {**made, **self._kept_vectors(unchanged)}
+        texts = list(dict.fromkeys(t for each in wanted if (t := each.text_dense) is not None and t not in vectors))
+        if embedder is not None and texts:
+            vectors |= zip(texts, map(tuple, embedder.embed(texts)), strict=True)
         points: list[NewPoint] = []
-        for write, text in zip(writes, texts, strict=True):
-            dense = tuple(next(vectors)) if text is not None and embedder is not None else None
+        for write in writes:
+            text = write.document.text_dense
+            dense = vectors.get(text) if text is not None else None
             says = "no" if text is None else "missing" if dense is None else "yes"
             payload = payload_of(write.document, write.known_to_ns, says)
             words = self._words.of_document(write.document.text_lexical)
             points.append(NewPoint(write.document.point_id, dense, words, payload))
         return points
 
+    def _kept_vectors(self, documents: Sequence[PointDocument]) -> dict[str, tuple[float, ...]]:
+        """Return, by text, the vectors of points whose words change but whose embedded text does not."""
+        kept: dict[str, tuple[float, ...]] = {}
+        for document in documents:
+            vector = None if document.text_dense is None else self._store.vector(document.point_id)
+            if vector is not None and document.text_dense is not None:
+                kept[document.text_dense] = vector
+        return kept
+
     def _count(self) -> None:
         self._points = self._store.count()
         self._missing = self._store.count(lacks_vector()) if self._points else 0
 
 
-def _difference(found: Identity, wanted: Identity) -> str:
+def identity_with(embedder: Embedder, path: str) -> Identity:
+    """Return the identity of an index that this model makes."""
+    return Identity(embedder.name, embedder.dimension, tuple(embedder.embed([PROBE_TEXT])[0]), path=path)
+
+
+def _lacks_vector(document: PointDocument, point: StoredPoint | None) -> bool:
+    """Say whether a vector must be made for the document: its text is to be embedded and was not, or was another."""
+    if document.text_dense is None:
+        return False
+    if point is None or point.payload.get("dense") != "yes":
+        return True
+    return point.payload.get("dense_print") != document.dense_print
+
+
+def difference(found: Identity, wanted: Identity) -> str:
     """Return what speaks against using these vectors together, or an empty string."""
     if found.model.lower() != wanted.model.lower():
         return f"the index was made with {found.model}, configured is {wanted.model}"

@@ -4,21 +4,20 @@ An entry only says that a memory changed. What is written is what the journal sa
 late or repeated entry changes nothing and each version ends where the next begins.
 """
 
-import logging
 from collections.abc import Sequence
 
-import anyio
-
-from memmcp_server.domain.memory import MemoryFilter
+from memmcp_server.domain.identifiers import MemoryId
+from memmcp_server.domain.lifecycle import Surroundings
+from memmcp_server.domain.memory import Memory
 from memmcp_server.domain.outbox import SINK_QDRANT, OutboxEntry
-from memmcp_server.errors import Unavailable
+from memmcp_server.domain.threads import CONNECTION_MARK
+from memmcp_server.domain.times import NS_PER_S
 from memmcp_server.ports import IndexPoint, Journal, VectorIndex
 
 from .texts import point_of
 
-KEEPER_POLL_S = 5.0
-
-_log = logging.getLogger(__name__)
+PAUSE_NS_MAX = 30 * 60 * NS_PER_S
+"""Within one connection, what was said longer ago than this is another conversation."""
 
 
 class QdrantSink:
@@ -31,53 +30,33 @@ class QdrantSink:
         return SINK_QDRANT
 
     async def deliver(self, entries: Sequence[OutboxEntry]) -> None:
-        points: list[IndexPoint] = []
-        forgotten = []
-        for memory_id in dict.fromkeys(entry.memory_id for entry in entries):
-            versions = await self._journal.versions(memory_id)
-            if not versions:
-                forgotten.append(memory_id)
-            points.extend(point_of(memory) for memory in versions)
+        wanted = list(dict.fromkeys(entry.memory_id for entry in entries))
+        points = await points_of(self._journal, wanted)
+        forgotten = [memory_id for memory_id in wanted if not points[memory_id]]
         if forgotten:
             await self._index.remove(forgotten)
-        if points:
-            await self._index.upsert(points)
+        if len(forgotten) < len(wanted):
+            await self._index.upsert([point for each in points.values() for point in each])
 
 
-async def rebuild(journal: Journal, index: VectorIndex) -> int:
-    """Drop the index and queue every memory for it again; return how many entries wait now.
+async def points_of(journal: Journal, memory_ids: Sequence[MemoryId]) -> dict[MemoryId, list[IndexPoint]]:
+    """Return what the index should hold of each memory: every version, oldest first; nothing of one that is gone."""
+    versions = await journal.all_versions(memory_ids)
+    around = await journal.surroundings(list(versions), as_of_ns=None)
+    return {
+        memory_id: [point_of(memory, _previous(memory, around)) for memory in versions.get(memory_id, [])]
+        for memory_id in memory_ids
+    }
 
-    Until they are through, search finds the memories by their words in the journal.
+
+def _previous(memory: Memory, around: Surroundings) -> str | None:
+    """Return what was said before a current memory in its thread.
+
+    A version that has ended gets none: what stands before it now may have been said long after it.
     """
-    await index.clear()
-    return await journal.outbox_refill(SINK_QDRANT)
-
-
-async def keep_filled(journal: Journal, index: VectorIndex, poll_s: float = KEEPER_POLL_S) -> None:
-    """Refill an index that has lost everything, until cancelled.
-
-    The outbox knows what was delivered, not to whom: another Qdrant server, a deleted folder or a dropped collection is
-    empty, or nearly so, although little waits.
-    """
-    while True:
-        try:
-            if await is_lost(journal, index):
-                count = await journal.outbox_refill(SINK_QDRANT)
-                _log.warning("the index has lost what it held: %d memories go there again", count)
-        except Unavailable:
-            pass  # the journal is busy or going down: look again later
-        await anyio.sleep(poll_s)
-
-
-async def is_lost(journal: Journal, index: VectorIndex) -> bool:
-    """Tell whether the index holds less than half of what was delivered to it.
-
-    Half, not all: an operator may drop entries. Nothing at all would be too little to ask: what is written while the
-    loss goes unseen is delivered to the new index, which is then not empty.
-    """
-    # In this order a delivery in between is counted twice rather than not at all.
-    stats = (await journal.outbox_stats()).get(SINK_QDRANT)
-    waiting = 0 if stats is None else stats.pending + stats.dead
-    memories = await journal.count(MemoryFilter())
-    status = await index.status()
-    return status.state in {"ready", "degraded"} and 2 * status.points < memories - waiting
+    before = around.memories.get(around.before.get(memory.id, MemoryId("")))
+    if before is None or memory.superseded_at_ns is not None or memory.thread is None:
+        return None
+    if memory.thread.startswith(CONNECTION_MARK) and abs(memory.ts_event_ns - before.ts_event_ns) > PAUSE_NS_MAX:
+        return None
+    return before.content

@@ -1,13 +1,20 @@
 """The seam between the index engine and where points are kept. Synchronous: it lives in the worker."""
 
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from memmcp_server.domain.identifiers import Json, JsonObject
 
 DENSE = "dense"
 WORDS = "words"
+RECIPE = 2
+"""Number of the way texts and words of a point are made (``texts``, ``sink``, ``word_vectors``). Whoever changes what
+they make raises it, so that the first start of the newer version fills a new generation beside the old one.
+
+1: date, content, kind and tags. 2: before them, in the words, the turn before in the thread.
+"""
 
 
 class StoreUnavailable(Exception):
@@ -22,12 +29,21 @@ class StoreDamaged(Exception):
 class Identity:
     """Which model the vectors of an index came from. ``probe``: the vector of a fixed text, once a model was loaded.
 
-    ``dimension`` None: no dense vectors (the model's dimension was not known).
+    ``dimension`` None: no dense vectors (the model's dimension was not known). ``path``: the directory that the model
+    was loaded from, empty for one that is found by its name. ``token`` is drawn anew whenever a store begins empty, so
+    that nobody takes an emptied one for the one that was filled.
     """
 
     model: str
     dimension: int | None
     probe: tuple[float, ...] = ()
+    recipe: int = RECIPE
+    path: str = ""
+    token: str = ""
+
+    def begun(self) -> "Identity":
+        """Return this identity for a store that begins empty now."""
+        return replace(self, token=uuid.uuid4().hex)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +103,9 @@ class PointStore(Protocol):
 
     def find(self, where: JsonObject, limit: int) -> list[StoredPoint]: ...
 
+    def page(self, where: JsonObject, *, after: str | None, limit: int) -> tuple[list[StoredPoint], str | None]:
+        """Return points in the order of their ids, from ``after`` on, and the next page's ``after`` (None: no more)."""
+
     def write(self, points: Sequence[NewPoint]) -> None:
         """Store the points. One that is current never replaces one that is already superseded."""
 
@@ -105,8 +124,8 @@ class PointStore(Protocol):
 
     def count(self, where: JsonObject | None = None) -> int: ...
 
-    def reset(self, identity: Identity) -> None:
-        """Drop everything, also what is damaged, and begin anew."""
+    def reset(self, identity: Identity) -> Identity:
+        """Drop everything, also what is damaged, and begin anew; return the identity with its new token."""
 
     def close(self) -> None: ...
 

@@ -7,6 +7,7 @@ another, and the relay finds the memory that did it.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -15,26 +16,46 @@ import traceback
 from collections.abc import Callable
 from typing import BinaryIO
 
-from memmcp_server.adapters.embedding.fastembed_embedder import declared_dimension, load_embedder
+from memmcp_server.adapters.embedding.fastembed_embedder import declared_dimension, load_embedder, load_old
 from memmcp_server.adapters.embedding.model_files import ModelUnavailable
 from memmcp_server.domain.identifiers import Json, JsonObject
-from memmcp_server.domain.memory import MemoryFilter
 
-from .documents import BadField, array, hit_document, integer, parse_filter, parse_point, point_id_of, text, texts
-from .engine import IndexEngine, NotReady
+from .catalogue import Catalogue, ClientCatalogue, EdgeCatalogue
+from .documents import (
+    BadField,
+    array,
+    hit_document,
+    integer,
+    optional_text,
+    parse_filter,
+    parse_point,
+    point_id_of,
+    text,
+    texts,
+)
+from .engine import NotReady
 from .frames import BadDocument, BrokenFrame, decode, encode, read_body
+from .generations import Generations, Which
+from .inventory import held_document
 from .lane import Lane
 from .lock import LockHeld, acquire
 from .options import WorkerOptions, parse_options
-from .store import PointStore, StoreUnavailable
+from .store import Identity, StoreUnavailable
 from .word_vectors import Bm25Words
 
 LOCK_TIMEOUT_S = 2.0
 OPEN_RETRY_S = 2.0
+OPENED_WAIT_S = 5.0
+"""How long the configured model waits for the index to say whether it was made with another one."""
 SEARCH_QUEUE_LEN_MAX = 256
 WRITE_QUEUE_LEN_MAX = 64
+FILL_QUEUE_LEN_MAX = 16
 WRITE_NICENESS = 2
+FILL_NICENESS = 10
 HITS_MAX = 1_000
+PAGE_LEN_MAX = 1_000
+
+Job = Callable[[], JsonObject]
 
 EXIT_OK = 0
 EXIT_BROKEN_FRAME = 65
@@ -43,7 +64,7 @@ EXIT_LOCK_HELD = 73
 
 
 class Worker:
-    """Provides one engine over one pair of pipes."""
+    """Provides the index over one pair of pipes."""
 
     def __init__(self, options: WorkerOptions, requests: BinaryIO, answers: BinaryIO) -> None:
         self._options = options
@@ -53,15 +74,19 @@ class Worker:
         self._announced: JsonObject = {}
         self._search = Lane("search", queue_len_max=SEARCH_QUEUE_LEN_MAX)
         self._write = Lane("write", queue_len_max=WRITE_QUEUE_LEN_MAX, niceness=WRITE_NICENESS)
-        dimension = declared_dimension(options.embedding)
-        self._engine = IndexEngine(_store(options), Bm25Words(), options.embedding.model, dimension)
+        self._fill = Lane("fill", queue_len_max=FILL_QUEUE_LEN_MAX, niceness=FILL_NICENESS)
+        self._opened = threading.Event()
+        path = "" if options.embedding.path is None else str(options.embedding.path)
+        configured = Identity(options.embedding.model, declared_dimension(options.embedding), path=path)
+        self._generations = Generations(_catalogue(options), Bm25Words(), configured)
 
     def serve(self) -> int:
         """Answer until stdin ends."""
         self._search.start()
         self._write.start()
+        self._fill.start()
         self._write.submit(self._open)
-        threading.Thread(target=self._load_model, name="model", daemon=True).start()
+        threading.Thread(target=self._load_models, name="model", daemon=True).start()
         threading.Thread(target=self._keep_open, name="keep-open", daemon=True).start()
         while True:
             try:
@@ -85,87 +110,141 @@ class Worker:
         if not lane.submit(lambda: self._answer(request_id, job)):
             self._send({"id": request_id, "error": {"code": "unavailable", "message": "the index is busy"}})
 
-    def _job(self, request: JsonObject) -> tuple[Lane, Callable[[], JsonObject]]:
-        engine = self._engine
+    def _job(self, request: JsonObject) -> tuple[Lane, Job]:
+        """Return the job and its lane. Raises: BadField."""
+        generations = self._generations
         match request.get("op"):
-            case "search":
-                query, where = text(request, "query"), _where(request)
-                limit, now_ns = min(integer(request, "limit"), HITS_MAX), integer(request, "now_ns")
-
-                def search() -> JsonObject:
-                    hits = engine.search(query, where, limit=limit, now_ns=now_ns)
-                    return {"hits": [hit_document(hit) for hit in hits]}
-
-                return self._search, search
-            case "similar":
-                point_id, where = point_id_of(text(request, "memory_id"), integer(request, "version")), _where(request)
-                limit, now_ns = min(integer(request, "limit"), HITS_MAX), integer(request, "now_ns")
-
-                def similar() -> JsonObject:
-                    near = engine.similar(point_id, where, limit=limit, now_ns=now_ns)
-                    return {"hits": None if near is None else [hit_document(hit) for hit in near]}
-
-                return self._search, similar
+            case "search" | "similar":
+                return self._search, self._searching(request)
             case "upsert":
                 points = [parse_point(point) for point in array(request, "points")]
-                return self._write, _effect(lambda: engine.upsert(points))
+                if _which(request) == "next":
+                    return self._fill, _effect(lambda: generations.fill(points))
+                return self._write, _effect(lambda: generations.upsert(points))
             case "remove":
                 memory_ids = texts(request, "memory_ids")
-                return self._write, _effect(lambda: engine.remove(memory_ids))
+                return self._write, _effect(lambda: generations.remove(memory_ids))
+            case "held" | "page":
+                return self._fill, self._looking(request)
             case "clear":
-                return self._write, _effect(engine.clear)
+                return self._write, _effect(generations.clear)
+            case "begin":
+                return self._write, _effect(generations.begin)
+            case "switch":
+                return self._write, _effect(generations.switch)
+            case "abandon":
+                return self._write, _effect(generations.abandon)
             case "close":
-                return self._write, _effect(engine.close)
+                return self._write, _effect(generations.close)
             case other:
-                message = f"op: expected search, similar, upsert, remove, clear or close, got {other!r}"
+                message = (
+                    "op: expected search, similar, upsert, remove, held, page, clear, begin, switch, abandon or close, "
+                    f"got {other!r}"
+                )
                 raise BadField(message)
 
-    def _answer(self, request_id: Json, job: Callable[[], JsonObject]) -> None:
+    def _searching(self, request: JsonObject) -> Job:
+        generations, which = self._generations, _which(request)
+        query = text(request, "query") if request.get("op") == "search" else None
+        where = parse_filter(request.get("where"))
+        limit, now_ns = min(integer(request, "limit"), HITS_MAX), integer(request, "now_ns")
+        if query is not None:
+
+            def search() -> JsonObject:
+                hits = generations.search(which, query, where, limit=limit, now_ns=now_ns)
+                return {"hits": [hit_document(hit) for hit in hits]}
+
+            return search
+        point_id = point_id_of(text(request, "memory_id"), integer(request, "version"))
+
+        def similar() -> JsonObject:
+            near = generations.similar(which, point_id, where, limit=limit, now_ns=now_ns)
+            return {"hits": None if near is None else [hit_document(hit) for hit in near]}
+
+        return similar
+
+    def _looking(self, request: JsonObject) -> Job:
+        generations, which = self._generations, _which(request)
+        if request.get("op") == "held":
+            memory_ids = texts(request, "memory_ids")
+            return lambda: {"held": [held_document(point) for point in generations.held(which, memory_ids)]}
+        after, limit = optional_text(request, "after"), min(integer(request, "limit"), PAGE_LEN_MAX)
+        lacking = request.get("lacking_vector") is True
+
+        def page() -> JsonObject:
+            found, following = generations.page(which, after=after, limit=limit, lacking_vector=lacking)
+            return {"memory_ids": list(found), "next": following}
+
+        return page
+
+    def _answer(self, request_id: Json, job: Job) -> None:
         try:
             answer: JsonObject = {"id": request_id, "ok": job()}
         except (NotReady, StoreUnavailable) as problem:
-            if isinstance(problem, StoreUnavailable):
-                self._engine.suspect(str(problem))
             answer = {"id": request_id, "error": {"code": "unavailable", "message": str(problem)}}
         self._announce()
         self._send(answer)
 
     def _open(self) -> None:
-        self._engine.open()
+        with contextlib.suppress(StoreUnavailable):  # a state by now, and tried again
+            self._generations.open()
+        self._opened.set()
         self._announce()
 
     def _keep_open(self) -> None:
         """Try a store that failed again and again, so that it is back without anybody asking for it."""
         pause = threading.Event()
         while not pause.wait(OPEN_RETRY_S):
-            if self._engine.should_open:
+            if self._generations.should_open:
                 self._write.submit(self._open)
 
-    def _load_model(self) -> None:
-        """Runs beside the lanes: loading takes a second, a download minutes."""
+    def _load_models(self) -> None:
+        """Load what the generations need. Runs beside the lanes: loading takes a second, a download minutes.
+
+        The old model first, where the index was made with another one: it is at hand or not at all.
+        """
+        self._opened.wait(OPENED_WAIT_S)
+        self._load_old()
         try:
             embedder = load_embedder(self._options.embedding, self._options.models_dir)
         except ModelUnavailable as problem:
             reason = str(problem)
-            self._queue(lambda: self._engine.give_up_model(reason))
+            self._queue(lambda: self._generations.give_up_model(reason))
         else:
-            self._queue(lambda: self._engine.adopt(embedder))
+            self._queue(lambda: self._generations.adopt(embedder))
+        pause = threading.Event()
+        while not pause.wait(OPEN_RETRY_S):  # a store may open late, or another daemon may switch
+            self._load_old()
+
+    def _load_old(self) -> None:
+        identity = self._generations.old_model()
+        if identity is None:
+            return
+        try:
+            embedder = load_old(self._options.embedding, identity.model, identity.path, self._options.models_dir)
+        except ModelUnavailable as problem:
+            reason = f"the index was made with {identity.model}, which is not at hand: {problem}"
+            self._queue(lambda: self._generations.adopt_old(None, reason))
+        else:
+            self._queue(lambda: self._generations.adopt_old(embedder))
 
     def _queue(self, change: Callable[[], None]) -> None:
         """Have the write lane make the change, so that it never meets a batch half way."""
 
+        done = threading.Event()
+
         def job() -> None:
-            try:
+            with contextlib.suppress(StoreUnavailable):  # a state by now, and tried again
                 change()
-            except StoreUnavailable as problem:
-                self._engine.suspect(str(problem))
             self._announce()
+            done.set()
 
         while not self._write.submit(job):
             threading.Event().wait(0.05)
+        done.wait()
 
     def _announce(self) -> None:
-        status = self._engine.status()
+        status = self._generations.status()
         if status != self._announced:
             self._announced = status
             self._send({"event": "status", **status})
@@ -204,18 +283,23 @@ def main() -> int:
     return code
 
 
-def _store(options: WorkerOptions) -> PointStore:
+def _catalogue(options: WorkerOptions) -> Catalogue:
     if options.qdrant.url is None:
-        from .edge_store import EdgeStore
+        return EdgeCatalogue(options.index_dir)
+    from .client_store import Connection
 
-        return EdgeStore(options.index_dir)
-    from .client_store import ClientStore
-
-    return ClientStore(options.qdrant)
+    return ClientCatalogue(Connection(options.qdrant), options.qdrant.collection)
 
 
-def _where(request: JsonObject) -> MemoryFilter:
-    return parse_filter(request.get("where"))
+def _which(request: JsonObject) -> Which:
+    match request.get("generation", "active"):
+        case "active":
+            return "active"
+        case "next":
+            return "next"
+        case other:
+            message = f"generation: expected active or next, got {other!r}"
+            raise BadField(message)
 
 
 def _effect(change: Callable[[], None]) -> Callable[[], JsonObject]:

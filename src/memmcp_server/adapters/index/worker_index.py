@@ -3,8 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from subprocess import PIPE
 from typing import Literal, cast
 
@@ -12,36 +11,16 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from memmcp_server.domain.identifiers import Json, JsonObject, MemoryId
-from memmcp_server.domain.memory import MemoryFilter
+from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.errors import IndexUnavailable, InvalidInput
-from memmcp_server.ports import Clock, IndexHit, IndexPoint, IndexStatus
+from memmcp_server.ports import Clock, IndexStatus, NextGeneration
 
-from .documents import BadField, array, filter_document, integer, parse_hit, point_document, text
+from .calls import IndexCalls, WorkerLimits
+from .documents import BadField, integer, text
 from .frames import HEADER, BadDocument, BrokenFrame, body_length, decode, encode
 from .options import WorkerOptions
 
 STATES = ("starting", "ready", "degraded", "down")
-CHUNK_POINTS_MAX = 64
-CHUNK_CHARS_MAX = 1_000_000
-QUERY_CHARS_MAX = 8_000
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerLimits:
-    """``ready_wait_s``: how long a write waits for a worker that is starting. A worker that lived for
-    ``healthy_after_s`` is started again at once, one that dies young ever later, up to ``backoff_cap_s``.
-    """
-
-    in_flight_max: int = 128
-    search_timeout_s: float = 5.0
-    write_timeout_s: float = 120.0
-    ready_wait_s: float = 10.0
-    send_timeout_s: float = 10.0
-    close_timeout_s: float = 3.0
-    backoff_base_s: float = 0.2
-    backoff_cap_s: float = 10.0
-    healthy_after_s: float = 30.0
 
 
 @dataclass(slots=True)
@@ -50,13 +29,12 @@ class _Call:
     answer: JsonObject | None = None
 
 
-class WorkerIndex:
+class WorkerIndex(IndexCalls):
     """Provides the index over a child process. ``run`` must be running in a task; nothing waits for it to start."""
 
     def __init__(self, options: WorkerOptions, clock: Clock, limits: WorkerLimits | None = None) -> None:
+        super().__init__(clock, limits or WorkerLimits())
         self._options = options
-        self._clock = clock
-        self._limits = limits or WorkerLimits()
         self._process: Process | None = None
         self._calls: dict[int, _Call] = {}
         self._last_id = 0
@@ -94,42 +72,6 @@ class WorkerIndex:
                     await self._call("close", {}, self._limits.close_timeout_s)
         self._closing.set()
         self._say("down", "the index is closed")
-
-    async def upsert(self, points: Sequence[IndexPoint]) -> None:
-        await self._until_writable()
-        for chunk in _chunks(points):
-            documents: list[Json] = [point_document(point) for point in chunk]
-            await self._call("upsert", {"points": documents}, self._limits.write_timeout_s)
-
-    async def remove(self, memory_ids: Sequence[MemoryId]) -> None:
-        await self._until_writable()
-        ids: list[Json] = list(memory_ids)
-        await self._call("remove", {"memory_ids": ids}, self._limits.write_timeout_s)
-
-    async def search(self, query: str, where: MemoryFilter, *, limit: int) -> list[IndexHit]:
-        fields: JsonObject = {
-            "query": query[:QUERY_CHARS_MAX],
-            "where": filter_document(where),
-            "limit": limit,
-            "now_ns": self._clock.now_ns(),
-        }
-        return _hits(await self._call("search", fields, self._limits.search_timeout_s))
-
-    async def similar(
-        self, memory_id: MemoryId, version: int, where: MemoryFilter, *, limit: int
-    ) -> list[IndexHit] | None:
-        fields: JsonObject = {
-            "memory_id": memory_id,
-            "version": version,
-            "where": filter_document(where),
-            "limit": limit,
-            "now_ns": self._clock.now_ns(),
-        }
-        answer = await self._call("similar", fields, self._limits.search_timeout_s)
-        return None if answer.get("hits") is None else _hits(answer)
-
-    async def clear(self) -> None:
-        await self._call("clear", {}, self._limits.write_timeout_s)
 
     async def status(self) -> IndexStatus:
         return self._status
@@ -242,19 +184,7 @@ class WorkerIndex:
                     call.answer = document
                     call.done.set()
             case "status":
-                state = text(document, "state")
-                if state not in STATES:
-                    message = f"state: {state!r}"
-                    raise BadField(message)
-                self._change(
-                    IndexStatus(
-                        state=cast('Literal["starting", "ready", "degraded", "down"]', state),
-                        backend=text(document, "backend"),
-                        model=text(document, "model"),
-                        points=integer(document, "points"),
-                        detail=text(document, "detail"),
-                    )
-                )
+                self._change(_status_of(document))
             case "refused":
                 return text(document, "reason")
             case other:
@@ -263,8 +193,7 @@ class WorkerIndex:
         return None
 
     def _say(self, state: Literal["starting", "down"], detail: str) -> None:
-        said = self._status
-        self._change(IndexStatus(state, said.backend, said.model, said.points, detail))
+        self._change(replace(self._status, state=state, detail=detail))
 
     def _change(self, status: IndexStatus) -> None:
         self._status = status
@@ -272,12 +201,33 @@ class WorkerIndex:
         changed.set()
 
 
-def _hits(answer: JsonObject) -> list[IndexHit]:
-    try:
-        return [parse_hit(hit) for hit in array(answer, "hits")]
-    except BadField as problem:
-        message = f"the index worker answered nonsense: {problem}"
-        raise IndexUnavailable(message) from problem
+def _status_of(document: JsonObject) -> IndexStatus:
+    """Raises: BadField."""
+    state = text(document, "state")
+    if state not in STATES:
+        message = f"state: {state!r}"
+        raise BadField(message)
+    following = document.get("next")
+    beside = None
+    if isinstance(following, dict):
+        beside = NextGeneration(
+            generation=integer(following, "generation"),
+            model=text(following, "model"),
+            points=integer(following, "points"),
+            token=text(following, "token"),
+            detail=text(following, "detail"),
+        )
+    return IndexStatus(
+        state=cast('Literal["starting", "ready", "degraded", "down"]', state),
+        backend=text(document, "backend"),
+        model=text(document, "model"),
+        points=integer(document, "points"),
+        detail=text(document, "detail"),
+        generation=integer(document, "generation"),
+        next=beside,
+        wants=text(document, "wants"),
+        unvectored=integer(document, "unvectored"),
+    )
 
 
 def _result(answer: JsonObject | None) -> JsonObject:
@@ -291,20 +241,6 @@ def _result(answer: JsonObject | None) -> JsonObject:
     if isinstance(error, dict) and error.get("code") == "invalid":
         raise InvalidInput(message)
     raise IndexUnavailable(message)
-
-
-def _chunks(points: Sequence[IndexPoint]) -> Iterator[list[IndexPoint]]:
-    chunk: list[IndexPoint] = []
-    chars = 0
-    for point in points:
-        size = len(point.text_lexical) + len(point.text_dense or "")
-        if chunk and (len(chunk) >= CHUNK_POINTS_MAX or chars + size > CHUNK_CHARS_MAX):
-            yield chunk
-            chunk, chars = [], 0
-        chunk.append(point)
-        chars += size
-    if chunk:
-        yield chunk
 
 
 def _kill(process: Process) -> None:

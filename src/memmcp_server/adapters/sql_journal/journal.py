@@ -249,6 +249,11 @@ class SqlJournal:
         dropped: bool = await self._done(partial(outbox_rows.drop, entry_id=entry_id))
         return dropped
 
+    async def outbox_queue(self, sink: str, memory_ids: Sequence[MemoryId]) -> int:
+        wanted = partial(outbox_rows.queue, sink=sink, memory_ids=memory_ids, now_ns=self._clock.now_ns())
+        queued: int = await self._done(wanted)
+        return queued
+
     async def outbox_refill(self, sink: str) -> int:
         filled: int = await self._done(partial(outbox_rows.refill, sink=sink, now_ns=self._clock.now_ns()))
         return filled

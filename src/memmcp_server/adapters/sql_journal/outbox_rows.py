@@ -1,15 +1,32 @@
 """The outbox's rows: what is due, what failed, what waits for an operator. Writes run on the writer thread."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Connection, Row, cast, delete, func, insert, literal, or_, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from memmcp_server.domain.identifiers import MemoryId, Seq
 from memmcp_server.domain.outbox import BACKOFF_NS_MAX, OutboxEntry, SinkStats
 from memmcp_server.errors import InvalidInput
 
 from .schema import head, memories, outbox, sinks
+
+T = TypeVar("T")
 
 IN_LEN_MAX = 400
 ERROR_LENGTH_MAX = 500
@@ -77,17 +94,41 @@ def drop(connection: Connection, entry_id: int) -> bool:
     return bool(connection.execute(delete(outbox).where(outbox.c.id == entry_id)).rowcount)
 
 
+def queue(connection: Connection, sink: str, memory_ids: Sequence[MemoryId], now_ns: int) -> int:
+    """Add an entry for the last version of each memory that has none with the sink; they wait from now on.
+
+    Raises: InvalidInput (an unknown sink).
+    """
+    _require_sink(connection, sink)
+    newer = memories.alias()
+    is_last = ~exists().where(newer.c.id == memories.c.id, newer.c.version > memories.c.version)
+    waits = exists().where(outbox.c.sink == sink, outbox.c.memory_id == memories.c.id)
+    queued = 0
+    for chunk in _chunks(list(dict.fromkeys(memory_ids))):
+        queued += _insert(connection, sink, now_ns, [memories.c.id.in_(chunk), is_last, ~waits])
+    return queued
+
+
 def refill(connection: Connection, sink: str, now_ns: int) -> int:
     """Replace the sink's entries by one for every version of every memory; they count as waiting from now on.
 
     Raises: InvalidInput (an unknown sink).
     """
+    _require_sink(connection, sink)
+    connection.execute(delete(outbox).where(outbox.c.sink == sink))
+    return _insert(connection, sink, now_ns, [])
+
+
+def _require_sink(connection: Connection, sink: str) -> None:
     if connection.execute(select(sinks.c.name).where(sinks.c.name == sink)).first() is None:
         known = ", ".join(connection.execute(select(sinks.c.name).order_by(sinks.c.name)).scalars())
         msg = f"sink is {sink!r}; known are: {known}"
         raise InvalidInput(msg, field="sink")
-    connection.execute(delete(outbox).where(outbox.c.sink == sink))
-    last_id = connection.execute(select(head.c.outbox_id)).scalar_one()
+
+
+def _insert(connection: Connection, sink: str, now_ns: int, wanted: Sequence[ColumnElement[bool]]) -> int:
+    """Add entries for the versions that meet the conditions, in the order of their commits; return how many."""
+    last_id = connection.execute(select(head.c.outbox_id).with_for_update()).scalar_one()
     number = func.row_number().over(order_by=memories.c.seq) + last_id
     rows = select(
         cast(number, BigInteger),
@@ -100,9 +141,10 @@ def refill(connection: Connection, sink: str, now_ns: int) -> int:
         literal(0),
         literal(""),
         literal(False),
-    )
+    ).where(*wanted)
     connection.execute(insert(outbox).from_select([column.name for column in outbox.c], rows))
-    filled = int(connection.execute(select(func.count()).where(outbox.c.sink == sink)).scalar_one())
+    added = select(func.count()).where(outbox.c.sink == sink, outbox.c.id > last_id)
+    filled = int(connection.execute(added).scalar_one())
     connection.execute(update(head).values(outbox_id=head.c.outbox_id + filled))
     return filled
 
@@ -120,6 +162,6 @@ def to_entry(row: Row[Any]) -> OutboxEntry:
     )
 
 
-def _chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
+def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(values), IN_LEN_MAX):
         yield values[start : start + IN_LEN_MAX]

@@ -15,7 +15,7 @@ from memmcp_server.adapters.index.documents import PointDocument, parse_point, p
 from memmcp_server.adapters.index.edge_store import EdgeStore
 from memmcp_server.adapters.index.engine import IndexEngine, NotReady
 from memmcp_server.adapters.index.fusion import fuse
-from memmcp_server.adapters.index.store import Identity, NewPoint, ScoredPoint, StoreDamaged, StoreUnavailable
+from memmcp_server.adapters.index.store import RECIPE, Identity, NewPoint, ScoredPoint, StoreDamaged, StoreUnavailable
 from memmcp_server.adapters.index.texts import point_of
 from memmcp_server.adapters.index.word_vectors import Bm25Words
 from memmcp_server.domain.memory import Memory, MemoryFilter
@@ -85,6 +85,7 @@ def test_what_is_written_survives_a_restart_with_the_identity_of_its_model(desk:
     assert [hit.memory_id for hit in hits(again, "five SOL")] == ["m"]
     identity = json.loads((desk.directory / "identity.json").read_text("utf-8"))
     assert (identity["model"], identity["dimension"], len(identity["probe"])) == ("double/hash", 64, 64)
+    assert (identity["recipe"], len(identity["token"])) == (RECIPE, 32)
 
 
 def test_another_model_of_the_same_name_is_found_out_by_the_probe_text(desk: Desk) -> None:
@@ -95,8 +96,8 @@ def test_another_model_of_the_same_name_is_found_out_by_the_probe_text(desk: Des
     assert other.status()["state"] == "degraded"
     assert "another model of the same name" in str(other.status()["detail"])
     assert [hit.dense for hit in hits(other, "five SOL")] == [None]
-    with pytest.raises(NotReady, match="rebuild-index"):
-        other.upsert(documents(a_memory("n", "six SOL")))
+    other.upsert(documents(a_memory("n", "six SOL")))  # what is new is found by its words meanwhile
+    assert [hit.memory_id for hit in hits(other, "six")] == ["n"]
 
 
 def test_another_dimension_is_refused_until_the_index_is_cleared(desk: Desk) -> None:
@@ -141,15 +142,31 @@ def test_a_version_that_is_there_is_not_embedded_again(desk: Desk) -> None:
     assert [hit.version for hit in hits(engine, "five SOL", MemoryFilter(as_of_ns=T0_NS + 8))] == [1]
 
 
-def test_a_version_whose_text_is_made_differently_is_written_anew(desk: Desk) -> None:
-    engine = desk.engine(HashEmbedder())
+def test_a_version_whose_words_are_made_differently_is_written_anew_and_keeps_its_vector(desk: Desk) -> None:
+    embedder = CountingEmbedder()
+    engine = desk.engine(embedder)
     memory = a_memory("m", "five SOL")
     engine.upsert(documents(memory))
+    embedder.texts.clear()
 
     engine.upsert([parse_point(point_document(point_of(memory, previous="the desk was paused")))])
 
+    assert embedder.texts == []
     assert hits(engine, "paused")[0].lexical is not None
+    assert hits(engine, "five SOL")[0].dense == pytest.approx(0.8, abs=0.2)
     assert engine.status()["points"] == 1
+
+
+def test_a_version_whose_words_change_while_no_model_is_there_keeps_its_vector(desk: Desk) -> None:
+    desk.engine(HashEmbedder()).upsert(documents(a_memory("m", "five SOL")))
+    engine = desk.engine(model="double/hash")
+    engine.give_up_model("gone")
+
+    engine.upsert([parse_point(point_document(point_of(a_memory("m", "five SOL"), previous="the desk was paused")))])
+
+    again = desk.engine(HashEmbedder())
+    assert again.unvectored == 0
+    assert hits(again, "five SOL")[0].dense is not None
 
 
 @pytest.mark.parametrize("damage", ["segments", "identity", "identity-missing", "config", "panic"])
@@ -237,6 +254,19 @@ def test_fusion_puts_what_both_sides_found_first_and_is_stable() -> None:
     assert fuse([], points("a"), sides=1)[0].score == pytest.approx(1.0)
 
 
+def test_an_index_of_the_first_version_says_that_it_was_made_with_the_first_recipe(desk: Desk) -> None:
+    desk.engine(HashEmbedder()).upsert(documents(a_memory("m", "five SOL")))
+    path = desk.directory / "identity.json"
+    document = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({name: document[name] for name in ("format", "model", "dimension", "probe")}), "utf-8")
+
+    engine = desk.engine(HashEmbedder())
+
+    assert engine.identity is not None
+    assert (engine.identity.recipe, engine.identity.token) == (1, "")
+    assert state(engine) == ("ready", "")
+
+
 class DamagedStore(EdgeStore):
     """A store that cannot mend itself, such as a collection of others on a server."""
 
@@ -250,7 +280,7 @@ def test_a_store_that_stays_damaged_is_a_state_that_a_rebuild_repairs(tmp_path: 
     engine.adopt(HashEmbedder())
 
     assert engine.status()["state"] == "down"
-    assert "rebuild-index" in str(engine.status()["detail"])
+    assert "index rebuild" in str(engine.status()["detail"])
     assert not engine.should_open
     with pytest.raises(NotReady):
         hits(engine, "five SOL")

@@ -198,21 +198,22 @@ async def test_a_model_nobody_knows_is_named_with_what_was_tried(start: Start) -
     assert "embedding.allow_download is off" in detail
 
 
-async def test_another_model_than_the_one_that_made_the_index_is_refused_until_a_rebuild(start: Start) -> None:
+async def test_an_index_goes_on_with_the_model_that_made_it_where_the_configured_one_is_not_to_be_had(
+    start: Start,
+) -> None:
     async with start(BUNDLED) as index:
         await state_of(index, "ready")
-        await put(index, [a_memory("m", "five SOL")])
+        await put(index, [a_memory("m", "five SOL", embed=True)])
 
     async with start(UNKNOWN_MODEL) as index:
-        status = await state_of(index, "degraded")
-        assert "the index was made with sentence-transformers/all-MiniLM-L6-v2" in status.detail
-        assert "memmcp rebuild-index" in status.detail
-        assert await found(index, "SOL") == ["m"]
-        with pytest.raises(IndexUnavailable, match="rebuild-index"):
-            await put(index, [a_memory("n", "six SOL")])
-        await index.clear()
-        await put(index, [a_memory("n", "six SOL")])
-        assert await found(index, "SOL") == ["n"]
+        status = await state_of(index, "ready")
+        while "nobody/no-such-model" not in status.detail:
+            await anyio.sleep(0.01)
+            status = await index.status()
+        assert (status.model, status.wants) == ("sentence-transformers/all-MiniLM-L6-v2", "")
+        await put(index, [a_memory("n", "the coins were sold")])
+        [best, *_] = await index.search("somebody disposed of tokens", ANY, limit=1)
+        assert (best.memory_id, best.lexical) == ("n", None)
 
 
 async def test_an_unreachable_server_is_a_state_and_not_a_crash(start: Start) -> None:
