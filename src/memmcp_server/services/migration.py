@@ -16,6 +16,7 @@ import anyio
 
 from memmcp_server.domain.drift import DriftKind
 from memmcp_server.domain.identifiers import MemoryId, Seq
+from memmcp_server.domain.lifecycle import Change
 from memmcp_server.domain.outbox import SINK_QDRANT
 from memmcp_server.errors import IndexUnavailable, InvalidInput, NotFound, Refused, Unavailable
 from memmcp_server.ports import Clock, IndexStatus, Journal, NextGeneration, VectorIndex
@@ -62,8 +63,8 @@ class Migration:
         self._index = health.index
         self._clock = clock
         self._refused = ""
-        self._page_len = PAGE_LEN
         self._failures = 0
+        self._careful_until = Seq(0)
         self._left_alone = ""
         self._is_switching = anyio.Lock()
         self.progress: Progress | None = None
@@ -133,41 +134,39 @@ class Migration:
         """Carry one page over; return whether there may be more."""
         name = f"index-fill:{following.token}"
         after = await self._journal.cursor(name) or Seq(0)
-        changes = await self._journal.changes(after, limit=self._page_len)
+        changes = await self._journal.changes(after, limit=1 if after < self._careful_until else PAGE_LEN)
         total = await self._journal.horizon()
         problem = following.detail
         self.progress = Progress(following.generation, "filling", min(after, total), total, problem)
         if not changes:
             return False
         began_s = self._clock.monotonic_s()
-        first = [change.memory.id for change in changes if change.memory is not None and change.memory.version == 1]
-        if await self._carried(first):
+        if await self._carried(changes):
             await self._journal.save_cursor(name, changes[-1].seq)
             self.progress = Progress(following.generation, "filling", changes[-1].seq, total, problem)
         await anyio.sleep(PAUSE_SHARE * (self._clock.monotonic_s() - began_s))
         await self._give_way()
         return True
 
-    async def _carried(self, memory_ids: Sequence[MemoryId]) -> bool:
-        """Write the memories into the next generation; return whether the page is done with.
+    async def _carried(self, changes: Sequence[Change]) -> bool:
+        """Write the memories that begin in the page into the next generation; return whether it is done with.
 
         A page that fails again and again is taken apart, and a memory that fails alone is passed over: the check before
         the switch tries it once more, and tells.
         """
+        first = [change.memory.id for change in changes if change.memory is not None and change.memory.version == 1]
         try:
-            await self._write(memory_ids)
+            await self._write(first)
         except (IndexUnavailable, InvalidInput) as problem:
             self._failures += 1
-            is_alone = self._page_len == 1
             if self._failures < ATTEMPTS_MAX and not isinstance(problem, InvalidInput):
                 raise IndexUnavailable(problem.message) from problem
             self._failures = 0
-            self._page_len = 1
-            if is_alone:
-                _log.warning("memory %s is passed over: %s", ", ".join(memory_ids), problem.message)
-            return is_alone
+            if len(changes) > 1:
+                self._careful_until = changes[-1].seq
+                return False
+            _log.warning("memory %s is passed over: %s", first[0], problem.message)
         self._failures = 0
-        self._page_len = min(PAGE_LEN, 2 * self._page_len)
         return True
 
     async def _write(self, memory_ids: Sequence[MemoryId]) -> None:
