@@ -147,6 +147,44 @@ async def test_a_rebuild_makes_the_same_index_from_the_journal(tmp_path: Path) -
         assert await house.find("alpha") == ["alpha"]
 
 
+@pytest.mark.requirement("M11")
+async def test_what_was_written_while_no_model_was_there_gets_its_vector_by_itself(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        await house.write("the position was closed at a loss after the pool was drained", "lunch was soup")
+        assert await house.relay.drain(30)
+        assert (await house.index.status()).unvectored == 0  # nothing can be done about it
+
+    async with open_house(tmp_path, BUNDLED) as house:
+        await state_of(house.index, "ready")
+        with anyio.fail_after(30):
+            while True:
+                hits = await house.index.search("why did the trade lose money", MemoryFilter(), limit=1)
+                if hits and hits[0].dense is not None:
+                    break
+        assert await house.relay.drain(30)
+        assert (await house.index.status()).unvectored == 0
+        assert (await house.find("why did the trade lose money"))[0].startswith("the position was closed")
+
+
+@pytest.mark.requirement("M9")
+async def test_what_was_removed_from_the_index_behind_its_back_is_back_after_the_check(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        await house.write("alpha", "bravo", "charlie")
+        assert await house.relay.drain(30)
+        with anyio.fail_after(30):
+            while house.keeper.report is None:  # noqa: ASYNC110 - the one at the start
+                await anyio.sleep(0.02)
+        [found] = [hit.memory_id for hit in await house.index.search("bravo", MemoryFilter(), limit=5)]
+        await house.index.remove([found])
+
+        report = await house.keeper.check(repair=True)
+
+        assert (report.total, report.repaired, report.examples) == (1, 1, (found,))
+        assert await house.relay.drain(30)
+        assert len(await house.index.search("bravo", MemoryFilter(), limit=5)) == 1
+        assert (await house.keeper.check(repair=False)).total == 0
+
+
 @pytest.mark.requirement("M9")
 async def test_an_index_whose_folder_was_deleted_fills_itself_again(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:

@@ -8,7 +8,7 @@ from enum import StrEnum
 class DriftKind(StrEnum):
     MISSING = "missing"  # a version is not there
     OUTDATED = "outdated"  # a version is there with another text, field or end
-    UNVECTORED = "unvectored"  # written while no model was there
+    UNVECTORED = "unvectored"  # written while no model was there, and one is there now
     SURPLUS = "surplus"  # a version or a whole memory is there that the journal does not have
 
 

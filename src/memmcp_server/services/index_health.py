@@ -55,6 +55,8 @@ class IndexHealth:
         async for page, checked in self.compared(self._index, advance):
             drifts.add(page, checked)
         await self._settle(drifts)
+        if not (await self._index.status()).unvectored:
+            drifts.pardon(DriftKind.UNVECTORED)  # without a model nothing can be done about it, so nothing is wrong
         waiting = await self._waiting()
         report = DriftReport(
             at_ns=self._clock.now_ns(),
@@ -164,21 +166,14 @@ class IndexHealth:
         return {entry.memory_id for entry in entries}
 
     async def _repair(self, kinds: Mapping[MemoryId, DriftKind]) -> int:
-        status = await self._index.status()
         surplus = [memory_id for memory_id, kind in kinds.items() if kind is DriftKind.SURPLUS]
-        gone = surplus[:0]
+        gone: list[MemoryId] = []
         for start in range(0, len(surplus), PAGE_LEN):
             chunk = surplus[start : start + PAGE_LEN]
             there = await self._journal.all_versions(chunk)
             gone += [memory_id for memory_id in chunk if memory_id not in there]
             await self._index.remove(chunk)
-        lacking = [
-            memory_id
-            for memory_id, kind in kinds.items()
-            # Without a model nothing can be done about vectors.
-            if kind is not DriftKind.UNVECTORED or status.unvectored
-        ]
-        return await self._journal.outbox_queue(SINK_QDRANT, lacking) + len(gone)
+        return await self._journal.outbox_queue(SINK_QDRANT, list(kinds)) + len(gone)
 
     async def _pause(self, began_s: float) -> None:
         await anyio.sleep(PAUSE_SHARE * (self._clock.monotonic_s() - began_s))
@@ -212,6 +207,11 @@ class Drifts:
             self.kinds[memory_id] = kind
             self.counts[kind] += 1
         self.counts = +self.counts
+
+    def pardon(self, pardoned: DriftKind) -> None:
+        """Leave out what is of that kind."""
+        self.kinds = {memory_id: kind for memory_id, kind in self.kinds.items() if kind is not pardoned}
+        del self.counts[pardoned]
 
 
 def describe(report: DriftReport) -> str:

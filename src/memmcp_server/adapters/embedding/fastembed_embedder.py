@@ -101,7 +101,8 @@ def load_old(configured: EmbeddingSection, model: str, path: str, models_dir: Pa
 
     Raises: ModelUnavailable.
     """
-    if (model.lower(), path) == (configured.model.lower(), str(configured.path or "")):
+    present = "" if configured.path is None else str(configured.path.absolute())
+    if (model.lower(), path) == (configured.model.lower(), present):
         message = "its files have become another model's"
         raise ModelUnavailable(message)
     wanted = {"model": model, "path": Path(path) if path else None, "allow_download": False}

@@ -280,7 +280,7 @@ class IndexEngine:
         is_other = problem or found.recipe != wanted.recipe
         if is_other and self._points == 0 and self._embedder is not None:
             self.clear()  # nothing is lost: it was made before the model was known, or has been emptied
-        elif not problem and self._embedder is not None and not found.probe:
+        elif not problem and self._embedder is not None and (not found.probe or found.path != wanted.path):
             self._identity = replace(found, probe=wanted.probe, path=wanted.path)
             self._store.write_identity(self._identity)
 

@@ -76,7 +76,7 @@ class Worker:
         self._write = Lane("write", queue_len_max=WRITE_QUEUE_LEN_MAX, niceness=WRITE_NICENESS)
         self._fill = Lane("fill", queue_len_max=FILL_QUEUE_LEN_MAX, niceness=FILL_NICENESS)
         self._opened = threading.Event()
-        path = "" if options.embedding.path is None else str(options.embedding.path)
+        path = "" if options.embedding.path is None else str(options.embedding.path.absolute())
         configured = Identity(options.embedding.model, declared_dimension(options.embedding), path=path)
         self._generations = Generations(_catalogue(options), Bm25Words(), configured)
 
