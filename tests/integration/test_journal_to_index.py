@@ -73,19 +73,17 @@ async def open_house(data_dir: Path, embedding: EmbeddingSection = WORDS_ONLY) -
             tasks.start_soon(index.run)
             tasks.start_soon(relay.run)
             policies = Policies(journal, clock)
-            evaluation = Evaluation(
-                index,
-                lambda each: Memories(journal, each, clock, policies, WordScanner({})),
-                GoldenFile(data_dir),
-                clock,
-            )
+            scanner = WordScanner({})
+
+            def memories_of(generation: VectorIndex) -> Memories:
+                return Memories(journal, generation, clock, policies, scanner)
+
+            evaluation = Evaluation(index, memories_of, GoldenFile(data_dir), clock, scanner)
             health = IndexHealth(journal, index, partial(points_of, journal), clock)
             migration = Migration(journal, health, evaluation, clock)
             keeper = IndexKeeper(journal, index, health, migration, clock, poll_s=0.1, first_check_s=0)
             tasks.start_soon(keeper.run)
-            yield House(
-                journal, index, relay, Memories(journal, index, clock, policies, WordScanner({})), keeper, evaluation
-            )
+            yield House(journal, index, relay, memories_of(index), keeper, evaluation)
             await index.close()
             tasks.cancel_scope.cancel()
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.doubles.clocks import ManualClock
 from tests.doubles.hash_embedder import HashEmbedder
 from tests.doubles.memory_journal import MemoryJournal
+from tests.doubles.word_scanner import WordScanner
 from tests.support.journals import a_draft
 from tests.support.keeping import GoldenShelf
 
@@ -40,7 +41,7 @@ from memmcp_server.domain.lifecycle import ForgetMemory, UpdateMemory
 from memmcp_server.domain.memory import MemoryFilter, Provenance
 from memmcp_server.domain.outbox import SINK_QDRANT
 from memmcp_server.errors import IndexUnavailable
-from memmcp_server.ports import IndexStatus, NextGeneration
+from memmcp_server.ports import IndexStatus, NextGeneration, VectorIndex
 from memmcp_server.services import migration
 from memmcp_server.services.evaluation import Evaluation
 from memmcp_server.services.index_health import IndexHealth
@@ -50,6 +51,7 @@ from memmcp_server.services.policies import Policies
 
 BY = Provenance(agent="claude")
 EMBEDDERS = (HashEmbedder(16, "double/one"), HashEmbedder(24, "double/two", salt="2"), HashEmbedder(16, "double/three"))
+SCANNER = WordScanner({})
 SLOTS = 6
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """A new shard takes a second on a disk; what survives a crash of the machine is not what is asked here."""
@@ -150,13 +152,14 @@ class House:
         self.past: list[tuple[int, dict[MemoryId, str]]] = []
         self.slots: list[MemoryId | None] = [None] * SLOTS
         self.number = 0
+        self.policies = Policies(self.journal, self.clock)
         self.restart()
 
+    def _memories_of(self, index: VectorIndex) -> Memories:
+        return Memories(self.journal, index, self.clock, self.policies, SCANNER)
+
     def restart(self) -> None:
-        policies = Policies(self.journal, self.clock)
-        evaluation = Evaluation(
-            self.index, lambda index: Memories(self.journal, index, self.clock, policies), GoldenShelf(), self.clock
-        )
+        evaluation = Evaluation(self.index, self._memories_of, GoldenShelf(), self.clock, SCANNER)
         self.health = IndexHealth(self.journal, self.index, partial(points_of, self.journal), self.clock)
         self.migration = Migration(self.journal, self.health, evaluation, self.clock)
 

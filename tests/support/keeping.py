@@ -20,6 +20,7 @@ from memmcp_server.services.policies import Policies
 from tests.doubles.clocks import ManualClock
 from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.memory_journal import MemoryJournal
+from tests.doubles.word_scanner import WordScanner
 from tests.support.journals import a_draft
 
 
@@ -60,8 +61,9 @@ class Keeping:
         self.index = MemoryIndex(self.clock)
         self.shelf = GoldenShelf()
         policies = Policies(self.journal, self.clock)
-        self.memories_of = lambda index: Memories(self.journal, index, self.clock, policies)
-        self.evaluation = Evaluation(self.index, self.memories_of, self.shelf, self.clock)
+        self.scanner = WordScanner({"hunter2": "password"})
+        self.memories_of = lambda index: Memories(self.journal, index, self.clock, policies, self.scanner)
+        self.evaluation = Evaluation(self.index, self.memories_of, self.shelf, self.clock, self.scanner)
         self.restart()
 
     def restart(self) -> None:

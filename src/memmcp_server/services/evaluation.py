@@ -13,6 +13,7 @@ from memmcp_server.domain.golden import (
     fingerprint_of,
     scores_of,
 )
+from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.domain.search import SearchQuery
 from memmcp_server.errors import Unavailable
@@ -58,8 +59,7 @@ class Evaluation:
         Raises: as ``run``; InvalidInput (there is a secret in one), Unavailable (the baseline would be that of words
         alone, or the file cannot be written).
         """
-        for number, case in enumerate(cases):
-            refuse_secrets(self._scanner, _texts_of(number, case))
+        refuse_secrets(self._scanner, {"cases": [_texts_of(case) for case in cases]})
         status = await self._index.status()
         if status.state != "ready":
             msg = f"the index is {status.state} ({status.detail}), so its baseline would be too low"
@@ -112,12 +112,9 @@ def is_same_set(golden: GoldenSet | None, cases: Sequence[GoldenCase]) -> bool:
     return golden is not None and fingerprint_of(golden.cases) == fingerprint_of(cases)
 
 
-def _texts_of(number: int, case: GoldenCase) -> dict[str, str]:
-    """Return what of a case goes to disk, by field."""
-    texts = {f"cases[{number}].query": case.query, f"cases[{number}].note": case.note}
-    for place, each in enumerate(case.expect):
-        texts[f"cases[{number}].expect[{place}]"] = each.contains if each.contains is not None else str(each.id)
-    return texts
+def _texts_of(case: GoldenCase) -> JsonObject:
+    """Return what of a case goes to disk."""
+    return {"query": case.query, "note": case.note, "expect": [each.contains or each.id for each in case.expect]}
 
 
 def _pair(scores: Scores) -> str:

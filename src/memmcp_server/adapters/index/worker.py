@@ -51,7 +51,8 @@ SEARCH_QUEUE_LEN_MAX = 256
 WRITE_QUEUE_LEN_MAX = 64
 FILL_QUEUE_LEN_MAX = 16
 WRITE_NICENESS = 2
-FILL_NICENESS = 10
+FILL_NICENESS = 2
+"""No more: a thread that waits long for its turn while it holds the interpreter lock holds up the searches as well."""
 HITS_MAX = 1_000
 PAGE_LEN_MAX = 1_000
 

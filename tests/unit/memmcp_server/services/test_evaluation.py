@@ -22,7 +22,7 @@ from memmcp_server.domain.golden import (
     scores_of,
 )
 from memmcp_server.domain.identifiers import MemoryId
-from memmcp_server.errors import Unavailable
+from memmcp_server.errors import InvalidInput, Unavailable
 from memmcp_server.wire.evaluation import GoldenLine
 
 pytestmark = pytest.mark.anyio
@@ -113,6 +113,22 @@ async def test_a_set_is_kept_with_the_baseline_of_an_index_that_is_ready(keeping
     keeping.index.is_down = True
     with pytest.raises(Unavailable, match="baseline would be too low"):
         await keeping.evaluation.keep(cases)
+
+
+@pytest.mark.requirement("M12")
+@pytest.mark.parametrize(
+    "case",
+    [
+        GoldenCase("what is hunter2", (Expected(contains="x"),)),
+        GoldenCase("x", (Expected(contains="hunter2"),)),
+        GoldenCase("x", (Expected(id=MemoryId("hunter2")),)),
+        GoldenCase("x", (Expected(contains="x"),), note="hunter2"),
+    ],
+)
+async def test_a_query_that_holds_a_secret_is_not_kept(keeping: Keeping, case: GoldenCase) -> None:
+    with pytest.raises(InvalidInput, match=r"cases"):
+        await keeping.evaluation.keep([case])
+    assert await keeping.evaluation.kept() is None
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

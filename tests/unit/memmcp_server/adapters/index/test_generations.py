@@ -416,7 +416,6 @@ class SharedCatalogue(ClientCatalogue):
         """The other daemons go on."""
 
 
-@pytest.mark.requirement("Q5")
 def test_a_second_daemon_follows_the_generations_that_the_first_one_makes() -> None:
     connection = Connection(QdrantSection(url=":memory:", collection="memmcp"))
 
