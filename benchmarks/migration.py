@@ -2,7 +2,8 @@
 memory of the index worker with one generation and with two.
 
 The second model is the first one under another name, so that both are loaded and every vector is made anew. Journal,
-relay, keeper and worker are those of the daemon, in their own paces. Goal: at the median a search takes at most twice
+relay, keeper and worker are those of the daemon, in their own paces; something is written every half second, before and
+after too. Goal: at the median a search takes at most twice
 as long as before.
 """
 
@@ -14,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -119,25 +120,12 @@ class Figures:
     took_s: float = 0.0
 
 
-async def quiet(house: House, queries: int) -> Figures:
-    search_ms = []
-    for _ in range(queries):
-        search_ms.append(await house.search_ms())
-        await asyncio.sleep(SEARCH_PAUSE_S)
-    deliver_ms = []
-    for _ in range(10):
-        deliver_ms.append(await house.deliver_ms())
-        await asyncio.sleep(DELIVERY_PAUSE_S / 2)
-    return Figures(search_ms, deliver_ms, house.worker_mb())
-
-
-async def during(house: House) -> Figures:
-    """Search and write until the next generation is searched."""
+async def watched(house: House, is_over: Callable[[float], Awaitable[bool]]) -> Figures:
+    """Search, and write something every half second, until it is over (asked with the seconds since the begin)."""
     began_s, search_ms, deliver_ms, peak_mb = time.perf_counter(), [], [], 0
-    first = (await house.index.status()).generation
     delivering: asyncio.Task[float] | None = None
     wrote_s = 0.0
-    while (await house.index.status()).generation == first:
+    while not await is_over(time.perf_counter() - began_s):
         search_ms.append(await house.search_ms())
         peak_mb = max(peak_mb, house.worker_mb())
         if delivering is not None and delivering.done():
@@ -152,20 +140,28 @@ async def during(house: House) -> Figures:
     return Figures(search_ms, deliver_ms, peak_mb, took_s)
 
 
-async def measure(points: int, queries: int) -> tuple[Figures, Figures, Figures]:
+async def measure(points: int, quiet_s: float) -> tuple[Figures, Figures, Figures]:
     chance = random.Random(7)
+
+    async def enough(elapsed_s: float) -> bool:
+        return elapsed_s >= quiet_s
+
     with tempfile.TemporaryDirectory() as name:
         data_dir = Path(name)
         async with open_house(data_dir, EmbeddingSection(allow_download=False), chance) as house:
             await house.write(points)
             await house.relay.drain(3_600)
-            before = await quiet(house, queries)
+            before = await watched(house, enough)
         [source] = (data_dir / "models").glob("all-MiniLM-L6-v2-*")
         shutil.copytree(source, data_dir / "models" / "copy")
         copy = EmbeddingSection(model="bench/copy", path=data_dir / "models" / "copy", allow_download=False)
         async with open_house(data_dir, copy, chance) as house:
-            changing = await during(house)
-            after = await quiet(house, queries)
+
+            async def switched(_elapsed_s: float) -> bool:
+                return (await house.index.status()).generation == 2
+
+            changing = await watched(house, switched)
+            after = await watched(house, enough)
             status = await house.index.status()
             assert (status.model, status.generation) == ("bench/copy", 2), status
     return before, changing, after
@@ -174,9 +170,9 @@ async def measure(points: int, queries: int) -> tuple[Figures, Figures, Figures]
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=2_000)
-    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--quiet", type=float, default=20.0, help="seconds measured before and after")
     options = parser.parse_args(arguments)
-    before, changing, after = asyncio.run(measure(options.points, options.queries))
+    before, changing, after = asyncio.run(measure(options.points, options.quiet))
     print("| generations | search ms p50 / p99 | written and delivered ms p50 / p99 | worker MB |")
     print("| --- | --- | --- | --- |")
     for name, figures in (("one, before", before), ("two, while it is filled", changing), ("one, after", after)):

@@ -5,7 +5,6 @@ daemon's own memory (the migration's progress) goes with it, as after ``kill -9`
 """
 
 import asyncio
-import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.doubles.memory_journal import MemoryJournal
 from tests.doubles.word_scanner import WordScanner
 from tests.support.journals import a_draft
 from tests.support.keeping import GoldenShelf
+from tests.support.memory_disk import memory_directory
 
 from memmcp_server.adapters.index.calls import IndexCalls, WorkerLimits
 from memmcp_server.adapters.index.catalogue import EdgeCatalogue
@@ -294,8 +294,8 @@ def test_the_index_answers_as_a_dictionary_would_whatever_happens(
 ) -> None:
     monkeypatch.setattr(migration, "GIVE_WAY_S", 0.0)
     monkeypatch.setattr(migration, "PAGE_LEN", 2)
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as directory:
-        asyncio.run(play(Path(directory) / "index", order))
+    with memory_directory() as directory:
+        asyncio.run(play(directory / "index", order))
 
 
 def test_the_control_a_filling_that_skips_a_page_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +310,7 @@ def test_the_control_a_filling_that_skips_a_page_is_found_out(monkeypatch: pytes
     monkeypatch.setattr(migration, "GIVE_WAY_S", 0.0)
     monkeypatch.setattr(Migration, "_write", nothing)
     order: list[tuple[str, int | None]] = [("write", 0), ("deliver", None), ("begin", None), ("step", None)]
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as directory:
+    with memory_directory() as directory:
         monkeypatch.setattr(Migration, "_verified", no_check)
         with pytest.raises(AssertionError):
-            asyncio.run(play(Path(directory) / "index", [*order, ("step", None), ("step", None)]))
+            asyncio.run(play(directory / "index", [*order, ("step", None), ("step", None)]))

@@ -103,9 +103,11 @@ class IndexKeeper:
         if await self.migration.step():
             return True
         now_s = self._clock.monotonic_s()
-        if status.next is None and now_s >= self._check_due_s:
+        if now_s >= self._check_due_s:
             self._check_due_s = now_s + RECHECK_S
-            report = await self.check(repair=True)
+            # While another generation is wanted and not searched (refused, or given up), the present one is left as it
+            # is: writing the newer recipe of texts into it would be the very change that was refused.
+            report = await self.check(repair=not status.wants)
             if report.is_complete:
                 self._check_due_s = now_s + CHECK_EVERY_S
             if report.repaired:

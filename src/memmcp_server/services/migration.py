@@ -24,8 +24,10 @@ from memmcp_server.ports import Clock, IndexStatus, Journal, NextGeneration, Vec
 from .evaluation import Evaluation
 from .index_health import Drifts, IndexHealth
 
-PAGE_LEN = 32
-"""Entries of the journal that are read, embedded and written at once: about half a second of one core."""
+PAGE_LEN = 128
+"""Entries of the journal that are read, embedded and written at once: a second or two of one core, then one flush. The
+embedded engine lets nobody search while it flushes, so that many small pages would cost the searches most of the time.
+"""
 PAUSE_SHARE = 0.25
 """The pause after a page, as a share of what the page took."""
 GIVE_WAY_S = 2.0
@@ -172,8 +174,14 @@ class Migration:
     async def _write(self, memory_ids: Sequence[MemoryId]) -> None:
         wanted = await self._health.project(memory_ids) if memory_ids else {}
         points = [point for each in wanted.values() for point in each]
-        if points:
-            await self._index.beside().upsert(points)
+        if not points:
+            return
+        await self._index.beside().upsert(points)
+        # What was forgotten since it was read may have been removed before it was written here.
+        there = await self._journal.all_versions(memory_ids)
+        gone = [memory_id for memory_id in memory_ids if memory_id not in there]
+        if gone:
+            await self._index.remove(gone)
 
     async def _give_way(self) -> None:
         """Let live deliveries go first."""

@@ -24,6 +24,8 @@ from .documents import (
 from .inventory import drifts
 
 CHUNK_POINTS_MAX = 64
+FILL_POINTS_MAX = 256
+"""A generation that is filled takes more at once: each call ends with a flush, during which nobody can search."""
 CHUNK_CHARS_MAX = 1_000_000
 QUERY_CHARS_MAX = 8_000
 
@@ -48,13 +50,15 @@ class WorkerLimits:
 class IndexCalls(ABC):
     """The calls of the port over ``_call``, which a body of the port provides."""
 
+    _points_max = CHUNK_POINTS_MAX
+
     def __init__(self, clock: Clock, limits: WorkerLimits) -> None:
         self._clock = clock
         self._limits = limits
 
     async def upsert(self, points: Sequence[IndexPoint]) -> None:
         await self._until_writable()
-        for chunk in _chunks(points):
+        for chunk in _chunks(points, self._points_max):
             documents: list[Json] = [point_document(point) for point in chunk]
             await self._call("upsert", {"points": documents}, self._limits.write_timeout_s)
 
@@ -134,6 +138,8 @@ class IndexCalls(ABC):
 class BesideIndex(IndexCalls):
     """The generation that is being filled, over the worker of the one that is searched."""
 
+    _points_max = FILL_POINTS_MAX
+
     def __init__(self, searched: IndexCalls) -> None:
         super().__init__(searched._clock, searched._limits)
         self._searched = searched
@@ -168,12 +174,12 @@ def _reading() -> Iterator[None]:
         raise IndexUnavailable(message) from problem
 
 
-def _chunks(points: Sequence[IndexPoint]) -> Iterator[list[IndexPoint]]:
+def _chunks(points: Sequence[IndexPoint], points_max: int) -> Iterator[list[IndexPoint]]:
     chunk: list[IndexPoint] = []
     chars = 0
     for point in points:
         size = len(point.text_lexical) + len(point.text_dense or "")
-        if chunk and (len(chunk) >= CHUNK_POINTS_MAX or chars + size > CHUNK_CHARS_MAX):
+        if chunk and (len(chunk) >= points_max or chars + size > CHUNK_CHARS_MAX):
             yield chunk
             chunk, chars = [], 0
         chunk.append(point)

@@ -224,6 +224,24 @@ async def test_the_keeper_refills_repairs_and_compares_daily(keeping: Keeping) -
         tasks.cancel_scope.cancel()
 
 
+async def test_an_index_that_another_generation_is_wanted_for_is_compared_but_not_rewritten(keeping: Keeping) -> None:
+    [memory_id] = await keeping.write("alpha")
+    keeping.index.wants = "the index was made with text recipe 1, this version has 2"
+    await keeping.migration.begin()
+    await keeping.migration.abandon()
+    [held] = await keeping.journal.versions(memory_id)
+    await keeping.index.upsert([point_of(replace(held, content="alpha as the older recipe has it"))])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keeping.keeper.run)
+        await until(lambda: compared(keeping))
+        tasks.cancel_scope.cancel()
+
+    assert keeping.keeper.report is not None
+    assert (keeping.keeper.report.found, keeping.keeper.report.repaired) == ({DriftKind.OUTDATED: 1}, 0)
+    assert await waiting(keeping) == set()
+
+
 async def test_the_keeper_outlives_an_index_and_a_journal_that_are_down(keeping: Keeping) -> None:
     await keeping.write("alpha")
     keeping.index.is_down = True

@@ -34,6 +34,7 @@ class BlindEmbedder(HashEmbedder):
 @pytest.fixture
 def keeping(monkeypatch: pytest.MonkeyPatch) -> Keeping:
     monkeypatch.setattr(migration, "GIVE_WAY_S", 0.01)
+    monkeypatch.setattr(migration, "PAGE_LEN", 32)
     return Keeping()
 
 
@@ -173,6 +174,26 @@ async def test_what_the_check_finds_before_the_switch_is_mended(keeping: Keeping
 
     assert (await keeping.index.status()).generation == 2
     assert await words_found(keeping, "kangaroo") == set(ids)
+
+
+@pytest.mark.requirement("M9")
+async def test_what_is_forgotten_between_reading_and_writing_is_not_brought_back(keeping: Keeping) -> None:
+    [memory_id, _] = await keeping.write("secret kangaroo", "kangaroo")
+    await keeping.keeper.rebuild()
+    beside = keeping.index.beside()
+    write = beside.upsert
+
+    async def late(points: Sequence[IndexPoint]) -> None:
+        if await keeping.journal.versions(memory_id):
+            await keeping.journal.commit([ForgetMemory(memory_id, "asked", BY)])
+            await keeping.deliver()
+        await write(points)
+
+    beside.upsert = late  # type: ignore[method-assign]
+
+    assert await keeping.migration.step()
+
+    assert (await beside.memory_ids(after=None, limit=10))[0] == ["m2"]
 
 
 class Refusing:

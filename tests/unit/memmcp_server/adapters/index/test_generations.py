@@ -12,6 +12,7 @@ import pytest
 from qdrant_client import models
 from tests.doubles.hash_embedder import HashEmbedder
 from tests.doubles.memories import T0_NS, a_memory
+from tests.support.memory_disk import memory_directory
 
 from memmcp_server.adapters.index.catalogue import Catalogue, ClientCatalogue, EdgeCatalogue, Pointer
 from memmcp_server.adapters.index.client_store import Connection
@@ -74,9 +75,15 @@ class Place:
         return {n for n in range(1, 20) if ("memmcp" if n == 1 else f"memmcp-gen-{n}") in names}
 
 
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    with memory_directory() as directory:
+        yield directory
+
+
 @pytest.fixture(params=["edge", "client"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path / "index", request.param)
+def place(request: pytest.FixtureRequest, disk: Path) -> Iterator[Place]:
+    place = Place(disk / "index", request.param)
     yield place
     place.crash()
 
@@ -337,15 +344,15 @@ def test_searches_go_on_through_a_switch(place: Place) -> None:
     assert status(generations)["state"] == "ready"
 
 
-def test_an_emptied_next_generation_has_another_token(tmp_path: Path) -> None:
-    place = Place(tmp_path / "index", "edge")
+def test_an_emptied_next_generation_has_another_token(disk: Path) -> None:
+    place = Place(disk / "index", "edge")
     generations = filled(place)
     generations.begin()
     generations.fill(documents(*MEMORIES))
     token = status(generations)["next"]["token"]
     place.crash()
-    shutil.rmtree(tmp_path / "index" / "gen-2" / "shard" / "segments")
-    (tmp_path / "index" / "gen-2" / "shard" / "segments").touch()
+    shutil.rmtree(disk / "index" / "gen-2" / "shard" / "segments")
+    (disk / "index" / "gen-2" / "shard" / "segments").touch()
 
     again = place.start(NEW)
 
@@ -357,12 +364,12 @@ def test_an_emptied_next_generation_has_another_token(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", '{"format": 1}', '{"format": 9, "active": 2, "next": null, "last": 2}', "[]"]
 )
-def test_a_damaged_pointer_leaves_the_older_generation_searched(tmp_path: Path, text: str) -> None:
-    place = Place(tmp_path / "index", "edge")
+def test_a_damaged_pointer_leaves_the_older_generation_searched(disk: Path, text: str) -> None:
+    place = Place(disk / "index", "edge")
     generations = filled(place)
     generations.begin()
     place.crash()
-    (tmp_path / "index" / "generations.json").write_text(text, "utf-8")
+    (disk / "index" / "generations.json").write_text(text, "utf-8")
 
     again = place.start(OLD)
 
@@ -373,15 +380,15 @@ def test_a_damaged_pointer_leaves_the_older_generation_searched(tmp_path: Path, 
     place.crash()
 
 
-def test_a_directory_that_belongs_to_nobody_is_not_touched(tmp_path: Path) -> None:
-    place = Place(tmp_path / "index", "edge")
+def test_a_directory_that_belongs_to_nobody_is_not_touched(disk: Path) -> None:
+    place = Place(disk / "index", "edge")
     place.start(OLD).upsert(documents(*MEMORIES))
     for name in ("gen-x", "gen-02", "gen-"):
-        (tmp_path / "index" / name).mkdir()
+        (disk / "index" / name).mkdir()
 
     place.start(OLD)
 
-    assert {path.name for path in (tmp_path / "index").iterdir()} >= {"gen-x", "gen-02", "gen-"}
+    assert {path.name for path in (disk / "index").iterdir()} >= {"gen-x", "gen-02", "gen-"}
     place.crash()
 
 
