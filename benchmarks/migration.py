@@ -3,8 +3,7 @@ memory of the index worker with one generation and with two.
 
 The second model is the first one under another name, so that both are loaded and every vector is made anew. Journal,
 relay, keeper and worker are those of the daemon, in their own paces; something is written every half second, before and
-after too. Goal: at the median a search takes at most twice
-as long as before.
+after too. Goal: at the median a search takes at most twice as long as before.
 """
 
 import argparse
