@@ -2,7 +2,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from benchmarks import bridge, memory, search
+from benchmarks import bridge, memory, migration, search
 from benchmarks.filling import make_base
 from benchmarks.peers import Ours
 from tests.support.agents import data_directory
@@ -32,6 +32,15 @@ def test_the_searchs_benchmark_says_where_the_time_goes_and_whether_its_goals_ar
     for row in ("| 2 namespaces of 40 |", "| 80 in one namespace |", "| index.search | 1.0 |", "the engine's query"):
         assert row in said
     assert (code == 0) == said.strip().endswith("All goals met.")
+
+
+@pytest.mark.requirement("Q3")
+def test_the_migrations_benchmark_changes_the_model_and_says_what_it_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    code = migration.main(["--points", "40", "--quiet", "1"])
+    said = capsys.readouterr().out
+    for row in ("| one, before |", "| two, while it is filled |", "| one, after |", "40 memories of 40 words"):
+        assert row in said
+    assert (code == 0) == ("meets the goal" in said)
 
 
 @pytest.mark.requirement("Q3")
