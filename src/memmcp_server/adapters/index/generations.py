@@ -3,7 +3,8 @@
 Writes go to both. Filling and every look into the next generation leave the first alone, and the switch is one
 replacement of the catalogue's pointer: whenever the process dies, the next one finds either the old state or the new.
 
-Two locks: ``_changing`` makes writes come one at a time, ``_reading`` keeps a search off a store that is being closed.
+Two locks: ``_changing`` makes writes come one at a time, ``_reading`` keeps a search off a store that is being closed
+and a status from being half of each.
 A model runs under neither while a generation is filled, so that live writes never wait for it.
 """
 
@@ -178,8 +179,10 @@ class Generations:
                 return
             if self._next is None:
                 number = self._pointer.last + 1
-                self._move(Pointer(self._pointer.active, number, number))
-                self._next = self._engine(number)
+                pointer = Pointer(self._pointer.active, number, number)
+                self._catalogue.write(pointer)
+                with self._reading:
+                    self._pointer, self._next = pointer, self._engine(number)
             self._next.open()
             self._settle()
             if not self._next.is_up:
@@ -192,9 +195,10 @@ class Generations:
             if not engine.is_up:
                 raise NotReady(str(engine.status()["detail"]))
             assert self._pointer.next is not None
-            self._move(Pointer(self._pointer.next, None, self._pointer.last))
+            pointer = Pointer(self._pointer.next, None, self._pointer.last)
+            self._catalogue.write(pointer)
             with self._reading:
-                old, self._active, self._next = self._active, engine, None
+                old, self._pointer, self._active, self._next = self._active, pointer, engine, None
                 _close(old)
             self._is_old_settled = False
             self._tidy()
@@ -205,7 +209,11 @@ class Generations:
             self._abandon()
 
     def status(self) -> JsonObject:
-        """Return the document of ``ports.IndexStatus``."""
+        """Return the document of ``ports.IndexStatus``, never half of it from before a switch and half from after."""
+        with self._reading:
+            return self._status()
+
+    def _status(self) -> JsonObject:
         active, following = self._active, self._next
         document = active.status()
         if self._given_up and active.has_model:
@@ -298,15 +306,12 @@ class Generations:
         engine = self._next
         if engine is None:
             return
-        self._move(Pointer(self._pointer.active, None, self._pointer.last))
+        pointer = Pointer(self._pointer.active, None, self._pointer.last)
+        self._catalogue.write(pointer)
         with self._reading:
-            self._next = None
+            self._pointer, self._next = pointer, None
             _close(engine)
         self._tidy()
-
-    def _move(self, pointer: Pointer) -> None:
-        self._catalogue.write(pointer)
-        self._pointer = pointer
 
     def _tidy(self) -> None:
         """Remove what no pointer names. What stays behind is tried again at the next start."""

@@ -72,6 +72,7 @@ class Worker:
         self._requests = requests
         self._answers = answers
         self._sending = threading.Lock()
+        self._announcing = threading.Lock()
         self._announced: JsonObject = {}
         self._search = Lane("search", queue_len_max=SEARCH_QUEUE_LEN_MAX)
         self._write = Lane("write", queue_len_max=WRITE_QUEUE_LEN_MAX, niceness=WRITE_NICENESS)
@@ -245,10 +246,12 @@ class Worker:
         done.wait()
 
     def _announce(self) -> None:
-        status = self._generations.status()
-        if status != self._announced:
-            self._announced = status
-            self._send({"event": "status", **status})
+        # Told in the order in which it was so: a lane that is late must not have the last word with what it saw before.
+        with self._announcing:
+            status = self._generations.status()
+            if status != self._announced:
+                self._announced = status
+                self._send({"event": "status", **status})
 
     def _send(self, document: JsonObject) -> None:
         frame = encode(document)

@@ -344,6 +344,34 @@ def test_searches_go_on_through_a_switch(place: Place) -> None:
     assert status(generations)["state"] == "ready"
 
 
+def test_a_status_is_never_half_of_one_generation_and_half_of_another(place: Place) -> None:
+    generations = filled(place)
+    generations.adopt_old(OLD)
+    ended, seen = threading.Event(), set()
+
+    def look() -> None:
+        while not ended.is_set():
+            said = status(generations)
+            seen.add((said["generation"], said["model"], said["next"] is not None and said["next"]["generation"]))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    generations.begin()
+    generations.fill(documents(*MEMORIES))
+    generations.switch()
+    generations.begin()
+    generations.abandon()
+    ended.set()
+    looking.join(10)
+
+    assert seen <= {
+        (1, "double/old", False),
+        (1, "double/old", 2),
+        (2, "double/new", False),
+        (2, "double/new", 3),
+    }
+
+
 def test_an_emptied_next_generation_has_another_token(disk: Path) -> None:
     place = Place(disk / "index", "edge")
     generations = filled(place)
