@@ -25,6 +25,7 @@ from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.memory import MemoryDraft, MemoryFilter, Provenance
 from memmcp_server.domain.outbox import SINK_QDRANT
 from memmcp_server.domain.search import SearchQuery
+from memmcp_server.ports import VectorIndex
 from memmcp_server.services.evaluation import Evaluation
 from memmcp_server.services.index_health import IndexHealth
 from memmcp_server.services.index_keeper import IndexKeeper
