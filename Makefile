@@ -35,8 +35,9 @@ format: setup-test ## Put the code into the house's form
 bench: setup-test ## All benchmarks, or ONLY=bridge|journal|...; tables into docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.run $(ONLY)
 
-crash: setup-test ## The kill matrix of the memory journal (RUNS=100 SEED=1)
+crash: setup-test ## The kill matrix of the memory journal, and an outage of its index (RUNS=100 SEED=1)
 	@$(BIN)/python -m benchmarks.crash --runs $(or $(RUNS),100) --seed $(or $(SEED),1)
+	@$(BIN)/python -m benchmarks.outage
 
 clients: setup-test ## Real MCP clients over every transport
 	@$(BIN)/pytest tests/clients -q

@@ -149,9 +149,9 @@ def check(data_dir: Path, writers: Sequence[Writer]) -> Outcome:
     """Hold the acknowledgements against the journal and, once the outbox is empty, against search."""
     acknowledged = {content for writer in writers for content in writer.acknowledged}
     unacknowledged = {content for writer in writers for content in writer.unacknowledged}
-    client = _answering(data_dir)
-    until(lambda: _pending(client) == 0, CATCH_UP_TIMEOUT_S, 0.1)
-    stored = Counter(_contents(client))
+    client = answering(data_dir)
+    until(lambda: pending(client) == 0, CATCH_UP_TIMEOUT_S, 0.1)
+    stored = Counter(contents_of(client))
     found = set()
     for writer in writers:
         count = len(writer.acknowledged) + len(writer.unacknowledged)
@@ -171,7 +171,7 @@ def check(data_dir: Path, writers: Sequence[Writer]) -> Outcome:
     )
 
 
-def _answering(data_dir: Path) -> Client:
+def answering(data_dir: Path) -> Client:
     def is_up() -> bool:
         try:
             http_client(data_dir).get("/health", timeout_s=5.0)
@@ -183,12 +183,12 @@ def _answering(data_dir: Path) -> Client:
     return http_client(data_dir)
 
 
-def _pending(client: Client) -> int:
+def pending(client: Client) -> int:
     queues = client.get("/telemetry/metrics")["queues"]
     return sum(int(queue["pending"]) for queue in queues.values())
 
 
-def _contents(client: Client) -> list[str]:
+def contents_of(client: Client) -> list[str]:
     contents: list[str] = []
     cursor: str | None = None
     while True:

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from benchmarks.crash import run
+from benchmarks.outage import run as run_outage
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -22,3 +23,12 @@ def test_ten_kills_lose_nothing_acknowledged_double_nothing_and_hide_nothing() -
 def test_a_daemon_that_acknowledges_before_the_commit_is_caught() -> None:
     outcome = run(runs=2, seed=7, command=CONTROL)
     assert outcome.lost, outcome.line()
+
+
+@pytest.mark.requirement("M3")
+@pytest.mark.requirement("M11")
+@pytest.mark.requirement("Q4")
+def test_writes_sent_three_times_with_the_index_down_and_a_kill_are_there_once_and_found() -> None:
+    outcome = run_outage(writes=120, down_s=3)
+    assert outcome.is_sound, outcome.line()
+    assert outcome.sent >= 360
