@@ -109,7 +109,7 @@ def index_down(data_dir: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        del held
+        held.close()
 
 
 def _kill_workers(daemon: int) -> None:
