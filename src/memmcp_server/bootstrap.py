@@ -24,6 +24,7 @@ from .ports import Journal, SecretScanner, TradingDesk, VectorIndex
 from .services.background import beside
 from .services.clients import ClientRegistry
 from .services.container import Services
+from .services.episodes import Episodes
 from .services.evaluation import Evaluation
 from .services.guarded_desk import GuardedDesk
 from .services.health import Health
@@ -35,6 +36,7 @@ from .services.migration import Migration
 from .services.news import News
 from .services.policies import Policies
 from .services.relay import Relay
+from .services.summaries import Summaries
 from .services.telemetry import Telemetry
 from .services.trajectories import Trajectories
 
@@ -83,10 +85,10 @@ async def open_services(
         policies = Policies(journal, clock)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
 
-        def memories(generation: VectorIndex) -> Memories:
+        def memories_of(generation: VectorIndex) -> Memories:
             return Memories(journal, generation, clock, policies, scanner, limits)
 
-        evaluation = Evaluation(index, memories, GoldenFile(sections.data_dir), clock, scanner)
+        evaluation = Evaluation(index, memories_of, GoldenFile(sections.data_dir), clock, scanner)
         index_health = IndexHealth(journal, index, partial(points_of, journal), clock)
         migration = Migration(journal, index_health, evaluation, clock)
         keeper = IndexKeeper(journal, index, index_health, migration, clock)
@@ -105,12 +107,15 @@ async def open_services(
         if late is not None:
             keeping = partial(_keep_desk, late, sections, environ, journal, scanner)
             await stack.enter_async_context(_running("trading", keeping))
+        memories = memories_of(index)
         yield Services(
             clock=clock,
             journal=journal,
             index=index,
-            memories=memories(index),
-            trajectories=Trajectories(journal),
+            memories=memories,
+            trajectories=Trajectories(journal, policies),
+            episodes=Episodes(journal, memories, policies, scanner, clock, limits),
+            summaries=Summaries(journal, policies, clock),
             telemetry=Telemetry(journal, scanner),
             relay=relay,
             health=health,

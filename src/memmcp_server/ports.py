@@ -141,11 +141,12 @@ class Journal(Protocol):
         before_ns: int | None,
         limit: int,
         before_id: TrajectoryId | None = None,
+        hidden: Sequence[str] = (),
     ) -> list[Trajectory]:
         """Return trajectories, newest opened first (then by id, descending), opened strictly before ``before_ns``.
 
         With ``before_id`` those opened in that same nanosecond whose id is smaller come too, so that pages lose none.
-        A namespace ending in '/' covers its subtree.
+        A namespace ending in '/' covers its subtree. ``hidden``: nothing from these.
         """
 
     async def steps(self, trajectory_id: TrajectoryId, *, after: Seq | None, limit: int) -> list[Memory]:

@@ -163,7 +163,8 @@ class MemoryRecord:
     """One thing to remember. ``key`` makes a repeat harmless.
 
     ``open`` and ``close`` frame a trajectory, ``step`` is one of its steps, ``note`` stands alone, ``snapshot`` is a
-    telemetry row (``metadata`` is the snapshot document).
+    telemetry row (``metadata`` is the snapshot document). ``cites`` are memories that a step rests on, as an agent
+    named them.
     """
 
     action: Literal["open", "step", "close", "note", "snapshot"]
@@ -179,6 +180,7 @@ class MemoryRecord:
     outcome: str | None = None
     reward_lamports: int | None = None
     embed: bool = False
+    cites: tuple[str, ...] = ()
 
 
 class Memory(Protocol):

@@ -345,6 +345,25 @@ async def test_steps_and_outcome_in_one_commit_give_credit_too(bench: Bench) -> 
     assert (standing.credit, standing.wins) == (1_000, 1)
 
 
+@pytest.mark.requirement("M13")
+async def test_a_lesson_of_the_commit_that_closes_cites_the_closed_trajectory(bench: Bench) -> None:
+    [rule] = await written(bench, "rule")
+    await bench.journal.commit([OpenTrajectory(TrajectoryId("t"), Namespace("team"), "task", "BONK", "open", T0_NS)])
+    head = MemoryId("t")
+    cited = LinkMemories(LinkKind.CITES, head, rule, ME, TrajectoryId("t"))
+    close = CloseTrajectory(TrajectoryId("t"), "failed", "closed", T0_NS)
+    lesson = a_draft("never again", kind="lesson", cites=(head,))
+    first = await bench.journal.commit([cited, close, lesson])
+    again = await bench.journal.commit([close, lesson])
+    assert [each.id for each in first[1:]] == [each.id for each in again]
+    assert all(each.duplicate for each in again)
+    links = {(link.from_id, link.to_id): link.to_version for link in await bench.journal.links([head])}
+    assert links == {(head, rule): 1, (first[2].id, head): 2}
+    standings = (await bench.journal.surroundings([rule, head], as_of_ns=None)).standings
+    assert standings[rule].credit == -1_000
+    assert head not in standings
+
+
 @pytest.mark.requirement("M17")
 async def test_a_mark_counts_once_for_its_source(bench: Bench) -> None:
     [memory_id] = await written(bench, "a")
@@ -486,6 +505,23 @@ async def test_nothing_comes_from_a_hidden_namespace(bench: Bench) -> None:
     assert await current(bench, MemoryFilter(hidden=("a", "c"))) == ["a/b", "ab"]
     rows = await bench.journal.lexical(["a"], MemoryFilter(hidden=("a/",)), scope="all", limit=9)
     assert [memory.content for memory in rows] == ["ab"]
+
+
+@pytest.mark.requirement("M5")
+async def test_no_trajectory_comes_from_a_hidden_namespace(bench: Bench) -> None:
+    for number, namespace in enumerate(["team", "team/a", "open", "teams"]):
+        opened = OpenTrajectory(TrajectoryId(f"t{number}"), Namespace(namespace), "task", "x", "open", T0_NS + number)
+        await bench.journal.commit([opened])
+
+    async def seen(*hidden: str) -> list[str]:
+        found = await bench.journal.trajectories(
+            namespace=None, kind=None, is_open=None, before_ns=None, limit=10, hidden=hidden
+        )
+        return [each.id for each in found]
+
+    assert await seen() == ["t3", "t2", "t1", "t0"]
+    assert await seen("team") == ["t3", "t2", "t1"]
+    assert await seen("team/", "open") == ["t3"]
 
 
 async def test_a_restored_memory_keeps_its_trust_and_an_update_gives_its_own(bench: Bench) -> None:

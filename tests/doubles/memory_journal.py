@@ -155,6 +155,7 @@ class MemoryJournal(Lifecycle):
         before_ns: int | None,
         limit: int,
         before_id: TrajectoryId | None = None,
+        hidden: Sequence[str] = (),
     ) -> list[Trajectory]:
         def is_before(each: Trajectory) -> bool:
             if before_ns is None or each.opened_at_ns < before_ns:
@@ -167,6 +168,7 @@ class MemoryJournal(Lifecycle):
             if (namespace is None or namespace_covers(namespace, each.namespace))
             and (kind is None or each.kind == kind)
             and (is_open is None or (each.closed_at_ns is None) == is_open)
+            and not any(namespace_covers(pattern, each.namespace) for pattern in hidden)
             and is_before(each)
         ]
         return sorted(found, key=lambda each: (each.opened_at_ns, each.id), reverse=True)[:limit]

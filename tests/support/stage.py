@@ -24,6 +24,7 @@ from memmcp_server.ports import VectorIndex
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
+from memmcp_server.services.episodes import Episodes
 from memmcp_server.services.evaluation import Evaluation
 from memmcp_server.services.guarded_desk import GuardedDesk
 from memmcp_server.services.health import Health
@@ -34,6 +35,7 @@ from memmcp_server.services.migration import Migration
 from memmcp_server.services.news import News
 from memmcp_server.services.policies import Policies
 from memmcp_server.services.relay import Relay
+from memmcp_server.services.summaries import Summaries
 from memmcp_server.services.telemetry import Telemetry
 from memmcp_server.services.trajectories import Trajectories
 from memmcp_server.tools.server import MemoryServer, build_server
@@ -91,12 +93,15 @@ async def staged(
         index_health = IndexHealth(journal, index, partial(points_of, journal), clock)
         migration = Migration(journal, index_health, evaluation, clock)
         keeper = IndexKeeper(journal, index, index_health, migration, clock)
+        memories = memories_of(index)
         services = Services(
             clock=clock,
             journal=journal,
             index=index,
-            memories=memories_of(index),
-            trajectories=Trajectories(journal),
+            memories=memories,
+            trajectories=Trajectories(journal, policies),
+            episodes=Episodes(journal, memories, policies, scanner, clock),
+            summaries=Summaries(journal, policies, clock),
             telemetry=Telemetry(journal, scanner),
             relay=Relay(journal, [QdrantSink(journal, index)], clock, sections.relay),
             health=Health(journal, index, clock, clients, played, keeper),

@@ -2,7 +2,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from benchmarks import bridge, memory, migration, search
+from benchmarks import bridge, lessons, memory, migration, search
 from benchmarks.filling import make_base
 from benchmarks.peers import Ours
 from tests.support.agents import data_directory
@@ -41,6 +41,17 @@ def test_the_migrations_benchmark_changes_the_model_and_says_what_it_cost(capsys
     for row in ("| one, before |", "| two, while it is filled |", "| one, after |", "40 memories of 40 words"):
         assert row in said
     assert (code == 0) == ("meets the goal" in said)
+
+
+@pytest.mark.requirement("Q3")
+def test_the_lessons_benchmark_asks_the_real_index_and_says_whether_its_goal_is_met(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = lessons.main(["--replays", "1"])
+    said = capsys.readouterr().out
+    for row in ("| plain | 1 |", "| with the token | 1 |", "| by the situation | 1 |", "| all | 3 |"):
+        assert row in said
+    assert (code == 0) == said.strip().endswith(": met.")
 
 
 @pytest.mark.requirement("Q3")

@@ -218,3 +218,34 @@ def test_the_admin_routes_want_the_operators_token(desk: Path) -> None:
         assert connection.getresponse().status == 401
         connection.close()
     assert is_served(Places(desk))
+
+
+@pytest.mark.requirement("M6")
+@pytest.mark.requirement("M18")
+@pytest.mark.requirement("O6")
+def test_trajectories_and_the_summary_are_shown_at_the_terminal(desk: Path) -> None:
+    client = http_client(desk)
+    opened = client.post("/trajectories", {"title": "Count [the] quokkas", "kind": "task"})
+    client.post(f"{opened['url']}/steps", {"content": "two of them"})
+    client.post("/trajectories", {"title": "Count the koalas", "namespace": "trees/north"})
+    client.post(f"{opened['url']}/close", {"outcome": "lost", "reward": -2, "lesson": "Bring a torch."})
+    listed = run_json(desk, "trajectories", "--kind", "task")
+    assert [(each["id"], each["outcome"]) for each in listed["trajectories"]] == [(opened["id"], "lost")]
+    still = run_json(desk, "trajectories", "--open", "--namespace", "trees/")["trajectories"]
+    assert [each["title"] for each in still] == ["Count the koalas"]
+    assert run_json(desk, "trajectories", "--closed", "--namespace", "trees/")["trajectories"] == []
+    shown = run(desk, "trajectories").stdout
+    assert "Count [the] quokkas" in shown
+    assert "lost, -2" in shown
+    page = run_json(desk, "trajectories", "--limit", "1")
+    assert page["next_cursor"]
+    assert "--cursor" in run(desk, "trajectories", "--limit", "1").stderr
+    assert run_json(desk, "trajectories", "--cursor", page["next_cursor"])["trajectories"]
+    assert "cursor" in run(desk, "trajectories", "--cursor", "x", code=1).stderr
+    assert "no trajectories" in run(desk, "trajectories", "--namespace", "nowhere").stdout
+    summary = run_json(desk, "summary", "--kind", "lesson", "--by", "namespace")
+    assert summary["total"] >= 1
+    told = run(desk, "summary", "--kind", "lesson").stdout
+    assert "Bring a torch." in told
+    assert "highlights" in told
+    assert "by" in run(desk, "summary", "--by", "mood", code=1).stderr

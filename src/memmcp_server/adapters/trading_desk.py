@@ -1,13 +1,13 @@
 """The one place where memory and trading meet: the desk as our port, our journal as the desk's memory."""
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Final
 
 from memmcp_server.config import Sections
-from memmcp_server.domain.identifiers import JsonObject, Namespace, TrajectoryId
+from memmcp_server.domain.identifiers import JsonObject, MemoryId, Namespace, TrajectoryId
 from memmcp_server.domain.memory import MemoryDraft, Provenance, Trust
 from memmcp_server.domain.secrets import redacted_document
 from memmcp_server.domain.telemetry import LOCAL_DESK, RecordSnapshot
@@ -61,7 +61,7 @@ class JournalMemory:
         """Store all records durably, in order. Raises: trading's MemoryUnavailable."""
         records = [self._cleaned(record) for record in records]
         try:
-            await self._journal.commit([command_of(record) for record in records])
+            await self._commit(records)
         except Unavailable as error:
             raise trading.MemoryUnavailable(error.message) from error
         except MemoryServerError as error:
@@ -83,10 +83,16 @@ class JournalMemory:
         text, title = str(clean["text"]), str(clean["title"])
         return replace(record, text=text, title=title, tags=tuple(map(str, tags)), metadata=metadata)
 
+    async def _commit(self, records: Sequence[trading.MemoryRecord]) -> None:
+        named = sorted({MemoryId(memory_id) for record in records for memory_id in record.cites})
+        # What was forgotten since an agent named it cannot be linked; the step's metadata still names it.
+        known = (await self._journal.all_versions(named)).keys() if named else ()
+        await self._journal.commit([command_of(record, known) for record in records])
+
     async def _write_singly(self, records: Sequence[trading.MemoryRecord]) -> None:
         for record in records:
             try:
-                await self._journal.commit([command_of(record)])
+                await self._commit([record])
             except Unavailable as error:
                 raise trading.MemoryUnavailable(error.message) from error
             except MemoryServerError as error:
@@ -116,8 +122,8 @@ class JournalMemory:
             raise trading.MemoryUnavailable(unavailable.message) from unavailable
 
 
-def command_of(record: trading.MemoryRecord) -> JournalCommand:
-    """Return what the journal is asked to do for a record.
+def command_of(record: trading.MemoryRecord, known: Collection[str] = ()) -> JournalCommand:
+    """Return what the journal is asked to do for a record; of what it cites, what is known.
 
     Raises: InvalidInput when a record of a trajectory names none, or a closing one has no outcome.
     """
@@ -150,6 +156,7 @@ def command_of(record: trading.MemoryRecord) -> JournalCommand:
                 trajectory_id=_trajectory_id(record) if record.action == "step" else None,
                 provenance=ENGINE,
                 embed=record.embed,
+                cites=tuple(MemoryId(memory_id) for memory_id in record.cites if memory_id in known),
             )
 
 

@@ -14,8 +14,10 @@ STAMP = "memmcp/request"
 
 STAMP_ID_CHARS_MAX = 64
 
-REPEATABLE_TOOLS = frozenset({"memory_search", "memory_write", "strategy_digest", "telemetry_trading", "why"})
-"""Tools that may be called again after a daemon's death: reads, and the write whose key makes a repeat harmless.
+REPEATABLE_TOOLS = frozenset(
+    {"memory_search", "memory_write", "strategy_digest", "telemetry_trading", "trajectory", "why"}
+)
+"""Tools that may be called again after a daemon's death: reads, and the writes whose content makes a repeat harmless.
 
 Any other tool acts on money or on the desk: the caller decides, with the key.
 """

@@ -241,6 +241,11 @@ def check_trajectory_id(trajectory_id: str) -> None:
     _check_line("trajectory_id", trajectory_id, TRAJECTORY_ID_LENGTH_MAX, length_min=1)
 
 
+def check_line(name: str, value: str, length_max: int, *, length_min: int = 0) -> None:
+    """Refuse a text that is too long or too short, or that is not one line of valid Unicode without controls."""
+    _check_line(name, value, length_max, length_min=length_min)
+
+
 def _check_content(content: str, bytes_max: int) -> None:
     try:
         size = len(content) if content.isascii() else len(content.encode())

@@ -4,6 +4,7 @@ A trajectory is itself a memory (kind ``trajectory``, same id, embedded when ope
 its steps are memories that carry its ``trajectory_id``, in journal order. The trajectory's own memory carries none.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -48,18 +49,25 @@ class CloseTrajectory:
 
 
 CREDIT_UNIT = 1_000
-_WON = frozenset({"won", "win", "success", "succeeded", "done", "completed", "profit", "passed", "solved", "fixed"})
-_LOST = frozenset({"lost", "loss", "failure", "failed", "error", "aborted", "stopped_out", "liquidated", "rugged"})
+_WON = frozenset(
+    """won win success succeeded done complete completed profit passed solved fixed worked good""".split()  # noqa: SIM905
+)
+_LOST = frozenset(
+    """lost loss failure failed error aborted abandoned crashed broken bad timed_out timeout stopped_out liquidated
+    rugged""".split()  # noqa: SIM905
+)
+_REMARK = re.compile(r"[:;,.(]")
+"""What follows the outcome's own word: "failed: the build was red"."""
 
 
 def credit_of(outcome: str, reward: int | None) -> int:
     """Return the credit that an outcome gives to what was cited: plus or minus ``CREDIT_UNIT``, 0 when it says nothing.
 
-    The reward decides by its sign; without one the outcome's own word does.
+    The reward decides by its sign; without one the outcome's own word does, the remark behind it set aside.
     """
     if reward:
         return CREDIT_UNIT if reward > 0 else -CREDIT_UNIT
-    word = outcome.strip().casefold().replace(" ", "_")
+    word = "_".join(_REMARK.split(outcome, maxsplit=1)[0].casefold().replace("-", " ").split())
     return CREDIT_UNIT * ((word in _WON) - (word in _LOST))
 
 

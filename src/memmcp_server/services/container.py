@@ -6,6 +6,7 @@ from memmcp_server.domain.drafts import DraftLimits
 from memmcp_server.ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 
 from .clients import ClientRegistry
+from .episodes import Episodes
 from .evaluation import Evaluation
 from .health import Health
 from .index_keeper import IndexKeeper
@@ -13,6 +14,7 @@ from .memories import Memories
 from .news import News
 from .policies import Policies
 from .relay import Relay
+from .summaries import Summaries
 from .telemetry import Telemetry
 from .trajectories import Trajectories
 
@@ -26,6 +28,8 @@ class Services:
     index: VectorIndex
     memories: Memories
     trajectories: Trajectories
+    episodes: Episodes
+    summaries: Summaries
     telemetry: Telemetry
     relay: Relay
     health: Health

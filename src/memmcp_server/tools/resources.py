@@ -13,10 +13,12 @@ from memmcp_server.domain.times import instant_ns
 from memmcp_server.errors import InvalidInput, MemoryServerError, NotFound
 from memmcp_server.services.container import Services
 from memmcp_server.services.news import Wish
-from memmcp_server.wire.memory import MemoryDocument, TrajectoryDocument, TrajectoryPage
+from memmcp_server.wire.memory import MemoryDocument, TrajectoryPage
 from memmcp_server.wire.news import ChangesAnswer
+from memmcp_server.wire.summary import SummaryAnswer, SummaryRequest
 from memmcp_server.wire.telemetry import RiskView
 from memmcp_server.wire.trading import EquitySeries, StrategyList, TradePage, TradingSnapshot
+from memmcp_server.wire.trajectories import RecapView, TrajectoryReport
 
 from .caller import caller_of
 from .desk import desk_of, document
@@ -37,6 +39,7 @@ JSON: Final = "application/json"
 PAGE_LIMIT_DEFAULT: Final = 50
 PAGE_LIMIT_MAX: Final = 200
 CURSOR_CHARS_MAX: Final = 256
+NAMESPACE_CHARS_MAX: Final = 129
 
 ParametersT = ParamSpec("ParametersT")
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -46,6 +49,7 @@ def add_resources(mcp: MCPServer[Any], services: Services) -> None:
     """Register every resource and template."""
     _add_memory(mcp, services)
     _add_changes(mcp, services)
+    _add_summary(mcp, services)
     _add_trajectories(mcp, services)
     _add_history(mcp, services)
     _add_current(mcp, services)
@@ -127,18 +131,43 @@ def _add_changes(mcp: MCPServer[Any], services: Services) -> None:
     )(read_changes)
 
 
+def _add_summary(mcp: MCPServer[Any], services: Services) -> None:
+    @mcp.resource(
+        "memory://summary{?namespace}",
+        name="memory_summary",
+        title="What the memory holds",
+        description="Counts by kind, what weighs most, the newest, digests that went stale. Cheap: look here first.",
+        mime_type=JSON,
+    )
+    @_json
+    async def read_summary(context: Context[Any, Any], namespace: str = "") -> SummaryAnswer:
+        query = SummaryRequest(namespace=namespace[:NAMESPACE_CHARS_MAX] or None).to_query()
+        return SummaryAnswer.of(await services.summaries.of(query, caller_of(context, "summary resource")))
+
+
 def _add_trajectories(mcp: MCPServer[Any], services: Services) -> None:
     @mcp.resource(
         "trajectory://{id}{?cursor,limit}",
         name="trajectory",
         title="Trajectory",
-        description="The steps of a session or a trade: signal, verdict, order, fill, outcome. Pages by cursor.",
+        description=(
+            "A session or a trade: its recap, then its steps (signal, verdict, order, fill, outcome). Pages by cursor."
+        ),
         mime_type=JSON,
     )
     @_json
-    async def read_trajectory(id: str, cursor: str = "", limit: str = "") -> TrajectoryDocument:  # noqa: A002
+    async def read_trajectory(
+        id: str,  # noqa: A002 - the template's own word
+        context: Context[Any, Any],
+        cursor: str = "",
+        limit: str = "",
+    ) -> TrajectoryReport:
+        caller = caller_of(context, "trajectory resource")
         after = Seq(_integer("cursor", cursor, 0, 2**63 - 1)) if cursor else None
-        return TrajectoryDocument.of(await services.trajectories.get(id, after, _limit(limit)))
+        report = TrajectoryReport.of(await services.trajectories.get(id, after, _limit(limit), caller))
+        if after is None:
+            report.recap = RecapView.of((await services.trajectories.recap(id, caller))[1])
+        return report
 
     @mcp.resource(
         "trajectories://{namespace}{?cursor,limit}",
@@ -148,9 +177,14 @@ def _add_trajectories(mcp: MCPServer[Any], services: Services) -> None:
         mime_type=JSON,
     )
     @_json
-    async def read_trajectories(namespace: str, cursor: str = "", limit: str = "") -> TrajectoryPage:
+    async def read_trajectories(
+        namespace: str, context: Context[Any, Any], cursor: str = "", limit: str = ""
+    ) -> TrajectoryPage:
         page = await services.trajectories.page(
-            namespace=namespace, cursor=cursor[:CURSOR_CHARS_MAX] or None, limit=_limit(limit)
+            namespace=namespace,
+            cursor=cursor[:CURSOR_CHARS_MAX] or None,
+            limit=_limit(limit),
+            caller=caller_of(context, "trajectories resource"),
         )
         return TrajectoryPage.of(page)
 

@@ -18,6 +18,7 @@ from .memory import memory_tools
 from .resources import MEMORY_CHANGES, add_resources
 from .tool import ToolSpec, make_tool
 from .trading import order_tools, trading_tools
+from .trajectory import trajectory_tools
 from .updates import ResourceUpdates
 
 NAME: Final = "memmcp"
@@ -48,7 +49,7 @@ class MemoryServer(MCPServer[Any]):
 
 def tool_specs() -> tuple[ToolSpec[Any], ...]:
     """Return every tool in the order in which clients see them."""
-    return (*memory_tools(), *trading_tools(), *order_tools())
+    return (*memory_tools(), *trajectory_tools(), *trading_tools(), *order_tools())
 
 
 def build_server(services: Services) -> MemoryServer:

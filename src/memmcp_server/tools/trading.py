@@ -5,9 +5,10 @@ from typing import Any, Final
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel
 
-from memmcp_server.domain.identifiers import JsonObject
+from memmcp_server.domain.identifiers import JsonObject, MemoryId
 from memmcp_server.domain.times import NS_PER_S, instant_ns, to_ns
 from memmcp_server.errors import Refused
+from memmcp_server.services.episodes import require_readable
 from memmcp_server.wire.orders import ControlAnswer, RebalanceAnswer, TradeAnswer
 from memmcp_server.wire.telemetry import TelemetryAnswer, WindowView, window_seconds
 from memmcp_server.wire.trading import EquitySeries, StrategyDigest, TradingSnapshot, WhyAnswer
@@ -63,7 +64,9 @@ async def why(call: Call, arguments: WhyArguments) -> WhyAnswer:
 
 
 async def place_trade(call: Call, arguments: PlaceTradeArguments) -> TradeAnswer:
-    desk = desk_of(call.services)
+    desk, services = desk_of(call.services), call.services
+    cited = [MemoryId(memory_id) for memory_id in arguments.cites]
+    await require_readable(services.journal, cited, await services.policies.book(), call.caller)
     return document(TradeAnswer, await desk.place_trade(_wish(arguments), agent=call.caller.agent, key=call.key))
 
 

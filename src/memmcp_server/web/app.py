@@ -27,7 +27,9 @@ from .page import Page
 from .requests import NoQuery, query_as
 from .routing import ApiRoute, starlette_routes
 from .status_routes import StatusRoutes
+from .summary_routes import SummaryRoutes
 from .trading_routes import TradingRoutes
+from .trajectory_routes import TrajectoryRoutes
 
 SESSIONS_MAX: Final = 1_000
 
@@ -98,9 +100,11 @@ def create_app(
 def api_routes(services: Services, live: LiveEvents) -> list[ApiRoute]:
     """Return the table of the JSON routes, the description of itself included."""
     table = [
-        # Before /memory/{id}, which would take it for an id.
+        # Before /memory/{id}, which would take them for an id.
         *NewsRoutes(services).routes(),
+        *SummaryRoutes(services).routes(),
         *MemoryRoutes(services).routes(),
+        *TrajectoryRoutes(services).routes(),
         *TradingRoutes(services).routes(),
         *StatusRoutes(services).routes(),
         *EventsRoute(services, live).routes(),

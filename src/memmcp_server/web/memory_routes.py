@@ -1,14 +1,12 @@
-"""Memories and trajectories over HTTP."""
+"""Memories over HTTP."""
 
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from memmcp_server.domain.identifiers import SEQ_MAX, Seq
 from memmcp_server.services.container import Services
-from memmcp_server.wire.base import Kind
 from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.budget import search_answer
 from memmcp_server.wire.memory import (
@@ -20,15 +18,11 @@ from memmcp_server.wire.memory import (
     MemoryWriteAnswer,
     MemoryWriteRequest,
     ReasonRequest,
-    TrajectoryDocument,
-    TrajectoryPage,
 )
 
 from .requests import NoQuery, answer, body_as, caller_of, idempotency_key, query_as, steward_of
 from .routing import ApiRoute
 
-SubtreeStr = Annotated[str, StringConstraints(max_length=128)]
-LIMIT_MAX: Final = 200
 VERSION_MAX: Final = 2**31 - 1
 
 
@@ -36,19 +30,6 @@ class MemoryQuery(WireRequest):
     version: int | None = Field(
         default=None, ge=1, le=VERSION_MAX, description="An earlier version; default the current one."
     )
-
-
-class TrajectoryQuery(WireRequest):
-    cursor: int | None = Field(default=None, ge=0, le=SEQ_MAX, description="next_cursor of the last answer.")
-    limit: int = Field(default=LIMIT_MAX, ge=1, le=LIMIT_MAX)
-
-
-class TrajectoriesQuery(WireRequest):
-    namespace: SubtreeStr | None = Field(default=None, description="Exact, or a subtree when it ends in '/'.")
-    kind: Kind | None = None
-    open: bool | None = Field(default=None, description="true: only open ones, false: only closed ones.")
-    cursor: str | None = Field(default=None, max_length=256)
-    limit: int = Field(default=50, ge=1, le=LIMIT_MAX)
 
 
 class MemoryRoutes:
@@ -104,19 +85,6 @@ class MemoryRoutes:
         memory = await self._services.memories.get(request.path_params["id"])
         return answer(MemoryWriteAnswer.of(acknowledgement, memory.namespace))
 
-    async def trajectory(self, request: Request) -> JSONResponse:
-        wish = query_as(request, TrajectoryQuery)
-        after = None if wish.cursor is None else Seq(wish.cursor)
-        part = await self._services.trajectories.get(request.path_params["id"], after, wish.limit)
-        return answer(TrajectoryDocument.of(part))
-
-    async def trajectories(self, request: Request) -> JSONResponse:
-        wish = query_as(request, TrajectoriesQuery)
-        page = await self._services.trajectories.page(
-            namespace=wish.namespace, kind=wish.kind, is_open=wish.open, cursor=wish.cursor, limit=wish.limit
-        )
-        return answer(TrajectoryPage.of(page))
-
     def routes(self) -> list[ApiRoute]:
         return [
             ApiRoute(
@@ -167,21 +135,5 @@ class MemoryRoutes:
                 "Make a superseded or merged memory current again.",
                 body=ReasonRequest,
                 answer=MemoryWriteAnswer,
-            ),
-            ApiRoute(
-                "GET",
-                "/trajectories",
-                self.trajectories,
-                "Trajectories, newest first, without their steps.",
-                query=TrajectoriesQuery,
-                answer=TrajectoryPage,
-            ),
-            ApiRoute(
-                "GET",
-                "/trajectories/{id}",
-                self.trajectory,
-                "One trajectory with its steps in order.",
-                query=TrajectoryQuery,
-                answer=TrajectoryDocument,
             ),
         ]

@@ -8,7 +8,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .base import Bps, JsonValue, Request, SolAmount, TokenAmount, TradingState
+from .base import Bps, JsonValue, MemoryIdStr, Request, SolAmount, TokenAmount, TradingState
 from .money import BPS_ONE, CostView, TradingContext
 
 
@@ -21,6 +21,9 @@ class TradeRequest(Request):
     strategy: str | None = Field(default=None, max_length=64, description="Strategy whose rules the trade follows.")
     bucket: str = Field(default="manual", max_length=64, description="Capital bucket that pays.")
     reason: str = Field(min_length=3, max_length=1_000, description="Why; kept in the trade's trajectory.")
+    cites: list[MemoryIdStr] = Field(
+        default_factory=list, max_length=16, description="Memories it rests on; they gain or lose with the trade."
+    )
     preview_id: str | None = Field(
         default=None, max_length=64, description="From the preview; without it nothing trades."
     )

@@ -21,6 +21,8 @@ from .valuation import Valuation, Valuer
 
 MANUAL: Final = "manual"
 """The bucket and the strategy of orders by hand."""
+CITES_KEY: Final = "cites"
+"""Evidence of a signal by hand: ids of memories, one a line (no id holds a line break)."""
 
 Emit = Callable[[events.Event | commands.Command], Booking | None]
 
@@ -234,7 +236,8 @@ class Trader:
         plan = self.plan(command, valuation)
         order = plan.order
         strength = 1.0 if order.side is Side.BUY else -1.0
-        signal = Signal(order.strategy, order.mint, order.ts_ns, strength, 0, 0, order.reason)
+        evidence: dict[str, str | int | float] = {CITES_KEY: "\n".join(command.cites)} if command.cites else {}
+        signal = Signal(order.strategy, order.mint, order.ts_ns, strength, 0, 0, order.reason, evidence)
         self._emit(events.SignalRaised(order.trajectory_id, signal))
         if isinstance(plan.verdict, Approved) and order.side is Side.BUY:
             rent = 0 if plan.quote is None else plan.quote.rent_lamports
@@ -281,6 +284,12 @@ class Trader:
 
     def _pass(self, trajectory: str, signal: Signal, denied: Denied) -> None:
         self._emit(events.SignalPassed(trajectory, signal.strategy, signal.mint, signal.ts_ns, denied))
+
+
+def cited_by(signal: Signal) -> tuple[str, ...]:
+    """Return the memories that the order by hand rested on, as its sender named them."""
+    named = signal.evidence.get(CITES_KEY)
+    return tuple(named.split("\n")) if isinstance(named, str) and named else ()
 
 
 def _rank(signal: Signal) -> tuple[float, str, str]:

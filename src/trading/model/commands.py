@@ -75,7 +75,10 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """Trade by hand, exact-in: lamports for a buy, base units for a sell. It passes the same gate as any order."""
+    """Trade by hand, exact-in: lamports for a buy, base units for a sell. It passes the same gate as any order.
+
+    ``cites`` are ids of memories that the decision rests on; the desk only hands them on.
+    """
 
     key: str
     actor: str
@@ -86,6 +89,7 @@ class PlaceOrder:
     strategy: str
     amount_in: int
     min_out: int
+    cites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ signal is the one exception: its floats stay text after decoding, because nothin
 import re
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
@@ -78,11 +78,18 @@ def _encoded(value: Any) -> Any:
 
 def _decoded_record(cls: type[Any], body: Any) -> Any:
     hints = _HINTS_BY_CLASS[cls]
-    if not isinstance(body, Mapping) or body.keys() != hints.keys():
+    if not isinstance(body, Mapping) or (body.keys() != hints.keys() and not _is_older(cls, body)):
         given = sorted(body) if isinstance(body, Mapping) else body
         msg = f"{cls.__name__} has the fields {sorted(hints)}, given was {given}"
         raise ValueError(msg)
-    return cls(**{name: _decoded(hint, body[name]) for name, hint in hints.items()})
+    return cls(**{name: _decoded(hint, body[name]) for name, hint in hints.items() if name in body})
+
+
+def _is_older(cls: type[Any], body: Mapping[str, Any]) -> bool:
+    """Say whether nothing is missing but fields with a default, which the row may be older than."""
+    later = {each.name for each in fields(cls) if each.default is not MISSING or each.default_factory is not MISSING}
+    known = _HINTS_BY_CLASS[cls].keys()
+    return body.keys() <= known and known - body.keys() <= later
 
 
 def _decoded(hint: Any, value: Any) -> Any:

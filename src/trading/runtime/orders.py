@@ -71,6 +71,7 @@ def preview_trade(session: Session, request: Mapping[str, Any], agent: str) -> S
         "amount_in": wanted,
         "min_out": command.min_out,
         "reason": command.reason,
+        "cites": list(request.get("cites") or ()),
     }
     return Shown(document, terms)
 
@@ -94,6 +95,7 @@ def confirm_trade(session: Session, terms: Mapping[str, Any], agent: str, key: s
             strategy=terms["strategy"],
             amount_in=terms["amount_in"],
             min_out=terms["min_out"],
+            cites=tuple(terms["cites"]),
         )
     )
     return sent(session, [order.id for order in outcome.orders], outcome.denied, outcome.effect)

@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 
 from trading.adapters.canonical import parse_json
+from trading.adapters.journal_archive import RunArchive
 from trading.adapters.sql_journal import JournalStore, SqlJournal
 from trading.config import RelaySection
 from trading.engine.inputs import INPUT, LISTED, MARKET_KINDS
@@ -27,6 +28,9 @@ from .remember import NAMESPACE, Remembrance
 SINK = "memory"
 PENDING_COUNT_MAX = 100_000
 CYCLE_KIND = "cycle_marked"
+TRADE_KINDS = ("signal_raised", "order_approved", "order_filled")
+"""What the end of a trade is told from."""
+
 TOLD_KINDS = (*(kind for kind in MARKET_KINDS if kind != INPUT), *KINDS)
 
 logger = logging.getLogger(__name__)
@@ -150,7 +154,9 @@ class MemoryRelay:
     def _begun(self) -> Remembrance:
         """Return the state of mind at the cursor: the tokens known, and the signals of the cycle that was cut."""
         self._seq = self._store.cursor(self._journal.run, SINK)
-        remembrance = Remembrance(self._run_id, self._store.began_ns(self._journal.run))
+        archive = RunArchive(self._store, self._journal.run)
+        began_ns = self._store.began_ns(self._journal.run)
+        remembrance = Remembrance(self._run_id, began_ns, lambda name: archive.mentioning((name,), TRADE_KINDS))
         for row in self._journal.rows(kinds=(LISTED,)):
             remembrance.records_of(row)
         last_cycle = self._journal.newest((CYCLE_KIND,), before=self._seq + 1)

@@ -5,38 +5,43 @@ acted on is one note with its reason. Keys are made from the run and the row, so
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from decimal import Decimal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from trading.adapters.canonical import parse_json
 from trading.engine.inputs import HISTORY, LISTED, MARKET_KINDS, decode_input
+from trading.engine.trader import cited_by
 from trading.model import commands, events
 from trading.model.event_codec import decode, encode_record
 from trading.model.instrument import Instrument
 from trading.model.market_data import History, TokenListed
 from trading.model.order import Order, Purpose, Side, Signal
-from trading.model.units import BPS_ONE, NS_PER_S, sol_text
+from trading.model.units import sol_text
 from trading.ports import JournalRow, MemoryRecord
 
 from .naming import public_id
+from .outcomes import duration_text, outcome_of, tokens_text
 
 NAMESPACE: Final = "trading"
 SIGNALS_MAX: Final = 4_096
 """Signals waiting for what became of them; their consequence is in the same cycle, so this is never reached."""
 
 Handler = Callable[[Any, JournalRow], list[MemoryRecord]]
+Past = Callable[[str], Sequence[JournalRow]]
 
 
 class Remembrance:
     """Turns the rows of one run into records, in order. Feed it every row from the start of a cycle on.
 
-    ``began_ns`` is the wall time of the run's start: what happened before the first event has no market time.
+    ``began_ns`` is the wall time of the run's start: what happened before the first event has no market time. ``past``
+    returns the rows of a trajectory: the end of a trade is told with its beginning.
     """
 
-    def __init__(self, run_id: str, began_ns: int) -> None:
+    def __init__(self, run_id: str, began_ns: int, past: Past) -> None:
         self._run_id = run_id
         self._began_ns = began_ns
+        self._past = past
         self._signals: OrderedDict[str, Signal] = OrderedDict()
         self._instruments: dict[str, Instrument] = {}
         self._handlers: Mapping[type, Handler] = {
@@ -75,7 +80,7 @@ class Remembrance:
         first, last = history.bars[0], history.bars[-1]
         text = (
             f"The strategies warmed up on {len(history.bars)} past bars of {self._symbol(history.mint)}, "
-            f"{_duration(last.ts_close_ns - first.ts_open_ns)} long; nothing was traded on them."
+            f"{duration_text(last.ts_close_ns - first.ts_open_ns)} long; nothing was traded on them."
         )
         figures = {"mint": history.mint, "bars": len(history.bars), "source": history.source}
         return self._note(row, "feed", text, figures)
@@ -110,7 +115,8 @@ class Remembrance:
             if order.purpose is Purpose.ENTRY:
                 records.append(self._opened(order, signal, row))
             text = f"Signal of {signal.strategy} on {self._symbol(order.mint)}: {signal.reason}"
-            records.append(self._step(row, order.trajectory_id, "signal", text, _signal_body(signal)))
+            step = self._step(row, order.trajectory_id, "signal", text, _signal_body(signal))
+            records.append(replace(step, cites=cited_by(signal)))
         measures = [encode_record(measure) for measure in event.measures]
         limits = "1 limit" if len(measures) == 1 else f"{len(measures)} limits"
         verdict = f"Approved by the risk gate, within {limits}."
@@ -167,12 +173,10 @@ class Remembrance:
         return [self._step(row, event.trajectory_id, "rejection", text, figures)]
 
     def _position_closed(self, event: events.PositionClosed, row: JournalRow) -> list[MemoryRecord]:
-        symbol = self._symbol(event.mint)
-        outcome = "won" if event.realised_lamports > 0 else "lost" if event.realised_lamports < 0 else "even"
-        text = (
-            f"{event.strategy} on {symbol} {outcome}: {sol_text(event.realised_lamports)} SOL "
-            f"({Decimal(event.return_bps * 100) / BPS_ONE} %) after {_duration(event.holding_ns)}. {event.reason}"
-        )
+        before = [
+            decode(past.kind, parse_json(past.body)) for past in self._past(event.trajectory_id) if past.seq < row.seq
+        ]
+        told = outcome_of(event, before, self._instruments.get(event.mint))
         return [
             MemoryRecord(
                 action="close",
@@ -180,11 +184,10 @@ class Remembrance:
                 ts_event_ns=row.ts_ns,
                 namespace=NAMESPACE,
                 kind="trade",
-                text=text,
-                tags=(event.strategy, symbol, outcome),
-                metadata={"mint": event.mint, "bucket": event.bucket, "return_bps": event.return_bps},
+                text=told.text,
+                metadata=told.figures,
                 trajectory_id=public_id(self._run_id, event.trajectory_id),
-                outcome=outcome,
+                outcome=told.outcome,
                 reward_lamports=event.realised_lamports,
                 embed=True,
             )
@@ -254,10 +257,7 @@ class Remembrance:
         return instrument.symbol if instrument else mint
 
     def _tokens(self, mint: str, base_units: int) -> str:
-        instrument = self._instruments.get(mint)
-        if instrument is None:
-            return f"{base_units} base units of {mint}"
-        return f"{Decimal(base_units).scaleb(-instrument.decimals).normalize():f} {instrument.symbol}"
+        return tokens_text(base_units, mint, self._instruments.get(mint))
 
     def _amount_in(self, order: Order) -> str:
         if order.side is Side.BUY:
@@ -273,12 +273,3 @@ class Remembrance:
 
 def _signal_body(signal: Signal) -> dict[str, Any]:
     return encode_record(signal)
-
-
-def _duration(nanoseconds: int) -> str:
-    minutes = nanoseconds // (60 * NS_PER_S)
-    days, rest = divmod(minutes, 24 * 60)
-    hours, minutes = divmod(rest, 60)
-    return " ".join(
-        part for part in (f"{days} d" if days else "", f"{hours} h" if hours else "", f"{minutes} min") if part
-    )

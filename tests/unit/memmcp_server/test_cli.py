@@ -33,7 +33,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 
 EXPECTED = {
     *("serve", "stdio", "status", "stop", "doctor", "logs", "write", "search", "export", "import", "backup"),
-    *("rebuild-index", "outbox", "trajectory", "connect"),
+    *("rebuild-index", "outbox", "trajectory", "trajectories", "summary", "connect"),
 }
 
 

@@ -281,7 +281,12 @@ def _plan_close(plan: Plan, command: PreparedClose) -> Acknowledgement:
     credit = credit_of(closing.outcome, closing.reward)
     for memory_id in dict.fromkeys(plan.cited.get(command.id, ())) if credit else ():
         add_mark(plan, memory_id, MarkKind.CREDIT, command.id, credit)
-    return plan.append_close(MemoryId(command.id), version, text)
+    acknowledged = plan.append_close(MemoryId(command.id), version, text)
+    last = plan.lasts.get(acknowledged.id)
+    if last is not None:
+        # Whoever cites it in this commit, as its lesson does, means the episode and not what it was called before.
+        plan.set(plan.lasts, last.id, last._replace(seq=acknowledged.seq, version=version))
+    return acknowledged
 
 
 def _plan_snapshot(plan: Plan, command: PreparedSnapshot) -> Acknowledgement:

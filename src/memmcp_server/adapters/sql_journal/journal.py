@@ -200,10 +200,16 @@ class SqlJournal:
         before_ns: int | None,
         limit: int,
         before_id: TrajectoryId | None = None,
+        hidden: Sequence[str] = (),
     ) -> list[Trajectory]:
-        before = (before_ns, before_id)
         wanted = partial(
-            reads.list_trajectories, namespace=namespace, kind=kind, is_open=is_open, before=before, limit=limit
+            reads.list_trajectories,
+            namespace=namespace,
+            kind=kind,
+            is_open=is_open,
+            before=(before_ns, before_id),
+            limit=limit,
+            hidden=hidden,
         )
         return await self._read(wanted)
 

@@ -108,9 +108,10 @@ def list_trajectories(
     is_open: bool | None,
     before: tuple[int | None, TrajectoryId | None],
     limit: int,
+    hidden: Sequence[str],
 ) -> list[Trajectory]:
     columns = trajectories.c
-    query = _trajectories()
+    query = _trajectories().where(*(not_(in_namespace(columns.namespace, pattern)) for pattern in hidden))
     if namespace is not None:
         query = query.where(in_namespace(columns.namespace, namespace))
     if kind is not None:

@@ -70,6 +70,21 @@ async def test_a_trade_becomes_a_closed_trajectory_with_its_steps_and_reward(jou
     assert snapshot.body == {"cycle": 3}
 
 
+@pytest.mark.requirement("M13")
+async def test_a_step_is_linked_to_what_it_cites_and_is_there(journal: SqlJournal) -> None:
+    memory = JournalMemory(journal, WordScanner({}))
+    await memory.write([record("note", "n1", text="a lesson"), TRADE[0]])
+    [lesson] = [
+        each.id for each in await journal.page(MemoryFilter(kinds=("signal",)), after=None, limit=9, newest_first=False)
+    ]
+    step = record("step", "k2", kind="signal", cites=(lesson, "gone"))
+    await memory.write([step, record("close", "k3", outcome="lost", reward_lamports=-7)])
+    await memory.write([step])
+    links = await journal.links([lesson])
+    assert [(link.to_id, link.trajectory_id) for link in links] == [(lesson, "trade-1")]
+    assert (await journal.surroundings([lesson], as_of_ns=None)).standings[lesson].credit == -1_000
+
+
 async def test_the_same_batch_again_changes_nothing(journal: SqlJournal) -> None:
     memory = JournalMemory(journal, WordScanner({}))
     await memory.write(TRADE)

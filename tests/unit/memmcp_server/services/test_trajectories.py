@@ -8,6 +8,7 @@ from tests.support.journals import a_draft
 from memmcp_server.domain.identifiers import Namespace, TrajectoryId
 from memmcp_server.domain.trajectory import OpenTrajectory
 from memmcp_server.errors import InvalidInput, NotFound
+from memmcp_server.services.policies import Policies
 from memmcp_server.services.trajectories import Trajectories
 
 pytestmark = pytest.mark.anyio
@@ -18,7 +19,7 @@ async def opened(count: int) -> Trajectories:
     for number in range(count):
         command = OpenTrajectory(TrajectoryId(f"t:{number}"), Namespace("team/x"), "trade", "BONK", "open", number // 2)
         await journal.commit([command, *(a_draft(f"{number}.{n}", trajectory_id=f"t:{number}") for n in range(5))])
-    return Trajectories(journal)
+    return Trajectories(journal, Policies(journal, ManualClock()))
 
 
 @pytest.mark.requirement("M6")

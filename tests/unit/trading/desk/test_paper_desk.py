@@ -24,6 +24,7 @@ from trading.config import PaperSection, PreviewSection, RelaySection, Sections
 from trading.engine import state
 from trading.errors import InvalidInput, Unavailable
 from trading.model.market_data import History, TokenListed
+from trading.ports import Memory
 from trading.runtime.paper_desk import PaperDesk
 from trading.runtime.paper_run import PaperOptions, paper_desk
 
@@ -75,9 +76,7 @@ def wished(amount: str, **more: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def market(
-    folder: Path, memory: ListMemory | None = None, feed: ManualFeed | None = None
-) -> AsyncIterator[Market]:
+async def market(folder: Path, memory: Memory | None = None, feed: ManualFeed | None = None) -> AsyncIterator[Market]:
     moved = feed or ManualFeed(MINT, "AAA", "0.001")
     options = PaperOptions(folder, "market", "foundation")
     async with paper_desk(options, SECTIONS, memory or ListMemory(), Chosen(moved, "by hand")) as opened:

@@ -41,6 +41,7 @@ EVENTS: list[events.Event | commands.Command] = [
     commands.Deposit("k", "me", "why", 5),
     commands.Withdraw("k", "me", "why", 5),
     commands.PlaceOrder("k", "me", "why", Side.SELL, "m", "manual", "manual", 5, 1),
+    commands.PlaceOrder("k", "me", "why", Side.BUY, "m", "manual", "manual", 5, 1, ("m1", "m2")),
     commands.SetTarget("k", "me", "why", 5),
     commands.SwitchProfile("k", "me", "why", "cautious"),
     commands.MoveCapital("k", "me", "why", "a", "b", 5),
@@ -90,6 +91,16 @@ def test_the_names_of_commands_are_those_that_the_journal_uses() -> None:
 def test_a_damaged_row_is_an_error_that_names_what_does_not_fit(kind: str, body: dict[str, Any], named: str) -> None:
     with pytest.raises(DataError, match=named):
         event_codec.decode(kind, body)
+
+
+def test_a_row_from_before_a_field_with_a_default_existed_is_still_good() -> None:
+    kind, body = event_codec.encode(commands.PlaceOrder("k", "me", "why", Side.SELL, "m", "manual", "manual", 5, 1))
+    assert body.pop("cites") == []
+    assert event_codec.decode(kind, body) == commands.PlaceOrder(
+        "k", "me", "why", Side.SELL, "m", "manual", "manual", 5, 1
+    )
+    with pytest.raises(DataError, match="no_such_field"):
+        event_codec.decode(kind, {**body, "no_such_field": 1})
 
 
 def test_any_record_of_plain_fields_can_be_encoded() -> None:

@@ -70,6 +70,8 @@ async def test_a_trade_is_told_from_signal_to_outcome(store: JournalStore) -> No
     assert closes[0].outcome == "lost"
     assert closes[0].reward_lamports is not None
     assert closes[0].reward_lamports < 0
+    assert "a losing trade, it failed" in closes[0].text
+    assert "because: the script says so" in closes[0].text
     passed = next(record for record in memory.of("note") if record.kind == "signal")
     assert "not acted on (no_position)" in passed.text
     assert "the script says so" in passed.text
