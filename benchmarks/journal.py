@@ -62,7 +62,7 @@ class Round:
 def draft(number: int) -> MemoryDraft:
     return MemoryDraft(
         content=f"{number} {CONTENT}",
-        key=f"key-{number}",
+        key=f"bench-{number}",
         ts_event_ns=1_700_000_000_000_000_000 + number,
         namespace=Namespace("bench"),
         kind="decision",

@@ -57,8 +57,7 @@ class Memories:
         Raises: Refused, SecretRefused, NotFound (what it cites or supersedes), IdempotencyConflict, JournalBusy,
         JournalUnavailable, StorageFull.
         """
-        [acknowledgement] = await self.write_many([draft], caller)
-        return acknowledgement
+        return (await self.write_many((draft,), caller))[0]
 
     async def write_many(self, drafts: Sequence[MemoryDraft], caller: Caller) -> list[Acknowledgement]:
         """Store all of the drafts in one transaction, or none.
@@ -74,9 +73,12 @@ class Memories:
             _refuse_secrets(self._scanner, draft)
         book = await self._policies.book()
         trusted = [_trusted(draft, book, caller) for draft in drafts]
-        await self._check_trajectories(drafts, caller)
-        related = [(draft.supersedes, draft.cites) for draft in drafts]
-        await self._check_related(related, book, caller)
+        # Most writes stand alone; this is the way that has to be quick.
+        if any(draft.trajectory_id is not None for draft in drafts):
+            await self._check_trajectories(drafts, caller)
+        related = [(draft.supersedes, draft.cites) for draft in drafts if draft.supersedes or draft.cites]
+        if related:
+            await self._check_related(related, book, caller)
         return await self._journal.commit(trusted)
 
     async def update(self, fields: UpdateFields, caller: Caller) -> Acknowledgement:

@@ -28,7 +28,7 @@ from .prepare import (
     decode_object,
 )
 from .revise import add_mark, named_ids, plan_act, plan_relations, plan_update
-from .statements import Statements, execute_rows, look_up, run_for
+from .statements import Statements, execute_rows, fetch, look_up, run_for
 from .writer import Outcome, Work
 
 KEYS_BY_DIGEST = "SELECT digest, fingerprint, memory_id, version, seq, known_at_ns FROM keys WHERE digest"
@@ -83,11 +83,11 @@ class Applier:
 
     def _planned(self, connection: Connection, commands: Sequence[Prepared]) -> Plan:
         """Look up what the commands depend on. The head is read first: on PostgreSQL that is the lock."""
-        row = connection.exec_driver_sql(self.statements.read_head).first()
-        if row is None:
+        rows = fetch(connection, self.statements.read_head, ())
+        if not rows:
             msg = "the journal has no head row; it was not opened by this program"
             raise JournalUnavailable(msg)
-        seq, outbox_id, known_at_ns, count, instance_id = row
+        seq, outbox_id, known_at_ns, count, instance_id = rows[0]
         # Never backwards: what has a larger seq was not known earlier, whatever the machine's clock does.
         known_at_ns = max(self.now_ns(), known_at_ns)
         ms = known_at_ns // 1_000_000
@@ -156,7 +156,7 @@ class Applier:
         for sql in statements.deletes if plan.deleted else ():
             run_for(connection, statements, sql, plan.deleted)
         now = (plan.seq, plan.outbox_id, plan.known_at_ns, plan.memories_count)
-        connection.exec_driver_sql(statements.write_head, now)
+        execute_rows(connection, statements.write_head, [now])
 
 
 def _runs(batch: Sequence[Work]) -> Iterator[list[Work]]:

@@ -88,15 +88,33 @@ def compile_statements(dialect: Dialect) -> Statements:
 
 def execute_rows(connection: Connection, sql: str, rows: Sequence[Row]) -> None:
     """Run the statement once per row, in one call of the driver."""
-    if rows:
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        # Straight to the driver: half a dozen statements a batch would cost each row more than its own insert does.
+        cursor = connection.connection.cursor()
+        cursor.executemany(sql, rows)
+        cursor.close()
+    else:
         connection.exec_driver_sql(sql, rows if len(rows) > 1 else rows[0])
+
+
+def fetch(connection: Connection, sql: str, parameters: Row) -> list[Row]:
+    """Return the rows of a query."""
+    if connection.dialect.name != "sqlite":
+        return [tuple(row) for row in connection.exec_driver_sql(sql, parameters)]
+    cursor = connection.connection.cursor()
+    cursor.execute(sql, parameters)
+    rows = [tuple(row) for row in cursor.fetchall()]
+    cursor.close()
+    return rows
 
 
 def look_up(connection: Connection, statements: Statements, sql: str, values: Sequence[Any]) -> list[Row]:
     """Return the rows of a query that ends in ``IN (...)`` for the distinct values, a few hundred at a time."""
     found: list[Row] = []
     for text, parameters in _chunks(statements, sql, values):
-        found.extend(tuple(row) for row in connection.exec_driver_sql(text, parameters))
+        found.extend(fetch(connection, text, parameters))
     return found
 
 
