@@ -1,6 +1,6 @@
 """The seams of the memory server. Every Protocol has a real body and a test body and one contract suite."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -27,6 +27,25 @@ class Clock(Protocol):
         """Nanoseconds since 1970-01-01 UTC."""
 
     def monotonic_s(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """What was done so that a store's files hold nothing of what was deleted, and what a search of them found after it.
+
+    ``windows``: pieces of the deleted texts that were looked for; 0 where they are not known any more, and everything
+    was written anew instead. ``residues``: those found although nothing that lives holds them. ``living``: those that
+    living memories hold too, which prove nothing. ``note`` says what could not be looked at.
+    """
+
+    store: str
+    steps: tuple[str, ...]
+    files: int = 0
+    bytes_read: int = 0
+    windows: int = 0
+    residues: int = 0
+    living: int = 0
+    note: str = ""
 
 
 class Journal(Protocol):
@@ -90,6 +109,23 @@ class Journal(Protocol):
 
     async def forgotten(self, memory_ids: Sequence[MemoryId]) -> set[MemoryId]:
         """Return those of the ids that were forgotten."""
+
+    async def purge(self, windows: Collection[bytes]) -> Purge:
+        """Leave nothing of forgotten memories in the files: what stands in free pages and logs is overwritten.
+
+        ``windows`` (``domain.residues``) are pieces of what they said, to be looked for afterwards; empty when nobody
+        knows them any more. Writes wait meanwhile, no longer than half of ``commit_timeout_s``. Repeating it is safe.
+
+        Raises: JournalBusy (readers or the size of the journal stood in the way: repeat).
+        """
+
+    async def kept(
+        self, where: MemoryFilter, *, known_before_ns: int | None, after: Seq | None, limit: int
+    ) -> list[Memory]:
+        """Return the last version of memories that meet ``where``, also of those that are no longer current.
+
+        In seq order, strictly beyond ``after``. ``known_before_ns``: only what was written last before that moment.
+        """
 
     async def policies(self) -> dict[str, JsonObject]:
         """Return the policy of every namespace or subtree that has one of its own."""
@@ -186,6 +222,12 @@ class Journal(Protocol):
 
     async def outbox_retry(self, entry_ids: Sequence[int] | None) -> int:
         """Make dead entries live again (None: all of them); return how many."""
+
+    async def outbox_of_forgotten(self, sink: str, *, after: Seq) -> int:
+        """Return how many entries the sink has still to be given, or are dead, that come of forgettings after that seq.
+
+        Those of the forgotten memories, and of what followed them in their threads.
+        """
 
     async def outbox_drop(self, entry_id: int) -> bool: ...
 
@@ -309,6 +351,12 @@ class VectorIndex(Protocol):
 
     def beside(self) -> "VectorIndex":
         """Return the next generation as an index: what is written there goes to it alone."""
+
+    async def purge(self, forgotten: Mapping[MemoryId, int]) -> Purge:
+        """Leave nothing of removed points in the files, logs included; searches and writes go on meanwhile.
+
+        ``forgotten`` gives the last version of each memory whose points are then looked for.
+        """
 
     async def status(self) -> IndexStatus: ...
 

@@ -252,6 +252,15 @@ class MemoryJournal(Lifecycle):
             each.due_at_ns = 0
         return len(revived)
 
+    async def outbox_of_forgotten(self, sink: str, *, after: Seq) -> int:
+        self._fail_if_told()
+        gone = [entry for entry in self._state.past.audit if entry.action == "forget" and entry.seq > after]
+        ids, times = {entry.memory_id for entry in gone}, {entry.at_ns for entry in gone}
+        return sum(
+            each.entry.sink == sink and (each.entry.memory_id in ids or each.committed_at_ns in times)
+            for each in self._state.outbox
+        )
+
     async def outbox_drop(self, entry_id: int) -> bool:
         found = [each for each in self._state.outbox if each.entry.id == entry_id]
         for each in found:

@@ -1,6 +1,6 @@
 """The part of the journal in memory that says what becomes of memories: updates, links, marks, forgetting, audit."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,8 +24,10 @@ from memmcp_server.domain.lifecycle import (
     UpdateMemory,
 )
 from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryFilter, Provenance, namespace_covers, was_current
+from memmcp_server.domain.residues import said_in
 from memmcp_server.domain.summary import Count, GroupBy
 from memmcp_server.errors import IdempotencyConflict, InvalidInput, NotFound
+from memmcp_server.ports import Purge
 
 Act = MergeMemory | RestoreMemory | ForgetMemory | LinkMemories | MarkMemory | SetPolicy | RecordAudit
 RETIRING = (LinkKind.SUPERSEDES, LinkKind.MERGED)
@@ -152,6 +154,26 @@ class Lifecycle:
     async def forgotten(self, memory_ids: Sequence[MemoryId]) -> set[MemoryId]:
         self._fail_if_told()
         return {memory_id for memory_id in memory_ids if self._forgetting(memory_id) is not None}
+
+    async def purge(self, windows: Collection[bytes]) -> Purge:
+        self._fail_if_told()
+        told = "\n".join(text for memory in self._state.memories for text in said_in(memory)).encode()
+        living = sum(window in told for window in windows)
+        return Purge("memory", (), windows=len(windows), living=living)
+
+    async def kept(
+        self, where: MemoryFilter, *, known_before_ns: int | None, after: Seq | None, limit: int
+    ) -> list[Memory]:
+        self._fail_if_told()
+        lasts = {memory.id: memory for memory in self._state.memories}.values()
+        found = [
+            memory
+            for memory in sorted(lasts, key=lambda memory: memory.seq)
+            if where.admits(replace(memory, superseded_at_ns=None))
+            and (known_before_ns is None or memory.known_at_ns < known_before_ns)
+            and (after is None or memory.seq > after)
+        ]
+        return found[:limit]
 
     async def policies(self) -> dict[str, JsonObject]:
         self._fail_if_told()

@@ -118,6 +118,8 @@ def _sqlite_writer(path: Path) -> Engine:
             "foreign_keys = ON",
             "trusted_schema = OFF",
             "cell_size_check = ON",
+            # What is deleted is overwritten. Moves of rows between pages still leave pieces behind: see ``purge``.
+            "secure_delete = ON",
             "temp_store = MEMORY",
             "wal_autocheckpoint = 2000",
             "journal_size_limit = 67108864",

@@ -1,7 +1,7 @@
 """The journal on SQL: one body for SQLite and PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,7 +20,7 @@ from memmcp_server.domain.telemetry import Snapshot
 from memmcp_server.domain.times import from_ns
 from memmcp_server.domain.trajectory import Trajectory
 from memmcp_server.errors import JournalBusy, JournalUnavailable, MemoryServerError, OutcomeUnknown, Unavailable
-from memmcp_server.ports import Clock, JournalCommand, LexicalScope
+from memmcp_server.ports import Clock, JournalCommand, LexicalScope, Purge
 
 from . import lifecycle_rows, outbox_rows, reads
 from .apply import Applier
@@ -29,6 +29,7 @@ from .deadlines import Deadlines
 from .engines import Engines, check_opens, limit_read, open_engines, place_of
 from .migrate import migrate
 from .prepare import prepare
+from .purge import Purging
 from .statements import compile_statements, execute_rows
 from .translate import translating
 from .waiters import CommitWaiters
@@ -56,6 +57,7 @@ class SqlJournal:
         applier = Applier(self._statements, tuple(sinks), clock.now_ns)
         limits = WriterLimits(section.queue_len_max, section.batch_rows_max)
         self._writer = self.writer_type(engines.writer, self._shown, limits, applier.apply, self._settled)
+        self._purging = Purging(engines.place, self._bare, self._read, section.commit_timeout_s / 2)
         self._readers = ThreadPoolExecutor(section.readers, thread_name_prefix="journal-reader")
         self._reads_queued = 0
         self._is_closed = False
@@ -96,6 +98,7 @@ class SqlJournal:
             msg = f"the writer of {self._shown} did not end within {CLOSE_TIMEOUT_S:g} s"
             raise JournalUnavailable(msg)
         self._engines.dispose()
+        self._purging.close()
 
     async def commit(self, commands: Sequence[JournalCommand]) -> list[Acknowledgement]:
         if not commands:
@@ -151,6 +154,15 @@ class SqlJournal:
 
     async def forgotten(self, memory_ids: Sequence[MemoryId]) -> set[MemoryId]:
         return await self._read(partial(lifecycle_rows.forgotten, memory_ids=memory_ids)) if memory_ids else set()
+
+    async def purge(self, windows: Collection[bytes]) -> Purge:
+        return await self._purging.run(windows)
+
+    async def kept(
+        self, where: MemoryFilter, *, known_before_ns: int | None, after: Seq | None, limit: int
+    ) -> list[Memory]:
+        wanted = partial(lifecycle_rows.kept, where=where, known_before_ns=known_before_ns, after=after, limit=limit)
+        return await self._read(wanted)
 
     async def policies(self) -> dict[str, JsonObject]:
         return await self._read(lifecycle_rows.read_policies)
@@ -251,6 +263,9 @@ class SqlJournal:
         retried: int = await self._done(partial(outbox_rows.retry, entry_ids=entry_ids))
         return retried
 
+    async def outbox_of_forgotten(self, sink: str, *, after: Seq) -> int:
+        return await self._read(partial(outbox_rows.of_forgotten, sink=sink, after=after))
+
     async def outbox_drop(self, entry_id: int) -> bool:
         dropped: bool = await self._done(partial(outbox_rows.drop, entry_id=entry_id))
         return dropped
@@ -292,6 +307,10 @@ class SqlJournal:
     def _unknown_outcome(self) -> OutcomeUnknown:
         msg = f"the journal at {self._shown} gave no answer within {self._section.commit_timeout_s:g} s"
         return OutcomeUnknown(msg, hint="repeat with the same idempotency key")
+
+    async def _bare(self, job: Job) -> Any:
+        """Run a job outside of any transaction; it bounds itself, so nothing is cut off half way."""
+        return await self._writer.submit(job, 1, is_bare=True)
 
     async def _read(self, query: Callable[[Connection], T]) -> T:
         if self._is_closed:

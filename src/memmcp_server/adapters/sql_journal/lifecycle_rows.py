@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, not_, or_, select
+from sqlalchemy import Connection, Row, Select, exists, func, not_, or_, select
 
 from memmcp_server.domain.identifiers import JsonObject, MemoryId, Namespace, Seq, TrajectoryId
 from memmcp_server.domain.lifecycle import (
@@ -21,7 +21,7 @@ from memmcp_server.domain.memory import Memory, MemoryFilter
 from memmcp_server.domain.summary import Count, GroupBy
 
 from .prepare import decode_object
-from .reads import conditions, horizon, in_namespace, known, to_memory
+from .reads import conditions, horizon, in_namespace, known, matching, to_memory
 from .schema import audit, cursors, links, marks, memories, policies
 
 IN_LEN_MAX = 400
@@ -188,6 +188,19 @@ def expired(connection: Connection, *, before_ns: int, limit: int) -> list[Memor
     columns = memories.c
     ended = (columns.expires_at_ns <= before_ns, columns.pinned.is_(False), columns.superseded_at_ns.is_(None))
     query = select(memories).where(*ended).order_by(columns.expires_at_ns, columns.seq).limit(limit)
+    return [to_memory(row) for row in connection.execute(query)]
+
+
+def kept(
+    connection: Connection, where: MemoryFilter, *, known_before_ns: int | None, after: Seq | None, limit: int
+) -> list[Memory]:
+    columns, newer = memories.c, memories.alias()
+    is_last = ~exists().where(newer.c.id == columns.id, newer.c.version > columns.version)
+    query = select(memories).where(is_last, *matching(where)).order_by(columns.seq).limit(limit)
+    if known_before_ns is not None:
+        query = query.where(columns.known_at_ns < known_before_ns)
+    if after is not None:
+        query = query.where(columns.seq > after)
     return [to_memory(row) for row in connection.execute(query)]
 
 

@@ -21,10 +21,11 @@ from sqlalchemy import (
 )
 
 from memmcp_server.domain.identifiers import MemoryId, Seq
+from memmcp_server.domain.lifecycle import AUDIT_FORGET
 from memmcp_server.domain.outbox import BACKOFF_NS_MAX, OutboxEntry, SinkStats
 from memmcp_server.errors import InvalidInput
 
-from .schema import head, memories, outbox, sinks
+from .schema import audit, head, memories, outbox, sinks
 
 T = TypeVar("T")
 
@@ -107,6 +108,15 @@ def queue(connection: Connection, sink: str, memory_ids: Sequence[MemoryId], now
     for chunk in _chunks(list(dict.fromkeys(memory_ids))):
         queued += _insert(connection, sink, now_ns, [memories.c.id.in_(chunk), is_last, ~waits])
     return queued
+
+
+def of_forgotten(connection: Connection, sink: str, after: Seq) -> int:
+    """Count what the forgettings queued: by the memory, and by the commit for what followed it in its thread."""
+    those = (audit.c.action == AUDIT_FORGET, audit.c.seq > after)
+    is_gone = outbox.c.memory_id.in_(select(audit.c.memory_id).where(*those))
+    is_beside = outbox.c.committed_at_ns.in_(select(audit.c.at_ns).where(*those))
+    query = select(func.count()).select_from(outbox).where(outbox.c.sink == sink, or_(is_gone, is_beside))
+    return int(connection.execute(query).scalar_one())
 
 
 def refill(connection: Connection, sink: str, now_ns: int) -> int:

@@ -177,8 +177,13 @@ def list_snapshots(
 
 def conditions(where: MemoryFilter) -> list[ColumnElement[bool]]:
     """Return the filter as SQL; the same as ``MemoryFilter.admits``."""
+    return [known(memories.c, where.as_of_ns), *matching(where)]
+
+
+def matching(where: MemoryFilter) -> list[ColumnElement[bool]]:
+    """Return the filter as SQL, whichever version is current."""
     columns = memories.c
-    found = [known(columns, where.as_of_ns)]
+    found: list[ColumnElement[bool]] = []
     if where.namespace is not None:
         found.append(in_namespace(columns.namespace, where.namespace))
     if where.kinds:

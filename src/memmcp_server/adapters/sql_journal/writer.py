@@ -33,12 +33,16 @@ _CODE_ERRORS = (SQLAlchemyError, ValueError, TypeError, ArithmeticError, LookupE
 
 @dataclass(slots=True)
 class Work:
-    """One unit: it is applied whole or not at all. ``payload`` is a list of prepared commands, or a job."""
+    """One unit: it is applied whole or not at all. ``payload`` is a list of prepared commands, or a job.
+
+    ``is_bare``: the job runs alone and outside of any transaction, as what tends the files must (a checkpoint, VACUUM).
+    """
 
     payload: Any
     rows: int
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    is_bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +82,13 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, payload: Any, rows: int) -> asyncio.Future[Any]:
+    def submit(self, payload: Any, rows: int, *, is_bare: bool = False) -> asyncio.Future[Any]:
         """Queue a unit of work; the future is resolved on this event loop after the commit.
 
         Raises: JournalBusy (the queue is full), JournalUnavailable (closed).
         """
         loop = asyncio.get_running_loop()
-        work = Work(payload, rows, loop, loop.create_future())
+        work = Work(payload, rows, loop, loop.create_future(), is_bare)
         with self._changed:
             if self._is_closing:
                 msg = f"the journal at {self._shown} is closed"
@@ -134,13 +138,18 @@ class Writer:
             self._wake_at = None
             batch: list[Work] = []
             rows = 0
-            while self._queue and (not batch or rows + self._queue[0].rows <= self._limits.batch_rows_max):
+            while self._queue and (not batch or self._fits(batch[0], rows)):
                 work = self._queue.popleft()
                 rows += work.rows
                 batch.append(work)
             self._queued_rows -= rows
             self._last_len = len(batch)
             return batch
+
+    def _fits(self, first: Work, rows: int) -> bool:
+        """Say whether the next unit may go with a batch of so many rows that begins with ``first``."""
+        following = self._queue[0]
+        return not (first.is_bare or following.is_bare) and rows + following.rows <= self._limits.batch_rows_max
 
     def _settle(self, batch: list[Work]) -> None:
         self._tell(batch, self._outcomes(batch))
@@ -169,6 +178,8 @@ class Writer:
         with translating(self._shown):
             if self._connection is None:
                 self._connection = self._engine.connect()
+            if batch[0].is_bare:
+                return [batch[0].payload(self._connection)]
             with self._connection.begin():
                 return self._apply(self._connection, batch)
 
