@@ -456,3 +456,46 @@ async def test_a_generation_that_is_given_up_leaves_the_first_as_it_was(two: Vec
     assert following is not None
     assert following.token != number.token
     assert following.points == 0
+
+
+@pytest.mark.requirement("M8")
+async def test_a_purge_leaves_nothing_of_removed_points_and_everything_of_the_others(index: VectorIndex) -> None:
+    first = a_memory("m", "the vault is behind the mirror", known_at_ns=T0_NS, superseded_at_ns=T0_NS + S)
+    await put(index, first, a_memory("m", "the vault moved", version=2, known_at_ns=T0_NS + S))
+    await put(
+        index, a_memory("kept", "the vault has two keys"), a_memory("old", "five SOL", superseded_at_ns=T0_NS + 9)
+    )
+    await index.remove([MemoryId("m")])
+
+    purge = await index.purge({MemoryId("m"): 2})
+
+    assert (purge.windows, purge.residues) == (2, 0)
+    assert "delete" in purge.steps
+    assert (purge.files > 0) is (purge.store == "qdrant-edge")
+    assert bool(purge.note) is (purge.store.startswith("qdrant-") and purge.store != "qdrant-edge")
+    assert await ids(index, "vault") == {"kept"}
+    assert await ids(index, "five SOL", MemoryFilter(as_of_ns=T0_NS + 1)) >= {"old"}
+    assert (await index.status()).points == 2
+
+
+@pytest.mark.requirement("M8")
+async def test_searches_and_writes_go_on_while_an_index_is_purged(index: VectorIndex) -> None:
+    await put(index, *(a_memory(word, f"{word} report", embed=False) for word in WORDS))
+    await index.remove([MemoryId("alpha")])
+    seen: list[set[str]] = []
+
+    async def purge() -> None:
+        await index.purge({MemoryId("alpha"): 1})
+
+    async def work() -> None:
+        await put(index, a_memory("new", "report of the night", embed=False))
+        await index.remove([MemoryId("bravo")])
+        seen.append(await ids(index, "report"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(purge)
+        tasks.start_soon(work)
+
+    left = {*WORDS, "new"} - {"alpha", "bravo"}
+    assert seen == [left]
+    assert await ids(index, "report") == left

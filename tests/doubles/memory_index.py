@@ -11,7 +11,7 @@ from memmcp_server.domain.drift import DriftKind
 from memmcp_server.domain.identifiers import MemoryId
 from memmcp_server.domain.memory import Memory, MemoryFilter
 from memmcp_server.errors import IndexUnavailable
-from memmcp_server.ports import Clock, Embedder, IndexHit, IndexPoint, IndexStatus, NextGeneration, VectorIndex
+from memmcp_server.ports import Clock, Embedder, IndexHit, IndexPoint, IndexStatus, NextGeneration, Purge, VectorIndex
 
 from .hash_embedder import HashEmbedder
 
@@ -114,6 +114,11 @@ class MemoryIndex:
     async def clear(self) -> None:
         self._require_up()
         self._points.clear()
+
+    async def purge(self, forgotten: Mapping[MemoryId, int]) -> Purge:
+        self._require_up()
+        left = sum(memory_id in forgotten for memory_id, _ in self._points)
+        return Purge("memory", ("delete",), windows=sum(forgotten.values()), residues=left)
 
     async def begin(self) -> None:
         self._require_up()

@@ -9,16 +9,18 @@ from memmcp_server.domain.drift import DriftKind
 from memmcp_server.domain.identifiers import Json, JsonObject, MemoryId
 from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.errors import IndexUnavailable
-from memmcp_server.ports import Clock, IndexHit, IndexPoint, IndexStatus
+from memmcp_server.ports import Clock, IndexHit, IndexPoint, IndexStatus, Purge
 
 from .documents import (
     BadField,
     array,
     filter_document,
+    integer,
     object_of,
     optional_text,
     parse_hit,
     point_document,
+    point_id_of,
     texts,
 )
 from .inventory import drifts
@@ -28,6 +30,8 @@ FILL_POINTS_MAX = 256
 """A generation that is filled takes more at once: each call ends with a flush, during which nobody can search."""
 CHUNK_CHARS_MAX = 1_000_000
 QUERY_CHARS_MAX = 8_000
+POINT_IDS_MAX = 5_000
+REMOTE_NOTE = "the Qdrant server was asked to delete the points; its files are not ours to search"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,21 @@ class IndexCalls(ABC):
     async def clear(self) -> None:
         await self._call("clear", {}, self._limits.write_timeout_s)
 
+    async def purge(self, forgotten: Mapping[MemoryId, int]) -> Purge:
+        await self._until_writable()
+        is_done, begin = False, True
+        while not is_done:
+            answer = await self._call("purge", {"begin": begin}, self._limits.write_timeout_s)
+            is_done, begin = answer.get("done") is True, False
+        backend = (await self.status()).backend
+        steps = ("delete", "copy") if backend == "qdrant-edge" else ("delete",)
+        purge = Purge(backend, steps, note="" if backend == "qdrant-edge" else REMOTE_NOTE)
+        point_ids = [point_id_of(each, version + 1) for each, last in forgotten.items() for version in range(last)]
+        for start in range(0, len(point_ids), POINT_IDS_MAX):
+            asked: list[Json] = list(point_ids[start : start + POINT_IDS_MAX])
+            purge = _searched(purge, await self._call("residues", {"point_ids": asked}, self._limits.write_timeout_s))
+        return purge
+
     async def begin(self) -> None:
         await self._until_writable()
         await self._call("begin", {}, self._limits.write_timeout_s)
@@ -158,6 +177,18 @@ class BesideIndex(IndexCalls):
 
     async def _call(self, op: str, fields: JsonObject, timeout_s: float) -> JsonObject:
         return await self._searched._call(op, {**fields, "generation": "next"}, timeout_s)
+
+
+def _searched(purge: Purge, answer: JsonObject) -> Purge:
+    """Return the purge with what one more search found."""
+    with _reading():
+        return replace(
+            purge,
+            files=integer(answer, "files"),
+            bytes_read=integer(answer, "bytes"),
+            windows=purge.windows + integer(answer, "points"),
+            residues=purge.residues + integer(answer, "residues"),
+        )
 
 
 def _hits(answer: JsonObject) -> list[IndexHit]:

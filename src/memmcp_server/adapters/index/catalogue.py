@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .edge_store import EdgeStore
 from .identity_file import write_document
+from .shard_copy import COPIED, DRAFT, OLD, PLACE
 from .store import PointStore, StoreDamaged, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class EdgeCatalogue:
             shutil.rmtree(directory)
             return
         (directory / "identity.json").unlink(missing_ok=True)
-        for name in ("shard", "shard.new"):
+        for name in (PLACE, DRAFT, COPIED, OLD):
             if (directory / name).exists():
                 shutil.rmtree(directory / name)
 

@@ -6,6 +6,7 @@ Imported only when an address is configured: the client's import takes over a se
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from qdrant_client import QdrantClient, models
@@ -150,6 +151,14 @@ class ClientStore:
     def count(self, where: JsonObject | None = None) -> int:
         with self._ready() as client:
             return client.count(self._name, count_filter=None if where is None else _filter(where), exact=True).count
+
+    def purge(self, *, begin: bool) -> bool:
+        """Nothing more than what ``remove`` asked for: the interface of a server has no word for its files."""
+        with self._ready():
+            return True
+
+    def files(self) -> list[Path]:
+        return []
 
     def reset(self, identity: Identity) -> Identity:
         with self._connection.client(connect=True) as client:

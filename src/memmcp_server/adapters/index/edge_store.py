@@ -10,7 +10,7 @@ import errno
 import logging
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from memmcp_server.domain.identifiers import Json, JsonObject
 
 from .conditions import INTEGER_FIELDS, KEYWORD_FIELDS, PAYLOAD_FIELDS, TENANT_FIELD, is_current
 from .identity_file import read_identity, write_identity
+from .shard_copy import ShardCopy, take_place
 from .store import (
     DENSE,
     WORDS,
@@ -51,6 +52,7 @@ class EdgeStore:
         self._identity_path = directory / "identity.json"
         self._lock = threading.Lock()
         self._shard: Any = None
+        self._copy: ShardCopy | None = None
         self._removals = 0
 
     @property
@@ -61,6 +63,7 @@ class EdgeStore:
         self.close()
         with _translating():
             self._directory.mkdir(parents=True, exist_ok=True)
+            take_place(self._directory)
         if self._shard_path.exists():
             try:
                 return self._load()
@@ -104,24 +107,82 @@ class EdgeStore:
         current = [_point(point) for point in points if point.payload["known_to_ns"] is None]
         superseded = [_point(point) for point in points if point.payload["known_to_ns"] is not None]
         with self._lock, _translating():
-            shard = self._open_shard()
             if current:
-                shard.update(edge.UpdateOperation.upsert_points(current, condition=_filter(is_current())))
+                self._update(edge.UpdateOperation.upsert_points(current, condition=_filter(is_current())))
             if superseded:
-                shard.update(edge.UpdateOperation.upsert_points(superseded))
+                self._update(edge.UpdateOperation.upsert_points(superseded))
 
     def set_payload(self, point_id: str, changes: JsonObject) -> None:
         with self._lock, _translating():
             self._open_shard().update(edge.UpdateOperation.set_payload([point_id], changes))
+            self._beside(lambda copy: copy.follow_payload(point_id, changes))
 
     def remove(self, where: JsonObject) -> None:
         with self._lock, _translating():
             shard, condition = self._open_shard(), _filter(where)
             self._removals += shard.count(edge.CountRequest(exact=True, filter=condition))
-            shard.update(edge.UpdateOperation.delete_points_by_filter(condition))
+            self._update(edge.UpdateOperation.delete_points_by_filter(condition))
             if self._removals >= VACUUM_AFTER_REMOVALS:
                 self._removals = 0
                 shard.optimize()  # without HNSW this only takes out what was deleted
+
+    def purge(self, *, begin: bool) -> bool:
+        if begin:
+            self._drop_copy()
+        try:
+            with _translating():
+                if self._copy is None:
+                    self._copy = self._copy_begun()
+                if not self._copy.copy_slice(self._scroll):
+                    return False
+                self._copy.complete()
+                self._copy = None
+                with self._lock:
+                    self._open_shard().close()
+                    self._shard = None
+                    take_place(self._directory)
+                    self._shard = edge.EdgeShard.load(str(self._shard_path))
+        except StoreUnavailable:
+            self._drop_copy()
+            raise
+        return True
+
+    def _copy_begun(self) -> ShardCopy:
+        try:
+            identity = read_identity(self._identity_path)
+        except StoreDamaged as problem:
+            raise StoreUnavailable(str(problem)) from problem
+        dimension = None if identity is None else identity.dimension
+        return ShardCopy(self._directory, lambda path: _made(path, dimension))
+
+    def _scroll(self, asked: Any) -> tuple[Any, Any]:
+        with self._lock:
+            records, following = self._open_shard().scroll(asked)
+        return records, following
+
+    def _update(self, operation: Any) -> None:
+        self._open_shard().update(operation)
+        self._beside(lambda copy: copy.follow(operation))
+
+    def _beside(self, change: Callable[[ShardCopy], None]) -> None:
+        """Make the change in the copy too, while there is one; a copy that fails is given up, which harms no write."""
+        if self._copy is not None:
+            try:
+                with _translating():
+                    change(self._copy)
+            except StoreUnavailable as problem:
+                _log.warning("the copy of the shard is given up: %s", problem)
+                self._drop_copy()
+
+    def _drop_copy(self) -> None:
+        copy, self._copy = self._copy, None
+        if copy is not None:
+            with _translating():
+                copy.close()
+
+    def files(self) -> list[Path]:
+        with _translating():
+            return [path for path in sorted(self._directory.rglob("*")) if path.is_file()]
 
     def flush(self) -> None:
         try:
@@ -157,11 +218,13 @@ class EdgeStore:
     def reset(self, identity: Identity) -> Identity:
         self.close()
         with _translating():
+            take_place(self._directory)
             if self._shard_path.exists():
                 shutil.rmtree(self._shard_path)
         return self._create(identity)
 
     def close(self) -> None:
+        self._drop_copy()
         with self._lock:
             shard, self._shard = self._shard, None
             if shard is not None:
@@ -176,14 +239,7 @@ class EdgeStore:
             if draft.exists():
                 shutil.rmtree(draft)
             draft.mkdir()
-            shard = edge.EdgeShard.create(str(draft), _configuration(identity.dimension))
-            for field in KEYWORD_FIELDS:
-                keyword = edge.KeywordIndexParams(is_tenant=field == TENANT_FIELD)
-                shard.update(edge.UpdateOperation.create_field_index(field, keyword))
-            for field in INTEGER_FIELDS:
-                shard.update(edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Integer))
-            shard.flush()
-            shard.close()
+            _made(draft, identity.dimension).close()
             draft.replace(self._shard_path)
             self._shard = edge.EdgeShard.load(str(self._shard_path))
         return begun
@@ -216,6 +272,18 @@ class _translating:  # noqa: N801 - reads as what it does
         is_panic = self._panics and kind is not None and kind.__name__ == "PanicException"
         if is_panic or kind is Exception or (kind is not None and issubclass(kind, OSError)):
             raise StoreUnavailable(str(problem)) from problem
+
+
+def _made(path: Path, dimension: int | None) -> Any:
+    """Return a new, empty shard in an empty directory."""
+    shard = edge.EdgeShard.create(str(path), _configuration(dimension))
+    for field in KEYWORD_FIELDS:
+        keyword = edge.KeywordIndexParams(is_tenant=field == TENANT_FIELD)
+        shard.update(edge.UpdateOperation.create_field_index(field, keyword))
+    for field in INTEGER_FIELDS:
+        shard.update(edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Integer))
+    shard.flush()
+    return shard
 
 
 def _configuration(dimension: int | None) -> Any:

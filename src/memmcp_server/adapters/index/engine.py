@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 from typing import Literal, Protocol
 
 from memmcp_server.domain.identifiers import JsonObject, MemoryId
@@ -175,6 +176,16 @@ class IndexEngine:
             self._store.remove(of_memories(list(memory_ids)))
             self._store.flush()
             self._count()
+
+    def purge(self, *, begin: bool) -> bool:
+        """Do a slice of ``PointStore.purge``. Raises: NotReady, StoreUnavailable."""
+        self._require_store()
+        return self._store.purge(begin=begin)
+
+    def files(self) -> list[Path]:
+        """Return the files of the store. Raises: NotReady, StoreUnavailable."""
+        self._require_store()
+        return self._store.files()
 
     def clear(self) -> None:
         """Begin anew with the present model, whatever was there. Raises: StoreUnavailable."""

@@ -21,6 +21,7 @@ from memmcp_server.ports import Embedder, IndexHit
 from .catalogue import Catalogue, Pointer
 from .documents import PointDocument
 from .engine import IndexEngine, NotReady, WordVectors, difference, identity_with
+from .residues import residues_of
 from .store import RECIPE, Identity, StoreDamaged, StoredPoint, StoreUnavailable
 
 Which = Literal["active", "next"]
@@ -41,6 +42,8 @@ class Generations:
         self._embedder: Embedder | None = None
         self._given_up = ""
         self._is_old_settled = False
+        self._unpurged: list[IndexEngine] = []
+        self._purging: IndexEngine | None = None
 
     def open(self) -> None:
         """Open what the catalogue names. Failing is a state, not an error: a later call tries again."""
@@ -133,6 +136,30 @@ class Generations:
             for engine in self._engines():
                 with self._watched(engine):
                     engine.remove(memory_ids)
+
+    def purge(self, *, begin: bool) -> bool:
+        """Do a slice of ``PointStore.purge`` in one generation after the other; return whether all are done.
+
+        Raises: NotReady, StoreUnavailable.
+        """
+        with self._changing:
+            if begin:
+                self._unpurged, self._purging = self._engines(), None
+            left = [engine for engine in self._unpurged if engine in self._engines()]
+            if left:
+                engine, is_begun = left[0], left[0] is self._purging
+                self._purging = engine
+                with self._watched(engine):
+                    if engine.purge(begin=not is_begun):
+                        left = left[1:]
+            self._unpurged = left
+            return not left
+
+    def residues(self, point_ids: Sequence[str]) -> JsonObject:
+        """Search the files of all generations for points that were removed. Raises: NotReady, StoreUnavailable."""
+        with self._changing:
+            files = dict.fromkeys(path for engine in self._engines() for path in engine.files())
+        return residues_of(list(files), point_ids)
 
     def clear(self) -> None:
         """Empty the searched generation, which takes the configured model. Raises: StoreUnavailable."""

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from memmcp_server.domain.identifiers import Json, JsonObject
@@ -123,6 +124,15 @@ class PointStore(Protocol):
         """Return the dense vector of a point, None where there is no such point or vector."""
 
     def count(self, where: JsonObject | None = None) -> int: ...
+
+    def purge(self, *, begin: bool) -> bool:
+        """Do a slice of the work that leaves nothing of removed points in the files; return whether it is done.
+
+        ``begin``: whatever was begun before is worth nothing. Writes and searches may come between two slices.
+        """
+
+    def files(self) -> list[Path]:
+        """Return the files that hold the points; empty where they are not this machine's to read."""
 
     def reset(self, identity: Identity) -> Identity:
         """Drop everything, also what is damaged, and begin anew; return the identity with its new token."""

@@ -128,6 +128,12 @@ class Worker:
                 return self._write, _effect(lambda: generations.remove(memory_ids))
             case "held" | "page":
                 return self._fill, self._looking(request)
+            case "purge":
+                begin = request.get("begin") is True
+                return self._write, lambda: {"done": generations.purge(begin=begin)}
+            case "residues":
+                point_ids = texts(request, "point_ids")
+                return self._write, lambda: generations.residues(point_ids)
             case "clear":
                 return self._write, _effect(generations.clear)
             case "begin":
@@ -140,8 +146,8 @@ class Worker:
                 return self._write, _effect(generations.close)
             case other:
                 message = (
-                    "op: expected search, similar, upsert, remove, held, page, clear, begin, switch, abandon or close, "
-                    f"got {other!r}"
+                    "op: expected search, similar, upsert, remove, held, page, purge, residues, clear, begin, switch, "
+                    f"abandon or close, got {other!r}"
                 )
                 raise BadField(message)
 
