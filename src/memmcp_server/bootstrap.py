@@ -24,8 +24,11 @@ from .ports import Journal, SecretScanner, TradingDesk, VectorIndex
 from .services.background import beside
 from .services.clients import ClientRegistry
 from .services.container import Services
+from .services.copies import Copies
 from .services.episodes import Episodes
+from .services.erasure import Erasure
 from .services.evaluation import Evaluation
+from .services.forgetting import Forgetting
 from .services.guarded_desk import GuardedDesk
 from .services.health import Health
 from .services.index_health import IndexHealth
@@ -36,6 +39,7 @@ from .services.migration import Migration
 from .services.news import News
 from .services.policies import Policies
 from .services.relay import Relay
+from .services.retention import Retention
 from .services.summaries import Summaries
 from .services.telemetry import Telemetry
 from .services.trajectories import Trajectories
@@ -100,6 +104,11 @@ async def open_services(
         news = News(journal, policies, clock, sections.news)
         await news.open()
         await stack.enter_async_context(beside("news", news.run))
+        copies = Copies(journal)
+        erasure = Erasure(journal, index, copies)
+        forgetting = Forgetting(journal, policies, clock, erasure)
+        await stack.enter_async_context(beside("erasure", erasure.run))
+        await stack.enter_async_context(beside("retention", Retention(journal, policies, forgetting, clock).run))
         merging = Merging(journal, index, clock, policies)
         await stack.enter_async_context(_running("merging", merging.run))
         await stack.enter_async_context(_running("index", index.run, index.close))
@@ -124,6 +133,9 @@ async def open_services(
             clients=clients,
             policies=policies,
             scanner=scanner,
+            copies=copies,
+            erasure=erasure,
+            forgetting=forgetting,
             news=news,
             keeper=keeper,
             evaluation=evaluation,

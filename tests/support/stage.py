@@ -24,8 +24,11 @@ from memmcp_server.ports import VectorIndex
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
+from memmcp_server.services.copies import Copies
 from memmcp_server.services.episodes import Episodes
+from memmcp_server.services.erasure import Erasure
 from memmcp_server.services.evaluation import Evaluation
+from memmcp_server.services.forgetting import Forgetting
 from memmcp_server.services.guarded_desk import GuardedDesk
 from memmcp_server.services.health import Health
 from memmcp_server.services.index_health import IndexHealth
@@ -48,6 +51,8 @@ from tests.doubles.trading_desk import InMemoryDesk
 OPERATOR_TOKEN = "operator-token-of-the-stage"
 HOST = "127.0.0.1:8765"
 START_TIMEOUT_S = 10
+PROOF_WAIT_S = 0.2
+"""Nobody delivers to the index here, so that part of a proof stays pending."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,8 @@ async def staged(
         migration = Migration(journal, index_health, evaluation, clock)
         keeper = IndexKeeper(journal, index, index_health, migration, clock)
         memories = memories_of(index)
+        copies = Copies(journal)
+        erasure = Erasure(journal, index, copies, answer_wait_s=PROOF_WAIT_S)
         services = Services(
             clock=clock,
             journal=journal,
@@ -110,6 +117,9 @@ async def staged(
             clients=clients,
             policies=policies,
             scanner=scanner,
+            copies=copies,
+            erasure=erasure,
+            forgetting=Forgetting(journal, policies, clock, erasure),
             news=News(journal, policies, clock, sections.news),
             keeper=keeper,
             evaluation=evaluation,

@@ -40,7 +40,7 @@ def _export(daemon: Client, file: Path) -> int:
         # Memories are private: nobody else may read the file, whatever the umask says.
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-            for line in _exported(daemon):
+            for line in _exported(daemon, file):
                 out.write(f"{_compact(line)}\n")
                 count += 1
             out.flush()
@@ -58,11 +58,12 @@ def _compact(line: dict[str, Any]) -> str:
     return jsonlib.dumps(line, ensure_ascii=False, separators=(",", ":"))
 
 
-def _exported(daemon: Client) -> Iterator[dict[str, Any]]:
+def _exported(daemon: Client, file: Path) -> Iterator[dict[str, Any]]:
     for part in PARTS:
         cursor: str | None = None
         while True:
-            page = daemon.get("/admin/export", {"part": part, "cursor": cursor}, LONG_TIMEOUT_S)
+            wanted = {"part": part, "cursor": cursor, "file": str(file.absolute())}
+            page = daemon.get("/admin/export", wanted, LONG_TIMEOUT_S)
             yield from page["lines"]
             cursor = page["next_cursor"]
             if cursor is None:

@@ -203,6 +203,9 @@ AUDIT_FORGET = "forget"
 AUDIT_MERGE = "merge"
 AUDIT_RESTORE = "restore"
 AUDIT_POLICY = "policy"
+AUDIT_PURGE = "purge"  # what was done, and found, so that nothing forgotten is in a file any more
+AUDIT_BACKUP = "backup"  # a copy of the journal was made at a path
+AUDIT_EXPORT = "export"  # a file of lines was written at a path
 AUDIT_CONTRADICT = "contradict"
 
 

@@ -6,8 +6,11 @@ from memmcp_server.domain.drafts import DraftLimits
 from memmcp_server.ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 
 from .clients import ClientRegistry
+from .copies import Copies
 from .episodes import Episodes
+from .erasure import Erasure
 from .evaluation import Evaluation
+from .forgetting import Forgetting
 from .health import Health
 from .index_keeper import IndexKeeper
 from .memories import Memories
@@ -38,6 +41,9 @@ class Services:
     clients: ClientRegistry
     policies: Policies
     scanner: SecretScanner
+    copies: Copies
+    erasure: Erasure
+    forgetting: Forgetting
     news: News
     keeper: IndexKeeper
     evaluation: Evaluation

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from memmcp_server.wire.base import IdempotencyKey, JsonValue, Kind, Moment, NamespaceStr, Request, Tag
+from memmcp_server.wire.lifecycle import ForgetFilter
 from memmcp_server.wire.orders import CloseRequest, RebalanceRequest, TradeRequest
 from memmcp_server.wire.telemetry import WindowName
 
@@ -48,6 +49,14 @@ class MemoryUpdateArguments(Request):
     pinned: bool | None = Field(default=None, description="Keep: no expiry, fading or merging. Your own only.")
     confirm: bool = Field(default=False, description="You checked it and it still holds.")
     expected_version: int | None = Field(default=None, ge=1, le=2**31 - 1, description="Refuse if changed since.")
+    idempotency_key: EffectKey = None
+
+
+class MemoryForgetArguments(Request):
+    id: Identifier | None = Field(default=None, description="A trajectory takes its steps along.")
+    filter: ForgetFilter | None = Field(default=None, description="All that meet it; previews first.")
+    preview_id: str | None = Field(default=None, max_length=64, description="Forget exactly what was previewed.")
+    reason: str = Field(min_length=3, max_length=1_000, description="Why, not what; audited.")
     idempotency_key: EffectKey = None
 
 

@@ -14,6 +14,7 @@ from pydantic import AnyUrl
 from memmcp_server import __version__
 from memmcp_server.services.container import Services
 
+from .forgetting import forget_tool
 from .memory import memory_tools
 from .resources import MEMORY_CHANGES, add_resources
 from .tool import ToolSpec, make_tool
@@ -49,7 +50,7 @@ class MemoryServer(MCPServer[Any]):
 
 def tool_specs() -> tuple[ToolSpec[Any], ...]:
     """Return every tool in the order in which clients see them."""
-    return (*memory_tools(), *trajectory_tools(), *trading_tools(), *order_tools())
+    return (*memory_tools(), forget_tool(), *trajectory_tools(), *trading_tools(), *order_tools())
 
 
 def build_server(services: Services) -> MemoryServer:

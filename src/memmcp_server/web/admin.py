@@ -17,7 +17,7 @@ from memmcp_server.domain.identifiers import SEQ_MAX
 from memmcp_server.domain.policy import PolicyBook
 from memmcp_server.errors import InvalidInput, NotFound, TradingUnavailable
 from memmcp_server.services.container import Services
-from memmcp_server.wire.archive import LINES_MAX, ArchivePart, ImportRequest
+from memmcp_server.wire.archive import LINES_MAX, PARTS, ArchivePart, ImportRequest
 from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.base import Wire
 from memmcp_server.wire.status import StatusAnswer, queue_stats
@@ -31,7 +31,10 @@ EntryId = Annotated[int, Field(ge=1, le=SEQ_MAX)]
 
 
 class ExportQuery(WireRequest):
+    """``file``: where the lines go; with the first part it is noted, so that a forgetting can name the copy."""
+
     part: ArchivePart
+    file: str | None = Field(default=None, max_length=4_096, pattern=r"^/[^\x00]*$|^[A-Za-z]:[^\x00]*$")
     cursor: str | None = Field(default=None, max_length=256)
     limit: int = Field(default=LINES_MAX, ge=1, le=LINES_MAX)
 
@@ -143,6 +146,10 @@ class Admin:
 
     async def export(self, request: Request) -> JSONResponse:
         wish = query_as(request, ExportQuery)
+        if wish.file is not None and wish.cursor is None and wish.part == PARTS[0]:
+            await self._services.copies.note_export(
+                Path(wish.file), caller_of(request, "GET /admin/export", role="operator")
+            )
         return answer(await self._archive.page(wish.part, wish.cursor, wish.limit))
 
     async def import_(self, request: Request) -> JSONResponse:
@@ -155,7 +162,8 @@ class Admin:
         if not directory.is_absolute():
             msg = f"directory is {wish.directory}; an absolute path is needed, since the daemon has its own folder"
             raise InvalidInput(msg, field="directory")
-        return answer(BackupAnswer(path=str(await self._services.journal.backup(directory))))
+        path = await self._services.copies.back_up(directory, caller_of(request, "POST /admin/backup", role="operator"))
+        return answer(BackupAnswer(path=str(path)))
 
     async def namespaces(self, request: Request) -> JSONResponse:
         wish = query_as(request, NamespaceQuery)

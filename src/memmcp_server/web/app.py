@@ -19,6 +19,7 @@ from memmcp_server.services.container import Services
 from .errors import on_http_exception, on_server_error, on_unforeseen
 from .events_route import EventsRoute
 from .guard import Guard, guard_policy
+from .lifecycle_routes import LifecycleRoutes
 from .live import LiveEvents
 from .memory_routes import MemoryRoutes
 from .news_routes import NewsRoutes
@@ -103,6 +104,7 @@ def api_routes(services: Services, live: LiveEvents) -> list[ApiRoute]:
         # Before /memory/{id}, which would take them for an id.
         *NewsRoutes(services).routes(),
         *SummaryRoutes(services).routes(),
+        *LifecycleRoutes(services).routes(),
         *MemoryRoutes(services).routes(),
         *TrajectoryRoutes(services).routes(),
         *TradingRoutes(services).routes(),

@@ -32,6 +32,9 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OPERATOR_PATHS: Final = ("/actions/", "/admin/")
 """What only the operator's token opens, on every host."""
 
+OPERATOR_ROUTES: Final = frozenset({"/memory/audit"})
+"""The same, for paths beside which others stand open."""
+
 OPERATOR_SCOPE: Final = "memmcp.operator"
 """Set on the scope of each request that the guard lets in: whether the operator sends it."""
 
@@ -116,7 +119,7 @@ class Guard:
         host = self._check_host(headers)
         self._check_origin(method, headers, host)
         token = _presented_token(headers)
-        if path.startswith(OPERATOR_PATHS):
+        if path.startswith(OPERATOR_PATHS) or path in OPERATOR_ROUTES:
             if not _is_bearer(headers) or not _matches(token, self.policy.operator_tokens):
                 msg = f"{path} needs the operator's token"
                 raise Unauthorized(msg, hint="send Authorization: Bearer <token from daemon.json>")

@@ -130,7 +130,7 @@ def test_a_crash_leaves_a_whole_shard(store: EdgeStore, tmp_path: Path, died_at:
             (tmp_path / "shard.old").mkdir()
             (tmp_path / "shard.old" / "stale").write_bytes(GONE)
     reopened = EdgeStore(tmp_path)
-    assert reopened.open(IDENTITY) == IDENTITY
+    assert reopened.open(IDENTITY).model == IDENTITY.model
     assert reopened.count() == 100
     assert holding(reopened, GONE) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["identity.json", "shard"]
