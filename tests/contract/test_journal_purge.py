@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.journals import SECOND_NS, Bench, a_draft
+from tests.support.journals import Bench, a_draft
 
 from memmcp_server.adapters.sql_journal.journal import SqlJournal
 from memmcp_server.domain.identifiers import MemoryId, Seq
@@ -95,7 +95,7 @@ async def test_kept_returns_the_last_version_also_of_what_is_no_longer_current(b
     fact, twin, other = await written(bench, "fact", "twin", "other", namespace="team")
     await written(bench, "elsewhere", namespace="solo")
     await bench.journal.commit([MergeMemory(twin, fact, "alike", ME)])
-    bench.clock.advance(SECOND_NS)
+    bench.clock.advance(1)
     moment_ns = bench.clock.now_ns()
     await bench.journal.commit([UpdateMemory(fact, key="k", provenance=ME, content="new fact")])
 
@@ -116,9 +116,9 @@ async def test_the_entries_of_forgettings_are_counted_until_they_are_delivered(b
     one, two, _ = await written(bench, "one", "two", "three", metadata={"session": "s"})
     entries = await bench.journal.outbox_entries("qdrant", dead=None, limit=100)
     await bench.journal.outbox_delivered([entry.id for entry in entries])
-    bench.clock.advance(SECOND_NS)
+    bench.clock.advance(1)
     seq = await forget(bench, one)
-    bench.clock.advance(SECOND_NS)
+    bench.clock.advance(1)
     await written(bench, "later")
 
     assert await bench.journal.outbox_of_forgotten("qdrant", after=Seq(0)) == 2  # its own, and its follower's

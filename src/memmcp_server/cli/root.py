@@ -6,7 +6,21 @@ import typer
 
 from memmcp_server import __version__
 
-from . import archive, clients, daemon, doctor, evaluation, importing, index, lifecycle, memory, news, outbox, overview
+from . import (
+    archive,
+    clients,
+    daemon,
+    doctor,
+    evaluation,
+    forgetting,
+    importing,
+    index,
+    lifecycle,
+    memory,
+    news,
+    outbox,
+    overview,
+)
 
 app = typer.Typer(
     name="memmcp",
@@ -34,7 +48,19 @@ def _root(
     """One shared memory and one trading desk for all of a person's agents."""
 
 
-for _commands in (daemon, memory, overview, lifecycle, news, archive, importing, evaluation, clients, doctor):
+for _commands in (
+    daemon,
+    memory,
+    overview,
+    lifecycle,
+    forgetting,
+    news,
+    archive,
+    importing,
+    evaluation,
+    clients,
+    doctor,
+):
     _commands.register(app)
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(index.app, name="index")
