@@ -1,6 +1,8 @@
 """A shard made anew: nothing of removed points is in the files, whatever is written meanwhile and wherever it dies."""
 
+import math
 import shutil
+import struct
 import uuid
 from pathlib import Path
 
@@ -55,13 +57,23 @@ def purged(store: EdgeStore) -> None:
         pass
 
 
+def vector_of(number: int) -> bytes:
+    """Return the dense vector as the engine keeps it: of length one, four bytes a number."""
+    numbers = (1.0, number / 100, 0.5, 0.25)
+    length = math.sqrt(sum(each * each for each in numbers))
+    return struct.pack("<4f", *(each / length for each in numbers))
+
+
 def test_removed_points_stay_in_the_files_until_a_purge(store: EdgeStore) -> None:
     removed = [point_id(number) for number in range(1, 200, 2)]
     assert len(holding(store, GONE)) >= 3  # payload, its index, the log: this is what the purge is for
     assert residues_of(store.files(), removed)["residues"] == 100
+    assert any(holding(store, vector_of(number)[:12]) for number in range(1, 200, 2))
     purged(store)
     assert holding(store, GONE) == []
     assert residues_of(store.files(), removed)["residues"] == 0
+    assert not any(holding(store, vector_of(number)[:12]) for number in range(1, 200, 2))
+    assert any(holding(store, vector_of(number)[:12]) for number in range(0, 200, 2))
     assert len(holding(store, KEPT)) >= 3
     assert residues_of(store.files(), [point_id(0)])["residues"] == 1
     assert store.count() == 100
