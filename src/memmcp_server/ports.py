@@ -110,11 +110,12 @@ class Journal(Protocol):
     async def forgotten(self, memory_ids: Sequence[MemoryId]) -> set[MemoryId]:
         """Return those of the ids that were forgotten."""
 
-    async def purge(self, windows: Collection[bytes]) -> Purge:
+    async def purge(self, windows: Collection[bytes], *, is_whole: bool = True) -> Purge:
         """Leave nothing of forgotten memories in the files: what stands in free pages and logs is overwritten.
 
         ``windows`` (``domain.residues``) are pieces of what they said, to be looked for afterwards; empty when nobody
-        knows them any more. Writes wait meanwhile, no longer than half of ``commit_timeout_s``. Repeating it is safe.
+        knows them any more, and not ``is_whole`` when they are samples: then everything is rewritten unasked. Writes
+        wait meanwhile, no longer than half of ``commit_timeout_s``. Repeating it is safe.
 
         Raises: JournalBusy (readers or the size of the journal stood in the way: repeat).
         """

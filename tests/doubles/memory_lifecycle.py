@@ -155,7 +155,7 @@ class Lifecycle:
         self._fail_if_told()
         return {memory_id for memory_id in memory_ids if self._forgetting(memory_id) is not None}
 
-    async def purge(self, windows: Collection[bytes]) -> Purge:
+    async def purge(self, windows: Collection[bytes], *, is_whole: bool = True) -> Purge:
         self._fail_if_told()
         told = "\n".join(text for memory in self._state.memories for text in said_in(memory)).encode()
         living = sum(window in told for window in windows)

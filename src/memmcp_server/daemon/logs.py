@@ -26,6 +26,8 @@ SECRET_SHAPES = (
     ),
     # The credentials of a URL.
     (re.compile(r"(?<=://)[^\s:/@]*:[^\s/@]+(?=@)"), REDACTED),
+    # What somebody sent, as the traceback of a failed validation repeats it: the text of a memory may be in it.
+    (re.compile(r"(?s)(?<=\[type=)(\w+), input_value=.*?, input_type="), rf"\1, input_value={REDACTED}, input_type="),
 )
 """Blunter than the scanner, which lets "token: BONK" pass: nobody searches a log by such a value."""
 

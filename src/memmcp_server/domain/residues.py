@@ -30,6 +30,11 @@ def windows_of(text: str, windows_max: int) -> frozenset[bytes]:
     return frozenset(window for window in found if len(set(window)) >= DISTINCT_BYTES_MIN)
 
 
+def is_covered(text: str, windows_max: int) -> bool:
+    """Say whether so many windows cover the whole text."""
+    return len(text.encode(errors="replace")) <= windows_max * WINDOW_BYTES
+
+
 def said_in(memory: Memory) -> Iterator[str]:
     """Yield every text of a version that somebody wrote: content, tags and the strings of its metadata."""
     yield memory.content

@@ -56,16 +56,19 @@ class Erasure:
         self._index = index
         self._copies = copies
         self._answer_wait_s = answer_wait_s
-        self._windows: dict[MemoryId, frozenset[bytes]] = {}
+        self._windows: dict[MemoryId, tuple[frozenset[bytes], bool]] = {}
         self._latest: dict[str, AuditEntry] = {}
         self._is_known = False
         self._waits_for = ""
         self._attempt: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
 
-    def remember(self, memory_id: MemoryId, windows: frozenset[bytes]) -> None:
-        """Keep what to look for when this memory is forgotten; call before the commit."""
-        self._windows[memory_id] = windows
+    def remember(self, memory_id: MemoryId, windows: frozenset[bytes], *, is_whole: bool) -> None:
+        """Keep what to look for when this memory is forgotten; call before the commit.
+
+        ``is_whole``: the windows cover everything that it says.
+        """
+        self._windows[memory_id] = (windows, is_whole)
 
     def no_longer_knows(self, memory_id: MemoryId) -> None:
         """Take back ``remember``: the memory said something else by the time of the commit, or was not forgotten."""
@@ -132,7 +135,8 @@ class Erasure:
         await self._learn()
         fresh = await self._forgotten_after(self._through(JOURNAL))
         if fresh:
-            await self._record(JOURNAL, fresh, await self._journal.purge(self._windows_of(fresh)))
+            windows, is_whole = self._windows_of(fresh)
+            await self._record(JOURNAL, fresh, await self._journal.purge(windows, is_whole=is_whole))
             for entry in fresh:
                 if entry.memory_id is not None:
                     self._windows.pop(entry.memory_id, None)
@@ -167,12 +171,12 @@ class Erasure:
                 break
         return found
 
-    def _windows_of(self, entries: Sequence[AuditEntry]) -> frozenset[bytes]:
-        """Return what to look for; nothing when one of the memories is not remembered, so that all is written anew."""
-        ids = [entry.memory_id for entry in entries if entry.memory_id is not None]
-        if any(memory_id not in self._windows for memory_id in ids):
-            return frozenset()
-        return frozenset().union(*(self._windows[memory_id] for memory_id in ids))
+    def _windows_of(self, entries: Sequence[AuditEntry]) -> tuple[frozenset[bytes], bool]:
+        """Return what to look for, and whether it is everything that the memories said."""
+        known = [self._windows.get(entry.memory_id) for entry in entries if entry.memory_id is not None]
+        remembered = [each for each in known if each is not None]
+        is_whole = len(remembered) == len(known) and all(whole for _, whole in remembered)
+        return frozenset().union(*(windows for windows, _ in remembered)), is_whole
 
     async def _record(self, part: str, entries: Sequence[AuditEntry], purge: Purge) -> None:
         if purge.residues:

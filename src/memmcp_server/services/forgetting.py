@@ -17,7 +17,7 @@ from memmcp_server.domain.identifiers import MemoryId, Seq, TrajectoryId
 from memmcp_server.domain.lifecycle import AUDIT_FORGET, ForgetMemory
 from memmcp_server.domain.memory import Memory, MemoryFilter, Provenance, is_reserved
 from memmcp_server.domain.policy import PolicyBook
-from memmcp_server.domain.residues import WINDOWS_PER_TEXT_MIN, said_in, windows_of
+from memmcp_server.domain.residues import WINDOWS_PER_TEXT_MIN, is_covered, said_in, windows_of
 from memmcp_server.errors import InvalidInput, NotFound, Refused
 from memmcp_server.ports import Clock, Journal
 
@@ -182,12 +182,14 @@ class Forgetting:
         for chunk in _chunks(list(chosen), BATCH_LEN):
             present = await self._journal.all_versions(chunk)
             for memory_id, versions in present.items():
-                windows = await self._windows(versions, budget)
+                texts = await self._texts(versions)
+                windows = frozenset(window for text in texts for window in windows_of(text, budget))
                 if any(window in reason.encode(errors="replace") for window in windows):
                     self._forget_windows(present)
                     msg = f"the reason repeats what memory {memory_id} says; it is kept in the audit"
                     raise InvalidInput(msg, field="reason", hint="say why, not what")
-                self._erasure.remember(memory_id, windows)
+                is_whole = all(is_covered(text, budget) for text in texts)
+                self._erasure.remember(memory_id, windows, is_whole=is_whole)
             commands = [ForgetMemory(memory_id, reason, by) for memory_id in chunk if memory_id in present]
             acknowledged = await self._journal.commit(commands)
             for each in acknowledged:
@@ -201,12 +203,13 @@ class Forgetting:
         for memory_id in memory_ids:
             self._erasure.no_longer_knows(memory_id)
 
-    async def _windows(self, versions: Sequence[Memory], budget: int) -> frozenset[bytes]:
+    async def _texts(self, versions: Sequence[Memory]) -> list[str]:
+        """Return everything that the versions say, each text once."""
         texts = [text for version in versions for text in said_in(version)]
         if versions[-1].kind == KIND_TRAJECTORY:
             head = await self._journal.trajectory(TrajectoryId(versions[-1].id))
             texts += [] if head is None else [head.title, head.outcome or ""]
-        return frozenset(window for text in dict.fromkeys(texts) for window in windows_of(text, budget))
+        return list(dict.fromkeys(texts))
 
     async def _earlier_proof(self) -> Proof:
         """Return how the last forgetting of all stands: what was forgotten before is covered by it."""

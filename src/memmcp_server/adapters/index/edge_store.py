@@ -20,7 +20,7 @@ from memmcp_server.domain.identifiers import Json, JsonObject
 
 from .conditions import INTEGER_FIELDS, KEYWORD_FIELDS, PAYLOAD_FIELDS, TENANT_FIELD, is_current
 from .identity_file import read_identity, write_identity
-from .shard_copy import ShardCopy, take_place
+from .shard_copy import ShardCopy, sweep, take_place
 from .store import (
     DENSE,
     WORDS,
@@ -64,6 +64,7 @@ class EdgeStore:
         with _translating():
             self._directory.mkdir(parents=True, exist_ok=True)
             take_place(self._directory)
+            sweep(self._directory)
         if self._shard_path.exists():
             try:
                 return self._load()
@@ -142,6 +143,7 @@ class EdgeStore:
                     self._shard = None
                     take_place(self._directory)
                     self._shard = edge.EdgeShard.load(str(self._shard_path))
+                sweep(self._directory)
         except StoreUnavailable:
             self._drop_copy()
             raise
@@ -219,6 +221,7 @@ class EdgeStore:
         self.close()
         with _translating():
             take_place(self._directory)
+            sweep(self._directory)
             if self._shard_path.exists():
                 shutil.rmtree(self._shard_path)
         return self._create(identity)

@@ -74,7 +74,7 @@ class ShardCopy:
 
 
 def take_place(directory: Path) -> None:
-    """Put a complete copy, if there is one, in the place of the shard, which must be closed; remove what is left over.
+    """Put a complete copy, if there is one, in the place of the shard, which must be closed.
 
     A crash at any point leaves what the next call completes.
     """
@@ -84,6 +84,10 @@ def take_place(directory: Path) -> None:
             _remove(directory / OLD)
             (directory / PLACE).replace(directory / OLD)
         copied.replace(directory / PLACE)
+
+
+def sweep(directory: Path) -> None:
+    """Remove what ``take_place`` has replaced, and what a crash left of a copy that was being filled."""
     for name in (OLD, DRAFT):
         _remove(directory / name)
 

@@ -155,8 +155,8 @@ class SqlJournal:
     async def forgotten(self, memory_ids: Sequence[MemoryId]) -> set[MemoryId]:
         return await self._read(partial(lifecycle_rows.forgotten, memory_ids=memory_ids)) if memory_ids else set()
 
-    async def purge(self, windows: Collection[bytes]) -> Purge:
-        return await self._purging.run(windows)
+    async def purge(self, windows: Collection[bytes], *, is_whole: bool = True) -> Purge:
+        return await self._purging.run(windows, is_whole=is_whole)
 
     async def kept(
         self, where: MemoryFilter, *, known_before_ns: int | None, after: Seq | None, limit: int

@@ -3,7 +3,8 @@
 SQLite overwrites what is deleted (``secure_delete``), but when pages are split or joined the rows that moved leave
 pieces of themselves behind: of 6,000 rows of mixed sizes with 1,800 deleted, 5 to 14 pieces stayed. And the write-ahead
 log holds the pages as they were. So the log is emptied, the files are searched for what the rows said, and when any of
-it is found all pages are written anew (VACUUM). What is not known any more cannot be searched for: VACUUM then.
+it is found all pages are written anew (VACUUM). What is known in part only, or not any more, cannot be searched for
+as a whole: VACUUM then too.
 
 The file is read through a descriptor that stays open as long as the journal: closing any descriptor of it would free
 the locks that SQLite holds on it for this process. The file ``-shm`` holds no content and is not touched.
@@ -62,7 +63,7 @@ class Purging:
         self._vacuum_timeout_s = vacuum_timeout_s
         self._handle: int | None = None
 
-    async def run(self, windows: Collection[bytes]) -> Purge:
+    async def run(self, windows: Collection[bytes], *, is_whole: bool) -> Purge:
         """See ``ports.Journal.purge``."""
         path = self._place.path
         if path is None:
@@ -72,7 +73,7 @@ class Purging:
         steps = ["checkpoint"]
         sought = Sought(windows)
         findings, residues, living = await self._search(path, sought)
-        if residues or not windows:
+        if residues or not windows or not is_whole:
             await self._bare(lambda connection: _vacuum_sqlite(connection, path, self._vacuum_timeout_s))
             await self._empty_log()
             steps += ["vacuum", "checkpoint"]
@@ -85,7 +86,7 @@ class Purging:
             windows=len(sought.windows),
             residues=len(residues),
             living=len(living),
-            note="" if windows else "the texts were no longer known, so every page was written anew",
+            note="" if windows else "no text was known to look for, so every page was written anew",
         )
 
     def close(self) -> None:

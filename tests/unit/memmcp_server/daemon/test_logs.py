@@ -1,9 +1,11 @@
 import logging
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, ValidationError
 from solders.keypair import Keypair
 from tests.doubles.planted_secrets import planted_secrets
 
@@ -12,6 +14,7 @@ from memmcp_server.daemon.logs import PrivateRotatingHandler, Redacting, configu
 
 PAIR = Keypair.from_seed(bytes(range(32)))
 SCANNER = RuleScanner()
+SENT = {"number": "the vault is, input_type behind\nthe mirror", "other": ["the vault"]}
 
 
 @pytest.fixture
@@ -55,6 +58,23 @@ def test_a_traceback_is_redacted_as_well() -> None:
     line = formatter.format(logging.LogRecord("n", logging.ERROR, "p", 1, "failed", (), trouble))
     assert "ValueError: with [redacted] inside" in line
     assert "s3cret" not in line
+
+
+@pytest.mark.requirement("M8")
+def test_a_failed_validation_says_what_was_wrong_and_not_what_was_sent() -> None:
+    class Wanted(BaseModel):
+        number: int
+        other: int
+
+    try:
+        Wanted.model_validate(SENT)
+    except ValidationError:
+        record = logging.LogRecord("mcp", logging.ERROR, "", 0, "Failed to parse message", (), sys.exc_info())
+    text = Redacting((), SCANNER).format(record)
+    assert "vault" not in text
+    assert "mirror" not in text
+    assert "[type=int_parsing, input_value=[redacted], input_type=str]" in text
+    assert "should be a valid integer" in text
 
 
 def test_ordinary_words_stay() -> None:

@@ -14,8 +14,10 @@ from tests.support.journals import a_draft
 from memmcp_server.adapters.index.sink import QdrantSink
 from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.identifiers import MemoryId
+from memmcp_server.domain.residues import WINDOWS_PER_TEXT_MIN
 from memmcp_server.errors import JournalBusy
 from memmcp_server.ports import Purge
+from memmcp_server.services import forgetting as forgetting_module
 from memmcp_server.services.copies import Copies
 from memmcp_server.services.erasure import Erasure
 from memmcp_server.services.forgetting import Forgetting
@@ -30,14 +32,16 @@ class Journal(MemoryJournal):
     """Notes what it was asked to purge; ``busy`` of the next purges fail; ``residues`` are found."""
 
     purged: list[frozenset[bytes]]
+    wholes: list[bool]
     busy = 0
     residues = 0
 
-    async def purge(self, windows: Collection[bytes]) -> Purge:
+    async def purge(self, windows: Collection[bytes], *, is_whole: bool = True) -> Purge:
         if self.busy:
             self.busy -= 1
             raise JournalBusy("readers hold the log")
         self.purged.append(frozenset(windows))
+        self.wholes.append(is_whole)
         return Purge("memory", ("checkpoint",), windows=len(windows), residues=self.residues)
 
 
@@ -54,7 +58,7 @@ class House:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.journal, self.index = Journal(self.clock), Index(self.clock)
-        self.journal.purged, self.index.purged = [], []
+        self.journal.purged, self.journal.wholes, self.index.purged = [], [], []
         self.copies = Copies(self.journal)
         self.start()
 
@@ -146,7 +150,8 @@ async def test_what_a_crash_left_undone_is_done_at_the_next_start_without_the_te
     house.start()
     forgotten = await house.forget(two)
     assert forgotten.proof.state == "proved"
-    assert house.journal.purged == [frozenset()]  # one of the two is not remembered: everything is written anew
+    assert house.journal.wholes == [False]  # one of the two is not remembered: everything is written anew
+    assert house.journal.purged[0]
     assert [each["memories"] for each in await house.purges()] == [2, 2]
     house.start()
     async with anyio.create_task_group() as tasks:
@@ -154,6 +159,16 @@ async def test_what_a_crash_left_undone_is_done_at_the_next_start_without_the_te
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
     assert len(house.journal.purged) == 1
+
+
+async def test_what_is_too_long_to_be_looked_for_as_a_whole_is_said_to_be(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.forget(await house.write("a text of more than one window"))
+    monkeypatch.setattr(forgetting_module, "WINDOWS_MAX", 1)
+    await house.forget(await house.write("".join(f"piece {number} " for number in range(100))))
+    assert house.journal.wholes == [True, False]
+    assert len(house.journal.purged[1]) == WINDOWS_PER_TEXT_MIN
 
 
 async def test_residues_are_told_and_not_hidden(house: House) -> None:
