@@ -42,6 +42,7 @@ class Generations:
         self._embedder: Embedder | None = None
         self._given_up = ""
         self._is_old_settled = False
+        self._removed: set[str] = set()
         self._unpurged: list[IndexEngine] = []
         self._purging: IndexEngine | None = None
 
@@ -119,7 +120,10 @@ class Generations:
                     self._next.upsert(documents)
 
     def fill(self, documents: Sequence[PointDocument]) -> None:
-        """Store the versions durably in the next generation only. Raises: NotReady, StoreUnavailable."""
+        """Store the versions durably in the next generation only, but what was removed since it was begun.
+
+        They were read from the journal a while ago: by now some may be forgotten. Raises: NotReady, StoreUnavailable.
+        """
         engine = self._engine_of("next")
         with self._watched(engine):
             vectors = engine.vectors_for(documents)
@@ -127,12 +131,15 @@ class Generations:
             if engine is not self._next:
                 message = "the generation that was being filled is gone"
                 raise NotReady(message)
+            kept = [document for document in documents if document.memory_id not in self._removed]
             with self._watched(engine):
-                engine.upsert(documents, vectors)
+                engine.upsert(kept, vectors)
 
     def remove(self, memory_ids: Sequence[str]) -> None:
         """Remove the memories from every generation. Raises: NotReady, StoreUnavailable."""
         with self._changing:
+            if self._next is not None:
+                self._removed.update(memory_ids)
             for engine in self._engines():
                 with self._watched(engine):
                     engine.remove(memory_ids)
@@ -205,6 +212,7 @@ class Generations:
             if self._next is not None and self._next.is_up:
                 return
             if self._next is None:
+                self._removed.clear()
                 number = self._pointer.last + 1
                 pointer = Pointer(self._pointer.active, number, number)
                 self._catalogue.write(pointer)

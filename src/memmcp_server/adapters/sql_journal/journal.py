@@ -91,6 +91,7 @@ class SqlJournal:
         if self._is_closed:
             return
         self._is_closed = True
+        self._purging.stop()
         ended = await asyncio.to_thread(self._writer.close, CLOSE_TIMEOUT_S)
         self._deadlines.close()
         await asyncio.to_thread(self._readers.shutdown)

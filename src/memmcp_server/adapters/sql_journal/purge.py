@@ -62,6 +62,7 @@ class Purging:
         self._read = read
         self._vacuum_timeout_s = vacuum_timeout_s
         self._handle: int | None = None
+        self._is_ending = False
 
     async def run(self, windows: Collection[bytes], *, is_whole: bool) -> Purge:
         """See ``ports.Journal.purge``."""
@@ -74,7 +75,8 @@ class Purging:
         sought = Sought(windows)
         findings, residues, living = await self._search(path, sought)
         if residues or not windows or not is_whole:
-            await self._bare(lambda connection: _vacuum_sqlite(connection, path, self._vacuum_timeout_s))
+            deadline_s = time.monotonic() + self._vacuum_timeout_s
+            await self._bare(lambda connection: self._vacuum_sqlite(connection, path, deadline_s))
             await self._empty_log()
             steps += ["vacuum", "checkpoint"]
             findings, residues, living = await self._search(path, sought)
@@ -88,6 +90,10 @@ class Purging:
             living=len(living),
             note="" if windows else "no text was known to look for, so every page was written anew",
         )
+
+    def stop(self) -> None:
+        """Have a rewriting end where it is, which leaves the file as it was."""
+        self._is_ending = True
 
     def close(self) -> None:
         """Call when no connection is open any more."""
@@ -123,6 +129,25 @@ class Purging:
             sought.search_open(self._handle, findings)
         return findings
 
+    def _vacuum_sqlite(self, connection: Connection, path: Path, deadline_s: float) -> None:
+        """Write every page anew. Raises: JournalBusy (it would take longer than the time, or the journal closes)."""
+        driver = _sqlite(connection)
+        is_large = path.stat().st_size > VACUUM_IN_MEMORY_BYTES_MAX
+        if is_large:
+            driver.execute("PRAGMA temp_store = FILE").close()
+        driver.set_progress_handler(lambda: int(self._is_ending or time.monotonic() > deadline_s), PROGRESS_STEPS)
+        try:
+            driver.execute("VACUUM").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            msg = f"{path} could not be rewritten within {self._vacuum_timeout_s:g} s, for which writes may wait"
+            raise JournalBusy(msg, hint="raise journal.commit_timeout_s; it is tried again") from error
+        finally:
+            driver.set_progress_handler(None, 0)
+            if is_large:
+                driver.execute("PRAGMA temp_store = MEMORY").close()
+
 
 def _truncate_log(connection: Connection) -> bool:
     """Return whether the log is empty now."""
@@ -135,27 +160,6 @@ def _truncate_log(connection: Connection) -> bool:
     finally:
         driver.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1_000)}").close()
     return not busy
-
-
-def _vacuum_sqlite(connection: Connection, path: Path, timeout_s: float) -> None:
-    """Write every page anew. Raises: JournalBusy (it would take longer than the time)."""
-    driver = _sqlite(connection)
-    deadline_s = time.monotonic() + timeout_s
-    is_large = path.stat().st_size > VACUUM_IN_MEMORY_BYTES_MAX
-    if is_large:
-        driver.execute("PRAGMA temp_store = FILE").close()
-    driver.set_progress_handler(lambda: int(time.monotonic() > deadline_s), PROGRESS_STEPS)
-    try:
-        driver.execute("VACUUM").close()
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-            raise
-        msg = f"{path} could not be rewritten within {timeout_s:g} s, for which writes may wait"
-        raise JournalBusy(msg, hint="raise journal.commit_timeout_s; it is tried again") from error
-    finally:
-        driver.set_progress_handler(None, 0)
-        if is_large:
-            driver.execute("PRAGMA temp_store = MEMORY").close()
 
 
 def _vacuum_postgresql(connection: Connection) -> None:

@@ -16,7 +16,7 @@ from tests.support.memory_disk import memory_directory
 
 from memmcp_server.adapters.index.catalogue import Catalogue, ClientCatalogue, EdgeCatalogue, Pointer
 from memmcp_server.adapters.index.client_store import Connection
-from memmcp_server.adapters.index.documents import PointDocument, parse_point, point_document
+from memmcp_server.adapters.index.documents import PointDocument, parse_point, point_document, point_id_of
 from memmcp_server.adapters.index.engine import NotReady
 from memmcp_server.adapters.index.generations import Generations, Which
 from memmcp_server.adapters.index.store import Identity, StoreUnavailable
@@ -479,3 +479,56 @@ def test_a_second_daemon_follows_the_generations_that_the_first_one_makes() -> N
     assert set(found(second, "kangaroo")) == set(found(first, "kangaroo")) == {"a", "b", "d"}
     assert (status(second)["state"], status(second)["generation"]) == ("ready", 2)
     assert not second.should_open
+
+
+def purged(generations: Generations) -> None:
+    begin = True
+    while not generations.purge(begin=begin):
+        begin = False
+
+
+def residues(generations: Generations, *memory_ids: str) -> object:
+    return generations.residues([point_id_of(memory_id, 1) for memory_id in memory_ids])["residues"]
+
+
+@pytest.mark.requirement("M8")
+def test_a_purge_goes_through_both_generations(place: Place) -> None:
+    generations = filled(place)
+    generations.begin()
+    generations.fill(documents(*MEMORIES))
+    generations.remove(["a"])
+    assert residues(generations, "a") == (1 if place.is_edge else 0)
+    purged(generations)
+    assert residues(generations, "a") == 0
+    assert residues(generations, "b") == (1 if place.is_edge else 0)
+    assert set(found(generations, "kangaroo")) == set(found(generations, "kangaroo", "next")) == {"b"}
+    generations.switch()
+    purged(generations)
+    assert set(found(generations, "kangaroo")) == {"b"}
+
+
+@pytest.mark.requirement("M8")
+def test_what_was_removed_while_a_generation_is_filled_is_not_filled_in_again(place: Place) -> None:
+    generations = filled(place)
+    generations.begin()
+    late = documents(*MEMORIES)  # read from the journal before one of them was forgotten
+    generations.remove(["a"])
+    generations.fill(late)
+    assert set(found(generations, "kangaroo", "next")) == {"b"}
+    assert generations.residues([point_id_of("a", 1)])["residues"] == (1 if place.is_edge else 0)  # the first had it
+    generations.abandon()
+    generations.begin()
+    generations.fill(late)
+    assert set(found(generations, "kangaroo", "next")) == {"a", "b"}
+
+
+@pytest.mark.requirement("M8")
+def test_what_a_purge_left_behind_goes_with_its_generation(place: Place) -> None:
+    generations = filled(place)
+    generations.begin()
+    generations.fill(documents(*MEMORIES))
+    if place.is_edge:
+        (place.directory / "shard.old").mkdir()
+    generations.switch()
+    assert not (place.directory / "shard.old").exists()
+    assert place.numbers() == {2}
