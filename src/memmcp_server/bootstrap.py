@@ -20,7 +20,7 @@ from .adapters.sql_journal import open_journal
 from .config import Sections
 from .domain.drafts import DraftLimits
 from .errors import MemoryServerError
-from .ports import Journal, SecretScanner, TradingDesk, VectorIndex
+from .ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 from .services.background import beside
 from .services.clients import ClientRegistry
 from .services.container import Services
@@ -104,11 +104,8 @@ async def open_services(
         news = News(journal, policies, clock, sections.news)
         await news.open()
         await stack.enter_async_context(beside("news", news.run))
-        copies = Copies(journal)
-        erasure = Erasure(journal, index, copies)
-        forgetting = Forgetting(journal, policies, clock, erasure)
-        await stack.enter_async_context(beside("erasure", erasure.run))
-        await stack.enter_async_context(beside("retention", Retention(journal, policies, forgetting, clock).run))
+        erasing = _forgetting(journal, index, policies, clock)
+        copies, erasure, forgetting = await stack.enter_async_context(erasing)
         merging = Merging(journal, index, clock, policies)
         await stack.enter_async_context(_running("merging", merging.run))
         await stack.enter_async_context(_running("index", index.run, index.close))
@@ -141,6 +138,19 @@ async def open_services(
             evaluation=evaluation,
             limits=limits,
         )
+
+
+@asynccontextmanager
+async def _forgetting(
+    journal: Journal, index: VectorIndex, policies: Policies, clock: Clock
+) -> AsyncIterator[tuple[Copies, Erasure, Forgetting]]:
+    """Finish what forgettings have left to do, those of before this start too, and obey the policies' retention."""
+    copies = Copies(journal)
+    erasure = Erasure(journal, index, copies)
+    forgetting = Forgetting(journal, policies, clock, erasure)
+    retention = Retention(journal, policies, forgetting, clock)
+    async with beside("erasure", erasure.run), beside("retention", retention.run):
+        yield copies, erasure, forgetting
 
 
 Run = Callable[[], Coroutine[Any, Any, None]]
