@@ -169,7 +169,7 @@ def test_bad_settings_are_told_to_the_agent_whose_daemon_cannot_start(data_dir: 
 
 
 def test_a_daemon_that_nobody_needs_ends_by_itself(data_dir: Path) -> None:
-    environ = environment({"MEMMCP_DAEMON__IDLE_EXIT_S": "0.5"})
+    environ = environment({"MEMMCP_DAEMON__IDLE_EXIT_S": "1.5"})
     with agents(data_dir, 1, environ=environ) as (agent,):
         agent.initialize()
         assert agent.call("memory_search", query="anything")["hits"] == []
