@@ -33,6 +33,7 @@ format: setup-test ## Put the code into the house's form
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
 
 bench: setup-test ## All benchmarks, or ONLY=bridge|journal|...; tables into docs/benchmarks.md
+	@$(BIN)/pytest -q -m bench
 	@$(BIN)/python -m benchmarks.run $(ONLY)
 
 crash: setup-test ## The kill matrix of the memory journal, and an outage of its index (RUNS=100 SEED=1)

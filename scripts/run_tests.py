@@ -36,7 +36,7 @@ def python_tests(*, coverage: bool) -> int:
         run([set_up.BIN / "python", "-m", "coverage", "erase"])
     codes = [
         run([*pytest, "-n", "2", "-m", "not system and not browser", *counted]),
-        run([*pytest, "-m", "system and not browser", *counted]),
+        run([*pytest, "-m", "system and not browser and not bench", *counted]),
         # In a process of their own: Playwright keeps an event loop running in its thread.
         run([*pytest, "-m", "browser", *counted]),
     ]

@@ -35,6 +35,7 @@ def test_the_searchs_benchmark_says_where_the_time_goes_and_whether_its_goals_ar
 
 
 @pytest.mark.requirement("Q3")
+@pytest.mark.bench
 def test_the_migrations_benchmark_changes_the_model_and_says_what_it_cost(capsys: pytest.CaptureFixture[str]) -> None:
     code = migration.main(["--points", "40", "--quiet", "1"])
     said = capsys.readouterr().out
@@ -55,7 +56,7 @@ def test_the_lessons_benchmark_asks_the_real_index_and_says_whether_its_goal_is_
 
 
 @pytest.mark.requirement("Q3")
-@pytest.mark.slow
+@pytest.mark.bench
 def test_the_memorys_benchmark_measures_a_server_over_stdio(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Ours alone: the peers are installed from package registries, which a test does not ask."""
     with data_directory() as data_dir:

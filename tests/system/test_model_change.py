@@ -23,7 +23,7 @@ from memmcp_server.daemon.places import Places
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
-COUNT = 240
+COUNT = 120
 FACTS = {
     "the position was closed at a loss after the pool was drained": "why did the trade lose money",
     "the wallet's owner forgot his passphrase": "someone cannot remember a secret",
