@@ -161,6 +161,7 @@ async def test_wrong_requests_say_what_is_wrong(
     assert (response.status_code, error_of(response)["code"]) == (status, code)
 
 
+REPORT = {"desk_id": "bot", "key": "k", "ts": "2026-01-01T00:00:00Z", "money": "paper", "equity_lamports": 1}
 KEY_PAIR = str(Keypair.from_seed(bytes(range(32))))
 
 
@@ -173,7 +174,7 @@ KEY_PAIR = str(Keypair.from_seed(bytes(range(32))))
         ("/memory/write", {"content": "x", "idempotency_key": KEY_PAIR}),
         ("/memory/{id}/update", {"content": KEY_PAIR}),
         ("/memory/{id}/restore", {"reason": f"key {KEY_PAIR}"}),
-        ("/telemetry/trading", {"desk_id": "bot", "key": "1", "note": KEY_PAIR}),
+        ("/telemetry/trading", {**REPORT, "detail": {"note": KEY_PAIR}}),
         ("/actions/stop-entries", {"reason": f"key {KEY_PAIR}"}),
     ],
 )
@@ -181,7 +182,7 @@ async def test_no_door_lets_a_secret_through_nor_repeats_it(stage: Stage, path: 
     memory_id = await written(stage, "a")
     horizon = await stage.services.journal.horizon()
     response = await stage.http.post(path.replace("{id}", memory_id), json=body, headers=OPERATOR)
-    assert response.status_code == 422, response.text
+    assert (response.status_code, error_of(response)["code"]) == (422, "secret_refused"), response.text
     assert KEY_PAIR[:20] not in response.text
     assert await stage.services.journal.horizon() == horizon
     assert stage.trading.calls == []

@@ -43,6 +43,17 @@ def found_in(directory: Path) -> dict[str, set[str]]:
     return found
 
 
+def texts_in(directory: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield what each file below the directory holds, as it is and unpacked, with the file's place (relative)."""
+    for path in sorted(directory.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISREG(path.stat().st_mode):
+                data = _written(path)
+                packed = _from_blocks(data) if BLOCK_FILES in path.parts else b""
+                for view in (data, packed, *_unpacked(data)):
+                    yield str(path.relative_to(directory)), view
+
+
 def markers_in(data: bytes) -> set[str]:
     found: set[str] = set()
     for view in (data, *_unpacked(data)):
