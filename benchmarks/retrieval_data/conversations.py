@@ -22,7 +22,7 @@ from .topics import Detail, Topic
 
 SESSIONS = 24
 TURN_S = 30
-QUESTIONS = {"single-hop": 60, "paraphrase": 16, "temporal": 30, "multi-hop": 24, "open-domain": 10, "adversarial": 16}
+QUESTIONS = {"single-hop": 60, "paraphrase": 16, "temporal": 30, "multi-hop": 24, "open-domain": 16, "adversarial": 16}
 """How many of each are asked at most; about the shares of LoCoMo, paraphrases apart."""
 FULL_SHARE = 0.6
 """Answers that name the thing again; the others only make sense with the turn before."""

@@ -10,13 +10,14 @@ import random
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.adapters.trading_desk import JournalMemory
 from memmcp_server.config import JournalSection
+from memmcp_server.domain.identifiers import MemoryId, Namespace
 from memmcp_server.domain.memory import Memory, MemoryFilter
 from memmcp_server.domain.outbox import SINK_QDRANT
 from trading.feeds.synthetic import SyntheticFeed, SyntheticMarket
@@ -135,9 +136,24 @@ def trading_run(seed: int, cycles: int = CYCLES) -> Corpus:
     result = run_backtest(BacktestSpec(feed=feed))
     remembrance = Remembrance(f"bench{seed}", 0)
     records = [record for row in result.journal.rows() for record in remembrance.records_of(row)]
-    memories = asyncio.run(_remembered([record for record in records if record.action != "snapshot"]))
+    told = asyncio.run(_remembered([record for record in records if record.action != "snapshot"]))
+    # Runs share the namespace of the desk; here each is a desk of its own.
+    memories = [replace(memory, namespace=Namespace(f"bench/trades-{seed}")) for memory in told]
     maker = _Asker(random.Random(seed), memories)
-    return Corpus(f"trades-{seed}", tuple(memories), maker.threads, tuple(maker.questions()))
+    questions = tuple(maker.questions())
+    return Corpus(f"trades-{seed}", tuple(_in_order(memories)), maker.threads, questions)
+
+
+def _in_order(memories: list[Memory]) -> list[Memory]:
+    """Return the memories with each trajectory's own before its first step: it heads the thread of its steps."""
+    wholes = {memory.id: memory for memory in memories if memory.kind == "trajectory"}
+    ordered: dict[str, Memory] = {}
+    for memory in memories:
+        head = wholes.get(MemoryId(memory.trajectory_id)) if memory.trajectory_id is not None else None
+        if head is not None:
+            ordered.setdefault(head.id, head)
+        ordered.setdefault(memory.id, memory)
+    return list(ordered.values())
 
 
 async def _remembered(records: list[MemoryRecord]) -> list[Memory]:
@@ -162,6 +178,7 @@ class _Asker:
                 strategy, symbol = memory.tags[:2]
                 outcome = str(memory.metadata["outcome"])
                 self._trades.append(_Trade(symbol, strategy, outcome, memory, tuple(steps[memory.id])))
+                self.threads[memory.id] = memory.id
         self._passes = [
             _Pass(m.content.split(" on ")[1].split(" ")[0], m.tags[0], m)
             for m in memories

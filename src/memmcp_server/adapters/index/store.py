@@ -8,6 +8,8 @@ from memmcp_server.domain.identifiers import Json, JsonObject
 
 DENSE = "dense"
 WORDS = "words"
+TERMS_MAX = 32
+"""Words of one query whose rarity is asked for; a longer query is judged by these."""
 
 
 class StoreUnavailable(Exception):
@@ -45,7 +47,17 @@ class StoredPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """A point that was found, before anything of it is read."""
+
+    id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredPoint:
+    """``payload`` holds at least ``conditions.PAYLOAD_FIELDS``."""
+
     id: str
     score: float
     payload: Mapping[str, Json]
@@ -63,12 +75,43 @@ class NewPoint:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """At most ``limit`` points a side; a side that is None is not asked."""
+    """At most ``limit`` points a side; a side that is None is not asked.
+
+    ``corpus`` names the points over which a word is rare or common, None for all of the index.
+    """
 
     dense: tuple[float, ...] | None
     words: SparseVector | None
     where: JsonObject
     limit: int
+    corpus: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Points of each side, best first. ``idf``: of those of the first ``TERMS_MAX`` words that any point has, by index."""
+
+    dense: Sequence[Match]
+    words: Sequence[Match]
+    idf: Mapping[int, float]
+
+
+def terms_of(query: Query) -> tuple[int, ...]:
+    """Return the words of the query whose rarity is asked for."""
+    return query.words.indices[:TERMS_MAX] if query.words is not None else ()
+
+
+def idf_of(found: Sequence[tuple[int, float, SparseVector]]) -> dict[int, float]:
+    """Return the inverse document frequency of each word, from (word, score, vector) of its best point.
+
+    No engine tells it, and each computes its own; but the score of a search for that one word is the weight times it.
+    """
+    frequencies: dict[int, float] = {}
+    for term, score, vector in found:
+        weight = dict(zip(vector.indices, vector.values, strict=True)).get(term, 0.0)
+        if weight > 0:
+            frequencies[term] = score / weight
+    return frequencies
 
 
 class PointStore(Protocol):
@@ -97,8 +140,10 @@ class PointStore(Protocol):
     def flush(self) -> None:
         """Return when everything written is on disk."""
 
-    def search(self, query: Query) -> tuple[list[ScoredPoint], list[ScoredPoint]]:
-        """Return (dense, words) hits, each best first."""
+    def search(self, query: Query) -> Answer: ...
+
+    def payloads(self, point_ids: Sequence[str]) -> dict[str, Mapping[str, Json]]:
+        """Return what ``conditions.PAYLOAD_FIELDS`` says of those points that exist."""
 
     def count(self, where: JsonObject | None = None) -> int: ...
 
