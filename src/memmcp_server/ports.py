@@ -76,10 +76,12 @@ class Journal(Protocol):
     async def all_versions(self, memory_ids: Sequence[MemoryId]) -> dict[MemoryId, list[Memory]]:
         """Return every version of those that exist, oldest first."""
 
-    async def surroundings(self, memory_ids: Sequence[MemoryId], *, as_of_ns: int | None) -> Surroundings:
+    async def surroundings(
+        self, memory_ids: Sequence[MemoryId], *, as_of_ns: int | None, with_neighbours: bool = True
+    ) -> Surroundings:
         """Return the memories as they were known then (None: now), their neighbours in their threads, their standing.
 
-        What was not current then is left out.
+        What was not current then is left out, and so are the neighbours where nobody asks for them.
         """
 
     async def links(self, memory_ids: Sequence[MemoryId]) -> list[Link]:
@@ -253,23 +255,36 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class IndexPoint:
-    """One version of a memory for the index. ``known_to_ns`` None: current. ``text_dense`` None: words only."""
+    """One version of a memory for the index. ``known_to_ns`` None: current. ``text_dense`` None: words only.
+
+    ``context`` holds what was said before it in its thread, the nearest first; ``previous_id`` is the nearest of them.
+    """
 
     memory: Memory
     known_to_ns: int | None
     text_lexical: str
     text_dense: str | None
+    context: tuple[str, ...] = ()
+    previous_id: MemoryId | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class IndexHit:
-    """``score`` is the fused one; the parts are those of each side, None where that side did not find it."""
+    """``score`` in [0, 1] is the relevance, on one scale for all queries; the parts are those of each side.
+
+    ``dense`` (cosine) and ``lexical`` (BM25) are None where that side did not find it. ``share`` says how much of the
+    query's words it covers, by their weight, ``meaning`` how near it is in meaning; both from 0 to 1, None where that
+    was not asked. ``previous_id``: the memory before it in its thread.
+    """
 
     memory_id: MemoryId
     version: int
     score: float
     dense: float | None
     lexical: float | None
+    share: float | None = None
+    meaning: float | None = None
+    previous_id: MemoryId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,25 @@ async def test_what_was_written_is_found_with_both_parts_of_its_score(index: Vec
     assert 0 < best.score <= 1.0001
 
 
+async def test_a_hit_says_how_much_of_the_query_it_covers_and_what_stands_before_it(
+    index: VectorIndex, request: pytest.FixtureRequest
+) -> None:
+    if "double" in request.node.name:
+        pytest.skip("the double knows no threads")
+    asked, answered = a_memory("a", "Ada: Who joined you in Lisbon?"), a_memory("b", "Bo: My sister, for a week.")
+    await index.upsert([point_of(asked), point_of(answered, [asked])])
+
+    found = {hit.memory_id: hit for hit in await index.search("who joined Bo in Lisbon", ANY, limit=5)}
+
+    assert found["b"].previous_id == "a"
+    assert found["a"].previous_id is None
+    for hit in found.values():
+        assert hit.share is not None
+        assert hit.meaning is not None
+        assert 0 < hit.share <= 1
+        assert 0 <= hit.meaning <= 1
+
+
 async def test_a_text_that_is_not_embedded_is_found_by_its_words_alone(index: VectorIndex) -> None:
     await put(index, a_memory("step", "denied exposure_bps_max for BONK", embed=False))
 

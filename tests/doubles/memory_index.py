@@ -63,14 +63,17 @@ class MemoryIndex:
         for point in self._points.values():
             if not wanted or not self._admits(where, point):
                 continue
-            words = len(wanted & _words(point.text_lexical)) / len(wanted)
+            said = "\n".join([point.text_lexical, *point.context])
+            words = len(wanted & _words(said)) / len(wanted)
             dense = None
             if point.text_dense is not None:
                 [other] = self._embedder.embed([point.text_dense])
                 dense = sum(a * b for a, b in zip(vector, other, strict=True))
             if words or dense is not None:
                 score = (words + (dense or 0.0)) / 2
-                hits.append(IndexHit(point.memory.id, point.memory.version, score, dense, words or None))
+                key = (point.memory.id, point.memory.version)
+                meaning = None if dense is None else max(0.0, dense)
+                hits.append(IndexHit(*key, score, dense, words or None, words, meaning, point.previous_id))
         return sorted(hits, key=lambda hit: (-hit.score, hit.memory_id, hit.version))[:limit]
 
     async def similar(

@@ -61,13 +61,15 @@ class Lifecycle:
                 found.setdefault(memory.id, []).append(memory)
         return found
 
-    async def surroundings(self, memory_ids: Sequence[MemoryId], *, as_of_ns: int | None) -> Surroundings:
+    async def surroundings(
+        self, memory_ids: Sequence[MemoryId], *, as_of_ns: int | None, with_neighbours: bool = True
+    ) -> Surroundings:
         self._fail_if_told()
         current = [memory for memory in self._state.memories if was_current(memory, as_of_ns)]
         before: dict[MemoryId, MemoryId] = {}
         after: dict[MemoryId, MemoryId] = {}
         for memory in current:
-            if memory.id not in memory_ids or memory.thread is None:
+            if memory.id not in memory_ids or memory.thread is None or not with_neighbours:
                 continue
             beside = sorted((m for m in current if m.thread == memory.thread), key=lambda m: m.position)
             place = beside.index(memory)

@@ -63,7 +63,9 @@ class OutboxJournal:
         self.reads += 1
         return {each: list(self._memories[each]) for each in memory_ids if each in self._memories}
 
-    async def surroundings(self, memory_ids: Sequence[MemoryId], *, as_of_ns: int | None) -> Surroundings:
+    async def surroundings(
+        self, memory_ids: Sequence[MemoryId], *, as_of_ns: int | None, with_neighbours: bool = True
+    ) -> Surroundings:
         self._require_up()
         self.reads += 1
         current = [versions[-1] for versions in self._memories.values() if versions[-1].superseded_at_ns is None]

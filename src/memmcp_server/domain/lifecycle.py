@@ -183,6 +183,11 @@ class Surroundings:
     after: Mapping[MemoryId, MemoryId]
     standings: Mapping[MemoryId, Standing]
 
+    def credit(self, memory_id: MemoryId) -> int:
+        """Return the credit of a memory in thousandths, 0 where nobody gave it any."""
+        standing = self.standings.get(memory_id)
+        return standing.credit if standing is not None else 0
+
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:

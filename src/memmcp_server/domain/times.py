@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from memmcp_server.errors import InvalidInput
 
 NS_PER_S = 1_000_000_000
+NS_PER_DAY = 86_400 * NS_PER_S
 NS_MAX = 2**63 - 1
 """The largest time that a journal row can hold: 2262-04-11."""
 

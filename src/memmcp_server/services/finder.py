@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from memmcp_server.domain.cursors import SearchCursor, parse_search_cursor
@@ -10,12 +10,22 @@ from memmcp_server.domain.evidence import staleness
 from memmcp_server.domain.identifiers import MemoryId
 from memmcp_server.domain.lifecycle import Link, LinkKind, Surroundings
 from memmcp_server.domain.memory import Memory, is_reserved, namespace_covers
+from memmcp_server.domain.policy import PolicyBook
 from memmcp_server.domain.search import Contradiction, Found, IndexState, SearchQuery, SearchResult
-from memmcp_server.domain.times import NS_PER_S
+from memmcp_server.domain.times import NS_PER_DAY
 from memmcp_server.errors import IndexUnavailable, InvalidInput
 from memmcp_server.ports import Clock, IndexHit, IndexStatus, Journal, LexicalScope, VectorIndex
 
-from .fusion import Candidate, fuse
+from .ranking import (
+    HITS_WANTED,
+    Ranked,
+    facts_of,
+    hit_of_words,
+    is_nothing_relevant,
+    previous_of,
+    rank,
+    shortlist,
+)
 from .words import coverage, query_words
 
 SEARCH_LIMIT_MAX = 100
@@ -23,13 +33,12 @@ SEARCH_LIMIT_MAX = 100
 
 QUERY_LENGTH_MAX = 4_000
 SHARE_MIN = 0.05
-"""Weight of a row that the journal found by a spelling which plain case folding does not see."""
+"""Relevance of a row that the journal found by a spelling which plain case folding does not see."""
 
 LEXICAL_SCAN_MAX = 200
 """Rows that one lexical search may bring up for ranking."""
 
 UNVERIFIED_DAYS_MIN = 30
-_DAY_NS = 86_400 * NS_PER_S
 
 
 class Finder:
@@ -41,12 +50,12 @@ class Finder:
         self._clock = clock
         self._index_timeout_s = index_timeout_s
 
-    async def find(self, query: SearchQuery, hidden: Sequence[str] = ()) -> SearchResult:
+    async def find(self, query: SearchQuery, book: PolicyBook, hidden: Sequence[str] = ()) -> SearchResult:
         """Find memories by meaning and by words, best first, among all that are durable now.
 
         What the index has not reached is found by its words; without an index everything is. Each hit is read from
-        the journal, so that a late index shows neither a superseded nor an unknown text. ``hidden``: namespaces and
-        subtrees that nothing may come from.
+        the journal, so that a late index shows neither a superseded nor an unknown text. Where nothing is relevant the
+        answer is empty and its note says so. ``hidden``: namespaces and subtrees that nothing may come from.
 
         Raises: InvalidInput, JournalBusy, JournalUnavailable.
         """
@@ -70,18 +79,40 @@ class Finder:
             scope = "all"
             rows = await self._journal.lexical(words, query.where, scope="all", limit=LEXICAL_SCAN_MAX)
             backlog = await self._journal.backlog()
-        around = await self._journal.surroundings(_ids(hits or ()), as_of_ns=query.where.as_of_ns)
-        candidates = [*_hydrated(hits or (), query, around), *_ranked_by_words(rows, words, scope)]
-        ranked = [each for each in fuse(candidates) if not each.memory.is_expired_at(first_ns)]
-        page, more = ranked[cursor.offset : query.limit], len(ranked) > query.limit
-        found, contradictions = await self._explained(page, around, hidden, now_ns)
+        late = _found_by_words(rows, words, scope)
+        candidates = _united(hits or (), [hit for hit, _ in late.values()])
+        ranked, around = await self._rank(query, candidates, book, first_ns)
         state: IndexState = status.state if hits is not None or status.state == "starting" else "down"
         note = _note(state, backlog, status.detail)
+        if not rows and hits is not None and is_nothing_relevant(hits):
+            note = " ".join(filter(None, (_nothing_note(ranked), note)))
+            ranked = []
+        found = [_found(each, late) for each in ranked]
+        page, more = found[cursor.offset : query.limit], len(found) > query.limit
+        explained, contradictions = await self._explained(page, around, hidden, now_ns)
         start = SearchCursor(cursor.offset, first_ns)
-        result = SearchResult(tuple(found), state, backlog, note, None, tuple(contradictions), start)
+        result = SearchResult(tuple(explained), state, backlog, note, None, tuple(contradictions), start)
         if not more or query.limit >= SEARCH_LIMIT_MAX:
             return result
         return replace(result, next_cursor=result.cursor_after(asked, len(page)))
+
+    async def _rank(
+        self, query: SearchQuery, hits: Sequence[IndexHit], book: PolicyBook, first_ns: int
+    ) -> tuple[list[Ranked], Surroundings]:
+        """Return what the journal holds for the hits and what stands beside them, best first, and how it stands."""
+        listed = shortlist(hits, previous_of(hits))
+        ids = [each.memory_id for each in listed]
+        around = await self._journal.surroundings(ids, as_of_ns=query.where.as_of_ns, with_neighbours=False)
+        admitted = {
+            memory_id: memory
+            for memory_id, memory in around.memories.items()
+            if query.where.admits(memory) and not memory.is_expired_at(first_ns)
+        }
+        facts = {
+            memory.id: facts_of(memory, around.credit(memory.id), book.of(memory.namespace).half_life_days, first_ns)
+            for memory in admitted.values()
+        }
+        return rank(query.text, listed, admitted, facts, now_ns=first_ns), around
 
     def _bound(self, query: SearchQuery, cursor: SearchCursor, first_ns: int, hidden: Sequence[str]) -> SearchQuery:
         """Return the query with what it leaves open: what holds, what may be seen, and how many hits over all pages."""
@@ -102,8 +133,7 @@ class Finder:
         """Return the index's hits, None where it could not answer in time."""
         with contextlib.suppress(IndexUnavailable, TimeoutError):
             async with asyncio.timeout(self._index_timeout_s):
-                # Twice the limit: some hits fall away when the journal is asked what they say now.
-                return await self._index.search(query.text, query.where, limit=2 * query.limit)
+                return await self._index.search(query.text, query.where, limit=HITS_WANTED)
         return None
 
     async def _explained(
@@ -122,26 +152,11 @@ class Finder:
             ids = tuple(p.older.id if p.newer.id == memory.id else p.newer.id for p in contrary)
             standing = around.standings.get(memory.id)
             confirmed_ns = max(memory.known_at_ns, (standing.confirmed_at_ns if standing else None) or 0)
-            days = (now_ns - confirmed_ns) // _DAY_NS
+            days = (now_ns - confirmed_ns) // NS_PER_DAY
             is_old = days >= UNVERIFIED_DAYS_MIN and not is_reserved(memory.namespace)
             stale = staleness(memory.id, links, lasts, now_ns)
             explained.append(replace(each, stale=stale, contradicts=ids, unverified_days=days if is_old else None))
         return explained, pairs
-
-
-def _ids(hits: Sequence[IndexHit]) -> list[MemoryId]:
-    return list(dict.fromkeys(hit.memory_id for hit in hits))
-
-
-def _hydrated(hits: Sequence[IndexHit], query: SearchQuery, around: Surroundings) -> list[Candidate]:
-    """Return what the journal holds for the hits, in their order; unknown and unfit ones fall away."""
-    candidates: list[Candidate] = []
-    for rank, hit in enumerate(hits):
-        memory = around.memories.get(hit.memory_id)
-        if memory is not None and query.where.admits(memory):
-            late = "" if memory.version == hit.version else ", changed since it was indexed"
-            candidates.append(Candidate(memory, "index", rank, 1.0, _parts(hit) + late))
-    return candidates
 
 
 def _contradictions(links: Sequence[Link], lasts: dict[MemoryId, Memory], hidden: Sequence[str]) -> list[Contradiction]:
@@ -183,24 +198,46 @@ def _check_query(query: SearchQuery) -> None:
         raise InvalidInput(msg, field="since")
 
 
-def _ranked_by_words(rows: Sequence[Memory], words: Sequence[str], scope: LexicalScope) -> list[Candidate]:
-    """Return the rows with the most of the query first, then the newest."""
+def _found_by_words(
+    rows: Sequence[Memory], words: Sequence[str], scope: LexicalScope
+) -> dict[MemoryId, tuple[IndexHit, str]]:
+    """Return the rows as hits, each with why it was found."""
     late = " (not yet indexed)" if scope == "unindexed" else ""
-    scored = [(memory, *coverage(words, "\n".join((memory.content, *memory.tags)))) for memory in rows]
-    scored.sort(key=lambda each: (-each[2], -each[0].seq))
-    return [
-        Candidate(memory, "words", rank, max(share, SHARE_MIN), f"words {present} of {len(words)}{late}")
-        for rank, (memory, present, share) in enumerate(scored)
-    ]
+    found = {}
+    for memory in rows:
+        present, share = coverage(words, "\n".join((memory.content, *memory.tags)))
+        hit = hit_of_words(memory, max(share, SHARE_MIN))
+        found[memory.id] = hit, f"words {present} of {len(words)}{late}"
+    return found
 
 
-def _parts(hit: IndexHit) -> str:
-    parts = []
-    if hit.dense is not None:
-        parts.append(f"meaning {hit.dense:.2f}")
-    if hit.lexical is not None:
-        parts.append(f"words {hit.lexical:.1f}")
-    return ", ".join(parts) or f"index {hit.score:.2f}"
+def _united(hits: Sequence[IndexHit], late: Sequence[IndexHit]) -> list[IndexHit]:
+    """Return both; of a version that was delivered while the two were asked, the index knows more."""
+    delivered = {(hit.memory_id, hit.version) for hit in hits}
+    return [*hits, *(hit for hit in late if (hit.memory_id, hit.version) not in delivered)]
+
+
+def _found(ranked: Ranked, late: Mapping[MemoryId, tuple[IndexHit, str]]) -> Found:
+    """Say of a memory in words and in numbers why it stands where it stands."""
+    memory, hit = ranked.memory, ranked.hit
+    reasons: list[str] = []
+    if hit is not None and hit.dense is not None:
+        reasons.append(f"meaning {hit.dense:.2f}")
+    if hit is not None and hit.lexical is not None:
+        reasons.append(f"words {hit.lexical:.1f}")
+    if reasons and hit is not None and hit.version != memory.version:
+        reasons.append("changed since it was indexed")
+    if memory.id in late:
+        reasons.append(late[memory.id][1])
+    reasons += [f"{part.name} {part.value:+.2f}" for part in ranked.parts if part.name != "relevance"]
+    return Found(memory, ranked.score, ", ".join(reasons), {part.name: part.value for part in ranked.parts})
+
+
+def _nothing_note(ranked: Sequence[Ranked]) -> str:
+    if not ranked:
+        return "Nothing is stored that could answer this."
+    nearest = ranked[0]
+    return f"Nothing relevant is stored; the nearest, {nearest.memory.id}, has a score of {nearest.score:.2f}."
 
 
 def _note(state: IndexState, backlog: int, detail: str) -> str | None:

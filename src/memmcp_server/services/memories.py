@@ -200,8 +200,8 @@ class Memories:
 
         Raises: InvalidInput, Refused, JournalBusy, JournalUnavailable.
         """
-        hidden = (await self._policies.book()).hidden_from(caller)
-        return await self._finder.find(query, hidden)
+        book = await self._policies.book()
+        return await self._finder.find(query, book, book.hidden_from(caller))
 
     async def _check_trajectories(self, drafts: Sequence[MemoryDraft], caller: Caller) -> None:
         """Refuse an agent's step in a trajectory of the runtime: its chain of evidence is written by the desk only."""

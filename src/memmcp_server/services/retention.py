@@ -12,6 +12,7 @@ import anyio
 from memmcp_server.domain.identifiers import MemoryId, Seq, TrajectoryId
 from memmcp_server.domain.memory import Memory, MemoryFilter, Provenance, Trust
 from memmcp_server.domain.policy import PolicyBook
+from memmcp_server.domain.times import NS_PER_DAY
 from memmcp_server.errors import Unavailable
 from memmcp_server.ports import Clock, Journal
 
@@ -26,7 +27,6 @@ NEXT_ROUND_S: Final = 1.0
 ROUND_FORGOTTEN_MAX: Final = 200
 ROUND_SCANNED_MAX: Final = 2_000
 PAGE_LEN: Final = 200
-DAY_NS: Final = 86_400 * 1_000_000_000
 RETENTION: Final = Provenance(agent="memmcp", tool="retention", trust=Trust.SYSTEM)
 
 
@@ -57,7 +57,7 @@ class Retention:
         for pattern, policy in sorted(book.set_by_operator.items()):
             if policy.retention_days is None:
                 continue
-            before_ns = self._clock.now_ns() - policy.retention_days * DAY_NS
+            before_ns = self._clock.now_ns() - policy.retention_days * NS_PER_DAY
             where = MemoryFilter(namespace=pattern)
             while page := await self._journal.kept(
                 where, known_before_ns=before_ns, after=self._reached.get(pattern), limit=PAGE_LEN
@@ -87,4 +87,4 @@ class Retention:
         policy = book.of(memory.namespace)
         if policy.retention_days is None or policy.holds or memory.pinned:
             return False
-        return memory.known_at_ns < self._clock.now_ns() - policy.retention_days * DAY_NS
+        return memory.known_at_ns < self._clock.now_ns() - policy.retention_days * NS_PER_DAY

@@ -4,7 +4,7 @@ Imported only when an address is configured: the client's import takes over a se
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,25 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException
 
 from memmcp_server.config import QdrantSection
-from memmcp_server.domain.identifiers import JsonObject
+from memmcp_server.domain.identifiers import Json, JsonObject
 
 from .conditions import INTEGER_FIELDS, KEYWORD_FIELDS, PAYLOAD_FIELDS, TENANT_FIELD, is_current
 from .identity_file import document_of, identity_of
 from .store import (
     DENSE,
     WORDS,
+    Answer,
     Identity,
+    Match,
     NewPoint,
     Query,
-    ScoredPoint,
     SparseVector,
     StoreDamaged,
     StoredPoint,
     StoreUnavailable,
     dense_of,
+    idf_of,
+    terms_of,
 )
 
 IN_MEMORY = ":memory:"
@@ -129,19 +132,25 @@ class ClientStore:
     def flush(self) -> None:
         """Nothing to do: the server answers a waiting write when its log has it."""
 
-    def search(self, query: Query) -> tuple[list[ScoredPoint], list[ScoredPoint]]:
+    def search(self, query: Query) -> Answer:
         asked: list[models.QueryRequest] = []
         if query.dense is not None:
             asked.append(_request(list(query.dense), DENSE, query))
         if query.words is not None:
-            asked.append(_request(_sparse(query.words), WORDS, query))
+            asked.append(_request(_sparse(query.words), WORDS, query, _population(query)))
+        terms = terms_of(query)
+        asked.extend(_term_request(term, query) for term in terms)
         with self._ready() as client:
-            answers = client.query_batch_points(self._name, requests=asked)
-        found = iter(
-            [[ScoredPoint(str(p.id), float(p.score), p.payload or {}) for p in answer.points] for answer in answers]
-        )
-        dense = next(found) if query.dense is not None else []
-        return dense, next(found) if query.words is not None else []
+            answers = iter(client.query_batch_points(self._name, requests=asked))
+        dense = _matches(next(answers)) if query.dense is not None else []
+        words = _matches(next(answers)) if query.words is not None else []
+        best = [(term, *_only(found.points[0])) for term, found in zip(terms, answers, strict=True) if found.points]
+        return Answer(dense, words, idf_of(best))
+
+    def payloads(self, point_ids: Sequence[str]) -> dict[str, Mapping[str, Json]]:
+        with self._ready() as client:
+            records = client.retrieve(self._name, list(point_ids), with_payload=list(PAYLOAD_FIELDS))
+        return {str(record.id): record.payload or {} for record in records}
 
     def vector(self, point_id: str) -> tuple[float, ...] | None:
         with self._ready() as client:
@@ -210,10 +219,47 @@ def _known_identity(metadata: dict[str, Any]) -> Identity:
         raise StoreDamaged(message) from problem
 
 
-def _request(query: Any, using: str, asked: Query) -> models.QueryRequest:
+def _request(query: Any, using: str, asked: Query, params: models.SearchParams | None = None) -> models.QueryRequest:
     return models.QueryRequest(
-        query=query, using=using, filter=_filter(asked.where), limit=asked.limit, with_payload=list(PAYLOAD_FIELDS)
+        query=query,
+        using=using,
+        filter=_filter(asked.where),
+        limit=asked.limit,
+        with_payload=False,
+        params=params,
     )
+
+
+def _term_request(term: int, asked: Query) -> models.QueryRequest:
+    return models.QueryRequest(
+        query=models.SparseVector(indices=[term], values=[1.0]),
+        using=WORDS,
+        filter=None if asked.corpus is None else _filter(asked.corpus),
+        limit=1,
+        with_payload=False,
+        with_vector=[WORDS],
+        params=_population(asked),
+    )
+
+
+def _population(asked: Query) -> models.SearchParams | None:
+    """Return what makes a word's rarity that within the query's corpus."""
+    if asked.corpus is None:
+        return None
+    return models.SearchParams(idf=models.IdfCorpusParams(corpus=_filter(asked.corpus)))
+
+
+def _matches(answer: models.QueryResponse) -> list[Match]:
+    return [Match(str(point.id), float(point.score)) for point in answer.points]
+
+
+def _only(point: models.ScoredPoint) -> tuple[float, SparseVector]:
+    vectors = point.vector
+    words = vectors[WORDS] if isinstance(vectors, dict) else None
+    if not isinstance(words, models.SparseVector):
+        message = "the collection's answer lacks the words it was asked for"
+        raise StoreUnavailable(message)
+    return float(point.score), SparseVector(tuple(words.indices), tuple(words.values))
 
 
 def _point(point: NewPoint) -> models.PointStruct:

@@ -20,7 +20,7 @@ INTEGER_FIELDS = ("ts_event_us", "known_from_us", "known_to_us", "expires_at_us"
 TENANT_FIELD = "namespace"
 PAYLOAD_FIELDS = (
     "memory_id", "version", "ts_event_ns", "known_from_ns", "known_to_ns", "expires_at_ns", "valid_from_ns",
-    "valid_to_ns", "fingerprint", "dense", "dense_print",
+    "valid_to_ns", "fingerprint", "dense", "dense_print", "previous_id",
 )  # fmt: skip
 """What is read back with a point; the rest of the payload is for the engine's filters only."""
 
@@ -46,6 +46,7 @@ def payload_of(point: PointDocument, known_to_ns: int | None, dense: str) -> Jso
         "fingerprint": point.fingerprint,
         "dense": dense,
         "dense_print": point.dense_print,
+        "previous_id": point.previous_id,
         **validity_of(known_to_ns),
     }
 
@@ -90,6 +91,16 @@ def conditions(where: MemoryFilter, now_ns: int) -> JsonObject:
         return {"must": must}
     # Each point names every pattern that covers it, so what is hidden is told by one lookup.
     return {"must": must, "must_not": [{"key": "namespace", "match": {"any": list(where.hidden)}}]}
+
+
+def corpus_of(where: MemoryFilter) -> JsonObject | None:
+    """Return the points over which a word is rare or common, None for all: the namespace, as far as known then."""
+    must: list[Json] = []
+    if where.namespace is not None:
+        must.append(_is("namespace", where.namespace))
+    if where.as_of_ns is not None:
+        must.append(_range("known_from_us", lte=where.as_of_ns // 1_000))
+    return {"must": must} if must else None
 
 
 def of_memories(memory_ids: list[str]) -> JsonObject:

@@ -34,6 +34,8 @@ class PointDocument:
     valid_to_ns: int | None
     text_lexical: str
     text_dense: str | None
+    context: tuple[str, ...] = ()
+    previous_id: str | None = None
 
     @property
     def point_id(self) -> str:
@@ -45,7 +47,7 @@ class PointDocument:
         parts = [
             self.namespace, self.kind, list(self.tags), self.agent, self.trajectory_id, self.ts_event_ns,
             self.known_from_ns, self.expires_at_ns, self.valid_from_ns, self.valid_to_ns, self.text_lexical,
-            self.text_dense,
+            self.text_dense, list(self.context), self.previous_id,
         ]  # fmt: skip
         return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:24]
 
@@ -78,6 +80,8 @@ def point_document(point: IndexPoint) -> JsonObject:
         "valid_to_ns": memory.valid_to_ns,
         "text_lexical": point.text_lexical,
         "text_dense": point.text_dense,
+        "context": list(point.context),
+        "previous_id": point.previous_id,
     }
 
 
@@ -100,6 +104,8 @@ def parse_point(document: Json) -> PointDocument:
         valid_to_ns=optional_integer(fields, "valid_to_ns"),
         text_lexical=text(fields, "text_lexical"),
         text_dense=optional_text(fields, "text_dense"),
+        context=texts(fields, "context"),
+        previous_id=optional_text(fields, "previous_id"),
     )
 
 
@@ -143,18 +149,25 @@ def hit_document(hit: IndexHit) -> JsonObject:
         "score": hit.score,
         "dense": hit.dense,
         "lexical": hit.lexical,
+        "share": hit.share,
+        "meaning": hit.meaning,
+        "previous_id": hit.previous_id,
     }
 
 
 def parse_hit(document: Json) -> IndexHit:
     """Raises: BadField."""
     fields = object_of(document, "hits")
+    previous = optional_text(fields, "previous_id")
     return IndexHit(
         memory_id=MemoryId(text(fields, "memory_id")),
         version=integer(fields, "version"),
         score=_number(fields, "score"),
-        dense=None if fields.get("dense") is None else _number(fields, "dense"),
-        lexical=None if fields.get("lexical") is None else _number(fields, "lexical"),
+        dense=_optional_number(fields, "dense"),
+        lexical=_optional_number(fields, "lexical"),
+        share=_optional_number(fields, "share"),
+        meaning=_optional_number(fields, "meaning"),
+        previous_id=None if previous is None else MemoryId(previous),
     )
 
 
@@ -201,6 +214,10 @@ def _number(fields: Mapping[str, Json], name: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise BadField(_expected(name, "a number", value))
     return float(value)
+
+
+def _optional_number(fields: Mapping[str, Json], name: str) -> float | None:
+    return None if fields.get(name) is None else _number(fields, name)
 
 
 def object_of(document: Json, name: str) -> JsonObject:

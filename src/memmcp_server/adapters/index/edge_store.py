@@ -24,15 +24,18 @@ from .shard_copy import ShardCopy, sweep, take_place
 from .store import (
     DENSE,
     WORDS,
+    Answer,
     Identity,
+    Match,
     NewPoint,
     Query,
-    ScoredPoint,
     SparseVector,
     StoreDamaged,
     StoredPoint,
     StoreUnavailable,
     dense_of,
+    idf_of,
+    terms_of,
 )
 
 HNSW_OFF = 10**9
@@ -195,17 +198,25 @@ class EdgeStore:
             with _translating():
                 self._open_shard().flush()
 
-    def search(self, query: Query) -> tuple[list[ScoredPoint], list[ScoredPoint]]:
+    def search(self, query: Query) -> Answer:
         asked: list[Any] = []
         if query.dense is not None:
             asked.append(_request(edge.Query.Nearest(list(query.dense), using=DENSE), query))
         if query.words is not None:
-            asked.append(_request(edge.Query.Nearest(_sparse(query.words), using=WORDS), query))
+            asked.append(_request(edge.Query.Nearest(_sparse(query.words), using=WORDS), query, _population(query)))
+        terms = terms_of(query)
+        asked.extend(_term_request(term, query) for term in terms)
         with self._lock, _translating():
-            answers = self._open_shard().query_batch(edge.QueryBatchRequest(asked))
-        found = iter([[ScoredPoint(str(p.id), float(p.score), p.payload or {}) for p in answer] for answer in answers])
-        dense = next(found) if query.dense is not None else []
-        return dense, next(found) if query.words is not None else []
+            answers = iter(self._open_shard().query_batch(edge.QueryBatchRequest(asked)))
+        dense = _matches(next(answers)) if query.dense is not None else []
+        words = _matches(next(answers)) if query.words is not None else []
+        best = [(term, *_only(found[0])) for term, found in zip(terms, answers, strict=True) if found]
+        return Answer(dense, words, idf_of(best))
+
+    def payloads(self, point_ids: Sequence[str]) -> dict[str, Mapping[str, Json]]:
+        with self._lock, _translating():
+            records = self._open_shard().retrieve(list(point_ids), with_payload=list(PAYLOAD_FIELDS), with_vector=False)
+        return {str(record.id): record.payload or {} for record in records}
 
     def vector(self, point_id: str) -> tuple[float, ...] | None:
         with self._lock, _translating():
@@ -298,10 +309,37 @@ def _configuration(dimension: int | None) -> Any:
     )
 
 
-def _request(nearest: Any, query: Query) -> Any:
+def _request(nearest: Any, query: Query, params: Any = None) -> Any:
     return edge.QueryRequest(
-        limit=query.limit, query=nearest, filter=_filter(query.where), with_payload=list(PAYLOAD_FIELDS)
+        limit=query.limit, query=nearest, filter=_filter(query.where), with_payload=False, params=params
     )
+
+
+def _term_request(term: int, query: Query) -> Any:
+    return edge.QueryRequest(
+        limit=1,
+        query=edge.Query.Nearest(edge.SparseVector([term], [1.0]), using=WORDS),
+        filter=None if query.corpus is None else _filter(query.corpus),
+        with_payload=False,
+        with_vector=[WORDS],
+        params=_population(query),
+    )
+
+
+def _population(query: Query) -> Any:
+    """Return what makes a word's rarity that within the query's corpus."""
+    if query.corpus is None:
+        return None
+    return edge.SearchParams(idf=edge.IdfParams(corpus=_filter(query.corpus)))
+
+
+def _matches(answer: Any) -> list[Match]:
+    return [Match(str(point.id), float(point.score)) for point in answer]
+
+
+def _only(point: Any) -> tuple[float, SparseVector]:
+    words = point.vector[WORDS]
+    return float(point.score), SparseVector(tuple(words.indices), tuple(words.values))
 
 
 def _point(point: NewPoint) -> Any:

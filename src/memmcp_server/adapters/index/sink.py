@@ -4,17 +4,16 @@ An entry only says that a memory changed. What is written is what the journal sa
 late or repeated entry changes nothing and each version ends where the next begins.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from memmcp_server.domain.identifiers import MemoryId
-from memmcp_server.domain.lifecycle import Surroundings
 from memmcp_server.domain.memory import Memory
 from memmcp_server.domain.outbox import SINK_QDRANT, OutboxEntry
 from memmcp_server.domain.threads import CONNECTION_MARK
 from memmcp_server.domain.times import NS_PER_S
 from memmcp_server.ports import IndexPoint, Journal, VectorIndex
 
-from .texts import point_of
+from .texts import CONTEXT_MAX, point_of
 
 PAUSE_NS_MAX = 30 * 60 * NS_PER_S
 """Within one connection, what was said longer ago than this is another conversation."""
@@ -42,21 +41,35 @@ class QdrantSink:
 async def points_of(journal: Journal, memory_ids: Sequence[MemoryId]) -> dict[MemoryId, list[IndexPoint]]:
     """Return what the index should hold of each memory: every version, oldest first; nothing of one that is gone."""
     versions = await journal.all_versions(memory_ids)
-    around = await journal.surroundings(list(versions), as_of_ns=None)
+    known: dict[MemoryId, Memory] = {}
+    before: dict[MemoryId, MemoryId] = {}
+    asked = list(versions)
+    for _ in range(CONTEXT_MAX):
+        if not asked:
+            break
+        around = await journal.surroundings(asked, as_of_ns=None)
+        known.update(around.memories)
+        before.update(around.before)
+        asked = [around.before[memory_id] for memory_id in asked if memory_id in around.before]
     return {
-        memory_id: [point_of(memory, _previous(memory, around)) for memory in versions.get(memory_id, [])]
+        memory_id: [point_of(memory, _previous(memory, known, before)) for memory in versions.get(memory_id, [])]
         for memory_id in memory_ids
     }
 
 
-def _previous(memory: Memory, around: Surroundings) -> str | None:
-    """Return what was said before a current memory in its thread.
+def _previous(memory: Memory, known: Mapping[MemoryId, Memory], before: Mapping[MemoryId, MemoryId]) -> list[Memory]:
+    """Return what was said before a current memory in its thread, the nearest first, at most ``CONTEXT_MAX``.
 
     A version that has ended gets none: what stands before it now may have been said long after it.
     """
-    before = around.memories.get(around.before.get(memory.id, MemoryId("")))
-    if before is None or memory.superseded_at_ns is not None or memory.thread is None:
-        return None
-    if memory.thread.startswith(CONNECTION_MARK) and abs(memory.ts_event_ns - before.ts_event_ns) > PAUSE_NS_MAX:
-        return None
-    return before.content
+    found: list[Memory] = []
+    if memory.superseded_at_ns is not None or memory.thread is None:
+        return found
+    latest = memory
+    while len(found) < CONTEXT_MAX and (earlier := known.get(before.get(latest.id, MemoryId("")))) is not None:
+        is_paused = abs(latest.ts_event_ns - earlier.ts_event_ns) > PAUSE_NS_MAX
+        if memory.thread.startswith(CONNECTION_MARK) and is_paused:
+            break
+        found.append(earlier)
+        latest = earlier
+    return found

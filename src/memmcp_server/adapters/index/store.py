@@ -10,12 +10,15 @@ from memmcp_server.domain.identifiers import Json, JsonObject
 
 DENSE = "dense"
 WORDS = "words"
-RECIPE = 2
+RECIPE = 3
 """Number of the way texts and words of a point are made (``texts``, ``sink``, ``word_vectors``). Whoever changes what
 they make raises it, so that the first start of the newer version fills a new generation beside the old one.
 
-1: date, content, kind and tags. 2: before them, in the words, the turn before in the thread.
+1: date, content, kind and tags. 2: before them, in the words, the turn before in the thread. 3: the two turns before
+count as context, at less; dates that are spoken of are written out; the vector is of the content alone.
 """
+TERMS_MAX = 32
+"""Words of one query whose rarity is asked for; a longer query is judged by these."""
 
 
 class StoreUnavailable(Exception):
@@ -62,7 +65,17 @@ class StoredPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """A point that was found, before anything of it is read."""
+
+    id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredPoint:
+    """``payload`` holds at least ``conditions.PAYLOAD_FIELDS``."""
+
     id: str
     score: float
     payload: Mapping[str, Json]
@@ -80,12 +93,43 @@ class NewPoint:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """At most ``limit`` points a side; a side that is None is not asked."""
+    """At most ``limit`` points a side; a side that is None is not asked.
+
+    ``corpus`` names the points over which a word is rare or common, None for all of the index.
+    """
 
     dense: tuple[float, ...] | None
     words: SparseVector | None
     where: JsonObject
     limit: int
+    corpus: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Points of each side, best first. ``idf``: of those of the first ``TERMS_MAX`` words that exist, by index."""
+
+    dense: Sequence[Match]
+    words: Sequence[Match]
+    idf: Mapping[int, float]
+
+
+def terms_of(query: Query) -> tuple[int, ...]:
+    """Return the words of the query whose rarity is asked for."""
+    return query.words.indices[:TERMS_MAX] if query.words is not None else ()
+
+
+def idf_of(found: Sequence[tuple[int, float, SparseVector]]) -> dict[int, float]:
+    """Return the inverse document frequency of each word, from (word, score, vector) of its best point.
+
+    No engine tells it, and each computes its own; but the score of a search for that one word is the weight times it.
+    """
+    frequencies: dict[int, float] = {}
+    for term, score, vector in found:
+        weight = dict(zip(vector.indices, vector.values, strict=True)).get(term, 0.0)
+        if weight > 0:
+            frequencies[term] = score / weight
+    return frequencies
 
 
 class PointStore(Protocol):
@@ -117,8 +161,10 @@ class PointStore(Protocol):
     def flush(self) -> None:
         """Return when everything written is on disk."""
 
-    def search(self, query: Query) -> tuple[list[ScoredPoint], list[ScoredPoint]]:
-        """Return (dense, words) hits, each best first."""
+    def search(self, query: Query) -> Answer: ...
+
+    def payloads(self, point_ids: Sequence[str]) -> dict[str, Mapping[str, Json]]:
+        """Return what ``conditions.PAYLOAD_FIELDS`` says of those points that exist."""
 
     def vector(self, point_id: str) -> tuple[float, ...] | None:
         """Return the dense vector of a point, None where there is no such point or vector."""

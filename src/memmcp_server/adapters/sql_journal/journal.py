@@ -123,10 +123,19 @@ class SqlJournal:
     async def all_versions(self, memory_ids: Sequence[MemoryId]) -> dict[MemoryId, list[Memory]]:
         return await self._read(partial(lifecycle_rows.all_versions, memory_ids=memory_ids)) if memory_ids else {}
 
-    async def surroundings(self, memory_ids: Sequence[MemoryId], *, as_of_ns: int | None) -> Surroundings:
+    async def surroundings(
+        self, memory_ids: Sequence[MemoryId], *, as_of_ns: int | None, with_neighbours: bool = True
+    ) -> Surroundings:
         if not memory_ids:
             return Surroundings({}, {}, {}, {})
-        return await self._read(partial(lifecycle_rows.surroundings, memory_ids=memory_ids, as_of_ns=as_of_ns))
+        return await self._read(
+            partial(
+                lifecycle_rows.surroundings,
+                memory_ids=memory_ids,
+                as_of_ns=as_of_ns,
+                with_neighbours=with_neighbours,
+            )
+        )
 
     async def links(self, memory_ids: Sequence[MemoryId]) -> list[Link]:
         return await self._read(partial(lifecycle_rows.links_of, memory_ids=memory_ids)) if memory_ids else []

@@ -40,9 +40,11 @@ def last_versions(connection: Connection, memory_ids: Sequence[MemoryId]) -> dic
     return {memory_id: each[-1] for memory_id, each in all_versions(connection, memory_ids).items()}
 
 
-def surroundings(connection: Connection, memory_ids: Sequence[MemoryId], as_of_ns: int | None) -> Surroundings:
+def surroundings(
+    connection: Connection, memory_ids: Sequence[MemoryId], as_of_ns: int | None, *, with_neighbours: bool
+) -> Surroundings:
     """Return the memories as they were known then, what stood around them, and how they stand."""
-    before, after = _neighbour_ids(connection, memory_ids, as_of_ns)
+    before, after = _neighbour_ids(connection, memory_ids, as_of_ns) if with_neighbours else ({}, {})
     wanted = list(dict.fromkeys([*memory_ids, *before.values(), *after.values()]))
     found: dict[MemoryId, Memory] = {}
     for chunk in _chunks(wanted):

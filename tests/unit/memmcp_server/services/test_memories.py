@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 import anyio
 import pytest
 from tests.doubles.clocks import ManualClock
-from tests.doubles.memories import a_memory
 from tests.doubles.memory_journal import MemoryJournal
 from tests.doubles.word_scanner import WordScanner
 from tests.support.journals import a_draft
@@ -14,13 +13,13 @@ from tests.support.journals import a_draft
 from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.identifiers import MemoryId, Namespace, TrajectoryId
 from memmcp_server.domain.memory import MemoryFilter, Provenance, Trust
-from memmcp_server.domain.search import Found, SearchQuery, SearchResult
+from memmcp_server.domain.search import SearchQuery, SearchResult
 from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory
 from memmcp_server.errors import IndexUnavailable, InvalidInput, JournalUnavailable, NotFound, Refused
 from memmcp_server.ports import IndexHit, IndexPoint, IndexStatus
-from memmcp_server.services.fusion import Candidate, fuse
 from memmcp_server.services.memories import BATCH_LEN_MAX, Memories
 from memmcp_server.services.policies import Policies
+from memmcp_server.services.ranking import HITS_WANTED
 from memmcp_server.services.words import query_words
 
 pytestmark = pytest.mark.anyio
@@ -84,7 +83,7 @@ class Bench:
 
 
 def hit(memory_id: MemoryId, version: int = 1, score: float = 0.5) -> IndexHit:
-    return IndexHit(memory_id, version, score, 0.71, 3.2)
+    return IndexHit(memory_id, version, score, 0.71, 3.2, 0.6, 0.9)
 
 
 def texts(result: SearchResult) -> list[str]:
@@ -115,13 +114,13 @@ async def test_index_and_words_are_united_each_memory_once_best_first() -> None:
     await bench.index_everything()
     await bench.write("fresh momentum note", namespace="team")
     both = await bench.write("momentum lesson again")
-    bench.index.hits = [hit(both), hit(old)]
+    bench.index.hits = [hit(both, score=0.9), hit(old, score=0.8)]
     result = await bench.search("momentum lesson")
     assert texts(result) == ["momentum lesson again", "momentum lesson: cut losers", "fresh momentum note"]
-    assert result.found[0].why == "meaning 0.71, words 3.2; words 2 of 2 (not yet indexed)"
+    assert result.found[0].why == "meaning 0.71, words 3.2, words 2 of 2 (not yet indexed)"
     assert result.found[1].why == "meaning 0.71, words 3.2"
     assert all(0 < found.score <= 1 for found in result.found)
-    assert bench.index.asked == [("momentum lesson", MemoryFilter(valid_at_ns=bench.clock.now_ns()), 20)]
+    assert bench.index.asked == [("momentum lesson", MemoryFilter(valid_at_ns=bench.clock.now_ns()), HITS_WANTED)]
 
 
 async def test_what_the_index_invents_or_has_wrong_never_shows() -> None:
@@ -189,7 +188,7 @@ async def test_without_an_index_everything_is_searched_by_words_and_the_answer_s
 
 async def test_an_index_without_a_model_answers_and_is_called_degraded() -> None:
     bench = Bench(index=ScriptedIndex(state=IndexStatus("degraded", "edge", "", 1, "no model")))
-    bench.index.hits = [IndexHit(await bench.write("an apple"), 1, 0.4, None, 2.5)]
+    bench.index.hits = [IndexHit(await bench.write("an apple"), 1, 0.4, None, 2.5, 0.4)]
     await bench.index_everything()
     result = await bench.search("apple")
     assert (result.index_state, result.found[0].why) == ("degraded", "words 2.5")
@@ -293,18 +292,3 @@ async def test_a_memory_is_read_by_id_and_version_and_an_unknown_one_is_named() 
 )
 async def test_the_words_of_a_query_are_those_worth_looking_for(text: str, words: tuple[str, ...]) -> None:
     assert query_words(text) == words
-
-
-async def test_fusion_puts_what_both_lists_hold_above_what_one_does() -> None:
-    a, b, c = (a_memory(name, name) for name in "abc")
-    found: list[Found] = fuse(
-        [
-            Candidate(a, "index", 0, 1.0, "meaning"),
-            Candidate(b, "index", 1, 1.0, "meaning"),
-            Candidate(b, "words", 0, 1.0, "words"),
-            Candidate(c, "words", 1, 0.5, "words"),
-        ]
-    )
-    assert [each.memory.id for each in found] == ["b", "a", "c"]
-    assert fuse([Candidate(a, "index", 0, 1.0, "meaning")])[0].score == 1.0
-    assert fuse([]) == []

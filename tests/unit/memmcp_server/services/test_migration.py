@@ -260,8 +260,8 @@ async def test_a_memory_that_the_searched_generation_lacks_too_does_not_hold_up_
 
 @pytest.mark.requirement("M16")
 async def test_a_migration_that_loses_recall_is_refused_and_says_so_until_it_is_forced(keeping: Keeping) -> None:
-    ids = await keeping.write(*(f"note {number}" for number in range(30)), "a marsupial hops")
-    case = GoldenCase("hops", (Expected(id=ids[-1]),), note="by meaning")
+    ids = await keeping.write("a marsupial hops", *(f"note {number}" for number in range(30)))
+    case = GoldenCase("hops", (Expected(id=ids[0]),), note="by meaning")
     await keeping.evaluation.keep([case])
     keeping.index.wants = OTHER_MODEL
     keeping.index.next_embedder = BlindEmbedder(8, "double/blind")
@@ -269,7 +269,8 @@ async def test_a_migration_that_loses_recall_is_refused_and_says_so_until_it_is_
 
     async def without_words(self, query, where, *, limit):  # type: ignore[no-untyped-def]
         hits = await search(self, query, where, limit=100)
-        return sorted(hits, key=lambda hit: (-(hit.dense or 0), hit.memory_id))[:limit]
+        judged = [replace(hit, score=hit.dense or 0.0) for hit in hits]
+        return sorted(judged, key=lambda hit: (-hit.score, hit.memory_id))[:limit]
 
     keeping.index.__class__.search = without_words  # type: ignore[method-assign]
     try:

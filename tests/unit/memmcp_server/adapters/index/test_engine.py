@@ -14,10 +14,17 @@ from memmcp_server.adapters.index.conditions import payload_of
 from memmcp_server.adapters.index.documents import PointDocument, parse_point, point_document
 from memmcp_server.adapters.index.edge_store import EdgeStore
 from memmcp_server.adapters.index.engine import IndexEngine, NotReady
-from memmcp_server.adapters.index.fusion import fuse
-from memmcp_server.adapters.index.store import RECIPE, Identity, NewPoint, ScoredPoint, StoreDamaged, StoreUnavailable
+from memmcp_server.adapters.index.store import (
+    RECIPE,
+    TERMS_MAX,
+    Identity,
+    NewPoint,
+    StoreDamaged,
+    StoreUnavailable,
+)
 from memmcp_server.adapters.index.texts import point_of
 from memmcp_server.adapters.index.word_vectors import Bm25Words
+from memmcp_server.domain.identifiers import Namespace
 from memmcp_server.domain.memory import Memory, MemoryFilter
 from memmcp_server.ports import Embedder, IndexHit
 
@@ -149,7 +156,7 @@ def test_a_version_whose_words_are_made_differently_is_written_anew_and_keeps_it
     engine.upsert(documents(memory))
     embedder.texts.clear()
 
-    engine.upsert([parse_point(point_document(point_of(memory, previous="the desk was paused")))])
+    engine.upsert([parse_point(point_document(point_of(memory, [a_memory("before", "the desk was paused")])))])
 
     assert embedder.texts == []
     assert hits(engine, "paused")[0].lexical is not None
@@ -162,7 +169,9 @@ def test_a_version_whose_words_change_while_no_model_is_there_keeps_its_vector(d
     engine = desk.engine(model="double/hash")
     engine.give_up_model("gone")
 
-    engine.upsert([parse_point(point_document(point_of(a_memory("m", "five SOL"), previous="the desk was paused")))])
+    engine.upsert(
+        [parse_point(point_document(point_of(a_memory("m", "five SOL"), [a_memory("before", "the desk was paused")])))]
+    )
 
     again = desk.engine(HashEmbedder())
     assert again.unvectored == 0
@@ -241,17 +250,69 @@ def test_a_closed_store_says_unavailable(tmp_path: Path) -> None:
         store.count()
 
 
-def test_fusion_puts_what_both_sides_found_first_and_is_stable() -> None:
-    def points(*ids: str) -> list[ScoredPoint]:
-        return [ScoredPoint(point_id, 0.5, {}) for point_id in ids]
+def talk(*memories: Memory) -> list[PointDocument]:
+    """The memories as turns of one thread, each with what stands before it."""
+    points = [point_of(memory, memories[:place][::-1]) for place, memory in enumerate(memories)]
+    return [parse_point(point_document(point)) for point in points]
 
-    fused = fuse(points("a", "b", "c"), points("c", "d"), sides=2)
 
-    assert [found.point.id for found in fused] == ["c", "a", "b", "d"]
-    assert fused[0].score == pytest.approx((1 / 12 + 1 / 10) / (2 / 10))
-    assert [(found.dense, found.words) for found in fused] == [(0.5, 0.5), (0.5, None), (0.5, None), (None, 0.5)]
-    assert fuse(points("a"), points("a"), sides=2)[0].score == pytest.approx(1.0)
-    assert fuse([], points("a"), sides=1)[0].score == pytest.approx(1.0)
+def test_a_turn_is_found_by_what_it_answers_and_says_what_stands_before_it(desk: Desk) -> None:
+    engine = desk.engine()
+    engine.give_up_model("none here")
+    engine.upsert(talk(a_memory("q", "Ada: Who joined you in Lisbon?"), a_memory("a", "Bo: My sister, for a week.")))
+
+    found = {hit.memory_id: hit for hit in hits(engine, "Lisbon")}
+
+    assert found["q"].score > found["a"].score > 0
+    assert (found["q"].previous_id, found["a"].previous_id) == (None, "q")
+    assert hits(engine, "Ada")[0].memory_id == "q"
+    assert [hit.memory_id for hit in hits(engine, "Ada")] == ["q"]
+
+
+def test_words_that_nobody_says_count_as_missed(desk: Desk) -> None:
+    engine = desk.engine(HashEmbedder())
+    engine.upsert(documents(*(a_memory(f"m{number}", f"pool depth report {number}") for number in range(20))))
+
+    asked = hits(engine, "pool depth report 4")[0]
+    unknown = hits(engine, "zebra crossing quarrel pool")[0]
+
+    assert (asked.memory_id, asked.share) == ("m4", 1.0)
+    assert unknown.share is not None
+    assert unknown.share < 0.2
+
+
+def test_a_word_is_rare_or_common_within_its_namespace(desk: Desk) -> None:
+    engine = desk.engine(HashEmbedder())
+    many = [a_memory(f"o{number}", "slippage", namespace=Namespace("other")) for number in range(30)]
+    few = [a_memory(f"m{number}", f"report {number}") for number in range(10)]
+    engine.upsert(documents(*many, *few, a_memory("x", "slippage report"), a_memory("y", "slippage of a report")))
+
+    where = MemoryFilter(namespace="default")
+    lexical = {hit.memory_id: hit.lexical or 0.0 for hit in hits(engine, "slippage", where)}
+    everywhere = {hit.memory_id: hit.lexical or 0.0 for hit in engine.search("slippage", ANY, limit=60, now_ns=T0_NS)}
+
+    assert lexical["x"] > 2 * everywhere["x"]
+
+
+def test_yesterday_in_a_text_and_in_a_query_is_a_date(desk: Desk) -> None:
+    engine = desk.engine()
+    engine.give_up_model("none here")
+    engine.upsert(documents(a_memory("said", "I saw it yesterday"), a_memory("other", "I saw it once")))
+
+    day_before = "13 November 2023"  # T0 is 14 November 2023
+    assert hits(engine, day_before)[0].memory_id == "said"
+    assert hits(engine, "what happened yesterday?")[0].memory_id == "said"
+
+
+def test_a_query_longer_than_the_words_whose_rarity_is_asked_is_judged_by_those(desk: Desk) -> None:
+    engine = desk.engine(HashEmbedder())
+    text = " ".join(f"word{number}" for number in range(3 * TERMS_MAX))
+    engine.upsert(documents(a_memory("m", text), a_memory("n", "something else")))
+
+    best = hits(engine, text)[0]
+
+    assert best.memory_id == "m"
+    assert 0 < best.score <= 1
 
 
 def test_an_index_of_the_first_version_says_that_it_was_made_with_the_first_recipe(desk: Desk) -> None:
@@ -303,3 +364,17 @@ def test_a_full_disk_is_no_damage(desk: Desk, monkeypatch: pytest.MonkeyPatch) -
         assert engine.should_open
     engine.open()
     assert [hit.memory_id for hit in hits(engine, "SOL")] == ["m"]
+
+
+def test_what_came_later_changes_no_score_of_a_search_as_of_then(desk: Desk) -> None:
+    engine = desk.engine(HashEmbedder())
+    engine.upsert(documents(a_memory("m", "pool report"), a_memory("n", "wallet report")))
+    then = MemoryFilter(as_of_ns=T0_NS + 5_000)
+    before = hits(engine, "pool quarrel", then)
+
+    later = [a_memory(f"l{number}", "pool quarrel", known_at_ns=T0_NS + 9_000, seq=2) for number in range(9)]
+    engine.upsert(documents(*later))
+
+    assert [hit.memory_id for hit in before] == ["m", "n"]
+    assert hits(engine, "pool quarrel", then) == before
+    assert len(hits(engine, "pool quarrel")) == 10

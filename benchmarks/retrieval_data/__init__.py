@@ -1,0 +1,1 @@
+"""What the retrieval benchmark asks: generated conversations, memories of the trading runtime, LoCoMo's format."""

@@ -1,0 +1,194 @@
+"""The order of an answer and the parts that it is made of."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from tests.doubles.memories import T0_NS, a_memory
+
+from memmcp_server.domain.identifiers import MemoryId
+from memmcp_server.domain.memory import Memory
+from memmcp_server.domain.times import NS_PER_DAY
+from memmcp_server.ports import IndexHit
+from memmcp_server.services.ranking import (
+    AFTER_SHARE,
+    BEFORE_SHARE,
+    DATE,
+    EVIDENCE_MIN,
+    EVIDENCE_WORDS_MIN,
+    MEANING_ENOUGH,
+    OUTCOME,
+    RECENCY,
+    SCALE,
+    SPEAKER,
+    STEP_DECAY,
+    Cues,
+    Facts,
+    cues_of,
+    facts_of,
+    hit_of_words,
+    is_nothing_relevant,
+    neighbour_shares,
+    previous_of,
+    rank,
+    shortlist,
+)
+
+
+def a_hit(memory_id: str, score: float = 0.5, **fields: Any) -> IndexHit:
+    defaults: dict[str, Any] = {"dense": 0.4, "lexical": 3.0, "share": score, "meaning": score}
+    return IndexHit(MemoryId(memory_id), 1, score, **{**defaults, **fields})
+
+
+def chain(*memory_ids: str) -> dict[MemoryId, MemoryId]:
+    """The memories in the order of a thread: each maps to the one before it."""
+    return {MemoryId(after): MemoryId(before) for before, after in pairwise(memory_ids)}
+
+
+def order(query: str, *memories: Memory, facts: dict[MemoryId, Facts] | None = None) -> list[str]:
+    standings = shortlist([a_hit(memory.id) for memory in memories], {})
+    ranked = rank(query, standings, {memory.id: memory for memory in memories}, facts, now_ns=T0_NS)
+    return [each.memory.id for each in ranked]
+
+
+def parts(query: str, memory: Memory, facts: Facts | None = None) -> dict[str, float]:
+    known = {memory.id: facts} if facts else None
+    [ranked] = rank(query, shortlist([a_hit(memory.id)], {}), {memory.id: memory}, known, now_ns=T0_NS)
+    assert ranked.score == pytest.approx(sum(part.value for part in ranked.parts))
+    return {part.name: part.value * SCALE for part in ranked.parts}
+
+
+def test_nothing_is_relevant_when_neither_words_nor_meaning_are() -> None:
+    assert is_nothing_relevant([])
+    assert is_nothing_relevant([a_hit("a", share=0.1, meaning=0.3), a_hit("b", share=0.0, meaning=0.4)])
+    assert not is_nothing_relevant([a_hit("a", share=0.2, meaning=0.3)])
+    assert not is_nothing_relevant([a_hit("a", share=0.0, meaning=MEANING_ENOUGH)])
+    assert not is_nothing_relevant([a_hit("a", share=0.0, meaning=1.0), a_hit("b", share=0.2, meaning=0.0)])
+
+
+def test_one_side_alone_says_whether_anything_is_relevant() -> None:
+    assert is_nothing_relevant([a_hit("a", share=EVIDENCE_WORDS_MIN / 2, meaning=None)])
+    assert not is_nothing_relevant([a_hit("a", share=EVIDENCE_WORDS_MIN, meaning=None)])
+    assert not is_nothing_relevant([a_hit("a", share=None, meaning=EVIDENCE_MIN)])
+
+
+def test_what_stands_around_a_hit_gets_a_share_of_it_both_ways() -> None:
+    shares = neighbour_shares({MemoryId("c"): 1.0}, chain("a", "b", "c", "d", "e"))
+
+    assert shares["d"] == pytest.approx(BEFORE_SHARE)
+    assert shares["e"] == pytest.approx(BEFORE_SHARE * STEP_DECAY)
+    assert shares["b"] == pytest.approx(AFTER_SHARE)
+    assert shares["a"] == pytest.approx(AFTER_SHARE * STEP_DECAY)
+    assert "c" not in shares
+
+
+def test_shares_end_after_three_steps_and_a_circle_gives_nothing_twice() -> None:
+    far = neighbour_shares({MemoryId("e"): 1.0}, chain("a", "b", "c", "d", "e"))
+    circle = neighbour_shares({MemoryId("a"): 1.0}, chain("a", "a"))
+
+    assert set(far) == {"b", "c", "d"}
+    assert circle == {}
+
+
+def test_a_memory_beside_a_hit_is_in_the_list_without_being_one() -> None:
+    hits = [a_hit("b", 0.9, previous_id=MemoryId("a")), a_hit("z", 0.1)]
+
+    standings = shortlist(hits, previous_of(hits))
+
+    assert [(each.memory_id, each.hit is None) for each in standings] == [("b", False), ("a", True), ("z", False)]
+    assert standings[1].relevance == 0.0
+    assert shortlist(hits, previous_of(hits), size=1) == standings[:1]
+
+
+def test_of_two_versions_of_a_memory_the_more_relevant_one_stands() -> None:
+    [standing] = shortlist([a_hit("a", 0.2), a_hit("a", 0.6), a_hit("a", 0.4)], {})
+
+    assert standing.relevance == 0.6
+
+
+@pytest.mark.parametrize(
+    ("query", "cues"),
+    [
+        ("What failed last time with momentum?", Cues(recent=True, outcome=-1)),
+        ("our latest mistake", Cues(recent=True, outcome=-1)),
+        ("which trades lost?", Cues(outcome=-1)),
+        ("what worked recently", Cues(recent=True, outcome=1)),
+        ("did it win or lose", Cues(outcome=0)),
+        ("how did it turn out", Cues(outcome=0)),
+        ("what did we do last week", Cues()),
+        ("last night's party", Cues()),
+        ("where is the pool", Cues()),
+        ("what did not work", Cues(outcome=-1)),
+        ("which mistakes should not be repeated", Cues(outcome=-1)),
+        ("what to avoid doing again", Cues(outcome=-1)),
+    ],
+)
+def test_what_a_query_asks_for_beside_its_subject(query: str, cues: Cues) -> None:
+    assert cues_of(query) == cues
+
+
+def test_what_failed_last_time_is_the_newest_that_failed() -> None:
+    lost = {"outcome": "lost"}
+    old = a_memory("old", "BONK lost", metadata=lost, ts_event_ns=T0_NS - 9 * NS_PER_DAY)
+    new = a_memory("new", "BONK lost", metadata=lost, ts_event_ns=T0_NS - 2 * NS_PER_DAY)
+    won = a_memory("won", "BONK won", metadata={"outcome": "won"}, ts_event_ns=T0_NS)
+
+    assert order("what failed last time with BONK", old, won, new) == ["new", "old", "won"]
+    assert order("what worked last time with BONK", old, won, new)[0] == "won"
+
+
+def test_each_part_has_its_name_and_its_size() -> None:
+    memory = a_memory("m", "Marta: we were there yesterday", metadata={"outcome": "lost"})
+
+    found = parts("what went wrong lately for Marta on 13 November 2023", memory)
+
+    assert found["relevance"] == pytest.approx(0.5)
+    assert found["speaker"] == pytest.approx(SPEAKER)
+    assert found["date"] == pytest.approx(DATE)
+    assert found["recency"] == pytest.approx(RECENCY)
+    assert found["outcome"] == pytest.approx(OUTCOME)
+    assert set(parts("something else", memory)) == {"relevance"}
+
+
+def test_a_named_agent_is_a_speaker_too() -> None:
+    mine = a_memory("mine", "the pool was thin", agent="claude-desktop")
+
+    assert parts("what did claude-desktop note", mine)["speaker"] == pytest.approx(SPEAKER)
+    assert "speaker" not in parts("what did claude note", mine)
+    assert "speaker" not in parts("what did it note", a_memory("m", "x", agent=""))
+
+
+def test_importance_and_credit_move_a_memory_both_ways_and_are_bounded() -> None:
+    good, plain, bad = (a_memory(name, "the same") for name in ("good", "plain", "bad"))
+    facts = {good.id: Facts(importance=90, credit=5_000), bad.id: Facts(importance=10, credit=-5_000)}
+
+    assert order("same", bad, plain, good, facts=facts) == ["good", "plain", "bad"]
+    assert parts("same", good, Facts(10**9, 10**9)) == parts("same", good, Facts(100, 10**6))
+
+
+def test_among_equals_the_newer_comes_first_and_what_the_journal_does_not_hold_falls_away() -> None:
+    older, newer = a_memory("older", "same", seq=3), a_memory("newer", "same", seq=7)
+    standings = shortlist([a_hit("older"), a_hit("gone"), a_hit("newer")], {})
+
+    ranked = rank("same", standings, {older.id: older, newer.id: newer}, now_ns=T0_NS)
+
+    assert [each.memory.id for each in ranked] == ["newer", "older"]
+    assert rank("latest", [], {}, now_ns=T0_NS) == []
+
+
+def test_importance_fades_with_a_half_life_but_not_that_of_a_pinned_memory() -> None:
+    memory = a_memory("m", "x", importance=80, known_at_ns=T0_NS)
+    pinned = a_memory("p", "x", importance=80, known_at_ns=T0_NS, pinned=True)
+    later_ns = T0_NS + 60 * NS_PER_DAY
+
+    assert facts_of(memory, 7, None, later_ns) == Facts(80, 7)
+    assert facts_of(memory, 0, 30, later_ns) == Facts(20.0)
+    assert facts_of(memory, 0, 30, T0_NS - NS_PER_DAY) == Facts(80.0)
+    assert facts_of(pinned, 0, 30, later_ns) == Facts(80)
+
+
+def test_what_the_index_has_not_reached_stands_on_the_same_scale() -> None:
+    late = hit_of_words(a_memory("late", "BONK"), 0.7)
+
+    assert [each.memory_id for each in shortlist([a_hit("a", 0.6), late, a_hit("b", 0.8)], {})] == ["b", "late", "a"]
+    assert not is_nothing_relevant([late])
