@@ -2,12 +2,13 @@
 
 In a replay two strategies and four agents trade six tokens over three weeks. The desk's trades are told by the desk's
 own words and carried by its own adapter, the agents' by the trajectory service, as in life. Some win, some lose.
-Winners leave lessons about the same tokens, others talk about them. One losing trade, the agents' last one, leaves the
-lesson that is looked for. Three questions are asked of each replay: plain, with the token, and by the situation in
-other words.
+Winners leave lessons about the same tokens, four earlier losers leave theirs, others talk about them. One losing trade,
+the agents' last one, leaves the lesson that is looked for. Three questions are asked of each replay: plain, with the
+token, and by the situation in other words.
 
 Lessons, questions and situations are generated: the figures say how well words and meaning are used, not how well
-anybody will be served. Goal: of all questions the planted lesson is among the first three for 95 %.
+anybody will be served. Goal: the planted lesson is among the first three for 95 % of the questions about what failed
+last time, plain or with the token. Those by the situation share no word with the lesson: they show the model's part.
 """
 
 import argparse
@@ -44,6 +45,7 @@ from trading.ports import JournalRow, MemoryRecord
 from trading.runtime.remember import Remembrance
 
 GOAL_TOP_3 = 0.95
+JUDGED = ("plain", "with the token")
 REPLAYS = 200
 SEED = 11
 SEARCH_LIMIT = 10
@@ -53,6 +55,9 @@ SPAN_NS = 21 * DAY_NS
 INDEX_WAIT_S = 600.0
 DESK_TRADES = 6
 NOISE_NOTES = 6
+OTHERS = 8
+WINNERS = 3
+"""Of the sessions before the last: as many won, the others lost."""
 AGENTS = ("cursor", "windsurf", "trae", "claude-desktop")
 SYMBOLS = """
 BONK WIF POPCAT MYRO GIGA MOODENG PNUT FWOG SLERF BOME TRUMP MICHI TOSHI PONKE MUMU HARAMBE SIGMA GOAT ZEREBRO
@@ -244,14 +249,14 @@ class World:
     async def play(self) -> Replay:
         chance = self._chance
         token, situation = chance.choice(self._tokens[:2]), chance.choice(SITUATIONS)
-        others = chance.sample([each for each in SITUATIONS if each is not situation], 4)
+        others = chance.sample([each for each in SITUATIONS if each is not situation], OTHERS)
         last_ns = self._now_ns - chance.randrange(DAY_NS // 4, 3 * DAY_NS)
         sessions = [(last_ns, token, situation, "lost", True)]
         for place, other in enumerate(others):
-            # Winners speak of the same token, and one loser before them has left no lesson.
+            # Winners speak of the same token; losers before the last one have left lessons too, all but the first.
             ts_ns = last_ns - chance.randrange(DAY_NS // 2, SPAN_NS)
-            about = token if place < 3 else chance.choice(self._tokens)
-            sessions.append((ts_ns, about, other, "lost" if place == 3 else "won", False))
+            about = token if place <= WINNERS else chance.choice(self._tokens)
+            sessions.append((ts_ns, about, other, "won" if place < WINNERS else "lost", place > WINNERS))
         moments: list[tuple[int, Callable[[], Awaitable[None]]]] = []
         moments += [(each[0], partial(self._session, *each)) for each in sessions]
         for _ in range(DESK_TRADES):
@@ -270,8 +275,11 @@ class World:
         }
         return Replay(self._namespace, self._lesson_id, questions)
 
-    async def _session(self, ts_ns: int, token: str, situation: Situation, result: str, is_planted: bool) -> None:
-        """Let an agent try something, write it down as it goes, and close it with what came of it."""
+    async def _session(self, ts_ns: int, token: str, situation: Situation, result: str, is_learned: bool) -> None:
+        """Let an agent try something, write it down as it goes, and close it with what came of it.
+
+        The last one in time is what is planted.
+        """
         chance, episodes = self._chance, self._services.episodes
         agent = Caller(chance.choice(AGENTS), "", "trajectory", "agent", "stdio")
         opening = OpenFields(
@@ -284,7 +292,7 @@ class World:
         lesson = None
         if result == "won":
             lesson = situation.won.format(token=token)
-        elif is_planted:
+        elif is_learned:
             lesson = chance.choice(situation.lost).format(token=token)
         end = CloseFields(
             result,
@@ -294,7 +302,7 @@ class World:
             ts=from_ns(ts_ns + chance.randrange(600, 20_000) * NS_PER_S),
         )
         closed = await episodes.close(opened.id, end, agent)
-        if is_planted:
+        if lesson is not None and result == "lost":
             assert closed.lesson is not None
             self._lesson_id = closed.lesson.id
 
@@ -426,10 +434,11 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     ranks, told = asyncio.run(measure(options.replays, options.seed))
     print(table(ranks))
-    reached = share([rank for each in ranks.values() for rank in each], 3) >= GOAL_TOP_3
+    judged = [rank for kind in JUDGED for rank in ranks[kind]]
+    reached = share(judged, 3) >= GOAL_TOP_3
     print(
-        f"\n{told} The planted lesson of a losing trade is to be among the first three for {GOAL_TOP_3:.0%} of all "
-        f"questions: {'met' if reached else 'not met'}."
+        f"\n{told} The planted lesson of a losing trade is to be among the first three for {GOAL_TOP_3:.0%} of the "
+        f"questions {' and '.join(JUDGED)}: {share(judged, 3):.1%}, {'met' if reached else 'not met'}."
     )
     return 0 if reached else 1
 

@@ -21,6 +21,7 @@ from .ranking import (
     Ranked,
     facts_of,
     hit_of_words,
+    is_called_for,
     is_nothing_relevant,
     previous_of,
     rank,
@@ -84,7 +85,7 @@ class Finder:
         ranked, around = await self._rank(query, candidates, book, first_ns)
         state: IndexState = status.state if hits is not None or status.state == "starting" else "down"
         note = _note(state, backlog, status.detail)
-        if not rows and hits is not None and is_nothing_relevant(hits):
+        if not rows and hits is not None and is_nothing_relevant(hits) and not is_called_for(query.text, ranked):
             note = " ".join(filter(None, (_nothing_note(ranked), note)))
             ranked = []
         found = [_found(each, late) for each in ranked]

@@ -22,11 +22,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from memmcp_server.domain.dates import Date, date_of, spoken_dates, written_dates
-from memmcp_server.domain.episodes import Sign, outcome_of
+from memmcp_server.domain.episodes import KIND_LESSON, Sign, outcome_of
 from memmcp_server.domain.identifiers import MemoryId
 from memmcp_server.domain.memory import Memory
 from memmcp_server.domain.times import NS_PER_DAY
 from memmcp_server.ports import IndexHit
+
+from .words import SMALL_WORDS, query_words
 
 HITS_WANTED = 200
 """What to ask the index for, so that neighbours find each other."""
@@ -57,8 +59,12 @@ DATE = 0.2
 RECENCY = 0.1
 OUTCOME = 0.15
 ANY_OUTCOME = 0.1
+LESSON = 0.35
+"""For a lesson, where lessons are asked for: it says what its episode's own memory only tells the story of."""
 IMPORTANCE = 0.1
 CREDIT = 0.1
+PLAIN_SHARE = 0.25
+"""Of relevance, where a question has no subject: in "what failed last time" each word is about what is asked for."""
 RELEVANT_SHARE = 0.6
 """Of the best hit's relevance: what counts as relevant when the newest of the relevant ones is asked for."""
 HALF_LIFE_SHARE = 0.25
@@ -68,7 +74,7 @@ _STEP_WEIGHTS = tuple(STEP_DECAY**step for step in range(STEPS_MAX))
 SCALE = 1 + (BEFORE_SHARE + AFTER_SHARE) * sum(_STEP_WEIGHTS)
 """Divides every part, so that a hit is the weighted mean of itself and what stands around it."""
 
-PartName = Literal["relevance", "neighbours", "speaker", "date", "recency", "outcome", "importance", "credit"]
+PartName = Literal["relevance", "neighbours", "speaker", "date", "recency", "outcome", "lesson", "importance", "credit"]
 
 _CALENDAR = (
     "night|week|weekend|month|year|spring|summer|autumn|fall|winter|name|monday|tuesday|wednesday|thursday|friday|"
@@ -77,11 +83,18 @@ _CALENDAR = (
 _RECENT = re.compile(rf"\b(latest|lately|newest|most recent|recent|recently|last(?! (?:{_CALENDAR})\b))\b")
 _NEGATIVE = re.compile(
     r"\b(fail\w*|lost|los[es]\w*|losing|mistakes?|wrong|went bad\w*|backfired|"
-    r"(?:did not|didn't|does not|doesn't|never) (?:work|pay)\w*|"
+    r"badly|(?:did not|didn't|does not|doesn't|never) (?:work|pay)\w*|"
     r"(?:avoid|not|never|don't)\b[^.?!]* (?:again|repeat\w*))\b"
 )
 _POSITIVE = re.compile(r"\b(worked|won|win|wins|winning|succe\w+|paid off|pay off)\b")
+_LESSON = re.compile(r"\b(lessons?|learn\w*|teach\w*|taught|mistakes?|avoid\w*)\b")
 _ANY = re.compile(r"\b(results?|outcomes?|profits?|happened|ended|end|turn(ed)? out|became of)\b")
+_GENERAL = SMALL_WORDS | frozenset(
+    """
+    again could doing made make making money most one ones should something thing things time times trade traded trader
+    trades trading would
+    """.split()  # noqa: SIM905 - two dozen words in two lines
+)
 _SPEAKER = re.compile(r"^((?:[^\W\d_a-z][\w.'-]{0,30} ?){1,3}):\s")
 """Up to three words that begin as names do: "Momentum lesson: ..." is said by nobody."""
 
@@ -117,6 +130,8 @@ class Cues:
     recent: bool = False
     outcome: Sign | None = None
     """0: what came of it, whether good or bad; None: nobody asks."""
+    lesson: bool = False
+    has_subject: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +164,11 @@ def is_nothing_relevant(hits: Sequence[IndexHit]) -> bool:
     if not meanings:
         return evidence(hits) < EVIDENCE_WORDS_MIN
     return evidence(hits) < EVIDENCE_MIN and max(meanings) < MEANING_ENOUGH
+
+
+def is_called_for(query: str, ranked: Sequence[Ranked]) -> bool:
+    """Say whether the best is what the query asks for beside its subject: "what failed last time" names no subject."""
+    return bool(cues_of(query).outcome) and bool(ranked) and any(part.name == "outcome" for part in ranked[0].parts)
 
 
 def previous_of(hits: Sequence[IndexHit]) -> dict[MemoryId, MemoryId]:
@@ -204,7 +224,16 @@ def cues_of(query: str) -> Cues:
         outcome = -1 if negative else 1
     elif negative or _ANY.search(text):
         outcome = 0
-    return Cues(recent=bool(_RECENT.search(text)), outcome=outcome)
+    is_about_lessons = bool(outcome or _LESSON.search(text))
+    has_subject = not is_about_lessons or _has_subject(text)
+    # Whoever names no subject asks for the latest.
+    return Cues(bool(_RECENT.search(text)) or not has_subject, outcome, is_about_lessons, has_subject)
+
+
+def _has_subject(text: str) -> bool:
+    for cue in (_NEGATIVE, _POSITIVE, _LESSON, _RECENT, _ANY):
+        text = cue.sub(" ", text)
+    return any(word not in _GENERAL for word in query_words(text))
 
 
 def facts_of(memory: Memory, credit: int, half_life_days: int | None, at_ns: int) -> Facts:
@@ -230,17 +259,19 @@ def rank(
     cues, said = cues_of(query), frozenset(re.findall(r"\w+", query.casefold()))
     asked = (*written_dates(query), *spoken_dates(query, now_ns))
     there = [(each, memories[each.memory_id]) for each in listed if each.memory_id in memories]
-    age = _ages(there) if cues.recent else None
+    age = _ages(there, cues) if cues.recent else None
+    share = 1.0 if cues.has_subject else PLAIN_SHARE
     ranked: list[tuple[float, Ranked]] = []
     for each, memory in there:
         known = (facts or {}).get(memory.id, Facts())
         values: dict[PartName, float] = {
-            "relevance": each.relevance,
-            "neighbours": each.neighbours,
+            "relevance": share * each.relevance,
+            "neighbours": share * each.neighbours,
             "speaker": SPEAKER if is_named(memory, said) else 0.0,
             "date": DATE if asked and is_dated(memory, asked) else 0.0,
             "recency": RECENCY * age.freshness(memory.ts_event_ns) if age else 0.0,
             "outcome": _outcome_part(cues, memory),
+            "lesson": LESSON if cues.lesson and memory.kind == KIND_LESSON and _is_met(cues, memory) else 0.0,
             "importance": IMPORTANCE * (min(100, max(0, known.importance)) - 50) / 50,
             "credit": CREDIT * math.tanh(known.credit / 2_000),
         }
@@ -275,21 +306,28 @@ class _Ages:
         return math.exp2(-max(0, self.newest_ns - ts_ns) / self.half_life_ns)
 
 
-def _ages(there: Sequence[tuple[Listed, Memory]]) -> _Ages | None:
+def _ages(there: Sequence[tuple[Listed, Memory]], cues: Cues) -> _Ages | None:
     best = max((each.relevance for each, _ in there), default=0.0)
-    times = [memory.ts_event_ns for each, memory in there if each.relevance >= RELEVANT_SHARE * best > 0]
+    if cues.has_subject:
+        times = [memory.ts_event_ns for each, memory in there if each.relevance >= RELEVANT_SHARE * best > 0]
+    else:
+        times = [memory.ts_event_ns for _, memory in there if _outcome_part(cues, memory)]
     if not times:
         return None
     return _Ages(max(times), max(NS_PER_DAY, HALF_LIFE_SHARE * (max(times) - min(times))))
 
 
 def _outcome_part(cues: Cues, memory: Memory) -> float:
-    outcome = 0 if cues.outcome is None else outcome_of(memory)
-    if outcome == 0:
+    if cues.outcome is None or not outcome_of(memory):
         return 0.0
     if cues.outcome == 0:
         return ANY_OUTCOME
-    return OUTCOME if cues.outcome == outcome else 0.0
+    return OUTCOME if _is_met(cues, memory) else 0.0
+
+
+def _is_met(cues: Cues, memory: Memory) -> bool:
+    """Say whether the memory is not of an outcome that nobody asks for."""
+    return not cues.outcome or outcome_of(memory) == cues.outcome
 
 
 def _add(shares: dict[MemoryId, float], memory_id: MemoryId, value: float) -> None:

@@ -4,11 +4,13 @@ import re
 from collections.abc import Sequence
 
 WORDS_MAX = 16
-_STOP_WORDS = """
+SMALL_WORDS = frozenset(
+    """
     a about all an and any are as at be been but by can did do does for from had has have how i if in into is it its
     me my no not of on or our so than that the their them then there they this to was we were what when where which
     who why will with you your
-"""
+    """.split()  # noqa: SIM905 - sixty words in three lines
+)
 
 
 def query_words(text: str) -> tuple[str, ...]:
@@ -17,8 +19,7 @@ def query_words(text: str) -> tuple[str, ...]:
     A query of nothing but small words keeps them; one without any word is looked for as it stands.
     """
     words = list(dict.fromkeys(re.findall(r"\w+", text.casefold())))
-    small = frozenset(_STOP_WORDS.split())
-    telling = [word for word in words if word not in small and (len(word) > 1 or not word.isascii())]
+    telling = [word for word in words if word not in SMALL_WORDS and (len(word) > 1 or not word.isascii())]
     return tuple((telling or words or [text.strip()])[:WORDS_MAX])
 
 

@@ -27,6 +27,7 @@ from memmcp_server.services.ranking import (
     cues_of,
     facts_of,
     hit_of_words,
+    is_called_for,
     is_nothing_relevant,
     neighbour_shares,
     previous_of,
@@ -109,18 +110,19 @@ def test_of_two_versions_of_a_memory_the_more_relevant_one_stands() -> None:
 @pytest.mark.parametrize(
     ("query", "cues"),
     [
-        ("What failed last time with momentum?", Cues(recent=True, outcome=-1)),
-        ("our latest mistake", Cues(recent=True, outcome=-1)),
-        ("which trades lost?", Cues(outcome=-1)),
-        ("what worked recently", Cues(recent=True, outcome=1)),
+        ("What failed last time with momentum?", Cues(True, -1, lesson=True)),
+        ("our latest mistake", Cues(True, -1, lesson=True, has_subject=False)),
+        ("which trades lost?", Cues(True, -1, lesson=True, has_subject=False)),
+        ("what worked recently", Cues(True, 1, lesson=True, has_subject=False)),
         ("did it win or lose", Cues(outcome=0)),
         ("how did it turn out", Cues(outcome=0)),
         ("what did we do last week", Cues()),
         ("last night's party", Cues()),
         ("where is the pool", Cues()),
-        ("what did not work", Cues(outcome=-1)),
-        ("which mistakes should not be repeated", Cues(outcome=-1)),
-        ("what to avoid doing again", Cues(outcome=-1)),
+        ("what did not work", Cues(True, -1, lesson=True, has_subject=False)),
+        ("which mistakes with BONK should not be repeated", Cues(False, -1, lesson=True)),
+        ("what to avoid doing again", Cues(True, -1, lesson=True, has_subject=False)),
+        ("what have we learned about BONK", Cues(lesson=True)),
     ],
 )
 def test_what_a_query_asks_for_beside_its_subject(query: str, cues: Cues) -> None:
@@ -135,6 +137,30 @@ def test_what_failed_last_time_is_the_newest_that_failed() -> None:
 
     assert order("what failed last time with BONK", old, won, new) == ["new", "old", "won"]
     assert order("what worked last time with BONK", old, won, new)[0] == "won"
+
+
+def test_who_asks_for_lessons_gets_those_of_the_outcome_asked_for_before_the_story() -> None:
+    story = a_memory("story", "BONK lost", kind="trajectory", metadata={"outcome": "lost"})
+    bad = a_memory("bad", "keep the stop", kind="lesson", metadata={"outcome": "lost"})
+    good = a_memory("good", "wait for it", kind="lesson", metadata={"outcome": "won"})
+
+    assert order("which mistake with BONK should not be repeated", good, story, bad) == ["bad", "story", "good"]
+    assert "lesson" in parts("what did we learn about BONK", good)
+    assert "lesson" not in parts("where is BONK", good)
+
+
+def test_a_question_without_a_subject_is_answered_by_the_newest_that_is_called_for() -> None:
+    lost = {"outcome": "lost"}
+    old = a_memory("old", "what failed last time was BONK", metadata=lost, ts_event_ns=T0_NS - 9 * NS_PER_DAY)
+    new = a_memory("new", "WIF", metadata=lost, ts_event_ns=T0_NS - 2 * NS_PER_DAY)
+    hits = [a_hit("old", 0.3), a_hit("new", 0.1, share=0.0, meaning=0.1)]
+
+    ranked = rank("what failed last time", shortlist(hits, {}), {old.id: old, new.id: new}, now_ns=T0_NS)
+
+    assert [each.memory.id for each in ranked] == ["new", "old"]
+    assert is_called_for("what failed last time", ranked)
+    assert not is_called_for("where is it", ranked)
+    assert not is_called_for("what failed last time", [])
 
 
 def test_each_part_has_its_name_and_its_size() -> None:
