@@ -20,22 +20,25 @@ async def test_the_planted_lesson_of_a_loss_is_found_by_words_alone(tmp_path: Pa
     async with staged(tmp_path) as stage:
         ranks = await lessons.asked(stage.services, await lessons.played(stage.services, REPLAYS, SEED))
     told = lessons.table(ranks)
-    everything = [rank for each in ranks.values() for rank in each]
-    assert len(everything) == 3 * REPLAYS
-    assert lessons.share(ranks["with the token"], 10) == 1.0, told
-    assert lessons.share(ranks["plain"], 3) >= 0.4, told
-    assert lessons.share(everything, 10) >= 0.65, told
+    assert sum(map(len, ranks.values())) == 3 * REPLAYS
+    assert lessons.share(ranks["with the token"], 3) >= 0.95, told
+    assert lessons.share(ranks["plain"], 3) >= 0.5, told  # "what should I avoid" shares no word with any lesson
+    assert lessons.share(ranks["by the situation"], 10) >= 0.6, told
 
 
-async def test_a_replay_holds_one_lesson_of_a_loss_among_those_of_winners_and_the_desks_trades(tmp_path: Path) -> None:
+async def test_a_replay_holds_the_lesson_of_the_last_loss_among_others_and_the_desks_trades(
+    tmp_path: Path,
+) -> None:
     async with staged(tmp_path) as stage:
         [first] = await lessons.played(stage.services, 1, SEED)
         journal = stage.services.journal
         where = MemoryFilter(namespace=first.namespace)
         held = await journal.page(where, after=None, limit=500, newest_first=False)
         learned = [memory for memory in held if memory.kind == "lesson"]
-        assert [memory.id for memory in learned if outcome_of(memory) < 0] == [first.lesson_id]
-        assert sum(outcome_of(memory) > 0 for memory in learned) == 3
+        of_losses = [memory for memory in learned if outcome_of(memory) < 0]
+        assert max(of_losses, key=lambda memory: memory.ts_event_ns).id == first.lesson_id
+        assert len(of_losses) == lessons.OTHERS - lessons.WINNERS
+        assert sum(outcome_of(memory) > 0 for memory in learned) == lessons.WINNERS
         trades = [memory for memory in held if memory.kind == "trajectory" and memory.provenance.agent == "xavier"]
         assert len(trades) == lessons.DESK_TRADES
         assert all(outcome_of(memory) for memory in trades)

@@ -16,6 +16,7 @@ from memmcp_server.services.ranking import (
     DATE,
     EVIDENCE_MIN,
     EVIDENCE_WORDS_MIN,
+    HITS_WANTED,
     MEANING_ENOUGH,
     OUTCOME,
     RECENCY,
@@ -61,9 +62,15 @@ def parts(query: str, memory: Memory, facts: Facts | None = None) -> dict[str, f
 
 def test_nothing_is_relevant_when_neither_words_nor_meaning_are() -> None:
     assert is_nothing_relevant([])
-    assert is_nothing_relevant([a_hit("a", share=0.1, meaning=0.3), a_hit("b", share=0.0, meaning=0.4)])
-    assert not is_nothing_relevant([a_hit("a", share=0.2, meaning=0.3)])
-    assert not is_nothing_relevant([a_hit("a", share=0.0, meaning=MEANING_ENOUGH)])
+    many = [a_hit(f"m{number}", share=0.0, meaning=0.1) for number in range(HITS_WANTED - 1)]
+    assert is_nothing_relevant([*many, a_hit("a", share=0.1, meaning=MEANING_ENOUGH - 0.01)])
+    assert not is_nothing_relevant([*many, a_hit("a", share=0.2, meaning=0.3)])
+    assert not is_nothing_relevant([*many, a_hit("a", share=0.0, meaning=MEANING_ENOUGH)])
+
+
+def test_among_few_memories_less_meaning_is_enough() -> None:
+    assert is_nothing_relevant([a_hit("a", share=0.0, meaning=0.05), a_hit("b", share=0.0, meaning=0.05)])
+    assert not is_nothing_relevant([a_hit("a", share=0.0, meaning=0.15), a_hit("b", share=0.0, meaning=0.05)])
     assert not is_nothing_relevant([a_hit("a", share=0.0, meaning=1.0), a_hit("b", share=0.2, meaning=0.0)])
 
 
