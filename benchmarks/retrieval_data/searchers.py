@@ -17,7 +17,16 @@ from memmcp_server.adapters.index.word_vectors import Bm25Words
 from memmcp_server.domain.dates import date_of
 from memmcp_server.domain.memory import Memory, MemoryFilter
 from memmcp_server.ports import Embedder
-from memmcp_server.services.ranking import HITS_WANTED, is_nothing_relevant, previous_of, rank, shortlist
+from memmcp_server.services.ranking import (
+    HITS_WANTED,
+    Ranked,
+    blocks,
+    is_called_for,
+    is_nothing_relevant,
+    previous_of,
+    rank,
+    shortlist,
+)
 
 from .cases import Corpus
 
@@ -95,9 +104,12 @@ class _Default:
     def __call__(self, corpus: Corpus, query: str) -> tuple[list[str], bool]:
         where, now_ns = MemoryFilter(namespace=corpus.memories[0].namespace), time.time_ns()
         hits = self._engine.search(query, where, limit=HITS_WANTED, now_ns=now_ns)
-        standings = shortlist(hits, previous_of(hits))
-        ranked = rank(query, standings, self._memories, now_ns=now_ns)
-        return [each.memory.id for each in ranked[:SHOWN]], is_nothing_relevant(hits)
+        ranked: list[Ranked] = []
+        for block in blocks(query, shortlist(hits, previous_of(hits)), now_ns):
+            if len(ranked) < SHOWN:
+                ranked += rank(query, block, self._memories, now_ns=now_ns)
+        is_empty = is_nothing_relevant(hits) and not is_called_for(query, ranked)
+        return [each.memory.id for each in ranked[:SHOWN]], is_empty
 
 
 class _PlainWords:

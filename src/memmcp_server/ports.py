@@ -81,7 +81,8 @@ class Journal(Protocol):
     ) -> Surroundings:
         """Return the memories as they were known then (None: now), their neighbours in their threads, their standing.
 
-        What was not current then is left out, and so are the neighbours where nobody asks for them.
+        What was not current then is left out, and so are the neighbours where nobody asks for them. Beside them the
+        links that hold now.
         """
 
     async def links(self, memory_ids: Sequence[MemoryId]) -> list[Link]:

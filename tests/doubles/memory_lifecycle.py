@@ -81,7 +81,7 @@ class Lifecycle:
         memories = {memory.id: memory for memory in current if memory.id in wanted}
         standings = {memory_id: self._standing(memory_id, as_of_ns) for memory_id in wanted}
         known = {memory_id: standing for memory_id, standing in standings.items() if standing != Standing()}
-        return Surroundings(memories, before, after, known)
+        return Surroundings(memories, before, after, known, tuple(await self.links(memory_ids)))
 
     def _standing(self, memory_id: MemoryId, as_of_ns: int | None) -> Standing:
         standing = Standing()

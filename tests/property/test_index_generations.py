@@ -24,7 +24,7 @@ from memmcp_server.adapters.index.calls import IndexCalls, WorkerLimits
 from memmcp_server.adapters.index.catalogue import EdgeCatalogue
 from memmcp_server.adapters.index.documents import (
     array,
-    hit_document,
+    hits_document,
     parse_filter,
     parse_point,
     text,
@@ -124,7 +124,7 @@ class DirectIndex(IndexCalls):
             case "search":
                 where, now_ns = parse_filter(fields["where"]), self._clock.now_ns()
                 hits = generations.search(which, text(fields, "query"), where, limit=100, now_ns=now_ns)
-                return {"hits": [hit_document(hit) for hit in hits]}
+                return {"hits": hits_document(hits)}
             case "held":
                 held = generations.held(which, texts(fields, "memory_ids"))
                 return {"held": [held_document(point) for point in held]}

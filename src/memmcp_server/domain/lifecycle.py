@@ -175,13 +175,15 @@ class Standing:
 class Surroundings:
     """Memories as they were known at a time, those before and after each in its thread, and how all of them stand.
 
-    ``memories`` holds the neighbours too; ``before`` and ``after`` map an id to its neighbour's.
+    ``memories`` holds the neighbours too; ``before`` and ``after`` map an id to its neighbour's. ``links`` are those
+    that hold now, from or to any of the memories, oldest first.
     """
 
     memories: Mapping[MemoryId, Memory]
     before: Mapping[MemoryId, MemoryId]
     after: Mapping[MemoryId, MemoryId]
     standings: Mapping[MemoryId, Standing]
+    links: tuple[Link, ...] = ()
 
     def credit(self, memory_id: MemoryId) -> int:
         """Return the credit of a memory in thousandths, 0 where nobody gave it any."""

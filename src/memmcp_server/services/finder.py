@@ -8,7 +8,7 @@ from dataclasses import replace
 from memmcp_server.domain.cursors import SearchCursor, parse_search_cursor
 from memmcp_server.domain.evidence import staleness
 from memmcp_server.domain.identifiers import MemoryId
-from memmcp_server.domain.lifecycle import Link, LinkKind, Surroundings
+from memmcp_server.domain.lifecycle import Link, LinkKind, Standing, Surroundings
 from memmcp_server.domain.memory import Memory, is_reserved, namespace_covers
 from memmcp_server.domain.policy import PolicyBook
 from memmcp_server.domain.search import Contradiction, Found, IndexState, SearchQuery, SearchResult
@@ -19,6 +19,7 @@ from memmcp_server.ports import Clock, IndexHit, IndexStatus, Journal, LexicalSc
 from .ranking import (
     HITS_WANTED,
     Ranked,
+    blocks,
     facts_of,
     hit_of_words,
     is_called_for,
@@ -88,8 +89,7 @@ class Finder:
         if not rows and hits is not None and is_nothing_relevant(hits) and not is_called_for(query.text, ranked):
             note = " ".join(filter(None, (_nothing_note(ranked), note)))
             ranked = []
-        found = [_found(each, late) for each in ranked]
-        page, more = found[cursor.offset : query.limit], len(found) > query.limit
+        page, more = [_found(each, late) for each in ranked[cursor.offset : query.limit]], len(ranked) > query.limit
         explained, contradictions = await self._explained(page, around, hidden, now_ns)
         start = SearchCursor(cursor.offset, first_ns)
         result = SearchResult(tuple(explained), state, backlog, note, None, tuple(contradictions), start)
@@ -101,19 +101,29 @@ class Finder:
         self, query: SearchQuery, hits: Sequence[IndexHit], book: PolicyBook, first_ns: int
     ) -> tuple[list[Ranked], Surroundings]:
         """Return what the journal holds for the hits and what stands beside them, best first, and how it stands."""
-        listed = shortlist(hits, previous_of(hits))
-        ids = [each.memory_id for each in listed]
-        around = await self._journal.surroundings(ids, as_of_ns=query.where.as_of_ns, with_neighbours=False)
-        admitted = {
-            memory_id: memory
-            for memory_id, memory in around.memories.items()
-            if query.where.admits(memory) and not memory.is_expired_at(first_ns)
-        }
-        facts = {
-            memory.id: facts_of(memory, around.credit(memory.id), book.of(memory.namespace).half_life_days, first_ns)
-            for memory in admitted.values()
-        }
-        return rank(query.text, listed, admitted, facts, now_ns=first_ns), around
+        ranked: list[Ranked] = []
+        memories: dict[MemoryId, Memory] = {}
+        standings: dict[MemoryId, Standing] = {}
+        links: dict[Link, None] = {}
+        for block in blocks(query.text, shortlist(hits, previous_of(hits)), first_ns):
+            ids = [each.memory_id for each in block]
+            around = await self._journal.surroundings(ids, as_of_ns=query.where.as_of_ns, with_neighbours=False)
+            admitted = {
+                memory_id: memory
+                for memory_id, memory in around.memories.items()
+                if query.where.admits(memory) and not memory.is_expired_at(first_ns)
+            }
+            facts = {
+                memory.id: facts_of(memory, around.credit(memory.id), book.of(memory.namespace), first_ns)
+                for memory in admitted.values()
+            }
+            ranked += rank(query.text, block, admitted, facts, now_ns=first_ns)
+            memories |= admitted
+            standings |= around.standings
+            links |= dict.fromkeys(around.links)
+            if len(ranked) > query.limit:
+                break
+        return ranked, Surroundings(memories, {}, {}, standings, tuple(links))
 
     def _bound(self, query: SearchQuery, cursor: SearchCursor, first_ns: int, hidden: Sequence[str]) -> SearchQuery:
         """Return the query with what it leaves open: what holds, what may be seen, and how many hits over all pages."""
@@ -141,7 +151,8 @@ class Finder:
         self, page: Sequence[Found], around: Surroundings, hidden: Sequence[str], now_ns: int
     ) -> tuple[list[Found], list[Contradiction]]:
         """Say of each hit what speaks against relying on it."""
-        links = await self._journal.links([each.memory.id for each in page])
+        shown = {each.memory.id for each in page}
+        links = [link for link in around.links if link.from_id in shown or link.to_id in shown]
         others = {link.to_id for link in links} | {link.from_id for link in links}
         present = await self._journal.all_versions(sorted(others)) if links else {}
         lasts = {memory_id: versions[-1] for memory_id, versions in present.items()}

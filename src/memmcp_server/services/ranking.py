@@ -25,6 +25,7 @@ from memmcp_server.domain.dates import Date, date_of, spoken_dates, written_date
 from memmcp_server.domain.episodes import KIND_LESSON, Sign, outcome_of
 from memmcp_server.domain.identifiers import MemoryId
 from memmcp_server.domain.memory import Memory
+from memmcp_server.domain.policy import Policy
 from memmcp_server.domain.times import NS_PER_DAY
 from memmcp_server.ports import IndexHit
 
@@ -33,8 +34,9 @@ from .words import SMALL_WORDS, query_words
 HITS_WANTED = 200
 """What to ask the index for, so that neighbours find each other."""
 SHORTLIST_LEN = 120
-"""What to read from the journal, so that a term can bring up what words and meaning put lower: more than one question
-may be given over all its pages, so that a page does not change what stood on the one before."""
+"""What to rank at most: more than one question may be given over all its pages."""
+BLOCK_LEN = 40
+"""What to rank together, so that a term can bring up what words and meaning put lower."""
 EVIDENCE_MIN = 0.21
 MEANING_ENOUGH = 0.45
 """Nothing is relevant where the evidence is below the one and the best meaning below the other, for a question in quite
@@ -204,6 +206,8 @@ def neighbour_shares(
 ) -> dict[MemoryId, float]:
     """Return what each memory gets from those up to ``STEPS_MAX`` before and after it."""
     shares: dict[MemoryId, float] = {}
+    if not previous:
+        return shares
     for memory_id in sorted({*previous, *relevance}):  # sums of floats depend on their order
         own = relevance.get(memory_id, 0.0)
         seen, before = {memory_id}, memory_id
@@ -238,12 +242,31 @@ def _has_subject(text: str) -> bool:
     return any(word not in _GENERAL for word in query_words(text))
 
 
-def facts_of(memory: Memory, credit: int, half_life_days: int | None, at_ns: int) -> Facts:
-    """Return what is known of a memory; its importance fades by half in ``half_life_days``, but not if it is pinned."""
-    if half_life_days is None or memory.pinned:
+def facts_of(memory: Memory, credit: int, policy: Policy, at_ns: int) -> Facts:
+    """Return what is known of a memory; its importance fades with the half-life of its policy, if it is not pinned."""
+    if policy.half_life_days is None or memory.pinned:
         return Facts(memory.importance, credit)
     age_days = max(0, at_ns - memory.known_at_ns) / NS_PER_DAY
-    return Facts(memory.importance * math.exp2(-age_days / half_life_days), credit)
+    return Facts(memory.importance * math.exp2(-age_days / policy.half_life_days), credit)
+
+
+def blocks(query: str, listed: Sequence[Listed], now_ns: int) -> list[Sequence[Listed]]:
+    """Cut the shortlist into what is ranked together, in order: nothing of a block comes before the one before it.
+
+    So a page reads no more than it shows, and the next page goes on where it ended. What asks for more than its subject
+    (the newest, a date, a lesson) is in one block: what it asks for may stand anywhere.
+    """
+    size = len(listed) if _asks_for_more(query, now_ns) else BLOCK_LEN
+    return [listed[start : start + size] for start in range(0, len(listed), max(1, size))]
+
+
+def _asks_for_more(query: str, now_ns: int) -> bool:
+    cues = cues_of(query)
+    return cues.recent or cues.lesson or cues.outcome is not None or bool(_dates_asked(query, now_ns))
+
+
+def _dates_asked(query: str, now_ns: int) -> tuple[Date, ...]:
+    return (*written_dates(query), *spoken_dates(query, now_ns))
 
 
 def rank(
@@ -259,7 +282,7 @@ def rank(
     ``now_ns`` is what the query's "yesterday" is counted from: the present, or the time as of which is asked.
     """
     cues, said = cues_of(query), frozenset(re.findall(r"\w+", query.casefold()))
-    asked = (*written_dates(query), *spoken_dates(query, now_ns))
+    asked = _dates_asked(query, now_ns)
     there = [(each, memories[each.memory_id]) for each in listed if each.memory_id in memories]
     age = _ages(there, cues) if cues.recent else None
     share = 1.0 if cues.has_subject else PLAIN_SHARE

@@ -18,7 +18,7 @@ from .documents import (
     integer,
     object_of,
     optional_text,
-    parse_hit,
+    parse_hits,
     point_document,
     point_id_of,
     texts,
@@ -193,7 +193,7 @@ def _searched(purge: Purge, answer: JsonObject) -> Purge:
 
 def _hits(answer: JsonObject) -> list[IndexHit]:
     with _reading():
-        return [parse_hit(hit) for hit in array(answer, "hits")]
+        return parse_hits(answer.get("hits"))
 
 
 @contextmanager

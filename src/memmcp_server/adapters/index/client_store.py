@@ -16,7 +16,7 @@ from qdrant_client.http.exceptions import ApiException
 from memmcp_server.config import QdrantSection
 from memmcp_server.domain.identifiers import Json, JsonObject
 
-from .conditions import INTEGER_FIELDS, KEYWORD_FIELDS, PAYLOAD_FIELDS, TENANT_FIELD, is_current
+from .conditions import INTEGER_FIELDS, KEYWORD_FIELDS, PAYLOAD_FIELDS, TENANT_FIELDS, is_current
 from .identity_file import document_of, identity_of
 from .store import (
     DENSE,
@@ -194,7 +194,7 @@ class ClientStore:
             return identity  # its engine ignores payload indexes, and warns about it
         for field in KEYWORD_FIELDS:
             keyword = models.KeywordIndexParams(
-                type=models.KeywordIndexType.KEYWORD, is_tenant=True if field == TENANT_FIELD else None
+                type=models.KeywordIndexType.KEYWORD, is_tenant=True if field in TENANT_FIELDS else None
             )
             client.create_payload_index(self._name, field, keyword, wait=True)
         for field in INTEGER_FIELDS:

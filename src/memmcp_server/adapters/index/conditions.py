@@ -15,9 +15,12 @@ from .documents import PointDocument
 FOREVER_US = 2**53 - 1
 
 # Each index costs its share of every flush (with 12 of them four times as long as with none), so there are no more.
-KEYWORD_FIELDS = ("namespace", "kind", "tags", "agent", "trajectory_id", "memory_id")
+KEYWORD_FIELDS = ("namespace", "current", "kind", "tags", "agent", "trajectory_id", "memory_id")
 INTEGER_FIELDS = ("ts_event_us", "known_from_us", "known_to_us", "expires_at_us")
-TENANT_FIELD = "namespace"
+TENANT_FIELDS = ("namespace", "current")
+"""``current`` names the same patterns, and ``EVERYWHERE``, as long as the version is the last one: one look-up instead
+of a range beside it, which took as long as finding the nearest vectors did."""
+EVERYWHERE = "*"
 PAYLOAD_FIELDS = (
     "memory_id", "version", "ts_event_ns", "known_from_ns", "known_to_ns", "expires_at_ns", "valid_from_ns",
     "valid_to_ns", "fingerprint", "dense", "dense_print", "previous_id",
@@ -47,16 +50,16 @@ def payload_of(point: PointDocument, known_to_ns: int | None, dense: str) -> Jso
         "dense": dense,
         "dense_print": point.dense_print,
         "previous_id": point.previous_id,
-        **validity_of(known_to_ns),
+        "current": [*covering(point.namespace), EVERYWHERE],
+        "known_to_us": FOREVER_US,
+        "known_to_ns": None,
+        **({} if known_to_ns is None else validity_of(known_to_ns)),
     }
 
 
-def validity_of(known_to_ns: int | None) -> JsonObject:
+def validity_of(known_to_ns: int) -> JsonObject:
     """Return the part of the payload that changes when the next version comes."""
-    return {
-        "known_to_us": FOREVER_US if known_to_ns is None else known_to_ns // 1_000,
-        "known_to_ns": known_to_ns,
-    }
+    return {"current": [], "known_to_us": known_to_ns // 1_000, "known_to_ns": known_to_ns}
 
 
 def covering(namespace: str) -> tuple[str, ...]:
@@ -65,17 +68,22 @@ def covering(namespace: str) -> tuple[str, ...]:
     return namespace, *("/".join(parts[: count + 1]) + "/" for count in range(len(parts)))
 
 
-def conditions(where: MemoryFilter, now_ns: int) -> JsonObject:
-    """Return the filter; ``now_ns`` decides what has expired where no ``as_of`` is given."""
+def conditions(where: MemoryFilter, now_ns: int, *, may_expire: bool = True) -> JsonObject:
+    """Return the filter; ``now_ns`` decides what has expired where no ``as_of`` is given.
+
+    ``may_expire``: whether anything in the index does; a range that all meet is not for nothing.
+    """
     at_ns = now_ns if where.as_of_ns is None else where.as_of_ns
-    must: list[Json] = [_range("expires_at_us", gte=at_ns // 1_000)]
+    must: list[Json] = []
     if where.as_of_ns is None:
-        must.append(_range("known_to_us", gte=FOREVER_US))
+        must.append(_is("current", where.namespace or EVERYWHERE))
     else:
+        if where.namespace is not None:
+            must.append(_is("namespace", where.namespace))
         must.append(_range("known_from_us", lte=at_ns // 1_000))
         must.append(_range("known_to_us", gte=at_ns // 1_000))
-    if where.namespace is not None:
-        must.append(_is("namespace", where.namespace))
+    if may_expire:
+        must.append(_range("expires_at_us", gte=at_ns // 1_000))
     if where.kinds:
         must.append({"key": "kind", "match": {"any": list(where.kinds)}})
     must.extend(_is("tags", tag) for tag in where.tags)
@@ -95,12 +103,12 @@ def conditions(where: MemoryFilter, now_ns: int) -> JsonObject:
 
 def corpus_of(where: MemoryFilter) -> JsonObject | None:
     """Return the points over which a word is rare or common, None for all: the namespace, as far as known then."""
-    must: list[Json] = []
+    if where.as_of_ns is None:
+        return None if where.namespace is None else {"must": [_is("current", where.namespace)]}
+    must: list[Json] = [_range("known_from_us", lte=where.as_of_ns // 1_000)]
     if where.namespace is not None:
         must.append(_is("namespace", where.namespace))
-    if where.as_of_ns is not None:
-        must.append(_range("known_from_us", lte=where.as_of_ns // 1_000))
-    return {"must": must} if must else None
+    return {"must": must}
 
 
 def of_memories(memory_ids: list[str]) -> JsonObject:
@@ -110,6 +118,10 @@ def of_memories(memory_ids: list[str]) -> JsonObject:
 
 def is_current() -> JsonObject:
     return {"must": [_range("known_to_us", gte=FOREVER_US)]}
+
+
+def expires() -> JsonObject:
+    return {"must": [_range("expires_at_us", lte=FOREVER_US - 1)]}
 
 
 def lacks_vector() -> JsonObject:

@@ -1,14 +1,27 @@
 """What crosses the pipe: points, filters and hits as JSON objects, checked where they arrive."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
+from typing import Any
 
 import orjson
 
-from memmcp_server.domain.identifiers import Json, JsonObject, MemoryId, TrajectoryId, derived_id
+from memmcp_server.domain.identifiers import Json, JsonObject, TrajectoryId, derived_id
 from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.ports import IndexHit, IndexPoint
+
+HIT_COLUMNS: dict[str, set[type]] = {
+    "memory_id": {str},
+    "version": {int},
+    "score": {float},
+    "dense": {float, NoneType},
+    "lexical": {float, NoneType},
+    "share": {float, NoneType},
+    "meaning": {float, NoneType},
+    "previous_id": {str, NoneType},
+}
 
 
 class BadField(ValueError):
@@ -142,33 +155,23 @@ def parse_filter(document: Json) -> MemoryFilter:
     )
 
 
-def hit_document(hit: IndexHit) -> JsonObject:
-    return {
-        "memory_id": hit.memory_id,
-        "version": hit.version,
-        "score": hit.score,
-        "dense": hit.dense,
-        "lexical": hit.lexical,
-        "share": hit.share,
-        "meaning": hit.meaning,
-        "previous_id": hit.previous_id,
-    }
+def hits_document(hits: Sequence[IndexHit]) -> JsonObject:
+    """Return the hits by columns: a search has hundreds, and names in each would be most of what is said."""
+    return {name: [getattr(hit, name) for hit in hits] for name in HIT_COLUMNS}
 
 
-def parse_hit(document: Json) -> IndexHit:
+def parse_hits(document: Json) -> list[IndexHit]:
     """Raises: BadField."""
-    fields = object_of(document, "hits")
-    previous = optional_text(fields, "previous_id")
-    return IndexHit(
-        memory_id=MemoryId(text(fields, "memory_id")),
-        version=integer(fields, "version"),
-        score=_number(fields, "score"),
-        dense=_optional_number(fields, "dense"),
-        lexical=_optional_number(fields, "lexical"),
-        share=_optional_number(fields, "share"),
-        meaning=_optional_number(fields, "meaning"),
-        previous_id=None if previous is None else MemoryId(previous),
-    )
+    columns = object_of(document, "hits")
+    for name, types in HIT_COLUMNS.items():
+        column = columns.get(name)
+        if not isinstance(column, list) or not set(map(type, column)) <= types:
+            wanted = f"a list of {' or '.join(sorted(each.__name__ for each in types))}"
+            raise BadField(_expected(f"hits.{name}", wanted, column))
+    rows: Any = zip(*(columns[name] for name in HIT_COLUMNS), strict=False)
+    if len({len(column) for column in columns.values()}) > 1:  # type: ignore[arg-type]
+        raise BadField(_expected("hits", "columns of one length", [*columns]))
+    return [IndexHit(*row) for row in rows]
 
 
 def text(fields: Mapping[str, Json], name: str) -> str:
@@ -207,17 +210,6 @@ def array(fields: Mapping[str, Json], name: str) -> list[Json]:
     if not isinstance(value, list):
         raise BadField(_expected(name, "a list", value))
     return value
-
-
-def _number(fields: Mapping[str, Json], name: str) -> float:
-    value = fields.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise BadField(_expected(name, "a number", value))
-    return float(value)
-
-
-def _optional_number(fields: Mapping[str, Json], name: str) -> float | None:
-    return None if fields.get(name) is None else _number(fields, name)
 
 
 def object_of(document: Json, name: str) -> JsonObject:

@@ -18,7 +18,7 @@ import qdrant_edge as edge
 
 from memmcp_server.domain.identifiers import Json, JsonObject
 
-from .conditions import INTEGER_FIELDS, KEYWORD_FIELDS, PAYLOAD_FIELDS, TENANT_FIELD, is_current
+from .conditions import INTEGER_FIELDS, KEYWORD_FIELDS, PAYLOAD_FIELDS, TENANT_FIELDS, is_current
 from .identity_file import read_identity, write_identity
 from .shard_copy import ShardCopy, sweep, take_place
 from .store import (
@@ -215,8 +215,9 @@ class EdgeStore:
 
     def payloads(self, point_ids: Sequence[str]) -> dict[str, Mapping[str, Json]]:
         with self._lock, _translating():
-            records = self._open_shard().retrieve(list(point_ids), with_payload=list(PAYLOAD_FIELDS), with_vector=False)
-        return {str(record.id): record.payload or {} for record in records}
+            # All of the payload: to pick fields out of it takes the engine twice as long.
+            records = self._open_shard().retrieve(list(point_ids), with_payload=True, with_vector=False)
+        return {str(record.id): _kept(record.payload or {}) for record in records}
 
     def vector(self, point_id: str) -> tuple[float, ...] | None:
         with self._lock, _translating():
@@ -292,7 +293,7 @@ def _made(path: Path, dimension: int | None) -> Any:
     """Return a new, empty shard in an empty directory."""
     shard = edge.EdgeShard.create(str(path), _configuration(dimension))
     for field in KEYWORD_FIELDS:
-        keyword = edge.KeywordIndexParams(is_tenant=field == TENANT_FIELD)
+        keyword = edge.KeywordIndexParams(is_tenant=field in TENANT_FIELDS)
         shard.update(edge.UpdateOperation.create_field_index(field, keyword))
     for field in INTEGER_FIELDS:
         shard.update(edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Integer))
@@ -324,6 +325,10 @@ def _term_request(term: int, query: Query) -> Any:
         with_vector=[WORDS],
         params=_population(query),
     )
+
+
+def _kept(payload: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: payload.get(name) for name in PAYLOAD_FIELDS}
 
 
 def _population(query: Query) -> Any:

@@ -15,19 +15,16 @@ from memmcp_server.domain.identifiers import JsonObject, MemoryId
 from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.ports import Embedder, IndexHit
 
-from .conditions import admits, conditions, corpus_of, lacks_vector, of_memories, payload_of, validity_of
+from .conditions import admits, conditions, corpus_of, expires, lacks_vector, of_memories, payload_of, validity_of
 from .documents import PointDocument
 from .fusion import Fused, Side, fuse
 from .payloads import KnownPayloads
 from .store import (
     TERMS_MAX,
-    Answer,
     Identity,
-    Match,
     NewPoint,
     PointStore,
     Query,
-    ScoredPoint,
     SparseVector,
     StoreDamaged,
     StoredPoint,
@@ -77,6 +74,7 @@ class IndexEngine:
         self._mismatch = ""
         self._points = 0
         self._missing = 0
+        self._may_expire = True
         self._populations: dict[str, tuple[int, int]] = {}
         self._payloads = KnownPayloads(store.payloads)
 
@@ -180,6 +178,7 @@ class IndexEngine:
         if points or changes:
             self._store.flush()
             self._points = self._store.count()
+            self._may_expire |= any(point.payload["expires_at_ns"] is not None for point in points)
             if self._missing or any(point.payload["dense"] == "missing" for point in points):
                 self._missing = self._store.count(lacks_vector())
 
@@ -220,27 +219,21 @@ class IndexEngine:
         asked = Query(
             dense=dense,
             words=words if words.indices else None,
-            where=conditions(where, now_ns),
+            where=conditions(where, now_ns, may_expire=self._may_expire),
             limit=max(SEARCH_DEPTH_MIN, limit),
             corpus=corpus_of(where),
         )
         if asked.dense is None and asked.words is None:
             return []
-        found = self._fused(asked, self._store.search(asked))
-        admitted = (each for each in found if admits(where, now_ns, each.point.payload))
-        return [_hit(each) for each in islice(admitted, limit)]
+        found = self._fused(asked, limit)
+        return [_hit(each) for each in found if admits(where, now_ns, each.payload)]
 
-    def _fused(self, asked: Query, answer: Answer) -> list[Fused]:
-        known = self._payloads.of(list(dict.fromkeys(match.id for match in (*answer.dense, *answer.words))))
-
-        def side(matches: Sequence[Match]) -> Side:
-            points = [ScoredPoint(each.id, each.score, known[each.id]) for each in matches if each.id in known]
-            return Side(points, is_cut=len(matches) == asked.limit)
-
-        near = side(answer.dense) if asked.dense is not None else None
-        if asked.words is None:
-            return fuse(near, None, ideal=0.0)
-        return fuse(near, side(answer.words), ideal=self._ideal(asked, answer.idf))
+    def _fused(self, asked: Query, count: int) -> list[Fused]:
+        answer = self._store.search(asked)
+        near = Side(answer.dense, len(answer.dense) == asked.limit) if asked.dense is not None else None
+        said = Side(answer.words, len(answer.words) == asked.limit) if asked.words is not None else None
+        ideal = self._ideal(asked, answer.idf) if asked.words is not None else 0.0
+        return fuse(near, said, ideal=ideal, count=count, payloads=self._payloads.of)
 
     def _ideal(self, asked: Query, idf: Mapping[int, float]) -> float:
         """Return what a memory would score that says every word of the query once; a word nobody says is the rarest."""
@@ -272,9 +265,9 @@ class IndexEngine:
         vector = self._store.vector(point_id)
         if vector is None:
             return None
-        asked = Query(vector, None, conditions(where, now_ns), limit + 1)
-        near = self._fused(asked, self._store.search(asked))
-        others = (each for each in near if each.point.id != point_id and admits(where, now_ns, each.point.payload))
+        asked = Query(vector, None, conditions(where, now_ns, may_expire=self._may_expire), limit + 1)
+        near = self._fused(asked, limit + 1)
+        others = (each for each in near if each.id != point_id and admits(where, now_ns, each.payload))
         # The cosine itself is the score: likeness is not relevance to a question.
         return [replace(_hit(each), score=each.dense or 0.0) for each in islice(others, limit)]
 
@@ -392,10 +385,11 @@ class IndexEngine:
     def _count(self) -> None:
         self._points = self._store.count()
         self._missing = self._store.count(lacks_vector()) if self._points else 0
+        self._may_expire = bool(self._points and self._store.count(expires()))
 
 
 def _hit(found: Fused) -> IndexHit:
-    payload = found.point.payload
+    payload = found.payload
     previous = payload.get("previous_id")
     return IndexHit(
         memory_id=MemoryId(str(payload["memory_id"])),

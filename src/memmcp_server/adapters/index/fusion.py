@@ -6,10 +6,12 @@ words by what share of the query's weight they cover (words that nobody says cou
 map.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .store import ScoredPoint
+from memmcp_server.domain.identifiers import Json
+
+from .store import Match
 
 DENSE_WEIGHT = 0.5
 """Of meaning against words; 0.4 to 0.7 rank alike."""
@@ -27,7 +29,8 @@ class Fused:
     cosine on a scale from 0 to 1, None where it has no vector or none was asked.
     """
 
-    point: ScoredPoint
+    id: str
+    payload: Mapping[str, Json]
     score: float
     dense: float | None
     words: float | None
@@ -39,35 +42,50 @@ class Fused:
 class Side:
     """What one side of a search found, best first. ``is_cut``: there may be more below the last."""
 
-    points: Sequence[ScoredPoint]
+    points: Sequence[Match]
     is_cut: bool
 
-    def scores(self) -> Mapping[str, float]:
-        return {point.id: point.score for point in self.points}
+    def scores(self) -> dict[str, float]:
+        return dict(self.points)
 
     def floor(self) -> float:
         """Return what a point that is not here may score at most: the last score where the list was cut, else 0."""
         return self.points[-1].score if self.points and self.is_cut else 0.0
 
 
-def fuse(dense: Side | None, words: Side | None, *, ideal: float) -> list[Fused]:
-    """Return every point of either side, best first; ties by point id, so that a repeat gives the same order.
+Payloads = Callable[[Sequence[str]], Mapping[str, Mapping[str, Json]]]
+
+
+def fuse(dense: Side | None, words: Side | None, *, ideal: float, count: int, payloads: Payloads) -> list[Fused]:
+    """Return the best ``count`` points of either side, best first; ties by point id, so that a repeat is the same.
 
     A side that is None was not asked. ``ideal`` is the score of a memory of average length that says every word of the
-    query once. A point without a vector is judged by its words alone: it lacks evidence, not meaning.
+    query once. A point without a vector is judged by its words alone: it lacks evidence, not meaning. Whether it has
+    one its payload tells, which is read of those only that may be among the best; one that is gone is left out.
     """
     cosines = dense.scores() if dense else {}
     matches = words.scores() if words else {}
-    points = {point.id: point for side in (dense, words) if side for point in side.points}
+    rarest, unlike = _share(words.floor(), ideal) if words else None, alike(dense.floor()) if dense else None
+    shares = {each: _share(score, ideal) for each, score in matches.items()}
+    meanings = {each: alike(score) for each, score in cosines.items()}
+    bounds: list[tuple[float, str]] = []
+    for point_id in {**cosines, **matches}:
+        share, meaning = shares.get(point_id, rarest), meanings.get(point_id, unlike)
+        bound = relevance(share, meaning)
+        if share is not None and share > bound and point_id not in cosines:
+            bound = share  # if it has no vector
+        bounds.append((-bound, point_id))
+    bounds.sort()
+    known = payloads([point_id for _, point_id in bounds[:count]])
     found = []
-    for point_id, point in points.items():
-        share = _share(matches.get(point_id, words.floor()), ideal) if words else None
-        meaning = None
-        if dense and (point_id in cosines or point.payload.get("dense") == "yes"):
-            meaning = alike(cosines.get(point_id, dense.floor()))
+    for point_id, payload in known.items():
+        share, meaning = shares.get(point_id, rarest), meanings.get(point_id)
+        if meaning is None and payload.get("dense") == "yes":
+            meaning = unlike
         sides = cosines.get(point_id), matches.get(point_id)
-        found.append(Fused(point, relevance(share, meaning), *sides, share, meaning))
-    return sorted(found, key=lambda each: (-each.score, each.point.id))
+        found.append(Fused(point_id, payload, relevance(share, meaning), *sides, share, meaning))
+    found.sort(key=lambda each: (-each.score, each.id))
+    return found
 
 
 def relevance(share: float | None, meaning: float | None) -> float:

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from memmcp_server.domain.identifiers import Json, JsonObject
 
@@ -64,21 +64,11 @@ class StoredPoint:
     payload: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A point that was found, before anything of it is read."""
+class Match(NamedTuple):
+    """A point that was found, before anything of it is read; hundreds in a search, hence a tuple."""
 
     id: str
     score: float
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredPoint:
-    """``payload`` holds at least ``conditions.PAYLOAD_FIELDS``."""
-
-    id: str
-    score: float
-    payload: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from .catalogue import Catalogue, ClientCatalogue, EdgeCatalogue
 from .documents import (
     BadField,
     array,
-    hit_document,
+    hits_document,
     integer,
     optional_text,
     parse_filter,
@@ -160,14 +160,14 @@ class Worker:
 
             def search() -> JsonObject:
                 hits = generations.search(which, query, where, limit=limit, now_ns=now_ns)
-                return {"hits": [hit_document(hit) for hit in hits]}
+                return {"hits": hits_document(hits)}
 
             return search
         point_id = point_id_of(text(request, "memory_id"), integer(request, "version"))
 
         def similar() -> JsonObject:
             near = generations.similar(which, point_id, where, limit=limit, now_ns=now_ns)
-            return {"hits": None if near is None else [hit_document(hit) for hit in near]}
+            return {"hits": None if near is None else hits_document(near)}
 
         return similar
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, func, not_, or_, select
+from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, exists, func, not_, or_, select
 
 from memmcp_server.domain.identifiers import JsonObject, MemoryId, Namespace, Seq, TrajectoryId
 from memmcp_server.domain.lifecycle import (
@@ -27,6 +27,17 @@ from .schema import audit, cursors, links, marks, memories, policies
 IN_LEN_MAX = 400
 
 
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_AMONG = memories.c.id.in_(_IDS)
+_CURRENT = select(memories).where(_AMONG, known(memories.c, None))
+_MARKS = select(marks).where(marks.c.memory_id.in_(_IDS))
+_LINKS = (
+    select(links)
+    .where(or_(links.c.from_id.in_(_IDS), links.c.to_id.in_(_IDS)), links.c.ended_at_ns.is_(None))
+    .order_by(links.c.known_at_ns, links.c.from_id, links.c.kind, links.c.to_id)
+)
+
+
 def all_versions(connection: Connection, memory_ids: Sequence[MemoryId]) -> dict[MemoryId, list[Memory]]:
     found: dict[MemoryId, list[Memory]] = {}
     for chunk in _chunks(memory_ids):
@@ -48,9 +59,11 @@ def surroundings(
     wanted = list(dict.fromkeys([*memory_ids, *before.values(), *after.values()]))
     found: dict[MemoryId, Memory] = {}
     for chunk in _chunks(wanted):
-        query = select(memories).where(memories.c.id.in_(chunk), known(memories.c, as_of_ns))
-        found |= {MemoryId(row.id): to_memory(row) for row in connection.execute(query)}
-    return Surroundings(found, before, after, standings(connection, wanted, as_of_ns))
+        # Every search comes by here: to put the statement together anew takes longer than to run it.
+        query = _CURRENT if as_of_ns is None else select(memories).where(_AMONG, known(memories.c, as_of_ns))
+        found |= {MemoryId(row.id): to_memory(row) for row in connection.execute(query, {"ids": chunk})}
+    standing = standings(connection, wanted, as_of_ns)
+    return Surroundings(found, before, after, standing, tuple(links_of(connection, memory_ids)))
 
 
 def _neighbour_ids(
@@ -76,10 +89,8 @@ def _neighbour_ids(
 def standings(connection: Connection, memory_ids: Sequence[MemoryId], as_of_ns: int | None) -> dict[MemoryId, Standing]:
     found: dict[MemoryId, Standing] = {}
     for chunk in _chunks(memory_ids):
-        query = select(marks).where(marks.c.memory_id.in_(chunk))
-        if as_of_ns is not None:
-            query = query.where(marks.c.known_at_ns <= as_of_ns)
-        for row in connection.execute(query):
+        query = _MARKS if as_of_ns is None else _MARKS.where(marks.c.known_at_ns <= as_of_ns)
+        for row in connection.execute(query, {"ids": chunk}):
             memory_id = MemoryId(row.memory_id)
             found[memory_id] = _with_mark(found.get(memory_id, Standing()), row)
     return found
@@ -101,11 +112,7 @@ def links_of(connection: Connection, memory_ids: Sequence[MemoryId]) -> list[Lin
     """Return the links that hold now, from or to any of the memories."""
     found: dict[tuple[str, str, str], Link] = {}
     for chunk in _chunks(memory_ids):
-        touching = or_(links.c.from_id.in_(chunk), links.c.to_id.in_(chunk))
-        query = select(links).where(touching, links.c.ended_at_ns.is_(None))
-        for row in connection.execute(
-            query.order_by(links.c.known_at_ns, links.c.from_id, links.c.kind, links.c.to_id)
-        ):
+        for row in connection.execute(_LINKS, {"ids": chunk}):
             found.setdefault((row.from_id, row.kind, row.to_id), _to_link(row))
     return list(found.values())
 

@@ -8,11 +8,13 @@ from tests.doubles.memories import T0_NS, a_memory
 
 from memmcp_server.domain.identifiers import MemoryId
 from memmcp_server.domain.memory import Memory
+from memmcp_server.domain.policy import Policy
 from memmcp_server.domain.times import NS_PER_DAY
 from memmcp_server.ports import IndexHit
 from memmcp_server.services.ranking import (
     AFTER_SHARE,
     BEFORE_SHARE,
+    BLOCK_LEN,
     DATE,
     EVIDENCE_MIN,
     EVIDENCE_WORDS_MIN,
@@ -25,6 +27,7 @@ from memmcp_server.services.ranking import (
     STEP_DECAY,
     Cues,
     Facts,
+    blocks,
     cues_of,
     facts_of,
     hit_of_words,
@@ -214,10 +217,10 @@ def test_importance_fades_with_a_half_life_but_not_that_of_a_pinned_memory() -> 
     pinned = a_memory("p", "x", importance=80, known_at_ns=T0_NS, pinned=True)
     later_ns = T0_NS + 60 * NS_PER_DAY
 
-    assert facts_of(memory, 7, None, later_ns) == Facts(80, 7)
-    assert facts_of(memory, 0, 30, later_ns) == Facts(20.0)
-    assert facts_of(memory, 0, 30, T0_NS - NS_PER_DAY) == Facts(80.0)
-    assert facts_of(pinned, 0, 30, later_ns) == Facts(80)
+    assert facts_of(memory, 7, Policy(), later_ns) == Facts(80, 7)
+    assert facts_of(memory, 0, Policy(half_life_days=30), later_ns) == Facts(20.0)
+    assert facts_of(memory, 0, Policy(half_life_days=30), T0_NS - NS_PER_DAY) == Facts(80.0)
+    assert facts_of(pinned, 0, Policy(half_life_days=30), later_ns) == Facts(80)
 
 
 def test_what_the_index_has_not_reached_stands_on_the_same_scale() -> None:
@@ -225,3 +228,13 @@ def test_what_the_index_has_not_reached_stands_on_the_same_scale() -> None:
 
     assert [each.memory_id for each in shortlist([a_hit("a", 0.6), late, a_hit("b", 0.8)], {})] == ["b", "late", "a"]
     assert not is_nothing_relevant([late])
+
+
+def test_a_plain_question_is_ranked_block_by_block_and_one_that_asks_for_more_at_once() -> None:
+    listed = shortlist([a_hit(f"m{number:03d}", 1 - number / 100) for number in range(BLOCK_LEN + 5)], {})
+
+    assert [len(block) for block in blocks("where is the pool", listed, T0_NS)] == [BLOCK_LEN, 5]
+    assert [each for block in blocks("where is the pool", listed, T0_NS) for each in block] == listed
+    for query in ("the newest pool", "what failed with the pool", "lessons of the pool", "the pool on 8 May 2023"):
+        assert [len(block) for block in blocks(query, listed, T0_NS)] == [BLOCK_LEN + 5]
+    assert blocks("where is the pool", [], T0_NS) == blocks("the newest", [], T0_NS) == []

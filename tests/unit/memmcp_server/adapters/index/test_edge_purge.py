@@ -31,7 +31,7 @@ def a_point(number: int, tag: bytes = KEPT, known_to_ns: int | None = None) -> N
         "version": 1,
         "tags": [tag.decode()],
         "namespace": ["default"],
-        **validity_of(known_to_ns),
+        **({"known_to_us": FOREVER_US, "known_to_ns": None} if known_to_ns is None else validity_of(known_to_ns)),
     }
     dense = (1.0, number / 100, 0.5, 0.25)
     words = SparseVector((7, 1_000 + number), (1 + number / 1_000, 2.0))  # no two score alike

@@ -1,22 +1,34 @@
 """Relevance: both sides of a search on one scale, whatever else the answer holds."""
 
 import math
+from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memmcp_server.adapters.index.fusion import COSINE_HIGH, COSINE_LOW, SHARE_LOW, Side, alike, fuse, relevance
-from memmcp_server.adapters.index.store import ScoredPoint
+from memmcp_server.adapters.index import fusion
+from memmcp_server.adapters.index.fusion import COSINE_HIGH, COSINE_LOW, SHARE_LOW, Fused, Side, alike, relevance
+from memmcp_server.adapters.index.store import Match
+from memmcp_server.domain.identifiers import Json
 
 SHARES = st.one_of(st.none(), st.floats(0, 1))
 
 
-def point(point_id: str, score: float, dense: str = "yes") -> ScoredPoint:
-    return ScoredPoint(point_id, score, {"dense": dense})
+def point(point_id: str, score: float) -> Match:
+    return Match(point_id, score)
 
 
-def side(*points: ScoredPoint, is_cut: bool = False) -> Side:
+def side(*points: Match, is_cut: bool = False) -> Side:
     return Side(points, is_cut)
+
+
+def fuse(dense: Side | None, words: Side | None, *, ideal: float, count: int = 99, bare: str = "") -> list[Fused]:
+    """As the engine does it; the points named in ``bare`` have no vector."""
+
+    def payloads(point_ids: Sequence[str]) -> dict[str, dict[str, Json]]:
+        return {each: {"dense": "no" if each == bare else "yes"} for each in point_ids}
+
+    return fusion.fuse(dense, words, ideal=ideal, count=count, payloads=payloads)
 
 
 def test_a_point_that_says_every_word_and_means_the_same_has_one() -> None:
@@ -29,14 +41,14 @@ def test_a_point_that_says_every_word_and_means_the_same_has_one() -> None:
 def test_a_share_of_words_that_a_name_alone_makes_says_nothing() -> None:
     found = fuse(side(point("meant", 0.6), point("named", 0.2)), side(point("named", SHARE_LOW)), ideal=1.0)
 
-    assert [each.point.id for each in found] == ["meant", "named"]
+    assert [each.id for each in found] == ["meant", "named"]
     assert found[1].score == relevance(0.0, alike(0.2))
 
 
 def test_a_point_without_a_vector_is_judged_by_its_words_alone() -> None:
-    found = fuse(side(point("both", 0.3)), side(point("step", 4.0, "no"), point("both", 4.0)), ideal=5.0)
+    found = fuse(side(point("both", 0.3)), side(point("step", 4.0), point("both", 4.0)), ideal=5.0, bare="step")
 
-    assert [(each.point.id, each.meaning is None) for each in found] == [("step", True), ("both", False)]
+    assert [(each.id, each.meaning is None) for each in found] == [("step", True), ("both", False)]
     assert found[0].score == 0.8
 
 
@@ -45,11 +57,22 @@ def test_what_a_list_that_was_cut_does_not_hold_has_at_most_its_last_score() -> 
     cut = fuse(side(*near, is_cut=True), side(point("c", 3.0)), ideal=3.0)
     whole = fuse(side(*near), side(point("c", 3.0)), ideal=3.0)
 
-    by_cut, by_whole = ({each.point.id: each for each in found} for found in (cut, whole))
+    by_cut, by_whole = ({each.id: each for each in found} for found in (cut, whole))
     assert by_cut["c"].meaning == alike(0.5)
     assert by_whole["c"].meaning == 0.0
     assert by_cut["a"].share == by_whole["a"].share == 0.0
     assert by_cut["c"].dense is None
+
+
+@given(st.integers(1, 6), st.sampled_from(["a", "c", "e"]))
+def test_the_payloads_of_the_best_alone_are_read_and_they_are_the_best(count: int, bare: str) -> None:
+    near = side(point("a", 0.7), point("b", 0.5), is_cut=True)
+    said = side(*(point(each, 6.0 - place) for place, each in enumerate("cdeb")))
+
+    best = fuse(near, said, ideal=6.0, count=count, bare=bare)
+
+    assert best[0] == fuse(near, said, ideal=6.0, bare=bare)[0]
+    assert len(best) == min(count, 5)
 
 
 def test_one_side_alone_decides_where_the_other_was_not_asked() -> None:
@@ -80,7 +103,7 @@ def test_fusion_is_stable_bounded_and_complete(near: dict[str, float], said: dic
 
     found = fuse(ordered(near), ordered(said), ideal=ideal)
 
-    assert {each.point.id for each in found} == {*near, *said}
+    assert {each.id for each in found} == {*near, *said}
     assert all(math.isfinite(each.score) and 0 <= each.score <= 1 for each in found)
     assert found == fuse(ordered(near), ordered(said), ideal=ideal)
     assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
