@@ -2,8 +2,8 @@
 
 All commit in groups on one writer thread with ``synchronous=FULL``, and answer each producer after the commit. The
 plain one only inserts: no idempotency look-up, no validation, no ids. The service's door is what every tool and route
-calls: checks, secret scan, policies, keys, outbox. Rounds alternate, so that a busy machine slows all; the table shows
-the median round. Goal: the service's door reaches at least 0.7 of plain sqlite3 with 32 producers.
+calls: checks, secret scan, policies, keys, outbox; beside it the doors of a daemon (``doors``). Rounds alternate, so
+that a busy machine slows all; the table shows the median round. Goal: the service's door reaches at least 0.7 of plain sqlite3 with 32 producers.
 """
 
 import argparse
@@ -34,6 +34,8 @@ from memmcp_server.domain.identifiers import Namespace
 from memmcp_server.domain.memory import MemoryDraft, Provenance
 from memmcp_server.services.memories import Memories
 from memmcp_server.services.policies import Policies
+
+from . import doors
 
 GOAL_RATIO = 0.7
 PLAIN, SERVICE = "plain sqlite3", "service door"
@@ -225,6 +227,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of a round")
+    parser.add_argument("--imported", type=int, default=doors.MEMORIES_IMPORTED, help="memories in the bulk import")
+    parser.add_argument("--no-doors", dest="doors", action="store_false", help="leave out the doors of a daemon")
     options = parser.parse_args(arguments)
     print("| producers | writer | durable writes/s | p50 ms | p99 ms | of plain |")
     print("| --- | --- | --- | --- | --- | --- |")
@@ -238,6 +242,8 @@ def main(arguments: list[str]) -> int:
                 f"| {producers} | {name} | {result.rows_per_s:,.0f} | {result.p50_ms:.2f} | {result.p99_ms:.2f} "
                 f"| {share:.2f} |"
             )
+    if options.doors:
+        doors.report(2 * options.seconds, options.imported)
     reached = ratio >= GOAL_RATIO
     costs = statistics.median(preparing_us() for _ in range(5))
     print(

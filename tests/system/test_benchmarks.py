@@ -52,7 +52,7 @@ def test_the_lessons_benchmark_asks_the_real_index_and_says_whether_its_goal_is_
     said = capsys.readouterr().out
     for row in ("| plain | 1 |", "| with the token | 1 |", "| by the situation | 1 |", "| all | 3 |"):
         assert row in said
-    assert (code == 0) == said.strip().endswith(": met.")
+    assert (code == 0) == said.strip().endswith(", met.")
 
 
 @pytest.mark.requirement("Q3")
