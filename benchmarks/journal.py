@@ -3,7 +3,8 @@
 All commit in groups on one writer thread with ``synchronous=FULL``, and answer each producer after the commit. The
 plain one only inserts: no idempotency look-up, no validation, no ids. The service's door is what every tool and route
 calls: checks, secret scan, policies, keys, outbox; beside it the doors of a daemon (``doors``). Rounds alternate, so
-that a busy machine slows all; the table shows the median round. Goal: the service's door reaches at least 0.7 of plain sqlite3 with 32 producers.
+that a busy machine slows all; the table shows the median round. Goal: the service's door reaches at least 0.7 of plain
+sqlite3 with 32 producers.
 """
 
 import argparse
