@@ -105,6 +105,7 @@ def fingerprint(kernel: Kernel) -> dict[str, Any]:
         "buckets": {name: bucket.cash_lamports for name, bucket in ledger.buckets.items()},
         "open_orders": sorted(state.open_orders),
         "venue_orders": sorted(order.id for order in kernel.venue.open_orders()),
+        "window_ns": state.window_ns,
         "state": (state.trading_state, state.entries_allowed, state.state_reason),
         "guard": (state.guard.state, state.guard.peak_lamports, state.guard.drawdown_bps, state.guard.day_loss_bps),
         "equity": state.equity_lamports,

@@ -86,7 +86,8 @@ class JournalMemory:
     async def _commit(self, records: Sequence[trading.MemoryRecord]) -> None:
         named = sorted({MemoryId(memory_id) for record in records for memory_id in record.cites})
         # What was forgotten since an agent named it cannot be linked; the step's metadata still names it.
-        known = (await self._journal.all_versions(named)).keys() if named else ()
+        known = set(await self._journal.all_versions(named) if named else ())
+        known |= {MemoryId(each.trajectory_id) for each in records if each.action == "open" and each.trajectory_id}
         await self._journal.commit([command_of(record, known) for record in records])
 
     async def _write_singly(self, records: Sequence[trading.MemoryRecord]) -> None:

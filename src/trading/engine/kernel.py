@@ -21,7 +21,7 @@ from trading.ports import Journal, Strategy, Venue
 
 from .inputs import ENDED, INPUT, MARKET_KINDS, decode_input, encode_input
 from .rows import bar_row, end_row, mark_row
-from .state import DeskState
+from .state import DAY, RETURN_PERIOD_NS, TIER, DeskState
 from .trader import Trader
 from .valuation import Valuation, Valuer
 
@@ -29,6 +29,8 @@ NOT_FILLED: Final = "not filled"
 """How the outcome of a trajectory begins whose entry never became a position."""
 
 CYCLE_MARKED: Final = "cycle_marked"
+EVIDENCE_MAX: Final = 50
+"""Trades that the report of a window names."""
 
 MakeStrategies = Callable[[Profile], list[Strategy]]
 
@@ -239,6 +241,7 @@ class Kernel:
             self.valuer.listed_ns.setdefault(event.instrument.mint, event.ts_ns)
 
     def _decide(self) -> None:
+        self._close_day()
         valuation = self.valuer.value()
         flatten = self._mark(valuation)
         signals, self._signals = self._signals, []
@@ -263,7 +266,41 @@ class Kernel:
             moved = moved_tier(state.tier, state.equity_without_flows_lamports)
             if moved is not state.tier:
                 self.emit(events.TierChanged(state.now_ns, state.tier.name, moved.name, valuation.equity_lamports))
+                self._report_windows(TIER, state.now_ns)
         return None if after is TradingState.ACTIVE else self.flatten_reason()
+
+    def _close_day(self) -> None:
+        """Report the windows when a day is over: at the first cycle of another one."""
+        state = self.state
+        day_ns = state.now_ns - state.now_ns % RETURN_PERIOD_NS
+        if 0 < state.window_ns < day_ns:
+            self._report_windows(DAY, day_ns)
+
+    def _report_windows(self, occasion: str, until_ns: int) -> None:
+        state = self.state
+        since_ns = state.window_ns
+        for bucket in list(state.ledger.buckets.values()):
+            window = state.records.window(bucket.name, since_ns, until_ns)
+            self.emit(
+                events.WindowReported(
+                    ts_ns=state.now_ns,
+                    occasion=occasion,
+                    strategy=bucket.name,
+                    bucket=bucket.name,
+                    since_ns=since_ns,
+                    until_ns=until_ns,
+                    trades=window.trades,
+                    wins=window.wins,
+                    realised_lamports=window.realised_lamports,
+                    mean_return_bps=window.mean_return_bps,
+                    mean_slippage_bps=window.mean_slippage_bps,
+                    mean_holding_s=window.mean_holding_s,
+                    tier=state.tier.name,
+                    profile=state.profile.name,
+                    capital_lamports=bucket.book_lamports,
+                    evidence=window.evidence[-EVIDENCE_MAX:],
+                )
+            )
 
     def flatten_reason(self) -> str | None:
         """Return why nothing may be held now: a crossed drawdown limit, or an operator's halt."""

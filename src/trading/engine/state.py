@@ -23,6 +23,9 @@ from .trail import Trail
 RETURN_PERIOD_NS = 86_400 * NS_PER_S
 """Statistics are over daily returns."""
 
+DAY, TIER = "day", "tier"
+"""When a strategy's window is reported."""
+
 TRADES_MAX = 20_000
 
 
@@ -60,6 +63,8 @@ class DeskState:
         self.now_ns = 0
         self.sol_usd: Decimal | None = None
         self.cycle = 0
+        self.window_ns = 0
+        """Where the present window began: at the last day (UTC) that was reported, or at the first cycle."""
         self.start_lamports = 0
         self.exposure_lamports = 0
         self.fills_total = 0
@@ -88,6 +93,7 @@ class DeskState:
             events.TradingStateChanged: self._state_changed,
             events.ProfileSwitched: self._profile_switched,
             events.TierChanged: self._tier_changed,
+            events.WindowReported: self._window_reported,
             events.CycleMarked: self._cycle_marked,
             commands.ReduceOnly: self._reduce,
             commands.FlattenAndHalt: self._halt,
@@ -113,6 +119,7 @@ class DeskState:
     def marked(self, ts_ns: int, cycle: int, equity_lamports: int, exposure_lamports: int) -> None:
         """Take the end of a cycle."""
         self.cycle = cycle
+        self.window_ns = self.window_ns or ts_ns
         self.trail.add(ts_ns, equity_lamports)
         self.exposure_lamports = exposure_lamports
 
@@ -217,6 +224,10 @@ class DeskState:
 
     def _tier_changed(self, _ts_ns: int, event: events.TierChanged) -> None:
         self.tier = tier_named(event.after)
+
+    def _window_reported(self, _ts_ns: int, event: events.WindowReported) -> None:
+        if event.occasion == DAY:
+            self.window_ns = event.until_ns
 
     def _cycle_marked(self, _ts_ns: int, event: events.CycleMarked) -> None:
         self.marked(event.ts_ns, event.cycle, event.equity_lamports, event.exposure_lamports)

@@ -159,6 +159,33 @@ class TierChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowReported:
+    """How a strategy did since ``since_ns``, told when a day (UTC) is over or the tier changes.
+
+    ``occasion`` is ``day`` or ``tier``. Of the trades closed from ``since_ns`` (included) until ``until_ns``; means are
+    None where there is none. ``capital_lamports``: what the bucket has in cash, rent and, at cost, in positions.
+    ``evidence``: the trajectories of the newest of those trades.
+    """
+
+    ts_ns: int
+    occasion: str
+    strategy: str
+    bucket: str
+    since_ns: int
+    until_ns: int
+    trades: int
+    wins: int
+    realised_lamports: int
+    mean_return_bps: int | None
+    mean_slippage_bps: int | None
+    mean_holding_s: int | None
+    tier: str
+    profile: str
+    capital_lamports: int
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CycleMarked:
     """The account at the end of a cycle, marked at liquidation value. ``sol_usd`` is None where SOL has no price."""
 
@@ -184,5 +211,6 @@ Event = (
     | TradingStateChanged
     | ProfileSwitched
     | TierChanged
+    | WindowReported
     | CycleMarked
 )

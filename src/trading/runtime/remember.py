@@ -1,7 +1,8 @@
 """Journal rows -> memory records: what the shared memory is told about the desk, in words and in figures.
 
 A signal that led to an order opens a trajectory (signal -> verdict -> order -> fill -> outcome); a signal that was not
-acted on is one note with its reason. Keys are made from the run and the row, so telling it twice changes nothing.
+acted on is one note with its reason; how a strategy did in a window is a digest in its own namespace that cites its
+trades. Keys are made from the run and the row, so telling it twice changes nothing.
 """
 
 from collections import OrderedDict
@@ -20,10 +21,13 @@ from trading.model.order import Order, Purpose, Side, Signal
 from trading.model.units import sol_text
 from trading.ports import JournalRow, MemoryRecord
 
+from .digests import window_text
 from .naming import public_id
 from .outcomes import duration_text, outcome_of, tokens_text
 
 NAMESPACE: Final = "trading"
+STRATEGIES: Final = "strategies"
+"""Below it each strategy has a namespace, with the digests of its windows."""
 SIGNALS_MAX: Final = 4_096
 """Signals waiting for what became of them; their consequence is in the same cycle, so this is never reached."""
 
@@ -56,6 +60,7 @@ class Remembrance:
             events.TradingStateChanged: self._state_changed,
             events.ProfileSwitched: self._profile_switched,
             events.TierChanged: self._tier_changed,
+            events.WindowReported: self._window_reported,
             events.CapitalDeposited: self._capital_flow,
             events.CapitalWithdrawn: self._capital_flow,
         }
@@ -205,6 +210,13 @@ class Remembrance:
     def _tier_changed(self, event: events.TierChanged, row: JournalRow) -> list[MemoryRecord]:
         text = f"The desk went from tier {event.before} to {event.after} at {sol_text(event.equity_lamports)} SOL."
         return [self._note(row, "tier", text, {"before": event.before, "after": event.after}, embed=True)]
+
+    def _window_reported(self, event: events.WindowReported, row: JournalRow) -> list[MemoryRecord]:
+        figures = encode_record(event)
+        evidence = tuple(public_id(self._run_id, each) for each in event.evidence)
+        record = self._note(row, "digest", window_text(event), figures | {"evidence": list(evidence)}, embed=True)
+        tags = (event.strategy, event.tier, event.occasion)
+        return [replace(record, namespace=f"{STRATEGIES}/{event.strategy}", tags=tags, cites=evidence)]
 
     def _capital_flow(
         self, event: events.CapitalDeposited | events.CapitalWithdrawn, row: JournalRow

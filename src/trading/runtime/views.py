@@ -15,14 +15,13 @@ from trading.model.tier import next_tier
 from trading.model.units import BPS_ONE, NS_PER_S, ratio_bps
 from trading.strategies.registry import STRATEGIES
 
+from .digests import confidence
 from .documents import Document, amount, costs_of_totals, iso, plain, price_sol, tokens
 from .naming import public_id
 
 DAY_NS = 86_400 * NS_PER_S
 EVIDENCE_MAX = 50
 STARTING = "starting: waiting for the first event of the feed"
-SAMPLE_SMALL = 10
-SAMPLE_FAIR = 30
 WINDOW_UNITS_S: Mapping[str, int] = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -232,14 +231,3 @@ def digest(kernel: Kernel, names: list[str], window: str, wall_ns: int) -> Docum
         "confidence": confidence(total),
         "evidence": evidence[-EVIDENCE_MAX:],
     }
-
-
-def confidence(trades: int) -> str:
-    """Say what a sample of that size allows to be said."""
-    if trades == 0:
-        return "no finished trade: nothing can be said"
-    if trades < SAMPLE_SMALL:
-        return f"{trades} finished trades: an anecdote, not evidence"
-    if trades < SAMPLE_FAIR:
-        return f"{trades} finished trades: a hint; chance alone can do this"
-    return f"{trades} finished trades: a sample; costs are in it, regimes that did not occur are not"

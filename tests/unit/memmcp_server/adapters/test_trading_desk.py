@@ -85,6 +85,19 @@ async def test_a_step_is_linked_to_what_it_cites_and_is_there(journal: SqlJourna
     assert (await journal.surroundings([lesson], as_of_ns=None)).standings[lesson].credit == -1_000
 
 
+@pytest.mark.requirement("M7")
+async def test_a_digest_cites_trades_that_were_told_in_the_same_batch(journal: SqlJournal) -> None:
+    cites = ("trade-1", "gone")
+    digest = record("note", "d1", kind="digest", namespace="strategies/momentum", text="1 of 1", cites=cites)
+    await JournalMemory(journal, WordScanner({})).write([*TRADE, digest])
+
+    where = MemoryFilter(namespace="strategies/momentum")
+    [held] = await journal.page(where, after=None, limit=9, newest_first=False)
+    links = await journal.links([held.id])
+
+    assert [(link.kind, link.to_id) for link in links] == [("cites", "trade-1")]
+
+
 async def test_the_same_batch_again_changes_nothing(journal: SqlJournal) -> None:
     memory = JournalMemory(journal, WordScanner({}))
     await memory.write(TRADE)
