@@ -269,7 +269,7 @@ async def test_a_migration_that_loses_recall_is_refused_and_says_so_until_it_is_
 
     async def without_words(self, query, where, *, limit):  # type: ignore[no-untyped-def]
         hits = await search(self, query, where, limit=100)
-        judged = [replace(hit, score=hit.dense or 0.0) for hit in hits]
+        judged = [replace(hit, score=hit.dense or 0.0, lexical=None) for hit in hits]
         return sorted(judged, key=lambda hit: (-hit.score, hit.memory_id))[:limit]
 
     keeping.index.__class__.search = without_words  # type: ignore[method-assign]

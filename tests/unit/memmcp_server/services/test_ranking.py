@@ -72,7 +72,7 @@ def test_nothing_is_relevant_when_neither_words_nor_meaning_are() -> None:
 
 
 def test_among_few_memories_less_meaning_is_enough() -> None:
-    assert is_nothing_relevant([a_hit("a", share=0.0, meaning=0.05), a_hit("b", share=0.0, meaning=0.05)])
+    assert is_nothing_relevant([a_hit("a", share=0.0, meaning=0.03), a_hit("b", share=0.0, meaning=0.03)])
     assert not is_nothing_relevant([a_hit("a", share=0.0, meaning=0.15), a_hit("b", share=0.0, meaning=0.05)])
     assert not is_nothing_relevant([a_hit("a", share=0.0, meaning=1.0), a_hit("b", share=0.2, meaning=0.0)])
 
@@ -238,3 +238,12 @@ def test_a_plain_question_is_ranked_block_by_block_and_one_that_asks_for_more_at
     for query in ("the newest pool", "what failed with the pool", "lessons of the pool", "the pool on 8 May 2023"):
         assert [len(block) for block in blocks(query, listed, T0_NS)] == [BLOCK_LEN + 5]
     assert blocks("where is the pool", [], T0_NS) == blocks("the newest", [], T0_NS) == []
+
+
+def test_of_two_that_say_every_word_the_one_that_says_them_more_comes_first() -> None:
+    dated, meant = a_memory("dated", "note 7", seq=9), a_memory("meant", "note 25", seq=3)
+    hits = [a_hit("dated", 1.0, lexical=4.0), a_hit("meant", 1.0, lexical=5.5)]
+
+    ranked = rank("note 25", shortlist(hits, {}), {dated.id: dated, meant.id: meant}, now_ns=T0_NS)
+
+    assert [each.memory.id for each in ranked] == ["meant", "dated"]
