@@ -36,6 +36,7 @@ from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.domain.search import SearchQuery
 from memmcp_server.services.memories import Memories
 from memmcp_server.services.policies import Policies
+from memmcp_server.services.ranking import HITS_WANTED
 
 from .filling import BASE_LEN, Prepared, WallClock, fill, make_base, query_of
 
@@ -208,7 +209,7 @@ def engine_ms(data_dir: Path, prepared: Prepared, shape: Shape, queries: int) ->
         timed("of that: the vector of the query", partial(prepared.embed, [text]))
         timed(
             "worker: search without the pipe",
-            partial(engine.search, text, where, limit=2 * LIMIT, now_ns=time.time_ns()),
+            partial(engine.search, text, where, limit=HITS_WANTED, now_ns=time.time_ns()),
         )
     engine.close()
     return steps
