@@ -90,11 +90,7 @@ async def test_what_was_written_is_found_with_both_parts_of_its_score(index: Vec
     assert 0 < best.score <= 1.0001
 
 
-async def test_a_hit_says_how_much_of_the_query_it_covers_and_what_stands_before_it(
-    index: VectorIndex, request: pytest.FixtureRequest
-) -> None:
-    if "double" in request.node.name:
-        pytest.skip("the double knows no threads")
+async def test_a_hit_says_how_much_of_the_query_it_covers_and_what_stands_before_it(index: VectorIndex) -> None:
     asked, answered = a_memory("a", "Ada: Who joined you in Lisbon?"), a_memory("b", "Bo: My sister, for a week.")
     await index.upsert([point_of(asked), point_of(answered, [asked])])
 

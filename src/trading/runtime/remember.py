@@ -214,7 +214,9 @@ class Remembrance:
     def _window_reported(self, event: events.WindowReported, row: JournalRow) -> list[MemoryRecord]:
         figures = encode_record(event)
         evidence = tuple(public_id(self._run_id, each) for each in event.evidence)
-        record = self._note(row, "digest", window_text(event), figures | {"evidence": list(evidence)}, embed=True)
+        # A window without a trade is found by its words and its time; by meaning every quiet day would be alike.
+        figures = figures | {"evidence": list(evidence)}
+        record = self._note(row, "digest", window_text(event), figures, embed=event.trades > 0)
         tags = (event.strategy, event.tier, event.occasion)
         return [replace(record, namespace=f"{STRATEGIES}/{event.strategy}", tags=tags, cites=evidence)]
 

@@ -117,3 +117,9 @@ def test_a_digest_is_remembered_in_the_namespace_of_its_strategy_and_cites_its_t
     figures = record.metadata
     assert (figures["tier"], figures["profile"], figures["bucket"]) == ("foundation", "cautious", "momentum")
     assert (figures["capital_lamports"], figures["evidence"]) == (1_020_000_000, list(record.cites))
+
+
+def test_a_quiet_day_is_remembered_without_a_vector() -> None:
+    kind, body = encode(replace(WINDOW, trades=0, wins=0, evidence=()))
+    [record] = Remembrance("run", 0, lambda _: ()).records_of(JournalRow(7, MIDNIGHT_NS, kind, canonical_json(body)))
+    assert (record.kind, record.embed, record.cites) == ("digest", False, ())
