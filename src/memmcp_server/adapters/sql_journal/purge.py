@@ -18,11 +18,10 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
 
-from memmcp_server.adapters.residues import Findings, Sought
 from memmcp_server.errors import JournalBusy
 from memmcp_server.ports import Purge
 
@@ -30,6 +29,9 @@ from .engines import BUSY_TIMEOUT_S, Place
 from .schema import audit, keys, marks, memories, outbox, policies, snapshots, trajectories
 from .translate import translating
 from .writer import Job
+
+if TYPE_CHECKING:
+    from memmcp_server.adapters.residues import Findings, Sought
 
 CHECKPOINT_ATTEMPTS_MAX = 20
 CHECKPOINT_BUSY_MS = 100
@@ -66,6 +68,8 @@ class Purging:
 
     async def run(self, windows: Collection[bytes], *, is_whole: bool) -> Purge:
         """See ``ports.Journal.purge``."""
+        from memmcp_server.adapters.residues import Sought  # numpy: a daemon that forgets nothing starts without it
+
         path = self._place.path
         if path is None:
             await self._bare(_vacuum_postgresql)
@@ -111,15 +115,18 @@ class Purging:
         msg = f"readers hold the write-ahead log of {self._place.shown}; it could not be emptied"
         raise JournalBusy(msg, hint="it is tried again; close other programs that have the journal open")
 
-    async def _search(self, path: Path, sought: Sought) -> tuple[Findings, set[bytes], set[bytes]]:
+    async def _search(self, path: Path, sought: "Sought") -> "tuple[Findings, set[bytes], set[bytes]]":
         """Return what was searched, the windows that nothing living explains, and those that something does."""
         findings = await asyncio.to_thread(self._search_files, path, sought)
         if not findings.found:
             return findings, set(), set()
-        living: set[bytes] = await self._read(lambda connection: _living(connection, Sought(findings.found)))
+        those_found = type(sought)(findings.found)
+        living: set[bytes] = await self._read(lambda connection: _living(connection, those_found))
         return findings, findings.found - living, living
 
-    def _search_files(self, path: Path, sought: Sought) -> Findings:
+    def _search_files(self, path: Path, sought: "Sought") -> "Findings":
+        from memmcp_server.adapters.residues import Findings
+
         findings = Findings()
         with translating(self._place.shown):
             # The log first: what moves from there into the file while both are read is then seen once at least.
@@ -172,7 +179,7 @@ def _vacuum_postgresql(connection: Connection) -> None:
         driver.autocommit = False
 
 
-def _living(connection: Connection, sought: Sought) -> set[bytes]:
+def _living(connection: Connection, sought: "Sought") -> set[bytes]:
     """Return the windows that stand in rows that are there."""
     found: set[bytes] = set()
     for table in HOLDS_TEXT:
