@@ -67,7 +67,8 @@ class IndexHealth:
             examples=tuple(list(drifts.kinds)[:EXAMPLES_MAX]),
         )
         if report.total:
-            _log.warning("the index differs from the journal: %s", describe(report))
+            level = logging.INFO if await self._pending() else logging.WARNING  # a large import is still under way
+            _log.log(level, "the index differs from the journal: %s", describe(report))
         if not repair or not drifts.kinds:
             return report
         return replace(report, repaired=await self._repair(drifts.kinds))

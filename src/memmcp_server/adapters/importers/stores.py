@@ -105,7 +105,7 @@ def _alone(lock: Path) -> Iterator[None]:
     A folder without one, or one that may only be read, is nobody's: the client writes the file before anything else.
     Raises: NotReadable.
     """
-    import portalocker  # brought by qdrant-client
+    import portalocker
 
     if lock.is_symlink() or (lock.exists() and not lock.is_file()):
         message = f"{lock} is no plain file; links, pipes and folders in its place are not read"
