@@ -83,6 +83,9 @@ class Venue(Protocol):
     def quote(self, mint: str, side: Side, amount_in: int) -> SwapQuote | None:
         """Return what a swap would give now, None when the token cannot be traded."""
 
+    def quote_exact(self, mint: str, base_units: int) -> SwapQuote | None:
+        """Return what buying exactly so many base units would cost now, None when they cannot be bought."""
+
     def liquidation_lamports(self, mint: str, base_units: int) -> int:
         """Return what selling everything now would bring, after pool fee and impact; 0 when it cannot be sold."""
 
@@ -129,7 +132,8 @@ class Journal(Protocol):
     Raises: JournalUnavailable.
     """
 
-    def append(self, ts_ns: int, kind: str, body: Mapping[str, Any]) -> int: ...
+    def append(self, ts_ns: int, kind: str, body: Mapping[str, Any], *, is_plain: bool = False) -> int:
+        """``is_plain``: the body was encoded (``event_codec``), so nothing but ints and strings is in it."""
 
     def append_canonical(self, ts_ns: int, kind: str, body: bytes) -> int:
         """As ``append``, for a body that is canonical already and names no order and no trajectory."""

@@ -14,7 +14,7 @@ from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.event_codec import KINDS, decode
 from trading.model.market_data import Bar, CycleEnd, MarketEvent
 from trading.model.profile import FOUNDATION, Profile
-from trading.ports import Journal, Strategy
+from trading.ports import Feed, Journal, Strategy
 
 Opinion = Callable[[Bar], float | None]
 
@@ -83,7 +83,17 @@ class KernelBench:
         )
         other.setup = replace(self.setup)
         other.kernel.restore(stored(self.journal, upto), None if feed is None else feed.events())
+        if feed is not None and upto is None:
+            catch_up(other.kernel, feed, self.kernel.cycles)
         return other
+
+
+def catch_up(kernel: Kernel, feed: Feed, cycles: int) -> None:
+    """Take the quiet cycles that left no row, as a session does that is opened again."""
+    for event in feed.events(kernel.cycles) if kernel.cycles < cycles else ():
+        kernel.on_event(event)
+        if kernel.cycles == cycles:
+            return
 
 
 def stored(journal: Journal, upto: int | None = None) -> Iterator[StoredRow]:

@@ -160,7 +160,7 @@ async def test_a_new_desk_at_a_slow_pace_is_warm_at_once_and_decides_the_same(
     store, journal = journal_of(tmp_path)
     found = decisions(journal.rows())
     store.close()
-    assert sum(kind == "cycle_marked" for _, kind, _ in found) == warm + 1
+    assert sum(kind == "cycle_marked" for _, kind, _ in found) >= warm // 12  # quiet cycles: one mark an hour
     assert found == decisions(backtest(recorded).journal.rows())[: len(found)]
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.doubles.kernel_bench import KernelBench, cycles_of, fingerprint, profile, stored
+from tests.doubles.kernel_bench import KernelBench, catch_up, cycles_of, fingerprint, profile, stored
 from tests.doubles.scripted_market import MINT, ScriptedFeed, merged, script
 
+from trading.engine import checkpoint
 from trading.engine.trader import Trader
 from trading.engine.valuation import Valuer
 from trading.errors import InvalidInput
@@ -265,10 +266,40 @@ def test_a_desk_killed_at_any_row_comes_back_as_it_was(
     again = bench_of(said)
     resumed = again.__class__(again.opinion, rules=rules(), journal=first.journal, begin=False)
     resumed.kernel.restore(_stored(first), ScriptedFeed(market).events())
+    catch_up(resumed.kernel, ScriptedFeed(market), stop)
     assert fingerprint(resumed.kernel) == fingerprint(first.kernel)
     later = {number - stop: command for number, command in hand.items() if number > stop}
     drive(resumed, [event for cycle in cycles[stop:] for event in cycle], later)
     assert resumed.journal.sha256() == whole.journal.sha256()
+
+
+def gentle() -> st.SearchStrategy[list[MarketEvent]]:
+    """One token that moves little, so that most cycles are quiet, past every exit rule's bound now and then."""
+    moves = st.lists(st.integers(-60, 60) | st.integers(-700, 900), min_size=30, max_size=120)
+
+    def market(jumps: Sequence[int]) -> list[MarketEvent]:
+        price, found = Decimal(1), []
+        for jump in jumps:
+            price = (price * (10_000 + jump) / 10_000).quantize(Decimal("0.000001"))
+            found.append(price)
+        return script(found)
+
+    return st.builds(market, moves)
+
+
+@pytest.mark.requirement("T1")
+@SETTINGS
+@given(gentle(), opinions(), orders())
+def test_a_quiet_cycle_is_one_in_which_a_whole_decision_would_have_done_nothing(
+    market: list[MarketEvent], said: dict[tuple[str, int], float], hand: dict[int, commands.Command]
+) -> None:
+    quick, whole = bench_of(said), bench_of(said)
+    whole.kernel._is_quiet = lambda: False  # type: ignore[method-assign]
+    for bench in (quick, whole):
+        drive(bench, market, hand)
+    assert quick.journal.sha256() == whole.journal.sha256()
+    memento = checkpoint._memento()
+    assert memento.encode(quick.kernel.state) == memento.encode(whole.kernel.state)
 
 
 def _stored(bench: KernelBench) -> Any:

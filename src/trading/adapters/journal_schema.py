@@ -61,6 +61,12 @@ checkpoints = sa.Table(
     sa.Column("sha256", sa.String, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
+progress = sa.Table(
+    "progress",  # cycles taken, those included that left no row because nothing happened in them
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.number"), primary_key=True),
+    sa.Column("cycles", sa.BigInteger, nullable=False),
+)
 cursors = sa.Table(
     "cursors",
     metadata,
@@ -158,7 +164,11 @@ def _run(statements: Sequence[str]) -> Callable[[sa.Connection], None]:
     return step
 
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (_run(FIRST), _run(_SECOND))
+_THIRD = (
+    ("CREATE TABLE progress (run INTEGER NOT NULL PRIMARY KEY REFERENCES runs (number), cycles BIGINT NOT NULL)"),
+)
+
+STEPS: tuple[Callable[[sa.Connection], None], ...] = (_run(FIRST), _run(_SECOND), _run(_THIRD))
 """Step n brings schema n-1 to n. A step that was released is never changed; the next one corrects it."""
 
 

@@ -18,8 +18,8 @@ class MemoryJournal:
         self._hash = RowHash()
         self._is_open = True
 
-    def append(self, ts_ns: int, kind: str, body: Mapping[str, Any]) -> int:
-        return self.append_canonical(ts_ns, kind, canonical_json(body))
+    def append(self, ts_ns: int, kind: str, body: Mapping[str, Any], *, is_plain: bool = False) -> int:
+        return self.append_canonical(ts_ns, kind, canonical_json(body, is_plain=is_plain))
 
     def append_canonical(self, ts_ns: int, kind: str, body: bytes) -> int:
         if not self._is_open:

@@ -28,6 +28,7 @@ from .journal_schema import (
     cursors,
     mentions,
     migrate,
+    progress,
     rows,
     runs,
     snapshots,
@@ -239,6 +240,7 @@ class SqlJournal:
         self._snapshots: list[dict[str, Any]] = []
         self._mentions: list[dict[str, Any]] = []
         self._trades: list[dict[str, Any]] = []
+        self._cycles: int | None = None
         self._committed = self._newest_seq()
         self._next = self._committed + 1
         self._is_open = True
@@ -258,8 +260,8 @@ class SqlJournal:
         self._next = seq + 1
         return seq
 
-    def append(self, ts_ns: int, kind: str, body: Mapping[str, Any]) -> int:
-        seq = self.append_canonical(ts_ns, kind, canonical_json(body))
+    def append(self, ts_ns: int, kind: str, body: Mapping[str, Any], *, is_plain: bool = False) -> int:
+        seq = self.append_canonical(ts_ns, kind, canonical_json(body, is_plain=is_plain))
         if kind != INPUT_KIND:
             self._mentions += [{"run": self._run, "name": name, "seq": seq} for name in _names_in(body)]
         return seq
@@ -286,9 +288,20 @@ class SqlJournal:
         self._ensure_open()
         self._snapshots.append({"run": self._run, "ts_ns": ts_ns, "key": key, "body": body})
 
+    def remember_progress(self, cycles: int) -> None:
+        """Keep how many cycles were taken, durable with the next commit: quiet ones leave no row."""
+        self._ensure_open()
+        self._cycles = cycles
+
+    def progress(self) -> int:
+        """Return how many cycles were taken when the run was committed last, 0 where nobody said."""
+        query = sa.select(progress.c.cycles).where(progress.c.run == self._run)
+        with self._store.reading() as connection:
+            return int(connection.execute(query).scalar_one_or_none() or 0)
+
     def commit(self) -> None:
         self._ensure_open()
-        if not (self._buffer or self._answers or self._snapshots or self._trades):
+        if not (self._buffer or self._answers or self._snapshots or self._trades or self._cycles is not None):
             return
         with self._store.writing() as connection:
             if self._buffer:
@@ -301,6 +314,9 @@ class SqlJournal:
                 connection.execute(sa.insert(answers).prefix_with("OR IGNORE"), self._answers)
             if self._snapshots:
                 connection.execute(sa.insert(snapshots), self._snapshots)
+            if self._cycles is not None:
+                row = {"run": self._run, "cycles": self._cycles}
+                connection.execute(sa.insert(progress).prefix_with("OR REPLACE"), row)
         self._committed = self._next - 1
         self._forget()
 
@@ -355,6 +371,7 @@ class SqlJournal:
         self._snapshots = []
         self._mentions = []
         self._trades = []
+        self._cycles = None
 
     def _select(self, kinds: Sequence[str]) -> sa.Select[tuple[int, int, str, bytes]]:
         query = sa.select(rows.c.seq, rows.c.ts_ns, rows.c.kind, rows.c.body).where(rows.c.run == self._run)

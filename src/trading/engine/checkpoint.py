@@ -34,6 +34,7 @@ def taken(kernel: Kernel) -> dict[str, Any]:
         "tier": state.tier.name,
         "cycles": kernel.cycles,
         "bars": kernel.bars,
+        "unwritten": kernel.unwritten,
         "seen_ns": memento.encode(kernel.seen_ns),
         "state": memento.encode(state),
         "venue": memento.encode(kernel.venue),
@@ -70,6 +71,7 @@ def put_back(kernel: Kernel, body: Mapping[str, Any]) -> None:
         for strategy, (_, encoded) in zip(kernel.strategies, body["strategies"], strict=True):
             memento.fill(strategy, encoded)
         kernel.seen_ns.update(memento.decode(body["seen_ns"]))
+        kernel.go_on_with(*body["unwritten"])
         kernel.cycles, kernel.bars = int(body["cycles"]), int(body["bars"])
     except (KeyError, TypeError, ValueError, InvalidInput) as error:
         msg = f"the checkpoint does not fit: {error!r}"

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from trading.errors import DataError
 from trading.model.instrument import Instrument
-from trading.model.market_data import Bar, CycleEnd, FeedGap, History, MarketEvent, TokenGone, TokenListed
+from trading.model.market_data import Bar, CycleEnd, FeedGap, History, MarketEvent, TokenGone, TokenListed, ts_of
 
 INPUT: Final = "input"
 LISTED: Final = "token_listed"
@@ -19,6 +19,51 @@ GAP: Final = "feed_gap"
 HISTORY: Final = "bar_history"
 ENDED: Final = "feed_ended"
 MARKET_KINDS: Final = (INPUT, LISTED, GONE, GAP, HISTORY, ENDED)
+
+
+class Stretch:
+    """Recorded bars and ends of cycles in a row, journalled as one: how many there were, and the first and last.
+
+    The files themselves are named by their hashes in the run's identity; a restore counts the events off again and
+    compares both ends.
+    """
+
+    __slots__ = ("events", "first", "newest")
+
+    def __init__(self, events: int = 0, first: str | int | None = None) -> None:
+        self.events = events
+        self.first: Bar | CycleEnd | str | int | None = first
+        """The event itself, or its name where it is from before a restart."""
+        self.newest: Bar | CycleEnd | None = None
+
+    @property
+    def ts_ns(self) -> int:
+        """When the newest event became known."""
+        return 0 if self.newest is None else ts_of(self.newest)
+
+    @property
+    def begins(self) -> str | int | None:
+        """The name of the first event."""
+        return self.first if isinstance(self.first, str | int) else _name_of(self.first)
+
+    def body(self) -> dict[str, Any]:
+        return {"events": self.events, "from": self.begins, "to": _name_of(self.newest)}
+
+    @staticmethod
+    def is_of(body: Mapping[str, Any]) -> bool:
+        """Tell whether a row of kind ``input`` names a stretch."""
+        return "events" in body
+
+    @staticmethod
+    def count_of(body: Mapping[str, Any]) -> int:
+        return int(body["events"])
+
+
+def _name_of(event: Bar | CycleEnd | None) -> str | int | None:
+    """Return what tells a recorded event from its neighbours: a bar's source, the time of a cycle's end."""
+    if event is None:
+        return None
+    return event.source if isinstance(event, Bar) else event.ts_ns
 
 
 def encode_input(event: MarketEvent, *, by_reference: bool) -> tuple[str, dict[str, Any]]:

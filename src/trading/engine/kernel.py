@@ -1,7 +1,13 @@
 """The one loop: market events and commands in, journal rows and orders out. It waits for nothing and asks no clock.
 
-Every input is journalled before it is dispatched, and every change of the desk is a journalled event before it is
-applied; so the state is a fold of the rows, and a run can be repeated from its inputs byte for byte.
+Every input is journalled before anything that it leads to, and every change of the desk is a journalled event before
+it is applied; so the state is a fold of the rows, and a run can be repeated from its inputs byte for byte.
+
+Recorded inputs are journalled by reference: one row names a stretch of them, and it is written before any other row.
+A cycle in which nothing happened has no row of its own then: its mark follows from the inputs. What a crash finds
+without a row is such quiet cycles only; the same inputs give them again.
+So most bars cost little: while no strategy speaks, no order is open and equity and prices stay in ranges in which no
+rule could have a say (``_watch``), a cycle only notes the equity.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,21 +22,24 @@ from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, Token
 from trading.model.order import Fill, Purpose, Signal, VenueReport
 from trading.model.profile import Profile
 from trading.model.tier import moved_tier
+from trading.model.units import NS_PER_S
 from trading.portfolio.buckets import Booking, split_lamports
 from trading.ports import Journal, Strategy, Venue
+from trading.risk.exits import Watch
 
-from .inputs import ENDED, INPUT, MARKET_KINDS, decode_input, encode_input
-from .rows import bar_row, end_row, mark_row
-from .state import DAY, RETURN_PERIOD_NS, TIER, DeskState
+from .inputs import ENDED, INPUT, MARKET_KINDS, Stretch, decode_input, encode_input
+from .rows import mark_row
+from .state import RETURN_PERIOD_NS, TIER, DeskState
 from .trader import Trader
 from .valuation import Valuation, Valuer
+from .windows import close_day, report_windows
 
 NOT_FILLED: Final = "not filled"
 """How the outcome of a trajectory begins whose entry never became a position."""
 
 CYCLE_MARKED: Final = "cycle_marked"
-EVIDENCE_MAX: Final = 50
-"""Trades that the report of a window names."""
+MARK_SPACING_NS: Final = 3_600 * NS_PER_S
+"""Of quiet cycles over recorded inputs the mark is written down this often."""
 
 MakeStrategies = Callable[[Profile], list[Strategy]]
 
@@ -74,11 +83,28 @@ class Kernel:
         self._journal = journal
         self._by_reference = setup.by_reference
         self._signals: list[Signal] = []
+        self._stretch = Stretch()
+        self._is_loud = True
+        """Whether a row was written in this cycle, so that its mark is written too."""
+        self._is_between = False
+        """Whether the newest event ended a cycle, and the next one has not begun."""
+        self._watches: dict[str, list[Watch]] = {}
+        self._quiet_until_ns = 0
+        self._cash_lamports = self._equity_low = self._equity_high = 0
         self.seen_ns: dict[str, int] = {}
         """The close of the newest bar of each token that the strategies were shown."""
         self._tiered_at: tuple[int, int] | None = None
         self.cycles = 0
         self.bars = 0
+
+    @property
+    def strategies(self) -> list[Strategy]:
+        return self._strategies
+
+    @strategies.setter
+    def strategies(self, strategies: list[Strategy]) -> None:
+        self._strategies = strategies
+        self._on_bar = [strategy.on_bar for strategy in strategies]
 
     @property
     def warmup_bars(self) -> int:
@@ -108,37 +134,71 @@ class Kernel:
             event = self._news_of(event)
             if not event.bars:
                 return
-        ts_ns = ts_of(event)
-        self._record(ts_ns, event)
-        self.state.now_ns = ts_ns
+        self._is_between = False
+        if self._by_reference and (type(event) is Bar or type(event) is CycleEnd):
+            stretch = self._stretch
+            stretch.newest = event
+            stretch.events += 1
+            if stretch.first is None:
+                stretch.first = event
+        else:
+            self._record(event)
+        self.state.now_ns = event.ts_close_ns if isinstance(event, Bar) else event.ts_ns
         for report in self.venue.on_market(event):
             self._report(report)
         self._observe(event)
         if type(event) is CycleEnd:
-            self._decide()
+            if self._signals or self._is_loud or event.ts_ns >= self._quiet_until_ns or not self._is_quiet():
+                self._decide()
+            self._is_between = True
         elif type(event) is TokenGone:
             self._write_off(event)
 
-    def _record(self, ts_ns: int, event: MarketEvent) -> None:
-        row = None
-        if type(event) is Bar:
-            row = bar_row(event) if self._by_reference else None
-        elif type(event) is CycleEnd:
-            row = end_row(event)
-        if row is None:
-            kind, body = encode_input(event, by_reference=self._by_reference)
-            self._journal.append(ts_ns, kind, body)
-        else:
-            self._journal.append_canonical(ts_ns, INPUT, row)
+    def _record(self, event: MarketEvent) -> None:
+        self._settle()
+        kind, body = encode_input(event, by_reference=self._by_reference)
+        self._journal.append(ts_of(event), kind, body)
+        self._is_loud = True
+
+    @property
+    def unwritten(self) -> list[str | int | bool | None]:
+        """What no row says yet, for ``go_on_with``: the inputs of quiet cycles, and whether a mark is due."""
+        return [self._stretch.events, self._stretch.begins, self._is_loud]
+
+    def go_on_with(self, events: int, first: str | int | None, is_loud: bool) -> None:
+        """Go on where a checkpoint was written."""
+        self._stretch = Stretch(events, first)
+        self._is_between = True
+        if events:
+            self._stretch.newest = CycleEnd(self.state.now_ns, None)
+        self._is_loud = is_loud
+
+    def _settle(self) -> None:
+        """Write down the inputs that have no row yet and, between two cycles, the mark of the one that was quiet."""
+        if self._stretch.events:
+            stretch, self._stretch = self._stretch, Stretch()
+            self._journal.append(stretch.ts_ns, INPUT, stretch.body())
+            if self._is_between:
+                state = self.state
+                self._write_mark(state.equity_lamports, state.ledger.cash_lamports, state.exposure_lamports)
+
+    def _write_mark(self, equity_lamports: int, cash_lamports: int, exposure_lamports: int) -> None:
+        state = self.state
+        row = mark_row(state, self.cycles, equity_lamports, cash_lamports, exposure_lamports)
+        self._journal.append_canonical(state.now_ns, CYCLE_MARKED, row)
+        state.marked_ns = state.now_ns
 
     def end(self) -> None:
         """Record that the feed has ended."""
+        self._settle()
         self._journal.append(self.state.now_ns, ENDED, {})
 
     def emit(self, event: events.Event | commands.Command) -> Booking | None:
         """Journal an event, then apply it."""
+        self._settle()
+        self._is_loud = True
         kind, body = encode(event)
-        self._journal.append(self.state.now_ns, kind, body)
+        self._journal.append(self.state.now_ns, kind, body, is_plain=True)
         return self.state.apply(self.state.now_ns, event)
 
     def update_state(self, reason: str, *, entries_allowed: bool | None = None) -> None:
@@ -164,33 +224,72 @@ class Kernel:
         Raises: DataError when the recorded feed is not the one that the rows came from.
         """
         seen: MarketEvent | None = None
+        has_mark = False
         for row in rows:
             if row.kind == ENDED:
                 continue
-            if row.kind in MARKET_KINDS:
-                if seen is not None:
-                    self._observe(seen)
-                seen = self._stored_event(row, recorded)
-                self.state.now_ns = row.ts_ns
-                self.venue.on_market(seen)
-            else:
+            if row.kind not in MARKET_KINDS:
                 self._fold(row)
+                has_mark = has_mark or row.kind == CYCLE_MARKED
+                self._is_loud = row.kind != CYCLE_MARKED
+                continue
+            # What is news of a History depends on what was seen: so observe before the next event is fetched.
+            if seen is not None:
+                self._seen_again(seen, has_mark=has_mark)
+            seen, has_mark = None, False
+            for event in self._stored_events(row, recorded):
+                if seen is not None:
+                    self._seen_again(seen, has_mark=False)
+                seen = event
+                self.state.now_ns = ts_of(event)
+                self.venue.on_market(event)
         if seen is not None:
-            self._observe(seen)
+            self._seen_again(seen, has_mark=has_mark)
         self._signals.clear()
+
+    def _seen_again(self, event: MarketEvent, *, has_mark: bool) -> None:
+        """Observe an event whose consequences are folded; a cycle without a mark of its own was a quiet one."""
+        self._observe(event)
+        if type(event) is CycleEnd and not has_mark:
+            valuation = self.valuer.value()
+            self.state.mark(event.ts_ns, valuation.equity_lamports)
+            self.state.marked(event.ts_ns, self.cycles, valuation.equity_lamports, valuation.exposure_lamports)
+
+    def _stored_events(self, row: StoredRow, recorded: Iterator[MarketEvent] | None) -> Iterator[MarketEvent]:
+        """Yield what the row tells of: itself, or the stretch of recorded events that it names."""
+        if recorded is None or not Stretch.is_of(row.body):
+            yield self._stored_event(row, recorded)
+            return
+        stretch, self._stretch = self._stretch, Stretch()
+        while stretch.events < Stretch.count_of(row.body):
+            event = self._next_recorded(recorded)
+            if type(event) is not Bar and type(event) is not CycleEnd:
+                break
+            stretch.first = stretch.first or event
+            stretch.newest = event
+            stretch.events += 1
+            yield event
+        if stretch.events == 0 or stretch.body() != row.body or stretch.ts_ns != row.ts_ns:
+            msg = f"the feed no longer gives what this run was made from: row {dict(row.body)} against {stretch.body()}"
+            raise DataError(msg, hint="bring the recorded file back, or start a new run")
 
     def _stored_event(self, row: StoredRow, recorded: Iterator[MarketEvent] | None) -> MarketEvent:
         if recorded is None:
             return decode_input(row.kind, row.ts_ns, row.body)
+        event = self._next_recorded(recorded)
+        if event is None or (row.kind, row.body) != encode_input(event, by_reference=self._by_reference):
+            msg = f"the feed no longer gives what this run was made from: row {dict(row.body)} against {event}"
+            raise DataError(msg, hint="bring the recorded file back, or start a new run")
+        return event
+
+    def _next_recorded(self, recorded: Iterator[MarketEvent]) -> MarketEvent | None:
+        """Return the next event that left a row: a History without news left none."""
         event = next(recorded, None)
         while type(event) is History:
             event = self._news_of(event)
             if event.bars:
                 break
             event = next(recorded, None)
-        if event is None or (row.kind, row.body) != encode_input(event, by_reference=self._by_reference):
-            msg = f"the feed no longer gives what this run was made from: row {dict(row.body)} against {event}"
-            raise DataError(msg, hint="bring the recorded file back, or start a new run")
         return event
 
     def _fold(self, row: StoredRow) -> None:
@@ -219,12 +318,10 @@ class Kernel:
             self.seen_ns[event.mint] = event.ts_close_ns
             if event.sol_usd is not None:
                 self.state.sol_usd = event.sol_usd
-            mint = event.mint
-            for bucket in self.state.ledger.buckets.values():
-                if mint in bucket.positions:
-                    self.state.peaks.observe(bucket.name, mint, event.close)
-            for strategy in self.strategies:
-                signal = strategy.on_bar(event)
+            if event.mint in self.state.ledger.holdings:
+                self._observe_held(event)
+            for on_bar in self._on_bar:
+                signal = on_bar(event)
                 if signal is not None:
                     self._signals.append(signal)
         elif type(event) is CycleEnd:
@@ -240,8 +337,68 @@ class Kernel:
             self.valuer.instruments[event.instrument.mint] = event.instrument
             self.valuer.listed_ns.setdefault(event.instrument.mint, event.ts_ns)
 
+    def _observe_held(self, bar: Bar) -> None:
+        close = bar.close
+        watches = self._watches.get(bar.mint)
+        if watches is not None:
+            for each in watches:
+                if not each.low_sol < close <= each.high_sol:
+                    break
+            else:
+                return
+        found: list[Watch | None] = []
+        for bucket in self.state.ledger.buckets.values():
+            position = bucket.positions.get(bar.mint)
+            if position is not None:
+                self.state.peaks.observe(bucket.name, bar.mint, close)
+                found.append(None if watches is None else self.trader.watch(position))
+        narrow = [each for each in found if each is not None]
+        if len(narrow) == len(found):
+            self._watches[bar.mint] = narrow
+        else:
+            self._watches.pop(bar.mint, None)
+            self._quiet_until_ns = 0
+
+    def _is_quiet(self) -> bool:
+        """Note the equity and return True where a whole decision would do nothing else."""
+        state = self.state
+        equity = self._cash_lamports
+        if state.ledger.holdings:
+            state.exposure_lamports = exposure = self.valuer.exposure_lamports()
+            equity += exposure
+            if not self._equity_low <= equity <= self._equity_high:
+                return False
+            state.drift(equity)
+        state.cycle = self.cycles
+        state.trail.add(state.now_ns, equity)
+        return True
+
+    def _watch(self) -> None:
+        """Note until when, and within which prices and equities, cycles are quiet."""
+        state = self.state
+        self._watches = {}
+        self._quiet_until_ns = 0
+        if (
+            not self._by_reference
+            or state.guard.state is not TradingState.ACTIVE
+            or state.guard.is_reducing_by_drawdown
+        ):
+            return
+        until_ns = min(
+            state.now_ns - state.now_ns % RETURN_PERIOD_NS + RETURN_PERIOD_NS, state.marked_ns + MARK_SPACING_NS
+        )
+        for position in state.ledger.positions():
+            watch = self.trader.watch(position)
+            if watch is None:
+                return
+            self._watches.setdefault(position.mint, []).append(watch)
+            until_ns = min(until_ns, watch.until_ns)
+        self._cash_lamports = state.ledger.cash_lamports + state.ledger.rent_lamports
+        self._equity_low, self._equity_high = state.corridor()
+        self._quiet_until_ns = until_ns
+
     def _decide(self) -> None:
-        self._close_day()
+        close_day(self.state, self.emit)
         valuation = self.valuer.value()
         flatten = self._mark(valuation)
         signals, self._signals = self._signals, []
@@ -249,10 +406,14 @@ class Kernel:
             exits = [signal for signal in signals if signal.strength < 0]
             self.trader.run_exits(exits, valuation, flatten)
             self.trader.run_entries([signal for signal in signals if signal.strength > 0], valuation)
+        state = self.state
         equity, exposure = valuation.equity_lamports, valuation.exposure_lamports
-        row = mark_row(self.state, self.cycles, equity, valuation.cash_lamports, exposure)
-        self._journal.append_canonical(self.state.now_ns, CYCLE_MARKED, row)
-        self.state.marked(self.state.now_ns, self.cycles, equity, exposure)
+        if self._is_loud or not self._by_reference or state.now_ns >= state.marked_ns + MARK_SPACING_NS:
+            self._settle()
+            self._write_mark(equity, valuation.cash_lamports, exposure)
+        state.marked(state.now_ns, self.cycles, equity, exposure)
+        self._is_loud = False
+        self._watch()
 
     def _mark(self, valuation: Valuation) -> str | None:
         """Mark the account; return why everything must be sold now, None where it need not."""
@@ -266,41 +427,8 @@ class Kernel:
             moved = moved_tier(state.tier, state.equity_without_flows_lamports)
             if moved is not state.tier:
                 self.emit(events.TierChanged(state.now_ns, state.tier.name, moved.name, valuation.equity_lamports))
-                self._report_windows(TIER, state.now_ns)
+                report_windows(state, self.emit, TIER, state.now_ns)
         return None if after is TradingState.ACTIVE else self.flatten_reason()
-
-    def _close_day(self) -> None:
-        """Report the windows when a day is over: at the first cycle of another one."""
-        state = self.state
-        day_ns = state.now_ns - state.now_ns % RETURN_PERIOD_NS
-        if 0 < state.window_ns < day_ns:
-            self._report_windows(DAY, day_ns)
-
-    def _report_windows(self, occasion: str, until_ns: int) -> None:
-        state = self.state
-        since_ns = state.window_ns
-        for bucket in list(state.ledger.buckets.values()):
-            window = state.records.window(bucket.name, since_ns, until_ns)
-            self.emit(
-                events.WindowReported(
-                    ts_ns=state.now_ns,
-                    occasion=occasion,
-                    strategy=bucket.name,
-                    bucket=bucket.name,
-                    since_ns=since_ns,
-                    until_ns=until_ns,
-                    trades=window.trades,
-                    wins=window.wins,
-                    realised_lamports=window.realised_lamports,
-                    mean_return_bps=window.mean_return_bps,
-                    mean_slippage_bps=window.mean_slippage_bps,
-                    mean_holding_s=window.mean_holding_s,
-                    tier=state.tier.name,
-                    profile=state.profile.name,
-                    capital_lamports=bucket.book_lamports,
-                    evidence=window.evidence[-EVIDENCE_MAX:],
-                )
-            )
 
     def flatten_reason(self) -> str | None:
         """Return why nothing may be held now: a crossed drawdown limit, or an operator's halt."""

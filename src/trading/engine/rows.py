@@ -1,23 +1,10 @@
-"""The two rows that are written at every bar, spelled out: the bytes of ``canonical_json`` without the way there."""
+"""The row that is written most often, spelled out: the bytes of ``canonical_json`` without the way there."""
 
 from decimal import Decimal
 
 from trading.model.account import TradingState
-from trading.model.market_data import Bar, CycleEnd
 
 from .state import DeskState
-
-
-def bar_row(bar: Bar) -> bytes | None:
-    """Return the row of a bar kept by reference; None where its source needs the care of a JSON writer."""
-    source = bar.source
-    if source.isascii() and source.isprintable() and '"' not in source and "\\" not in source:
-        return b'{"bar":"%s"}' % source.encode()
-    return None
-
-
-def end_row(end: CycleEnd) -> bytes:
-    return b'{"end":%s}' % _decimal(end.sol_usd)
 
 
 def mark_row(state: DeskState, cycle: int, equity_lamports: int, cash_lamports: int, exposure_lamports: int) -> bytes:

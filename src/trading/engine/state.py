@@ -10,7 +10,7 @@ from trading.model import commands, events
 from trading.model.account import TradingState
 from trading.model.order import Order, Purpose
 from trading.model.profile import Profile, profile_named
-from trading.model.tier import tier_named, tier_of
+from trading.model.tier import tier_bounds, tier_named, tier_of
 from trading.model.units import NS_PER_S
 from trading.portfolio.buckets import Booking
 from trading.portfolio.ledger import Ledger
@@ -63,6 +63,8 @@ class DeskState:
         self.now_ns = 0
         self.sol_usd: Decimal | None = None
         self.cycle = 0
+        self.marked_ns = 0
+        """The newest mark that has a row."""
         self.window_ns = 0
         """Where the present window began: at the last day (UTC) that was reported, or at the first cycle."""
         self.start_lamports = 0
@@ -115,6 +117,22 @@ class DeskState:
         """Take the equity at liquidation value; the drawdown guard answers with the state it demands."""
         self.curve.mark(ts_ns, equity_lamports)
         return self.guard.mark(ts_ns, equity_lamports)
+
+    def corridor(self) -> tuple[int, int]:
+        """Return the equities between which (both included) a mark on the same day changes nothing but the equity."""
+        low, high = self.curve.corridor()
+        guard_low, guard_high = self.guard.corridor()
+        tier_low, tier_high = tier_bounds(self.tier)
+        low = max(low, guard_low, self.curve.equity_for(self.start_lamports, tier_low) + 2)
+        high = min(high, guard_high)
+        if tier_high is not None:
+            high = min(high, self.curve.equity_for(self.start_lamports, tier_high) - 2)
+        return low, high
+
+    def drift(self, equity_lamports: int) -> None:
+        """Take an equity within the corridor: quick, and the same as ``mark``."""
+        self.curve.drift(equity_lamports)
+        self.guard.drift(equity_lamports)
 
     def marked(self, ts_ns: int, cycle: int, equity_lamports: int, exposure_lamports: int) -> None:
         """Take the end of a cycle."""
@@ -230,6 +248,7 @@ class DeskState:
             self.window_ns = event.until_ns
 
     def _cycle_marked(self, _ts_ns: int, event: events.CycleMarked) -> None:
+        self.marked_ns = event.ts_ns
         self.marked(event.ts_ns, event.cycle, event.equity_lamports, event.exposure_lamports)
 
     def _reduce(self, _ts_ns: int, event: commands.ReduceOnly) -> None:

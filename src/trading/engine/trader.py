@@ -10,10 +10,11 @@ from trading.model.identifiers import order_id, trajectory_id
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Approved, Denied, Order, Purpose, Side, Signal, SwapQuote, Verdict
 from trading.model.position import Position
+from trading.model.units import share_lamports
 from trading.portfolio.buckets import Booking
 from trading.ports import Venue
-from trading.risk.exits import ExitView, decide_exit
-from trading.risk.sizing import SizingView, min_out, size
+from trading.risk.exits import ExitView, Watch, decide_exit, watch
+from trading.risk.sizing import Sized, SizingView, min_out, size
 from trading.risk.views import AccountView, TokenView
 
 from .state import DeskState
@@ -102,6 +103,15 @@ class Trader:
             return f"{decision.rule}: {decision.message}"
         return None if signal is None else f"signal: {signal.reason}"
 
+    def watch(self, position: Position) -> Watch | None:
+        """Return the range of closes in which no rule sells the position, None while one does already."""
+        bar = self._venue.mark(position.mint)
+        if bar is None or self._exit_reason(position, None) is not None:
+            return None
+        peak = self._state.peaks.observe(position.bucket, position.mint, bar.close)
+        decimals = self._valuer.instruments[position.mint].decimals
+        return watch(self._state.profile.exits, position, peak, decimals)
+
     def _exit(self, position: Position, base_units: int, reason: str, valuation: Valuation) -> Order | None:
         on_sale = self._state.units_on_sale(position.bucket, position.mint)
         units = min(base_units, position.base_units - on_sale)
@@ -158,6 +168,8 @@ class Trader:
         sized = size(
             signal, state.records.of(signal.strategy), self._sizing_view(account, token), profile.sizing, state.tier
         )
+        if profile.sizing.base_units_fixed and isinstance(sized, Sized):
+            return self._entry_exact(probe, token, account)
         if isinstance(sized, Denied):
             # The gate knows the better reason when not even the smallest order would pass.
             verdict = gate.check(replace(probe, min_out=quote.amount_out), account, token)
@@ -169,6 +181,18 @@ class Trader:
         order = replace(order, min_out=min_out(quote.amount_out, profile.limits.slippage_bps_max))
         verdict = gate.check(order, account, replace(token, quote=quote, rent_lamports=quote.rent_lamports))
         return Plan(order, quote, verdict)
+
+    def _entry_exact(self, probe: Order, token: TokenView, account: AccountView) -> Plan | Denied:
+        """Return the entry of a profile that buys a fixed amount of every token."""
+        profile = self._state.profile
+        base_units = profile.sizing.base_units_fixed
+        quote = self._venue.quote_exact(probe.mint, base_units)
+        if quote is None:
+            return Denied("untradable", f"{base_units} base units of {probe.mint} cannot be bought now")
+        most = quote.amount_in + share_lamports(quote.amount_in, profile.limits.slippage_bps_max)
+        order = replace(probe, amount_in=most, min_out=base_units, amount_out=base_units)
+        token = replace(token, quote=quote, rent_lamports=quote.rent_lamports)
+        return Plan(order, quote, self._valuer.gate().check(order, account, token))
 
     def _sizing_view(self, account: AccountView, token: TokenView) -> SizingView:
         bounds = self._valuer.bounds()

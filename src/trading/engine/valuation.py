@@ -63,6 +63,14 @@ class Valuer:
         exposure = sum(by_mint.values())
         return Valuation(cash + ledger.rent_lamports + exposure, cash, exposure, by_mint)
 
+    def exposure_lamports(self) -> int:
+        """Return what selling every token now would bring: the part of ``value`` that moves with the market."""
+        bring = self._venue.liquidation_lamports
+        exposure = 0
+        for mint, holding in self._state.ledger.holdings.items():
+            exposure += bring(mint, holding.base_units)
+        return exposure
+
     def position_lamports(self, position: Position, valuation: Valuation) -> int:
         """Return the position's share of what its token would bring over all buckets, rounded down."""
         holding = self._state.ledger.holding(position.mint)

@@ -98,6 +98,23 @@ def buy(reserves: Reserves, lamports_max: int, fee_bps: int) -> Swap:
     )
 
 
+def buy_exact(reserves: Reserves, base_units: int, fee_bps: int) -> Swap:
+    """Buy exactly ``base_units``, whatever it costs. Raises: ValueError when the pool has too few."""
+    into_pool = lamports_for_exact_base_units(reserves, base_units)
+    fee = fee_lamports(into_pool, fee_bps)
+    mid = base_units * reserves.lamports // reserves.base_units
+    impact = into_pool - mid
+    return Swap(
+        lamports=into_pool + fee,
+        base_units=base_units,
+        pool_fee_lamports=fee,
+        impact_lamports=impact,
+        mid_lamports=mid,
+        price_impact_bps=ceil_div(impact * BPS_ONE, into_pool),
+        after=Reserves(reserves.lamports + into_pool, reserves.base_units - base_units),
+    )
+
+
 def sell(reserves: Reserves, base_units: int, fee_bps: int) -> Swap:
     """Sell exactly ``base_units``."""
     out_of_pool = lamports_from_sale(reserves, base_units)

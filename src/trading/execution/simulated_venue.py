@@ -84,30 +84,40 @@ class SimulatedVenue:
 
     def on_market(self, event: MarketEvent) -> Sequence[VenueReport]:
         """Move the market and return what became of open orders because of it, in submission order."""
+        if type(event) is Bar:
+            known = self._markets.get(event.mint) or self._market_of(event)
+            reports = self._settle(event) if self._open else ()
+            known.bar = event
+            known.reserves = None
+            return reports
         if isinstance(event, TokenListed):
             self._markets[event.instrument.mint] = self._listed(event.instrument)
         elif isinstance(event, TokenGone):
             market = self._markets.get(event.mint)
             if market is not None:
                 market.gone_reason = event.reason
-        reports = self._settle(event) if self._open else []
-        if isinstance(event, Bar):
-            market = self._market_of(event)
-            market.bar = event
-            market.reserves = None
-        return reports
+        return self._settle(event) if self._open else ()
 
     def quote(self, mint: str, side: Side, amount_in: int) -> SwapQuote | None:
         """Return what a swap would give at the newest close, None when the token cannot be traded."""
         reserves = self._reserves(mint)
         if reserves is None or amount_in <= 0:
             return None
-        market = self._markets[mint]
-        bar = market.bar
-        assert bar is not None  # there are no reserves without a bar
-        swap = self._swap(side, reserves, amount_in, market.instrument.pool_fee_bps)
+        return self._quoted(mint, side, amount_in, self._swap(side, reserves, amount_in, self._fee_bps(mint)))
+
+    def quote_exact(self, mint: str, base_units: int) -> SwapQuote | None:
+        """Return what buying exactly so many base units would cost now, None when they cannot be bought."""
+        reserves = self._reserves(mint)
+        if reserves is None or not 0 < base_units < reserves.base_units:
+            return None
+        swap = fill_model.buy_exact(reserves, base_units, self._fee_bps(mint))
+        return self._quoted(mint, Side.BUY, swap.lamports, swap)
+
+    def _quoted(self, mint: str, side: Side, amount_in: int, swap: Swap) -> SwapQuote | None:
         if self._overflows(mint, side, swap):
             return None
+        bar = self._markets[mint].bar
+        assert bar is not None  # there are no reserves without a bar
         return SwapQuote(
             mint=mint,
             side=side,
@@ -126,7 +136,8 @@ class SimulatedVenue:
         reserves = self._reserves(mint)
         if reserves is None or base_units <= 0:
             return 0
-        return fill_model.sell(reserves, base_units, self._markets[mint].instrument.pool_fee_bps).lamports
+        out_of_pool = fill_model.lamports_from_sale(reserves, base_units)
+        return out_of_pool - fill_model.fee_lamports(out_of_pool, self._markets[mint].instrument.pool_fee_bps)
 
     def mark(self, mint: str) -> Bar | None:
         """Return the newest bar."""
@@ -213,7 +224,16 @@ class SimulatedVenue:
         if order.side is Side.SELL and order.amount_in > self.held(order.mint):
             message = f"the wallet holds {self.held(order.mint)} base units, not {order.amount_in}"
             return self._rejected(order, ts_ns, "insufficient_funds", message), pool
-        swap = self._swap(order.side, pool, order.amount_in, instrument.pool_fee_bps)
+        if order.amount_out:
+            if order.amount_out >= pool.base_units:
+                message = f"the pool holds {pool.base_units} base units, not {order.amount_out}"
+                return self._rejected(order, ts_ns, "slippage", message), pool
+            swap = fill_model.buy_exact(pool, order.amount_out, instrument.pool_fee_bps)
+            if swap.lamports > order.amount_in:
+                message = f"would cost {swap.lamports}, at most {order.amount_in} was offered"
+                return self._rejected(order, ts_ns, "slippage", message), pool
+        else:
+            swap = self._swap(order.side, pool, order.amount_in, instrument.pool_fee_bps)
         out = swap.base_units if order.side is Side.BUY else swap.lamports
         if out < max(1, order.min_out):
             message = f"would give {out}, at least {order.min_out} was asked for"
@@ -257,6 +277,9 @@ class SimulatedVenue:
         if side is Side.BUY:
             return 0 if held else TOKEN_ACCOUNT_RENT_LAMPORTS
         return -TOKEN_ACCOUNT_RENT_LAMPORTS if held and base_units >= held else 0
+
+    def _fee_bps(self, mint: str) -> int:
+        return self._markets[mint].instrument.pool_fee_bps
 
     @staticmethod
     def _swap(side: Side, reserves: Reserves, amount_in: int, fee_bps: int) -> Swap:

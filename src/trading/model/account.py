@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from .units import BPS_ONE, ratio_bps, sol_price_ratio
+from .units import BPS_ONE, ceil_div, ratio_bps, sol_price_ratio
 
 
 class TradingState(StrEnum):
@@ -79,6 +79,11 @@ def drawdown_bps(peak_lamports: int, equity_lamports: int) -> int:
     if peak_lamports <= 0 or equity_lamports >= peak_lamports:
         return 0
     return min(BPS_ONE, -((equity_lamports - peak_lamports) * BPS_ONE // peak_lamports))
+
+
+def floor_lamports(peak_lamports: int, limit_bps: int) -> int:
+    """Return the lowest equity whose drop from the peak is not larger than the limit."""
+    return ceil_div(peak_lamports * (BPS_ONE - limit_bps), BPS_ONE)
 
 
 class HighWater:

@@ -17,6 +17,7 @@ from trading.errors import DataError
 from . import commands, events
 
 Body = dict[str, Any]
+_PLAIN: Final = frozenset({int, str, bool, type(None)})
 
 
 def kind_of(event: events.Event | commands.Command) -> str:
@@ -49,7 +50,11 @@ def encode_record(record: Any) -> Body:
 
 
 def _encoded_record(record: Any) -> Body:
-    return {name: _encoded(getattr(record, name)) for name in _HINTS_BY_CLASS.get(type(record)) or _names(record)}
+    encoded: Body = {}
+    for name in _HINTS_BY_CLASS.get(type(record)) or _names(record):
+        value = getattr(record, name)
+        encoded[name] = value if type(value) in _PLAIN else _encoded(value)
+    return encoded
 
 
 def _names(record: Any) -> tuple[str, ...]:
@@ -58,16 +63,16 @@ def _names(record: Any) -> tuple[str, ...]:
 
 def _encoded(value: Any) -> Any:
     kind = type(value)
-    if kind is int or kind is str or value is None or kind is bool:
+    if kind in _PLAIN:
         return value
-    if kind is float:
-        return repr(value)
+    if kind in _HINTS_BY_CLASS or is_dataclass(value):
+        return _encoded_record(value)
     if isinstance(value, StrEnum):
         return value.value
+    if kind is float:
+        return repr(value)
     if kind is Decimal:
         return str(value)
-    if is_dataclass(value):
-        return _encoded_record(value)
     if isinstance(value, Mapping):
         return {name: _encoded(value[name]) for name in sorted(value)}
     if isinstance(value, tuple | list):

@@ -35,9 +35,11 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An instruction to swap, exact-in: lamports for a buy, base units for a sell.
+    """An instruction to swap: lamports for a buy, base units for a sell.
 
     ``min_out`` guards it: base units for a buy, lamports for a sell. ``priority_fee_lamports`` is what we pay on top.
+    With ``amount_out`` above 0 a buy is exact-out: it takes exactly that many base units and pays at most
+    ``amount_in``. Otherwise the whole of ``amount_in`` is swapped.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Order:
     min_out: int
     priority_fee_lamports: int
     reason: str
+    amount_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +93,16 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How far one limit is used by an order: ``used`` may be at most ``limit`` (``is_floor``: at least)."""
+    """How far one limit is used by an order: ``used`` may be at most ``limit`` (``is_floor``: at least).
+
+    ``message`` is what crossing it does, where that is said beforehand.
+    """
 
     name: str
     used: int
     limit: int
     unit: str
-    message: str
+    message: str = ""
     is_floor: bool = False
 
     @property

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from trading.errors import InvalidInput
 
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
+from .units import BASE_UNITS_MAX
 
 Bps = Annotated[int, Field(ge=0, le=10_000)]
 ParameterValue = int | float
@@ -69,7 +70,8 @@ class Limits(_Rules):
 class SizingRules(_Rules):
     """How much to risk. Until a strategy has ``trades_min`` finished trades it gets ``probe_bps`` of equity.
 
-    ``volatility_target_bps`` is the volatility that one position may bring to equity, per day.
+    ``volatility_target_bps`` is the volatility that one position may bring to equity, per day. With
+    ``base_units_fixed`` above 0 every entry buys exactly so many base units instead, if every limit allows it.
     """
 
     kelly_fraction_bps: Bps
@@ -77,6 +79,7 @@ class SizingRules(_Rules):
     probe_bps: Bps
     volatility_target_bps: Bps
     order_lamports_min: int = Field(ge=1_000_000)
+    base_units_fixed: int = Field(default=0, ge=0, le=BASE_UNITS_MAX)
 
 
 class ExitRules(_Rules):

@@ -5,7 +5,7 @@ from typing import Final
 
 from trading.errors import InvalidInput
 
-from .units import BPS_ONE, LAMPORTS_PER_SOL
+from .units import BPS_ONE, LAMPORTS_PER_SOL, ceil_div
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,13 @@ def moved_tier(current: Tier, equity_lamports: int) -> Tier:
     if equity_lamports * BPS_ONE < current.from_lamports * current.keep_bps:
         return reached
     return current
+
+
+def tier_bounds(current: Tier) -> tuple[int, int | None]:
+    """Return the lowest equity at which ``moved_tier`` stays, and the lowest at which it moves up (None at the top)."""
+    above = next_tier(current)
+    lowest = ceil_div(current.from_lamports * current.keep_bps, BPS_ONE)
+    return lowest, None if above is None else above.from_lamports
 
 
 def _floor(tier: Tier) -> int:

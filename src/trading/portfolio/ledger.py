@@ -59,6 +59,9 @@ class Ledger:
         self._fee_lamports = 0
         self._impact_lamports = 0
         self._priority_lamports = 0
+        self.holdings: Mapping[str, Holding] = {}
+        """All positions of each token taken together, in the order in which the tokens were bought first."""
+        self._rent_lamports = 0
 
     @classmethod
     def folded(cls, events: Iterable[LedgerEvent]) -> "Ledger":
@@ -78,6 +81,8 @@ class Ledger:
                 raise LedgerMismatch(msg, field=key)
             return Booking(duplicate=True)
         booking = self._book(event)
+        if booking.position is not None:
+            self.holdings = self._held()
         self._seen[key] = content
         if len(self._seen) > self._seen_max:
             del self._seen[next(iter(self._seen))]
@@ -113,7 +118,7 @@ class Ledger:
     @property
     def rent_lamports(self) -> int:
         """Refundable deposits of open token accounts."""
-        return sum([lamports for _, lamports in self._rent_by_mint.values()]) if self._rent_by_mint else 0
+        return self._rent_lamports
 
     @property
     def realised_lamports(self) -> int:
@@ -140,14 +145,21 @@ class Ledger:
 
     @property
     def has_positions(self) -> bool:
-        for bucket in self._buckets.values():  # noqa: SIM110 - asked at every bar, and a generator costs twice this
-            if bucket.positions:
-                return True
-        return False
+        return bool(self.holdings)
 
     def positions(self) -> list[Position]:
         """Return all open positions, by bucket and mint in the order in which they were opened."""
         return [position for bucket in self._buckets.values() for position in bucket.positions.values()]
+
+    def _held(self) -> dict[str, Holding]:
+        found: dict[str, Holding] = {}
+        for position in self.positions():
+            before = found.get(position.mint)
+            units, cost = position.base_units, position.cost_lamports
+            if before is not None:
+                units, cost = units + before.base_units, cost + before.cost_lamports
+            found[position.mint] = Holding(position.mint, units, cost)
+        return found
 
     def position(self, bucket: str, mint: str) -> Position | None:
         book = self._buckets.get(bucket)
@@ -155,14 +167,11 @@ class Ledger:
 
     def holding(self, mint: str) -> Holding | None:
         """Return all positions in a token together, None when there is none."""
-        found = [bucket.positions[mint] for bucket in self._buckets.values() if mint in bucket.positions]
-        if not found:
-            return None
-        return Holding(mint, sum(p.base_units for p in found), sum(p.cost_lamports for p in found))
+        return self.holdings.get(mint)
 
     def held_mints(self) -> list[str]:
         """Return the tokens held, each once, in the order in which they were opened."""
-        return list(dict.fromkeys(position.mint for position in self.positions()))
+        return list(self.holdings)
 
     def losing_exit(self, mint: str) -> LosingExit | None:
         """Return the newest exit of this token that lost money, over all buckets."""
@@ -339,10 +348,12 @@ class Ledger:
         """Book the deposit of a token account: paid by the bucket that buys first, returned to that same bucket."""
         if fill.rent_lamports > 0:
             self._rent_by_mint[fill.mint] = (bucket.name, fill.rent_lamports)
+            self._rent_lamports += fill.rent_lamports
             bucket.cash_lamports -= fill.rent_lamports
             bucket.rent_lamports += fill.rent_lamports
         elif fill.rent_lamports < 0:
             payer, deposit = self._rent_by_mint.pop(fill.mint)
+            self._rent_lamports -= deposit
             self._buckets[payer].cash_lamports += deposit
             self._buckets[payer].rent_lamports -= deposit
 

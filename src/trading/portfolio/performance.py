@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trading.model.account import HighWater, RoundTrip, TrackRecord
+from trading.model.account import HighWater, RoundTrip, TrackRecord, drawdown_bps, floor_lamports
 from trading.model.units import BPS_ONE, ratio_bps
 
 from . import statistics
@@ -15,6 +15,7 @@ INDEX_ONE: Final = 10**18
 """The index of time-weighted return starts here; its rounding error is one part in 10^18 a deposit."""
 RETURNS_MAX: Final = 100_000
 ROUND_TRIPS_MAX: Final = 1_000
+RECORD_TRADES_MAX: Final = 200
 
 
 class EquityCurve:
@@ -30,13 +31,12 @@ class EquityCurve:
         self._index_before = INDEX_ONE
         self._base_lamports = 0
         self._equity_lamports = 0
-        self._drawdown_bps = 0
         self._max_drawdown_bps = 0
         self._period: int | None = None
         self._index_at_period = INDEX_ONE
         self._returns: deque[float] = deque(maxlen=RETURNS_MAX)
         self._flows_lamports = 0
-        self._marks = 0
+        self._has_marks = False
         self._is_settled = False
         """Whether the last mark was taken since the last flow: then the same equity says nothing new."""
 
@@ -46,14 +46,28 @@ class EquityCurve:
         if self._period is not None and period != self._period:
             self._close_period()
         self._period = period
-        self._marks += 1
+        self._has_marks = True
         if self._is_settled and equity_lamports == self._equity_lamports:
-            return self._drawdown_bps
+            return self.drawdown_bps
         self._is_settled = True
         self._equity_lamports = equity_lamports
-        self._drawdown_bps = self._high.mark(equity_lamports)
-        self._max_drawdown_bps = max(self._max_drawdown_bps, self._drawdown_bps)
-        return self._drawdown_bps
+        drawdown = self._high.mark(equity_lamports)
+        self._max_drawdown_bps = max(self._max_drawdown_bps, drawdown)
+        return drawdown
+
+    def corridor(self) -> tuple[int, int]:
+        """Return the lowest and the highest equity that ``drift`` may take: no new peak and no deeper drawdown."""
+        peak = self._high.peak_lamports
+        return floor_lamports(peak, self._max_drawdown_bps), peak
+
+    def drift(self, equity_lamports: int) -> None:
+        """Take an equity within the corridor in the period of the last mark: ``mark`` would change nothing else."""
+        self._equity_lamports = equity_lamports
+
+    def equity_for(self, start_lamports: int, grown_lamports: int) -> int:
+        """Return about the equity at which ``grown_lamports`` says so: the inverse, two lamports off at most a unit."""
+        growth = start_lamports * self._index_before
+        return grown_lamports * self._base_lamports * INDEX_ONE // growth if growth > 0 else 0
 
     def flow(self, amount_lamports: int) -> None:
         """Take a deposit (positive) or a withdrawal (negative) made since the last mark."""
@@ -76,7 +90,7 @@ class EquityCurve:
 
     @property
     def drawdown_bps(self) -> int:
-        return self._drawdown_bps
+        return drawdown_bps(self._high.peak_lamports, self._equity_lamports)
 
     @property
     def max_drawdown_bps(self) -> int:
@@ -109,7 +123,7 @@ class EquityCurve:
 
     def _close_period(self) -> None:
         index = self._index()
-        if self._index_at_period > 0 and self._marks > 0:
+        if self._index_at_period > 0 and self._has_marks:
             self._returns.append((index - self._index_at_period) / self._index_at_period)
         self._index_at_period = index
 
@@ -133,6 +147,37 @@ class StrategyWindow:
         return self.wins * BPS_ONE // self.trades if self.trades else None
 
 
+class _Tally:
+    """The newest ``RECORD_TRADES_MAX`` returns, summed up as they come and go: the same as ``track_record``."""
+
+    __slots__ = ("losses_bps", "returns", "wins", "wins_bps")
+
+    def __init__(self) -> None:
+        self.returns: deque[tuple[bool, int]] = deque()
+        self.wins = 0
+        self.wins_bps = 0
+        self.losses_bps = 0
+
+    def add(self, trip: RoundTrip) -> None:
+        self._count(trip.realised_lamports > 0, trip.return_bps, 1)
+        self.returns.append((trip.realised_lamports > 0, trip.return_bps))
+        if len(self.returns) > RECORD_TRADES_MAX:
+            self._count(*self.returns.popleft(), -1)
+
+    def record(self) -> TrackRecord:
+        trades, wins = len(self.returns), self.wins
+        losses = trades - wins
+        mean_win = round(self.wins_bps / wins) if wins else 0
+        return TrackRecord(trades, wins, mean_win, round(self.losses_bps / losses) if losses else 0)
+
+    def _count(self, is_win: bool, return_bps: int, sign: int) -> None:
+        if is_win:
+            self.wins += sign
+            self.wins_bps += sign * return_bps
+        else:
+            self.losses_bps -= sign * return_bps
+
+
 class TrackRecords:
     """The newest finished trades of each strategy, at most ``ROUND_TRIPS_MAX``, and totals over all."""
 
@@ -141,9 +186,11 @@ class TrackRecords:
         self._trades: dict[str, int] = {}
         self._wins: dict[str, int] = {}
         self._realised: dict[str, int] = {}
+        self._tallies: dict[str, _Tally] = {}
 
     def add(self, trip: RoundTrip) -> None:
         name = trip.strategy
+        self._tallies.setdefault(name, _Tally()).add(trip)
         self._trips.setdefault(name, deque(maxlen=ROUND_TRIPS_MAX)).append(trip)
         self._trades[name] = self._trades.get(name, 0) + 1
         self._wins[name] = self._wins.get(name, 0) + (trip.realised_lamports > 0)
@@ -164,9 +211,10 @@ class TrackRecords:
         """Return the sum over all trades the strategy ever finished."""
         return self._realised.get(strategy, 0)
 
-    def of(self, strategy: str, trades_max: int = 200) -> TrackRecord:
-        """Return the record over the newest ``trades_max`` trades, for sizing."""
-        return track_record(list(self._trips.get(strategy, ()))[-trades_max:])
+    def of(self, strategy: str) -> TrackRecord:
+        """Return the record over the newest ``RECORD_TRADES_MAX`` trades, for sizing."""
+        tally = self._tallies.get(strategy)
+        return TrackRecord() if tally is None else tally.record()
 
     def window(self, strategy: str, since_ns: int | None = None, until_ns: int | None = None) -> StrategyWindow:
         """Return the kept trades closed from ``since_ns`` (included) until ``until_ns`` (excluded)."""

@@ -1,6 +1,6 @@
 """Drawdown defence, marked to market: ACTIVE -> REDUCING -> HALTED."""
 
-from trading.model.account import HighWater, TradingState, drawdown_bps
+from trading.model.account import HighWater, TradingState, drawdown_bps, floor_lamports
 from trading.model.profile import Limits
 from trading.model.units import NS_PER_S
 
@@ -92,6 +92,16 @@ class DrawdownGuard:
             self._by_drawdown = TradingState.ACTIVE
             self._short.rebase(equity_lamports)
         return self.state
+
+    def corridor(self) -> tuple[int, int]:
+        """Return the lowest and the highest equity that ``drift`` may take: no new peak, and no limit is crossed."""
+        long, short = self._long.peak_lamports, self._short.peak_lamports
+        lowest = floor_lamports(long, self._limits.drawdown_halted_bps)
+        return max(lowest, floor_lamports(short, self._limits.drawdown_reducing_bps)), min(long, short)
+
+    def drift(self, equity_lamports: int) -> None:
+        """Take an equity within the corridor on the day of the last mark, in ACTIVE: ``mark`` would change no more."""
+        self._equity_lamports = equity_lamports
 
     def flow(self, amount_lamports: int) -> None:
         """Take a deposit (positive) or a withdrawal (negative) made since the last mark."""

@@ -5,7 +5,9 @@ from decimal import Decimal
 
 from trading.model.position import Position, token_value_lamports
 from trading.model.profile import ExitRules
-from trading.model.units import BPS_ONE, NS_PER_S, ratio_bps
+from trading.model.units import BPS_ONE, LAMPORTS_PER_SOL, NS_PER_S, ratio_bps, token_scale
+
+_WIDER = 1 + Decimal("1e-9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,30 @@ def decide_exit(rules: ExitRules, position: Position, view: ExitView) -> ExitDec
         or trailing_stop(rules, position, view)
         or take_profit(rules, position, view)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """While its token closes above ``low_sol`` and at most at ``high_sol``, before ``until_ns``, no rule sells the
+    position and its peak stays. Bounds err on the narrow side: a close outside only says that the rules are asked."""
+
+    low_sol: Decimal
+    high_sol: Decimal
+    until_ns: int
+
+
+def watch(rules: ExitRules, position: Position, peak_sol: Decimal, decimals: int) -> Watch:
+    """Return the range of closes in which ``decide_exit`` has nothing to say of a position with this peak."""
+    scale = Decimal(token_scale(decimals)) / (position.base_units * LAMPORTS_PER_SOL)
+    cost = position.cost_lamports
+    low, high = Decimal(0), peak_sol
+    if rules.stop_loss_bps:
+        low = (cost - cost * rules.stop_loss_bps // BPS_ONE + 1) * scale * _WIDER
+    if rules.take_profit_bps:
+        high = min(high, (cost + cost * rules.take_profit_bps // BPS_ONE - 1) * scale / _WIDER)
+    if rules.trailing_stop_bps and _return_bps(position, peak_sol, decimals) >= rules.trailing_arm_bps:
+        low = max(low, peak_sol * (BPS_ONE - rules.trailing_stop_bps) / BPS_ONE * _WIDER)
+    return Watch(low, high, position.opened_ns + rules.holding_s_max * NS_PER_S)
 
 
 def stop_loss(rules: ExitRules, position: Position, view: ExitView) -> ExitDecision | None:

@@ -8,6 +8,7 @@ from trading.model.order import Approved, Denied, Measure, Order, Purpose, Side,
 from trading.model.units import share_lamports
 
 from . import limits
+from .limit_texts import explained
 from .views import AccountView, Bounds, TokenView
 
 
@@ -27,7 +28,8 @@ class Gate:
         measures = self.measures(order, account, token)
         for measure in measures:
             if measure.is_broken:
-                return Denied(measure.name, _explained(measure), measure.limit, measure.used)
+                text = explained(measure, order, account, token, self.bounds)
+                return Denied(measure.name, text, measure.limit, measure.used)
         return Approved(measures)
 
     def measures(self, order: Order, account: AccountView, token: TokenView) -> tuple[Measure, ...]:
@@ -92,8 +94,3 @@ def _check_may_enter(order: Order, account: AccountView, token: TokenView) -> De
     if token.open_orders:
         return Denied("own_order_open", f"{order.mint} has an order under way: one at a time", 0, token.open_orders)
     return None
-
-
-def _explained(measure: Measure) -> str:
-    word = "at least" if measure.is_floor else "at most"
-    return f"{measure.message} ({measure.name} {measure.used}, {word} {measure.limit} {measure.unit})"

@@ -15,7 +15,7 @@ from trading.engine.inputs import ENDED
 from trading.engine.kernel import Kernel, StoredRow
 from trading.errors import JournalUnavailable, TradingError
 from trading.model import commands
-from trading.model.market_data import History, MarketEvent, TokenListed, ts_of
+from trading.model.market_data import CycleEnd, History, MarketEvent, TokenListed, ts_of
 from trading.ports import Bookmarked, Feed, JournalRow
 
 from .assembly import RunPlan, begin, make_kernel
@@ -96,6 +96,7 @@ class Session:
         for trade in self.kernel.state.trades_after(kept):
             self.journal.remember_trade(trade.number, trade.filled.strategy, stored_trade(trade))
             kept = trade.number
+        self.journal.remember_progress(self.cycles)
         self.journal.commit()
         self._trades_kept = kept
         if self.is_checkpoint_due:
@@ -163,7 +164,18 @@ class Opener:
                 logger.warning("a checkpoint of run %s is passed over: %s", run.run_id, error)
         kernel = make_kernel(self._plan, run.run_id, journal)
         kernel.restore(_stored(journal.rows()), self._recorded(0))
+        self._catch_up(kernel, journal)
         return Session(kernel, journal, run, self._feed)
+
+    def _catch_up(self, kernel: Kernel, journal: SqlJournal) -> None:
+        """Take the quiet cycles once more that were committed without a row, so that time does not go back."""
+        behind = journal.progress() - kernel.cycles
+        events = self._recorded(kernel.cycles) if behind > 0 else None
+        for event in events or ():
+            kernel.on_event(event)
+            behind -= isinstance(event, CycleEnd)
+            if behind <= 0:
+                return
 
     def _from_checkpoint(self, point: Checkpoint, journal: SqlJournal, run: RunRef) -> Session:
         kernel = make_kernel(self._plan, run.run_id, journal)
@@ -174,6 +186,7 @@ class Opener:
         session = Session(kernel, journal, run, self._feed)
         session.checkpointed_at = kernel.cycles
         kernel.restore(_stored(journal.rows(after=point.seq)), self._recorded(kernel.cycles))
+        self._catch_up(kernel, journal)
         return session
 
     def _recorded(self, cycles: int) -> Iterator[MarketEvent] | None:

@@ -11,6 +11,7 @@ from trading.ports import Strategy
 from .mean_reversion import MeanReversion
 from .momentum_breakout import MomentumBreakout
 from .parameters import Parameter, Value
+from .sma_cross import SmaCross
 
 
 class StrategyClass(Protocol):
@@ -24,7 +25,7 @@ class StrategyClass(Protocol):
 
 
 STRATEGIES: Final[Mapping[str, StrategyClass]] = MappingProxyType(
-    {MomentumBreakout.NAME: MomentumBreakout, MeanReversion.NAME: MeanReversion}
+    {each.NAME: each for each in (MomentumBreakout, MeanReversion, SmaCross)}
 )
 
 

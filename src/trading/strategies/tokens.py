@@ -41,7 +41,7 @@ class PerToken(Generic[StateT]):
             if len(self._states) >= TOKENS_MAX:
                 del self._states[min(self._states, key=lambda mint: self._states[mint].last_ns)]
             state = self._states[bar.mint] = self._make()
-        elif self._is_over(state, bar):
+        elif bar.ts_open_ns - state.last_ns > self._lookback_bars * (bar.ts_close_ns - bar.ts_open_ns):  # _is_over
             state = self._states[bar.mint] = self._make()
         state.last_ns = bar.ts_close_ns
         return state

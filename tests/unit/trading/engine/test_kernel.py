@@ -48,18 +48,18 @@ def test_an_order_decided_at_a_close_fills_at_the_next_open() -> None:
 def test_every_input_is_journalled_before_anything_that_rests_on_it() -> None:
     bench = KernelBench(at(1)).feed(script(["1", "1"]))
     kinds = bench.kinds()
-    # header, capital, listing, bar, end of cycle 1, then what was decided
-    assert kinds[:5] == ["run_started", "capital_deposited", "token_listed", "input", "input"]
-    assert kinds[5:8] == ["signal_raised", "order_approved", "cycle_marked"]
+    # header, capital, listing, the bar and the end of cycle 1, then what was decided
+    assert kinds[:4] == ["run_started", "capital_deposited", "token_listed", "input"]
+    assert kinds[4:7] == ["signal_raised", "order_approved", "cycle_marked"]
     # the bar of cycle 2 comes before the fill that it caused
-    assert kinds[8:10] == ["input", "order_filled"]
+    assert kinds[7:9] == ["input", "order_filled"]
 
 
 def test_a_recorded_bar_is_kept_by_reference_and_a_received_one_by_value() -> None:
     recorded = KernelBench().feed(script(["1"]))
     received = KernelBench(by_reference=False).feed(script(["1"]))
     rows = [row.body for row in recorded.journal.rows(kinds=("input",))]
-    assert rows[0] == b'{"bar":"script:sim:AAA:1"}'
+    assert rows == [b'{"events":2,"from":"script:sim:AAA:1","to":%d}' % (START_NS + INTERVAL_NS)]
     value = next(row.body for row in received.journal.rows(kinds=("input",)))
     assert b'"ohlcv":["1","1","1","1","1000"]' in value
 

@@ -1,7 +1,7 @@
 import pytest
 
 from trading.model.account import RoundTrip, TrackRecord
-from trading.portfolio.performance import ROUND_TRIPS_MAX, EquityCurve, TrackRecords, track_record
+from trading.portfolio.performance import RECORD_TRADES_MAX, ROUND_TRIPS_MAX, EquityCurve, TrackRecords, track_record
 
 HOUR = 3_600 * 10**9
 SOL = 10**9
@@ -75,7 +75,7 @@ def test_a_window_holds_the_trades_that_closed_in_it() -> None:
     assert (window.evidence, window.win_rate_bps) == (("t1", "t2"), 5_000)
     assert (window.mean_return_bps, window.mean_slippage_bps, window.mean_holding_s) == (0, 12, 3_600)
     assert records.window("s").trades == 4
-    assert records.of("s", trades_max=1) == TrackRecord(1, 1, 1_000, 0)
+    assert records.of("s") == records.window("s").record
     assert (records.trades("s"), records.wins("s"), records.realised_lamports("s")) == (4, 2, 0)
     assert records.names() == ["s"]
 
@@ -86,6 +86,14 @@ def test_a_strategy_that_never_traded_has_an_empty_record() -> None:
     assert (window.trades, window.win_rate_bps, window.mean_return_bps) == (0, None, None)
     assert records.of("nobody") == TrackRecord()
     assert (records.trades("nobody"), records.wins("nobody"), records.realised_lamports("nobody")) == (0, 0, 0)
+
+
+def test_the_record_for_sizing_is_that_of_the_newest_trades() -> None:
+    records = TrackRecords()
+    trips = [_trip(n, (n * 7919 % 401 - 200) * SOL // 1_000) for n in range(3 * RECORD_TRADES_MAX)]
+    for n, trip in enumerate(trips, 1):
+        records.add(trip)
+        assert records.of("s") == track_record(trips[max(0, n - RECORD_TRADES_MAX) : n])
 
 
 def test_totals_outlive_the_trades_that_are_kept() -> None:

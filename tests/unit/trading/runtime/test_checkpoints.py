@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.doubles.kernel_bench import stored
+from tests.doubles.kernel_bench import catch_up, stored
 from tests.doubles.scripted_market import ScriptedFeed, merged, script
 
 from trading.adapters.canonical import canonical_json, parse_json
@@ -96,6 +96,8 @@ def folded(store: JournalStore, feed: Feed, by_reference: bool) -> dict[str, Any
     """Return the state that the whole fold of the run's rows gives."""
     kernel = make_kernel(plan(feed), "run", store.open_run(1))
     kernel.restore(stored(store.open_run(1)), feed.events() if by_reference else None)
+    if by_reference:
+        catch_up(kernel, feed, store.open_run(1).progress())
     return checkpoint.taken(kernel)
 
 

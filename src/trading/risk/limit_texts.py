@@ -1,0 +1,49 @@
+"""What a measure of the gate says in words, for the one order that it denies."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from trading.model.order import Measure, Order
+from trading.model.units import ratio_bps, sol_text
+
+from .views import AccountView, Bounds, TokenView
+
+Text = Callable[[Measure, Order, AccountView, TokenView, Bounds], str]
+
+
+def explained(measure: Measure, order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> str:
+    """Return why this measure denies the order, with its figures."""
+    word = "at least" if measure.is_floor else "at most"
+    text = TEXTS[measure.name](measure, order, account, token, bounds)
+    return f"{text} ({measure.name} {measure.used}, {word} {measure.limit} {measure.unit})"
+
+
+def _share(lamports: int, account: AccountView) -> str:
+    return f"{ratio_bps(lamports, account.equity_lamports)} bps of equity"
+
+
+TEXTS: Final[Mapping[str, Text]] = {
+    "data_age_s": lambda m, o, a, t, b: f"the newest price of {o.mint} is {m.used} s old",
+    "drawdown_bps": lambda m, o, a, t, b: f"equity is {m.used} bps below its peak",
+    "total_drawdown_bps": lambda m, o, a, t, b: f"equity is {m.used} bps below its highest peak",
+    "day_loss_bps": lambda m, o, a, t, b: f"today's loss is {m.used} bps of the equity at the start of the day (UTC)",
+    "cooldown_s": lambda m, o, a, t, b: f"{o.mint} was sold at a loss {m.used} s ago",
+    "reentry_s": lambda m, o, a, t, b: f"{o.mint} is below the price of its losing exit {m.used} s ago",
+    "average_cost": lambda m, o, a, t, b: f"{o.mint} is held at a cost of {m.limit} lamports and worth {m.used}",
+    "pool_lamports": lambda m, o, a, t, b: f"the pool of {o.mint} holds {sol_text(m.used)} SOL; tier {b.tier.name}",
+    "order_lamports": lambda m, o, a, t, b: (
+        f"the order is {sol_text(m.used)} SOL of {sol_text(a.equity_lamports)} SOL equity"
+    ),
+    "token_exposure_lamports": lambda m, o, a, t, b: f"{o.mint} would make up {_share(m.used, a)}",
+    "total_exposure_lamports": lambda m, o, a, t, b: f"all tokens would make up {_share(m.used, a)}",
+    "positions": lambda m, o, a, t, b: f"{m.used} tokens would be held",
+    "impact_bps": lambda m, o, a, t, b: f"the order would move the price of {o.mint} by {m.used} bps",
+    "slippage_bps": lambda m, o, a, t, b: f"the order accepts {m.used} bps less than it is quoted",
+    "priority_fee_lamports": lambda m, o, a, t, b: f"the order pays a priority fee of {m.used} lamports",
+    "fee_position_bps": lambda m, o, a, t, b: f"network fees of the round trip are {m.used} bps of the order",
+    "exit_reserve_lamports": lambda m, o, a, t, b: f"{m.used} lamports would be left for the exits of all tokens held",
+    "bucket_cash_lamports": lambda m, o, a, t, b: f"the order takes {sol_text(m.used)} SOL from bucket {o.bucket!r}",
+    "edge_over_cost_bps": lambda m, o, a, t, b: (
+        f"an expected move of {t.edge_bps} bps leaves {m.used} bps after all costs"
+    ),
+}
