@@ -14,7 +14,7 @@ from trading.model.units import share_lamports
 from trading.portfolio.buckets import Booking
 from trading.ports import Venue
 from trading.risk.exits import ExitView, Watch, decide_exit, watch
-from trading.risk.sizing import Sized, SizingView, min_out, size
+from trading.risk.sizing import SizingView, min_out, size
 from trading.risk.views import AccountView, TokenView
 
 from .state import DeskState
@@ -164,12 +164,12 @@ class Trader:
         if quote is None:
             return Denied("untradable", f"{signal.mint} cannot be traded now")
         token = self._valuer.token(signal.mint, bucket, quote, valuation, signal.edge_bps)
+        if profile.sizing.base_units_fixed:
+            return self._entry_exact(probe, token, account)
         gate = self._valuer.gate()
         sized = size(
             signal, state.records.of(signal.strategy), self._sizing_view(account, token), profile.sizing, state.tier
         )
-        if profile.sizing.base_units_fixed and isinstance(sized, Sized):
-            return self._entry_exact(probe, token, account)
         if isinstance(sized, Denied):
             # The gate knows the better reason when not even the smallest order would pass.
             verdict = gate.check(replace(probe, min_out=quote.amount_out), account, token)

@@ -6,10 +6,11 @@ signal is the one exception: its floats stay text after decoding, because nothin
 
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from decimal import Decimal
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from trading.errors import DataError
@@ -50,10 +51,15 @@ def encode_record(record: Any) -> Body:
 
 
 def _encoded_record(record: Any) -> Body:
-    encoded: Body = {}
-    for name in _HINTS_BY_CLASS.get(type(record)) or _names(record):
-        value = getattr(record, name)
-        encoded[name] = value if type(value) in _PLAIN else _encoded(value)
+    reader = _READERS.get(type(record))
+    if reader is None:
+        return {name: _encoded(getattr(record, name)) for name in _names(record)}
+    names, values, others = reader
+    encoded: Body = dict(zip(names, values(record), strict=True))
+    for name in others:
+        value = encoded[name]
+        if type(value) not in _PLAIN:
+            encoded[name] = _encoded(value)
     return encoded
 
 
@@ -65,18 +71,20 @@ def _encoded(value: Any) -> Any:
     kind = type(value)
     if kind in _PLAIN:
         return value
-    if kind in _HINTS_BY_CLASS or is_dataclass(value):
+    if kind in _READERS:
         return _encoded_record(value)
-    if isinstance(value, StrEnum):
-        return value.value
+    if kind is tuple or kind is list:
+        return [_encoded(item) for item in value]
     if kind is float:
         return repr(value)
+    if isinstance(value, StrEnum):
+        return value.value
     if kind is Decimal:
         return str(value)
     if isinstance(value, Mapping):
         return {name: _encoded(value[name]) for name in sorted(value)}
-    if isinstance(value, tuple | list):
-        return [_encoded(item) for item in value]
+    if is_dataclass(value):
+        return _encoded_record(value)
     msg = f"{kind.__name__} has no place in a journal row"
     raise TypeError(msg)
 
@@ -138,5 +146,19 @@ _HINTS_BY_CLASS: Final[Mapping[type[Any], dict[str, Any]]] = types.MappingProxyT
     {record: get_type_hints(record) for cls in _CLASSES for record in _records_of(cls)}
 )
 """Resolved once: reading a journal asks for them at every row."""
+_READERS: Final[Mapping[type[Any], tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[str, ...]]]] = (
+    types.MappingProxyType(
+        {
+            record: (
+                tuple(hints),
+                attrgetter(*hints),
+                tuple(name for name, hint in hints.items() if hint not in _PLAIN),
+            )
+            for record, hints in _HINTS_BY_CLASS.items()
+            if len(hints) > 1  # of one name an attrgetter gives no tuple
+        }
+    )
+)
+"""The fields of a record, how to read them at once, and those that may need encoding."""
 KINDS: Final[tuple[str, ...]] = tuple(_CLASS_BY_KIND)
 """Every word that ``encode`` may give, events and commands."""
