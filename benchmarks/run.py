@@ -16,7 +16,10 @@ from importlib import import_module
 from pathlib import Path
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-BENCHMARKS = ("bridge", "journal", "index", "migration", "memory", "search", "retrieval", "secrets", "lessons")
+BENCHMARKS = (
+    *("bridge", "journal", "index", "migration", "memory", "search", "retrieval", "secrets", "lessons"),
+    "engine",
+)
 HEAD = """# Benchmarks
 
 Made by `make bench`; every figure below was printed by the script named beside it. Ratios within one run travel between

@@ -1,8 +1,9 @@
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
-from benchmarks import bridge, lessons, memory, migration, search
+from benchmarks import bridge, engine, lessons, memory, migration, search
 from benchmarks.filling import make_base
 from benchmarks.peers import Ours
 from tests.support.agents import data_directory
@@ -94,3 +95,31 @@ def test_a_row_is_behind_where_any_peer_has_less_or_we_have_nothing(
 def test_of_a_rate_more_is_better() -> None:
     row = memory.Row("title", "writes/s", {"memMCP": 2.0, "a": 1.0, "b": "none"})
     assert (row.best_peer("memMCP"), row.is_behind("memMCP"), row.is_behind("a")) == (1.0, False, True)
+
+
+@pytest.mark.requirement("Q3")
+def test_the_engines_benchmark_runs_ours_to_the_same_profit_as_a_bare_loop(capsys: pytest.CaptureFixture[str]) -> None:
+    found = {}
+    for what in ("engine", "kernel", "bare"):
+        assert engine.main(["--only", what, "--bars", "4000"]) == 0
+        found[what] = json.loads(capsys.readouterr().out)
+    assert found["engine"]["orders"] == found["kernel"]["orders"] == found["bare"]["orders"] > 50
+    for what in ("engine", "bare"):
+        assert found[what]["profit"] == pytest.approx(found["kernel"]["profit"], rel=1e-6)
+
+
+def test_the_engines_table_names_every_goal_that_was_missed(capsys: pytest.CaptureFixture[str]) -> None:
+    slow = {"seconds": 10.0, "orders": 4, "profit": 1.0, "rss_mb": 1.0, "more": "a journal"}
+    quick = {**slow, "seconds": 0.001, "sweep_seconds": 0.001, "sets": 100, "compiled": 1.0}
+    peers = {
+        "backtesting.py": {**slow, "profit": 1.1},
+        "vectorbt": "does not run: no",
+        "NautilusTrader": {**slow, "seconds": 200.0},
+    }
+    assert engine._table(1_000, slow, quick, quick, peers) == 1
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert "full engine 100 bars/s of 250,000" in said
+    assert "1.00 times backtesting.py of 3" in said
+    assert "profits differ by 1.0e-01" in said
+    assert "NautilusTrader" not in said
+    assert "kernel" not in said

@@ -16,6 +16,8 @@ INDEX_ONE: Final = 10**18
 RETURNS_MAX: Final = 100_000
 ROUND_TRIPS_MAX: Final = 1_000
 RECORD_TRADES_MAX: Final = 200
+OUT_OF_ORDER_NS_MAX: Final = 7 * 86_400 * 1_000_000_000
+"""A fill at a bar's open is known when the bar closes, so trades may be told a bar out of order."""
 
 
 class EquityCurve:
@@ -218,11 +220,14 @@ class TrackRecords:
 
     def window(self, strategy: str, since_ns: int | None = None, until_ns: int | None = None) -> StrategyWindow:
         """Return the kept trades closed from ``since_ns`` (included) until ``until_ns`` (excluded)."""
-        trips = [
-            trip
-            for trip in self._trips.get(strategy, ())
-            if (since_ns is None or trip.closed_ns >= since_ns) and (until_ns is None or trip.closed_ns < until_ns)
-        ]
+        trips: list[RoundTrip] = []
+        for trip in reversed(self._trips.get(strategy, ())):  # windows are of late
+            if since_ns is not None and trip.closed_ns < since_ns:
+                if trip.closed_ns < since_ns - OUT_OF_ORDER_NS_MAX:
+                    break
+            elif until_ns is None or trip.closed_ns < until_ns:
+                trips.append(trip)
+        trips.reverse()
         return StrategyWindow(
             strategy=strategy,
             trades=len(trips),

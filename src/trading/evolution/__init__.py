@@ -1,0 +1,1 @@
+"""Searching for better parameters: screening, walk-forward, and what a result is worth."""
