@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.doubles.kernel_bench import KernelBench, catch_up, cycles_of, fingerprint, profile, stored
-from tests.doubles.scripted_market import MINT, ScriptedFeed, merged, script
+from tests.doubles.scripted_market import MINT, SOL_USD, ScriptedFeed, bar, merged, script
 
 from trading.engine import checkpoint
 from trading.engine.trader import Trader
@@ -18,7 +18,7 @@ from trading.engine.valuation import Valuer
 from trading.errors import InvalidInput
 from trading.model import commands, events
 from trading.model.account import TradingState
-from trading.model.market_data import Bar, MarketEvent, TokenGone
+from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone
 from trading.model.order import Approved, Order, Side, Verdict
 from trading.model.profile import Profile
 from trading.portfolio.ledger import Ledger
@@ -186,6 +186,7 @@ def breaches(bench: KernelBench, market: list[MarketEvent]) -> list[str]:
             if isinstance(event, events.OrderFilled) and event.fill.order_id not in approved:
                 found.append(f"order {event.fill.order_id} was filled and never approved")
             on_sale.discard(_order_id(event))
+            found += _below_average(event, ledger)
             ledger.apply(event)
             ledger.verify()
             found += _of_buckets(event, ledger)
@@ -231,6 +232,17 @@ def _of_order(order: Order, ledger: Ledger, closes: dict[int, dict[str, Decimal]
         if waited_s < limits.cooldown_s or (waited_s < limits.reentry_s and loss.is_above(price, 6)):
             found.append(f"order {order.id} enters again {waited_s} s after a loss")
     return found
+
+
+def _below_average(event: object, ledger: Ledger) -> list[str]:
+    """Name a buy that filled, fees included, below the average cost of what was held."""
+    if not isinstance(event, events.OrderFilled) or event.fill.side is Side.SELL:
+        return []
+    fill, held = event.fill, ledger.holding(event.fill.mint)
+    paid = fill.lamports + fill.network_fee_lamports + fill.priority_fee_lamports
+    if held is None or paid * held.base_units >= held.cost_lamports * fill.base_units:
+        return []
+    return [f"order {fill.order_id} was filled below the average cost"]
 
 
 SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -332,6 +344,54 @@ def test_the_checker_catches_a_desk_that_adds_to_losers_and_buys_while_it_must_r
     found = breaches(bench, market)
     assert any("adds to a loser" in each for each in found)
     assert any("only reduces" in each for each in found)
+
+
+def gapped() -> st.SearchStrategy[list[MarketEvent]]:
+    """One token that opens elsewhere than it closed, by up to 5 %, and mostly rises, so that strategies add to it."""
+    moves = st.lists(st.tuples(st.integers(-100, 300), st.integers(-500, 200)), min_size=8, max_size=30)
+
+    def market(jumps: Sequence[tuple[int, int]]) -> list[MarketEvent]:
+        close, found = Decimal(1), list[MarketEvent](script([Decimal(1)]))
+        for number, (jump, gap) in enumerate(jumps, 2):
+            opens = (close * (10_000 + gap) / 10_000).quantize(Decimal("0.000001"))
+            close = (close * (10_000 + jump) / 10_000).quantize(Decimal("0.000001"))
+            seen = bar(number, close, opens=opens)
+            found += [seen, CycleEnd(seen.ts_close_ns, SOL_USD)]
+        return found
+
+    return st.builds(market, moves)
+
+
+ADDING = {(MINT, number): 0.6 for number in range(1, 40)}
+
+
+@pytest.mark.requirement("T5")
+@SETTINGS
+@given(gapped(), orders())
+def test_no_buy_fills_below_the_average_cost_of_what_is_held(
+    market: list[MarketEvent], hand: dict[int, commands.Command]
+) -> None:
+    assert breaches(run(market, ADDING, hand), market) == []
+
+
+def test_a_buy_whose_price_falls_between_decision_and_fill_is_refused_and_pays_its_fees() -> None:
+    market = list[MarketEvent](script([Decimal(1), Decimal(1), Decimal("1.03")]))
+    seen = bar(4, Decimal("1.03"), opens=Decimal("0.9"))
+    market += [seen, CycleEnd(seen.ts_close_ns, SOL_USD)]
+    bench = run(market, {(MINT, 1): 0.5, (MINT, 3): 0.5}, {})
+    [rejected] = [each.rejected for each in bench.events(events.OrderRejected)]
+    assert rejected.reason == "below_average_cost"
+    assert rejected.charged_lamports == 5_000 + rules().priority_fee_lamports
+    assert bench.kernel.state.ledger.costs.failed_lamports == rejected.charged_lamports
+
+
+def test_the_checker_catches_a_venue_that_fills_below_the_average_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Order, "is_below_average", lambda *_: False)
+    market = list[MarketEvent](script([Decimal(1), Decimal(1), Decimal("1.03")]))
+    seen = bar(4, Decimal("1.03"), opens=Decimal("0.9"))
+    market += [seen, CycleEnd(seen.ts_close_ns, SOL_USD)]
+    bench = run(market, {(MINT, 1): 0.5, (MINT, 3): 0.5}, {})
+    assert any("below the average" in each for each in breaches(bench, market))
 
 
 def test_the_checker_catches_a_fill_that_nobody_approved() -> None:

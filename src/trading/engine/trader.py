@@ -208,6 +208,7 @@ class Trader:
         )
 
     def _buy(self, signal: Signal, bucket: str, trajectory: str, lamports: int) -> Order:
+        holding = self._state.ledger.holdings.get(signal.mint)
         return self._order(
             Order(
                 id="",
@@ -222,6 +223,8 @@ class Trader:
                 min_out=0,
                 priority_fee_lamports=self._state.profile.priority_fee_lamports,
                 reason=signal.reason,
+                held_base_units=0 if holding is None else holding.base_units,
+                held_lamports=0 if holding is None else holding.cost_lamports,
             )
         )
 
@@ -232,6 +235,7 @@ class Trader:
         position = self._state.ledger.position(command.bucket, command.mint)
         is_buy = command.side is Side.BUY
         strategy = position.strategy if position and not is_buy else command.strategy
+        holding = self._state.ledger.holdings.get(command.mint) if is_buy else None
         order = self._order(
             Order(
                 id="",
@@ -246,6 +250,8 @@ class Trader:
                 min_out=command.min_out,
                 priority_fee_lamports=self._state.profile.priority_fee_lamports,
                 reason=f"{command.actor}: {command.reason}",
+                held_base_units=0 if holding is None else holding.base_units,
+                held_lamports=0 if holding is None else holding.cost_lamports,
             )
         )
         quote = self._venue.quote(command.mint, command.side, command.amount_in)

@@ -12,7 +12,8 @@ Conventions, declared:
 - An entry that finds no bar within ``entry_life_ns`` expires uncharged, like a transaction whose blockhash ran out. An
   exit stays: it is sent again until it lands.
 - A purchase of more base units than a token account can hold (64 bits) is none: no quote, and no fill.
-- A swap that misses ``min_out`` fails on chain, and a failed transaction still pays its fees.
+- A swap that misses ``min_out`` fails on chain, and a failed transaction still pays its fees. So does a buy that would
+  fill below the average cost of what is held: a guard in the transaction sees the price that the decision could not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -240,6 +241,11 @@ class SimulatedVenue:
             return self._rejected(order, ts_ns, "slippage", message), pool
         if self._overflows(order.mint, order.side, swap):
             return self._rejected(order, ts_ns, "overflow", f"{out} base units are more than an account holds"), pool
+        if order.side is Side.BUY:
+            paid = swap.lamports + SIGNATURE_FEE_LAMPORTS + order.priority_fee_lamports
+            if order.is_below_average(paid, swap.base_units):
+                message = f"would give {swap.base_units} base units for {paid}, cheaper than what is held"
+                return self._rejected(order, ts_ns, "below_average_cost", message), pool
         fill = self._fill(submitted, swap, instrument.decimals, ts_ns)
         units = swap.base_units if order.side is Side.BUY else -swap.base_units
         left = self.held(order.mint) + units

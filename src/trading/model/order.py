@@ -39,7 +39,9 @@ class Order:
 
     ``min_out`` guards it: base units for a buy, lamports for a sell. ``priority_fee_lamports`` is what we pay on top.
     With ``amount_out`` above 0 a buy is exact-out: it takes exactly that many base units and pays at most
-    ``amount_in``. Otherwise the whole of ``amount_in`` is swapped.
+    ``amount_in``. Otherwise the whole of ``amount_in`` is swapped. ``held_base_units`` and ``held_lamports`` are what
+    was held of the token when a buy was decided and what that cost, fees included: a buy that would fill below this
+    average is refused at the fill, because the price fell after the decision (anti-DCA).
     """
 
     id: str
@@ -55,6 +57,12 @@ class Order:
     priority_fee_lamports: int
     reason: str
     amount_out: int = 0
+    held_base_units: int = 0
+    held_lamports: int = 0
+
+    def is_below_average(self, lamports: int, base_units: int) -> bool:
+        """Tell whether buying so much for so much, fees included, would be cheaper than what is held."""
+        return lamports * self.held_base_units < self.held_lamports * base_units
 
 
 @dataclass(frozen=True, slots=True)
