@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from trading.errors import InvalidInput
 
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
-from .units import BASE_UNITS_MAX
+from .units import BASE_UNITS_MAX, BPS_ONE
 
 Bps = Annotated[int, Field(ge=0, le=10_000)]
 ParameterValue = int | float
@@ -23,7 +23,8 @@ RulesT = TypeVar("RulesT", bound=_Rules)
 class Limits(_Rules):
     """What the gate allows an entry to do. Shares are of equity marked at liquidation value.
 
-    ``edge_over_cost_bps_min``: expected move minus every cost of the round trip, as a share of the order.
+    ``edge_over_cost_bps_min``: expected move minus every cost of the round trip, as a share of the order; -10000 asks
+    for nothing.
     ``exit_reserve_lamports``: SOL kept per open token for the transactions that sell it.
     ``fee_position_bps_max``: fixed network fees of the round trip as a share of the order.
     ``reentry_s``: how long a token may not be bought below the price of its last losing exit.
@@ -38,7 +39,7 @@ class Limits(_Rules):
     priority_fee_lamports_max: int = Field(ge=0, le=100_000_000)
     fee_position_bps_max: Bps
     exit_reserve_lamports: int = Field(ge=10_000, le=1_000_000_000)
-    edge_over_cost_bps_min: Bps
+    edge_over_cost_bps_min: int = Field(ge=-BPS_ONE, le=BPS_ONE)
     day_loss_bps_max: Bps
     drawdown_reducing_bps: Bps
     drawdown_halted_bps: Bps
@@ -247,6 +248,39 @@ AGGRESSIVE: Final = Profile(
 )
 
 PROFILES: Final[tuple[Profile, ...]] = (FOUNDATION, CAUTIOUS, AGGRESSIVE)
+
+BASELINE: Final = Profile(
+    name="baseline",
+    title="For baselines in backtests: a tenth of equity a token; no edge, exit rule or drawdown limit is asked for.",
+    limits=_changed(
+        FOUNDATION.limits,
+        {
+            "total_exposure_bps_max": 9_900,
+            "positions_max": 1_000,
+            "edge_over_cost_bps_min": -BPS_ONE,
+            "day_loss_bps_max": BPS_ONE,
+            "drawdown_reducing_bps": BPS_ONE,
+            "drawdown_halted_bps": BPS_ONE,
+            "cooldown_s": 0,
+            "reentry_s": 0,
+        },
+    ),
+    sizing=_changed(FOUNDATION.sizing, {"probe_bps": 1_000, "volatility_target_bps": BPS_ONE, "trades_min": 1_000}),
+    exits=_changed(
+        FOUNDATION.exits,
+        {
+            "stop_loss_bps": 0,
+            "trailing_stop_bps": 0,
+            "trailing_arm_bps": 0,
+            "take_profit_bps": 0,
+            "holding_s_max": 365 * 86_400,
+        },
+    ),
+    fees=FOUNDATION.fees,
+    strategies=(StrategyChoice(name="buy_and_hold", weight_bps=10_000),),
+)
+BACKTEST_PROFILES: Final[tuple[Profile, ...]] = (*PROFILES, BASELINE)
+"""What a backtest may use; a desk may use ``PROFILES`` only."""
 
 
 def profile_named(name: str) -> Profile:

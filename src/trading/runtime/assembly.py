@@ -11,7 +11,7 @@ from trading.errors import InvalidInput
 from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.event_codec import encode_record
 from trading.model.market_data import FeedDescription
-from trading.model.profile import PROFILES, Profile, StrategyChoice, profile_named
+from trading.model.profile import PROFILES, Profile, StrategyChoice
 from trading.ports import Journal, Strategy
 from trading.strategies.registry import create_all, strategy_class
 
@@ -57,16 +57,16 @@ class RunPlan:
         return bool(self.feed.inputs)
 
 
-def chosen_profile(name: str, strategies: Sequence[str] = ()) -> Profile:
+def chosen_profile(name: str, strategies: Sequence[str] = (), among: Sequence[Profile] = PROFILES) -> Profile:
     """Return the built-in profile, trading these of the known strategies only (none given: its own).
 
     Raises: InvalidInput for an unknown profile or strategy.
     """
-    known = {profile.name for profile in PROFILES}
+    known = {profile.name: profile for profile in among}
     if name not in known:
         msg = f"profile: {name!r} is unknown; known are {', '.join(sorted(known))}"
         raise InvalidInput(msg, field="profile")
-    profile = profile_named(name)
+    profile = known[name]
     if not strategies:
         return profile
     wanted = list(dict.fromkeys(strategies))

@@ -18,6 +18,7 @@ from trading.engine.kernel import Kernel
 from trading.errors import DataError, InvalidInput
 from trading.feeds.series import collector_paused
 from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone
+from trading.model.profile import BACKTEST_PROFILES, Profile
 from trading.model.units import BPS_ONE, ratio_bps
 from trading.portfolio import statistics
 from trading.ports import Feed, Journal
@@ -35,7 +36,8 @@ Progress = Callable[[int, int], None]
 class BacktestSpec:
     """``strategies`` empty: those of the profile. ``run_dir`` keeps the journal there and counts trials.
 
-    ``trials`` is how many variants were tried before this one, itself included, where it is known.
+    ``trials`` is how many variants were tried before this one, itself included, where it is known. ``rules`` is a whole
+    profile in place of the named one.
     """
 
     feed: Feed
@@ -46,6 +48,7 @@ class BacktestSpec:
     run_dir: Path | None = None
     trials: int | None = None
     seed: int = 0
+    rules: Profile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def run_backtest(spec: BacktestSpec, progress: Progress | None = None) -> Backte
     plan = RunPlan(
         mode="backtest",
         feed=spec.feed.description,
-        profile=chosen_profile(spec.profile, spec.strategies),
+        profile=spec.rules or chosen_profile(spec.profile, spec.strategies, BACKTEST_PROFILES),
         equity_lamports=spec.equity_lamports,
         target_lamports=spec.target_lamports,
         seed=spec.seed,

@@ -8,10 +8,15 @@ from trading.errors import InvalidInput
 from trading.model.profile import StrategyChoice
 from trading.ports import Strategy
 
+from .buy_and_hold import BuyAndHold
+from .lead_lag import LeadLag
 from .mean_reversion import MeanReversion
 from .momentum_breakout import MomentumBreakout
 from .parameters import Parameter, Value
+from .random_entry import RandomEntry
 from .sma_cross import SmaCross
+from .trend_following import TrendFollowing
+from .volatility_breakout import VolatilityBreakout
 
 
 class StrategyClass(Protocol):
@@ -25,7 +30,13 @@ class StrategyClass(Protocol):
 
 
 STRATEGIES: Final[Mapping[str, StrategyClass]] = MappingProxyType(
-    {each.NAME: each for each in (MomentumBreakout, MeanReversion, SmaCross)}
+    {
+        each.NAME: each
+        for each in (
+            *(MomentumBreakout, MeanReversion, TrendFollowing, VolatilityBreakout, LeadLag),
+            *(SmaCross, BuyAndHold, RandomEntry),
+        )
+    }
 )
 
 

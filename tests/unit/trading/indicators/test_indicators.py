@@ -2,12 +2,15 @@ import math
 import random
 import statistics
 from collections import deque
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from trading.errors import InvalidInput
-from trading.indicators.oscillators import EwmaVolatility, RelativeStrength
+from trading.indicators.oscillators import AverageTrueRange, EwmaVolatility, ExponentialMean, RelativeStrength
 from trading.indicators.regime import HISTORY_SAMPLES, RegimeTracker
+from trading.indicators.regression import RollingRegression
 from trading.indicators.rolling import Lagged, RollingMax, RollingMin, RollingMoments
 
 
@@ -150,5 +153,59 @@ def test_the_past_that_is_compared_with_is_bounded() -> None:
 
 @pytest.mark.parametrize("make", [RollingMoments, RollingMax, RollingMin, Lagged, EwmaVolatility, RelativeStrength])
 def test_a_window_of_nothing_is_refused(make: type) -> None:
+    with pytest.raises(InvalidInput, match="at least"):
+        make(0)
+
+
+def test_an_exponential_mean_begins_as_a_plain_one_and_forgets() -> None:
+    mean = ExponentialMean(4)
+    seen = []
+    for value in (1.0, 2.0, 6.0, 3.0, 3.0):
+        mean.update(value)
+        seen.append(mean.value)
+    # weights max(2/5, 1/n): 1, 1/2, then 2/5
+    assert seen == pytest.approx([1.0, 1.5, 3.3, 3.18, 3.108])
+    assert mean.is_full
+
+
+def test_the_true_range_reaches_back_to_the_close_before() -> None:
+    average = AverageTrueRange(2)
+    average.update(102.0, 98.0, 100.0)
+    assert average.newest == pytest.approx(102 / 98 - 1)
+    average.update(91.0, 90.0, 90.0)  # a gap down counts from the close before it
+    assert average.newest == pytest.approx(100 / 90 - 1)
+    average.update(90.0, 90.0, 90.0)
+    assert average.value == pytest.approx(((102 / 98 - 1 + 100 / 90 - 1) / 2) / 2)
+
+
+def test_a_rolling_regression_is_least_squares_over_its_window() -> None:
+    chance = np.random.default_rng(5)
+    x, noise = chance.normal(0, 1, 300), chance.normal(0, 0.5, 300)
+    y = 0.7 * x + noise
+    rolling = RollingRegression(50)
+    for place in range(300):
+        rolling.update(float(x[place]), float(y[place]))
+        if place >= 49:
+            wx, wy = x[place - 49 : place + 1], y[place - 49 : place + 1]
+            slope = float((wx @ wy) / (wx @ wx))
+            error = math.sqrt(float(((wy - slope * wx) ** 2).sum()) / 49 / float(wx @ wx))
+            assert rolling.slope == pytest.approx(slope, rel=1e-9)
+            assert rolling.t_value == pytest.approx(slope / error, rel=1e-6)
+    assert 0.0 < rolling.shrunken_slope < rolling.slope
+    overlapped = RollingRegression(50, overlap=5)
+    for place in range(300):
+        overlapped.update(float(x[place]), float(y[place]))
+    assert overlapped.t_value == pytest.approx(rolling.t_value * math.sqrt((50 / 5 - 1) / 49), rel=1e-9)
+
+
+def test_a_regression_on_nothing_says_nothing() -> None:
+    rolling = RollingRegression(5)
+    for _ in range(9):
+        rolling.update(0.0, 1.0)
+    assert (rolling.slope, rolling.t_value, rolling.shrunken_slope) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("make", [ExponentialMean, RollingRegression, AverageTrueRange])
+def test_a_window_that_is_none_is_refused(make: Callable[[int], object]) -> None:
     with pytest.raises(InvalidInput, match="at least"):
         make(0)
