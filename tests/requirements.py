@@ -42,7 +42,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T8": Requirement("Buckets whose sum is the wallet", "partly", "transfers by policy"),
     "T9": Requirement("Realistic fills", "partly", "concentrated liquidity, landing, expiry"),
     "T10": Requirement("Live execution on Solana", "planned"),
-    "T11": Requirement("Evolution", "planned"),
+    "T11": Requirement("Evolution", "partly", "search, purged cross-validation, promotion"),
     "T12": Requirement("Rotation of capital", "planned"),
     "T13": Requirement("Memory-driven decisions", "planned"),
     "T14": Requirement("Sidecar", "planned"),

@@ -6,7 +6,7 @@ and is never filled in; USD prices become SOL prices by dividing by the SOL bar 
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from pathlib import Path
 from typing import Final
@@ -63,6 +63,31 @@ class ReplayFeed:
     @property
     def cycles_total(self) -> int:
         return len(self._cycles)
+
+    def cut(self, from_ns: int, to_ns: int) -> "ReplayFeed":
+        """Return the part whose bars are known from ``from_ns`` (excluded) until ``to_ns`` (included), without loading
+        anything again. Tokens that were listed before are listed anew at its first cycle.
+
+        Raises: InvalidInput when nothing lies in it.
+        """
+        cycles = [cycle for cycle in self._cycles if from_ns < cycle.ts_ns <= to_ns]
+        if not cycles:
+            msg = f"no bar lies between {from_ns} and {to_ns} (nanoseconds)"
+            raise InvalidInput(msg, field="from")
+        first_ns = cycles[0].ts_ns
+        listed = [
+            replace(event, ts_ns=first_ns)
+            for cycle in self._cycles
+            if cycle.ts_ns < first_ns
+            for event in self._groups.get(cycle.ts_ns, ())
+            if isinstance(event, TokenListed)
+        ]
+        groups = {cycle.ts_ns: self._groups[cycle.ts_ns] for cycle in cycles if cycle.ts_ns in self._groups}
+        if listed:
+            groups[first_ns] = [*listed, *groups.get(first_ns, ())]
+        cut = tuple((name, f"{sha256}@{from_ns}-{to_ns}") for name, sha256 in self._description.inputs)
+        description = replace(self._description, detail=f"a part of {self._description.detail}"[:500], inputs=cut)
+        return ReplayFeed(groups, cycles, description, self.summary)
 
     def events(self, skip_cycles: int = 0) -> Iterator[MarketEvent]:
         """Yield the events after the first ``skip_cycles`` CycleEnds."""

@@ -1,0 +1,158 @@
+"""Walk-forward of every strategy on recorded hourly bars: ``python scripts/walk_forward.py FOLDER``.
+
+Writes the table between its markers in docs/results.md, whatever it says. FOLDER holds ``*USDT_1h.csv.gz``. Only files
+of one market kind are divided by each other: SOL's hourly file is of a perpetual, so the tokens are those whose files
+are of perpetuals too.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from trading.evolution.walk_forward import (
+    Plan,
+    Result,
+    Window,
+    annual_sharpe,
+    block_bootstrap,
+    draws,
+    growth,
+    max_drawdown,
+    walk_forward,
+    windows,
+)
+from trading.feeds.replay import ReplayFeed, open_replay
+from trading.model.profile import BASELINE, FOUNDATION
+from trading.model.units import sol_text
+from trading.portfolio import statistics
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "results.md"
+HEAD = """# Results
+
+Figures that scripts made, good or bad. What is here was traded on paper over recorded bars; it is no promise.
+"""
+TOKENS = ("BTC", "DOGE", "WIF", "RENDER")
+TUNED = ("momentum_breakout", "mean_reversion", "trend_following", "volatility_breakout", "lead_lag", "sma_cross")
+BASELINES = ("buy_and_hold", "random_entry")
+PLAN = Plan(train_days=180, test_days=60, embargo_days=2)
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--candidates", type=int, default=12, help="parameter sets a strategy and window")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args(arguments)
+    began = time.monotonic()
+    feed = open_replay([options.folder / f"{symbol}USDT_1h.csv.gz" for symbol in ("SOL", *TOKENS)])
+    assert feed.summary.first_ns is not None
+    assert feed.summary.last_ns is not None
+    spans = windows(feed.summary.first_ns, feed.summary.last_ns, PLAN)
+    found: list[Result] = []
+    for name in (*TUNED, *BASELINES):
+        is_baseline = name in BASELINES
+        candidates = draws(name, 1 if is_baseline else options.candidates, options.seed)
+        found.append(walk_forward(feed, BASELINE if is_baseline else FOUNDATION, name, candidates, spans))
+        print(f"{name}: {growth(found[-1].returns) - 1:+.2%} in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    section = _section(feed, spans, found, options)
+    _splice("walk-forward", section)
+    print(section)
+    return 0
+
+
+def _section(feed: ReplayFeed, spans: Sequence[Window], found: Sequence[Result], options: argparse.Namespace) -> str:
+    trials = sum(result.trials for result in found)
+    first, last = (
+        f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d}" for ns in (spans[0].test_from_ns, spans[-1].test_to_ns)
+    )
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    lines = [
+        "## Walk-forward on hourly bars",
+        "",
+        (
+            f"`python scripts/walk_forward.py FOLDER --candidates {options.candidates} --seed {options.seed}`, commit "
+            f"{commit.strip() or 'unknown'}, {datetime.now(UTC):%Y-%m-%d}. {feed.description.detail}."
+        ),
+        "",
+        (
+            f"{len(spans)} windows: parameters are chosen by Sharpe on {PLAN.train_days} days among {options.candidates} sets "
+            f"(the defaults and seeded draws), {PLAN.embargo_days} days are left out, the choice is judged on the next "
+            f"{PLAN.test_days}. Judged from {first} until {last}, out of sample, each window with 2 SOL; returns are in SOL, after "
+            "all costs. Strategies run under the profile `foundation` (its stops, its holding time of a day at most), the "
+            "baselines under `baseline` (a tenth of equity a token, no exits). The deflated Sharpe is the probability of being "
+            f"better than the best of {trials} worthless trials; the interval is that of the mean daily return (95 %, blocks of "
+            "5 days)."
+        ),
+        "",
+        (
+            "| strategy | return | Sharpe a year | deflated | trials | mean a day, bps | largest drawdown | fills | costs, SOL "
+            "(pool and signature, impact, priority, failed) |"
+        ),
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [_row(result, trials, options.seed) for result in found]
+    lines += [
+        "| holding SOL | +0.0 % | | | | 0 | 0.0 % | 0 | 0 |",
+        "",
+        _verdict(found, trials, options.seed),
+    ]
+    return "\n".join(lines)
+
+
+def _row(result: Result, trials: int, seed: int) -> str:
+    returns = result.returns
+    sharpe, deflated = annual_sharpe(returns), _deflated(result, trials)
+    low, high = block_bootstrap(returns, seed)
+    documents = [judged.document for judged in result.judged]
+    costs = [
+        sum(document["costs"][f"{kind}_lamports"] for document in documents)
+        for kind in ("fee", "impact", "priority", "failed")
+    ]
+    return (
+        f"| {result.strategy} | {growth(returns) - 1:+.1%} | {_figure(sharpe)} | {_figure(deflated)} | {result.trials} | "
+        f"{low * 1e4:+.1f} to {high * 1e4:+.1f} | {max_drawdown(returns):.1%} | "
+        f"{sum(document['trades'] for document in documents)} | {', '.join(sol_text(cost // 1000 * 1000) for cost in costs)} |"
+    ).replace("%", " %")
+
+
+def _deflated(result: Result, trials: int) -> float | None:
+    moments = statistics.moments(result.returns)
+    per_day = statistics.sharpe(moments)
+    return None if per_day is None else statistics.deflated_sharpe(per_day, moments, trials)
+
+
+def _verdict(found: Sequence[Result], trials: int, seed: int) -> str:
+    proven = [
+        result.strategy
+        for result in found
+        if result.strategy in TUNED
+        and block_bootstrap(result.returns, seed)[0] > 0.0
+        and (_deflated(result, trials) or 0.0) > 0.95
+    ]
+    if proven:
+        return f"Above zero by the interval and by the deflated Sharpe: {', '.join(proven)}."
+    return "Not proven: no strategy is above zero by both its interval and its deflated Sharpe."
+
+
+def _figure(value: float | None) -> str:
+    return "too little data" if value is None else f"{value:.2f}"
+
+
+def _splice(name: str, section: str) -> None:
+    document = DOCUMENT.read_text("utf-8") if DOCUMENT.exists() else HEAD
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    block = f"{begin}\n{section.strip()}\n{end}"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    changed = (
+        pattern.sub(lambda _: block, document) if pattern.search(document) else f"{document.rstrip()}\n\n{block}\n"
+    )
+    DOCUMENT.write_text(changed, "utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
