@@ -67,40 +67,29 @@ def main(arguments: Sequence[str]) -> int:
 
 def _section(feed: ReplayFeed, spans: Sequence[Window], found: Sequence[Result], options: argparse.Namespace) -> str:
     trials = sum(result.trials for result in found)
-    first, last = (
-        f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d}" for ns in (spans[0].test_from_ns, spans[-1].test_to_ns)
+    ends = (spans[0].test_from_ns, spans[-1].test_to_ns)
+    first, last = (f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d}" for ns in ends)
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    command = f"python scripts/walk_forward.py FOLDER --candidates {options.candidates} --seed {options.seed}"
+    text = f"""## Walk-forward on hourly bars
+
+`{command}`, commit {commit}, {datetime.now(UTC):%Y-%m-%d}. {feed.description.detail}.
+
+{len(spans)} windows: parameters are chosen by Sharpe on {PLAN.train_days} days among {options.candidates} sets (the
+defaults and seeded draws), {PLAN.embargo_days} days are left out, the choice is judged on the next {PLAN.test_days}.
+Judged from {first} until {last}, out of sample, each window with 2 SOL; returns are in SOL, after all costs. Strategies
+run under the profile `foundation` (its stops, its holding time of a day at most), the baselines under `baseline` (a
+tenth of equity a token, no exits). The deflated Sharpe is the probability of being better than the best of {trials}
+worthless trials; the interval is that of the mean daily return (95 %, blocks of 5 days).
+"""
+    costs = "costs, SOL (pool and signature, impact, priority, failed)"
+    columns = (
+        f"strategy | return | Sharpe a year | deflated | trials | mean a day, bps | largest drawdown | fills | {costs}"
     )
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
-    lines = [
-        "## Walk-forward on hourly bars",
-        "",
-        (
-            f"`python scripts/walk_forward.py FOLDER --candidates {options.candidates} --seed {options.seed}`, commit "
-            f"{commit.strip() or 'unknown'}, {datetime.now(UTC):%Y-%m-%d}. {feed.description.detail}."
-        ),
-        "",
-        (
-            f"{len(spans)} windows: parameters are chosen by Sharpe on {PLAN.train_days} days among {options.candidates} sets "
-            f"(the defaults and seeded draws), {PLAN.embargo_days} days are left out, the choice is judged on the next "
-            f"{PLAN.test_days}. Judged from {first} until {last}, out of sample, each window with 2 SOL; returns are in SOL, after "
-            "all costs. Strategies run under the profile `foundation` (its stops, its holding time of a day at most), the "
-            "baselines under `baseline` (a tenth of equity a token, no exits). The deflated Sharpe is the probability of being "
-            f"better than the best of {trials} worthless trials; the interval is that of the mean daily return (95 %, blocks of "
-            "5 days)."
-        ),
-        "",
-        (
-            "| strategy | return | Sharpe a year | deflated | trials | mean a day, bps | largest drawdown | fills | costs, SOL "
-            "(pool and signature, impact, priority, failed) |"
-        ),
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = [text, f"| {columns} |", "|" + " --- |" * (columns.count("|") + 1)]
     lines += [_row(result, trials, options.seed) for result in found]
-    lines += [
-        "| holding SOL | +0.0 % | | | | 0 | 0.0 % | 0 | 0 |",
-        "",
-        _verdict(found, trials, options.seed),
-    ]
+    lines += ["| holding SOL | +0.0 % | | | | 0 | 0.0 % | 0 | 0 |", "", _verdict(found, trials, options.seed)]
     return "\n".join(lines)
 
 
@@ -109,15 +98,20 @@ def _row(result: Result, trials: int, seed: int) -> str:
     sharpe, deflated = annual_sharpe(returns), _deflated(result, trials)
     low, high = block_bootstrap(returns, seed)
     documents = [judged.document for judged in result.judged]
-    costs = [
-        sum(document["costs"][f"{kind}_lamports"] for document in documents)
-        for kind in ("fee", "impact", "priority", "failed")
-    ]
-    return (
-        f"| {result.strategy} | {growth(returns) - 1:+.1%} | {_figure(sharpe)} | {_figure(deflated)} | {result.trials} | "
-        f"{low * 1e4:+.1f} to {high * 1e4:+.1f} | {max_drawdown(returns):.1%} | "
-        f"{sum(document['trades'] for document in documents)} | {', '.join(sol_text(cost // 1000 * 1000) for cost in costs)} |"
-    ).replace("%", " %")
+    kinds = ("fee", "impact", "priority", "failed")
+    costs = [sum(document["costs"][f"{kind}_lamports"] for document in documents) for kind in kinds]
+    cells = (
+        result.strategy,
+        f"{growth(returns) - 1:+.1%}",
+        _figure(sharpe),
+        _figure(deflated),
+        str(result.trials),
+        f"{low * 1e4:+.1f} to {high * 1e4:+.1f}",
+        f"{max_drawdown(returns):.1%}",
+        str(sum(document["trades"] for document in documents)),
+        ", ".join(sol_text(cost // 1_000 * 1_000) for cost in costs),
+    )
+    return f"| {' | '.join(cells)} |".replace("%", " %")
 
 
 def _deflated(result: Result, trials: int) -> float | None:

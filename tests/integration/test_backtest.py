@@ -281,3 +281,27 @@ async def test_memory_that_is_down_or_stuck_delays_nothing_and_gets_everything_l
     store.close()
     assert told(late) == told(whole)
     assert relay.stats().pending == 0
+
+
+@pytest.mark.requirement("T4")
+def test_the_baseline_of_holding_buys_each_token_once_and_sells_none(recorded: list[Path]) -> None:
+    spec = BacktestSpec(feed=open_replay(recorded), profile="baseline")
+    result = run_backtest(spec).as_json()
+    assert (result["profile"], result["trades"], result["denials"]) == ("baseline", 2, {})
+    held = run_backtest(BacktestSpec(feed=open_replay(recorded), profile="foundation", strategies=("buy_and_hold",)))
+    assert held.as_json()["trades"] == 0  # it expects nothing, and the desk's rules ask for an edge
+    assert set(held.as_json()["denials"]) == {"edge_over_cost_bps"}
+
+
+def test_random_entries_trade_under_the_rules_of_the_baseline(recorded: list[Path]) -> None:
+    spec = BacktestSpec(feed=open_replay(recorded), profile="baseline", strategies=("random_entry",))
+    one, two = run_backtest(spec).as_json(), run_backtest(spec).as_json()
+    assert one["trades"] > 20
+    assert one["journal_sha256"] == two["journal_sha256"]
+
+
+async def test_no_desk_trades_under_the_rules_of_the_baseline(recorded: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="'baseline' is unknown"):
+        feed = "replay:" + ",".join(map(str, recorded))
+        async with desk.open({}, ListMemory(), desk.DeskOptions(tmp_path, feed=feed, profile="baseline")):
+            pytest.fail("it opened")
