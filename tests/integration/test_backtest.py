@@ -301,7 +301,7 @@ def test_random_entries_trade_under_the_rules_of_the_baseline(recorded: list[Pat
 
 
 async def test_no_desk_trades_under_the_rules_of_the_baseline(recorded: list[Path], tmp_path: Path) -> None:
+    feed = "replay:" + ",".join(map(str, recorded))
+    opening = desk.open({}, ListMemory(), desk.DeskOptions(tmp_path, feed=feed, profile="baseline"))
     with pytest.raises(InvalidInput, match="'baseline' is unknown"):
-        feed = "replay:" + ",".join(map(str, recorded))
-        async with desk.open({}, ListMemory(), desk.DeskOptions(tmp_path, feed=feed, profile="baseline")):
-            pytest.fail("it opened")
+        await opening.__aenter__()

@@ -55,6 +55,8 @@ def rules() -> Profile:
         order_bps_max=4_000,
         token_exposure_bps_max=9_000,
         total_exposure_bps_max=9_500,
+        gap_token_bps_max=10_000,
+        gap_joint_bps_max=10_000,
         edge_over_cost_bps_min=0,
         slippage_bps_max=10_000,  # orders by hand ask for nothing back, and must get as far as the venue
         reducing_s=1_800,

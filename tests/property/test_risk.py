@@ -199,7 +199,10 @@ def _without(*names: str) -> Check:
         ("average_cost",),
         ("cooldown_s", "reentry_s"),
         ("state", "drawdown_bps", "total_drawdown_bps", "day_loss_bps", "average_cost", "cooldown_s", "reentry_s"),
-        ("order_lamports", "token_exposure_lamports", "total_exposure_lamports"),
+        (
+            *("order_lamports", "token_exposure_lamports", "total_exposure_lamports"),
+            *("gap_token_lamports", "gap_joint_lamports"),
+        ),
     ],
 )
 def test_control_a_gate_that_lost_a_limit_is_caught(lost: tuple[str, ...]) -> None:

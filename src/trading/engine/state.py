@@ -17,6 +17,7 @@ from trading.portfolio.ledger import Ledger
 from trading.portfolio.performance import EquityCurve, TrackRecords
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.exits import PeakPrices
+from trading.risk.gap import highest_exposure_lamports
 
 from .trail import Trail
 
@@ -127,6 +128,9 @@ class DeskState:
         high = min(high, guard_high)
         if tier_high is not None:
             high = min(high, self.curve.equity_for(self.start_lamports, tier_high) - 2)
+        exposure = highest_exposure_lamports(self.profile.limits, self.ledger.cash_lamports)
+        if exposure is not None:
+            high = min(high, self.ledger.cash_lamports + exposure)
         return low, high
 
     def drift(self, equity_lamports: int) -> None:

@@ -10,10 +10,11 @@ from trading.model.identifiers import order_id, trajectory_id
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Approved, Denied, Order, Purpose, Side, Signal, SwapQuote, Verdict
 from trading.model.position import Position
-from trading.model.units import share_lamports
+from trading.model.units import ceil_div, share_lamports, sol_text
 from trading.portfolio.buckets import Booking
 from trading.ports import Venue
 from trading.risk.exits import ExitView, Watch, decide_exit, watch
+from trading.risk.gap import excess_lamports, highest_price_sol
 from trading.risk.sizing import SizingView, min_out, size
 from trading.risk.views import AccountView, TokenView
 
@@ -68,6 +69,23 @@ class Trader:
                 is_on_sale = self._state.units_on_sale(position.bucket, position.mint) > 0
                 why = Denied("own_order_open", "it is on sale") if is_on_sale else Denied("unsellable", "no buyer now")
                 self._pass(position.trajectory_id, signal_out, why)
+        self._cut_back(valuation)
+
+    def _cut_back(self, valuation: Valuation) -> None:
+        """Sell what a gap could cost beyond its limits, in the event in which it grew beyond them."""
+        state = self._state
+        free: dict[str, int] = {}
+        for mint, holding in state.ledger.holdings.items():
+            on_sale = sum(state.units_on_sale(name, mint) for name in state.ledger.buckets)
+            if on_sale < holding.base_units:
+                value = valuation.by_mint.get(mint, 0)
+                free[mint] = value * (holding.base_units - on_sale) // holding.base_units
+        for mint, excess in excess_lamports(state.profile.limits, valuation.equity_lamports, free).items():
+            reason = f"gap: {sol_text(excess)} SOL of {sol_text(free[mint])} are more than a gap may cost"
+            for position in state.ledger.positions():
+                if position.mint == mint:
+                    left = position.base_units - state.units_on_sale(position.bucket, mint)
+                    self._exit(position, ceil_div(left * excess, max(1, free[mint])), reason, valuation)
 
     def flatten(self, reason: str, valuation: Valuation) -> list[Order]:
         """Send an exit for everything that is held and not on sale already; return what was sent."""
@@ -110,7 +128,11 @@ class Trader:
             return None
         peak = self._state.peaks.observe(position.bucket, position.mint, bar.close)
         decimals = self._valuer.instruments[position.mint].decimals
-        return watch(self._state.profile.exits, position, peak, decimals)
+        found = watch(self._state.profile.exits, position, peak, decimals)
+        ledger = self._state.ledger
+        units = ledger.holdings[position.mint].base_units
+        highest = highest_price_sol(self._state.profile.limits, ledger.cash_lamports, units, decimals)
+        return found if highest is None or highest >= found.high_sol else replace(found, high_sol=highest)
 
     def _exit(self, position: Position, base_units: int, reason: str, valuation: Valuation) -> Order | None:
         on_sale = self._state.units_on_sale(position.bucket, position.mint)

@@ -7,10 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from trading.errors import InvalidInput
 
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
-from .units import BASE_UNITS_MAX, BPS_ONE
+from .units import BASE_UNITS_MAX, BPS_ONE, ceil_div
 
 Bps = Annotated[int, Field(ge=0, le=10_000)]
 ParameterValue = int | float
+
+
+GAP_JOINT_MOVE_BPS: Final = 6_000
 
 
 class _Rules(BaseModel):
@@ -28,6 +31,8 @@ class Limits(_Rules):
     ``exit_reserve_lamports``: SOL kept per open token for the transactions that sell it.
     ``fee_position_bps_max``: fixed network fees of the round trip as a share of the order.
     ``reentry_s``: how long a token may not be bought below the price of its last losing exit.
+    ``gap_token_bps_max``: what one token may cost when it goes to zero and cannot be sold; ``gap_joint_bps_max``: what
+    a joint fall of all tokens by ``GAP_JOINT_MOVE_BPS`` may cost. A position that grew beyond is cut back to it.
     """
 
     order_bps_max: Bps
@@ -47,9 +52,20 @@ class Limits(_Rules):
     cooldown_s: int = Field(ge=0, le=30 * 86_400)
     reentry_s: int = Field(ge=0, le=30 * 86_400)
     data_age_s_max: int = Field(ge=1, le=86_400)
+    gap_token_bps_max: Bps = BPS_ONE
+    gap_joint_bps_max: Bps = BPS_ONE
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
+        if self.gap_token_bps_max < self.token_exposure_bps_max:
+            msg = f"gap_token_bps_max must be at least token_exposure_bps_max ({self.token_exposure_bps_max})"
+            raise ValueError(msg)
+        if self.gap_joint_bps_max * BPS_ONE < self.total_exposure_bps_max * GAP_JOINT_MOVE_BPS:
+            least = ceil_div(self.total_exposure_bps_max * GAP_JOINT_MOVE_BPS, BPS_ONE)
+            msg = (
+                f"gap_joint_bps_max must be at least {least}: that share of total_exposure_bps_max goes in such a move"
+            )
+            raise ValueError(msg)
         if not 0 < self.drawdown_reducing_bps <= self.drawdown_halted_bps:
             msg = (
                 f"drawdown_reducing_bps must be above 0 and at most drawdown_halted_bps ({self.drawdown_halted_bps}), "
@@ -174,6 +190,8 @@ FOUNDATION: Final = Profile(
         cooldown_s=3_600,
         reentry_s=21_600,
         data_age_s_max=900,
+        gap_token_bps_max=3_000,
+        gap_joint_bps_max=4_000,
     ),
     sizing=SizingRules(
         kelly_fraction_bps=5_000,
@@ -207,6 +225,8 @@ CAUTIOUS: Final = Profile(
             "drawdown_halted_bps": 1_200,
             "cooldown_s": 14_400,
             "reentry_s": 86_400,
+            "gap_token_bps_max": 1_800,
+            "gap_joint_bps_max": 2_200,
         },
     ),
     sizing=_changed(FOUNDATION.sizing, {"kelly_fraction_bps": 2_500, "probe_bps": 500, "volatility_target_bps": 75}),
@@ -236,6 +256,8 @@ AGGRESSIVE: Final = Profile(
             "drawdown_halted_bps": 4_000,
             "cooldown_s": 1_800,
             "reentry_s": 7_200,
+            "gap_token_bps_max": 5_000,
+            "gap_joint_bps_max": 6_000,
         },
     ),
     sizing=_changed(FOUNDATION.sizing, {"kelly_fraction_bps": 7_500, "probe_bps": 2_000, "volatility_target_bps": 400}),
@@ -263,6 +285,8 @@ BASELINE: Final = Profile(
             "drawdown_halted_bps": BPS_ONE,
             "cooldown_s": 0,
             "reentry_s": 0,
+            "gap_token_bps_max": BPS_ONE,
+            "gap_joint_bps_max": BPS_ONE,
         },
     ),
     sizing=_changed(FOUNDATION.sizing, {"probe_bps": 1_000, "volatility_target_bps": BPS_ONE, "trades_min": 1_000}),

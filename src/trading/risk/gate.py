@@ -8,6 +8,7 @@ from trading.model.order import Approved, Denied, Measure, Order, Purpose, Side,
 from trading.model.units import share_lamports
 
 from . import limits
+from .gap import joint_loss_lamports, limits_of
 from .limit_texts import explained
 from .views import AccountView, Bounds, TokenView
 
@@ -47,6 +48,13 @@ class Gate:
             Measure("drawdown_bps", account.drawdown_bps, rules.drawdown_reducing_bps, "bps", "reduces"),
             Measure("day_loss_bps", account.day_loss_bps, rules.day_loss_bps_max, "bps", "denies entries today"),
             Measure("total_exposure_lamports", account.exposure_lamports, exposure_max, "lamports", "denies entries"),
+            Measure(
+                "gap_joint_lamports",
+                joint_loss_lamports(account.exposure_lamports),
+                limits_of(account, rules)[1],
+                "lamports",
+                "cuts positions back",
+            ),
             Measure("positions", account.tokens_held, rules.positions_max, "tokens", "denies new tokens"),
             Measure("exit_reserve_lamports", account.cash_lamports, reserve, "lamports", "kept for exits", True),
         )

@@ -11,6 +11,7 @@ from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Measure, Order
 from trading.model.units import BPS_ONE, NS_PER_S, ceil_div, share_lamports
 
+from . import gap
 from .views import AccountView, Bounds, TokenView
 
 Limit = Callable[[Order, AccountView, TokenView, Bounds], Measure | None]
@@ -76,6 +77,19 @@ def token_exposure(order: Order, account: AccountView, token: TokenView, bounds:
 def total_exposure(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
     limit = share_lamports(account.equity_lamports, bounds.limits.total_exposure_bps_max)
     return Measure("total_exposure_lamports", account.exposure_lamports + order.amount_in, limit, "lamports")
+
+
+def gap_token(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
+    """What is lost when this token goes to zero and cannot be sold."""
+    limit, _ = gap.limits_of(account, bounds.limits)
+    return Measure("gap_token_lamports", token.exposure_lamports + order.amount_in, limit, "lamports")
+
+
+def gap_joint(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
+    """What is lost when every token falls at once."""
+    _, limit = gap.limits_of(account, bounds.limits)
+    used = gap.joint_loss_lamports(account.exposure_lamports + order.amount_in)
+    return Measure("gap_joint_lamports", used, limit, "lamports")
 
 
 def positions(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
@@ -168,6 +182,8 @@ ENTRY_LIMITS: Final[tuple[Limit, ...]] = (
     order_size,
     token_exposure,
     total_exposure,
+    gap_token,
+    gap_joint,
     positions,
     bucket_cash,
     exit_reserve,

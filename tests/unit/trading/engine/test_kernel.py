@@ -123,6 +123,8 @@ def test_crossing_the_drawdown_limit_sells_everything_in_that_event_and_buys_not
         token_exposure_bps_max=9_000,
         total_exposure_bps_max=9_000,
         day_loss_bps_max=10_000,
+        gap_token_bps_max=10_000,
+        gap_joint_bps_max=10_000,
     )
     rules = rules.model_copy(
         update={
