@@ -227,6 +227,8 @@ class Trader:
             fixed_lamports=2 * (SIGNATURE_FEE_LAMPORTS + priority),
             impact_bps_max=bounds.limits.impact_bps_max,
             fee_position_bps_max=bounds.fee_position_bps_max,
+            drawdown_bps=account.total_drawdown_bps,
+            drawdown_halted_bps=bounds.limits.drawdown_halted_bps,
         )
 
     def _buy(self, signal: Signal, bucket: str, trajectory: str, lamports: int) -> Order:

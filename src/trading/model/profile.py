@@ -87,7 +87,8 @@ class Limits(_Rules):
 class SizingRules(_Rules):
     """How much to risk. Until a strategy has ``trades_min`` finished trades it gets ``probe_bps`` of equity.
 
-    ``volatility_target_bps`` is the volatility that one position may bring to equity, per day. With
+    ``volatility_target_bps`` is the volatility that one position may bring to equity, per day. In a drawdown positions
+    shrink towards the halt, to ``drawdown_floor_bps`` of their size at the least (10000: they do not shrink). With
     ``base_units_fixed`` above 0 every entry buys exactly so many base units instead, if every limit allows it.
     """
 
@@ -96,6 +97,7 @@ class SizingRules(_Rules):
     probe_bps: Bps
     volatility_target_bps: Bps
     order_lamports_min: int = Field(ge=1_000_000)
+    drawdown_floor_bps: Bps = BPS_ONE
     base_units_fixed: int = Field(default=0, ge=0, le=BASE_UNITS_MAX)
 
 
@@ -199,6 +201,7 @@ FOUNDATION: Final = Profile(
         probe_bps=1_000,
         volatility_target_bps=150,
         order_lamports_min=20_000_000,
+        drawdown_floor_bps=2_500,
     ),
     exits=ExitRules(
         stop_loss_bps=500, trailing_stop_bps=400, trailing_arm_bps=300, take_profit_bps=1_500, holding_s_max=86_400
@@ -289,7 +292,10 @@ BASELINE: Final = Profile(
             "gap_joint_bps_max": BPS_ONE,
         },
     ),
-    sizing=_changed(FOUNDATION.sizing, {"probe_bps": 1_000, "volatility_target_bps": BPS_ONE, "trades_min": 1_000}),
+    sizing=_changed(
+        FOUNDATION.sizing,
+        {"probe_bps": 1_000, "volatility_target_bps": BPS_ONE, "trades_min": 1_000, "drawdown_floor_bps": BPS_ONE},
+    ),
     exits=_changed(
         FOUNDATION.exits,
         {

@@ -1,4 +1,5 @@
-"""How much: fractional Kelly shrunk by estimation error, volatility target, impact cap, minimum viable size.
+"""How much: fractional Kelly shrunk by estimation error, volatility target, less in a drawdown, impact cap, minimum
+viable size.
 
 Statistics are floats; what comes out is lamports, cut down to whole millionths of equity first, so that the last bits
 of a float decide nothing.
@@ -25,7 +26,8 @@ _MILLION: Final = 1_000_000
 @dataclass(frozen=True, slots=True)
 class SizingView:
     """``headroom_lamports`` is what the gate leaves (``Gate.headroom_lamports``); ``fixed_lamports`` what entry and
-    exit pay whatever their size; ``pool_lamports`` the SOL side of the pool."""
+    exit pay whatever their size; ``pool_lamports`` the SOL side of the pool. ``drawdown_bps`` is the drop from the
+    highest peak of equity, ``drawdown_halted_bps`` the one at which the desk halts."""
 
     equity_lamports: int
     headroom_lamports: int
@@ -34,11 +36,13 @@ class SizingView:
     fixed_lamports: int
     impact_bps_max: int
     fee_position_bps_max: int
+    drawdown_bps: int = 0
+    drawdown_halted_bps: int = BPS_ONE
 
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """``bound_by`` names what set the size: kelly, probe, volatility, impact or headroom."""
+    """``bound_by`` names what set the size: kelly, probe, volatility, drawdown, impact or headroom."""
 
     lamports: int
     bound_by: str
@@ -100,10 +104,13 @@ def size(signal: Signal, record: TrackRecord, view: SizingView, rules: SizingRul
     """Return how many lamports to spend on this signal.
 
     The share of equity is the smaller of Kelly's and the volatility target's (w = sigma* / sigma, Harvey et al. 2018),
-    times the signal's strength. A strategy without record, or whose record shows no edge, gets the probe size: it must
-    trade to be judged, at a price that is known.
+    less in a drawdown (``drawdown_scale``), times the signal's strength. A strategy without record, or whose record
+    shows no edge, gets the probe size: it must trade to be judged, at a price that is known.
     """
     wanted, bound_by = _wanted_share(signal, record, rules, tier)
+    scale = drawdown_scale(view.drawdown_bps, view.drawdown_halted_bps, rules.drawdown_floor_bps)
+    if scale < 1.0:
+        wanted, bound_by = wanted * scale, "drawdown"
     strength = min(1.0, max(0.0, signal.strength))
     candidates = (
         (view.equity_lamports * int(wanted * strength * _MILLION) // _MILLION, bound_by),
@@ -116,6 +123,24 @@ def size(signal: Signal, record: TrackRecord, view: SizingView, rules: SizingRul
         message = f"{lamports} lamports (bound by {bound_by}) are less than the smallest order worth its fixed costs"
         return Denied("size_below_minimum", message, least, lamports)
     return Sized(lamports, bound_by)
+
+
+def drawdown_scale(drawdown_bps: int, limit_bps: int, floor_bps: int) -> float:
+    """Return the share of its full size that a position gets in a drawdown.
+
+    Grossman & Zhou (1993, Math. Finance 3(3)) invest m (W - a M), where M is the running maximum of wealth and 1 - a
+    the largest drawdown allowed; as a share of W, against its value at the peak, that is
+
+      (1 - a M / W) / (1 - a)   with W = (1 - d) M and a = 1 - limit
+
+    1 at the peak, 0 at the limit. Near the limit so small a position could not earn back its costs, and the desk would
+    stay where it is: ``floor_bps`` is the least (Zhou & Shang 2015); 10000 switches the rule off.
+    """
+    if limit_bps <= 0 or drawdown_bps <= 0:
+        return 1.0
+    left = 1.0 - min(drawdown_bps, BPS_ONE - 1) / BPS_ONE
+    allowed = limit_bps / BPS_ONE
+    return max(floor_bps / BPS_ONE, min(1.0, (1.0 - (1.0 - allowed) / left) / allowed))
 
 
 def _wanted_share(signal: Signal, record: TrackRecord, rules: SizingRules, tier: Tier) -> tuple[float, str]:

@@ -130,3 +130,23 @@ def test_the_smallest_order_grows_with_the_fees() -> None:
 def test_the_least_that_a_swap_may_give_is_rounded_in_our_favour() -> None:
     assert sizing.min_out(1_001, 100) == 991
     assert sizing.min_out(5, 10_000) == 0
+
+
+def test_positions_shrink_towards_the_halt_as_grossman_and_zhou_have_it() -> None:
+    limit = 2_500
+    assert sizing.drawdown_scale(0, limit, 0) == 1.0
+    # W = 0.9 M, a = 0.75: (1 - 0.75 / 0.9) / 0.25
+    assert sizing.drawdown_scale(1_000, limit, 0) == pytest.approx((1 - 0.75 / 0.9) / 0.25)
+    assert sizing.drawdown_scale(limit, limit, 0) == pytest.approx(0.0)
+    values = [sizing.drawdown_scale(drop, limit, 2_500) for drop in range(0, 9_999, 100)]
+    assert values == sorted(values, reverse=True)
+    assert values[-1] == 0.25
+    assert {sizing.drawdown_scale(drop, limit, 10_000) for drop in range(0, 10_000, 500)} == {1.0}
+
+
+@pytest.mark.requirement("T6")
+def test_a_drawdown_makes_the_order_smaller_and_says_so() -> None:
+    deep = _size(view=replace(VIEW, drawdown_bps=1_000, drawdown_halted_bps=2_500))
+    assert isinstance(deep, Sized)
+    share = sizing.drawdown_scale(1_000, 2_500, RULES.drawdown_floor_bps)
+    assert deep == Sized(2 * SOL * int(0.1 * share * 1_000_000) // 1_000_000, "drawdown")
