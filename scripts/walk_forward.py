@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from trading.adapters.trial_ledger import TrialLedger
+from trading.cli.trials import ledger_path
 from trading.evolution.walk_forward import (
     Plan,
     Result,
@@ -54,11 +56,14 @@ def main(arguments: Sequence[str]) -> int:
     assert feed.summary.last_ns is not None
     spans = windows(feed.summary.first_ns, feed.summary.last_ns, PLAN)
     found: list[Result] = []
+    ledger = TrialLedger.at(ledger_path())
     for name in (*TUNED, *BASELINES):
         is_baseline = name in BASELINES
         candidates = draws(name, 1 if is_baseline else options.candidates, options.seed)
-        found.append(walk_forward(feed, BASELINE if is_baseline else FOUNDATION, name, candidates, spans))
+        rules = BASELINE if is_baseline else FOUNDATION
+        found.append(walk_forward(feed, rules, name, candidates, spans, ledger=ledger))
         print(f"{name}: {growth(found[-1].returns) - 1:+.2%} in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    ledger.close()
     section = _section(feed, spans, found, options)
     _splice("walk-forward", section)
     print(section)

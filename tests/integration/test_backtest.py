@@ -16,6 +16,7 @@ from tests.doubles.desk_memory import ListMemory
 
 from trading import desk
 from trading.adapters.sql_journal import JournalStore, SqlJournal
+from trading.adapters.trial_ledger import TrialLedger
 from trading.config import RelaySection
 from trading.errors import InvalidInput
 from trading.feeds.replay import open_replay
@@ -115,20 +116,26 @@ def test_two_processes_with_other_hash_seeds_write_the_same_journal(recorded: li
 
 
 def test_the_result_adds_up_and_counts_trials(recorded: list[Path], tmp_path: Path) -> None:
-    first = run_backtest(BacktestSpec(feed=open_replay(recorded), run_dir=tmp_path))
+    ledger = TrialLedger.at(tmp_path / "trials.db")
+    first = run_backtest(BacktestSpec(feed=open_replay(recorded), run_dir=tmp_path, ledger=ledger))
     document = first.as_json()
     assert document["equity_start_lamports"] == 2_000_000_000
     assert document["equity_end_lamports"] == first.equity[-1][1]
     assert document["bars"] == 2 * BARS
     assert document["trials"] == 1
     assert document["benchmarks"]["hold_sol"]["return_bps"] == 0
-    again = run_backtest(BacktestSpec(feed=open_replay(recorded), run_dir=tmp_path)).as_json()
+    again = run_backtest(BacktestSpec(feed=open_replay(recorded), run_dir=tmp_path, ledger=ledger)).as_json()
     assert again["trials"] == 1  # the same variant is one trial, however often it runs
     assert again["journal_sha256"] == document["journal_sha256"]
-    spec = BacktestSpec(feed=open_replay(recorded), run_dir=tmp_path, strategies=("mean_reversion",))
+    spec = BacktestSpec(feed=open_replay(recorded), profile="cautious", run_dir=tmp_path, ledger=ledger, who="cli")
+    assert run_backtest(spec).as_json()["trials"] == 2  # the same strategies under other rules
+    spec = BacktestSpec(feed=open_replay(recorded), ledger=ledger, strategies=("mean_reversion",))
     other = run_backtest(spec).as_json()
-    assert other["trials"] == 2
+    assert other["trials"] == 1  # another hypothesis
     assert list(other["strategies"]) == ["mean_reversion"]
+    assert [entry.body["who"] for entry in ledger.entries()] == ["api", "cli", "api"]
+    assert ledger.verify() is None
+    ledger.close()
     with pytest.raises(InvalidInput, match="unknown"):
         run_backtest(BacktestSpec(feed=open_replay(recorded), strategies=("martingale",)))
 

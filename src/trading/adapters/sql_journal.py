@@ -1,4 +1,4 @@
-"""The desk's own database: runs, their rows, the relay's cursors, answers to repeated commands, counted trials.
+"""The desk's own database: runs, their rows, the relay's cursors, answers to repeated commands.
 
 SQLAlchemy Core on SQLite (WAL, ``synchronous=FULL``): one writer, readers beside it. Nothing here is shared with the
 memory journal, so memory being slow, full or gone never reaches the desk.
@@ -33,7 +33,6 @@ from .journal_schema import (
     runs,
     snapshots,
     trades,
-    trials,
 )
 
 CHUNK_ROWS = 2_000
@@ -203,15 +202,6 @@ class JournalStore:
         with self.reading() as connection:
             body = connection.execute(query).scalar_one_or_none()
         return parse_json(body) if body is not None else None
-
-    def count_trial(self, strategy: str, fingerprint: str, counted_at_ns: int) -> int:
-        """Add one trial to the append-only count and return how many different ones there are now."""
-        with self.writing() as connection:
-            connection.execute(
-                sa.insert(trials).values(strategy=strategy, fingerprint=fingerprint, counted_at_ns=counted_at_ns)
-            )
-            query = sa.select(sa.func.count(sa.distinct(trials.c.fingerprint)))
-            return int(connection.execute(query).scalar_one())
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:

@@ -20,11 +20,13 @@ from trading.cli.options import (
     instant_ns,
     lamports_of,
 )
+from trading.cli.trials import ledger_path
 from trading.errors import InvalidInput, TradingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trading.adapters.trial_ledger import TrialLedger
     from trading.ports import Feed
 
 
@@ -57,9 +59,7 @@ def backtest(
     equity_sol: EquitySol = EQUITY_DEFAULT,
     from_: Annotated[str | None, typer.Option("--from", help="Take bars from here: ISO date or time, UTC.")] = None,
     to: Annotated[str | None, typer.Option("--to", help="Take bars up to here: ISO date or time, UTC.")] = None,
-    run_dir: Annotated[
-        Path | None, typer.Option("--run-dir", help="Keep the journal here; runs here count as trials of one idea.")
-    ] = None,
+    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Keep the journal here.")] = None,
     json_to: Annotated[
         str | None,
         typer.Option("--json", metavar="OUT", help="Write the result as JSON to this file; - for standard output."),
@@ -80,14 +80,16 @@ def backtest(
             _require_folder(target, field)
         with err().status("reading the data"):
             opened = _opened(data, feed, cycles, cut)
-        spec = BacktestSpec(
-            feed=opened,
-            profile=profile,
-            strategies=tuple(strategy or ()),
-            equity_lamports=equity_lamports,
-            run_dir=run_dir,
-        )
-        with _progress(getattr(opened, "cycles_total", cycles)) as advance:
+        with _ledger() as ledger, _progress(getattr(opened, "cycles_total", cycles)) as advance:
+            spec = BacktestSpec(
+                feed=opened,
+                profile=profile,
+                strategies=tuple(strategy or ()),
+                equity_lamports=equity_lamports,
+                run_dir=run_dir,
+                ledger=ledger,
+                who="cli",
+            )
             result = run_backtest(spec, advance)
         document = result.as_json()
         if report is not None:
@@ -123,6 +125,18 @@ def _opened(data: list[Path] | None, feed: str | None, cycles: int, cut: tuple[i
         return open_feed(spec, from_ns=cut[0], to_ns=cut[1])
     msg = f"a backtest runs over recorded or generated data, not over {spec.kind!r}"
     raise InvalidInput(msg, field="feed")
+
+
+@contextmanager
+def _ledger() -> "Iterator[TrialLedger]":
+    """Open the ledger of trials before the run: one that cannot be counted must not be made."""
+    from trading.adapters.trial_ledger import TrialLedger
+
+    ledger = TrialLedger.at(ledger_path())
+    try:
+        yield ledger
+    finally:
+        ledger.close()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import typer
 
-from trading.cli import backtest, control, curve, data, paper, views
+from trading.cli import backtest, control, curve, data, paper, trials, views
 
 app = typer.Typer(
     name="memmcp-trade",
@@ -18,6 +18,7 @@ curve.register(app)
 control.register(app)
 views.register(app)
 data.register(app)
+trials.register(app)
 
 
 @app.callback()

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from trading.adapters.trial_ledger import TrialLedger
 from trading.errors import InvalidInput
 from trading.feeds.replay import ReplayFeed
 from trading.model.profile import Profile, StrategyChoice
@@ -143,26 +144,28 @@ def walk_forward(
     candidates: Sequence[Mapping[str, Value]],
     spans: Sequence[Window],
     equity_lamports: int = 2_000_000_000,
+    ledger: TrialLedger | None = None,
 ) -> Result:
     """Choose among ``candidates`` by the Sharpe of training, judge the choice on the next window.
 
     ``rules`` are the desk's; its strategies are replaced by the one that is judged. The test begins with as many bars
-    before it as the strategy warms up on, in which it cannot speak. Raises: InvalidInput, DataError.
+    before it as the strategy warms up on, in which it cannot speak. Every run is counted in the ``ledger``.
+
+    Raises: InvalidInput, DataError, TrialLedgerUnavailable.
     """
     if not candidates:
         msg = "candidates: at least one set of parameters"
         raise InvalidInput(msg, field="candidates")
+    bench = _Bench(feed, rules, strategy, equity_lamports, ledger)
     judged: list[Judged] = []
     for span in spans:
         best, best_sharpe = candidates[0], None
         for candidate in candidates if len(candidates) > 1 else ():
-            document, returns = _run(
-                feed, rules, strategy, candidate, (span.train_from_ns, span.train_to_ns), equity_lamports
-            )
+            document, returns = bench.run(candidate, span.train_from_ns, span.train_to_ns)
             sharpe = annual_sharpe(returns) if document["trades"] >= TRADES_MIN else None
             if sharpe is not None and (best_sharpe is None or sharpe > best_sharpe):
                 best, best_sharpe = candidate, sharpe
-        document, returns = _run(feed, rules, strategy, best, (span.test_from_ns, span.test_to_ns), equity_lamports)
+        document, returns = bench.run(best, span.test_from_ns, span.test_to_ns)
         judged.append(Judged(span, dict(best), best_sharpe, document, tuple(returns)))
     return Result(strategy, tuple(judged), len(candidates) * len(spans))
 
@@ -205,21 +208,30 @@ def max_drawdown(returns: Sequence[float]) -> float:
     return deepest
 
 
-def _run(
-    feed: ReplayFeed,
-    rules: Profile,
-    strategy: str,
-    parameters: Mapping[str, Value],
-    span: tuple[int, int],
-    equity_lamports: int,
-) -> tuple[Mapping[str, Any], list[float]]:
-    from_ns, to_ns = span
-    warmup_ns = create(strategy, parameters).warmup_bars * feed.description.interval_s * NS_PER_S
-    choice = StrategyChoice(name=strategy, weight_bps=BPS_ONE, parameters=dict(parameters))
-    profile = rules.model_copy(update={"strategies": (choice,)})
-    spec = BacktestSpec(feed.cut(from_ns - warmup_ns, to_ns), rules=profile, equity_lamports=equity_lamports)
-    result = run_backtest(spec)
-    return result.document, daily_returns(result.equity, from_ns, to_ns)
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """What all runs of one walk have in common."""
+
+    feed: ReplayFeed
+    rules: Profile
+    strategy: str
+    equity_lamports: int
+    ledger: TrialLedger | None
+
+    def run(self, parameters: Mapping[str, Value], from_ns: int, to_ns: int) -> tuple[Mapping[str, Any], list[float]]:
+        """Return the document and the daily returns of one run over that time."""
+        interval_ns = self.feed.description.interval_s * NS_PER_S
+        warmup_ns = create(self.strategy, parameters).warmup_bars * interval_ns
+        choice = StrategyChoice(name=self.strategy, weight_bps=BPS_ONE, parameters=dict(parameters))
+        spec = BacktestSpec(
+            feed=self.feed.cut(from_ns - warmup_ns, to_ns),
+            rules=self.rules.model_copy(update={"strategies": (choice,)}),
+            equity_lamports=self.equity_lamports,
+            ledger=self.ledger,
+            who="sweep",
+        )
+        result = run_backtest(spec)
+        return result.document, daily_returns(result.equity, from_ns, to_ns)
 
 
 def daily_returns(equity: Sequence[tuple[int, int]], from_ns: int, to_ns: int) -> list[float]:

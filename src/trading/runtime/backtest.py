@@ -14,6 +14,7 @@ from typing import Any
 
 from trading.adapters.memory_journal import MemoryJournal
 from trading.adapters.sql_journal import JournalStore
+from trading.adapters.trial_ledger import Standing, Trial, TrialLedger, family_of
 from trading.engine.kernel import Kernel
 from trading.errors import DataError, InvalidInput
 from trading.feeds.series import collector_paused
@@ -34,10 +35,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class BacktestSpec:
-    """``strategies`` empty: those of the profile. ``run_dir`` keeps the journal there and counts trials.
-
-    ``trials`` is how many variants were tried before this one, itself included, where it is known. ``rules`` is a whole
-    profile in place of the named one.
+    """``strategies`` empty: those of the profile. ``run_dir`` keeps the journal there. ``ledger`` counts the run as a
+    trial by ``who``; without one nothing is counted and the run is judged as the only one. ``rules`` is a whole profile
+    in place of the named one.
     """
 
     feed: Feed
@@ -46,7 +46,8 @@ class BacktestSpec:
     equity_lamports: int = 2_000_000_000
     target_lamports: int = 20_000_000_000
     run_dir: Path | None = None
-    trials: int | None = None
+    ledger: TrialLedger | None = None
+    who: str = "api"
     seed: int = 0
     rules: Profile | None = None
 
@@ -92,7 +93,7 @@ def run_backtest(spec: BacktestSpec, progress: Progress | None = None) -> Backte
         seed=spec.seed,
     )
     run_id = f"bt_{plan.scope}"
-    with _journal(spec, plan, run_id) as (journal, trials):
+    with _journal(spec, plan, run_id) as journal:
         kernel = make_kernel(plan, run_id, journal)
         begin(kernel)
         holder = _Holder()
@@ -105,7 +106,8 @@ def run_backtest(spec: BacktestSpec, progress: Progress | None = None) -> Backte
         if kernel.bars == 0:
             msg = f"{spec.feed.description.detail}: no bar of a token to trade"
             raise DataError(msg, hint="give a token's bars beside those of SOL, and a time range that has some")
-        document = _document(kernel, journal, holder, trials, seconds)
+        standing = Standing(1, None) if spec.ledger is None else spec.ledger.add(_trial(spec, plan, kernel))
+        document = _document(kernel, journal, holder, standing, seconds)
     return BacktestResult(document, equity, journal)
 
 
@@ -130,24 +132,38 @@ def _drive(
 
 
 @contextmanager
-def _journal(spec: BacktestSpec, plan: RunPlan, run_id: str) -> Iterator[tuple[Journal, int]]:
-    """Yield the journal of the run and how many trials there were, this one included."""
+def _journal(spec: BacktestSpec, plan: RunPlan, run_id: str) -> Iterator[Journal]:
     if spec.run_dir is None:
-        yield MemoryJournal(), spec.trials or 1
+        yield MemoryJournal()
         return
     store = JournalStore.at(spec.run_dir / "journal.db")
     try:
-        counted = store.count_trial(_names(plan), plan.scope, time.time_ns())
         # The run's own name is a function of its inputs; in a directory that is used again it gets a number.
         number = store.runs_named(run_id)
-        journal = store.start_run(run_id if number == 0 else f"{run_id}#{number}", plan.identity, time.time_ns())
-        yield journal, max(counted, spec.trials or 1)
+        yield store.start_run(run_id if number == 0 else f"{run_id}#{number}", plan.identity, time.time_ns())
     finally:
         store.close()
 
 
-def _names(plan: RunPlan) -> str:
-    return ",".join(choice.name for choice in plan.profile.strategies)
+def _trial(spec: BacktestSpec, plan: RunPlan, kernel: Kernel) -> Trial:
+    state = kernel.state
+    moments = state.curve.moments()
+    return Trial(
+        family=family_of([choice.name for choice in plan.profile.strategies]),
+        scope=plan.scope,
+        who=spec.who,
+        at_ns=time.time_ns(),
+        feed=plan.feed.detail,
+        parameters={
+            f"{strategy.name}.{name}": value
+            for strategy in kernel.strategies
+            for name, value in strategy.parameters().items()
+        },
+        sharpe=statistics.sharpe(moments),
+        observations=moments.count,
+        trades=state.fills_total,
+        return_bps=ratio_bps(state.equity_lamports - state.start_lamports, state.start_lamports),
+    )
 
 
 class _Holder:
@@ -190,11 +206,13 @@ class _Holder:
         return Benchmarks(tokens, usd)
 
 
-def _document(kernel: Kernel, journal: Journal, holder: _Holder, trials: int, seconds: float) -> dict[str, Any]:
+def _document(kernel: Kernel, journal: Journal, holder: _Holder, standing: Standing, seconds: float) -> dict[str, Any]:
     state = kernel.state
     moments = state.curve.moments()
     per_day = statistics.sharpe(moments)
-    deflated = None if per_day is None else statistics.deflated_sharpe(per_day, moments, trials)
+    deflated = None
+    if per_day is not None:
+        deflated = statistics.deflated_sharpe(per_day, moments, standing.trials, standing.sharpe_variance)
     benchmarks = holder.benchmarks()
     start, end = state.start_lamports, state.equity_lamports
     return {
@@ -214,7 +232,7 @@ def _document(kernel: Kernel, journal: Journal, holder: _Holder, trials: int, se
         "costs": costs_of_totals(state.ledger.costs),
         "sharpe": None if per_day is None else statistics.annualised(per_day, SECONDS_PER_DAY),
         "deflated_sharpe": deflated,
-        "trials": trials,
+        "trials": standing.trials,
         "benchmarks": {
             "hold_sol": {"return_bps": 0, "usd_return_bps": benchmarks.hold_sol_usd_bps},
             "hold_tokens": {"return_bps": benchmarks.hold_tokens_bps},

@@ -1,4 +1,4 @@
-"""What the database does beyond the journal contract: runs, cursors, answers, trials, faults."""
+"""What the database does beyond the journal contract: runs, cursors, answers, faults."""
 
 import sqlite3
 from pathlib import Path
@@ -66,12 +66,6 @@ def test_the_first_answer_to_a_key_stands_and_is_durable_with_its_rows(path: Pat
     journal.commit()
     assert store.answer("agent", "k") == {"order_id": "o1"}
     assert store.answer("other", "k") is None
-    store.close()
-
-
-def test_trials_are_counted_once_each(path: Path) -> None:
-    store = JournalStore.at(path)
-    assert [store.count_trial("m", fingerprint, 0) for fingerprint in ("a", "b", "a")] == [1, 2, 2]
     store.close()
 
 

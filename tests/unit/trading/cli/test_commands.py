@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,15 @@ from trading.cli import app
 from trading.cli.html_report import POINTS_MAX, render
 
 COMMANDS = [
-    "backtest", "paper", "check-curve", "stop-entries", "reduce-only", "flatten-and-halt", "resume", "close",
+    "backtest", "trials", "paper", "check-curve", "stop-entries", "reduce-only", "flatten-and-halt", "resume", "close",
     "deposit", "withdraw", "target", "report", "trades", "risk", "why", "why-not", "data", "data check",
 ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _own_data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials are counted in a person's data directory: not in that of whoever runs the tests."""
+    monkeypatch.setenv("MEMMCP_DATA_DIR", str(tmp_path / "home"))
 
 
 def run(*arguments: str) -> Result:
@@ -197,3 +204,34 @@ def test_the_page_of_a_run_without_a_curve_says_so() -> None:
     from trading.cli import html_report
 
     assert "Too few points" in html_report._chart([(1, 1)], "equity", 1.0)
+
+
+@pytest.mark.requirement("T11")
+def test_every_backtest_is_counted_and_listed(tmp_path: Path) -> None:
+    told = [
+        json.loads(run("backtest", "--feed", f"synthetic:{seed}", "--cycles", "60", "--json", "-").stdout)
+        for seed in (1, 2, 1)
+    ]
+    assert [each["trials"] for each in told] == [1, 2, 2]
+    listed = json.loads(run("trials", "--json").stdout)
+    assert listed["families"] == {"mean_reversion,momentum_breakout": 2}
+    assert (listed["is_intact"], len(listed["trials"])) == (True, 2)
+    assert "mean_reversion,momentum_breakout" in run("trials").stdout
+    assert json.loads(run("trials", "--family", "momentum_breakout, mean_reversion", "--json").stdout)["trials"]
+    assert json.loads(run("trials", "--family", "other", "--json").stdout)["trials"] == []
+    ledger = tmp_path / "home" / "trials.db"
+    with sqlite3.connect(ledger) as connection:
+        connection.execute("DROP TRIGGER trials_no_update")
+        connection.execute("UPDATE trials SET family = 'x' WHERE number = 1")
+    connection.close()
+    altered = run("trials", "--json")
+    assert (altered.exit_code, json.loads(altered.stdout)["first_altered"]) == (1, 1)
+
+
+def test_a_run_that_cannot_be_counted_is_not_made(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file in the way")
+    target = tmp_path / "out.json"
+    result = run("backtest", "--feed", "synthetic", "--cycles", "20", "--json", str(target))
+    assert result.exit_code == 1
+    assert "trial ledger" in result.stderr
+    assert not target.exists()

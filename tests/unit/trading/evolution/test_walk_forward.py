@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import yardstick
 
+from trading.adapters.trial_ledger import TrialLedger
 from trading.errors import InvalidInput
 from trading.evolution.walk_forward import (
     DAY_NS,
@@ -85,7 +87,8 @@ def test_draws_are_seeded_and_accepted_by_their_strategy(name: str) -> None:
 
 
 @pytest.mark.requirement("T11")
-def test_what_lies_ahead_of_a_window_changes_neither_its_choice_nor_its_judgement() -> None:
+def test_what_lies_ahead_of_a_window_changes_neither_its_choice_nor_its_judgement(tmp_path: Path) -> None:
+    ledger = TrialLedger.at(tmp_path / "trials.db")
     whole = yardstick.walk(24 * 40)
     other = yardstick.walk(24 * 40, seed=7)
     shared = 24 * 26
@@ -104,7 +107,11 @@ def test_what_lies_ahead_of_a_window_changes_neither_its_choice_nor_its_judgemen
     results = []
     for prices in (whole, altered):
         spans = windows(0, 24 * 40 * HOUR_NS, plan)
-        results.append(walk_forward(hourly(prices), yardstick.profile(), "sma_cross", candidates, spans, 10**13))
+        found = walk_forward(hourly(prices), yardstick.profile(), "sma_cross", candidates, spans, 10**13, ledger)
+        results.append(found)
+    # Every training and every test run is counted; the same cut of the same file is the same trial.
+    assert ledger.standing("sma_cross").trials == results[0].trials + len(spans)
+    ledger.close()
     one, two = results
     assert one.trials == len(one.judged) * 3 > 9
     assert len(one.returns) == len(one.judged) * 5
