@@ -110,13 +110,14 @@ def swap(
         received += step.amount_out
         fees += step.fee
         left -= step.amount_in + step.fee if is_input else step.amount_out
+        has_moved = step.sqrt_price != price
         price = step.sqrt_price
         if at is not None and price == bound:
             crossed += 1
             passed, net = pool.ticks[at]
             liquidity += -net if gives_a else net
             tick = passed - 1 if gives_a else passed
-        else:
+        elif has_moved:  # else the tick below an edge that was just passed would be forgotten
             tick = tick_at_sqrt_price(price)
     return TickSwap(
         paid, received, fees, left == 0, crossed, TickPool(price, tick, liquidity, pool.fee_ppm, pool.ticks)

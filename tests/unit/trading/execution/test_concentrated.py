@@ -91,6 +91,12 @@ def test_liquidity_beyond_a_hole_is_found() -> None:
     assert (found.ticks_crossed, 500 <= found.after.tick < 600) == (2, True)
 
 
+def test_an_amount_that_the_fee_eats_does_not_put_the_price_back_over_an_edge() -> None:
+    pool = tick_pool(tick_math.ONE, 100, ((-1, 1), (0, -1)))
+    after = swap(pool, 1, is_input=True, gives_a=True).after
+    assert (after.tick, after.liquidity, after.sqrt_price) == (-1, 1, tick_math.ONE)
+
+
 def test_nothing_in_gives_nothing_out() -> None:
     pool = tick_pool(tick_math.ONE, 3_000, WIDE)
     found = swap(pool, 0, is_input=True, gives_a=True)
