@@ -35,7 +35,7 @@ class PaperSection(Section):
     ``speed`` is a multiple of real time for recorded and generated feeds, ``max`` for no pacing; unset means one bar
     interval a second. ``fill_wait_s`` bounds how long a confirmed order waits for its fill before it answers
     ``working``. ``stale_after_s`` (unset: three bar intervals) is the age of the newest event at which the feed counts
-    as stale.
+    as stale. ``conditions`` is the state of the chain that fills are simulated in: ideal, calm, congested, or a file.
     """
 
     speed: Literal["max"] | float | None = None
@@ -45,6 +45,7 @@ class PaperSection(Section):
     snapshot_interval_s: float = Field(default=1.0, ge=0)
     stale_after_s: float | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0)
+    conditions: str = Field(default="ideal", min_length=1)
 
     @field_validator("speed")
     @classmethod

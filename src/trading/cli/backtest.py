@@ -59,6 +59,10 @@ def backtest(
     equity_sol: EquitySol = EQUITY_DEFAULT,
     from_: Annotated[str | None, typer.Option("--from", help="Take bars from here: ISO date or time, UTC.")] = None,
     to: Annotated[str | None, typer.Option("--to", help="Take bars up to here: ISO date or time, UTC.")] = None,
+    conditions: Annotated[
+        str, typer.Option("--conditions", help="The state of the chain: ideal, calm, congested, or a file.")
+    ] = "ideal",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Where the chance of those conditions begins.")] = 0,
     run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Keep the journal here.")] = None,
     json_to: Annotated[
         str | None,
@@ -72,10 +76,12 @@ def backtest(
     """
     to_stdout = json_to == "-"
     with reporting(as_json=to_stdout):
+        from trading.execution.conditions import conditions_of
         from trading.runtime.backtest import BacktestSpec, run_backtest
 
         cut = (instant_ns("from", from_), instant_ns("to", to))
         equity_lamports = lamports_of("equity_sol", equity_sol)
+        chain = conditions_of(conditions)
         for field, target in (("json", None if to_stdout or json_to is None else Path(json_to)), ("report", report)):
             _require_folder(target, field)
         with err().status("reading the data"):
@@ -89,6 +95,8 @@ def backtest(
                 run_dir=run_dir,
                 ledger=ledger,
                 who="cli",
+                seed=seed,
+                conditions=chain,
             )
             result = run_backtest(spec, advance)
         document = result.as_json()
@@ -176,6 +184,7 @@ def _show(document: dict[str, Any], summary: Any) -> None:
         ("run", document["run_id"]),
         ("feed", str(document["feed"])),
         ("profile, tier", f"{document['profile']}, {document['tier']}"),
+        ("conditions, liquidity", f"{document['conditions']['name']}, {document['liquidity']}"),
         ("equity", f"{lamports_text(start)} -> {lamports_text(end)} ({bps_text(document['return_bps'])})"),
         ("holding tokens instead", bps_text(document["benchmarks"]["hold_tokens"]["return_bps"])),
         ("largest drawdown", bps_text(document["max_drawdown_bps"])),

@@ -40,6 +40,7 @@ def render(document: Mapping[str, Any], equity: Curve) -> str:
             for value in (document["sharpe"], document["deflated_sharpe"], document["trials"])
         ),
         "Journal SHA-256": document["journal_sha256"],
+        "Conditions of the chain, liquidity": f"{document['conditions']['name']}, {document['liquidity']}",
         "Conventions": document["conventions"],
     }
     costs = {name.removesuffix("_lamports"): lamports_text(value) for name, value in document["costs"].items()}

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from trading.errors import DataError, InvalidInput
+from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.memento import Memento
 from trading.model.profile import profile_named
 from trading.model.tier import tier_named
@@ -84,6 +85,7 @@ def _memento() -> Memento:
             DeskState: frozenset({"_appliers", "profile", "tier", "trades"}),
             DrawdownGuard: frozenset({"_limits"}),
             PerToken: frozenset({"_make"}),
+            SimulatedVenue: frozenset({"conditions", "_chance"}),
         }
     )
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from trading.errors import DataError
-from trading.model.instrument import Instrument
+from trading.model.instrument import CONSTANT_PRODUCT, Instrument, pool_body, pool_terms
 from trading.model.market_data import Bar, CycleEnd, FeedGap, History, MarketEvent, TokenGone, TokenListed, ts_of
 
 INPUT: Final = "input"
@@ -123,13 +123,19 @@ def _history_body(history: History) -> dict[str, Any]:
 
 
 def _instrument_body(instrument: Instrument) -> dict[str, Any]:
-    return {
+    """Return the row of an instrument, without what a row of before there was a choice does not have either."""
+    body: dict[str, Any] = {
         "mint": instrument.mint,
         "symbol": instrument.symbol,
         "decimals": instrument.decimals,
         "pool_fee_bps": instrument.pool_fee_bps,
         "pool_lamports_default": instrument.pool_lamports_default,
     }
+    if instrument.pool != CONSTANT_PRODUCT:
+        body["pool"] = pool_body(instrument.pool)
+    if instrument.creator_fee_bps:
+        body["creator_fee_bps"] = instrument.creator_fee_bps
+    return body
 
 
 def _decode_input(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
@@ -163,6 +169,8 @@ def _decode_listed(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
             decimals=body["decimals"],
             pool_fee_bps=body["pool_fee_bps"],
             pool_lamports_default=body["pool_lamports_default"],
+            pool=pool_terms(body["pool"]) if "pool" in body else CONSTANT_PRODUCT,
+            creator_fee_bps=body.get("creator_fee_bps", 0),
         ),
         source=body["source"],
     )

@@ -49,7 +49,10 @@ def tick_pool(sqrt_price: int, fee_ppm: int, ticks: tuple[tuple[int, int], ...])
     if not 0 <= fee_ppm < FEE_ONE:
         msg = f"fee_ppm: 0 to {FEE_ONE - 1}, not {fee_ppm}"
         raise ValueError(msg)
-    ordered = tuple(sorted(ticks))
+    net_at: dict[int, int] = {}
+    for at, net in ticks:
+        net_at[at] = net_at.get(at, 0) + net
+    ordered = tuple(sorted(net_at.items()))
     active, running = 0, 0
     for at, net in ordered:
         if not TICK_MIN <= at <= TICK_MAX:

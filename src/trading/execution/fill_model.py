@@ -6,7 +6,8 @@ with reserves S (lamports) and T (base units), before fees
   exact in,  buy   base_units = lamports * T // (S + lamports)
   exact out, buy   lamports   = base_units * S // (T - base_units) + 1
   exact in,  sell  lamports   = base_units * S // (T + base_units)
-  fee              ceil(lamports * fee_bps / 10000), on the SOL side: on top of a buy, out of a sale
+  fee              ceil(lamports * fee_bps / 10000), on the SOL side: on top of a buy, out of a sale; the creator's
+                   fee is a second one of the same kind
 
 ``curve_check`` runs these same functions against recorded on-chain trades.
 """
@@ -31,8 +32,8 @@ class Swap:
 
     Buy: ``lamports`` leave the wallet = value at the mid price + ``impact_lamports`` + ``pool_fee_lamports``.
     Sell: ``lamports`` arrive = value at the mid price - ``impact_lamports`` - ``pool_fee_lamports``.
-    The value at the mid price is base_units * S // T. ``after`` are the reserves that the swap leaves behind (the pool
-    fee goes to others, not into the pool).
+    ``pool_fee_lamports`` includes the creator's fee. The value at the mid price is base_units * S // T. ``after`` are
+    the reserves that the swap leaves behind (the fees go to others, not into the pool).
     """
 
     lamports: int
@@ -80,11 +81,29 @@ def reserves_at(price_sol: Decimal, decimals: int, pool_lamports: int) -> Reserv
     return Reserves(pool_lamports, reserve)
 
 
-def buy(reserves: Reserves, lamports_max: int, fee_bps: int) -> Swap:
-    """Spend at most ``lamports_max``, fee included; at most one lamport of it stays unspent, by the rounding."""
-    into_pool = lamports_max * BPS_ONE // (BPS_ONE + fee_bps)
+def lamports_into_pool(lamports_max: int, fee_bps: int, creator_fee_bps: int = 0) -> int:
+    """Return the most that may go into the pool so that with both fees it is at most ``lamports_max``."""
+    into_pool = lamports_max * BPS_ONE // (BPS_ONE + fee_bps + creator_fee_bps)
+    # Two fees, each rounded up, may be one lamport more than their sum rounded up.
+    is_over = into_pool + fees_lamports(into_pool, fee_bps, creator_fee_bps) > lamports_max
+    return into_pool - 1 if is_over else into_pool
+
+
+def fees_lamports(lamports: int, fee_bps: int, creator_fee_bps: int = 0) -> int:
+    """Return the pool's and the creator's fee on the SOL side of a swap, each rounded up."""
+    fee = fee_lamports(lamports, fee_bps)
+    return fee + fee_lamports(lamports, creator_fee_bps) if creator_fee_bps else fee
+
+
+def buy(reserves: Reserves, lamports_max: int, fee_bps: int, creator_fee_bps: int = 0) -> Swap:
+    """Spend at most ``lamports_max``, fees included; the rounding leaves at most a lamport a fee unspent."""
+    into_pool = lamports_into_pool(lamports_max, fee_bps, creator_fee_bps)
     base_units = base_units_for_exact_lamports(reserves, into_pool)
-    fee = fee_lamports(into_pool, fee_bps)
+    return bought(reserves, into_pool, base_units, fees_lamports(into_pool, fee_bps, creator_fee_bps))
+
+
+def bought(reserves: Reserves, into_pool: int, base_units: int, fee: int) -> Swap:
+    """Return the swap in which ``into_pool`` lamports bought these units, and ``fee`` came on top."""
     mid = base_units * reserves.lamports // reserves.base_units
     impact = into_pool - mid
     return Swap(
@@ -98,27 +117,20 @@ def buy(reserves: Reserves, lamports_max: int, fee_bps: int) -> Swap:
     )
 
 
-def buy_exact(reserves: Reserves, base_units: int, fee_bps: int) -> Swap:
+def buy_exact(reserves: Reserves, base_units: int, fee_bps: int, creator_fee_bps: int = 0) -> Swap:
     """Buy exactly ``base_units``, whatever it costs. Raises: ValueError when the pool has too few."""
     into_pool = lamports_for_exact_base_units(reserves, base_units)
-    fee = fee_lamports(into_pool, fee_bps)
-    mid = base_units * reserves.lamports // reserves.base_units
-    impact = into_pool - mid
-    return Swap(
-        lamports=into_pool + fee,
-        base_units=base_units,
-        pool_fee_lamports=fee,
-        impact_lamports=impact,
-        mid_lamports=mid,
-        price_impact_bps=ceil_div(impact * BPS_ONE, into_pool),
-        after=Reserves(reserves.lamports + into_pool, reserves.base_units - base_units),
-    )
+    return bought(reserves, into_pool, base_units, fees_lamports(into_pool, fee_bps, creator_fee_bps))
 
 
-def sell(reserves: Reserves, base_units: int, fee_bps: int) -> Swap:
+def sell(reserves: Reserves, base_units: int, fee_bps: int, creator_fee_bps: int = 0) -> Swap:
     """Sell exactly ``base_units``."""
-    out_of_pool = lamports_from_sale(reserves, base_units)
-    fee = fee_lamports(out_of_pool, fee_bps)
+    return sold(reserves, lamports_from_sale(reserves, base_units), base_units, fee_bps, creator_fee_bps)
+
+
+def sold(reserves: Reserves, out_of_pool: int, base_units: int, fee_bps: int, creator_fee_bps: int = 0) -> Swap:
+    """Return the swap in which these units brought ``out_of_pool`` lamports, fees still to come off."""
+    fee = min(out_of_pool, fees_lamports(out_of_pool, fee_bps, creator_fee_bps))
     mid = base_units * reserves.lamports // reserves.base_units
     impact = mid - out_of_pool
     return Swap(

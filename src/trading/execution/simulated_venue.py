@@ -1,74 +1,70 @@
-"""A venue made of bars: constant-product pools, Solana fees, account rent, everything in exact integers.
+"""A venue made of bars: the pool of each token, Solana fees, account rent, everything in exact integers.
 
 Conventions, declared:
 
 - An order handed in at the end of a cycle fills at the OPEN of the next bar of its token, which nobody could see when
-  the order was decided. Depth is the newest one known before that bar (its reserve at the previous close, else the
-  instrument's declared depth).
-- Orders that fill at the same open trade one after the other against the same pool, so they pay each other's impact.
+  the order was decided. Under conditions in which a transaction takes time it fills where the price has moved by then
+  (``landing.price_at``), in the bar in which it lands. Depth is the newest one known before that bar.
+- Orders that fill at the same moment trade one after the other against the same pool, so they pay each other's impact.
   The impact does not carry over to the next bar: recorded bars are a market in which our swap did not happen, and
   arbitrage closes such a gap within seconds. What our swap moved is paid in full by the fill itself.
 - A bar that opened before the order was decided never fills it.
-- An entry that finds no bar within ``entry_life_ns`` expires uncharged, like a transaction whose blockhash ran out. An
-  exit stays: it is sent again until it lands.
+- An entry that no block takes, or that finds no bar before its blockhash runs out, expires uncharged. An exit stays: it
+  is sent again until it lands.
+- A swap happens whole or not at all, as on chain, unless its order allows a part.
 - A purchase of more base units than a token account can hold (64 bits) is none: no quote, and no fill.
 - A swap that misses ``min_out`` fails on chain, and a failed transaction still pays its fees. So does a buy that would
   fill below the average cost of what is held: a guard in the transaction sees the price that the decision could not.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Literal
 
 from trading.errors import InvalidInput
 from trading.model.instrument import Instrument
 from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone, TokenListed, ts_of
-from trading.model.memento import DERIVED
 from trading.model.network import SIGNATURE_FEE_LAMPORTS, TOKEN_ACCOUNT_RENT_LAMPORTS
 from trading.model.order import Fill, Order, Purpose, Rejected, Side, SwapQuote, VenueReport
 from trading.model.position import token_value_lamports
-from trading.model.units import BASE_UNITS_MAX, NS_PER_S
+from trading.model.units import BASE_UNITS_MAX, BPS_ONE
 
-from . import fill_model
-from .fill_model import Reserves, Swap
-
-ENTRY_LIFE_NS = 90 * NS_PER_S
-"""150 slots, the life of a blockhash, take 60 to 90 seconds."""
+from . import fill_model, pools
+from .conditions import IDEAL, Conditions
+from .fill_model import Reserves
+from .landing import UNLANDED, Chance, landing_ns, price_at
+from .markets import Market
+from .pools import Pool, PoolSwap
 
 
 @dataclass(slots=True)
-class _Market:
-    instrument: Instrument
-    bar: Bar | None = None
-    reserves: Reserves | None = field(default=None, metadata=DERIVED)
-    gone_reason: str | None = None
-
-    @property
-    def pool_lamports(self) -> int:
-        """The newest known depth on the SOL side."""
-        recorded = self.bar.pool_lamports if self.bar is not None else None
-        return self.instrument.pool_lamports_default if recorded is None else recorded
-
-    def reserves_at(self, price_sol: Decimal) -> Reserves | None:
-        try:
-            return fill_model.reserves_at(price_sol, self.instrument.decimals, self.pool_lamports)
-        except ValueError:
-            return None
-
-
-@dataclass(frozen=True, slots=True)
 class _Submitted:
+    """An order that is under way. ``lands_ns`` is when its newest sending lands, None when that one never does."""
+
     order: Order
     mark_sol: Decimal | None
+    sending: int
+    lands_ns: int | None
+
+
+@dataclass(slots=True)
+class _Meeting:
+    """The pool that orders of one bar meet: at another time or price it is another one."""
+
+    ts_ns: int
+    pool: Pool | None
 
 
 class SimulatedVenue:
-    """Body of ``ports.Venue``. ``held`` are the base units per token that the wallet holds when it starts."""
+    """Body of ``ports.Venue``. ``held`` are the base units per token that the wallet holds when it starts; ``seed``
+    is where the chance of the conditions begins."""
 
-    def __init__(self, held: Mapping[str, int] | None = None, entry_life_ns: int = ENTRY_LIFE_NS) -> None:
-        self._markets: dict[str, _Market] = {}
+    def __init__(self, held: Mapping[str, int] | None = None, conditions: Conditions = IDEAL, seed: int = 0) -> None:
+        self.conditions = conditions
+        self._chance = Chance(seed)
+        self._markets: dict[str, Market] = {}
         self._open: list[_Submitted] = []
-        self._entry_life_ns = entry_life_ns
         self._held: dict[str, int] = {mint: units for mint, units in (held or {}).items() if units > 0}
         """A token has an account, and its rent is paid, exactly while the wallet holds some of it."""
 
@@ -81,15 +77,15 @@ class SimulatedVenue:
             msg = f"order {order.id} is open already"
             raise InvalidInput(msg, field="id")
         bar = self.mark(order.mint)
-        self._open.append(_Submitted(order, None if bar is None else bar.close))
+        lands_ns = landing_ns(self.conditions, self._chance, order, 0)
+        self._open.append(_Submitted(order, None if bar is None else bar.close, 0, lands_ns))
 
     def on_market(self, event: MarketEvent) -> Sequence[VenueReport]:
         """Move the market and return what became of open orders because of it, in submission order."""
         if type(event) is Bar:
             known = self._markets.get(event.mint) or self._market_of(event)
             reports = self._settle(event) if self._open else ()
-            known.bar = event
-            known.reserves = None
+            known.take(event, self.conditions)
             return reports
         if isinstance(event, TokenListed):
             self._markets[event.instrument.mint] = self._listed(event.instrument)
@@ -101,29 +97,29 @@ class SimulatedVenue:
 
     def quote(self, mint: str, side: Side, amount_in: int) -> SwapQuote | None:
         """Return what a swap would give at the newest close, None when the token cannot be traded."""
-        reserves = self._reserves(mint)
-        if reserves is None or amount_in <= 0:
+        pool = self._pool(mint)
+        if pool is None or amount_in <= 0:
             return None
-        return self._quoted(mint, side, amount_in, self._swap(side, reserves, amount_in, self._fee_bps(mint)))
+        return self._quoted(mint, side, amount_in, _swap(side, pool, amount_in, self._markets[mint].instrument))
 
     def quote_exact(self, mint: str, base_units: int) -> SwapQuote | None:
         """Return what buying exactly so many base units would cost now, None when they cannot be bought."""
-        reserves = self._reserves(mint)
-        if reserves is None or not 0 < base_units < reserves.base_units:
+        pool = self._pool(mint)
+        if pool is None or base_units <= 0:
             return None
-        swap = fill_model.buy_exact(reserves, base_units, self._fee_bps(mint))
-        return self._quoted(mint, Side.BUY, swap.lamports, swap)
+        swap = pools.buy_exact(pool, base_units, self._markets[mint].instrument)
+        return None if swap is None else self._quoted(mint, Side.BUY, swap.lamports, swap)
 
-    def _quoted(self, mint: str, side: Side, amount_in: int, swap: Swap) -> SwapQuote | None:
-        if self._overflows(mint, side, swap):
+    def _quoted(self, mint: str, side: Side, amount_in: int, swap: PoolSwap) -> SwapQuote | None:
+        if _is_short(swap) or self._overflows(mint, side, swap):
             return None
         bar = self._markets[mint].bar
-        assert bar is not None  # there are no reserves without a bar
+        assert bar is not None  # there is no pool without a bar
         return SwapQuote(
             mint=mint,
             side=side,
             amount_in=amount_in,
-            amount_out=swap.base_units if side is Side.BUY else swap.lamports,
+            amount_out=_out(side, swap),
             pool_fee_lamports=swap.pool_fee_lamports,
             impact_lamports=swap.impact_lamports,
             network_fee_lamports=SIGNATURE_FEE_LAMPORTS,
@@ -133,12 +129,18 @@ class SimulatedVenue:
         )
 
     def liquidation_lamports(self, mint: str, base_units: int) -> int:
-        """Return what selling at the newest close would bring, after pool fee and impact; 0 when it cannot be sold."""
-        reserves = self._reserves(mint)
-        if reserves is None or base_units <= 0:
+        """Return what selling at the newest close would bring, after fees and impact; 0 when it cannot be sold."""
+        pool = self._pool(mint)
+        if pool is None or base_units <= 0:
             return 0
-        out_of_pool = fill_model.lamports_from_sale(reserves, base_units)
-        return out_of_pool - fill_model.fee_lamports(out_of_pool, self._markets[mint].instrument.pool_fee_bps)
+        instrument = self._markets[mint].instrument
+        if type(pool) is not Reserves:
+            return pools.sell(pool, base_units, instrument).lamports
+        # Asked at every mark of every position, so without the parts that only explain it.
+        out_of_pool = fill_model.lamports_from_sale(pool, base_units)
+        return out_of_pool - min(
+            out_of_pool, fill_model.fees_lamports(out_of_pool, instrument.pool_fee_bps, instrument.creator_fee_bps)
+        )
 
     def mark(self, mint: str) -> Bar | None:
         """Return the newest bar."""
@@ -146,7 +148,7 @@ class SimulatedVenue:
         return None if market is None else market.bar
 
     def is_tradable(self, mint: str) -> bool:
-        return self._reserves(mint) is not None
+        return self._pool(mint) is not None
 
     def open_orders(self) -> Sequence[Order]:
         return [submitted.order for submitted in self._open]
@@ -157,105 +159,161 @@ class SimulatedVenue:
         return None if market is None else market.instrument
 
     def pool_lamports(self, mint: str) -> int:
-        """Return the newest known SOL-side depth, 0 when the token cannot be traded."""
-        reserves = self._reserves(mint)
-        return 0 if reserves is None else reserves.lamports
+        """Return the newest known SOL-side depth (``pools.depth_lamports``), 0 when the token cannot be traded."""
+        pool = self._pool(mint)
+        return 0 if pool is None else pools.depth_lamports(pool)
+
+    def has_graduated(self, mint: str) -> bool:
+        """Say whether the token was seen to leave its launch curve for a pool."""
+        market = self._markets.get(mint)
+        return market is not None and market.has_graduated
 
     def held(self, mint: str) -> int:
         """Return the base units in the wallet."""
         return self._held.get(mint, 0)
 
-    def _listed(self, instrument: Instrument) -> _Market:
+    def _listed(self, instrument: Instrument) -> Market:
         known = self._markets.get(instrument.mint)
-        return _Market(instrument, None if known is None else known.bar)
+        return Market(instrument) if known is None else known.listed_again(instrument)
 
-    def _market_of(self, bar: Bar) -> _Market:
+    def _market_of(self, bar: Bar) -> Market:
         market = self._markets.get(bar.mint)
         if market is None:
             msg = f"a bar of {bar.mint} came before the token was listed ({bar.source})"
             raise InvalidInput(msg, field="mint")
         return market
 
-    def _reserves(self, mint: str) -> Reserves | None:
+    def _pool(self, mint: str) -> Pool | None:
         market = self._markets.get(mint)
-        if market is None or market.gone_reason is not None or market.bar is None:
-            return None
-        if market.reserves is None:
-            market.reserves = market.reserves_at(market.bar.close)
-        return market.reserves
+        return None if market is None else market.pool_now(self.conditions)
 
     def _settle(self, event: MarketEvent) -> list[VenueReport]:
-        reports: list[VenueReport] = []
-        waiting: list[_Submitted] = []
-        pool: Reserves | None = None
+        """Return the reports in submission order; within a bar what lands first meets the pool first."""
         ts_ns = ts_of(event)
+        reports: dict[str, VenueReport] = {}
+        landed: list[tuple[int, _Submitted]] = []
         for submitted in self._open:
             order = submitted.order
             market = self._markets.get(order.mint)
             if market is None or market.gone_reason is not None:
                 reason = "the token was never listed" if market is None else market.gone_reason
-                reports.append(self._rejected(order, ts_ns, "unsellable", f"{order.mint}: {reason}"))
-            elif isinstance(event, Bar) and event.mint == order.mint and event.ts_open_ns >= order.ts_ns:
-                pool = pool or market.reserves_at(event.open)
-                report, pool = self._execute(submitted, market.instrument, pool, event.ts_open_ns)
-                reports.append(report)
-            elif isinstance(event, CycleEnd) and self._is_past(order, market, ts_ns):
-                reports.append(Rejected(order.id, ts_ns, "expired", "no market before the blockhash ran out", 0))
-            else:
-                waiting.append(submitted)
+                reports[order.id] = self._rejected(order, ts_ns, "unsellable", f"{order.mint}: {reason}")
+                continue
+            self._send_again(submitted, ts_ns)
+            if isinstance(event, Bar) and event.mint == order.mint and event.ts_open_ns >= order.ts_ns:
+                lands_ns = submitted.lands_ns
+                if lands_ns is not None and lands_ns < event.ts_close_ns:
+                    landed.append((max(lands_ns, event.ts_open_ns), submitted))
+            elif isinstance(event, CycleEnd):
+                expired = self._expired(submitted, market, ts_ns)
+                if expired is not None:
+                    reports[order.id] = expired
+        if landed and isinstance(event, Bar):
+            self._execute_landed(landed, event, reports)
+        waiting = [submitted for submitted in self._open if submitted.order.id not in reports]
+        ordered = [reports[submitted.order.id] for submitted in self._open if submitted.order.id in reports]
         self._open = waiting
-        return reports
+        return ordered
+
+    def _send_again(self, submitted: _Submitted, ts_ns: int) -> None:
+        """Send an exit with a new blockhash as often as the old ones ran out by now."""
+        order, conditions = submitted.order, self.conditions
+        if order.purpose is Purpose.ENTRY:
+            return
+        while submitted.lands_ns is None and order.ts_ns + (submitted.sending + 1) * conditions.expiry_ns <= ts_ns:
+            submitted.sending += 1
+            submitted.lands_ns = landing_ns(conditions, self._chance, order, submitted.sending)
+
+    def _expired(self, submitted: _Submitted, market: Market, ts_ns: int) -> Rejected | None:
+        """Return the end of an entry that cannot fill any more; a bar is known only when it closes."""
+        order = submitted.order
+        if submitted.lands_ns is None:
+            is_dead = order.purpose is Purpose.ENTRY and ts_ns - order.ts_ns >= self.conditions.expiry_ns
+            return Rejected(order.id, ts_ns, "expired", UNLANDED, 0) if is_dead else None
+        interval_ns = 0 if market.bar is None else market.bar.ts_close_ns - market.bar.ts_open_ns
+        if self._has_expired(order, ts_ns - interval_ns):
+            return Rejected(order.id, ts_ns, "expired", "no market before the blockhash ran out", 0)
+        return None
 
     def _has_expired(self, order: Order, ts_ns: int) -> bool:
-        return order.purpose is Purpose.ENTRY and ts_ns - order.ts_ns > self._entry_life_ns
+        return order.purpose is Purpose.ENTRY and ts_ns - order.ts_ns > self.conditions.expiry_ns
 
-    def _is_past(self, order: Order, market: _Market, ts_ns: int) -> bool:
-        """Tell whether no bar that opened in time can come any more (a bar is known only when it closes)."""
-        interval_ns = 0 if market.bar is None else market.bar.ts_close_ns - market.bar.ts_open_ns
-        return self._has_expired(order, ts_ns - interval_ns)
+    def _execute_landed(self, landed: list[tuple[int, _Submitted]], bar: Bar, reports: dict[str, VenueReport]) -> None:
+        market = self._markets[bar.mint]
+        met: _Meeting | None = None
+        for ts_ns, submitted in sorted(landed, key=lambda each: each[0]):
+            if met is None or met.ts_ns != ts_ns:
+                price_sol = price_at(bar, ts_ns, self.conditions, self._chance)
+                met = _Meeting(ts_ns, market.pool_at(price_sol, self.conditions))
+            reports[submitted.order.id] = self._execute(submitted, market.instrument, met)
 
-    def _execute(
-        self, submitted: _Submitted, instrument: Instrument, pool: Reserves | None, ts_ns: int
-    ) -> tuple[VenueReport, Reserves | None]:
-        order = submitted.order
+    def _execute(self, submitted: _Submitted, instrument: Instrument, met: _Meeting) -> VenueReport:
+        order, ts_ns, pool = submitted.order, met.ts_ns, met.pool
         if self._has_expired(order, ts_ns):
-            return Rejected(order.id, ts_ns, "expired", "the next bar opened after the blockhash ran out", 0), pool
+            return Rejected(order.id, ts_ns, "expired", "the next bar opened after the blockhash ran out", 0)
         if pool is None:
-            return self._rejected(order, ts_ns, "unsellable", f"{order.mint}: the pool is empty"), None
+            return self._rejected(order, ts_ns, "unsellable", f"{order.mint}: the pool is empty")
         if order.side is Side.SELL and order.amount_in > self.held(order.mint):
             message = f"the wallet holds {self.held(order.mint)} base units, not {order.amount_in}"
-            return self._rejected(order, ts_ns, "insufficient_funds", message), pool
-        if order.amount_out:
-            if order.amount_out >= pool.base_units:
-                message = f"the pool holds {pool.base_units} base units, not {order.amount_out}"
-                return self._rejected(order, ts_ns, "slippage", message), pool
-            swap = fill_model.buy_exact(pool, order.amount_out, instrument.pool_fee_bps)
-            if swap.lamports > order.amount_in:
-                message = f"would cost {swap.lamports}, at most {order.amount_in} was offered"
-                return self._rejected(order, ts_ns, "slippage", message), pool
-        else:
-            swap = self._swap(order.side, pool, order.amount_in, instrument.pool_fee_bps)
-        out = swap.base_units if order.side is Side.BUY else swap.lamports
-        if out < max(1, order.min_out):
-            message = f"would give {out}, at least {order.min_out} was asked for"
-            return self._rejected(order, ts_ns, "slippage", message), pool
+            return self._rejected(order, ts_ns, "insufficient_funds", message)
+        if self._is_hit(submitted, "failure", self.conditions.failure_ppm):
+            return self._rejected(order, ts_ns, "failed", "the transaction landed and failed")
+        found = self._swapped(order, pool, instrument)
+        if isinstance(found, str):
+            return self._rejected(order, ts_ns, "slippage", found)
+        swap, min_out = found
         if self._overflows(order.mint, order.side, swap):
-            return self._rejected(order, ts_ns, "overflow", f"{out} base units are more than an account holds"), pool
+            message = f"{swap.base_units} base units are more than an account holds"
+            return self._rejected(order, ts_ns, "overflow", message)
         if order.side is Side.BUY:
             paid = swap.lamports + SIGNATURE_FEE_LAMPORTS + order.priority_fee_lamports
             if order.is_below_average(paid, swap.base_units):
                 message = f"would give {swap.base_units} base units for {paid}, cheaper than what is held"
-                return self._rejected(order, ts_ns, "below_average_cost", message), pool
+                return self._rejected(order, ts_ns, "below_average_cost", message)
+        met.pool = swap.after
+        adverse = 0
+        if self._is_hit(submitted, "adverse", self.conditions.adverse_ppm):
+            swap, adverse = _traded_around(order.side, swap, min_out, self.conditions.adverse_bps)
         fill = self._fill(submitted, swap, instrument.decimals, ts_ns)
-        units = swap.base_units if order.side is Side.BUY else -swap.base_units
-        left = self.held(order.mint) + units
+        self._book(order, swap.base_units)
+        return replace(fill, adverse_lamports=adverse, graduates=swap.graduates) if adverse or swap.graduates else fill
+
+    @staticmethod
+    def _swapped(order: Order, pool: Pool, instrument: Instrument) -> tuple[PoolSwap, int] | str:
+        """Return the swap of an order and the least that it must give, or what is wrong with it."""
+        min_out = max(1, order.min_out)
+        if order.amount_out:
+            exact = pools.buy_exact(pool, order.amount_out, instrument)
+            if exact is None:
+                return f"the pool has less than {order.amount_out} base units to sell"
+            if exact.lamports > order.amount_in:
+                return f"would cost {exact.lamports}, at most {order.amount_in} was offered"
+            swap = exact
+        else:
+            swap = _swap(order.side, pool, order.amount_in, instrument)
+            if order.fills_in_part and (_is_short(swap) or _out(order.side, swap) < min_out):
+                swap, min_out = _part(order, pool, instrument, swap)
+        if _is_short(swap):
+            return f"the pool cannot swap all of {order.amount_in}"
+        out = _out(order.side, swap)
+        if out < min_out:
+            return f"would give {out}, at least {min_out} was asked for"
+        return swap, min_out
+
+    def _is_hit(self, submitted: _Submitted, what: Literal["failure", "adverse"], ppm: int) -> bool:
+        if ppm == 0:
+            return False
+        fate = self._chance.fate(submitted.order.id, submitted.sending, self.conditions.jitter_slots)
+        return (fate.failure if what == "failure" else fate.adverse) < ppm
+
+    def _book(self, order: Order, base_units: int) -> None:
+        left = self.held(order.mint) + (base_units if order.side is Side.BUY else -base_units)
         if left:
             self._held[order.mint] = left
         else:
             del self._held[order.mint]
-        return fill, swap.after
 
-    def _fill(self, submitted: _Submitted, swap: Swap, decimals: int, ts_ns: int) -> Fill:
+    def _fill(self, submitted: _Submitted, swap: PoolSwap, decimals: int, ts_ns: int) -> Fill:
         order = submitted.order
         expected = 0
         if submitted.mark_sol is not None:
@@ -275,7 +333,7 @@ class SimulatedVenue:
             slippage_bps=fill_model.slippage_bps(swap.lamports, expected, is_buy=order.side is Side.BUY),
         )
 
-    def _overflows(self, mint: str, side: Side, swap: Swap) -> bool:
+    def _overflows(self, mint: str, side: Side, swap: PoolSwap) -> bool:
         return side is Side.BUY and self.held(mint) + swap.base_units > BASE_UNITS_MAX
 
     def _rent(self, mint: str, side: Side, base_units: int) -> int:
@@ -284,15 +342,49 @@ class SimulatedVenue:
             return 0 if held else TOKEN_ACCOUNT_RENT_LAMPORTS
         return -TOKEN_ACCOUNT_RENT_LAMPORTS if held and base_units >= held else 0
 
-    def _fee_bps(self, mint: str) -> int:
-        return self._markets[mint].instrument.pool_fee_bps
-
-    @staticmethod
-    def _swap(side: Side, reserves: Reserves, amount_in: int, fee_bps: int) -> Swap:
-        if side is Side.BUY:
-            return fill_model.buy(reserves, amount_in, fee_bps)
-        return fill_model.sell(reserves, amount_in, fee_bps)
-
     @staticmethod
     def _rejected(order: Order, ts_ns: int, reason: str, message: str) -> Rejected:
         return Rejected(order.id, ts_ns, reason, message, SIGNATURE_FEE_LAMPORTS + order.priority_fee_lamports)
+
+
+def _swap(side: Side, pool: Pool, amount_in: int, instrument: Instrument) -> PoolSwap:
+    return (pools.buy if side is Side.BUY else pools.sell)(pool, amount_in, instrument)
+
+
+def _out(side: Side, swap: PoolSwap) -> int:
+    return swap.base_units if side is Side.BUY else swap.lamports
+
+
+def _is_short(swap: PoolSwap) -> bool:
+    """Say whether the pool ran out. A launch curve that sells its last unit gives what it has and is none such."""
+    return not swap.is_complete and not swap.graduates
+
+
+def _part(order: Order, pool: Pool, instrument: Instrument, whole: PoolSwap) -> tuple[PoolSwap, int]:
+    """Return the largest part of an order that is swapped at the price of its ``min_out``, and what it must give.
+
+    More in never gives a better price, so the part is found by halving.
+    """
+    low, high = 0, order.amount_in
+    found, least = whole, max(1, order.min_out)
+    while low < high:
+        amount = (low + high + 1) // 2
+        swap = _swap(order.side, pool, amount, instrument)
+        needed = max(1, -(-order.min_out * amount // order.amount_in))
+        if not _is_short(swap) and _out(order.side, swap) >= needed:
+            low, found, least = amount, swap, needed
+        else:
+            high = amount - 1
+    return found, least
+
+
+def _traded_around(side: Side, swap: PoolSwap, min_out: int, adverse_bps: int) -> tuple[PoolSwap, int]:
+    """Return the swap with that share of its slippage tolerance taken by others, and what that was worth."""
+    taken = (_out(side, swap) - min_out) * adverse_bps // BPS_ONE
+    if side is Side.SELL:
+        lost = replace(swap, lamports=swap.lamports - taken, impact_lamports=swap.impact_lamports + taken)
+        return lost, taken
+    value = swap.lamports - swap.impact_lamports - swap.pool_fee_lamports
+    units = swap.base_units - taken
+    worth = value - value * units // swap.base_units
+    return replace(swap, base_units=units, impact_lamports=swap.impact_lamports + worth), worth

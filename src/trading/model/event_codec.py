@@ -54,12 +54,15 @@ def _encoded_record(record: Any) -> Body:
     reader = _READERS.get(type(record))
     if reader is None:
         return {name: _encoded(getattr(record, name)) for name in _names(record)}
-    names, values, others = reader
+    names, values, others, later = reader
     encoded: Body = dict(zip(names, values(record), strict=True))
     for name in others:
         value = encoded[name]
         if type(value) not in _PLAIN:
             encoded[name] = _encoded(value)
+    for name, default in later:
+        if encoded[name] == default:
+            del encoded[name]
     return encoded
 
 
@@ -146,19 +149,20 @@ _HINTS_BY_CLASS: Final[Mapping[type[Any], dict[str, Any]]] = types.MappingProxyT
     {record: get_type_hints(record) for cls in _CLASSES for record in _records_of(cls)}
 )
 """Resolved once: reading a journal asks for them at every row."""
-_READERS: Final[Mapping[type[Any], tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[str, ...]]]] = (
-    types.MappingProxyType(
-        {
-            record: (
-                tuple(hints),
-                attrgetter(*hints),
-                tuple(name for name, hint in hints.items() if hint not in _PLAIN),
-            )
-            for record, hints in _HINTS_BY_CLASS.items()
-            if len(hints) > 1  # of one name an attrgetter gives no tuple
-        }
-    )
+_Reader = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[str, ...], tuple[tuple[str, Any], ...]]
+_READERS: Final[Mapping[type[Any], _Reader]] = types.MappingProxyType(
+    {
+        record: (
+            tuple(hints),
+            attrgetter(*hints),
+            tuple(name for name, hint in hints.items() if hint not in _PLAIN),
+            tuple((each.name, each.default) for each in fields(record) if each.metadata.get("later")),
+        )
+        for record, hints in _HINTS_BY_CLASS.items()
+        if len(hints) > 1  # of one name an attrgetter gives no tuple
+    }
 )
-"""The fields of a record, how to read them at once, and those that may need encoding."""
+"""The fields of a record, how to read them at once, those that may need encoding, and those that are written only where
+they differ from their default, so that older rows stay as they are."""
 KINDS: Final[tuple[str, ...]] = tuple(_CLASS_BY_KIND)
 """Every word that ``encode`` may give, events and commands."""

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+LATER: Final = MappingProxyType({"later": True})
+"""Metadata of a field that was added to rows that existed: one at its default is not written."""
 
 
 class Side(StrEnum):
@@ -42,6 +47,8 @@ class Order:
     ``amount_in``. Otherwise the whole of ``amount_in`` is swapped. ``held_base_units`` and ``held_lamports`` are what
     was held of the token when a buy was decided and what that cost, fees included: a buy that would fill below this
     average is refused at the fill, because the price fell after the decision (anti-DCA).
+    A swap happens whole or not at all, as on chain; ``fills_in_part`` lets the venue swap the part of ``amount_in``
+    that the pool takes at the price of ``min_out`` or better.
     """
 
     id: str
@@ -59,6 +66,7 @@ class Order:
     amount_out: int = 0
     held_base_units: int = 0
     held_lamports: int = 0
+    fills_in_part: bool = field(default=False, metadata=LATER)
 
     def is_below_average(self, lamports: int, base_units: int) -> bool:
         """Tell whether buying so much for so much, fees included, would be cheaper than what is held."""
@@ -73,6 +81,8 @@ class Fill:
     ``network_fee_lamports`` (signatures), ``priority_fee_lamports`` and ``rent_lamports`` come on top (rent is
     negative when an account was closed and its deposit returned). ``impact_lamports`` and ``pool_fee_lamports`` are
     already inside ``lamports`` and only explain it. ``slippage_bps`` is against the mark at the decision.
+    ``adverse_lamports`` is the part of the impact that others took by trading around us. ``graduates``: it bought the
+    last unit of a launch curve.
     """
 
     order_id: str
@@ -87,6 +97,8 @@ class Fill:
     priority_fee_lamports: int
     rent_lamports: int
     slippage_bps: int
+    adverse_lamports: int = field(default=0, metadata=LATER)
+    graduates: bool = field(default=False, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from trading.adapters.canonical import canonical_json
 from trading.engine.kernel import Kernel, RunSetup
 from trading.errors import InvalidInput
+from trading.execution.conditions import IDEAL, Conditions
 from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.event_codec import encode_record
 from trading.model.market_data import FeedDescription
@@ -29,6 +30,7 @@ class RunPlan:
     equity_lamports: int
     target_lamports: int
     seed: int = 0
+    conditions: Conditions = IDEAL
 
     @property
     def scope(self) -> str:
@@ -41,15 +43,27 @@ class RunPlan:
                     "profile": json.dumps(self.profile.model_dump(mode="json"), sort_keys=True),
                     "equity_lamports": self.equity_lamports,
                     "seed": self.seed,
+                    **self._conditions_body(),
                 }
             )
         ).hexdigest()[:24]
 
     @property
     def identity(self) -> str:
-        """What makes a later start go on with the same account: the mode, the feed and the start capital."""
-        body = {"mode": self.mode, "feed": _identity_of(self.feed), "equity_lamports": self.equity_lamports}
+        """What makes a later start go on with the same account: the mode, the feed, the start capital, and conditions
+        under which its open orders would have another fate."""
+        body = {
+            "mode": self.mode,
+            "feed": _identity_of(self.feed),
+            "equity_lamports": self.equity_lamports,
+            **({"seed": self.seed} if self.conditions != IDEAL else {}),
+            **self._conditions_body(),
+        }
         return hashlib.sha256(canonical_json(body)).hexdigest()[:24]
+
+    def _conditions_body(self) -> dict[str, object]:
+        """Nothing for ideal ones, so that runs of before there was a choice keep their names."""
+        return {} if self.conditions == IDEAL else {"conditions": self.conditions.model_dump(mode="json")}
 
     @property
     def by_reference(self) -> bool:
@@ -93,7 +107,7 @@ def make_kernel(plan: RunPlan, run_id: str, journal: Journal) -> Kernel:
         by_reference=plan.by_reference,
         seed=plan.seed,
     )
-    return Kernel(setup, journal, SimulatedVenue(), make_strategies)
+    return Kernel(setup, journal, SimulatedVenue(conditions=plan.conditions, seed=plan.seed), make_strategies)
 
 
 def make_strategies(profile: Profile) -> list[Strategy]:

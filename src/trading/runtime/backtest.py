@@ -17,6 +17,7 @@ from trading.adapters.sql_journal import JournalStore
 from trading.adapters.trial_ledger import Standing, Trial, TrialLedger, family_of
 from trading.engine.kernel import Kernel
 from trading.errors import DataError, InvalidInput
+from trading.execution.conditions import IDEAL, Conditions, conditions_of
 from trading.feeds.series import collector_paused
 from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone
 from trading.model.profile import BACKTEST_PROFILES, Profile
@@ -37,7 +38,8 @@ Progress = Callable[[int, int], None]
 class BacktestSpec:
     """``strategies`` empty: those of the profile. ``run_dir`` keeps the journal there. ``ledger`` counts the run as a
     trial by ``who``; without one nothing is counted and the run is judged as the only one. ``rules`` is a whole profile
-    in place of the named one.
+    in place of the named one. ``conditions`` is the state of the chain: conditions, the name of some (ideal, calm, congested), or a
+    file of them; ``seed`` is where their chance begins.
     """
 
     feed: Feed
@@ -50,6 +52,7 @@ class BacktestSpec:
     who: str = "api"
     seed: int = 0
     rules: Profile | None = None
+    conditions: Conditions | str = IDEAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ def run_backtest(spec: BacktestSpec, progress: Progress | None = None) -> Backte
         equity_lamports=spec.equity_lamports,
         target_lamports=spec.target_lamports,
         seed=spec.seed,
+        conditions=conditions_of(spec.conditions),
     )
     run_id = f"bt_{plan.scope}"
     with _journal(spec, plan, run_id) as journal:
@@ -107,7 +111,7 @@ def run_backtest(spec: BacktestSpec, progress: Progress | None = None) -> Backte
             msg = f"{spec.feed.description.detail}: no bar of a token to trade"
             raise DataError(msg, hint="give a token's bars beside those of SOL, and a time range that has some")
         standing = Standing(1, None) if spec.ledger is None else spec.ledger.add(_trial(spec, plan, kernel))
-        document = _document(kernel, journal, holder, standing, seconds)
+        document = _document(kernel, journal, holder, standing, seconds) | _conditions(plan)
     return BacktestResult(document, equity, journal)
 
 
@@ -242,6 +246,16 @@ def _document(kernel: Kernel, journal: Journal, holder: _Holder, standing: Stand
         "tier": state.tier.name,
         "feed": kernel.setup.feed,
         "conventions": "decided at a close, filled at the next open; marked at liquidation value; not sold at the end",
+    }
+
+
+def _conditions(plan: RunPlan) -> dict[str, Any]:
+    """Return what the fills rest on."""
+    is_recorded = plan.feed.liquidity == "recorded"
+    return {
+        "conditions": plan.conditions.model_dump(mode="json"),
+        "liquidity": "recorded" if is_recorded else plan.conditions.liquidity_text(),
+        "seed": plan.seed,
     }
 
 

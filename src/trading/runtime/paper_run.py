@@ -13,6 +13,7 @@ from trading.adapters.sql_journal import JournalStore
 from trading.config import Sections
 from trading.engine.kernel import Kernel
 from trading.errors import TradingError, Unavailable
+from trading.execution.conditions import conditions_of
 from trading.model.units import sol_to_lamports
 from trading.ports import Feed, LiveFeed, Memory
 
@@ -117,6 +118,7 @@ def _plan(chosen: Chosen, options: PaperOptions, sections: Sections) -> RunPlan:
         equity_lamports=int(sol_to_lamports(sections.account.equity_sol)),
         target_lamports=int(sol_to_lamports(sections.account.target_sol)),
         seed=sections.paper.seed,
+        conditions=conditions_of(sections.paper.conditions),
     )
 
 
