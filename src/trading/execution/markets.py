@@ -18,9 +18,11 @@ from .pools import Pool
 @dataclass(slots=True)
 class Market:
     """``volumes`` are the SOL volumes of past bars, where the depth is taken from them. ``has_graduated``: the token
-    has left its launch curve, whatever its price is since."""
+    has left its launch curve, whatever its price is since. ``learns``: there is more to a bar than that it is newest.
+    """
 
     instrument: Instrument
+    learns: bool
     bar: Bar | None = None
     pool: Pool | None = field(default=None, metadata=DERIVED)
     gone_reason: str | None = None
@@ -28,10 +30,13 @@ class Market:
     volumes: deque[int] = field(default_factory=deque)
     volume_sum: int = 0
 
-    def take(self, bar: Bar, conditions: Conditions) -> None:
-        """Take a closed bar."""
-        self.bar = bar
-        self.pool = None
+    @classmethod
+    def of(cls, instrument: Instrument, conditions: Conditions) -> "Market":
+        """Return the market of a token that was never seen."""
+        return cls(instrument, isinstance(instrument.pool, LaunchCurve) or conditions.liquidity == "volume")
+
+    def learn(self, bar: Bar, conditions: Conditions) -> None:
+        """Take what a closed bar says about depth and graduation."""
         terms = self.instrument.pool
         if isinstance(terms, LaunchCurve) and not self.has_graduated and bar.high > 0:
             self.has_graduated = curve_at(terms, bar.high, self.instrument.decimals) is None
@@ -42,11 +47,12 @@ class Market:
             if len(self.volumes) > conditions.depth_bars:
                 self.volume_sum -= self.volumes.popleft()
 
-    def listed_again(self, instrument: Instrument) -> "Market":
+    def listed_again(self, instrument: Instrument, conditions: Conditions) -> "Market":
         """Return the market of a token that is listed anew: what was seen of it stays true."""
-        is_same = instrument.pool == self.instrument.pool
-        graduated = self.has_graduated and is_same
-        return Market(instrument, self.bar, None, None, graduated, self.volumes, self.volume_sum)
+        again = Market.of(instrument, conditions)
+        again.bar, again.volumes, again.volume_sum = self.bar, self.volumes, self.volume_sum
+        again.has_graduated = self.has_graduated and instrument.pool == self.instrument.pool
+        return again
 
     def depth_lamports(self, price_sol: Decimal, conditions: Conditions) -> int:
         """Return the newest known depth on the SOL side of a constant product."""

@@ -85,7 +85,10 @@ class SimulatedVenue:
         if type(event) is Bar:
             known = self._markets.get(event.mint) or self._market_of(event)
             reports = self._settle(event) if self._open else ()
-            known.take(event, self.conditions)
+            known.bar = event
+            known.pool = None
+            if known.learns:
+                known.learn(event, self.conditions)
             return reports
         if isinstance(event, TokenListed):
             self._markets[event.instrument.mint] = self._listed(event.instrument)
@@ -174,7 +177,9 @@ class SimulatedVenue:
 
     def _listed(self, instrument: Instrument) -> Market:
         known = self._markets.get(instrument.mint)
-        return Market(instrument) if known is None else known.listed_again(instrument)
+        if known is None:
+            return Market.of(instrument, self.conditions)
+        return known.listed_again(instrument, self.conditions)
 
     def _market_of(self, bar: Bar) -> Market:
         market = self._markets.get(bar.mint)
