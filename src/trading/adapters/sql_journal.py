@@ -124,6 +124,12 @@ class JournalStore:
             row = connection.execute(query).one_or_none()
         return RunInfo(*row) if row else None
 
+    def latest_run(self) -> RunInfo | None:
+        """Return the run that was made last, whatever its identity."""
+        with self.reading() as connection:
+            row = connection.execute(sa.select(runs).order_by(runs.c.number.desc()).limit(1)).one_or_none()
+        return RunInfo(*row) if row else None
+
     def began_ns(self, number: int) -> int:
         """Return the wall time at which the run was made, nanoseconds since 1970 UTC."""
         with self.reading() as connection:

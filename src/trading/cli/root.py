@@ -2,7 +2,7 @@
 
 import typer
 
-from trading.cli import backtest, control, curve, data, paper, trials, views
+from trading.cli import backtest, calibrate, control, curve, data, paper, trials, views
 
 app = typer.Typer(
     name="memmcp-trade",
@@ -15,6 +15,7 @@ app = typer.Typer(
 backtest.register(app)
 paper.register(app)
 curve.register(app)
+calibrate.register(app)
 control.register(app)
 views.register(app)
 data.register(app)
