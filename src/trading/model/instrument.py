@@ -25,7 +25,8 @@ class Concentrated:
         _require_range("liquidity", self.liquidity, 1, 2**127)
         _require_range("tick_spacing", self.tick_spacing, 1, 32_896)
         _require_range("range_spacings", self.range_spacings, 0, 443_636)
-        _require_range("liquidity_beyond", self.liquidity_beyond, 0, self.liquidity)
+        # Without liquidity beyond its range a position could become unsellable by a declaration alone.
+        _require_range("liquidity_beyond", self.liquidity_beyond, 1 if self.range_spacings else 0, self.liquidity)
 
 
 @dataclass(frozen=True, slots=True)
