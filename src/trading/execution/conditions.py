@@ -4,6 +4,7 @@ Declared, validated, part of the run's scope. The presets are declared too, not 
 figures from a journal and writes a file that takes their place.
 """
 
+import json
 from decimal import Context, Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -157,27 +158,22 @@ def conditions_of(wanted: "Conditions | str") -> Conditions:
 
 
 def parse_conditions(text: str | bytes, source: str) -> Conditions:
-    """Return the conditions of a JSON document, or of its member ``conditions``. Raises: InvalidInput."""
+    """Return the conditions of a JSON document, or of its member ``conditions``.
+
+    Raises: InvalidInput naming every field that does not fit.
+    """
     try:
-        return _File.model_validate_json(text).conditions
-    except ValidationError as calibrated:
-        try:
-            return Conditions.model_validate_json(text)
-        except ValidationError as plain:
-            # A document that has the member is a calibration; its own errors are the ones to show.
-            error = calibrated if any("conditions" in each["loc"][1:] for each in calibrated.errors()) else plain
-            raise InvalidInput(f"{source}: {_said(error)}", field="conditions") from error
+        document = json.loads(text)
+        if isinstance(document, dict):
+            document = document.get("conditions", document)
+        return Conditions.model_validate(document)
+    except ValidationError as error:
+        found = [_said(".".join(map(str, each["loc"])), each["msg"], each["input"]) for each in error.errors()]
+        raise InvalidInput(f"{source}: {'; '.join(found)}", field="conditions") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{source}: is no JSON document: {error}", field="conditions") from error
 
 
-class _File(BaseModel):
-    conditions: Conditions
-
-
-def _said(error: ValidationError) -> str:
-    found = [(".".join(map(str, each["loc"])) or "conditions", _given(each)) for each in error.errors()]
-    return "; ".join(f"{name}: {text}" for name, text in found)
-
-
-def _given(each: Any) -> str:
-    given = "" if isinstance(each["input"], dict) else f", not {str(each['input'])[:60]}"
-    return f"{each['msg'].removeprefix('Value error, ')}{given}"
+def _said(name: str, message: str, given: Any) -> str:
+    text = message.removeprefix("Value error, ")
+    return text if isinstance(given, dict) and not name else f"{name or 'conditions'}: {text}, not {str(given)[:60]}"
