@@ -40,7 +40,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T6": Requirement("Sizing", "partly", "correlation"),
     "T7": Requirement("Risk gate, limits, states", "partly", "levels below the account, CVaR"),
     "T8": Requirement("Buckets whose sum is the wallet", "partly", "transfers by policy"),
-    "T9": Requirement("Realistic fills", "partly", "concentrated liquidity, landing, expiry"),
+    "T9": Requirement("Realistic fills", "done"),
     "T10": Requirement("Live execution on Solana", "planned"),
     "T11": Requirement("Evolution", "partly", "search, purged cross-validation, promotion"),
     "T12": Requirement("Rotation of capital", "planned"),

@@ -19,6 +19,7 @@ from trading.cli.html_report import POINTS_MAX, render
 COMMANDS = [
     "backtest", "trials", "paper", "check-curve", "stop-entries", "reduce-only", "flatten-and-halt", "resume", "close",
     "deposit", "withdraw", "target", "report", "trades", "risk", "why", "why-not", "data", "data check",
+    "calibrate",
 ]  # fmt: skip
 
 
@@ -190,12 +191,14 @@ def test_the_page_escapes_what_it_shows_and_fetches_nothing() -> None:
         "run_id": "<script>alert(1)</script>", "feed": "a & b", "profile": "p", "tier": "t", "return_bps": 1,
         "equity_start_lamports": 1, "equity_end_lamports": 2, "max_drawdown_bps": 3, "trades": 0, "signals": 0,
         "sharpe": None, "deflated_sharpe": 0.5, "trials": 1, "journal_sha256": "x", "conventions": "c",
+        "conditions": {"name": "<calm>"}, "liquidity": "declared",
         "benchmarks": {"hold_tokens": {"return_bps": None}}, "costs": {"fee_lamports": 1}, "denials": {},
         "strategies": {"<b>": {"round_trips": 0, "win_rate_bps": None, "realised_lamports": 0, "parameters": {"a": 1}}},
     }  # fmt: skip
     page = render(document, [(number * 10**9, 10**9 + number % 97) for number in range(20_000)])
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+    assert "&lt;calm&gt;, declared" in page
     assert not re.search(r"(src|href)=|https?://", page)
     assert page.count(",", page.index("points='"), page.index("'/>")) <= POINTS_MAX + 2
 
