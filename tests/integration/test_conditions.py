@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,19 @@ from trading.adapters.canonical import parse_json
 from trading.adapters.memory_journal import MemoryJournal
 from trading.cli.root import app
 from trading.engine.kernel import Kernel
+from trading.execution.calibration import observe
 from trading.execution.conditions import CALM, CONGESTED, IDEAL, Conditions
 from trading.execution.landing import UNLANDED
 from trading.feeds.synthetic import SyntheticFeed, SyntheticMarket
 from trading.model import events
 from trading.model.event_codec import decode
+from trading.model.market_data import Bar
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Purpose, Side
 from trading.model.profile import FOUNDATION
 from trading.runtime.assembly import RunPlan, begin, make_kernel
 from trading.runtime.backtest import BacktestSpec, run_backtest
+from trading.runtime.calibrating import evidence
 
 CYCLES = 3_000
 ROUGH = CONGESTED.model_copy(update={"name": "rough", "failure_ppm": 250_000, "adverse_ppm": 300_000})
@@ -133,6 +137,29 @@ def test_a_run_under_conditions_is_the_same_in_every_process() -> None:
     )
     here = run_backtest(BacktestSpec(feed=_feed(400), conditions=CONGESTED, seed=3)).as_json()
     assert done.stdout.strip() == here["journal_sha256"]
+
+
+def test_the_header_of_a_run_says_its_conditions_unless_they_are_ideal(rough: tuple[Kernel, MemoryJournal]) -> None:
+    header = next(rough[1].rows(kinds=["run_started"]))
+    assert Conditions.model_validate_json(parse_json(header.body)["conditions"]) == ROUGH
+    plain = run_backtest(BacktestSpec(feed=_feed(20))).journal
+    assert "conditions" not in parse_json(next(plain.rows(kinds=["run_started"])).body)
+
+
+def test_a_journal_that_holds_its_bars_shows_the_depth_too() -> None:
+    journal = MemoryJournal()
+    received = replace(_feed().description, inputs=())
+    kernel = make_kernel(_plan(IDEAL, feed=received), "received", journal)
+    begin(kernel)
+    for event in _feed(900).events():
+        kernel.on_event(event)
+    journal.commit()
+    rows = list(evidence(journal))
+    assert sum(isinstance(row, Bar) for row in rows) == kernel.bars
+    found = observe(rows, CALM)
+    assert kernel.state.fills_total > 0
+    assert len(found.depths) > 0
+    assert min(found.depths) > 0
 
 
 def test_the_document_says_which_conditions_and_where_the_depth_is_from() -> None:

@@ -58,6 +58,7 @@ class RunSetup:
     target_lamports: int
     by_reference: bool
     seed: int = 0
+    conditions: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ class Kernel:
     def start(self, parameters: str) -> None:
         """Begin an empty run: the header, then the start capital, split over the buckets by the profile's weights."""
         setup = self.setup
-        self.emit(events.RunStarted(setup.run_id, setup.mode, setup.profile.name, setup.feed, parameters, setup.seed))
+        header = (setup.run_id, setup.mode, setup.profile.name, setup.feed, parameters, setup.seed, setup.conditions)
+        self.emit(events.RunStarted(*header))
         shares = split_lamports(
             setup.equity_lamports, {choice.name: choice.weight_bps for choice in setup.profile.strategies}
         )

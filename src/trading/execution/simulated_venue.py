@@ -278,7 +278,7 @@ class SimulatedVenue:
         met.pool = swap.after
         adverse = 0
         if self._is_hit(submitted, "adverse", self.conditions.adverse_ppm):
-            swap, adverse = _traded_around(order.side, swap, min_out, self.conditions.adverse_bps)
+            swap, adverse = _traded_around(order, swap, min_out, self.conditions.adverse_bps)
         fill = self._fill(submitted, swap, instrument.decimals, ts_ns)
         self._book(order, swap.base_units)
         return replace(fill, adverse_lamports=adverse, graduates=swap.graduates) if adverse or swap.graduates else fill
@@ -383,10 +383,14 @@ def _part(order: Order, pool: Pool, instrument: Instrument, whole: PoolSwap) -> 
     return found, least
 
 
-def _traded_around(side: Side, swap: PoolSwap, min_out: int, adverse_bps: int) -> tuple[PoolSwap, int]:
+def _traded_around(order: Order, swap: PoolSwap, min_out: int, adverse_bps: int) -> tuple[PoolSwap, int]:
     """Return the swap with that share of its slippage tolerance taken by others, and what that was worth."""
-    taken = (_out(side, swap) - min_out) * adverse_bps // BPS_ONE
-    if side is Side.SELL:
+    if order.amount_out:  # what it gets is fixed: what it pays is what others can move
+        taken = (order.amount_in - swap.lamports) * adverse_bps // BPS_ONE
+        dearer = replace(swap, lamports=swap.lamports + taken, impact_lamports=swap.impact_lamports + taken)
+        return dearer, taken
+    taken = (_out(order.side, swap) - min_out) * adverse_bps // BPS_ONE
+    if order.side is Side.SELL:
         lost = replace(swap, lamports=swap.lamports - taken, impact_lamports=swap.impact_lamports + taken)
         return lost, taken
     value = swap.lamports - swap.impact_lamports - swap.pool_fee_lamports

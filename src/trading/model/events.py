@@ -4,16 +4,17 @@ The feed's own events (``market_data``) and ``commands`` are the inputs; what is
 ``encode`` and ``decode`` are inverse to each other for every event.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from .account import TradingState
-from .order import Denied, Fill, Measure, Order, Rejected, Signal
+from .order import LATER, Denied, Fill, Measure, Order, Rejected, Signal
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """``parameters`` are those of every strategy, in canonical JSON."""
+    """``parameters`` are those of every strategy, in canonical JSON; ``conditions`` those of the chain that fills are
+    simulated in, empty for ideal ones."""
 
     run_id: str
     mode: str
@@ -21,6 +22,7 @@ class RunStarted:
     feed: str
     parameters: str
     seed: int
+    conditions: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

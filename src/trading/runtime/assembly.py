@@ -106,6 +106,7 @@ def make_kernel(plan: RunPlan, run_id: str, journal: Journal) -> Kernel:
         target_lamports=plan.target_lamports,
         by_reference=plan.by_reference,
         seed=plan.seed,
+        conditions="" if plan.conditions == IDEAL else canonical_json(plan.conditions.model_dump(mode="json")).decode(),
     )
     return Kernel(setup, journal, SimulatedVenue(conditions=plan.conditions, seed=plan.seed), make_strategies)
 

@@ -38,8 +38,8 @@ Progress = Callable[[int, int], None]
 class BacktestSpec:
     """``strategies`` empty: those of the profile. ``run_dir`` keeps the journal there. ``ledger`` counts the run as a
     trial by ``who``; without one nothing is counted and the run is judged as the only one. ``rules`` is a whole profile
-    in place of the named one. ``conditions`` is the state of the chain: conditions, the name of some (ideal, calm, congested), or a
-    file of them; ``seed`` is where their chance begins.
+    in place of the named one. ``conditions`` is the state of the chain: conditions, the name of some (ideal, calm,
+    congested), or a file of them; ``seed`` is where their chance begins.
     """
 
     feed: Feed

@@ -11,6 +11,7 @@ import orjson
 
 from trading.config import Sections
 from trading.errors import TradingError
+from trading.execution.conditions import IDEAL
 from trading.model.instrument import Instrument
 from trading.model.market_data import FeedDescription
 from trading.ports import Journal
@@ -147,6 +148,8 @@ class Stage:
         age_s = self._source.age_s()
         limit_s = self._sections.paper.stale_after_s or STALE_INTERVALS * description.interval_s
         detail = f"{self._said}; {description.detail}"
+        if self._sections.paper.conditions != IDEAL.name:
+            detail += f"; conditions of the chain: {self._sections.paper.conditions}"
         return {
             "money": MONEY,
             "feed": {

@@ -199,6 +199,17 @@ def test_others_take_the_declared_share_of_the_tolerance_and_never_more_than_it(
     assert outs[1] == outs[0] - (outs[0] - least) // 2
 
 
+def test_an_exact_purchase_that_others_trade_around_costs_more_and_gives_as_much() -> None:
+    venue = _venue(adverse_ppm=1_000_000, adverse_bps=5_000)
+    quote = venue.quote_exact(MINT, 10**9)
+    assert quote is not None
+    cost = quote.amount_in
+    venue.submit(make_order(ts_ns=DECIDED, amount_in=cost + 1_000, min_out=10**9, amount_out=10**9))
+    (report,) = _run(venue, make_bar(1))
+    assert isinstance(report, Fill)
+    assert (report.base_units, report.lamports, report.adverse_lamports) == (10**9, cost + 500, 500)
+
+
 def test_the_parts_of_a_fill_that_others_traded_around_still_add_up() -> None:
     plain, robbed = _venue(), _venue(adverse_ppm=1_000_000, adverse_bps=10_000)
     fills = []
