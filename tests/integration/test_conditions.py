@@ -10,20 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.doubles.desk_memory import ListMemory
 from tests.doubles.kernel_bench import catch_up, fingerprint, stored
 from typer.testing import CliRunner
 
+from trading import desk
 from trading.adapters.canonical import parse_json
 from trading.adapters.memory_journal import MemoryJournal
 from trading.cli.root import app
+from trading.engine import checkpoint
 from trading.engine.kernel import Kernel
+from trading.errors import InvalidInput
 from trading.execution.calibration import observe
 from trading.execution.conditions import CALM, CONGESTED, IDEAL, Conditions
 from trading.execution.landing import UNLANDED
 from trading.feeds.synthetic import SyntheticFeed, SyntheticMarket
 from trading.model import events
 from trading.model.event_codec import decode
-from trading.model.market_data import Bar
+from trading.model.market_data import Bar, CycleEnd
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Purpose, Side
 from trading.model.profile import FOUNDATION
@@ -31,7 +35,7 @@ from trading.runtime.assembly import RunPlan, begin, make_kernel
 from trading.runtime.backtest import BacktestSpec, run_backtest
 from trading.runtime.calibrating import evidence
 
-CYCLES = 3_000
+CYCLES = 2_200
 ROUGH = CONGESTED.model_copy(update={"name": "rough", "failure_ppm": 250_000, "adverse_ppm": 300_000})
 KINDS = ("order_approved", "order_filled", "order_rejected")
 PROGRAM = """
@@ -95,7 +99,7 @@ def test_the_cash_is_what_went_in_and_out_to_the_lamport(rough: tuple[Kernel, Me
             cash -= event.rejected.charged_lamports
     assert cash == kernel.state.ledger.cash_lamports
     assert robbed > 0
-    assert kernel.state.fills_total > 10
+    assert kernel.state.fills_total > 5
 
 
 def test_exits_are_sent_until_they_land_and_nothing_lands_before_its_latency(
@@ -122,6 +126,35 @@ def test_a_desk_folded_from_its_rows_finds_the_same_fates(rough: tuple[Kernel, M
     again.restore(stored(journal), _feed().events())
     catch_up(again, _feed(), kernel.cycles)
     assert fingerprint(again) == fingerprint(kernel)
+
+
+def test_a_desk_goes_on_from_a_checkpoint_to_the_same_fates(rough: tuple[Kernel, MemoryJournal]) -> None:
+    kernel, _ = rough
+    half = make_kernel(_plan(ROUGH), "rough", MemoryJournal())
+    begin(half)
+    feed = list(_feed().events())
+    for half_way, event in enumerate(feed):
+        half.on_event(event)
+        if half_way > len(feed) // 3 and isinstance(event, CycleEnd) and half.venue.open_orders():
+            break
+    body = json.loads(json.dumps(checkpoint.taken(half)))
+    again = make_kernel(_plan(ROUGH), "rough", MemoryJournal())
+    checkpoint.put_back(again, body)
+    assert again.venue.open_orders() != []
+    for event in feed[half_way + 1 :]:
+        again.on_event(event)
+    assert fingerprint(again) == fingerprint(kernel)
+
+
+@pytest.mark.anyio
+async def test_a_paper_desk_takes_its_conditions_from_its_settings_and_says_so(tmp_path: Path) -> None:
+    options = desk.DeskOptions(tmp_path, feed="synthetic:7")
+    environ = {"TRADING_PAPER__SPEED": "max", "TRADING_PAPER__CONDITIONS": "calm"}
+    async with desk.open(environ, ListMemory(), options) as opened:
+        assert "conditions of the chain: calm" in (await opened.snapshot())["feed"]["detail"]
+    stormy = desk.open({"TRADING_PAPER__CONDITIONS": "stormy"}, ListMemory(), options)
+    with pytest.raises(InvalidInput, match="conditions: 'stormy'"):
+        await stormy.__aenter__()
 
 
 def test_other_conditions_and_other_seeds_are_other_runs_and_ideal_ones_are_as_before() -> None:
