@@ -19,7 +19,6 @@ from .conditions import EXPIRY_SLOTS, PPM_ONE, Conditions
 
 UNLANDED: Final = "no block took the transaction before its blockhash ran out"
 """The message of an entry that expired for want of a higher fee, not of a market."""
-_SLOTS_A_BLOCK: Final = 4_096
 _KEY_BYTES: Final = 16
 _EXACT: Final = Context(prec=40)
 _THIRDS: Final = 3
@@ -42,8 +41,7 @@ class Chance:
 
     def level_ppm(self, slot: int) -> int:
         """Return where the congestion level of a slot lies in its distribution, in parts of a million."""
-        block, at = divmod(slot, _SLOTS_A_BLOCK)
-        return _levels(self.seed, block)[at]
+        return _level(self.seed, slot)
 
     def fate(self, order_id: str, sending: int, jitter_slots: int) -> Fate:
         return _fate(self.seed, order_id, sending, jitter_slots)
@@ -84,10 +82,9 @@ def _between(one: Decimal, other: Decimal, part: int, whole: int) -> Decimal:
     return _EXACT.add(one, way)
 
 
-@lru_cache(maxsize=16)
-def _levels(seed: int, block: int) -> tuple[int, ...]:
-    draws = _draws(seed, "slots", str(block))
-    return tuple(draws.below(PPM_ONE) for _ in range(_SLOTS_A_BLOCK))
+@lru_cache(maxsize=1_024)
+def _level(seed: int, slot: int) -> int:
+    return _draws(seed, "slot", str(slot)).below(PPM_ONE)
 
 
 @lru_cache(maxsize=1_024)

@@ -83,7 +83,10 @@ class SimulatedVenue:
     def on_market(self, event: MarketEvent) -> Sequence[VenueReport]:
         """Move the market and return what became of open orders because of it, in submission order."""
         if type(event) is Bar:
-            known = self._markets.get(event.mint) or self._market_of(event)
+            known = self._markets.get(event.mint)
+            if known is None:
+                msg = f"a bar of {event.mint} came before the token was listed ({event.source})"
+                raise InvalidInput(msg, field="mint")
             reports = self._settle(event) if self._open else ()
             known.bar = event
             known.pool = None
@@ -180,13 +183,6 @@ class SimulatedVenue:
         if known is None:
             return Market.of(instrument, self.conditions)
         return known.listed_again(instrument, self.conditions)
-
-    def _market_of(self, bar: Bar) -> Market:
-        market = self._markets.get(bar.mint)
-        if market is None:
-            msg = f"a bar of {bar.mint} came before the token was listed ({bar.source})"
-            raise InvalidInput(msg, field="mint")
-        return market
 
     def _pool(self, mint: str) -> Pool | None:
         market = self._markets.get(mint)

@@ -326,6 +326,34 @@ def test_a_concentrated_pool_quotes_and_fills_alike() -> None:
     assert venue.liquidation_lamports(MINT, 10**10) < 10**5 * SOL
 
 
+@pytest.mark.parametrize(
+    ("amount_in", "amount_out", "said"), [(SOL, 10**30, "has less than"), (1, 10**9, "at most 1 ")]
+)
+def test_an_exact_purchase_that_cannot_be_is_charged(amount_in: int, amount_out: int, said: str) -> None:
+    venue = _venue()
+    venue.submit(make_order(ts_ns=DECIDED, amount_in=amount_in, amount_out=amount_out))
+    (report,) = _run(venue, make_bar(1))
+    assert isinstance(report, Rejected)
+    assert (report.reason, report.charged_lamports, said in report.message) == ("slippage", CHARGE, True)
+    assert venue.quote_exact(MINT, 0) is None
+    assert venue.quote_exact("nobody", 5) is None
+
+
+def test_a_pool_that_runs_out_gives_no_quote_and_no_fill_but_a_part_where_that_is_allowed() -> None:
+    thin = Instrument(MINT, "CL", 5, pool=Concentrated(10**6, 1))
+    for part in (False, True):
+        venue = _venue(thin)
+        assert venue.quote(MINT, Side.BUY, 10**30) is None
+        venue.submit(make_order(ts_ns=DECIDED, amount_in=10**17, fills_in_part=part))
+        (report,) = _run(venue, make_bar(1))
+        if part:
+            assert isinstance(report, Fill)
+            assert 0 < report.lamports < 10**17
+        else:
+            assert isinstance(report, Rejected)
+            assert "cannot swap all" in report.message
+
+
 def test_the_luck_of_an_order_does_not_rest_on_the_others() -> None:
     alone, crowd = (SimulatedVenue({MINT: 10**12}, CONGESTED, 5) for _ in range(2))
     watched = make_order(id="watched", ts_ns=DECIDED)
