@@ -198,7 +198,9 @@ class SimulatedVenue:
             market = self._markets.get(order.mint)
             if market is None or market.gone_reason is not None:
                 reason = "the token was never listed" if market is None else market.gone_reason
-                reports[order.id] = self._rejected(order, ts_ns, "unsellable", f"{order.mint}: {reason}")
+                gone = self._rejected(order, ts_ns, "unsellable", f"{order.mint}: {reason}")
+                has_landed = submitted.lands_ns is not None and submitted.lands_ns <= ts_ns
+                reports[order.id] = gone if has_landed else replace(gone, charged_lamports=0)
                 continue
             self._send_again(submitted, ts_ns)
             if isinstance(event, Bar) and event.mint == order.mint and event.ts_open_ns >= order.ts_ns:

@@ -12,7 +12,7 @@ from trading.execution.conditions import CONGESTED, IDEAL, Conditions
 from trading.execution.landing import UNLANDED, Chance, landing_ns, price_at
 from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.instrument import Concentrated, Instrument, LaunchCurve
-from trading.model.market_data import CycleEnd, MarketEvent, TokenListed
+from trading.model.market_data import CycleEnd, MarketEvent, TokenGone, TokenListed
 from trading.model.order import Fill, Order, Rejected, Side, VenueReport
 
 BONK = Instrument(MINT, "BONK", 5)
@@ -97,6 +97,15 @@ def test_an_exit_that_pays_nothing_never_lands_while_every_block_asks_for_someth
     venue.submit(make_exit(amount_in=10**9, ts_ns=DECIDED, priority_fee_lamports=0))
     assert _run(venue, *_cycles(10)) == []
     assert len(venue.open_orders()) == 1
+
+
+def test_what_no_block_has_taken_when_its_token_goes_costs_nothing() -> None:
+    for lands, charge in ((True, CHARGE), (False, 0)):
+        venue = _venue(**CROWDED.model_dump())
+        venue.submit(_ordered(lands, CROWDED))
+        (report,) = _run(venue, TokenGone(DECIDED + 100 * SLOT_NS, MINT, "rug", "test"))
+        assert isinstance(report, Rejected)
+        assert (report.reason, report.charged_lamports) == ("unsellable", charge)
 
 
 def test_transactions_in_one_slot_meet_the_same_congestion() -> None:
