@@ -27,6 +27,7 @@ MarketKind = Literal["spot", "swap"]
 KINDS: Final = ("spot", "swap")
 PAGE_BARS: Final = 1_000
 QUOTES: Final = ("USDT", "USDC", "USD", "SOL")
+AGAIN: Final = "fetch again later: it goes on where it stopped"
 _NAME: Final = re.compile(r"[A-Z0-9]{2,20}")
 
 
@@ -92,6 +93,9 @@ class CcxtBars:
             self._away_until_s = anyio.current_time() + self._asked_away_s()
             raise
         self._note_clock()
+        if exchange.last_json_response is None:  # ccxt takes an error page, or half an answer, for no bars
+            msg = f"{exchange.id}: the answer is not JSON"
+            raise FeedUnavailable(msg, hint=AGAIN)
         return _rows(exchange.id, rows)
 
     def _note_clock(self) -> None:
@@ -119,6 +123,7 @@ def _opened(wish: CcxtWish, section: FetchSection) -> Any:
         raise InvalidInput(msg, field="source", hint="gecko, or an exchange id of ccxt such as binance or kraken")
     exchange = getattr(ccxt, wish.exchange)({"enableRateLimit": True, "timeout": int(section.timeout_s * 1_000)})
     exchange.number = str
+    exchange.enableLastJsonResponse = exchange.enableLastResponseHeaders = True
     timeframe = interval_text(wish.interval_s)
     if not exchange.has.get("fetchOHLCV") or timeframe not in (exchange.timeframes or {}):
         allowed = ", ".join(exchange.timeframes or {}) or "none"
@@ -173,11 +178,11 @@ def _called(call: Any) -> Any:
         raise InvalidInput(msg, field="source") from exc
     except ccxt.BaseError as exc:
         msg = f"{type(exc).__name__}: {_said(exc)}"
-        raise FeedUnavailable(msg, hint="fetch again later: it goes on where it stopped") from exc
+        raise FeedUnavailable(msg, hint=AGAIN) from exc
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
         # ccxt reads an answer that is not as the exchange documents it without looking.
         msg = f"the exchange's answer is not as documented ({type(exc).__name__})"
-        raise FeedUnavailable(msg, hint="fetch again later: it goes on where it stopped") from exc
+        raise FeedUnavailable(msg, hint=AGAIN) from exc
 
 
 def _said(exc: Exception) -> str:
@@ -197,7 +202,7 @@ def _rows(name: str, rows: Any) -> list[list[str | int]]:
             found.append([opened, *(str(each) for each in row[1:6])])
     if bad and not found:
         msg = f"{name}: the answer holds no bar as documented"
-        raise FeedUnavailable(msg, hint="fetch again later: it goes on where it stopped")
+        raise FeedUnavailable(msg, hint=AGAIN)
     return found + [[""] for _ in range(bad)]
 
 

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -131,15 +132,22 @@ class _Opener:
 
 async def _fetched(opener: _Opener, symbols: Sequence[str], wish: "FetchWish") -> "list[FetchReport]":
     """Fetch one symbol after the other; the first trouble ends it, and what had come is stored."""
+    from trading.runtime.bar_fetching import again_and_again
     from trading.runtime.bar_fetching import fetch as fetch_bars
 
+    section = opener.sections.fetch
     reports: list[FetchReport] = []
     for symbol in dict.fromkeys(symbols):
-        async with opener.open(symbol) as source:
-            reports.append(await fetch_bars(source, wish, opener.sections.fetch))
+        async with AsyncExitStack() as stack:
+            opening = partial(_entered, stack, opener, symbol)
+            reports.append(await fetch_bars(await again_and_again(opening, section), wish, section))
         if reports[-1].trouble is not None:
             break
     return reports
+
+
+async def _entered(stack: AsyncExitStack, opener: _Opener, symbol: str) -> "BarSource":
+    return await stack.enter_async_context(opener.open(symbol))
 
 
 def _kind(text: str) -> Literal["spot", "swap"]:

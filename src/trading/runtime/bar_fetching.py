@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 
@@ -21,6 +21,7 @@ DAY_S: Final = 86_400
 UNSETTLED: Final = "unsettled"
 """The count of bars that were not over yet."""
 
+_Answer = TypeVar("_Answer")
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -98,6 +99,25 @@ async def fetch(source: BarSource, wish: FetchWish, section: FetchSection, sleep
         return await _Fetch(source, section, sleep, series, FetchReport(path, source.market.symbol)).run(wish)
 
 
+async def again_and_again(
+    call: Callable[[], Awaitable[_Answer]],
+    section: FetchSection,
+    sleep: Sleep = anyio.sleep,
+    failed: Callable[[FeedUnavailable], float] = lambda _: 0.0,
+) -> _Answer:
+    """Return the answer to a question that is asked again while the source fails, as often as the section allows.
+
+    ``failed`` is told of each failure and says how long the source asks to be left alone.
+    """
+    for attempt in range(1, section.attempts_max):
+        try:
+            return await call()
+        except FeedUnavailable as error:
+            backoff_s = min(section.backoff_cap_s, section.backoff_base_s * 2.0 ** (attempt - 1))
+            await sleep(max(backoff_s, min(failed(error), section.retry_after_cap_s)))
+    return await call()
+
+
 class _Fetch:
     """One fetch under way."""
 
@@ -161,18 +181,11 @@ class _Fetch:
         return closed_s if until_s is None else min(closed_s, until_s)
 
     async def _asked(self, from_s: int) -> Sequence[Sequence[str | int]]:
-        """Return a page, asked for again while the source fails, as often as the section allows."""
-        section = self._section
-        for attempt in range(section.attempts_max):
-            try:
-                return await self._source.page(from_s)
-            except FeedUnavailable:
-                if attempt + 1 == section.attempts_max:
-                    raise
+        def failed(_error: FeedUnavailable) -> float:
             self._report.retries += 1
-            backoff_s = min(section.backoff_cap_s, section.backoff_base_s * 2.0**attempt)
-            await self._sleep(max(backoff_s, min(self._source.away_s, section.retry_after_cap_s)))
-        raise AssertionError("attempts_max is at least 1")
+            return self._source.away_s
+
+        return await again_and_again(lambda: self._source.page(from_s), self._section, self._sleep, failed)
 
     def _bars_of(self, rows: Sequence[Sequence[str | int]], closed_s: int) -> dict[int, Values]:
         """Return the closed bars of a page by time; what is none is counted by why."""
