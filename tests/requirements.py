@@ -49,7 +49,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T15": Requirement("Arbitrage", "planned"),
     "T16": Requirement("Execution nodes", "planned"),
     "T17": Requirement("Drift meter", "planned"),
-    "T18": Requirement("Ranking and forecasts", "planned"),
+    "T18": Requirement("Ranking and forecasts", "partly", "the ranking of a live market"),
     "T19": Requirement("Why, and why not", "partly", "distance of the nearest miss over all limits"),
     "T20": Requirement("Money that moves by itself", "partly", "detection on the chain"),
     "T21": Requirement("Records in SOL and USD, tax export", "partly", "tax export"),

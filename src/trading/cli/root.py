@@ -2,7 +2,7 @@
 
 import typer
 
-from trading.cli import backtest, control, curve, data, paper, trials, views
+from trading.cli import backtest, control, curve, data, paper, review, trials, views
 
 app = typer.Typer(
     name="memmcp-trade",
@@ -17,6 +17,7 @@ paper.register(app)
 curve.register(app)
 control.register(app)
 views.register(app)
+review.register(app)
 data.register(app)
 trials.register(app)
 

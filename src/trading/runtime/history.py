@@ -17,10 +17,13 @@ from trading.model.units import BPS_ONE, NS_PER_S, sol_text
 from trading.ports import Journal, JournalRow
 
 from .documents import Document, amount, costs_of_fill, iso, price_sol, tokens
+from .forecast_texts import forecast_text, impact_text, score_text
 from .naming import local_id, public_id
 
 EQUITY_POINTS_MAX = 2_000
 CHAIN_KINDS = (
+    "forecast_made",
+    "forecast_scored",
     "signal_raised",
     "signal_passed",
     "order_approved",
@@ -280,19 +283,24 @@ def _step(run: RunView, row: JournalRow, event: Any) -> Document:
 
 def _told(run: RunView, event: Any) -> tuple[str, str]:
     match event:
+        case events.ForecastMade(forecast=forecast):
+            return "forecast", forecast_text(forecast, _symbol(run, forecast.mint))
+        case events.ForecastScored(score=score):
+            return "forecast_score", score_text(score, _symbol(run, score.mint))
         case events.SignalRaised(signal=signal):
             text = f"{signal.strategy} on {_symbol(run, signal.mint)}: {signal.reason}"
             return "signal", text
         case events.SignalPassed(denied=Denied() as denied) | events.OrderDenied(denied=Denied() as denied):
             return "verdict", f"denied ({denied.reason}): {denied.message}"
-        case events.OrderApproved(order=order, measures=measures):
+        case events.OrderApproved(order=order, measures=measures, impact=impact):
             what = (
                 f"{sol_text(order.amount_in)} SOL of" if order.side is Side.BUY else f"{order.amount_in} base units of"
             )
             within = " (an exit, which no limit holds back)" if order.purpose is Purpose.EXIT else ""
             if measures:
                 within = f", within {len(measures)} {'limit' if len(measures) == 1 else 'limits'}"
-            return "order", f"approved{within}: {order.side.value} {what} {_symbol(run, order.mint)}, {order.reason}"
+            text = f"approved{within}: {order.side.value} {what} {_symbol(run, order.mint)}, {order.reason}"
+            return "order", text if impact is None else f"{text}. {impact_text(impact)}"
         case events.OrderFilled(fill=fill):
             instrument = run.instruments.get(fill.mint)
             size = plain_tokens(fill.base_units, instrument)

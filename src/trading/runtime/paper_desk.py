@@ -24,6 +24,7 @@ from .history import RunView
 from .mailbox import Mailbox
 from .naming import public_id
 from .orders import Shown
+from .outlook import outlook
 from .previews import Previews, Refused
 from .session import Session
 from .stage import Stage
@@ -82,8 +83,10 @@ class PaperDesk:
         return self._with_context(await anyio.to_thread.run_sync(history.equity_series, archive, within, resolution_s))
 
     async def strategies(self) -> Document:
-        found = await self._mailbox.ask(lambda session: views.strategies(session.kernel))
-        return self._with_context({"strategies": found})
+        def read(session: Session) -> Document:
+            return {"strategies": views.strategies(session.kernel), "outlook": outlook(session.kernel)}
+
+        return self._with_context(await self._mailbox.ask(read))
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> Document:
         if not WINDOW.match(window):
