@@ -28,11 +28,8 @@ def review(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
     title = f"The desk's forecasts (money: {answer['money']}, feed: {answer['feed']['kind']})"
     ranking = outlook.get("ranking") or {}
     ranked = ", ".join(each["symbol"] for each in ranking.get("tokens", [])) or "none"
-    console.print(
-        figures(
-            title, [("open", str(outlook.get("forecasts_open", 0))), ("ranking", f"{ranked} ({ranking.get('ts')})")]
-        )
-    )
+    head = [("open", str(outlook.get("forecasts_open", 0))), ("ranking", f"{ranked} ({ranking.get('ts')})")]
+    console.print(figures(title, head))
     columns = ("strategy", "token", "direction", "move %", "left %", "confidence %", "due", "reason")
     rows = [
         (
@@ -60,6 +57,6 @@ def review(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
         )
         for each in outlook.get("calibration", [])
     ]
-    columns = ("strategy", "direction", "scored", "hits %", "said %", "came true %", "Brier")
-    console.print(listing("Earlier forecasts", columns, records))
+    heads = ("strategy", "direction", "scored", "hits %", "said %", "came true %", "Brier")
+    console.print(listing("Earlier forecasts", heads, records))
     console.print(Text("Brier: 0 is perfect, 0.25 is what always saying one half brings."))

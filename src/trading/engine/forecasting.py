@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from trading.model import events
 from trading.model.forecast import Direction, Forecast, ForecastScore, OrderImpact, RankedToken
+from trading.model.identifiers import forecast_id
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Order, Purpose, Side, Signal, SwapQuote
 from trading.model.units import BPS_ONE, NS_PER_S, ceil_div
@@ -99,7 +100,7 @@ class Forecaster:
         is_rise = direction is Direction.UP
         trajectory = self._trajectory_of(signal.strategy, signal.strategy, signal.mint)
         forecast = Forecast(
-            id=f"fct_{trajectory.removeprefix('trj_')}_{direction.value}_{signal.ts_ns // NS_PER_S}",
+            id=forecast_id(trajectory, direction.value, signal.ts_ns // NS_PER_S),
             strategy=signal.strategy,
             mint=signal.mint,
             direction=direction,

@@ -18,8 +18,8 @@ def forecast_text(forecast: Forecast, symbol: str) -> str:
     size = f" by {percent(forecast.move_bps)}" if forecast.move_bps else ""
     return (
         f"{forecast.strategy} expects {symbol} to {_VERBS[forecast.direction]}{size} until {iso(forecast.due_ns)}; "
-        f"after its record {percent(forecast.expected_bps)} is left of it, before costs of {percent(forecast.cost_bps)}, "
-        f"with a confidence of {percent(forecast.confidence_bps)}."
+        f"after its record {percent(forecast.expected_bps)} is left of it, before costs of "
+        f"{percent(forecast.cost_bps)}, with a confidence of {percent(forecast.confidence_bps)}."
     )
 
 
