@@ -130,7 +130,12 @@ async def test_the_documents_of_a_quiet_desk_are_what_the_wire_promises(bench: B
         await desk.why(order_id=None, trajectory_id=None, mint=bench.mint, since_ns=None)
     )
     assert why_not.funnel is not None
+    assert {"seen", "eligible", "signalled", "sized", "approved", "filled", "denied"} <= why_not.funnel.keys()
+    assert {"feed_age_s", "next_evaluation"} <= why_not.funnel.keys()
     assert why_not.chain == []
+    with pytest.raises(InvalidInput) as refused:
+        await desk.why(order_id=None, trajectory_id=None, mint=None, since_ns=2, until_ns=1)
+    assert refused.value.field == "since"
 
 
 @pytest.mark.requirement("A5")

@@ -195,15 +195,28 @@ class InMemoryDesk:
         }
 
     async def why(
-        self, *, order_id: str | None, trajectory_id: str | None, mint: str | None, since_ns: int | None
+        self,
+        *,
+        order_id: str | None,
+        trajectory_id: str | None,
+        mint: str | None,
+        since_ns: int | None,
+        until_ns: int | None = None,
     ) -> JsonObject:
+        if since_ns is not None and until_ns is not None and since_ns > until_ns:
+            msg = "since is later than until"
+            raise InvalidInput(msg, field="since")
         if order_id is None and trajectory_id is None:
             funnel: JsonObject = {
                 "seen": 9,
                 "eligible": 3,
                 "signalled": 2,
                 "sized": 0,
+                "approved": 0,
+                "filled": 0,
                 "denied": {"pool_too_shallow": 2},
+                "feed_age_s": 0,
+                "next_evaluation": (self.now + timedelta(minutes=5)).isoformat(),
             }
             miss: JsonObject = {"mint": MINT, "reason": "pool_too_shallow", "distance_bps": 120}
             return self._context() | {

@@ -65,7 +65,7 @@ def funnel(run: RunView, *, mint: str | None, since_ns: int | None, until_ns: in
         if isinstance(event, events.SignalPassed | events.OrderDenied):
             denied[event.denied.reason] += 1
             miss = _miss(run, row, event)
-            if miss is not None and (nearest is None or miss["distance_bps"] <= nearest["distance_bps"]):
+            if miss is not None and (nearest is None or _distance(miss) <= _distance(nearest)):
                 nearest = miss
     passed = Counter(reason for name, reason in run.passed_over.items() if mint is None or name == mint)
     seen = len(run.instruments) if mint is None else 1
@@ -133,6 +133,11 @@ def _funnel_text(shown: Document, run: RunView, mint: str | None, nearest: Docum
         return text
     limits = ", ".join(each["name"] for each in nearest["limits"])
     return f"{text} The nearest miss, {nearest['symbol']}, was {nearest['distance_bps']} bps away ({limits})."
+
+
+def _distance(miss: Document) -> tuple[int, int]:
+    """Order misses: how far the limit that was broken most is away, and how many were broken; the newest of equals."""
+    return miss["distance_bps"], len(miss["limits"])
 
 
 def _miss(run: RunView, row: JournalRow, event: events.SignalPassed | events.OrderDenied) -> Document | None:

@@ -97,7 +97,10 @@ def test_an_exit_that_no_forecast_asks_for_states_what_it_costs() -> None:
 
 def test_an_order_by_hand_rests_on_no_forecast_and_says_so() -> None:
     bench = bench_of().feed(script(["1", "1"]))
-    bench.control.take(commands.PlaceOrder("k", "o", "test", Side.BUY, MINT, "manual", "manual", 10**9, 0))
+    quote = bench.kernel.venue.quote(MINT, Side.BUY, 10**9)
+    assert quote is not None
+    least = quote.amount_out
+    bench.control.take(commands.PlaceOrder("k", "o", "test", Side.BUY, MINT, "manual", "manual", 10**9, least))
     (approved,) = bench.events(events.OrderApproved)
     assert (approved.impact.forecast_id, bench.events(events.ForecastMade)) == ("", [])
 
