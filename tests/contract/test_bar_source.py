@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 from tests.doubles.scripted_bars import ScriptedBars
 from tests.support.exchange_server import ExchangeServer
-from tests.support.market_server import FakePool, MarketServer, SteppedClock, address, eventually, html, status
+from tests.support.market_server import FakePool, MarketServer, SteppedClock, address, eventually, hanging, html, status
 
 from trading.adapters.ccxt_bars import CcxtBars, CcxtWish
 from trading.adapters.gecko_bars import GeckoBars
@@ -30,6 +31,8 @@ class Trial:
     def __init__(self, source: BarSource, server: MarketServer | ExchangeServer | ScriptedBars) -> None:
         self.source = source
         self._server = server
+        self.release = anyio.Event()
+        """Set, a silent server gives up its silence."""
 
     def fail_once(self, how: str) -> None:
         if isinstance(self._server, ScriptedBars):
@@ -37,6 +40,7 @@ class Trial:
             return
         name = "ohlcv" if isinstance(self._server, MarketServer) else "klines"
         answers = {"busy": status(429, retry_after="7"), "down": status(503), "page": html(), "cut": cut}
+        answers["silent"] = hanging(self.release)
         self._server.faults[name].append(answers[how])
 
     def set_back(self, seconds: int) -> None:
@@ -61,14 +65,14 @@ async def opened(body: str) -> AsyncIterator[Trial]:
     elif body == "gecko":
         async with (
             MarketServer.serving(clock, [POOL]) as market,
-            GeckoBars.connect(market.section(), clock, POOL.address, 300) as gecko,
+            GeckoBars.connect(market.section(timeout_s=0.3), clock, POOL.address, 300) as gecko,
         ):
             yield Trial(gecko, market)
     else:
         wish = CcxtWish("binance", "BONK/USDT", 300)
         async with ExchangeServer.serving(clock, NOW_S - 86_400) as exchange:
             mirrored = CcxtWish(wish.exchange, wish.symbol, 300, base_url=exchange.url)
-            async with CcxtBars.connect(mirrored, FetchSection(), clock) as pairs:
+            async with CcxtBars.connect(mirrored, FetchSection(timeout_s=0.3), clock) as pairs:
                 yield Trial(pairs, exchange)
 
 
@@ -84,13 +88,14 @@ async def test_a_page_holds_bars_from_the_asked_time_on_that_replay_would_take(b
 
 
 @pytest.mark.parametrize("body", BODIES)
-@pytest.mark.parametrize("how", ["busy", "down", "page", "cut"])
+@pytest.mark.parametrize("how", ["busy", "down", "page", "cut", "silent"])
 async def test_a_failing_source_is_unavailable_and_answers_the_same_question_later(body: str, how: str) -> None:
     from_s = (NOW_S - 3_600) // 300 * 300
     async with opened(body) as trial:
         trial.fail_once(how)
         with pytest.raises(FeedUnavailable):
             await trial.source.page(from_s)
+        trial.release.set()
         assert (trial.source.away_s > 6) is (how == "busy")
         if how != "busy":
             await eventually(lambda: trial.source.away_s == 0)

@@ -178,7 +178,38 @@ class InMemoryDesk:
                     "win_rate_bps": None,
                     "last_signal": None,
                 }
-            ]
+            ],
+            "outlook": {
+                "forecasts_open": 1,
+                "forecasts": [
+                    {
+                        "strategy": "manual",
+                        "mint": MINT,
+                        "symbol": SYMBOL,
+                        "direction": "up",
+                        "move_bps": 300,
+                        "expected_bps": 120,
+                        "confidence_bps": 5_250,
+                        "due": self.now.isoformat(),
+                        "reason": "a script says so",
+                    }
+                ],
+                "calibration": [
+                    {
+                        "strategy": "manual",
+                        "direction": "up",
+                        "count": 40,
+                        "hits": 22,
+                        "hit_rate_bps": 5_500,
+                        "mean_move_bps": 280,
+                        "mean_realised_bps": 60,
+                        "mean_error_bps": 220,
+                        "brier_ppm": 248_000,
+                        "bins": [],
+                    }
+                ],
+                "ranking": {"ts": self.now.isoformat(), "tokens": [{"mint": MINT, "symbol": SYMBOL}]},
+            },
         }
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
