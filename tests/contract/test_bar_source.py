@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
+import ccxt
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,14 +13,14 @@ from tests.doubles.scripted_bars import ScriptedBars
 from tests.support.exchange_server import ExchangeServer
 from tests.support.market_server import FakePool, MarketServer, SteppedClock, address, eventually, hanging, html, status
 
-from trading.adapters.ccxt_bars import CcxtBars, CcxtWish
+from trading.adapters.ccxt_bars import CcxtBars, CcxtWish, _called
 from trading.adapters.gecko_bars import GeckoBars
 from trading.config import FetchSection
-from trading.errors import FeedUnavailable
+from trading.errors import FeedUnavailable, InvalidInput
 from trading.feeds.bar_rows import parse_row
 from trading.ports import BarSource
 
-pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T1")]
+pytestmark = [pytest.mark.requirement("T1")]
 
 NOW_S = 1_790_000_100
 POOL = FakePool(address("PooFrog"), address("Frog"), "FROG")
@@ -76,6 +78,7 @@ async def opened(body: str) -> AsyncIterator[Trial]:
                 yield Trial(pairs, exchange)
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("body", BODIES)
 async def test_a_page_holds_bars_from_the_asked_time_on_that_replay_would_take(body: str) -> None:
     from_s = (NOW_S - 7_200) // 300 * 300
@@ -87,6 +90,7 @@ async def test_a_page_holds_bars_from_the_asked_time_on_that_replay_would_take(b
     assert all(type(each) is str for row in rows for each in row[1:])
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("how", ["busy", "down", "page", "cut", "silent"])
 async def test_a_failing_source_is_unavailable_and_answers_the_same_question_later(body: str, how: str) -> None:
@@ -102,9 +106,26 @@ async def test_a_failing_source_is_unavailable_and_answers_the_same_question_lat
             assert await trial.source.page(from_s)
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("body", BODIES)
 async def test_time_is_the_source_s_own(body: str) -> None:
     async with opened(body) as trial:
         trial.set_back(120)
         await trial.source.page(NOW_S // 300 * 300 - 3_000)
         assert abs(trial.source.now_s() - (NOW_S - 120)) <= 1
+
+
+def test_everything_that_ccxt_raises_is_translated() -> None:
+    found = [each for each in vars(ccxt).values() if isinstance(each, type) and issubclass(each, ccxt.BaseError)]
+    assert len(found) > 20
+    for error in found:
+        with pytest.raises((FeedUnavailable, InvalidInput)):
+            _called(partial(_raise, error("as ccxt words it")))
+    with pytest.raises(FeedUnavailable):
+        _called(partial(_raise, ccxt.RateLimitExceeded("slow down")))
+    with pytest.raises(InvalidInput):
+        _called(partial(_raise, ccxt.BadSymbol("no such pair")))
+
+
+def _raise(error: Exception) -> None:
+    raise error

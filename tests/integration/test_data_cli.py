@@ -97,6 +97,10 @@ def test_an_exchange_s_bars_are_fetched_listed_checked_and_run(servers: Servers,
         ("SOL/USDT", "5m", 0),
     ]
     assert listed[0]["rows"] == file["rows_new"] + 3
+    (tmp_path / "bars" / "x" / "y").mkdir(parents=True)
+    (tmp_path / "bars" / "x" / "y" / "AAUSDT_5m.parquet").write_bytes(b"PAR1")
+    result = run("data", "list", "--data-dir", str(tmp_path))
+    assert (result.exit_code, "BONK/USDT" in result.stdout, "AAUSDT_5m.parquet" in result.stderr) == (1, True, True)
     assert run("data", "check", str(Path(file["path"]).parent)).exit_code == 0
 
     folder = Path(file["path"]).parent

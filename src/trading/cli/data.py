@@ -1,17 +1,17 @@
 """``data``: bars of public sources, fetched, listed and checked."""
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 from rich.text import Text
 
 from trading.cli.client import data_dir_of
-from trading.cli.console import EXIT_FAILED, exit_code, fail, listing, out, print_json, reporting
+from trading.cli.console import EXIT_FAILED, err, exit_code, fail, listing, out, print_json, reporting
 from trading.cli.options import JsonFlag, instant_ns
 from trading.errors import InvalidInput
 from trading.model.units import NS_PER_S
@@ -165,7 +165,7 @@ def _show_fetched(reports: "Sequence[FetchReport]", *, as_json: bool) -> None:
         print_json({"files": [report.document() for report in reports]})
     else:
         console = out()
-        columns = ("symbol", "rows", "new", "compared", "changed", "refused", "first", "last", "file")
+        columns = ("symbol", "rows", "new", "compared", "changed", "refused", "missing", "first", "last", "file")
         documents = [report.document() for report in reports]
         rows = [
             (
@@ -175,6 +175,7 @@ def _show_fetched(reports: "Sequence[FetchReport]", *, as_json: bool) -> None:
                 f"{each['rows_compared']:,}",
                 str(each["changed_total"]),
                 ", ".join(f"{count} {why}" for why, count in each["refused"].items()) or "none",
+                f"{each['bars_missing']:,}",
                 each["first"] or "-",
                 each["last"] or "-",
                 each["path"],
@@ -201,7 +202,7 @@ def list_(data_dir: BarsDir = None, as_json: JsonFlag = False) -> None:
     from trading.runtime.documents import iso
 
     with reporting(as_json=as_json):
-        stored = list_stored(data_dir_of(data_dir))
+        stored, damaged = list_stored(data_dir_of(data_dir))
     documents = [
         {
             "path": str(each.path),
@@ -221,8 +222,16 @@ def list_(data_dir: BarsDir = None, as_json: JsonFlag = False) -> None:
         for each in stored
     ]
     if as_json:
-        print_json({"files": documents})
-        return
+        print_json({"files": documents, "damaged": [error.message for error in damaged]})
+    else:
+        _show_listed(documents)
+        for error in damaged:
+            err().print(Text(f"damaged: {error.message}; {error.hint}"))
+    if damaged:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _show_listed(documents: Sequence[Mapping[str, Any]]) -> None:
     columns = ("source", "kind", "symbol", "interval", "rows", "first", "last", "gaps", "bars_missing", "path")
     out().print(listing("Bars", columns, [[str(each[name]) for name in columns] for each in documents]))
 

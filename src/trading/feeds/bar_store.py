@@ -109,7 +109,7 @@ def load_bars(path: Path, market: BarMarket) -> BarSeries:
 
 
 def store_bars(path: Path, series: BarSeries) -> str:
-    """Write the file whole and put it in the old one's place, durable; return the hash of its rows.
+    """Write the file whole, then put it in the old one's place; return the hash of its rows.
 
     Raises: DataError when the disk does not take it.
     """
@@ -157,9 +157,22 @@ def held(path: Path) -> Iterator[None]:
         raise DataError(msg, field="data_dir") from exc
 
 
-def list_stored(data_dir: Path) -> list[StoredBars]:
-    """Return what was fetched into a data directory, sorted by path. Raises DataError for a damaged file."""
-    return [_listed(path) for path in sorted((data_dir / FOLDER).glob(f"*/*/*{SUFFIX}"))]
+def list_stored(data_dir: Path) -> tuple[list[StoredBars], list[DataError]]:
+    """Return what was fetched into a data directory, sorted by path, and what is wrong with the damaged files."""
+    stored: list[StoredBars] = []
+    damaged: list[DataError] = []
+    for path in sorted((data_dir / FOLDER).glob(f"*/*/*{SUFFIX}")):
+        try:
+            stored.append(_listed(path))
+        except DataError as error:
+            damaged.append(error)
+    return stored, damaged
+
+
+def missing_bars(times: Sequence[int], interval_s: int) -> tuple[int, int]:
+    """Return in how many places bars are missing between times in order, and how many."""
+    holes = [later - earlier for earlier, later in pairwise(times) if later - earlier > interval_s]
+    return len(holes), sum(hole // interval_s - 1 for hole in holes)
 
 
 def rows_sha256(table: pa.Table) -> str:
@@ -174,16 +187,15 @@ def _listed(path: Path) -> StoredBars:
     meta = _checked_meta(path)
     market = _market_of(path, meta)
     times = sorted(ts_s for ts_s, _ in _rows(path))
-    steps = (later - earlier for earlier, later in pairwise(times))
-    holes = [step for step in steps if step > market.interval_s]
+    gaps, bars_missing = missing_bars(times, market.interval_s)
     return StoredBars(
         path=path,
         market=market,
         rows=len(times),
         first_s=times[0] if times else 0,
         last_s=times[-1] if times else 0,
-        gaps=len(holes),
-        bars_missing=sum(hole // market.interval_s - 1 for hole in holes),
+        gaps=gaps,
+        bars_missing=bars_missing,
         fetched_s=int(meta["fetched_s"]),
         rows_sha256=str(meta["rows_sha256"]),
     )

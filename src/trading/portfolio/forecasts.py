@@ -161,7 +161,10 @@ class ForecastBook:
         self._open.pop((score.strategy, score.mint, score.direction.value), None)
         self._outcomes.pop(score.forecast_id, None)
         self._look_ahead()
-        self.calibrations.setdefault((score.strategy, score.direction.value), Calibration()).add(score)
+        key = (score.strategy, score.direction.value)
+        if key not in self.calibrations:
+            self.calibrations[key] = Calibration()
+        self.calibrations[key].add(score)
 
     def _look_ahead(self) -> None:
         outcomes = self._outcomes

@@ -11,7 +11,17 @@ import anyio
 from trading.config import FetchSection
 from trading.errors import FeedUnavailable, InvalidInput
 from trading.feeds.bar_rows import RowProblem, parse_row
-from trading.feeds.bar_store import CHANGES_MAX, BarSeries, ChangedBar, Values, bars_path, held, load_bars, store_bars
+from trading.feeds.bar_store import (
+    CHANGES_MAX,
+    BarSeries,
+    ChangedBar,
+    Values,
+    bars_path,
+    held,
+    load_bars,
+    missing_bars,
+    store_bars,
+)
 from trading.model.units import NS_PER_S
 from trading.ports import BarSource
 
@@ -28,7 +38,8 @@ Sleep = Callable[[float], Awaitable[None]]
 @dataclass(slots=True)
 class FetchReport:
     """What a fetch brought. ``refused`` counts rows that are no bars, by why; ``changed_total`` counts what ``changed``
-    shows the first of. ``trouble`` is why it stopped early; what had come until then is stored."""
+    shows the first of. ``gaps`` are places in the file where bars are missing. ``trouble`` is why it stopped early; what
+    had come until then is stored."""
 
     path: Path
     symbol: str
@@ -42,6 +53,8 @@ class FetchReport:
     changed_total: int = 0
     first_s: int | None = None
     last_s: int | None = None
+    gaps: int = 0
+    bars_missing: int = 0
     rows_sha256: str = ""
     trouble: FeedUnavailable | None = None
 
@@ -73,6 +86,8 @@ class FetchReport:
             ],
             "first": None if self.first_s is None else iso(self.first_s * NS_PER_S),
             "last": None if self.last_s is None else iso(self.last_s * NS_PER_S),
+            "gaps": self.gaps,
+            "bars_missing": self.bars_missing,
             "rows_sha256": self.rows_sha256,
             "trouble": None if self.trouble is None else self.trouble.message,
         }
@@ -143,6 +158,7 @@ class _Fetch:
             if self._unstored:
                 self._store()
         report.first_s, report.last_s = series.first_s, series.last_s
+        report.gaps, report.bars_missing = missing_bars(sorted(series.bars), self._interval_s)
         return report
 
     def _begin_s(self, wish: FetchWish) -> int:

@@ -90,12 +90,12 @@ def test_an_earlier_beginning_fills_in_the_front_and_holes(tmp_path: Path) -> No
     hole = FIRST_S + 300 * INTERVAL_S
     source = a_source(holes_s={hole})
     fetched(source, tmp_path, since_s=FIRST_S + 200 * INTERVAL_S)
-    (listed,) = list_stored(tmp_path)
+    ((listed,), _) = list_stored(tmp_path)
     assert (listed.rows, listed.gaps, listed.bars_missing) == (199, 1, 1)
     source.holes_s.clear()
     report = fetched(source, tmp_path, since_s=FIRST_S)
     assert report.rows_new == 201
-    assert list_stored(tmp_path)[0].gaps == 0
+    assert (report.gaps, list_stored(tmp_path)[0][0].gaps) == (0, 0)
 
 
 def test_disorder_and_doubles_are_put_right_and_what_is_no_bar_is_counted(tmp_path: Path) -> None:
@@ -176,8 +176,12 @@ def test_a_file_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="its rows have the hash"):
         fetched(source, tmp_path)
     pq.write_table(table.replace_schema_metadata({b"other": b"1"}), path)
-    with pytest.raises(DataError, match="was not fetched by this program"):
-        list_stored(tmp_path)
+    other = a_source()
+    other.market = replace(other.market, name="BIRDUSDT")
+    fetched(other, tmp_path, since_s=FIRST_S)
+    stored_files, damaged = list_stored(tmp_path)
+    assert [each.market.name for each in stored_files] == ["BIRDUSDT"]
+    assert ["was not fetched by this program" in error.message for error in damaged] == [True]
 
 
 def test_a_file_of_another_market_is_not_added_to(tmp_path: Path) -> None:
