@@ -38,8 +38,8 @@ Sleep = Callable[[float], Awaitable[None]]
 @dataclass(slots=True)
 class FetchReport:
     """What a fetch brought. ``refused`` counts rows that are no bars, by why; ``changed_total`` counts what ``changed``
-    shows the first of. ``gaps`` are places in the file where bars are missing. ``trouble`` is why it stopped early; what
-    had come until then is stored."""
+    shows the first of. ``gaps`` are places in the file where bars are missing. ``trouble`` is why it stopped early;
+    what had come until then is stored."""
 
     path: Path
     symbol: str
