@@ -10,7 +10,7 @@ import anyio
 import pytest
 from click.testing import Result
 from tests.support.exchange_server import ExchangeServer
-from tests.support.market_server import FakePool, MarketServer, SteppedClock, address, status
+from tests.support.market_server import NS, FakePool, MarketServer, SteppedClock, address, status
 from tests.unit.trading.feeds.bar_writers import HEADER
 from typer.testing import CliRunner
 
@@ -60,10 +60,21 @@ class Servers:
         self._thread.join(15)
 
 
-@pytest.fixture
-def servers() -> Iterator[Servers]:
+@pytest.fixture(scope="module")
+def running() -> Iterator[Servers]:
     with Servers() as found:
         yield found
+
+
+@pytest.fixture
+def servers(running: Servers) -> Servers:
+    """The servers as if they had just begun: starting them takes longer than most of these tests."""
+    running.clock.advance(NOW_S - running.clock.now_ns() // NS)
+    running.exchange.rows.clear()
+    for server in (running.exchange, running.market):
+        server.faults.clear()
+        server.calls.clear()
+    return running
 
 
 def run(*arguments: str) -> Result:
