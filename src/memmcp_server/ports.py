@@ -443,7 +443,13 @@ class TradingDesk(Protocol):
         """wire.StrategyDigest"""
 
     async def why(
-        self, *, order_id: str | None, trajectory_id: str | None, mint: str | None, since_ns: int | None
+        self,
+        *,
+        order_id: str | None,
+        trajectory_id: str | None,
+        mint: str | None,
+        since_ns: int | None,
+        until_ns: int | None = None,
     ) -> JsonObject:
         """wire.WhyAnswer: the chain of a trade, or the funnel of why nothing happened"""
 

@@ -109,6 +109,27 @@ class MarketSection(Section):
     events_len_max: int = Field(default=4_096, ge=64)
 
 
+class FetchSection(Section):
+    """``data fetch``: bars of public sources to Parquet files.
+
+    A page that fails is asked for ``attempts_max`` times, with ``backoff_base_s`` doubling up to ``backoff_cap_s`` in
+    between, or as long as the source asks for, up to ``retry_after_cap_s``. ``overlap_bars`` of the newest known bars
+    are asked for again, to notice a source that tells its past otherwise. A bar counts as closed ``settle_s`` after its
+    end. What was fetched is written every ``store_pages`` pages.
+    """
+
+    attempts_max: int = Field(default=5, ge=1, le=100)
+    backoff_base_s: float = Field(default=1.0, gt=0)
+    backoff_cap_s: float = Field(default=60.0, gt=0)
+    retry_after_cap_s: float = Field(default=600.0, gt=0)
+    timeout_s: float = Field(default=15.0, gt=0, le=120)
+    pages_max: int = Field(default=5_000, ge=1, le=1_000_000)
+    overlap_bars: int = Field(default=50, ge=0, le=1_000)
+    settle_s: float = Field(default=20.0, ge=0, le=600)
+    store_pages: int = Field(default=20, ge=1, le=1_000)
+    since_days_default: int = Field(default=30, ge=1, le=3_650)
+
+
 class Sections(Section):
     """Everything the desk is configured by, apart from what its caller decides (data directory, feed, money)."""
 
@@ -117,3 +138,4 @@ class Sections(Section):
     preview: PreviewSection = PreviewSection()
     relay: RelaySection = RelaySection()
     market: MarketSection = MarketSection()
+    fetch: FetchSection = FetchSection()

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from .model.bar_market import BarMarket
 from .model.market_data import Bar, FeedDescription, MarketEvent
 from .model.order import Order, Side, Signal, SwapQuote, VenueReport
 
@@ -70,6 +71,31 @@ class LiveFeed(Protocol):
 
     def health(self) -> Mapping[str, Any]:
         """Endpoints, ages in seconds, error counts: for people and telemetry."""
+
+
+class BarSource(Protocol):
+    """Past bars of one market at a public source, asked for page by page."""
+
+    @property
+    def market(self) -> BarMarket: ...
+
+    @property
+    def page_bars(self) -> int:
+        """How many bars a page holds at most."""
+
+    @property
+    def away_s(self) -> float:
+        """How many seconds the source asks to be left alone, 0 when it may be asked."""
+
+    def now_s(self) -> float:
+        """Return the time by the source's clock, as its answers showed it; ours until it has answered."""
+
+    async def page(self, from_s: int) -> Sequence[Sequence[str | int]]:
+        """Return rows of (open in Unix seconds, open, high, low, close, volume as text) as the source sent them: the
+        page that begins at ``from_s``, and possibly bars around it, in any order.
+
+        Raises: FeedUnavailable, when the same question may be asked again; InvalidInput for a market it has not.
+        """
 
 
 class Venue(Protocol):

@@ -124,13 +124,20 @@ async def test_the_documents_of_a_quiet_desk_are_what_the_wire_promises(bench: B
     assert snapshot.equity.lamports == snapshot.cash.lamports + sum(p.value.lamports for p in snapshot.positions)
     TradePage.model_validate(await desk.trades(strategy=None, cursor=None, limit=10))
     EquitySeries.model_validate(await desk.equity(since_ns=None, until_ns=None, resolution_s=None))
-    StrategyList.model_validate(await desk.strategies())
+    listed = StrategyList.model_validate(await desk.strategies())
+    assert listed.outlook is not None
+    assert listed.outlook.forecasts_open >= len(listed.outlook.forecasts)
     StrategyDigest.model_validate(await desk.strategy_digest(strategy=None, window="all"))
     why_not = WhyAnswer.model_validate(
         await desk.why(order_id=None, trajectory_id=None, mint=bench.mint, since_ns=None)
     )
     assert why_not.funnel is not None
+    assert {"seen", "eligible", "signalled", "sized", "approved", "filled", "denied"} <= why_not.funnel.keys()
+    assert {"feed_age_s", "next_evaluation"} <= why_not.funnel.keys()
     assert why_not.chain == []
+    with pytest.raises(InvalidInput) as refused:
+        await desk.why(order_id=None, trajectory_id=None, mint=None, since_ns=2, until_ns=1)
+    assert refused.value.field == "since"
 
 
 @pytest.mark.requirement("A5")

@@ -178,7 +178,38 @@ class InMemoryDesk:
                     "win_rate_bps": None,
                     "last_signal": None,
                 }
-            ]
+            ],
+            "outlook": {
+                "forecasts_open": 1,
+                "forecasts": [
+                    {
+                        "strategy": "manual",
+                        "mint": MINT,
+                        "symbol": SYMBOL,
+                        "direction": "up",
+                        "move_bps": 300,
+                        "expected_bps": 120,
+                        "confidence_bps": 5_250,
+                        "due": self.now.isoformat(),
+                        "reason": "a script says so",
+                    }
+                ],
+                "calibration": [
+                    {
+                        "strategy": "manual",
+                        "direction": "up",
+                        "count": 40,
+                        "hits": 22,
+                        "hit_rate_bps": 5_500,
+                        "mean_move_bps": 280,
+                        "mean_realised_bps": 60,
+                        "mean_error_bps": 220,
+                        "brier_ppm": 248_000,
+                        "bins": [],
+                    }
+                ],
+                "ranking": {"ts": self.now.isoformat(), "tokens": [{"mint": MINT, "symbol": SYMBOL}]},
+            },
         }
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
@@ -195,15 +226,28 @@ class InMemoryDesk:
         }
 
     async def why(
-        self, *, order_id: str | None, trajectory_id: str | None, mint: str | None, since_ns: int | None
+        self,
+        *,
+        order_id: str | None,
+        trajectory_id: str | None,
+        mint: str | None,
+        since_ns: int | None,
+        until_ns: int | None = None,
     ) -> JsonObject:
+        if since_ns is not None and until_ns is not None and since_ns > until_ns:
+            msg = "since is later than until"
+            raise InvalidInput(msg, field="since")
         if order_id is None and trajectory_id is None:
             funnel: JsonObject = {
                 "seen": 9,
                 "eligible": 3,
                 "signalled": 2,
                 "sized": 0,
+                "approved": 0,
+                "filled": 0,
                 "denied": {"pool_too_shallow": 2},
+                "feed_age_s": 0,
+                "next_evaluation": (self.now + timedelta(minutes=5)).isoformat(),
             }
             miss: JsonObject = {"mint": MINT, "reason": "pool_too_shallow", "distance_bps": 120}
             return self._context() | {

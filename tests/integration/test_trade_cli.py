@@ -126,6 +126,19 @@ async def test_why_not_tells_the_funnel_and_the_nearest_miss(tmp_path: Path) -> 
         assert (await desk.run("why-not", "--since", "yesterday")).exit_code == 2
 
 
+@pytest.mark.requirement("T18")
+async def test_review_tells_open_forecasts_and_how_far_earlier_ones_came_true(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        result = await desk.run("review")
+        assert result.exit_code == 0, result.output
+        for said in ("3.00 %", "52.50 %", "55.00 %", "0.2480", "BONK"):
+            assert said in result.stdout
+        document = await desk.json("review")
+        assert document["money"] == "paper"
+        assert document["calibration"][0]["count"] == 40
+        assert document["ranking"]["tokens"][0]["symbol"] == "BONK"
+
+
 async def test_the_daemons_refusal_is_passed_on_with_its_field(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         result = await desk.run("resume", "--reason", "x", "--json")

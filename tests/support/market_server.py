@@ -8,6 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from email.utils import formatdate
 from typing import Any, Self
@@ -75,6 +76,26 @@ def address(word: str) -> str:
     return (word + "1" * 44)[:44]
 
 
+@asynccontextmanager
+async def loopback(routes: list[Route]) -> AsyncIterator[str]:
+    """Serve the routes on a free port of this machine; yield the address."""
+    # With the protocol named, asyncio switches Nagle's algorithm off: 40 ms less per answer.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        Starlette(routes=routes), log_config=None, lifespan="off", date_header=False, timeout_graceful_shutdown=1
+    )
+    runner = uvicorn.Server(config)
+    runner.capture_signals = _no_signals  # type: ignore[method-assign,assignment]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(runner.serve, [listener])
+        await eventually(lambda: runner.started)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            runner.should_exit = True
+
+
 class MarketServer:
     """Start with ``serving``. ``faults[name]`` is a queue of answers given instead of the next pages of that name.
 
@@ -107,22 +128,9 @@ class MarketServer:
             Route("/dex/tokens/v1/solana/{mints}", server._route("dexscreener", server._dexscreener)),
             Route("/jup/price/v3", server._route("jupiter", server._jupiter)),
         ]
-        # With the protocol named, asyncio switches Nagle's algorithm off: 40 ms less per answer.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.bind(("127.0.0.1", 0))
-        server.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(
-            Starlette(routes=routes), log_config=None, lifespan="off", date_header=False, timeout_graceful_shutdown=1
-        )
-        runner = uvicorn.Server(config)
-        runner.capture_signals = _no_signals  # type: ignore[method-assign,assignment]
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(runner.serve, [listener])
-            await eventually(lambda: runner.started)
-            try:
-                yield server
-            finally:
-                runner.should_exit = True
+        async with loopback(routes) as url:
+            server.url = url
+            yield server
 
     def section(self, **changes: Any) -> MarketSection:
         """Return settings that point here, with budgets that don't slow a test down."""
@@ -174,10 +182,14 @@ class MarketServer:
         pool = self.pools.get(request.path_params["address"])
         if pool is None:
             return page({"errors": [{"status": "404", "title": "Not Found"}]}, 404)
-        newest_s = self.clock.now_ns() // NS // self.interval_s * self.interval_s
+        now_s = self.clock.now_ns() // NS
+        before_s = min(now_s, int(request.query_params.get("before_timestamp", now_s + 1)) - 1)
+        newest_s = before_s // self.interval_s * self.interval_s
         count = int(request.query_params["limit"]) - len(pool.extra_rows)
         opens = [newest_s - back * self.interval_s for back in range(count)]
-        rows = [self.bar_row(pool, open_s) for open_s in opens if open_s not in pool.skip_bars_s]
+        made_s = datetime.fromisoformat(pool.created_at).timestamp() if pool.created_at else 0
+        there = (open_s for open_s in opens if open_s >= made_s and open_s not in pool.skip_bars_s)
+        rows = [self.bar_row(pool, open_s) for open_s in there]
         return page({"data": {"id": "x", "attributes": {"ohlcv_list": pool.extra_rows + rows}}, "meta": {}})
 
     async def _dexscreener(self, request: Request) -> Response:

@@ -54,9 +54,17 @@ class LateDesk:
         return await self._real().strategy_digest(strategy=strategy, window=window)
 
     async def why(
-        self, *, order_id: str | None, trajectory_id: str | None, mint: str | None, since_ns: int | None
+        self,
+        *,
+        order_id: str | None,
+        trajectory_id: str | None,
+        mint: str | None,
+        since_ns: int | None,
+        until_ns: int | None = None,
     ) -> JsonObject:
-        return await self._real().why(order_id=order_id, trajectory_id=trajectory_id, mint=mint, since_ns=since_ns)
+        return await self._real().why(
+            order_id=order_id, trajectory_id=trajectory_id, mint=mint, since_ns=since_ns, until_ns=until_ns
+        )
 
     async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         return await self._real().place_trade(request, agent=agent, key=key)

@@ -222,10 +222,18 @@ class AdaptedDesk:
             return await self._desk.strategy_digest(strategy=strategy, window=window)
 
     async def why(
-        self, *, order_id: str | None, trajectory_id: str | None, mint: str | None, since_ns: int | None
+        self,
+        *,
+        order_id: str | None,
+        trajectory_id: str | None,
+        mint: str | None,
+        since_ns: int | None,
+        until_ns: int | None = None,
     ) -> JsonObject:
         with translating():
-            return await self._desk.why(order_id=order_id, trajectory_id=trajectory_id, mint=mint, since_ns=since_ns)
+            return await self._desk.why(
+                order_id=order_id, trajectory_id=trajectory_id, mint=mint, since_ns=since_ns, until_ns=until_ns
+            )
 
     async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         with translating():

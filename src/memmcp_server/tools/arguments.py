@@ -103,6 +103,7 @@ class WhyArguments(Request):
     trajectory_id: Identifier | None = Field(default=None, description="The chain of this trade.")
     mint: MintText | None = Field(default=None, description="The funnel of this token: why it was not bought.")
     since: Moment | None = Field(default=None, description="Start of the funnel, ISO 8601 with zone.")
+    until: Moment | None = Field(default=None, description="Its end, so that one cycle can be looked at.")
 
     @model_validator(mode="after")
     def _one_subject(self) -> Self:

@@ -59,6 +59,7 @@ async def why(call: Call, arguments: WhyArguments) -> WhyAnswer:
         trajectory_id=arguments.trajectory_id,
         mint=arguments.mint,
         since_ns=instant_ns("since", arguments.since),
+        until_ns=instant_ns("until", arguments.until),
     )
     return document(WhyAnswer, body)
 

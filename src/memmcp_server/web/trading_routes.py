@@ -76,6 +76,7 @@ class WhyQuery(WireRequest):
     trajectory_id: Identifier | None = None
     mint: str | None = Field(default=None, min_length=2, max_length=64)
     since: Moment | None = None
+    until: Moment | None = None
 
 
 class ActionRequest(WireRequest):
@@ -156,6 +157,7 @@ class TradingRoutes:
             trajectory_id=wish.trajectory_id,
             mint=wish.mint,
             since_ns=instant_ns("since", wish.since),
+            until_ns=instant_ns("until", wish.until),
         )
         return answer(WhyAnswer.model_validate(body))
 

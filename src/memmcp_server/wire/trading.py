@@ -29,6 +29,7 @@ __all__ = [
     "EquitySeries",
     "FeedView",
     "LimitView",
+    "Outlook",
     "PositionView",
     "RebalanceAnswer",
     "RebalanceRequest",
@@ -175,8 +176,19 @@ class StrategyView(Wire):
     last_signal: datetime | None
 
 
+class Outlook(Wire):
+    """What the desk expects: the newest open forecasts, for each strategy and direction what came of earlier ones
+    (counts first), and the ranking of all tokens at its last change."""
+
+    forecasts: list[dict[str, JsonValue]]
+    forecasts_open: int
+    calibration: list[dict[str, JsonValue]]
+    ranking: dict[str, JsonValue]
+
+
 class StrategyList(TradingContext):
     strategies: list[StrategyView]
+    outlook: Outlook | None = None
 
 
 class StrategyDigest(TradingContext):

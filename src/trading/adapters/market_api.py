@@ -33,6 +33,9 @@ _TIMEFRAMES: Final[Mapping[int, tuple[str, int]]] = {
     300: ("minute", 5),
     900: ("minute", 15),
     3_600: ("hour", 1),
+    14_400: ("hour", 4),
+    43_200: ("hour", 12),
+    86_400: ("day", 1),
 }
 _USER_AGENT: Final = "memmcp"
 _ADDRESSES_MAX: Final = 30
@@ -64,6 +67,8 @@ class SecondPrice:
 
 class MarketApi:
     """The clients of one feed; open it with ``connect``."""
+
+    INTERVALS_S: Final = tuple(_TIMEFRAMES)
 
     def __init__(self, http: httpx2.AsyncClient, section: MarketSection, clock: Clock) -> None:
         self._http = http
@@ -120,10 +125,18 @@ class MarketApi:
 
     async def bars(self, address: str, limit: int) -> list[list[Any]]:
         """Return [open_s, open, high, low, close, volume] in SOL per token, as sent, newest first."""
-        timeframe, aggregate = _TIMEFRAMES[self._section.interval_s]
+        return await self._bars(address, self._section.interval_s, {"limit": str(limit)})
+
+    async def past_bars(self, address: str, interval_s: int, before_s: int, limit: int) -> list[list[Any]]:
+        """Return at most ``limit`` bars that open before a time, as ``bars`` does; the volume is money (SOL)."""
+        wish = {"limit": str(limit), "before_timestamp": str(before_s)}
+        return await self._bars(address, interval_s, wish)
+
+    async def _bars(self, address: str, interval_s: int, wish: Mapping[str, str]) -> list[list[Any]]:
+        timeframe, aggregate = _TIMEFRAMES[interval_s]
         document = await self._gecko(
             f"/networks/solana/pools/{address}/ohlcv/{timeframe}",
-            {"aggregate": str(aggregate), "limit": str(limit), "currency": "token", "token": "base"},
+            {"aggregate": str(aggregate), "currency": "token", "token": "base", **wish},
         )
         try:
             return GeckoOhlcv.model_validate(document).data.attributes.ohlcv_list

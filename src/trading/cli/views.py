@@ -181,13 +181,16 @@ def _of_trajectory(daemon: Daemon, trajectory_id: str) -> dict[str, Any] | None:
 def why_not(
     mint: Annotated[str | None, typer.Argument(metavar="[MINT]", help="Only this token.")] = None,
     since: Since = None,
+    until: Annotated[str | None, typer.Option("--until", help="End, so that one cycle can be looked at.")] = None,
     data_dir: DataDir = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show why nothing happened: seen, eligible, signalled, sized, denied by reason, and the nearest miss."""
     with reporting(as_json=as_json):
         instant_ns("since", since)
-        answer = Daemon.find(data_dir).get("/why", {"mint": mint, "since": _zoned(since)})
+        instant_ns("until", until)
+        query = {"mint": mint, "since": _zoned(since), "until": _zoned(until)}
+        answer = Daemon.find(data_dir).get("/why", query)
     _show_why(answer, as_json)
 
 

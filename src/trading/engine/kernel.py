@@ -27,6 +27,7 @@ from trading.portfolio.buckets import Booking, split_lamports
 from trading.ports import Journal, Strategy, Venue
 from trading.risk.exits import Watch
 
+from .forecasting import Forecaster
 from .inputs import ENDED, INPUT, MARKET_KINDS, Stretch, decode_input, encode_input
 from .rows import mark_row
 from .state import RETURN_PERIOD_NS, TIER, DeskState
@@ -79,6 +80,7 @@ class Kernel:
         self.venue = venue
         self.valuer = Valuer(self.state, venue)
         self.trader = Trader(setup.scope, self.state, venue, self.valuer, self.emit)
+        self.forecaster = Forecaster(self.state, venue, self.valuer, self.trader, self.emit)
         self.strategies = make_strategies(setup.profile)
         self._make_strategies = make_strategies
         self._journal = journal
@@ -330,6 +332,8 @@ class Kernel:
             self.cycles += 1
             if event.sol_usd is not None:
                 self.state.sol_usd = event.sol_usd
+            if event.ts_ns >= self.state.forecasts.next_due_ns:
+                self.forecaster.look(event.ts_ns)
         elif type(event) is History:
             for bar in event.bars:
                 self.seen_ns[event.mint] = bar.ts_close_ns
@@ -404,18 +408,24 @@ class Kernel:
         valuation = self.valuer.value()
         flatten = self._mark(valuation)
         signals, self._signals = self._signals, []
+        self.forecaster.observe(signals, is_told=bool(signals) or self._is_told)
         if signals or valuation.by_mint:
             exits = [signal for signal in signals if signal.strength < 0]
             self.trader.run_exits(exits, valuation, flatten)
             self.trader.run_entries([signal for signal in signals if signal.strength > 0], valuation)
         state = self.state
         equity, exposure = valuation.equity_lamports, valuation.exposure_lamports
-        if self._is_loud or not self._by_reference or state.now_ns >= state.marked_ns + MARK_SPACING_NS:
+        if self._is_told:
             self._settle()
             self._write_mark(equity, valuation.cash_lamports, exposure)
         state.marked(state.now_ns, self.cycles, equity, exposure)
         self._is_loud = False
         self._watch()
+
+    @property
+    def _is_told(self) -> bool:
+        """Whether this cycle has a mark of its own."""
+        return self._is_loud or not self._by_reference or self.state.now_ns >= self.state.marked_ns + MARK_SPACING_NS
 
     def _mark(self, valuation: Valuation) -> str | None:
         """Mark the account; return why everything must be sold now, None where it need not."""

@@ -13,6 +13,7 @@ from trading.model.profile import Profile, profile_named
 from trading.model.tier import tier_bounds, tier_named, tier_of
 from trading.model.units import NS_PER_S
 from trading.portfolio.buckets import Booking
+from trading.portfolio.forecasts import ForecastBook
 from trading.portfolio.ledger import Ledger
 from trading.portfolio.performance import EquityCurve, TrackRecords
 from trading.risk.drawdown import DrawdownGuard
@@ -74,6 +75,10 @@ class DeskState:
         self.slippage_bps_sum = 0
         self.signals_total = 0
         self.denials: Counter[str] = Counter()
+        self.forecasts = ForecastBook()
+        self.ranked_ns = 0
+        """When the universe was ranked last."""
+        self.ranked_mints: tuple[str, ...] = ()
         self.last_signal_ns: dict[str, int] = {}
         self.trail = Trail()
         self.trades: list[Trade] = []
@@ -87,6 +92,9 @@ class DeskState:
             events.CapitalMoved: self._booked,
             events.SignalRaised: self._signal_raised,
             events.SignalPassed: self._signal_passed,
+            events.ForecastMade: self._forecast_made,
+            events.ForecastScored: self._forecast_scored,
+            events.UniverseRanked: self._universe_ranked,
             events.OrderApproved: self._order_approved,
             events.OrderDenied: self._order_denied,
             events.OrderFilled: self._filled,
@@ -220,6 +228,16 @@ class DeskState:
 
     def _signal_passed(self, _ts_ns: int, event: events.SignalPassed) -> None:
         self.denials[event.denied.reason] += 1
+
+    def _forecast_made(self, _ts_ns: int, event: events.ForecastMade) -> None:
+        self.forecasts.add(event.trajectory_id, event.forecast)
+
+    def _forecast_scored(self, _ts_ns: int, event: events.ForecastScored) -> None:
+        self.forecasts.settle(event.score)
+
+    def _universe_ranked(self, _ts_ns: int, event: events.UniverseRanked) -> None:
+        self.ranked_ns = event.ts_ns
+        self.ranked_mints = tuple(each.mint for each in event.ranked)
 
     def _order_approved(self, ts_ns: int, event: events.OrderApproved) -> None:
         self._count_order(ts_ns, event.order)

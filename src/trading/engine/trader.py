@@ -6,6 +6,7 @@ from typing import Final
 
 from trading.model import commands, events
 from trading.model.account import TradingState
+from trading.model.forecast import OrderImpact
 from trading.model.identifiers import order_id, trajectory_id
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Approved, Denied, Order, Purpose, Side, Signal, SwapQuote, Verdict
@@ -27,6 +28,7 @@ CITES_KEY: Final = "cites"
 """Evidence of a signal by hand: ids of memories, one a line (no id holds a line break)."""
 
 Emit = Callable[[events.Event | commands.Command], Booking | None]
+ImpactOf = Callable[[Order, SwapQuote | None], OrderImpact | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Trader:
         self._venue = venue
         self._valuer = valuer
         self._emit = emit
+        self.impact_of: ImpactOf = _no_impact
+        """Says what an order is expected to bring."""
 
     # Exits
 
@@ -55,7 +59,7 @@ class Trader:
         for signal in signals:
             position = self._state.ledger.position(signal.strategy, signal.mint)
             if position is None:
-                trajectory = self._trajectory_of(signal.strategy, signal.strategy, signal.mint)
+                trajectory = self.trajectory_of(signal.strategy, signal.strategy, signal.mint)
                 self._emit(events.SignalRaised(trajectory, signal))
                 self._pass(trajectory, signal, Denied("no_position", "there is nothing to sell"))
         by_position = {(signal.strategy, signal.mint): signal for signal in signals}
@@ -166,7 +170,7 @@ class Trader:
         """Act on the best opinions first; every one ends in a row: an order, or why not."""
         for signal in sorted(signals, key=_rank):
             bucket = signal.strategy
-            trajectory = self._trajectory_of(bucket, signal.strategy, signal.mint)
+            trajectory = self.trajectory_of(bucket, signal.strategy, signal.mint)
             self._emit(events.SignalRaised(trajectory, signal))
             found = self._entry(signal, bucket, trajectory, valuation)
             if isinstance(found, Denied):
@@ -263,7 +267,7 @@ class Trader:
         order = self._order(
             Order(
                 id="",
-                trajectory_id=self._trajectory_of(command.bucket, command.strategy, command.mint),
+                trajectory_id=self.trajectory_of(command.bucket, command.strategy, command.mint),
                 ts_ns=self._state.now_ns,
                 side=command.side,
                 purpose=Purpose.ENTRY if is_buy else Purpose.EXIT,
@@ -320,9 +324,10 @@ class Trader:
     def send(self, plan: Plan) -> bool:
         """Record the verdict and, where it is an approval, hand the order to the venue."""
         if isinstance(plan.verdict, Denied):
-            self._emit(events.OrderDenied(plan.order, plan.verdict))
+            self._emit(events.OrderDenied(plan.order, plan.verdict, self.impact_of(plan.order, plan.quote)))
             return False
-        self._emit(events.OrderApproved(plan.order, plan.verdict.measures))
+        impact = self.impact_of(plan.order, plan.quote)
+        self._emit(events.OrderApproved(plan.order, plan.verdict.measures, impact))
         self._venue.submit(plan.order)
         return True
 
@@ -330,7 +335,8 @@ class Trader:
         ordinal = self._state.orders_now(order.trajectory_id)
         return replace(order, id=order_id(self._scope, order.trajectory_id, order.ts_ns, ordinal))
 
-    def _trajectory_of(self, bucket: str, strategy: str, mint: str) -> str:
+    def trajectory_of(self, bucket: str, strategy: str, mint: str) -> str:
+        """Return the trajectory of the bucket's position, or the one that begins now."""
         position = self._state.ledger.position(bucket, mint)
         if position is not None:
             return position.trajectory_id
@@ -338,6 +344,10 @@ class Trader:
 
     def _pass(self, trajectory: str, signal: Signal, denied: Denied) -> None:
         self._emit(events.SignalPassed(trajectory, signal.strategy, signal.mint, signal.ts_ns, denied))
+
+
+def _no_impact(_order: Order, _quote: SwapQuote | None) -> OrderImpact | None:
+    return None
 
 
 def cited_by(signal: Signal) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
 ROWS_MAX: Final = 5_000_000
 LINE_CHARS_MAX: Final = 4_096
 HASH_CHUNK_BYTES: Final = 1 << 20
+TEXT_BYTES_MAX: Final = 2 << 30
 PARQUET_BATCH_ROWS: Final = 16_384
 
 Shape = Literal["bars", "tokens", "closes"]
@@ -46,7 +47,7 @@ class BarFile:
 
     ``symbol`` is "" for a file with several tokens. ``interval_s`` is what the name says, None where it says nothing.
     ``columns`` are the places of the shape's columns in a row, ``width`` is how many columns the header has.
-    ``sha256`` is over the bytes on disk.
+    ``sha256`` is over the file as CSV text, whatever it is packed in: the same rows have the same hash.
     """
 
     path: Path
@@ -62,13 +63,18 @@ class BarFile:
     def name(self) -> str:
         return self.path.name
 
+    @property
+    def stem(self) -> str:
+        """The name without what it is packed in."""
+        return _stem(self.path)
+
     def source(self, row: int) -> str:
         """Return how an event refers to this row: "<file sha256 prefix>:<row>"."""
         return f"{self.sha256[:16]}:{row}"
 
 
 class RawRow(NamedTuple):
-    """One row as it stands. ``number`` is the line of a CSV (the header is 1) or the row of a Parquet (from 1)."""
+    """One row as it stands. ``number`` is its line as CSV text (the header is 1)."""
 
     number: int
     values: Sequence[object]
@@ -98,6 +104,21 @@ def list_bar_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
+def interval_seconds(text: str) -> int:
+    """Return the seconds of an interval such as 5m. Raises InvalidInput."""
+    found = _INTERVAL.fullmatch(text)
+    if found is None or not int(found["count"]):
+        msg = f"interval is {text[:20]!r}; expected a number with s, m, h or d behind it, such as 5m"
+        raise InvalidInput(msg, field="interval")
+    return int(found["count"]) * _UNIT_S[found["unit"]]
+
+
+def interval_text(interval_s: int) -> str:
+    """Return the interval as file names have it: 300 -> "5m"."""
+    unit = next(unit for unit in reversed(_UNIT_S) if interval_s % _UNIT_S[unit] == 0)
+    return f"{interval_s // _UNIT_S[unit]}{unit}"
+
+
 def open_bar_file(path: Path) -> BarFile:
     """Read name, header and hash. Raises DataError (unreadable, wrong header), InvalidInput (name says no symbol)."""
     header = _parquet_header(path) if path.suffix == ".parquet" else _csv_header(path)
@@ -123,7 +144,7 @@ def open_bar_file(path: Path) -> BarFile:
         interval_s=int(named["count"]) * _UNIT_S[named["unit"]] if named else None,
         columns=tuple(header.index(column) for column in _COLUMNS[shape]),
         width=len(header),
-        sha256=_sha256(path),
+        sha256=parquet_sha256(path, header) if path.suffix == ".parquet" else _text_sha256(path),
     )
 
 
@@ -154,12 +175,40 @@ def _stem(path: Path) -> str:
     return next(path.name[: -len(suffix)] for suffix in SUFFIXES if path.name.endswith(suffix))
 
 
-def _sha256(path: Path) -> str:
+def _text_sha256(path: Path) -> str:
+    """Return the hash of a CSV's text; how well it was compressed, and when, says nothing about its rows."""
     digest = hashlib.sha256()
-    with _translating(path.name, [0]), path.open("rb") as file:
+    with _translating(path.name, [0]), _open_bytes(path) as file:
+        size = 0
         while chunk := file.read(HASH_CHUNK_BYTES):
             digest.update(chunk)
+            size += len(chunk)
+            if size > TEXT_BYTES_MAX:
+                msg = f"{path.name}: more than {TEXT_BYTES_MAX} bytes of text"
+                raise DataError(msg, field="data", hint="split the file")
     return digest.hexdigest()
+
+
+def parquet_sha256(path: Path, header: Sequence[str]) -> str:
+    """Return the hash that a CSV of these rows would have. Raises DataError."""
+    digest = hashlib.sha256(csv_line(header))
+    with _translating(path.name, [0]), pq.ParquetFile(path) as parquet:
+        names = parquet.schema_arrow.names
+        for batch in parquet.iter_batches(batch_size=PARQUET_BATCH_ROWS):
+            columns = [_plain(batch.column(name)) for name in names]
+            digest.update(b"".join(csv_line(values) for values in zip(*columns, strict=True)))
+    return digest.hexdigest()
+
+
+def csv_line(values: Sequence[object]) -> bytes:
+    """Return a row as one line of CSV text."""
+    return (",".join(map(_field, values)) + "\n").encode()
+
+
+def _field(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else repr(value) if isinstance(value, float) else str(value)
 
 
 @contextmanager
@@ -188,6 +237,12 @@ def _open_text(path: Path) -> IO[str]:
     if path.name.endswith(".gz"):
         return gzip.open(path, "rt", encoding="utf-8", newline="")
     return path.open("r", encoding="utf-8", newline="")
+
+
+def _open_bytes(path: Path) -> IO[bytes]:
+    if path.name.endswith(".gz"):
+        return gzip.open(path, "rb")  # type: ignore[return-value]  # a file object in all but name
+    return path.open("rb")
 
 
 def _lines(stream: IO[str], name: str, row: list[int]) -> Iterator[str]:
@@ -229,7 +284,7 @@ def _parquet_header(path: Path) -> list[str]:
 
 
 def _parquet_rows(file: BarFile) -> Iterator[RawRow]:
-    row = [0]
+    row = [1]
     with _translating(file.name, row), pq.ParquetFile(file.path) as parquet:
         names = parquet.schema_arrow.names
         wanted = [names[place] for place in file.columns]

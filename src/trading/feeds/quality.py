@@ -1,10 +1,13 @@
 """Check bar files without running anything: what replay would refuse, what it would report, and what looks odd."""
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,13 +16,26 @@ from trading.feeds.bar_files import BarFile, list_bar_files, open_bar_file, read
 from trading.feeds.bar_rows import RowProblem, check_order, detect_interval, parse_row
 
 FINDINGS_MAX: Final = 200
-OUTLIER_MADS: Final = 25.0
+OUTLIER_Z: Final = 25.0
 OUTLIER_RETURN_MIN: Final = 0.25
+MAD_TO_SIGMA: Final = 1.4826
+"""The standard deviation of a normal sample is so many median absolute deviations."""
+LISTING_BARS: Final = 12
+"""The first bars of a token move as they like: what stands out there is named and is no outlier."""
+RETURNS_MIN: Final = 30
+HALF_HOUR_S: Final = 1_800
+ZONE_S_MAX: Final = 26 * 3_600
+"""Time zones lie on half hours (a few on quarters) and at most so far apart."""
+DAY_S: Final = 86_400
+REVERTED_SHARE: Final = 0.2
+"""A jump of which the next bar leaves no more than this is taken for a bad print."""
+WRONG: Final = ("error", "gap", "suspect")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``severity``: error (replay refuses the file), gap (replay reports it), odd (a person should look)."""
+    """``severity``: error (replay refuses the file), gap (replay reports it), suspect (the data is likely wrong), odd
+    (a wild market, or wrong), note (as it has to be)."""
 
     row: int
     severity: str
@@ -42,6 +58,8 @@ class FileReport:
     zero_volume: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     errors: int = 0
+    wrongs: int = 0
+    odd: int = 0
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -49,9 +67,16 @@ class FileReport:
         """True when replay takes the file."""
         return self.errors == 0
 
+    @property
+    def is_clean(self) -> bool:
+        """True when nothing is wrong, gaps included; what is odd may be the market."""
+        return self.wrongs == 0
+
     def add(self, finding: Finding) -> None:
         self.counts[finding.kind] += 1
         self.errors += finding.severity == "error"
+        self.wrongs += finding.severity in WRONG
+        self.odd += finding.severity == "odd"
         if len(self.findings) < FINDINGS_MAX:
             self.findings.append(finding)
 
@@ -61,6 +86,7 @@ class FileReport:
             "file": self.name,
             "sha256": self.sha256,
             "usable": self.is_usable,
+            "clean": self.is_clean,
             "rows": self.rows,
             "tokens": self.tokens,
             "interval_s": self.interval_s,
@@ -83,6 +109,10 @@ class _Column:
     rows: list[int] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     closes: list[Decimal] = field(default_factory=list)
+    quiet: list[int] = field(default_factory=list)
+    """The rows without volume."""
+    back: list[tuple[int, int]] = field(default_factory=list)
+    """Rows before which time goes back, and by how many seconds."""
 
 
 def check_files(paths: Sequence[Path]) -> list[FileReport]:
@@ -99,10 +129,12 @@ def check_file(path: Path) -> FileReport:
         report.sha256 = file.sha256
         _read(file, report, columns)
         _check_spacing(file, report, columns)
+        _check_grid(report, columns)
     except (DataError, InvalidInput) as exc:
         report.add(Finding(0, "error", "file", exc.message))
     for column in columns.values():
-        _find_outliers(report, column)
+        _find_outliers(report, column, is_deep=report.tokens == 1)
+        _find_quiet(report, column)
     report.findings.sort(key=lambda found: found.row)
     return report
 
@@ -121,7 +153,10 @@ def _read(file: BarFile, report: FileReport, columns: dict[str, _Column]) -> Non
             check_order(column.times[-1] if column.times else None, row.ts_s)
         except RowProblem as problem:
             report.add(Finding(number, "error", problem.kind, str(problem)))
+            column.back.append((number, column.times[-1] - row.ts_s))
             continue
+        if file.shape != "closes" and not row.volume:
+            column.quiet.append(number)
         report.zero_volume += file.shape != "closes" and not row.volume
         report.first_s = row.ts_s if report.first_s is None else min(report.first_s, row.ts_s)
         report.last_s = row.ts_s if report.last_s is None else max(report.last_s, row.ts_s)
@@ -150,18 +185,64 @@ def _check_spacing(file: BarFile, report: FileReport, columns: dict[str, _Column
             elif distance_s > interval_s:
                 missing = distance_s // interval_s - 1
                 report.bars_missing += missing
-                report.add(Finding(column.rows[place], "gap", "gap", f"{missing} bars are missing before this row"))
+                # A launched token has a bar only where it was traded: an hour without one is no hole.
+                severity = "note" if file.shape == "tokens" else "gap"
+                report.add(Finding(column.rows[place], severity, "gap", f"{missing} bars are missing before this row"))
+                _check_spring(report, column.rows[place], column.times[place], distance_s - interval_s)
 
 
-def _find_outliers(report: FileReport, column: _Column) -> None:
-    """Report closes that jump by over 25 % and over 25 median absolute deviations: an error or a wild hour."""
-    if len(column.closes) < 30:
+def _check_spring(report: FileReport, row: int, ts_s: int, missing_s: int) -> None:
+    """Report a missing hour on a Sunday in March: local times leave it out when clocks are set forward."""
+    at = datetime.fromtimestamp(ts_s, UTC)
+    if missing_s == 2 * HALF_HOUR_S and at.month == 3 and at.weekday() == 6:
+        report.add(
+            Finding(row, "suspect", "time_zone", f"the hour before {at.isoformat()} is missing: are times local?")
+        )
+
+
+def _check_grid(report: FileReport, columns: dict[str, _Column]) -> None:
+    """Report bars that do not open on multiples of their length in UTC, and time that goes back by half hours: a clock
+    that was set back, or two time zones in one file."""
+    interval_s = report.interval_s
+    if interval_s is None or DAY_S % interval_s:
         return
-    returns = [float(later / earlier) - 1.0 for earlier, later in zip(column.closes, column.closes[1:], strict=False)]
+    for column in columns.values():
+        for row, back_s in column.back:
+            slip_s = back_s + interval_s
+            if slip_s % HALF_HOUR_S == 0 and interval_s < slip_s <= ZONE_S_MAX:
+                message = f"time slips back by {slip_s} s: daylight saving, or two time zones in one file"
+                report.add(Finding(row, "suspect", "time_zone", message))
+        if column.times and (off_s := column.times[0] % interval_s):
+            message = f"bars of {interval_s} s open {off_s} s off the UTC grid: are times local, or those of closes?"
+            report.add(Finding(column.rows[0], "suspect", "time_zone", message))
+
+
+def _find_quiet(report: FileReport, column: _Column) -> None:
+    """Report rows without volume, the first of them by its place."""
+    if column.quiet:
+        message = f"{len(column.quiet)} of {len(column.rows)} bars have no volume, this is the first"
+        report.add(Finding(column.quiet[0], "odd", "zero_volume", message))
+
+
+def _find_outliers(report: FileReport, column: _Column, *, is_deep: bool) -> None:
+    """Report closes that jump by over 25 % and a robust z-score of over 25: an error or a wild hour.
+
+    One that is gone with the next bar is suspect where the market ``is_deep``: a launched token does that.
+    """
+    if len(column.closes) <= RETURNS_MIN:
+        return
+    returns = [math.log(later / earlier) for earlier, later in pairwise(column.closes)]
     middle = statistics.median(returns)
-    spread = statistics.median(abs(value - middle) for value in returns)
-    limit = max(OUTLIER_MADS * spread, OUTLIER_RETURN_MIN)
+    spread = MAD_TO_SIGMA * statistics.median(abs(value - middle) for value in returns)
+    limit = max(OUTLIER_Z * spread, math.log1p(OUTLIER_RETURN_MIN))
     for place, value in enumerate(returns, 1):
         if abs(value - middle) > limit:
-            message = f"the close moves by {value:+.1%} from one row to the next"
-            report.add(Finding(column.rows[place], "odd", "outlier", message))
+            moved = f"the close moves by {math.expm1(value):+.1%} from one row to the next"
+            if place < LISTING_BARS:
+                message = f"{moved}, {place} bars after the listing"
+                report.add(Finding(column.rows[place], "note", "listing", message))
+                continue
+            after = returns[place] if place < len(returns) else value
+            is_print = is_deep and abs(value + after) <= REVERTED_SHARE * abs(value)
+            severity, told = ("suspect", f"{moved} and back with the next") if is_print else ("odd", moved)
+            report.add(Finding(column.rows[place], severity, "outlier", told))

@@ -123,7 +123,7 @@ def _load(files: Sequence[BarFile], from_ns: int | None, to_ns: int | None) -> R
     interval_s = _common_interval([(file.name, interval) for file, interval, _ in loaded])
     sol = SolPrice.of(loaded[0][2][0], interval_s) if sol_file else None
     tokens = [item for item in loaded if item[0] is not sol_file]
-    inputs = tuple(sorted((file.name, file.sha256) for file in files))
+    inputs = tuple(sorted((file.stem, file.sha256) for file in files))
     return _merge(tokens, sol, _Cut(from_ns, to_ns, interval_s), inputs)
 
 

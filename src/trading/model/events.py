@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from .account import TradingState
+from .forecast import Forecast, ForecastScore, OrderImpact, RankedToken
 from .order import LATER, Denied, Fill, Measure, Order, Rejected, Signal
 
 
@@ -77,17 +78,44 @@ class SignalPassed:
 
 
 @dataclass(frozen=True, slots=True)
+class ForecastMade:
+    """Written before anything is ordered because of it."""
+
+    trajectory_id: str
+    forecast: Forecast
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastScored:
+    trajectory_id: str
+    score: ForecastScore
+
+
+@dataclass(frozen=True, slots=True)
+class UniverseRanked:
+    """All tokens that can be traded, ranked: at the first cycle of a day (UTC), and when one changed places among the
+    first. ``occasion`` is ``day`` or ``change``; ``tokens`` counts all of them, ``ranked`` holds the first."""
+
+    ts_ns: int
+    occasion: str
+    tokens: int
+    ranked: tuple[RankedToken, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OrderApproved:
-    """The gate let this order pass; written before it is submitted."""
+    """The gate let this order pass; written before it is submitted. ``impact``: what it is expected to bring."""
 
     order: Order
     measures: tuple[Measure, ...]
+    impact: OrderImpact | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OrderDenied:
     order: Order
     denied: Denied
+    impact: OrderImpact | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +235,9 @@ Event = (
     | LedgerEvent
     | SignalRaised
     | SignalPassed
+    | ForecastMade
+    | ForecastScored
+    | UniverseRanked
     | OrderApproved
     | OrderDenied
     | PositionClosed

@@ -23,6 +23,16 @@ def order_id(run_id: str, trajectory_id: str, ts_ns: int, ordinal: int) -> str:
     return derived_id("ord", run_id, trajectory_id, ts_ns, ordinal)
 
 
+def forecast_id(trajectory: str, direction: str, ts_s: int) -> str:
+    """Name the forecast that a trajectory's opinion makes at this time."""
+    return f"fct_{trajectory.removeprefix('trj_')}_{direction}_{ts_s}"
+
+
+def forecast_trajectory(forecast: str) -> str:
+    """Return the trajectory in which a forecast was made."""
+    return f"trj_{forecast.removeprefix('fct_').partition('_')[0]}"
+
+
 def trajectory_id(run_id: str, strategy: str, mint: str, ts_ns: int) -> str:
     """Name the trajectory that starts with this strategy's signal about this token at this time."""
     return derived_id("trj", run_id, strategy, mint, ts_ns)

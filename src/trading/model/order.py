@@ -102,16 +102,6 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True)
-class Denied:
-    """Our own refusal, before anything was sent. ``limit`` and ``used`` are in the limit's unit, where it has one."""
-
-    reason: str
-    message: str
-    limit: int | None = None
-    used: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Measure:
     """How far one limit is used by an order: ``used`` may be at most ``limit`` (``is_floor``: at least).
 
@@ -128,6 +118,20 @@ class Measure:
     @property
     def is_broken(self) -> bool:
         return self.used < self.limit if self.is_floor else self.used > self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Our own refusal, before anything was sent. ``limit`` and ``used`` are in the limit's unit, where it has one.
+
+    ``broken``: every limit that the order breaks, the one it is denied for first.
+    """
+
+    reason: str
+    message: str
+    limit: int | None = None
+    used: int | None = None
+    broken: tuple[Measure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,11 @@ class Gate:
         if denied is not None:
             return denied
         measures = self.measures(order, account, token)
-        for measure in measures:
-            if measure.is_broken:
-                text = explained(measure, order, account, token, self.bounds)
-                return Denied(measure.name, text, measure.limit, measure.used)
+        broken = tuple(measure for measure in measures if measure.is_broken)
+        if broken:
+            first = broken[0]
+            text = explained(first, order, account, token, self.bounds)
+            return Denied(first.name, text, first.limit, first.used, broken)
         return Approved(measures)
 
     def measures(self, order: Order, account: AccountView, token: TokenView) -> tuple[Measure, ...]:

@@ -1,26 +1,30 @@
 """The desk's past, as documents: fills, the equity series, the chain of a trade, and why nothing happened."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from trading.adapters.canonical import parse_json
-from trading.adapters.journal_archive import Range, RunArchive, within_time
+from trading.adapters.journal_archive import Range, RunArchive
 from trading.engine.state import Trade
 from trading.model import events
 from trading.model.event_codec import decode, encode
+from trading.model.identifiers import forecast_trajectory
 from trading.model.instrument import Instrument
 from trading.model.order import Denied, Purpose, Side
-from trading.model.units import BPS_ONE, NS_PER_S, sol_text
+from trading.model.units import NS_PER_S, sol_text
 from trading.ports import Journal, JournalRow
 
 from .documents import Document, amount, costs_of_fill, iso, price_sol, tokens
+from .forecast_texts import forecast_text, impact_text, score_text
 from .naming import local_id, public_id
 
 EQUITY_POINTS_MAX = 2_000
+FORECAST_KINDS = ("forecast_made", "forecast_scored")
 CHAIN_KINDS = (
+    "forecast_made",
+    "forecast_scored",
     "signal_raised",
     "signal_passed",
     "order_approved",
@@ -30,20 +34,20 @@ CHAIN_KINDS = (
     "position_written_off",
     "position_closed",
 )
-FUNNEL_KINDS = ("signal_raised", "signal_passed", "order_approved", "order_denied", "order_filled", "order_rejected")
-FUNNEL_SPAN_NS = 86_400 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """What a reader must know about the run besides its rows."""
+    """What a reader must know about the run besides its rows. ``passed_over``: tokens that nothing would be bought of
+    now, whatever a strategy said, and why; ``seen_ns``: the close of the newest bar of each token."""
 
     run_id: str
     journal: Journal
     archive: RunArchive
     instruments: Mapping[str, Instrument]
     now_ns: int
-    tradable: int
+    passed_over: Mapping[str, str]
+    seen_ns: Mapping[str, int]
 
 
 def stored_trade(each: Trade) -> Document:
@@ -128,7 +132,9 @@ def chain(run: RunView, *, order_id: str | None, trajectory_id: str | None) -> D
     if local is None:
         return None
     found = _chain_events(run.archive, local)
-    steps = [_step(run, row, event) for row, event in found if _trajectory(event) == local]
+    ours = [(row, event) for row, event in found if _trajectory(event) == local]
+    ours += _earlier_forecasts(run.archive, ours, local)
+    steps = [_step(run, row, event) for row, event in sorted(ours, key=lambda each: each[0].seq)]
     if not steps:
         return None
     told = "; ".join(step["text"] for step in steps)
@@ -140,98 +146,32 @@ def chain(run: RunView, *, order_id: str | None, trajectory_id: str | None) -> D
     }
 
 
-def funnel(run: RunView, *, mint: str | None, since_ns: int | None) -> Document:
-    """Return why nothing happened, as wire.WhyAnswer without its context: how far the signals came, and what stopped
-    each; the nearest miss is the denial whose figure was closest to its limit."""
-    begin_ns = within_time(run.now_ns - FUNNEL_SPAN_NS if since_ns is None else since_ns)
-    counts: Counter[str] = Counter()
-    denied: Counter[str] = Counter()
-    nearest: tuple[int, Document] | None = None
-    after = run.archive.seq_before(begin_ns)
-    for row in run.journal.rows(after=after, kinds=FUNNEL_KINDS, since_ns=begin_ns):
-        event = decode(row.kind, parse_json(row.body))
-        if mint is not None and _mint(event) != mint:
-            continue
-        counts[_stage_of(event)] += 1
-        if isinstance(event, events.SignalPassed | events.OrderDenied):
-            denied[event.denied.reason] += 1
-            miss = _miss(run, row, event)
-            if miss is not None and (nearest is None or miss[0] <= nearest[0]):
-                nearest = miss
-    listed = len(run.instruments) if mint is None else 1
-    shown: Document = {
-        "since": iso(begin_ns),
-        "seen": listed,
-        "eligible": run.tradable,
-        "signalled": counts["signalled"],
-        "sized": counts["approved"] + counts["denied_by_gate"],
-        "approved": counts["approved"],
-        "filled": counts["filled"],
-        "rejected": counts["rejected"],
-        "exits": counts["exits"],
-        "denied": dict(sorted(denied.items())),
-    }
-    return {
-        "summary": _funnel_text(shown, run, mint),
-        "chain": [],
-        "funnel": shown,
-        "nearest_miss": None if nearest is None else nearest[1],
-    }
-
-
-def _stage_of(event: Any) -> str:
-    """Return how far along the way into a position this row is; rows about the way out count apart."""
-    match event:
-        case events.SignalRaised(signal=signal):
-            return "signalled" if signal.strength > 0 else "exit_signals"
-        case events.OrderApproved(order=order):
-            return "approved" if order.purpose is Purpose.ENTRY else "exits"
-        case events.OrderDenied(order=order):
-            return "denied_by_gate" if order.purpose is Purpose.ENTRY else "exits_denied"
-        case events.OrderFilled(fill=fill):
-            return "filled" if fill.side is Side.BUY else "sold"
-        case events.OrderRejected():
-            return "rejected"
-        case _:
-            return "passed"
-
-
-def _funnel_text(shown: Document, run: RunView, mint: str | None) -> str:
-    what = f"{shown['seen']} tokens" if mint is None else _symbol(run, mint)
-    reasons = ", ".join(f"{reason} {count}" for reason, count in shown["denied"].items()) or "none"
-    return (
-        f"Since {shown['since']}: {what} seen, {shown['signalled']} signals to buy, {shown['approved']} orders, "
-        f"{shown['filled']} filled, {shown['exits']} exits sent. Not acted on: {reasons}."
-    )
-
-
-def _miss(
-    run: RunView, row: JournalRow, event: events.SignalPassed | events.OrderDenied
-) -> tuple[int, Document] | None:
-    denied = event.denied
-    if denied.limit is None or denied.used is None:
-        return None
-    distance = abs(denied.used - denied.limit) * BPS_ONE // max(1, abs(denied.limit))
-    mint, strategy = (
-        _mint(event) or "",
-        event.strategy if isinstance(event, events.SignalPassed) else event.order.strategy,
-    )
-    return distance, {
-        "ts": iso(row.ts_ns),
-        "mint": mint,
-        "symbol": _symbol(run, mint),
-        "strategy": strategy,
-        "reason": denied.reason,
-        "message": denied.message,
-        "limit": denied.limit,
-        "used": denied.used,
-        "distance_bps": distance,
-    }
-
-
 def _chain_events(archive: RunArchive, name: str) -> list[tuple[JournalRow, Any]]:
     found = archive.mentioning((name,), CHAIN_KINDS)
     return [(row, decode(row.kind, parse_json(row.body))) for row in found]
+
+
+def _earlier_forecasts(
+    archive: RunArchive, ours: Sequence[tuple[JournalRow, Any]], trajectory: str
+) -> list[tuple[JournalRow, Any]]:
+    """Return the forecasts that orders followed and that were made in an earlier trajectory."""
+    impacts = [event.impact for _, event in ours if isinstance(event, events.OrderApproved | events.OrderDenied)]
+    ids = {impact.forecast_id for impact in impacts if impact is not None and impact.forecast_id}
+    names = sorted({forecast_trajectory(each) for each in ids} - {trajectory})
+    if not names:
+        return []
+    found = [(row, decode(row.kind, parse_json(row.body))) for row in archive.mentioning(names, FORECAST_KINDS)]
+    return [(row, event) for row, event in found if _forecast_id(event) in ids]
+
+
+def _forecast_id(event: Any) -> str | None:
+    match event:
+        case events.ForecastMade(forecast=forecast):
+            return str(forecast.id)
+        case events.ForecastScored(score=score):
+            return str(score.forecast_id)
+        case _:
+            return None
 
 
 def _trajectory(event: Any) -> str | None:
@@ -252,7 +192,8 @@ def _order(event: Any) -> str | None:
             return None
 
 
-def _mint(event: Any) -> str | None:
+def mint_of(event: Any) -> str | None:
+    """Return the token that an event is about, None where it is about none."""
     match event:
         case events.SignalRaised():
             return event.signal.mint
@@ -280,19 +221,24 @@ def _step(run: RunView, row: JournalRow, event: Any) -> Document:
 
 def _told(run: RunView, event: Any) -> tuple[str, str]:
     match event:
+        case events.ForecastMade(forecast=forecast):
+            return "forecast", forecast_text(forecast, symbol_of(run, forecast.mint))
+        case events.ForecastScored(score=score):
+            return "forecast_score", score_text(score, symbol_of(run, score.mint))
         case events.SignalRaised(signal=signal):
-            text = f"{signal.strategy} on {_symbol(run, signal.mint)}: {signal.reason}"
+            text = f"{signal.strategy} on {symbol_of(run, signal.mint)}: {signal.reason}"
             return "signal", text
         case events.SignalPassed(denied=Denied() as denied) | events.OrderDenied(denied=Denied() as denied):
             return "verdict", f"denied ({denied.reason}): {denied.message}"
-        case events.OrderApproved(order=order, measures=measures):
+        case events.OrderApproved(order=order, measures=measures, impact=impact):
             what = (
                 f"{sol_text(order.amount_in)} SOL of" if order.side is Side.BUY else f"{order.amount_in} base units of"
             )
             within = " (an exit, which no limit holds back)" if order.purpose is Purpose.EXIT else ""
             if measures:
                 within = f", within {len(measures)} {'limit' if len(measures) == 1 else 'limits'}"
-            return "order", f"approved{within}: {order.side.value} {what} {_symbol(run, order.mint)}, {order.reason}"
+            text = f"approved{within}: {order.side.value} {what} {symbol_of(run, order.mint)}, {order.reason}"
+            return "order", text if impact is None else f"{text}. {impact_text(impact)}"
         case events.OrderFilled(fill=fill):
             instrument = run.instruments.get(fill.mint)
             size = plain_tokens(fill.base_units, instrument)
@@ -316,6 +262,7 @@ def plain_tokens(base_units: int, instrument: Instrument | None) -> str:
     return f"{tokens(base_units, instrument.decimals)} {instrument.symbol}"
 
 
-def _symbol(run: RunView, mint: str) -> str:
+def symbol_of(run: RunView, mint: str) -> str:
+    """Return the token's symbol, its mint where none is known."""
     instrument = run.instruments.get(mint)
     return mint if instrument is None else instrument.symbol

@@ -20,10 +20,12 @@ from trading.model.units import sol_to_lamports
 
 from . import history, orders, rebalancing, views
 from .documents import Document, costs_of_fill, iso
+from .funnel import funnel
 from .history import RunView
 from .mailbox import Mailbox
 from .naming import public_id
 from .orders import Shown
+from .outlook import outlook
 from .previews import Previews, Refused
 from .session import Session
 from .stage import Stage
@@ -82,8 +84,10 @@ class PaperDesk:
         return self._with_context(await anyio.to_thread.run_sync(history.equity_series, archive, within, resolution_s))
 
     async def strategies(self) -> Document:
-        found = await self._mailbox.ask(lambda session: views.strategies(session.kernel))
-        return self._with_context({"strategies": found})
+        def read(session: Session) -> Document:
+            return {"strategies": views.strategies(session.kernel), "outlook": outlook(session.kernel)}
+
+        return self._with_context(await self._mailbox.ask(read))
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> Document:
         if not WINDOW.match(window):
@@ -102,7 +106,13 @@ class PaperDesk:
         return self._with_context(await self._mailbox.ask(read))
 
     async def why(
-        self, *, order_id: str | None, trajectory_id: str | None, mint: str | None, since_ns: int | None
+        self,
+        *,
+        order_id: str | None,
+        trajectory_id: str | None,
+        mint: str | None,
+        since_ns: int | None,
+        until_ns: int | None = None,
     ) -> Document:
         run = self._run()
         if order_id is not None or trajectory_id is not None:
@@ -116,9 +126,14 @@ class PaperDesk:
             return self._with_context(found)
         if mint is not None:
             mint = self._mint_of(mint)
-        found = await anyio.to_thread.run_sync(lambda: history.funnel(run, mint=mint, since_ns=since_ns))
+        if since_ns is not None and until_ns is not None and since_ns > until_ns:
+            msg = f"since: {iso(since_ns)} is later than until, {iso(until_ns)}"
+            raise InvalidInput(msg, field="since")
+        found = await anyio.to_thread.run_sync(lambda: funnel(run, mint=mint, since_ns=since_ns, until_ns=until_ns))
+        answer = self._with_context(found)
+        found["funnel"]["feed_age_s"] = answer["feed"]["age_s"]
         found["funnel"]["next_evaluation"] = self._stage.current.snapshot["next_evaluation"]
-        return self._with_context(found)
+        return answer
 
     async def changes(self) -> AsyncIterator[Document]:
         """Yield the snapshot after each cycle, the newest only: a slow reader skips, it never queues."""
@@ -272,7 +287,13 @@ class PaperDesk:
         current = self._stage.current
         archive = RunArchive(self._store, current.run_number)
         return RunView(
-            current.run_id, current.journal, archive, current.instruments, self._stage.now_ns, current.tradable
+            run_id=current.run_id,
+            journal=current.journal,
+            archive=archive,
+            instruments=current.instruments,
+            now_ns=self._stage.now_ns,
+            passed_over=current.passed_over,
+            seen_ns=current.seen_ns,
         )
 
     def _mint_of(self, given: str) -> str:

@@ -22,6 +22,7 @@ from trading.model.units import sol_text
 from trading.ports import JournalRow, MemoryRecord
 
 from .digests import window_text
+from .forecast_texts import forecast_text, impact_text, ranking_text, score_text
 from .naming import public_id
 from .outcomes import duration_text, outcome_of, tokens_text
 
@@ -52,6 +53,9 @@ class Remembrance:
             events.RunStarted: self._run_started,
             events.SignalRaised: self._signal_raised,
             events.SignalPassed: self._signal_passed,
+            events.ForecastMade: self._forecast_made,
+            events.ForecastScored: self._forecast_scored,
+            events.UniverseRanked: self._universe_ranked,
             events.OrderApproved: self._order_approved,
             events.OrderDenied: self._order_denied,
             events.OrderFilled: self._order_filled,
@@ -112,6 +116,24 @@ class Remembrance:
             figures["signal"] = _signal_body(signal)
         return [self._note(row, "signal", text, figures, tags=(event.strategy, event.denied.reason))]
 
+    def _forecast_made(self, event: events.ForecastMade, row: JournalRow) -> list[MemoryRecord]:
+        forecast = event.forecast
+        text = f"{forecast_text(forecast, self._symbol(forecast.mint))} It rests on this: {forecast.reason}."
+        figures = {**encode_record(forecast), "trajectory_id": public_id(self._run_id, event.trajectory_id)}
+        return [self._note(row, "forecast", text, figures, tags=(forecast.strategy, forecast.direction.value))]
+
+    def _forecast_scored(self, event: events.ForecastScored, row: JournalRow) -> list[MemoryRecord]:
+        score = event.score
+        text = score_text(score, self._symbol(score.mint))
+        figures = {**encode_record(score), "trajectory_id": public_id(self._run_id, event.trajectory_id)}
+        tags = (score.strategy, score.direction.value, "hit" if score.is_hit else "miss")
+        return [self._note(row, "outcome", text, figures, tags=tags)]
+
+    def _universe_ranked(self, event: events.UniverseRanked, row: JournalRow) -> list[MemoryRecord]:
+        symbols = [self._symbol(each.mint) for each in event.ranked]
+        text = ranking_text(event, symbols)
+        return [self._note(row, "ranking", text, encode_record(event), tags=(event.occasion,))]
+
     def _order_approved(self, event: events.OrderApproved, row: JournalRow) -> list[MemoryRecord]:
         order = event.order
         records: list[MemoryRecord] = []
@@ -129,7 +151,11 @@ class Remembrance:
             verdict = "Approved by the risk gate: limits bind entries and never hold an exit back."
         records.append(self._step(row, order.trajectory_id, "verdict", verdict, {"measures": measures}))
         text = f"Order to {order.side.value} {self._amount_in(order)}: {order.reason}"
-        records.append(self._step(row, order.trajectory_id, "order", text, self._order_body(order)))
+        body = self._order_body(order)
+        if event.impact is not None:
+            text = f"{text}. {impact_text(event.impact)}"
+            body["impact"] = encode_record(event.impact)
+        records.append(self._step(row, order.trajectory_id, "order", text, body))
         return records
 
     def _opened(self, order: Order, signal: Signal, row: JournalRow) -> MemoryRecord:

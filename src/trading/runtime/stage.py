@@ -17,6 +17,7 @@ from trading.model.market_data import FeedDescription
 from trading.ports import Journal
 
 from .documents import Document, iso
+from .funnel import passed_over
 from .relay import RelayStats
 from .session import Session
 from .sources import Source
@@ -35,7 +36,8 @@ class Published:
     run_number: int
     journal: Journal
     instruments: Mapping[str, Instrument]
-    tradable: int
+    passed_over: Mapping[str, str]
+    seen_ns: Mapping[str, int]
     now_ns: int
     sol_usd: Decimal | None
     held: frozenset[str]
@@ -91,7 +93,8 @@ class Stage:
             run_number=session.run.number,
             journal=session.journal,
             instruments=dict(kernel.valuer.instruments),
-            tradable=sum(kernel.venue.is_tradable(mint) for mint in kernel.valuer.instruments),
+            passed_over=passed_over(kernel),
+            seen_ns=dict(kernel.seen_ns),
             now_ns=state.now_ns,
             sol_usd=state.sol_usd,
             held=frozenset(state.ledger.held_mints()),

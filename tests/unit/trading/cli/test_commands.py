@@ -18,8 +18,8 @@ from trading.cli.html_report import POINTS_MAX, render
 
 COMMANDS = [
     "backtest", "trials", "paper", "check-curve", "stop-entries", "reduce-only", "flatten-and-halt", "resume", "close",
-    "deposit", "withdraw", "target", "report", "trades", "risk", "why", "why-not", "data", "data check",
-    "calibrate",
+    "deposit", "withdraw", "target", "report", "trades", "risk", "why", "why-not", "review", "data", "data fetch",
+    "data list", "data check", "calibrate",
 ]  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def run(*arguments: str) -> Result:
 
 def test_the_list_of_commands_is_complete() -> None:
     group = typer.main.get_command(app)
-    assert set(group.commands) | {"data check"} == set(COMMANDS)  # type: ignore[attr-defined]
+    assert set(group.commands) | {"data fetch", "data list", "data check"} == set(COMMANDS)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

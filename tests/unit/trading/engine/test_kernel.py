@@ -50,9 +50,10 @@ def test_every_input_is_journalled_before_anything_that_rests_on_it() -> None:
     kinds = bench.kinds()
     # header, capital, listing, the bar and the end of cycle 1, then what was decided
     assert kinds[:4] == ["run_started", "capital_deposited", "token_listed", "input"]
-    assert kinds[4:7] == ["signal_raised", "order_approved", "cycle_marked"]
+    assert kinds[4:7] == ["forecast_made", "universe_ranked", "signal_raised"]
+    assert kinds[7:9] == ["order_approved", "cycle_marked"]
     # the bar of cycle 2 comes before the fill that it caused
-    assert kinds[7:9] == ["input", "order_filled"]
+    assert kinds[9:11] == ["input", "order_filled"]
 
 
 def test_a_recorded_bar_is_kept_by_reference_and_a_received_one_by_value() -> None:

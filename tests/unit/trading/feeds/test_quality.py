@@ -51,6 +51,50 @@ def test_a_jump_is_odd_but_usable(tmp_path: Path) -> None:
     assert [(found.row, found.kind) for found in report.findings] == [(42, "outlier"), (43, "outlier")]
 
 
+def closes_file(path: Path, prices: list[float], *, start_s: int = START_S, step_s: int = 300) -> Path:
+    rows = [f"{start_s + n * step_s},{p},{p},{p},{p},1" for n, p in enumerate(prices)]
+    return write_csv(path, rows)
+
+
+def test_a_jump_that_is_gone_with_the_next_bar_is_suspect_and_one_that_stays_is_odd(tmp_path: Path) -> None:
+    calm = [1, 1.01] * 30
+    spike = check_file(closes_file(tmp_path / "AAUSDT_5m.csv", [*calm, 4, *calm]))
+    assert [(found.severity, found.row) for found in spike.findings] == [("suspect", 62), ("odd", 63)]
+    assert not spike.is_clean
+    level = check_file(closes_file(tmp_path / "BBUSDT_5m.csv", [*calm, *(4 * each for each in calm)]))
+    assert [(found.severity, found.kind) for found in level.findings] == [("odd", "outlier")]
+    assert (level.is_clean, level.odd) == (True, 1)
+
+
+def test_a_jump_after_the_listing_is_named_and_is_no_outlier(tmp_path: Path) -> None:
+    report = check_file(closes_file(tmp_path / "AAUSDT_5m.csv", [9, 1, *([1, 1.01] * 30)]))
+    assert [(found.severity, found.kind) for found in report.findings] == [("note", "listing")]
+    assert (report.is_clean, report.odd) == (True, 0)
+
+
+def test_time_zone_slips_are_named(tmp_path: Path) -> None:
+    back = [*bar_rows(30), *bar_rows(30, start_s=START_S + 30 * 300 - 3_600)]
+    report = check_file(write_csv(tmp_path / "AAUSDT_5m.csv", back))
+    slips = [found for found in report.findings if found.kind == "time_zone"]
+    assert [(found.row, "slips back by 3600 s" in found.message) for found in slips][:1] == [(32, True)]
+    half = check_file(write_csv(tmp_path / "BBUSDT_1h.csv", bar_rows(5, start_s=1_700_001_000, step_s=3_600)))
+    assert [found.kind for found in half.findings] == ["time_zone"]
+    assert "1800 s off the UTC grid" in half.findings[0].message
+    assert half.is_usable
+    assert not half.is_clean
+    spring_s = 1_711_846_800  # Sunday 2024-03-31 01:00 UTC, when Europe's clocks go forward
+    rows = [*bar_rows(12, start_s=spring_s - 3_600), *bar_rows(12, start_s=spring_s + 3_600)]
+    spring = check_file(write_csv(tmp_path / "CCUSDT_5m.csv", rows))
+    assert spring.counts == {"gap": 1, "time_zone": 1}
+
+
+def test_bars_without_volume_are_odd_and_counted_once(tmp_path: Path) -> None:
+    rows = [row.removesuffix(",10") + ",0" if n in (4, 7) else row for n, row in enumerate(bar_rows(10))]
+    report = check_file(write_csv(tmp_path / "AAUSDT_5m.csv", rows))
+    assert [(found.severity, found.kind, found.row) for found in report.findings] == [("odd", "zero_volume", 6)]
+    assert report.zero_volume == 2
+
+
 def test_findings_are_bounded_and_still_counted(tmp_path: Path) -> None:
     rows = [f"{START_S + n * 300},nan,1,1,1,1" for n in range(FINDINGS_MAX + 50)]
     report = check_file(write_csv(tmp_path / "BONKUSDT_5m.csv", rows))

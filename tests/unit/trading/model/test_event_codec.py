@@ -9,12 +9,31 @@ from tests.support.trading import T0, deposit, filled, make_bar, make_fill, make
 from trading.errors import DataError
 from trading.model import commands, event_codec, events
 from trading.model.account import TradingState
+from trading.model.forecast import Direction, Forecast, ForecastScore, OrderImpact, RankedToken
 from trading.model.market_data import FeedDescription, TokenGone, ts_of
 from trading.model.order import Denied, Measure, Side
 
 ACTIVE, HALTED = TradingState.ACTIVE, TradingState.HALTED
 _STATE = {"ts_ns": 1, "before": "ACTIVE", "after": "ACTIVE", "entries_allowed": True, "reason": ""}
 MEASURE = Measure("impact_bps", 3, 100, "bps", "moves the price")
+FORECAST = Forecast(
+    id="fct",
+    strategy="s",
+    mint="m",
+    direction=Direction.UP,
+    move_bps=300,
+    expected_bps=-20,
+    confidence_bps=5_000,
+    strength_percent=70,
+    cost_bps=90,
+    volatility_day_bps=None,
+    ts_ns=T0,
+    due_ns=T0 + 5,
+    mark_sol=Decimal("0.00000123"),
+    reason="test",
+    evidence={"z": "1.5", "n": 4},
+)
+SCORE = ForecastScore("fct", "s", "m", Direction.DOWN, T0, 300, 5_000, 70, -12, False, 312, 97_344, 250_000, "")
 EVENTS: list[events.Event | commands.Command] = [
     events.RunStarted("run", "paper", "foundation", "replay", "{}", 7),
     deposit(5),
@@ -23,7 +42,11 @@ EVENTS: list[events.Event | commands.Command] = [
     events.SignalRaised("trj", make_signal(strength=0.1 + 0.2)),
     events.SignalPassed("trj", "s", "m", T0, Denied("impact_bps", "too much", 1, 2)),
     events.SignalPassed("trj", "s", "m", T0, Denied("entries_stopped", "stopped")),
+    events.ForecastMade("trj", FORECAST),
+    events.ForecastScored("trj", SCORE),
+    events.UniverseRanked(T0, "day", 3, (RankedToken("m", -5, 2**70, None), RankedToken("n", None, 0, 600))),
     events.OrderApproved(make_order(), (MEASURE, MEASURE)),
+    events.OrderApproved(make_order(), (), OrderImpact("fct", 40, 5_000, -4_000)),
     events.OrderDenied(make_order(), Denied("x", "y")),
     filled(make_fill(lamports=2**80)),
     rejected("o", 5),

@@ -44,6 +44,15 @@ def test_a_sound_entry_is_approved_with_how_far_each_limit_is_used() -> None:
     assert len(verdict.measures) == len(limits.ENTRY_LIMITS) - 3  # nothing held, no losing exit
 
 
+@pytest.mark.requirement("T19")
+def test_a_denial_names_every_limit_that_is_broken_the_one_it_is_denied_for_first() -> None:
+    verdict = _check(account=make_account(drawdown_bps=1_501, day_loss_bps=501))
+    assert isinstance(verdict, Denied)
+    assert [measure.name for measure in verdict.broken] == ["drawdown_bps", "day_loss_bps"]
+    assert (verdict.reason, verdict.used) == (verdict.broken[0].name, verdict.broken[0].used)
+    assert all(measure.is_broken for measure in verdict.broken)
+
+
 DENIALS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("state_reducing", {}, {"state": TradingState.REDUCING}, {}),
     ("state_halted", {}, {"state": TradingState.HALTED}, {}),

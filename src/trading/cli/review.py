@@ -1,0 +1,62 @@
+"""``review``: what the desk expects, and how far its earlier forecasts came true."""
+
+from typing import Any
+
+import typer
+from rich.text import Text
+
+from trading.cli.client import Daemon
+from trading.cli.console import bps_text, figures, listing, out, print_json, reporting
+from trading.cli.options import DataDir, JsonFlag
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("review")(review)
+
+
+def review(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
+    """Show open forecasts, how far each strategy's earlier ones came true, and the ranking of all tokens."""
+    with reporting(as_json=as_json):
+        answer = Daemon.find(data_dir).get("/strategies")
+    outlook: dict[str, Any] = answer.get("outlook") or {}
+    if as_json:
+        context = {name: answer[name] for name in ("money", "feed") if name in answer}
+        print_json({**context, **outlook})
+        return
+    console = out()
+    title = f"The desk's forecasts (money: {answer['money']}, feed: {answer['feed']['kind']})"
+    ranking = outlook.get("ranking") or {}
+    ranked = ", ".join(each["symbol"] for each in ranking.get("tokens", [])) or "none"
+    head = [("open", str(outlook.get("forecasts_open", 0))), ("ranking", f"{ranked} ({ranking.get('ts')})")]
+    console.print(figures(title, head))
+    columns = ("strategy", "token", "direction", "move %", "left %", "confidence %", "due", "reason")
+    rows = [
+        (
+            each["strategy"],
+            each["symbol"],
+            each["direction"],
+            bps_text(each["move_bps"]),
+            bps_text(each["expected_bps"]),
+            bps_text(each["confidence_bps"]),
+            each["due"],
+            each["reason"],
+        )
+        for each in outlook.get("forecasts", [])
+    ]
+    console.print(listing("Open forecasts", columns, rows))
+    records = [
+        (
+            each["strategy"],
+            each["direction"],
+            f"{each['count']:,}",
+            bps_text(each["hit_rate_bps"]),
+            bps_text(each["mean_move_bps"]),
+            bps_text(each["mean_realised_bps"]),
+            "-" if each["brier_ppm"] is None else f"{each['brier_ppm'] / 1_000_000:.4f}",
+        )
+        for each in outlook.get("calibration", [])
+    ]
+    heads = ("strategy", "direction", "scored", "hits %", "said %", "came true %", "Brier")
+    console.print(listing("Earlier forecasts", heads, records))
+    console.print(Text("Brier: 0 is perfect, 0.25 is what always saying one half brings."))
