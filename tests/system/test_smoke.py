@@ -36,7 +36,7 @@ def test_an_agent_learns_over_mcp_why_the_desk_bought(data_dir: Path, market_dir
         answer = agent.call("why", order_id=buy["order_id"])
         assert answer["money"] == "paper"
         assert answer["feed"]["kind"] == "replay"
-        assert [step["step"] for step in answer["chain"]][:3] == ["signal", "order", "fill"]
+        assert [step["step"] for step in answer["chain"]][:4] == ["forecast", "signal", "order", "fill"]
         assert "approved, within" in answer["summary"]
 
         def remembered() -> dict[str, Any]:

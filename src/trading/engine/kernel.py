@@ -358,11 +358,9 @@ class Kernel:
             if position is not None:
                 self.state.peaks.observe(bucket.name, bar.mint, close)
                 found.append(None if watches is None else self.trader.watch(position))
-        narrow = [each for each in found if each is not None]
-        if len(narrow) == len(found):
-            self._watches[bar.mint] = narrow
-        else:
-            self._watches.pop(bar.mint, None)
+        self._watches[bar.mint] = narrow = [each for each in found if each is not None]
+        if len(narrow) != len(found):
+            del self._watches[bar.mint]
             self._quiet_until_ns = 0
 
     def _is_quiet(self) -> bool:

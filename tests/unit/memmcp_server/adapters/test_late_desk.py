@@ -28,7 +28,7 @@ CALLS = {
     "equity": ((), {"since_ns": 1, "until_ns": 2, "resolution_s": 3}),
     "strategies": ((), {}),
     "strategy_digest": ((), {"strategy": "s", "window": "day"}),
-    "why": ((), {"order_id": "o", "trajectory_id": "t", "mint": "m", "since_ns": 4}),
+    "why": ((), {"order_id": "o", "trajectory_id": "t", "mint": "m", "since_ns": 4, "until_ns": 5}),
     "place_trade": (({"a": 1},), {"agent": "x", "key": "k"}),
     "close_position": (({"a": 2},), {"agent": "x", "key": "k"}),
     "rebalance": (({"a": 3},), {"agent": "x", "key": "k"}),
