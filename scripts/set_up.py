@@ -86,10 +86,11 @@ def make_venv() -> None:
     if sys.version_info < (3, 11):  # noqa: UP036 - a person may start this script with any Python
         msg = f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12 setup"
         raise SetUpError(msg)
-    if not (BIN / "python").exists():
+    # A folder whose pyvenv.cfg is gone is no virtual environment: its pip would install into the machine's Python.
+    if not (BIN / "python").exists() or not (VENV / "pyvenv.cfg").exists():
         say("virtual environment ...")
         try:
-            call([sys.executable, "-m", "venv", VENV])
+            call([sys.executable, "-m", "venv", "--clear", VENV])
         except SetUpError as error:
             msg = f"{error}\nThe venv module is missing: install it (Debian: python3-venv) and try again."
             raise SetUpError(msg) from error

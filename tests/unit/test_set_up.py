@@ -52,3 +52,21 @@ def test_a_failing_command_shows_its_last_output(project: Path) -> None:
 def test_a_wrong_argument_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert set_up.main(["everything"]) == 2
     assert "run|test" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_virtual_environment_any_more_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venv = tmp_path / ".venv"
+    monkeypatch.setattr(set_up, "VENV", venv)
+    monkeypatch.setattr(set_up, "BIN", venv / "bin")
+    made: list[object] = []
+    monkeypatch.setattr(set_up, "call", lambda command, **_: made.append(command))
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").touch()
+    (venv / "pyvenv.cfg").touch()
+    set_up.make_venv()
+    assert made == []
+    (venv / "pyvenv.cfg").unlink()  # its pip would install into the machine's own Python now
+    set_up.make_venv()
+    assert made == [[sys.executable, "-m", "venv", "--clear", venv]]

@@ -237,6 +237,7 @@ class SqlJournal:
         self._mentions: list[dict[str, Any]] = []
         self._trades: list[dict[str, Any]] = []
         self._cycles: int | None = None
+        self._cycles_kept: int | None = None
         self._committed = self._newest_seq()
         self._next = self._committed + 1
         self._is_open = True
@@ -287,7 +288,7 @@ class SqlJournal:
     def remember_progress(self, cycles: int) -> None:
         """Keep how many cycles were taken, durable with the next commit: quiet ones leave no row."""
         self._ensure_open()
-        self._cycles = cycles
+        self._cycles = None if cycles == self._cycles_kept else cycles
 
     def progress(self) -> int:
         """Return how many cycles were taken when the run was committed last, 0 where nobody said."""
@@ -314,6 +315,7 @@ class SqlJournal:
                 row = {"run": self._run, "cycles": self._cycles}
                 connection.execute(sa.insert(progress).prefix_with("OR REPLACE"), row)
         self._committed = self._next - 1
+        self._cycles_kept = self._cycles_kept if self._cycles is None else self._cycles
         self._forget()
 
     def rows(

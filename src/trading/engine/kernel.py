@@ -6,7 +6,7 @@ it is applied; so the state is a fold of the rows, and a run can be repeated fro
 Recorded inputs are journalled by reference: one row names a stretch of them, and it is written before any other row.
 A cycle in which nothing happened has no row of its own then: its mark follows from the inputs. What a crash finds
 without a row is such quiet cycles only; the same inputs give them again.
-So most bars cost little: while no strategy speaks, no order is open and equity and prices stay in ranges in which no
+So most bars cost little: while no strategy speaks, no order fills and equity and prices stay in ranges in which no
 rule could have a say (``_watch``), a cycle only notes the equity.
 """
 

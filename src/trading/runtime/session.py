@@ -16,6 +16,7 @@ from trading.engine.kernel import Kernel, StoredRow
 from trading.errors import JournalUnavailable, TradingError
 from trading.model import commands
 from trading.model.market_data import CycleEnd, History, MarketEvent, TokenListed, ts_of
+from trading.model.profile import profile_named
 from trading.ports import Bookmarked, Feed, JournalRow
 
 from .assembly import RunPlan, begin, make_kernel
@@ -162,10 +163,16 @@ class Opener:
                 raise
             except (TradingError, KeyError) as error:
                 logger.warning("a checkpoint of run %s is passed over: %s", run.run_id, error)
-        kernel = make_kernel(self._plan, run.run_id, journal)
+        kernel = make_kernel(self._plan_as_begun(journal), run.run_id, journal)
         kernel.restore(_stored(journal.rows()), self._recorded(0))
         self._catch_up(kernel, journal)
         return Session(kernel, journal, run, self._feed)
+
+    def _plan_as_begun(self, journal: SqlJournal) -> RunPlan:
+        """Return the plan with the profile that the run began under: a later one is switched to, which is a row."""
+        [header] = journal.newest(("run_started",))
+        profile = str(parse_json(header.body)["profile"])
+        return self._plan if profile == self._plan.profile.name else replace(self._plan, profile=profile_named(profile))
 
     def _catch_up(self, kernel: Kernel, journal: SqlJournal) -> None:
         """Take the quiet cycles once more that were committed without a row, so that time does not go back."""

@@ -193,6 +193,25 @@ def test_a_start_under_another_profile_goes_on_from_the_checkpoint(store: Journa
     assert canonical_json(checkpoint.taken(again.kernel)) == canonical_json(checkpoint.taken(session.kernel))
 
 
+@pytest.mark.requirement("T2")
+def test_a_start_under_another_profile_before_the_first_checkpoint_is_a_switch_in_the_journal(
+    store: JournalStore,
+) -> None:
+    feed = waves(by_reference=True)
+    before = drive(Opener(store, plan(feed), feed)(), feed, 380)
+    assert before.checkpointed_at == 0
+    told = canonical_json(checkpoint.taken(before.kernel))
+    session = Opener(store, plan(feed, "cautious"), feed)()
+    switches = [row for row in store.open_run(1).rows() if row.kind == "profile_switched"]
+    assert [(parse_json(row.body)["before"], parse_json(row.body)["after"]) for row in switches] == [
+        ("aggressive", "cautious")
+    ]
+    assert session.kernel.state.profile.name == "cautious"
+    again = Opener(store, plan(feed, "cautious"), feed)()
+    assert canonical_json(checkpoint.taken(again.kernel)) == canonical_json(checkpoint.taken(session.kernel)) != told
+    assert len([row for row in store.open_run(1).rows() if row.kind == "profile_switched"]) == 1
+
+
 def test_a_checkpoint_of_other_strategies_is_refused(store: JournalStore) -> None:
     feed = waves(by_reference=True)
     session = drive(Opener(store, plan(feed), feed)(), feed, 40)
