@@ -15,6 +15,7 @@ from trading.model.memento import Memento
 from trading.model.profile import profile_named
 from trading.model.tier import tier_named
 from trading.risk.drawdown import DrawdownGuard
+from trading.risk.levels import LevelBook
 from trading.strategies.tokens import PerToken
 
 from .kernel import Kernel
@@ -27,6 +28,7 @@ VERSION: Final = 1
 def taken(kernel: Kernel) -> dict[str, Any]:
     """Return the state between two cycles, as JSON values without floats."""
     memento = _memento()
+    kernel.levels.refresh()
     state = kernel.state
     return {
         "version": VERSION,
@@ -64,7 +66,7 @@ def put_back(kernel: Kernel, body: Mapping[str, Any]) -> None:
             msg = f"the profile {body['profile']} has other rules or strategies than when the checkpoint was written"
             raise DataError(msg)
         memento.fill(kernel.state, body["state"])
-        kernel.state.guard.use(kernel.state.profile.limits)
+        kernel.state.use_limits()
         kernel.state.tier = tier_named(body["tier"])
         memento.fill(kernel.venue, body["venue"])
         kernel.valuer.instruments.update(memento.decode(body["instruments"]))
@@ -84,6 +86,7 @@ def _memento() -> Memento:
         {
             DeskState: frozenset({"_appliers", "profile", "tier", "trades"}),
             DrawdownGuard: frozenset({"_limits"}),
+            LevelBook: frozenset({"_limits"}),
             PerToken: frozenset({"_make"}),
             SimulatedVenue: frozenset({"conditions", "_chance"}),
         }

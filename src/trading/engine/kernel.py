@@ -10,9 +10,9 @@ So most bars cost little: while no strategy speaks, no order fills and equity an
 rule could have a say (``_watch``), a cycle only notes the equity.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Final
 
 from trading.errors import DataError
 from trading.model import commands, events
@@ -29,7 +29,9 @@ from trading.risk.exits import Watch
 
 from .forecasting import Forecaster
 from .inputs import ENDED, INPUT, MARKET_KINDS, Stretch, decode_input, encode_input
+from .level_keeper import LevelKeeper, ValueBounds
 from .rows import mark_row
+from .run import RunSetup, StoredRow
 from .state import RETURN_PERIOD_NS, TIER, DeskState
 from .trader import Trader
 from .valuation import Valuation, Valuer
@@ -45,32 +47,6 @@ MARK_SPACING_NS: Final = 3_600 * NS_PER_S
 MakeStrategies = Callable[[Profile], list[Strategy]]
 
 
-@dataclass(frozen=True, slots=True)
-class RunSetup:
-    """What a run is made of. ``scope`` goes into every id and is a function of the inputs alone, so that a replay names
-    everything the same; ``by_reference``: bars can be looked up in a recorded or generated feed."""
-
-    run_id: str
-    scope: str
-    mode: str
-    feed: str
-    profile: Profile
-    equity_lamports: int
-    target_lamports: int
-    by_reference: bool
-    seed: int = 0
-    conditions: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRow:
-    """A journal row with its body parsed."""
-
-    ts_ns: int
-    kind: str
-    body: Mapping[str, Any]
-
-
 class Kernel:
     """One run. Belongs to one thread at a time; ``journal`` is committed by its owner, at the end of a cycle."""
 
@@ -80,6 +56,7 @@ class Kernel:
         self.venue = venue
         self.valuer = Valuer(self.state, venue)
         self.trader = Trader(setup.scope, self.state, venue, self.valuer, self.emit)
+        self.levels = LevelKeeper(self.state, self.valuer, self.emit)
         self.forecaster = Forecaster(self.state, venue, self.valuer, self.trader, self.emit)
         self.strategies = make_strategies(setup.profile)
         self._make_strategies = make_strategies
@@ -94,6 +71,7 @@ class Kernel:
         self._watches: dict[str, list[Watch]] = {}
         self._quiet_until_ns = 0
         self._cash_lamports = self._equity_low = self._equity_high = 0
+        self._value_bounds: ValueBounds | None = None
         self.seen_ns: dict[str, int] = {}
         """The close of the newest bar of each token that the strategies were shown."""
         self._tiered_at: tuple[int, int] | None = None
@@ -257,6 +235,7 @@ class Kernel:
         if type(event) is CycleEnd and not has_mark:
             valuation = self.valuer.value()
             self.state.mark(event.ts_ns, valuation.equity_lamports)
+            self.levels.mark(valuation)
             self.state.marked(event.ts_ns, self.cycles, valuation.equity_lamports, valuation.exposure_lamports)
 
     def _stored_events(self, row: StoredRow, recorded: Iterator[MarketEvent] | None) -> Iterator[MarketEvent]:
@@ -300,6 +279,7 @@ class Kernel:
         event = decode(row.kind, row.body)
         if isinstance(event, events.CycleMarked):
             self.state.mark(event.ts_ns, event.equity_lamports)
+            self.levels.mark(self.valuer.value())
         self.state.apply(row.ts_ns, event)
         if isinstance(event, events.OrderApproved):
             self.venue.submit(event.order)
@@ -368,16 +348,20 @@ class Kernel:
         state = self.state
         equity = self._cash_lamports
         if state.ledger.holdings:
-            state.exposure_lamports = exposure = self.valuer.exposure_lamports()
+            exposure = self.valuer.exposure_lamports(self._value_bounds)
+            if exposure is None:
+                return False
+            state.exposure_lamports = exposure
             equity += exposure
             if not self._equity_low <= equity <= self._equity_high:
                 return False
+            self.levels.drifted()
             state.drift(equity)
         state.cycle = self.cycles
         state.trail.add(state.now_ns, equity)
         return True
 
-    def _watch(self) -> None:
+    def _watch(self, valuation: Valuation) -> None:
         """Note until when, and within which prices and equities, cycles are quiet."""
         state = self.state
         self._watches = {}
@@ -386,6 +370,7 @@ class Kernel:
             not self._by_reference
             or state.guard.state is not TradingState.ACTIVE
             or state.guard.is_reducing_by_drawdown
+            or state.levels.is_resting
         ):
             return
         until_ns = min(
@@ -399,6 +384,7 @@ class Kernel:
             until_ns = min(until_ns, watch.until_ns)
         self._cash_lamports = state.ledger.cash_lamports + state.ledger.rent_lamports
         self._equity_low, self._equity_high = state.corridor()
+        self._value_bounds = self.levels.bounds(valuation)
         self._quiet_until_ns = until_ns
 
     def _decide(self) -> None:
@@ -418,7 +404,7 @@ class Kernel:
             self._write_mark(equity, valuation.cash_lamports, exposure)
         state.marked(state.now_ns, self.cycles, equity, exposure)
         self._is_loud = False
-        self._watch()
+        self._watch(valuation)
 
     @property
     def _is_told(self) -> bool:
@@ -431,6 +417,8 @@ class Kernel:
         after = state.mark(state.now_ns, valuation.equity_lamports)
         if after is not state.trading_state:
             self.update_state(state.guard.reason)
+        self.levels.mark(valuation)
+        self.levels.tell()
         worth = (valuation.equity_lamports, state.curve.net_flows_lamports)
         if worth != self._tiered_at:  # the tier goes by nothing else
             self._tiered_at = worth

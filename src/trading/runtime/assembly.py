@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trading.adapters.canonical import canonical_json
-from trading.engine.kernel import Kernel, RunSetup
+from trading.engine.kernel import Kernel
+from trading.engine.run import RunSetup
 from trading.errors import InvalidInput
 from trading.execution.conditions import IDEAL, Conditions
 from trading.execution.simulated_venue import SimulatedVenue
