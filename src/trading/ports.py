@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from .model.bar_market import BarMarket
-from .model.market_data import Bar, FeedDescription, MarketEvent
+from .model.market_data import Bar, FeedDescription, MarketEvent, Swap
 from .model.order import Order, Side, Signal, SwapQuote, VenueReport
 
 
@@ -139,6 +139,14 @@ class Strategy(Protocol):
 
     def on_bar(self, bar: Bar) -> Signal | None:
         """Take one closed bar of one token; return an opinion or None. Sees nothing later than the bar's close."""
+
+
+@runtime_checkable
+class SwapListener(Protocol):
+    """A strategy that listens to other people's swaps too; one that does not costs nothing."""
+
+    def on_swap(self, swap: Swap) -> None:
+        """Take a swap. It comes before the bar that it lies in, and what it means is said on that bar."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from typing import Literal
 
 from trading.errors import InvalidInput
 from trading.model.instrument import Instrument
-from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone, TokenListed, ts_of
+from trading.model.market_data import Bar, CycleEnd, MarketEvent, Swap, TokenGone, TokenListed, ts_of
 from trading.model.network import SIGNATURE_FEE_LAMPORTS, TOKEN_ACCOUNT_RENT_LAMPORTS
 from trading.model.order import Fill, Order, Purpose, Rejected, Side, SwapQuote, VenueReport
 from trading.model.position import token_value_lamports
@@ -93,6 +93,8 @@ class SimulatedVenue:
             if known.learns:
                 known.learn(event, self.conditions)
             return reports
+        if type(event) is Swap:  # the bars are made of it
+            return ()
         if isinstance(event, TokenListed):
             self._markets[event.instrument.mint] = self._listed(event.instrument)
         elif isinstance(event, TokenGone):

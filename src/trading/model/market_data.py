@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from .instrument import Instrument
+from .order import Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,29 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class Swap:
+    """Somebody's swap of a token against SOL, told with the bar that it lies in: known at ``ts_ns``, the bar's close.
+
+    ``swapped_ns`` is when it happened, ``side`` what its trader did. Amounts are what changed hands, fees included.
+    ``trader`` tells traders apart and is "" where the source names none.
+    """
+
+    ts_ns: int
+    swapped_ns: int
+    mint: str
+    side: Side
+    base_units: int
+    lamports: int
+    source: str
+    trader: str = ""
+
+    @property
+    def flow_lamports(self) -> int:
+        """What it brought into the pool, below 0 for what it took out."""
+        return self.lamports if self.side is Side.BUY else -self.lamports
+
+
+@dataclass(frozen=True, slots=True)
 class CycleEnd:
     """Every event with this time has been sent: the kernel now decides. Carries the SOL price where known."""
 
@@ -80,7 +104,7 @@ class CycleEnd:
     sol_usd: Decimal | None
 
 
-MarketEvent = Bar | TokenListed | TokenGone | FeedGap | History | CycleEnd
+MarketEvent = Bar | Swap | TokenListed | TokenGone | FeedGap | History | CycleEnd
 
 
 @dataclass(frozen=True, slots=True)
