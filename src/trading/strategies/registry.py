@@ -12,6 +12,7 @@ from .buy_and_hold import BuyAndHold
 from .lead_lag import LeadLag
 from .mean_reversion import MeanReversion
 from .momentum_breakout import MomentumBreakout
+from .order_flow import OrderFlow
 from .parameters import Parameter, Value
 from .random_entry import RandomEntry
 from .sma_cross import SmaCross
@@ -34,7 +35,7 @@ STRATEGIES: Final[Mapping[str, StrategyClass]] = MappingProxyType(
         each.NAME: each
         for each in (
             *(MomentumBreakout, MeanReversion, TrendFollowing, VolatilityBreakout, LeadLag),
-            *(SmaCross, BuyAndHold, RandomEntry),
+            *(OrderFlow, SmaCross, BuyAndHold, RandomEntry),
         )
     }
 )
