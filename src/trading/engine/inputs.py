@@ -14,6 +14,7 @@ from trading.model.instrument import CONSTANT_PRODUCT, Instrument, pool_body, po
 from trading.model.market_data import (
     Bar,
     CycleEnd,
+    FactsKnown,
     FeedGap,
     History,
     MarketEvent,
@@ -23,14 +24,16 @@ from trading.model.market_data import (
     ts_of,
 )
 from trading.model.order import Side
+from trading.model.token_facts import facts_body, facts_of
 
 INPUT: Final = "input"
 LISTED: Final = "token_listed"
+FACTS: Final = "token_facts"
 GONE: Final = "token_gone"
 GAP: Final = "feed_gap"
 HISTORY: Final = "bar_history"
 ENDED: Final = "feed_ended"
-MARKET_KINDS: Final = (INPUT, LISTED, GONE, GAP, HISTORY, ENDED)
+MARKET_KINDS: Final = (INPUT, LISTED, FACTS, GONE, GAP, HISTORY, ENDED)
 
 
 Recorded = Bar | Swap | CycleEnd
@@ -103,6 +106,8 @@ def encode_input(event: MarketEvent, *, by_reference: bool) -> tuple[str, dict[s
         return INPUT, {"swap": event.source} if by_reference else _swap_body(event)
     if type(event) is TokenListed:
         return LISTED, {**_instrument_body(event.instrument), "source": event.source}
+    if type(event) is FactsKnown:
+        return FACTS, {**facts_body(event.facts), "source": event.source}
     if type(event) is TokenGone:
         return GONE, {"mint": event.mint, "reason": event.reason, "source": event.source}
     if type(event) is History:
@@ -176,6 +181,10 @@ def _instrument_body(instrument: Instrument) -> dict[str, Any]:
         body["pool"] = pool_body(instrument.pool)
     if instrument.creator_fee_bps:
         body["creator_fee_bps"] = instrument.creator_fee_bps
+    if instrument.transfer_fee_bps:
+        body["transfer_fee_bps"] = instrument.transfer_fee_bps
+    if not instrument.is_sellable:
+        body["is_sellable"] = False
     return body
 
 
@@ -230,9 +239,17 @@ def _decode_listed(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
             pool_lamports_default=body["pool_lamports_default"],
             pool=pool_terms(body["pool"]) if "pool" in body else CONSTANT_PRODUCT,
             creator_fee_bps=body.get("creator_fee_bps", 0),
+            transfer_fee_bps=body.get("transfer_fee_bps", 0),
+            is_sellable=body.get("is_sellable", True),
         ),
         source=body["source"],
     )
+
+
+def _decode_facts(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
+    known = dict(body)
+    source = known.pop("source")
+    return FactsKnown(ts_ns=ts_ns, facts=facts_of(known), source=source)
 
 
 def _decode_gone(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
@@ -264,6 +281,7 @@ def _decimal(value: str | None) -> Decimal | None:
 _DECODERS: Final[Mapping[str, Callable[[int, Mapping[str, Any]], MarketEvent]]] = {
     INPUT: _decode_input,
     LISTED: _decode_listed,
+    FACTS: _decode_facts,
     GONE: _decode_gone,
     GAP: _decode_gap,
     HISTORY: _decode_history,

@@ -18,17 +18,18 @@ from trading.errors import DataError
 from trading.model import commands, events
 from trading.model.account import TradingState
 from trading.model.event_codec import decode, encode
-from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, Swap, TokenGone, TokenListed, ts_of
+from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, Swap, TokenGone, ts_of
 from trading.model.order import Fill, Purpose, Signal, VenueReport
 from trading.model.profile import Profile
 from trading.model.tier import moved_tier
 from trading.model.units import NS_PER_S
 from trading.portfolio.buckets import Booking, split_lamports
-from trading.ports import Journal, Strategy, SwapListener, Venue
+from trading.ports import Journal, Strategy, Venue
 from trading.risk.exits import Watch
 
 from .forecasting import Forecaster
 from .inputs import ENDED, INPUT, MARKET_KINDS, RECORDED, Stretch, decode_input, encode_input, news_of
+from .listeners import Listeners
 from .rows import mark_row
 from .state import RETURN_PERIOD_NS, TIER, DeskState
 from .trader import Trader
@@ -81,6 +82,7 @@ class Kernel:
         self.valuer = Valuer(self.state, venue)
         self.trader = Trader(setup.scope, self.state, venue, self.valuer, self.emit)
         self.forecaster = Forecaster(self.state, venue, self.valuer, self.trader, self.emit)
+        self._listeners = Listeners(self.valuer, self.trader)
         self.strategies = make_strategies(setup.profile)
         self._make_strategies = make_strategies
         self._journal = journal
@@ -108,7 +110,7 @@ class Kernel:
     def strategies(self, strategies: list[Strategy]) -> None:
         self._strategies = strategies
         self._on_bar = [strategy.on_bar for strategy in strategies]
-        self._on_swap = [strategy.on_swap for strategy in strategies if isinstance(strategy, SwapListener)]
+        self._listeners.use(strategies)
 
     @property
     def warmup_bars(self) -> int:
@@ -326,16 +328,15 @@ class Kernel:
             if event.ts_ns >= self.state.forecasts.next_due_ns:
                 self.forecaster.look(event.ts_ns)
         elif type(event) is Swap:
-            for on_swap in self._on_swap:
+            for on_swap in self._listeners.on_swap:
                 on_swap(event)
         elif type(event) is History:
             for bar in event.bars:
                 self.seen_ns[event.mint] = bar.ts_close_ns
                 for strategy in self.strategies:
                     strategy.on_bar(bar)  # what it thought then is over
-        elif type(event) is TokenListed:
-            self.valuer.instruments[event.instrument.mint] = event.instrument
-            self.valuer.listed_ns.setdefault(event.instrument.mint, event.ts_ns)
+        else:
+            self._listeners.tell(event)
 
     def _observe_held(self, bar: Bar) -> None:
         close = bar.close

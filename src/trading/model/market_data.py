@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from .instrument import Instrument
 from .order import Side
+from .token_facts import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,15 @@ class Swap:
 
 
 @dataclass(frozen=True, slots=True)
+class FactsKnown:
+    """What was found out about a listed token; the newest counts. Decisions rest on it, so it is written down whole."""
+
+    ts_ns: int
+    facts: Facts
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class CycleEnd:
     """Every event with this time has been sent: the kernel now decides. Carries the SOL price where known."""
 
@@ -104,7 +114,7 @@ class CycleEnd:
     sol_usd: Decimal | None
 
 
-MarketEvent = Bar | Swap | TokenListed | TokenGone | FeedGap | History | CycleEnd
+MarketEvent = Bar | Swap | TokenListed | FactsKnown | TokenGone | FeedGap | History | CycleEnd
 
 
 @dataclass(frozen=True, slots=True)
