@@ -33,7 +33,7 @@ class SellSimulation:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """``top_ten_bps``: the share of the supply that the ten largest holders have, the pool left out.
-    ``liquidity_lamports``: the SOL side of the pool. ``age_s``: since the mint was made."""
+    ``liquidity_lamports``: the SOL side of the pool. ``age_s``: since that pool was made."""
 
     mint: str
     age_s: int | None

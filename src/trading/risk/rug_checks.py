@@ -180,7 +180,7 @@ def refusal(facts: Facts | None, *, are_needed: bool, bounds: RugBounds = RUG_BO
     """
     if facts is None:
         message = "nothing but its market is known about it"
-        return Denied(RugReason.FACTS_UNKNOWN, message) if are_needed else None
+        return Denied(RugReason.FACTS_UNKNOWN.value, message) if are_needed else None
     found = findings(facts, bounds)
     if not are_needed:
         found = [each for each in found if each.reason is not RugReason.FACTS_UNKNOWN]
@@ -191,7 +191,7 @@ def refusal(facts: Facts | None, *, are_needed: bool, bounds: RugBounds = RUG_BO
     message = "; ".join([first.message, *(each.message for each in found if each is not first)])
     broken = tuple(each.measure for each in found if each.measure is not None)
     limit, used = (None, None) if first.measure is None else (first.measure.limit, first.measure.used)
-    return Denied(first.reason, message, limit, used, broken)
+    return Denied(first.reason.value, message, limit, used, broken)
 
 
 def _nobody(reason: RugReason, who: str | None, does: str) -> RugFinding | None:
@@ -207,4 +207,4 @@ def _unknown(what: str) -> RugFinding:
 def _measured(
     reason: RugReason, message: str, used: int, limit: int, unit: str, *, is_floor: bool = False
 ) -> RugFinding:
-    return RugFinding(reason, message, Measure(reason, used, limit, unit, is_floor=is_floor))
+    return RugFinding(reason, message, Measure(reason.value, used, limit, unit, is_floor=is_floor))

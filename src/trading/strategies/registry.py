@@ -9,6 +9,7 @@ from trading.model.profile import StrategyChoice
 from trading.ports import Strategy
 
 from .buy_and_hold import BuyAndHold
+from .launch_scanner import LaunchScanner
 from .lead_lag import LeadLag
 from .mean_reversion import MeanReversion
 from .momentum_breakout import MomentumBreakout
@@ -35,7 +36,7 @@ STRATEGIES: Final[Mapping[str, StrategyClass]] = MappingProxyType(
         each.NAME: each
         for each in (
             *(MomentumBreakout, MeanReversion, TrendFollowing, VolatilityBreakout, LeadLag),
-            *(OrderFlow, SmaCross, BuyAndHold, RandomEntry),
+            *(OrderFlow, LaunchScanner, SmaCross, BuyAndHold, RandomEntry),
         )
     }
 )

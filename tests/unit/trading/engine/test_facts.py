@@ -126,6 +126,7 @@ def test_a_replay_decides_the_same_and_asks_nobody(by_reference: bool) -> None:
     if by_reference:
         catch_up(other.kernel, feed, bench.kernel.cycles)
     assert fingerprint(other.kernel) == fingerprint(bench.kernel)
+    assert {type(reason) for reason in bench.kernel.state.denials} == {str}  # as the rows have them
     assert other.kernel.valuer.facts == bench.kernel.valuer.facts != {}
     assert other.launcher.heard == bench.launcher.heard == [f"{what} {mint}" for mint in (MINT, OTHER) for what in (
         "listed", "facts")]  # fmt: skip

@@ -17,10 +17,11 @@ import pytest
 from tests.support.trading import MINT, SOL, STEP, T0, make_bar, recorded_bars
 
 from trading.errors import InvalidInput
-from trading.model.market_data import Bar, Swap
+from trading.model.instrument import Instrument
+from trading.model.market_data import Bar, Swap, TokenListed
 from trading.model.order import Side, Signal
 from trading.model.profile import FOUNDATION
-from trading.ports import Strategy, SwapListener
+from trading.ports import LaunchListener, Strategy, SwapListener
 from trading.strategies import registry, tokens
 from trading.strategies.mean_reversion import MeanReversion
 from trading.strategies.momentum_breakout import MomentumBreakout
@@ -50,6 +51,7 @@ FAST = {
     },
     "lead_lag": {"window_bars": 60, "move_bars": 2, "hold_bars": 3, "entry_deviations": 0.7, "t_min": 0.5},
     "order_flow": {"flow_bars": 3, "entry_share": 0.02, "entry_imbalance": 0.2, "hold_bars": 6, "volatility_bars": 24},
+    "launch_scanner": {"entry_rise": 0.001, "entry_flow": -1.0, "hold_bars": 6, "window_bars": 24},
     "buy_and_hold": {"wait_bars": 10},
     "random_entry": {"wait_bars": 12, "hold_bars": 8},
 }
@@ -86,7 +88,7 @@ def _led(count: int, seed: int = 7, mint: str = MINT) -> list[Bar]:
 
 PRICES = ("open", "high", "low", "close")
 MARKETS = {"lead_lag": _led}
-ONCE = {"buy_and_hold"}
+ONCE = {"buy_and_hold", "launch_scanner"}
 """Speak once a token, and remember it."""
 
 
@@ -106,9 +108,11 @@ def _swaps_in(bar: Bar) -> list[Swap]:
 
 
 def _signals(strategy: Strategy, bars: Sequence[Bar]) -> list[Signal]:
-    """Return what a strategy says to bars, told the swaps in them first where it listens."""
+    """Return what a strategy says to bars, told their tokens' listing and the swaps in them where it listens."""
     said = []
     for bar in bars:
+        if isinstance(strategy, LaunchListener):
+            strategy.on_listed(TokenListed(bar.ts_close_ns, Instrument(bar.mint, "T", 6), "s"))
         if isinstance(strategy, SwapListener):
             for swap in _swaps_in(bar):
                 strategy.on_swap(swap)
