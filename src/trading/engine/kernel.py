@@ -82,7 +82,7 @@ class Kernel:
         self.valuer = Valuer(self.state, venue)
         self.trader = Trader(setup.scope, self.state, venue, self.valuer, self.emit)
         self.forecaster = Forecaster(self.state, venue, self.valuer, self.trader, self.emit)
-        self._listeners = Listeners(self.valuer, self.trader)
+        self._listeners = Listeners()
         self.strategies = make_strategies(setup.profile)
         self._make_strategies = make_strategies
         self._journal = journal
@@ -110,7 +110,7 @@ class Kernel:
     def strategies(self, strategies: list[Strategy]) -> None:
         self._strategies = strategies
         self._on_bar = [strategy.on_bar for strategy in strategies]
-        self._listeners.use(strategies)
+        self.trader.facts_needed_by = self._listeners.use(strategies)
 
     @property
     def warmup_bars(self) -> int:
@@ -336,7 +336,7 @@ class Kernel:
                 for strategy in self.strategies:
                     strategy.on_bar(bar)  # what it thought then is over
         else:
-            self._listeners.tell(event)
+            self._listeners.tell(event, self.valuer)
 
     def _observe_held(self, bar: Bar) -> None:
         close = bar.close
