@@ -35,8 +35,6 @@ from trading.portfolio import statistics
 
 TOKENS = ("BTC", "DOGE", "WIF", "RENDER")
 TUNED = ("momentum_breakout", "mean_reversion", "trend_following", "volatility_breakout", "lead_lag", "sma_cross")
-ON_SWAPS = ("order_flow",)
-"""Have an opinion only where the feed tells swaps."""
 BASELINES = ("buy_and_hold", "random_entry")
 PLAN = Plan(train_days=180, test_days=60, embargo_days=2)
 
@@ -54,8 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     spans = windows(feed.summary.first_ns, feed.summary.last_ns, PLAN)
     found: list[Result] = []
     ledger = TrialLedger.at(ledger_path())
-    tuned = (*TUNED, *(ON_SWAPS if feed.summary.swaps else ()))
-    for name in (*tuned, *BASELINES):
+    for name in (*TUNED, *BASELINES):
         is_baseline = name in BASELINES
         candidates = draws(name, 1 if is_baseline else options.candidates, options.seed)
         rules = BASELINE if is_baseline else FOUNDATION

@@ -6,11 +6,15 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.unit.trading.feeds.bar_writers import SWAP_HEADER, swap_row, write_csv
+from tests.unit.trading.feeds.bar_writers import SWAP_HEADER, bar_rows, swap_row, write_csv
+from typer.testing import CliRunner
 
 from trading.adapters.memory_journal import MemoryJournal
+from trading.cli import app
 from trading.engine import checkpoint
 from trading.engine.kernel import Kernel
+from trading.errors import InvalidInput
+from trading.evolution.walk_forward import Plan, Window, walk_forward, windows
 from trading.feeds.replay import ReplayFeed, open_replay
 from trading.model.market_data import CycleEnd, MarketEvent
 from trading.model.profile import BASELINE, StrategyChoice
@@ -84,3 +88,27 @@ def test_recorded_swaps_are_traded_the_same_way_every_time_on_declared_depth(mar
     assert one.document["trades"] >= 8
     assert one.document["liquidity"].startswith("declared")
     assert len(list(islice(one.journal.rows(kinds=("forecast_made",)), 4))) == 4
+
+
+def test_a_walk_over_bars_alone_is_refused_and_a_backtest_says_why_nothing_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_csv(tmp_path / "FROG_SOL_5m.csv", bar_rows(40))
+    feed = open_replay([path])
+    span = Window(0, 1, 1, 2)
+    with pytest.raises(InvalidInput, match="order_flow has no opinion without swaps"):
+        walk_forward(feed, BASELINE, "order_flow", [{}], [span])
+    monkeypatch.setenv("MEMMCP_DATA_DIR", str(tmp_path / "data"))
+    done = CliRunner().invoke(app, ["backtest", "--data", str(path), "--strategy", "order_flow"])
+    assert done.exit_code == 0
+    assert "order_flow: no opinion without swaps, and this feed tells none" in done.output
+
+
+def test_a_walk_over_swaps_is_judged_like_any(tmp_path: Path) -> None:
+    days = [swap_row(second * 3_600) for second in range(24 * 9)]
+    feed = open_replay([write_csv(tmp_path / "swaps_1h.csv", days, SWAP_HEADER)])
+    assert feed.summary.first_ns is not None
+    assert feed.summary.last_ns is not None
+    spans = windows(feed.summary.first_ns, feed.summary.last_ns, Plan(train_days=3, test_days=2, embargo_days=1))
+    result = walk_forward(feed, RULES, "order_flow", [{}, FLOW], spans)
+    assert len(result.judged) == len(spans) >= 2

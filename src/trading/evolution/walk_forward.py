@@ -21,7 +21,7 @@ from trading.model.units import BPS_ONE, NS_PER_S
 from trading.portfolio import statistics
 from trading.runtime.backtest import BacktestSpec, run_backtest
 from trading.strategies.parameters import Parameter, Value
-from trading.strategies.registry import create, declared
+from trading.strategies.registry import ON_SWAPS, create, declared
 
 DAY_NS: Final = 86_400 * NS_PER_S
 TRADES_MIN: Final = 5
@@ -156,6 +156,9 @@ def walk_forward(
     if not candidates:
         msg = "candidates: at least one set of parameters"
         raise InvalidInput(msg, field="candidates")
+    if strategy in ON_SWAPS and not feed.summary.swaps:
+        msg = f"{strategy} has no opinion without swaps, and {feed.description.detail} tells none"
+        raise InvalidInput(msg, field="data", hint="give a file of swaps: mint,ts,side,sol,tokens")
     bench = _Bench(feed, rules, strategy, equity_lamports, ledger)
     judged: list[Judged] = []
     for span in spans:

@@ -42,6 +42,10 @@ STRATEGIES: Final[Mapping[str, StrategyClass]] = MappingProxyType(
 )
 
 
+ON_SWAPS: Final = frozenset({OrderFlow.NAME})
+"""Have no opinion where a feed tells no swaps."""
+
+
 def strategy_class(name: str) -> StrategyClass:
     """Return the strategy of that name. Raises: InvalidInput."""
     if name not in STRATEGIES:

@@ -5,9 +5,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.doubles.kernel_bench import KernelBench, catch_up, fingerprint, stored
+from tests.doubles.scripted_facts import clean_facts
 from tests.doubles.scripted_market import MINT, ScriptedFeed, ScriptedStrategy, script
 
 from trading.adapters.canonical import parse_json
@@ -15,7 +16,7 @@ from trading.engine.inputs import decode_input, encode_input
 from trading.engine.kernel import Kernel
 from trading.errors import DataError
 from trading.execution.simulated_venue import SimulatedVenue
-from trading.model.market_data import Bar, MarketEvent, Swap
+from trading.model.market_data import Bar, FactsKnown, MarketEvent, Swap
 from trading.model.order import Side, Signal
 from trading.model.profile import Profile
 from trading.ports import Strategy, SwapListener
@@ -170,3 +171,35 @@ def test_strategies_are_asked_once_whether_they_listen() -> None:
     kernel.strategies = [ScriptedStrategy(lambda _: None)]
     bench.feed(MARKET)
     assert first.heard == []
+
+
+@pytest.mark.requirement("T1")
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(-150, 260), min_size=20, max_size=60),
+    st.lists(st.integers(-25, 25), min_size=60, max_size=60),
+    st.lists(st.integers(0, 59), max_size=6),
+)
+def test_no_quiet_cycle_passes_over_what_swaps_and_facts_say(
+    jumps: list[int], flows: list[int], known_at: list[int]
+) -> None:
+    price, prices = Decimal(1), []
+    for jump in jumps:
+        price = (price * (10_000 + jump) / 10_000).quantize(Decimal("0.000001"))
+        prices.append(price)
+    market: list[MarketEvent] = []
+    number = 0
+    for event in script(prices):
+        if isinstance(event, Bar):
+            flow = flows[number]
+            market += [swap(event, n, 10**9, Side.BUY if flow > 0 else Side.SELL) for n in range(abs(flow))]
+            if number in known_at:
+                owner = "sim:owner" if number % 2 else ""
+                market.append(FactsKnown(event.ts_close_ns, clean_facts(MINT, mint_authority=owner), "script:facts"))
+            number += 1
+        market.append(event)
+    quick, whole = FlowBench(), FlowBench()
+    whole.kernel._is_quiet = lambda: False  # type: ignore[method-assign]
+    for bench in (quick, whole):
+        bench.feed(market)
+    assert quick.journal.sha256() == whole.journal.sha256()
