@@ -1,8 +1,8 @@
 """Recorded swaps as an order-flow feed: every swap is told, and the bars are made from them.
 
-Rules (docs/feeds.md): a swap is known with the bar that it lies in. What a swap says about the price depends on its
-size: from ``SURE_LAMPORTS`` on it is believed; a smaller one, of which fees and rounding are a large part, only within
-``CHART_FACTOR`` of the swaps that are; dust and the legs of routes through other pools never.
+Rules (docs/feeds.md): a swap is known with the bar that it lies in. What it says about the price depends on its size:
+from ``LARGE_LAMPORTS`` on it is believed; a smaller one, of which fees, rounding and legs through other pools may be a
+large part, only within ``CHART_FACTOR`` of the price at which most of the bar's money was swapped.
 """
 
 from collections import Counter
@@ -22,7 +22,9 @@ from trading.model.units import BASE_UNITS_MAX, LAMPORTS_MAX, LAMPORTS_PER_SOL, 
 INTERVAL_S_DEFAULT: Final = 5
 """The length of the bars where the file's name says none."""
 DUST_LAMPORTS: Final = LAMPORTS_PER_SOL // 1_000
-SURE_LAMPORTS: Final = LAMPORTS_PER_SOL // 20
+LARGE_LAMPORTS: Final = LAMPORTS_PER_SOL // 2
+ENOUGH_LAMPORTS: Final = LAMPORTS_PER_SOL // 20
+"""With less money in a bar its price is held against what was told before."""
 CHART_FACTOR: Final = 4
 _QUOTIENT: Final = Context(prec=18, rounding=ROUND_HALF_EVEN)
 _SOL_PER_UNIT_SCALE: Final = LAUNCH_DECIMALS - 9
@@ -103,17 +105,17 @@ def grouped(file: BarFile, series: SwapSeries, interval_s: int) -> Iterator[Swap
     """Yield the swaps bar by bar in time order, without dust and legs of routes."""
     own_venue = _own_venue(series)
     close_before: Decimal | None = None
+    told_before: Decimal | None = None
     pending: list[tuple[int, SwapRow]] = []
-    for number, row in zip(series.numbers, series.rows, strict=True):
-        if pending and row.ts_s // interval_s != pending[0][1].ts_s // interval_s:
-            group = _group(file, pending, interval_s, close_before)
+    for number, row in [*zip(series.numbers, series.rows, strict=True), (0, None)]:
+        if pending and (row is None or row.ts_s // interval_s != pending[0][1].ts_s // interval_s):
+            group = _group(file, pending, interval_s, (close_before, told_before))
             close_before = close_before if group.bar is None else group.bar.close
+            told_before = price_sol(group.swaps[-1])
             yield group
             pending = []
-        if row.venue == own_venue and row.lamports >= DUST_LAMPORTS and row.base_units:
+        if row is not None and row.venue == own_venue and row.lamports >= DUST_LAMPORTS and row.base_units:
             pending.append((number, row))
-    if pending:
-        yield _group(file, pending, interval_s, close_before)
 
 
 def _own_venue(series: SwapSeries) -> str:
@@ -124,7 +126,10 @@ def _own_venue(series: SwapSeries) -> str:
 
 
 def _group(
-    file: BarFile, rows: Sequence[tuple[int, SwapRow]], interval_s: int, close_before: Decimal | None
+    file: BarFile,
+    rows: Sequence[tuple[int, SwapRow]],
+    interval_s: int,
+    before: tuple[Decimal | None, Decimal | None],
 ) -> SwapGroup:
     first = rows[0][1]
     open_ns = first.ts_s // interval_s * interval_s * NS_PER_S
@@ -142,7 +147,7 @@ def _group(
         )
         for number, row in rows
     )
-    charted = _charted(swaps, close_before)
+    charted = _charted(swaps, *before)
     if not charted:
         return SwapGroup(None, swaps)
     prices = [price_sol(swap) for swap in charted]
@@ -152,14 +157,24 @@ def _group(
     return SwapGroup(Bar(first.mint, *times, *ohlc, volume, None, None, charted[-1].source), swaps)
 
 
-def _charted(swaps: Sequence[Swap], close_before: Decimal | None) -> list[Swap]:
-    """Return the swaps whose price is believed, in order."""
-    sure = [swap for swap in swaps if swap.lamports >= SURE_LAMPORTS]
-    near = _middle_price(sure) if sure else close_before
-    if near is None:
+def _charted(swaps: Sequence[Swap], close_before: Decimal | None, told_before: Decimal | None) -> list[Swap]:
+    """Return the swaps whose price is believed, in order. A token's first bar needs a large one."""
+    large = [swap for swap in swaps if swap.lamports >= LARGE_LAMPORTS]
+    if close_before is None and not large:
         return []
-    low, high = near / CHART_FACTOR, near * CHART_FACTOR
-    return [swap for swap in swaps if swap.lamports >= SURE_LAMPORTS or low <= price_sol(swap) <= high]
+    if close_before is None:
+        near = [_middle_price(large)]
+    elif sum(swap.lamports for swap in swaps) >= ENOUGH_LAMPORTS:
+        near = [_middle_price(swaps)]
+    else:
+        # The swap before counts too: a token that fell far and is hardly traded since must not keep its old price.
+        near = [price for price in (close_before, told_before) if price is not None]
+    return [
+        swap
+        for swap in swaps
+        if swap.lamports >= LARGE_LAMPORTS
+        or any(price / CHART_FACTOR <= price_sol(swap) <= price * CHART_FACTOR for price in near)
+    ]
 
 
 def _middle_price(swaps: Sequence[Swap]) -> Decimal:

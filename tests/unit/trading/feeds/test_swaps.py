@@ -13,6 +13,7 @@ from trading.cli import app
 from trading.errors import DataError, InvalidInput
 from trading.feeds.quality import check_file
 from trading.feeds.replay import ReplayFeed, open_replay
+from trading.feeds.swaps import price_sol
 from trading.model.market_data import Bar, FeedGap, Swap, TokenListed
 from trading.model.order import Side
 
@@ -102,6 +103,21 @@ def test_small_swaps_alone_are_held_against_the_close_before_and_never_list_a_to
     assert sum(isinstance(event, Swap) for event in events) == 3
 
 
+def test_a_token_that_fell_and_is_hardly_traded_since_does_not_keep_its_old_price(tmp_path: Path) -> None:
+    fallen = [swap_row(second, "sell", sol="0.02", tokens="1000000") for second in (6, 11, 16)]
+    bars, _ = told(opened(tmp_path, [swap_row(0), *fallen]))
+    assert [bar.close for bar in bars] == [Decimal("5E-7"), Decimal("2E-8"), Decimal("2E-8")]  # the first was alone
+
+
+def test_a_first_bar_needs_a_large_swap_and_is_held_against_it(tmp_path: Path) -> None:
+    small = [swap_row(0, sol="0.4", tokens="10"), swap_row(1, sol="0.3", tokens="600000")]
+    bars, swaps = told(opened(tmp_path, small + [swap_row(second) for second in (5, 6)]))
+    assert [bar.ts_open_ns // NS - START_S for bar in bars] == [5]
+    assert len(swaps) == 2  # nobody could trade before
+    (bar,), _ = told(opened(tmp_path, [*small, swap_row(2, sol="0.5", tokens="1000000")]))
+    assert (bar.open, bar.high) == (Decimal("5E-7"), Decimal("5E-7"))
+
+
 def test_swaps_of_several_tokens_come_in_the_order_in_which_they_happened(tmp_path: Path) -> None:
     rows = [swap_row(second, mint=mint) for mint in ("mintB", "mintA") for second in (0, 2, 3)]
     _, swaps = told(opened(tmp_path, rows))
@@ -176,6 +192,8 @@ def test_recorded_swaps_become_bars_without_the_prices_of_dust(market_dir: Path)
     feed = open_replay([market_dir / "dex" / "pumpswap_swaps.csv.gz"])
     assert len(feed.summary.symbols) == 12
     assert feed.summary.swaps + feed.summary.swaps_left_out == 7_629
-    bars, _ = told(feed)
+    bars, swaps = told(feed)
     jumps = [max(b.close / a.close, a.close / b.close) for a, b in pairwise(bars) if a.mint == b.mint]
-    assert sum(jump > 10 for jump in jumps) <= 5
+    rows = [(price_sol(a), price_sol(b)) for a, b in pairwise(swaps) if a.mint == b.mint]
+    assert max(jumps) < 12  # the largest is a sale of 85 SOL at once
+    assert max(max(b / a, a / b) for a, b in rows) > 1_000
