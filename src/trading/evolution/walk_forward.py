@@ -107,7 +107,8 @@ def draws(strategy: str, count: int, seed: int) -> list[dict[str, Value]]:
     """Return the defaults and ``count`` - 1 seeded draws from a strategy's declared ranges that it accepts.
 
     A parameter is drawn around its default, by up to four times more or less on a log scale, within its range; one
-    whose default is not above 0 is drawn evenly from its range. Raises: InvalidInput.
+    whose default is not above 0 is drawn evenly from its range, and one that is not tuned keeps it.
+    Raises: InvalidInput.
     """
     if not 1 <= count <= DRAWS_MAX:
         msg = f"count: from 1 to {DRAWS_MAX}, not {count}"
@@ -118,7 +119,7 @@ def draws(strategy: str, count: int, seed: int) -> list[dict[str, Value]]:
     for _ in range(100 * count):
         if len(found) >= count:
             break
-        drawn = {each.name: _drawn(each, chance) for each in parameters}
+        drawn = {each.name: _drawn(each, chance) if each.is_tuned else each.default for each in parameters}
         try:
             create(strategy, drawn)
         except InvalidInput:

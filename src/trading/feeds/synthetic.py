@@ -193,8 +193,10 @@ class _State:
         events: list[MarketEvent] = []
         for token in self._unlisted:
             events.append(TokenListed(close_ns, token.instrument, source))
-            known = self._facts.take_in(token.instrument, token.sol_lamports, close_ns, token.launch)
-            events.append(FactsKnown(close_ns, known, source))
+            self._facts.take_in(token.instrument, token.sol_lamports, close_ns, token.launch)
+            known = self._facts.facts(token.instrument.mint, close_ns)
+            if known is not None:
+                events.append(FactsKnown(close_ns, known, source))
         self._unlisted.clear()
         alive: list[Token] = []
         for token in self._tokens:

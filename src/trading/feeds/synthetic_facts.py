@@ -80,8 +80,8 @@ class SyntheticFacts:
 
     def take_in(
         self, instrument: Instrument, depth_lamports: int, listed_ns: int, launch: Launch | None = None
-    ) -> Facts:
-        """Take a token in; return what is known about it then. Without a ``launch`` it is an established one."""
+    ) -> None:
+        """Take a token in. Without a ``launch`` it is an established one."""
         made = _ESTABLISHED if launch is None else _launched(_stream(self._seed, launch.number, skip=32), launch)
         facts = replace(
             made,
@@ -91,7 +91,6 @@ class SyntheticFacts:
             sale=_sale(instrument, depth_lamports),
         )
         self._known[instrument.mint] = (facts, listed_ns)
-        return facts
 
     def drop(self, mint: str) -> None:
         """Forget a token that is gone."""

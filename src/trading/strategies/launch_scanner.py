@@ -79,7 +79,7 @@ class LaunchScanner:
         Parameter("hold_bars", 12, 1, 5_000, "bars", "how long the token is owned at most"),
         Parameter("stop_share", 0.25, 0.01, 1.0, "x", "a close below the best one by this share ends the opinion"),
         Parameter("edge_share", 0.5, 0.0, 5.0, "x", "expected move as a share of the volatility over that time"),
-        Parameter("needs_facts", 1, 0, 1, "yes or no", "whether facts must be known and pass every rug check"),
+        Parameter("needs_facts", 1, 0, 1, "yes or no", "whether facts must be known and pass every rug check", False),
     )
 
     def __init__(self, parameters: Mapping[str, Value] | None = None) -> None:
