@@ -35,7 +35,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T1": Requirement("One engine for backtest, paper and live; replay byte for byte", "partly", "live"),
     "T2": Requirement("Profiles switchable at run time", "partly", "switching while running"),
     "T3": Requirement("Tiers by equity", "partly", "admissible pools, modules"),
-    "T4": Requirement("Strategies", "partly", "order-flow imbalance, launch scanner, arbitrage"),
+    "T4": Requirement("Strategies", "partly", "facts about tokens of the public market, arbitrage"),
     "T5": Requirement("Anti-DCA and rapid rotation", "partly", "pyramiding, rotation"),
     "T6": Requirement("Sizing", "partly", "correlation"),
     "T7": Requirement("Risk gate, limits, states", "partly", "CVaR, protections, exposure map, limits a day"),

@@ -21,7 +21,7 @@ from trading.strategies.tokens import PerToken
 from .kernel import Kernel
 from .state import DeskState
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised when the same fields come to mean something else; other fields are noticed without it."""
 
 
@@ -43,6 +43,7 @@ def taken(kernel: Kernel) -> dict[str, Any]:
         "venue": memento.encode(kernel.venue),
         "instruments": memento.encode(kernel.valuer.instruments),
         "listed_ns": memento.encode(kernel.valuer.listed_ns),
+        "facts": memento.encode(kernel.valuer.facts),
         "strategies": [[each.name, memento.encode(each)] for each in kernel.strategies],
     }
 
@@ -71,6 +72,7 @@ def put_back(kernel: Kernel, body: Mapping[str, Any]) -> None:
         memento.fill(kernel.venue, body["venue"])
         kernel.valuer.instruments.update(memento.decode(body["instruments"]))
         kernel.valuer.listed_ns.update(memento.decode(body["listed_ns"]))
+        kernel.valuer.facts.update(memento.decode(body["facts"]))
         for strategy, (_, encoded) in zip(kernel.strategies, body["strategies"], strict=True):
             memento.fill(strategy, encoded)
         kernel.seen_ns.update(memento.decode(body["seen_ns"]))

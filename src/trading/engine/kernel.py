@@ -11,14 +11,13 @@ rule could have a say (``_watch``), a cycle only notes the equity.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Final
 
 from trading.errors import DataError
 from trading.model import commands, events
 from trading.model.account import TradingState
 from trading.model.event_codec import decode, encode
-from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, TokenGone, TokenListed, ts_of
+from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, Swap, TokenGone, ts_of
 from trading.model.order import Fill, Purpose, Signal, VenueReport
 from trading.model.profile import Profile
 from trading.model.tier import moved_tier
@@ -28,8 +27,9 @@ from trading.ports import Journal, Strategy, Venue
 from trading.risk.exits import Watch
 
 from .forecasting import Forecaster
-from .inputs import ENDED, INPUT, MARKET_KINDS, Stretch, decode_input, encode_input
+from .inputs import ENDED, INPUT, MARKET_KINDS, RECORDED, Stretch, decode_input, encode_input, news_of
 from .level_keeper import LevelKeeper, ValueBounds
+from .listeners import Listeners
 from .rows import mark_row
 from .run import RunSetup, StoredRow
 from .state import RETURN_PERIOD_NS, TIER, DeskState
@@ -58,6 +58,7 @@ class Kernel:
         self.trader = Trader(setup.scope, self.state, venue, self.valuer, self.emit)
         self.levels = LevelKeeper(self.state, self.valuer, self.emit)
         self.forecaster = Forecaster(self.state, venue, self.valuer, self.trader, self.emit)
+        self._listeners = Listeners()
         self.strategies = make_strategies(setup.profile)
         self._make_strategies = make_strategies
         self._journal = journal
@@ -86,6 +87,7 @@ class Kernel:
     def strategies(self, strategies: list[Strategy]) -> None:
         self._strategies = strategies
         self._on_bar = [strategy.on_bar for strategy in strategies]
+        self.trader.facts_needed_by = self._listeners.use(strategies)
 
     @property
     def warmup_bars(self) -> int:
@@ -113,11 +115,11 @@ class Kernel:
         Of a History only the bars count that are news to the strategies; one without news leaves no row.
         """
         if type(event) is History:
-            event = self._news_of(event)
+            event = news_of(event, self.seen_ns.get(event.mint, 0))
             if not event.bars:
                 return
         self._is_between = False
-        if self._by_reference and (type(event) is Bar or type(event) is CycleEnd):
+        if self._by_reference and (type(event) is Bar or type(event) is CycleEnd or type(event) is Swap):
             stretch = self._stretch
             stretch.newest = event
             stretch.events += 1
@@ -246,7 +248,7 @@ class Kernel:
         stretch, self._stretch = self._stretch, Stretch()
         while stretch.events < Stretch.count_of(row.body):
             event = self._next_recorded(recorded)
-            if type(event) is not Bar and type(event) is not CycleEnd:
+            if not isinstance(event, RECORDED):
                 break
             stretch.first = stretch.first or event
             stretch.newest = event
@@ -269,7 +271,7 @@ class Kernel:
         """Return the next event that left a row: a History without news left none."""
         event = next(recorded, None)
         while type(event) is History:
-            event = self._news_of(event)
+            event = news_of(event, self.seen_ns.get(event.mint, 0))
             if event.bars:
                 break
             event = next(recorded, None)
@@ -285,16 +287,6 @@ class Kernel:
             self.venue.submit(event.order)
         elif isinstance(event, events.ProfileSwitched):
             self.switch_profile(self.state.profile)
-
-    def _news_of(self, history: History) -> History:
-        """Return the bars that the strategies have not been shown, without any from the future."""
-        seen_ns = self.seen_ns.get(history.mint, 0)
-        news: list[Bar] = []
-        for bar in history.bars:
-            if seen_ns < bar.ts_close_ns <= history.ts_ns:
-                news.append(bar)
-                seen_ns = bar.ts_close_ns
-        return history if len(news) == len(history.bars) else replace(history, bars=tuple(news))
 
     def _observe(self, event: MarketEvent) -> None:
         if type(event) is Bar:
@@ -314,14 +306,16 @@ class Kernel:
                 self.state.sol_usd = event.sol_usd
             if event.ts_ns >= self.state.forecasts.next_due_ns:
                 self.forecaster.look(event.ts_ns)
+        elif type(event) is Swap:
+            for on_swap in self._listeners.on_swap:
+                on_swap(event)
         elif type(event) is History:
             for bar in event.bars:
                 self.seen_ns[event.mint] = bar.ts_close_ns
                 for strategy in self.strategies:
                     strategy.on_bar(bar)  # what it thought then is over
-        elif type(event) is TokenListed:
-            self.valuer.instruments[event.instrument.mint] = event.instrument
-            self.valuer.listed_ns.setdefault(event.instrument.mint, event.ts_ns)
+        else:
+            self._listeners.tell(event, self.valuer)
 
     def _observe_held(self, bar: Bar) -> None:
         close = bar.close

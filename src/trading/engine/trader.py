@@ -14,6 +14,7 @@ from trading.model.position import Position
 from trading.model.units import ceil_div, share_lamports, sol_text
 from trading.portfolio.buckets import Booking
 from trading.ports import Venue
+from trading.risk import rug_checks
 from trading.risk.exits import ExitView, Watch, decide_exit, watch
 from trading.risk.gap import excess_lamports, highest_price_sol
 from trading.risk.gate import denied_by
@@ -52,6 +53,8 @@ class Trader:
         self._emit = emit
         self.impact_of: ImpactOf = _no_impact
         """Says what an order is expected to bring."""
+        self.facts_needed_by: frozenset[str] = frozenset()
+        """The strategies that buy only what passes every rug check."""
 
     # Exits
 
@@ -195,6 +198,9 @@ class Trader:
         held = state.levels.held(bucket, signal.strategy)
         if held is not None:
             return denied_by(held)
+        refused = self._refused_by_facts(signal.mint, signal.strategy)
+        if refused is not None:
+            return refused
         probe = self._buy(signal, bucket, trajectory, profile.sizing.order_lamports_min)
         quote = self._venue.quote(signal.mint, Side.BUY, probe.amount_in)
         if quote is None:
@@ -217,6 +223,10 @@ class Trader:
         order = replace(order, min_out=min_out(quote.amount_out, profile.limits.slippage_bps_max))
         verdict = gate.check(order, account, replace(token, quote=quote, rent_lamports=quote.rent_lamports))
         return Plan(order, quote, verdict)
+
+    def _refused_by_facts(self, mint: str, strategy: str) -> Denied | None:
+        facts = self._valuer.facts.get(mint)
+        return rug_checks.refusal(facts, are_needed=strategy in self.facts_needed_by)
 
     def _entry_exact(self, probe: Order, token: TokenView, account: AccountView) -> Plan | Denied:
         """Return the entry of a profile that buys a fixed amount of every token."""
@@ -297,7 +307,8 @@ class Trader:
         token = self._valuer.token(command.mint, (command.bucket, command.strategy), quote, valuation, None)
         if command.bucket == MANUAL:  # the person's own money: the bucket is filled from the others when it is needed
             token = replace(token, bucket_cash_lamports=account.cash_lamports)
-        return Plan(order, quote, self._valuer.gate().check(order, account, token))
+        refused = self._refused_by_facts(command.mint, strategy) if is_buy else None
+        return Plan(order, quote, refused or self._valuer.gate().check(order, account, token))
 
     def place(self, command: commands.PlaceOrder, valuation: Valuation) -> Plan:
         """Send the order of this command, if the gate approves it."""

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trading.model.instrument import Instrument
+from trading.model.market_data import TokenListed
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Order, Side, SwapQuote
 from trading.model.position import Position
+from trading.model.token_facts import Facts
 from trading.ports import Venue
 from trading.risk.gate import Gate
 from trading.risk.views import AccountView, Bounds, TokenView
@@ -37,11 +39,18 @@ class Valuer:
         self._instruments: dict[str, Instrument] = {}
         self.listed_ns: dict[str, int] = {}
         """When each token was listed first."""
+        self.facts: dict[str, Facts] = {}
+        """The newest that is known about each token."""
 
     @property
     def instruments(self) -> dict[str, Instrument]:
         """Every token that was listed, by mint."""
         return self._instruments
+
+    def take_in(self, listed: TokenListed) -> None:
+        """Take a token in."""
+        self._instruments[listed.instrument.mint] = listed.instrument
+        self.listed_ns.setdefault(listed.instrument.mint, listed.ts_ns)
 
     def gate(self) -> Gate:
         return Gate(self.bounds())
