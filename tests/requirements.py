@@ -48,7 +48,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T14": Requirement("Sidecar", "planned"),
     "T15": Requirement("Arbitrage", "planned"),
     "T16": Requirement("Execution nodes", "planned"),
-    "T17": Requirement("Drift meter", "planned"),
+    "T17": Requirement("Drift meter", "partly", "live"),
     "T18": Requirement("Ranking and forecasts", "partly", "volatility of tokens that nobody forecasts"),
     "T19": Requirement("Why, and why not", "done"),
     "T20": Requirement("Money that moves by itself", "partly", "detection on the chain"),

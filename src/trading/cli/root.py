@@ -2,7 +2,7 @@
 
 import typer
 
-from trading.cli import backtest, calibrate, control, curve, data, paper, review, trials, views
+from trading.cli import backtest, calibrate, control, curve, data, drift, paper, review, trials, views
 
 app = typer.Typer(
     name="memmcp-trade",
@@ -16,6 +16,7 @@ backtest.register(app)
 paper.register(app)
 curve.register(app)
 calibrate.register(app)
+drift.register(app)
 control.register(app)
 views.register(app)
 review.register(app)

@@ -11,6 +11,8 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from pathlib import Path
 from typing import Final
 
+import orjson
+
 from trading.errors import DataError, InvalidInput
 from trading.feeds.bar_files import BarFile, list_bar_files, open_bar_file
 from trading.feeds.instruments import SOL_SYMBOL, WRAPPED_SOL_MINT, instrument_of, launch_instrument
@@ -86,7 +88,8 @@ class ReplayFeed:
         if listed:
             groups[first_ns] = [*listed, *groups.get(first_ns, ())]
         cut = tuple((name, f"{sha256}@{from_ns}-{to_ns}") for name, sha256 in self._description.inputs)
-        description = replace(self._description, detail=f"a part of {self._description.detail}"[:500], inputs=cut)
+        detail = f"a part of {self._description.detail}"[:500]
+        description = replace(self._description, detail=detail, inputs=cut, origin="")
         return ReplayFeed(groups, cycles, description, self.summary)
 
     def events(self, skip_cycles: int = 0) -> Iterator[MarketEvent]:
@@ -111,10 +114,18 @@ def open_replay(paths: Sequence[Path], *, from_ns: int | None = None, to_ns: int
         msg = "from must be earlier than to"
         raise InvalidInput(msg, field="from")
     with collector_paused():
-        return _load([open_bar_file(path) for path in list_bar_files(paths)], from_ns, to_ns)
+        files = list_bar_files(paths)
+        named = {
+            "kind": "replay",
+            "paths": [str(path.absolute()) for path in files],
+            "from_ns": from_ns,
+            "to_ns": to_ns,
+        }
+        origin = orjson.dumps(named, option=orjson.OPT_SORT_KEYS).decode()
+        return _load([open_bar_file(path) for path in files], from_ns, to_ns, origin)
 
 
-def _load(files: Sequence[BarFile], from_ns: int | None, to_ns: int | None) -> ReplayFeed:
+def _load(files: Sequence[BarFile], from_ns: int | None, to_ns: int | None, origin: str) -> ReplayFeed:
     _refuse_doubles(files)
     sol_file = next((file for file in files if file.symbol == SOL_SYMBOL), None)
     token_files = sorted((file for file in files if file.symbol != SOL_SYMBOL), key=lambda file: file.name)
@@ -124,7 +135,7 @@ def _load(files: Sequence[BarFile], from_ns: int | None, to_ns: int | None) -> R
     sol = SolPrice.of(loaded[0][2][0], interval_s) if sol_file else None
     tokens = [item for item in loaded if item[0] is not sol_file]
     inputs = tuple(sorted((file.stem, file.sha256) for file in files))
-    return _merge(tokens, sol, _Cut(from_ns, to_ns, interval_s), inputs)
+    return _merge(tokens, sol, _Cut(from_ns, to_ns, interval_s, origin), inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +143,7 @@ class _Cut:
     from_ns: int | None
     to_ns: int | None
     interval_s: int
+    origin: str
 
     @property
     def interval_ns(self) -> int:
@@ -225,6 +237,7 @@ def _merge(
         f"{_counted(summary.gaps, 'gap')}: {', '.join(name for name, _ in inputs)}"[:500],
         interval_s=cut.interval_s,
         inputs=inputs,
+        origin=cut.origin,
     )
     return ReplayFeed(groups, cycles, description, summary)
 

@@ -27,6 +27,8 @@ from trading.ports import Feed, Journal
 
 from .assembly import RunPlan, begin, chosen_profile, make_kernel
 from .documents import costs_of_totals
+from .plans import plan_text
+from .recorded_runs import JOURNAL_NAME
 
 COMMIT_EVENTS = 50_000
 SECONDS_PER_DAY = 86_400
@@ -140,11 +142,13 @@ def _journal(spec: BacktestSpec, plan: RunPlan, run_id: str) -> Iterator[Journal
     if spec.run_dir is None:
         yield MemoryJournal()
         return
-    store = JournalStore.at(spec.run_dir / "journal.db")
+    store = JournalStore.at(spec.run_dir / JOURNAL_NAME)
     try:
         # The run's own name is a function of its inputs; in a directory that is used again it gets a number.
         number = store.runs_named(run_id)
-        yield store.start_run(run_id if number == 0 else f"{run_id}#{number}", plan.identity, time.time_ns())
+        journal = store.start_run(run_id if number == 0 else f"{run_id}#{number}", plan.identity, time.time_ns())
+        store.keep_plan(journal.run, plan_text(plan))
+        yield journal
     finally:
         store.close()
 
