@@ -73,6 +73,12 @@ plans = sa.Table(
     sa.Column("run", sa.ForeignKey("runs.number"), primary_key=True),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
+results = sa.Table(
+    "results",  # what a finished run came to, with what only its engine knew
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.number"), primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
 cursors = sa.Table(
     "cursors",
     metadata,
@@ -166,7 +172,10 @@ _THIRD = (
     "DROP TABLE trials",  # they are counted in a ledger of their own
 )
 
-_FOURTH = ("CREATE TABLE plans (run INTEGER NOT NULL PRIMARY KEY REFERENCES runs (number), body BLOB NOT NULL)",)
+_FOURTH = (
+    "CREATE TABLE plans (run INTEGER NOT NULL PRIMARY KEY REFERENCES runs (number), body BLOB NOT NULL)",
+    "CREATE TABLE results (run INTEGER NOT NULL PRIMARY KEY REFERENCES runs (number), body BLOB NOT NULL)",
+)
 
 STEPS: tuple[Callable[[sa.Connection], None], ...] = (_run(FIRST), _run(_SECOND), _run(_THIRD), _run(_FOURTH))
 """Step n brings schema n-1 to n. A step that was released is never changed; the next one corrects it."""

@@ -30,6 +30,7 @@ from .journal_schema import (
     migrate,
     plans,
     progress,
+    results,
     rows,
     runs,
     snapshots,
@@ -134,6 +135,16 @@ class JournalStore:
         """Return what was kept of what the run is made of, None for a run that was never given any."""
         with self.reading() as connection:
             return connection.execute(sa.select(plans.c.body).where(plans.c.run == run)).scalar_one_or_none()
+
+    def keep_result(self, run: int, result: bytes) -> None:
+        """Keep what the finished run came to, as text of its owner's."""
+        with self.writing() as connection:
+            connection.execute(sa.insert(results).prefix_with("OR REPLACE"), {"run": run, "body": result})
+
+    def result(self, run: int) -> bytes | None:
+        """Return what a finished run came to, None where nobody said."""
+        with self.reading() as connection:
+            return connection.execute(sa.select(results.c.body).where(results.c.run == run)).scalar_one_or_none()
 
     def all_runs(self) -> list[RunInfo]:
         """Return every run, newest first."""

@@ -2,7 +2,7 @@
 
 import typer
 
-from trading.cli import backtest, calibrate, control, curve, data, drift, paper, review, trials, views
+from trading.cli import backtest, calibrate, control, curve, data, drift, paper, report, review, trials, views
 
 app = typer.Typer(
     name="memmcp-trade",
@@ -18,6 +18,7 @@ curve.register(app)
 calibrate.register(app)
 drift.register(app)
 control.register(app)
+report.register(app)
 views.register(app)
 review.register(app)
 data.register(app)

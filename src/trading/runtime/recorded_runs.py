@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from trading.adapters.canonical import parse_json
 from trading.adapters.sql_journal import JournalStore, RunInfo, SqlJournal
 from trading.errors import InvalidInput
 
@@ -30,6 +31,11 @@ class RecordedRun:
             msg = f"run: {self.run_id} was made by a version that did not keep what a run is made of"
             raise InvalidInput(msg, field="run", hint="a session that goes on keeps it from its next start on")
         return kept_plan(text)
+
+    def result(self) -> dict[str, Any] | None:
+        """Return what a finished backtest came to, None for a run that has not ended or has no result."""
+        text = self.journal.store.result(self.journal.run)
+        return None if text is None else parse_json(text)
 
 
 @contextmanager
