@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{name}: {growth(found[-1].returns) - 1:+.2%} in {time.monotonic() - began:.0f} s", file=sys.stderr)
     ledger.close()
     section = _section(feed, spans, found, options)
-    _splice("walk-forward", section)
+    splice("walk-forward", section)
     print(section)
     return 0
 
@@ -142,7 +142,8 @@ def _figure(value: float | None) -> str:
     return "too little data" if value is None else f"{value:.2f}"
 
 
-def _splice(name: str, section: str) -> None:
+def splice(name: str, section: str) -> None:
+    """Put a section between its markers in the document, at its end where it has none yet."""
     document = DOCUMENT.read_text("utf-8") if DOCUMENT.exists() else HEAD
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     block = f"{begin}\n{section.strip()}\n{end}"
