@@ -18,7 +18,7 @@ from trading.cli import app
 COMMANDS = [
     "backtest", "trials", "paper", "check-curve", "stop-entries", "reduce-only", "flatten-and-halt", "resume", "close",
     "deposit", "withdraw", "target", "report", "trades", "risk", "why", "why-not", "review", "data", "data fetch",
-    "data list", "data check", "calibrate", "drift",
+    "data list", "data check", "calibrate", "drift", "export-tax",
 ]  # fmt: skip
 
 
