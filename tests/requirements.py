@@ -52,7 +52,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T18": Requirement("Ranking and forecasts", "partly", "volatility of tokens that nobody forecasts"),
     "T19": Requirement("Why, and why not", "done"),
     "T20": Requirement("Money that moves by itself", "partly", "detection on the chain"),
-    "T21": Requirement("Records in SOL and USD, tax export", "partly", "tax export"),
+    "T21": Requirement("Records in SOL and USD, tax export", "partly", "a trading day other than that of UTC"),
     "A1": Requirement("The agents' tools", "partly", "update, forget, tasks, trading_control in full"),
     "A2": Requirement("Resources and prompts", "partly", "prompts"),
     "A3": Requirement("stdio, Streamable HTTP, SSE", "partly", "the official conformance suite"),
