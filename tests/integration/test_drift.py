@@ -27,7 +27,7 @@ from trading.runtime.replaying import Drift, ReplaySpec, measure
 from trading.runtime.session import Opener, Session
 from trading.runtime.sources import Cycle
 
-CYCLES = 1_500
+CYCLES = 1_300
 
 
 @pytest.fixture(scope="module")
@@ -220,9 +220,16 @@ def test_the_command_says_what_differs_and_ends_with_1_where_something_does(calm
     other = run(str(calm_run), "--conditions", "ideal")
     assert other.exit_code == 1
     assert "missed" in other.stdout
-    as_json = run(str(calm_run), "--conditions", "ideal", "--json")
-    assert as_json.exit_code == 1
-    assert json.loads(as_json.stdout)["drift"] is True
+
+
+def test_the_command_prints_json_for_programs(paper_run: tuple[Path, ScriptedFeed]) -> None:
+    folder, feed = paper_run
+    if not feed.description.inputs:
+        done = run(str(folder), "--json")
+        assert (done.exit_code, json.loads(done.stdout)["drift"]) == (0, False)
+        return
+    gone = run(str(folder), "--json")
+    assert (gone.exit_code, json.loads(gone.stdout)["error"]["field"]) == (2, "feed")
 
 
 @pytest.mark.parametrize(
@@ -247,8 +254,9 @@ def test_a_run_is_found_by_its_id_among_the_desks(calm_run: Path, tmp_path: Path
     with recorded_run(str(calm_run)) as found:
         run_id = found.run_id
     (tmp_path / "trading").symlink_to(calm_run)
-    assert run(run_id, "--data-dir", str(tmp_path)).exit_code == 0
-    assert run(f"{calm_run}:{run_id}").exit_code == 0
+    for named, desks in ((run_id, [tmp_path / "paper", tmp_path / "trading"]), (f"{calm_run}:{run_id}", [])):
+        with recorded_run(named, desks) as found:
+            assert found.run_id == run_id
 
 
 def test_a_run_of_before_plans_were_kept_says_so(calm_run: Path, tmp_path: Path) -> None:

@@ -48,19 +48,15 @@ def test_two_sol_trade_at_the_fees_of_a_calm_chain_and_not_at_caps_that_are_sums
 
 
 def test_every_entry_keeps_its_fees_within_the_share_however_dear_the_chain() -> None:
-    seen = 0
-    for bankroll_sol, fee in ((2, CALM), (20, CAP_OF_ONE), (200, CAP_OF_ANOTHER)):
-        profile = fee_levels.paying(fee)
-        feed = fee_levels.SyntheticFeed(fee_levels.SyntheticMarket(seed=7, cycles=1_600))
-        spec = BacktestSpec(feed, equity_lamports=bankroll_sol * SOL, rules=profile)
-        for row in run_backtest(spec).journal.rows(kinds=("order_filled",)):
-            filled = decode(row.kind, parse_json(row.body))
-            assert isinstance(filled, events.OrderFilled)
-            if filled.fill.side is Side.BUY:
-                seen += 1
-                share = 2 * fee * 10_000 / filled.fill.lamports
-                assert share <= profile.limits.fee_position_bps_max * 1.02  # the fill may be a little below the order
-    assert seen > 5
+    profile = fee_levels.paying(CAP_OF_ONE)
+    feed = fee_levels.SyntheticFeed(fee_levels.SyntheticMarket(seed=7, cycles=1_600))
+    journal = run_backtest(BacktestSpec(feed, equity_lamports=20 * SOL, rules=profile)).journal
+    told = [decode(row.kind, parse_json(row.body)) for row in journal.rows(kinds=("order_filled",))]
+    fills = [each.fill for each in told if isinstance(each, events.OrderFilled)]
+    spent = [fill.lamports for fill in fills if fill.side is Side.BUY]
+    assert spent
+    # The order stands at the cap; its fill may be a little less.
+    assert all(2 * CAP_OF_ONE * 10_000 / each <= profile.limits.fee_position_bps_max * 1.02 for each in spent)
 
 
 def test_the_section_shows_a_row_for_each_account_and_fee() -> None:
