@@ -65,7 +65,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "O3": Requirement("Langfuse", "planned"),
     "O4": Requirement("Alerts", "planned"),
     "O5": Requirement("Authentication, guards, limits, audit", "partly", "roles, rate limits, audit log"),
-    "O6": Requirement("A CLI for operators", "partly", "plots, top, alerts"),
+    "O6": Requirement("A CLI for operators", "partly", "top, alerts"),
     "O7": Requirement("Outside engines", "partly", "shown on the page"),
     "O8": Requirement("Bad night", "planned"),
     "D1": Requirement("Queue statistics and health", "done"),

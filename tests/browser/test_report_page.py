@@ -1,6 +1,7 @@
 """The page of a report in a real browser: it draws, fits a phone, changes its theme, and asks nobody for anything."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from trading.runtime.report import ReportSource, report_of
 
 pytestmark = pytest.mark.browser
 
+IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 WAIT_MS = 8_000
 DRAWN = ".js-plotly-plot .main-svg"
 DARK, LIGHT = "rgb(10, 13, 19)", "rgb(243, 245, 248)"
@@ -82,6 +84,16 @@ def test_unit_token_and_theme_can_be_chosen(opened: Callable[..., Page], report:
     expect(page.get_by_role("button", name="Dark", exact=True)).to_be_visible()
     expect_drawn(page, 1_280, LIGHT)
     assert line.evaluate("each => each.style.stroke") != before
+
+
+@pytest.mark.skipif("MEMMCP_SCREENSHOTS" not in os.environ, reason="pictures are made by make screenshots")
+def test_the_picture_of_the_documents_is_made_from_the_page(opened: Callable[..., Page]) -> None:
+    feed = SyntheticFeed(SyntheticMarket(seed=7, cycles=6_000))
+    result = run_backtest(BacktestSpec(feed, profile="aggressive", conditions="calm"))
+    document = report_of(ReportSource("run", result.journal, result.plan, result.kept(), feed))
+    page = opened(document, width=1_280, scheme="dark")
+    expect_drawn(page, 1_280, DARK)
+    page.screenshot(path=IMAGES / "report.png", clip={"x": 0, "y": 0, "width": 1_280, "height": 1_150}, full_page=True)
 
 
 def test_a_run_that_has_only_begun_has_a_page_without_plots(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.text import Text
@@ -21,11 +21,16 @@ from trading.cli.console import (
 )
 from trading.cli.files import require_folder, write_whole
 from trading.cli.options import DataDir, JsonFlag, desks_of
+from trading.cli.plots import curve
 from trading.cli.trials import ledger_path
 from trading.cli.views import desk_table, positions_table
 
 if TYPE_CHECKING:
     from trading.adapters.trial_ledger import Standing
+
+
+PLOT_WIDTH: Final = 72
+PLOT_HEIGHT: Final = 6
 
 
 def register(app: typer.Typer) -> None:
@@ -119,11 +124,25 @@ def show_report(document: dict[str, Any]) -> None:
         ("round trips", f"{total['round_trips']:,}, {bps_text(total['win_rate_bps'])} won"),
     ]
     console.print(figures("Report", rows))
+    _plot(document["series"])
     console.print(listing("Costs", ("kind", "SOL", "share %"), costs_rows(document["costs"])))
     console.print(listing("Strategies", *_tallies(document["strategies"], "strategy")))
     if document["tokens"]:
         console.print(listing("Tokens", *_tallies(document["tokens"], "token")))
     console.print(Text(document["rests_on"]["conventions"], style="dim"))
+
+
+def _plot(series: dict[str, Any]) -> None:
+    """Draw the equity curve between its lowest and highest value."""
+    equity = series["equity_lamports"]
+    if len(equity) < 2:
+        return
+    lines = curve(equity, PLOT_WIDTH, PLOT_HEIGHT)
+    ends = {0: lamports_text(max(equity)), len(lines) - 1: lamports_text(min(equity))}
+    console = out()
+    console.print(Text("Equity", style="italic"))
+    for number, line in enumerate(lines):
+        console.print(Text.assemble((line, "cyan"), f"  {ends.get(number, '')}"))
 
 
 def costs_rows(costs: dict[str, Any]) -> list[tuple[str, str, str]]:

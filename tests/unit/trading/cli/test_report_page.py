@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from trading.cli import app
 from trading.cli.html_report import render
+from trading.cli.plots import curve
 
 EVIL = "</script><script>alert(1)</script><b>&"
 
@@ -60,6 +61,23 @@ def test_terminal_page_and_json_say_the_same(folder: Path, tmp_path: Path) -> No
     assert f"(trials: {document['trials']})" in shown.stdout
     assert document["rests_on"]["conventions"] in html
     assert document["rests_on"]["liquidity"] in html
+
+
+def test_the_terminal_draws_the_equity_curve(folder: Path) -> None:
+    shown = run(folder.parent, "report", str(folder)).stdout
+    equity = document_of(folder)["series"]["equity_lamports"]
+    drawn = [line for line in shown.splitlines() if set(line) & set("▁▂▃▄▅▆▇█")]
+    highest, lowest = drawn[0], drawn[-1]
+    assert f"{max(equity) / 1e9:.9f}".rstrip("0") in highest
+    assert f"{min(equity) / 1e9:.9f}".rstrip("0") in lowest
+
+
+def test_a_curve_rises_with_its_values_and_a_flat_one_is_a_line() -> None:
+    assert curve([1, 2, 3, 4, 5, 6, 7, 8], 8, 1) == ["▁▂▃▄▅▆▇█"]
+    assert curve([0, 100], 2, 2) == [" █", "▁█"]
+    assert curve([7, 7, 7], 10, 2) == ["   ", "▁▁▁"]
+    assert curve(list(range(1_000)), 10, 3)[0].endswith("█")
+    assert curve([], 10, 3) == curve([1], 0, 3) == []
 
 
 def test_a_backtests_own_page_is_that_of_its_run(folder: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.trading import MINT, RENT, SOL, STEP, T0, make_fill, make_order
+from tests.support.trading import MINT, RENT, SOL, STEP, T0, make_bar, make_fill, make_order
 
 from trading.adapters.memory_journal import MemoryJournal
 from trading.adapters.trial_ledger import Standing
@@ -192,6 +192,18 @@ def test_a_session_is_judged_by_the_ledger_of_trials() -> None:
     assert alone["sharpe"] == among_many["sharpe"]
     assert among_many["deflated_sharpe"] < alone["deflated_sharpe"]
     assert alone["benchmarks"]["hold_sol"] == {"return_bps": 0, "usd_return_bps": 0}
+
+
+def test_prices_of_a_market_that_was_received_are_in_the_journal() -> None:
+    bars = [make_bar(number, f"0.00{number + 1}", sol_usd=Decimal(100)) for number in range(5)]
+    journal_ = journal(iter([mark(0), *fills(1), mark(5)]))
+    for bar in bars:
+        journal_.append(bar.ts_close_ns, *encode_input(bar, by_reference=False))
+    journal_.commit()
+    (token,) = report_of(ReportSource("run", journal_, PLAN))["prices"]["tokens"]
+    assert token["close"] == [0.001, 0.002, 0.003, 0.004, 0.005]
+    assert token["ms"] == [bar.ts_close_ns // 1_000_000 for bar in bars]
+    assert {each["price"] for each in token["marks"]} == {0.001}
 
 
 def test_prices_of_bars_that_are_gone_are_those_of_the_fills(folder: Path, result: BacktestResult) -> None:
