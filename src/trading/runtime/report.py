@@ -173,7 +173,8 @@ class _Builder:
         return [*tallies.values(), *(Tally(name) for name in idle)]
 
     def _account(self) -> Document:
-        fold, last = self._fold, self._fold.last
+        fold, last, result = self._fold, self._fold.last, self._source.result or {}
+        drawn = result.get("curve", {}).get("drawdown_bps") or [fold.curve.drawdown_bps]
         usd = None if last is None else last.sol_usd
         end = fold.curve.equity_lamports
         return {
@@ -184,8 +185,8 @@ class _Builder:
             "net_flows_lamports": fold.curve.net_flows_lamports - fold.start_lamports,
             "return_bps": fold.curve.time_weighted_return_bps,
             "realised": amount(fold.ledger.realised_lamports, usd),
-            "max_drawdown_bps": (self._source.result or {}).get("max_drawdown_bps", fold.curve.max_drawdown_bps),
-            "drawdown_bps": fold.curve.drawdown_bps,
+            "max_drawdown_bps": result.get("max_drawdown_bps", fold.curve.max_drawdown_bps),
+            "drawdown_bps": drawn[-1],
             "exposure_bps_mean": fold.exposure_bps_mean,
             "exposure_bps_max": fold.exposure_bps_max,
             "marks": fold.marks,

@@ -81,6 +81,7 @@ def test_what_is_drawn_ends_where_the_account_ends(report: dict[str, Any]) -> No
     series = report["series"]
     assert series["equity_lamports"][-1] == report["equity_end_lamports"]
     assert max(series["drawdown_bps"]) == report["max_drawdown_bps"], "no spike is thinned away"
+    assert series["drawdown_bps"][-1] == report["drawdown_bps"]
     assert series["ms"] == sorted(series["ms"])
     assert set(series["held_lamports"]) == {2 * SOL}
     tokens = {each["symbol"]: each for each in report["prices"]["tokens"]}
