@@ -184,6 +184,32 @@ def test_bars_that_are_not_the_runs_are_refused(calm_run: Path, tmp_path: Path) 
         reopen("{}")
 
 
+def test_progress_is_told_and_rows_that_are_missing_at_the_end_are_found(calm_run: Path, tmp_path: Path) -> None:
+    with sqlite3.connect(calm_run / "journal.db") as source, sqlite3.connect(tmp_path / "journal.db") as target:
+        source.backup(target)
+        last = target.execute("SELECT max(seq) FROM rows WHERE kind = 'order_filled'").fetchone()[0]
+        target.execute("DELETE FROM rows WHERE seq >= ?", (last,))
+    source.close()
+    target.close()
+    told: list[tuple[int, int]] = []
+    with recorded_run(str(tmp_path)) as run_:
+        document = measure(run_, ReplaySpec(), lambda row, of: told.append((row, of))).document()
+    assert document["rows"] == last - 1
+    assert document["first_other_row"] is not None, "the replay filled what the run has no row of"
+    assert {of for _, of in told} <= {last - 1}
+
+
+def test_a_run_by_value_takes_no_bars(paper_run: tuple[Path, ScriptedFeed]) -> None:
+    folder, feed = paper_run
+    if not feed.description.inputs:
+        with pytest.raises(InvalidInput, match="no bars are needed"):
+            measured(folder, ReplaySpec(feed=feed))
+    else:
+        shorter = ScriptedFeed(list(feed.events())[:100])
+        with pytest.raises(DataError, match="is not what the feed gives: nothing more"):
+            measured(folder, ReplaySpec(feed=shorter))
+
+
 def test_rows_that_the_feed_does_not_give_are_named(calm_run: Path, tmp_path: Path) -> None:
     def other_end(body: dict[str, Any]) -> None:
         body["to"] = "elsewhere"

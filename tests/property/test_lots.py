@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.errors import LedgerMismatch
+from trading.errors import IllegalTransition, LedgerMismatch
 from trading.portfolio.lots import Lot, LotBook, Method
 
 PURCHASE = st.tuples(st.integers(1, 10**12), st.integers(0, 10**15), st.one_of(st.none(), st.integers(0, 10**15)))
@@ -83,6 +83,11 @@ def test_more_than_there_is_cannot_be_sold(units: int) -> None:
     with pytest.raises(LedgerMismatch, match="lots that hold 10"):
         book.take("m", units)
     assert book.held_base_units("m") == 10
+
+
+def test_a_lot_of_nothing_is_none() -> None:
+    with pytest.raises(IllegalTransition, match="0 base units is none"):
+        LotBook(Method.FIFO).add("m", Lot("o", 0, 0, 5, None))
 
 
 def test_the_cost_in_the_currency_decides_where_it_is_known_of_every_lot() -> None:

@@ -5,7 +5,6 @@ grows with the strategies and tokens that traded, not with the trades.
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -132,17 +131,10 @@ class AccountFold:
         match event:
             case events.CycleMarked():
                 self._marked(event)
-            case events.OrderFilled(strategy=strategy, fill=fill):
-                self._orders.pop(fill.order_id, None)
-                for tally in self._tallies(strategy, fill.mint):
-                    tally.fill(fill)
-                return self._book(event)
-            case events.OrderRejected(rejected=rejected, strategy=strategy):
-                self.rejections += 1
-                order = self._orders.pop(rejected.order_id, None)
-                for tally in self._tallies(strategy, None if order is None else order.mint):
-                    tally.costs.failed += rejected.charged_lamports
-                return self._book(event)
+            case events.OrderFilled():
+                return self._filled(event)
+            case events.OrderRejected():
+                return self._rejected(event)
             case events.PositionWrittenOff() | events.CapitalMoved():
                 return self._book(event)
             case events.CapitalDeposited(lamports=lamports):
@@ -166,6 +158,24 @@ class AccountFold:
         self.last = mark
         self.marks += 1
 
+    def _filled(self, event: events.OrderFilled) -> Booking:
+        fill = event.fill
+        self._orders.pop(fill.order_id, None)
+        booking = self._book(event)
+        if not booking.duplicate:
+            for tally in self._tallies(event.strategy, fill.mint):
+                tally.fill(fill)
+        return booking
+
+    def _rejected(self, event: events.OrderRejected) -> Booking:
+        order = self._orders.pop(event.rejected.order_id, None)
+        booking = self._book(event)
+        if not booking.duplicate:
+            self.rejections += 1
+            for tally in self._tallies(event.strategy, None if order is None else order.mint):
+                tally.costs.failed += event.rejected.charged_lamports
+        return booking
+
     def _flow(self, event: events.CapitalDeposited | events.CapitalWithdrawn, lamports: int) -> None:
         if self.ledger.apply(event).duplicate:
             return
@@ -181,8 +191,7 @@ class AccountFold:
                 tally.close(trip)
         return booking
 
-    def _tallies(self, strategy: str, mint: str | None) -> Iterator[Tally]:
-        yield self.total
-        yield self.strategies.setdefault(strategy, Tally(strategy))
-        if mint is not None:
-            yield self.tokens.setdefault(mint, Tally(mint))
+    def _tallies(self, strategy: str, mint: str | None) -> list[Tally]:
+        """Return the sums that something counts in: the run's, its strategy's and, where it is of one, its token's."""
+        found = [self.total, self.strategies.setdefault(strategy, Tally(strategy))]
+        return found if mint is None else [*found, self.tokens.setdefault(mint, Tally(mint))]

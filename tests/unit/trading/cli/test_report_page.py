@@ -12,7 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from trading.cli import app
-from trading.cli.html_report import render
+from trading.cli.html_report import _span, render
 from trading.cli.plots import curve
 
 EVIL = "</script><script>alert(1)</script><b>&"
@@ -131,6 +131,10 @@ def test_a_page_that_cannot_be_written_is_said_before_the_work(folder: Path, tmp
     assert result.exit_code == 2
     assert "there is no folder" in result.stderr
     assert run(tmp_path, "report", "-o", str(tmp_path / "x.html")).exit_code == 2, "no desk has a run here"
+
+
+def test_how_long_a_trade_was_held_is_said_in_its_own_measure() -> None:
+    assert [_span(seconds) for seconds in (None, 600, 7_200, 259_200)] == ["-", "10 min", "2.0 h", "3.0 d"]
 
 
 def test_the_command_line_starts_without_the_plotting_library() -> None:
