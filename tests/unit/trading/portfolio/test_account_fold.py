@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from tests.support.trading import MINT, RENT, SOL, STEP, T0, deposit, filled, make_fill, make_order, rejected
+from tests.support.trading import MINT, RENT, SOL, STEP, T0, deposit, filled, make_fill, make_order, make_signal, rejected
 
 from trading.model import events
 from trading.model.account import TradingState
@@ -90,7 +90,9 @@ def test_refusals_are_counted_by_reason_and_moves_between_buckets_change_nothing
         events.SignalPassed("t", "s", MINT, T0, denied),
         events.CapitalMoved("m", T0, "a", "b", SOL // 2, ""),
         events.TierChanged(T0, "a", "b", 1),
+        events.SignalRaised("t", make_signal()),
     )
+    assert fold.signals == 1
     assert fold.denials == {"impact_bps": 2}
     assert fold.curve.net_flows_lamports == SOL
     assert fold.ledger.bucket_cash_lamports("b") == SOL // 2
