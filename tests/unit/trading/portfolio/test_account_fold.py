@@ -2,7 +2,19 @@
 
 from decimal import Decimal
 
-from tests.support.trading import MINT, RENT, SOL, STEP, T0, deposit, filled, make_fill, make_order, make_signal, rejected
+from tests.support.trading import (
+    MINT,
+    RENT,
+    SOL,
+    STEP,
+    T0,
+    deposit,
+    filled,
+    make_fill,
+    make_order,
+    make_signal,
+    rejected,
+)
 
 from trading.model import events
 from trading.model.account import TradingState
