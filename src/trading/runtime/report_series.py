@@ -10,7 +10,7 @@ from typing import Any, Final
 from trading.model.account import HighWater
 from trading.model.events import CycleMarked
 from trading.model.market_data import Bar
-from trading.model.order import Fill
+from trading.model.order import Fill, Side
 from trading.model.units import BPS_ONE, LAMPORTS_PER_SOL
 
 from .thinning import Thinned
@@ -19,8 +19,8 @@ STRETCHES: Final = 600
 """The equity curve has at most two points of each of so many stretches of time."""
 PRICE_STRETCHES: Final = 300
 TOKENS_DRAWN_MAX: Final = 12
-FILLS_DRAWN_MAX: Final = 400
-"""Of one token: beyond it every other one is drawn, then every fourth."""
+FILLS_DRAWN_MAX: Final = 200
+"""Of one token and side: beyond it every other one is drawn, then every fourth."""
 _NS_PER_MS: Final = 1_000_000
 _PRICE_DIGITS: Final = 18
 _MICRO: Final = 1_000_000
@@ -29,7 +29,8 @@ _NO_PRICE: Final = -1
 
 @dataclass(slots=True)
 class _Fills:
-    """Some of the fills of a token, evenly chosen: every ``step``-th."""
+    """Some of the buys or sales of a token, evenly chosen: every ``step``-th. Both sides in one, which alternate, would
+    leave one of them out."""
 
     step: int = 1
     seen: int = 0
@@ -51,7 +52,7 @@ class Drawn:
         self.first_ns = first_ns
         self.last_ns = last_ns
         self._marks = Thinned(first_ns, last_ns, STRETCHES)
-        self._fills: dict[str, _Fills] = {}
+        self._fills: dict[tuple[str, Side], _Fills] = {}
         self._counts: Counter[str] = Counter()
         self._bars: dict[str, Thinned] = {}
 
@@ -63,7 +64,7 @@ class Drawn:
 
     def fill(self, fill: Fill) -> None:
         self._counts[fill.mint] += 1
-        self._fills.setdefault(fill.mint, _Fills()).add(fill)
+        self._fills.setdefault((fill.mint, fill.side), _Fills()).add(fill)
 
     def busiest(self) -> list[str]:
         """Return the tokens with the most fills, and make room for their prices."""
@@ -95,14 +96,14 @@ class Drawn:
 
     def prices(self, mint: str, decimals: int) -> dict[str, Any]:
         """Return a token's closes and fills, in SOL per token. Floats: they are drawn and not counted with."""
-        fills = self._fills[mint]
+        sides = [self._fills[mint, side] for side in Side if (mint, side) in self._fills]
         points = self._bars[mint].points()
         return {
             "ms": [ts_ns // _NS_PER_MS for ts_ns, *_ in points],
             "close": [float(Decimal(value).scaleb(-_PRICE_DIGITS)) for _, value in points],
             "bars": self._bars[mint].seen,
             "fills": self._counts[mint],
-            "every": fills.step,
+            "one_of": max(each.step for each in sides),
             "marks": [
                 {
                     "ms": fill.ts_ns // _NS_PER_MS,
@@ -110,7 +111,8 @@ class Drawn:
                     "price": _price(fill, decimals),
                     "lamports": fill.lamports,
                 }
-                for fill in fills.kept
+                for each in sides
+                for fill in each.kept
             ],
         }
 

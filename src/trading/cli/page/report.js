@@ -102,7 +102,7 @@
       hovermode: "closest", xaxis: axis({ type: "date" }),
       yaxis: axis({ text: narrow.matches ? "SOL" : "SOL per token", exponentformat: "power" }),
     }), config);
-    const drawn = token.every === 1 ? "all" : `every ${token.every}th`;
+    const drawn = token.one_of === 1 ? "all" : `one of ${token.one_of}`;
     const bars = token.bars ? `${token.ms.length.toLocaleString("en")} of ${token.bars.toLocaleString("en")} closes, lowest and highest of each stretch` : "no closes";
     element("price-note").textContent = `${bars}; ${drawn} of ${token.fills.toLocaleString("en")} fills.`;
   }
