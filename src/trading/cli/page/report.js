@@ -94,7 +94,7 @@
       traces.push({
         type: "scatter", mode: "markers", name: `${side}s`, x: times(fills.map((each) => each.ms)),
         y: fills.map((each) => each.price), customdata: fills.map((each) => each.lamports / SOL),
-        marker: { symbol, size: 10, color: colour(tone), line: { color: colour("panel"), width: 1 } },
+        marker: { symbol, size: token.marks.length > 100 ? 7 : 10, color: colour(tone), line: { color: colour("panel"), width: 1 } },
         hovertemplate: `${side} %{customdata:.6~g} SOL at %{y:.6~g}<extra></extra>`,
       });
     }
