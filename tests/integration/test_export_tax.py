@@ -246,6 +246,12 @@ def test_a_file_is_there_as_a_whole_or_as_it_was(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["tax.csv"]
 
 
+def test_a_file_is_readable_as_its_owner_wants_new_files_to_be(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("x")
+    write_with(tmp_path / "made", lambda file: file.write("x"), "output")
+    assert (tmp_path / "made").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_rows_that_do_not_fit_leave_no_file(a_run: Callable[..., Path], tmp_path: Path) -> None:
     run = a_run(iter([fill("one", YEAR_END, Side.SELL, 100, SOL)]))
     target = tmp_path / "tax.csv"

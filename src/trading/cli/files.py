@@ -1,7 +1,7 @@
 """Results written to files: said beforehand where that cannot be, and never left behind in part."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -38,17 +38,12 @@ def write_with(path: Path, write: Callable[[IO[str]], object], field: str) -> No
 
     Raises: OutputFailed; whatever ``write`` raises, with nothing left behind.
     """
+    beside = path.absolute().parent / f".{path.name[:40]}.{secrets.token_hex(6)}"
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.absolute().parent)
-    except OSError as error:
-        raise _failed(path, field, error) from error
-    beside = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        with beside.open("x", encoding="utf-8", newline="") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        beside.chmod(0o666 & ~_umask())
         beside.replace(path)
     except OSError as error:
         raise _failed(path, field, error) from error
@@ -59,10 +54,3 @@ def write_with(path: Path, write: Callable[[IO[str]], object], field: str) -> No
 
 def _failed(path: Path, field: str, error: OSError) -> OutputFailed:
     return OutputFailed(f"{path} cannot be written: {error.strerror or error}", field=field)
-
-
-def _umask() -> int:
-    """Return the process's mask: a temporary file is private, the result is like any other file of its owner."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
