@@ -95,11 +95,14 @@ def chosen_profile(name: str, strategies: Sequence[str] = (), among: Sequence[Pr
     return profile.model_copy(update={"strategies": choices})
 
 
-def make_kernel(plan: RunPlan, run_id: str, journal: Journal) -> Kernel:
-    """Return a kernel that has not begun; ``begin`` it, or ``restore`` what the journal holds."""
+def make_kernel(plan: RunPlan, run_id: str, journal: Journal, scope: str | None = None) -> Kernel:
+    """Return a kernel that has not begun; ``begin`` it, or ``restore`` what the journal holds.
+
+    ``scope`` takes the place of the plan's own where a run is repeated under another plan, so that ids stay the same.
+    """
     setup = RunSetup(
         run_id=run_id,
-        scope=plan.scope,
+        scope=plan.scope if scope is None else scope,
         mode=plan.mode,
         feed=plan.feed.detail,
         profile=plan.profile,

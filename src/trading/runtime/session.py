@@ -22,6 +22,7 @@ from trading.ports import Bookmarked, Feed, JournalRow
 
 from .assembly import RunPlan, begin, make_kernel
 from .history import stored_trade
+from .plans import plan_text
 from .sources import Cycle
 
 CHECKPOINT_CYCLES = 2_000
@@ -147,6 +148,7 @@ class Opener:
         else:
             session = self._restored(journal, run)
             kernel = session.kernel
+        self._store.keep_plan(run.number, plan_text(self._plan_as_begun(journal)))
         self._run = RunRef(run.number, run.run_id, is_new=False)
         if kernel.state.profile.name != self._plan.profile.name:
             reason = f"the desk was started with profile {self._plan.profile.name}"
