@@ -90,8 +90,8 @@ def section(found: list[Level]) -> str:
 
 `python -m scripts.fee_levels`, commit {commit()}, {day}. A generated market (seed {SEED}, {CYCLES} bars of five
 minutes), profile `foundation`, ideal chain. A fee is that of one swap, its signature included. "Of 1 %": what the two
-swaps of a round trip would take of a position of a hundredth of the account. The desk's cap is a share: two swaps may take
-{bps_text(share)} of an order (less in higher tiers), so the least order grows with the fee, and an account whose
+swaps of a round trip would take of a position of a hundredth of the account. The desk's cap is a share: two swaps may
+take {bps_text(share)} of an order (less in higher tiers), so the least order grows with the fee, and an account whose
 largest order is smaller than that does not trade. Shares are those of what was spent; rent is a deposit.
 
 | {" | ".join(heads)} |
