@@ -17,7 +17,7 @@ from trading.model.profile import PROFILES, Profile, StrategyChoice
 from trading.ports import Journal, Strategy
 from trading.strategies.registry import create_all, strategy_class
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Part of every scope: raised when the same inputs may lead to other decisions than before."""
 
 
