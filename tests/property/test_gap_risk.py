@@ -40,6 +40,7 @@ def rules(**limits: int) -> Profile:
             "day_loss_bps_max": 10_000,
             "gap_token_bps_max": 3_300,
             "gap_joint_bps_max": 3_400,
+            "protections": (),
             **limits,
         }
     )

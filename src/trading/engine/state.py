@@ -19,6 +19,7 @@ from trading.portfolio.performance import EquityCurve, TrackRecords
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.exits import PeakPrices
 from trading.risk.gap import highest_exposure_lamports
+from trading.risk.protections import ProtectionBook
 
 from .trail import Trail
 
@@ -54,6 +55,7 @@ class DeskState:
         self.target_lamports = target_lamports
         self.ledger = Ledger()
         self.guard = DrawdownGuard(profile.limits)
+        self.protections = ProtectionBook(profile.limits.protections)
         self.peaks = PeakPrices()
         self.records = TrackRecords()
         self.curve = EquityCurve(RETURN_PERIOD_NS)
@@ -99,7 +101,7 @@ class DeskState:
             events.OrderDenied: self._order_denied,
             events.OrderFilled: self._filled,
             events.OrderRejected: self._rejected,
-            events.PositionWrittenOff: self._booked,
+            events.PositionWrittenOff: self._written_off,
             events.PositionClosed: _nothing,
             events.TradingStateChanged: self._state_changed,
             events.ProfileSwitched: self._profile_switched,
@@ -209,13 +211,21 @@ class DeskState:
     def _filled(self, ts_ns: int, event: events.OrderFilled) -> Booking:
         order = self.open_orders.pop(event.fill.order_id, None)
         booking = self._booked(ts_ns, event)
+        reason = "" if order is None else order.reason
+        if booking.closed is not None:
+            self.protections.close(ts_ns, booking.closed, reason, self.equity_lamports)
         if not booking.duplicate:
             self.fills_total += 1
             self.slippage_bps_sum += event.fill.slippage_bps
-            reason = "" if order is None else order.reason
             self.trades.append(Trade(self.fills_total, event, booking.realised_lamports, reason, self.sol_usd))
             if len(self.trades) > TRADES_MAX:
                 del self.trades[: TRADES_MAX // 10]
+        return booking
+
+    def _written_off(self, ts_ns: int, event: events.PositionWrittenOff) -> Booking:
+        booking = self._booked(ts_ns, event)
+        if booking.closed is not None:
+            self.protections.close(ts_ns, booking.closed, "", self.equity_lamports)
         return booking
 
     def _rejected(self, ts_ns: int, event: events.OrderRejected) -> Booking:
@@ -261,6 +271,7 @@ class DeskState:
     def _profile_switched(self, _ts_ns: int, event: events.ProfileSwitched) -> None:
         self.profile = profile_named(event.after)
         self.guard.use(self.profile.limits)
+        self.protections.use(self.profile.limits.protections)
 
     def _tier_changed(self, _ts_ns: int, event: events.TierChanged) -> None:
         self.tier = tier_named(event.after)

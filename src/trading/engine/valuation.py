@@ -122,6 +122,7 @@ class Valuer:
             sellable_base_units=held - state.units_on_sale(bucket, mint),
             rent_lamports=quote.rent_lamports if quote is not None and quote.side is Side.BUY else 0,
             edge_bps=edge_bps,
+            locks=tuple(state.protections.locks(state.now_ns, mint)),
         )
 
     def free_lamports(self, bucket: str) -> int:

@@ -1,5 +1,6 @@
 """Profiles: named, validated sets of risk limits, sizing, exits, fees and strategies. The desk calls one a godmode."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -7,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from trading.errors import InvalidInput
 
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
+from .protection import Protection, ProtectionKind
 from .units import BASE_UNITS_MAX, BPS_ONE, ceil_div
 
 Bps = Annotated[int, Field(ge=0, le=10_000)]
@@ -33,6 +35,7 @@ class Limits(_Rules):
     ``reentry_s``: how long a token may not be bought below the price of its last losing exit.
     ``gap_token_bps_max``: what one token may cost when it goes to zero and cannot be sold; ``gap_joint_bps_max``: what
     a joint fall of all tokens by ``GAP_JOINT_MOVE_BPS`` may cost. A position that grew beyond is cut back to it.
+    ``protections``: after which closed trades entries wait.
     """
 
     order_bps_max: Bps
@@ -54,6 +57,7 @@ class Limits(_Rules):
     data_age_s_max: int = Field(ge=1, le=86_400)
     gap_token_bps_max: Bps = BPS_ONE
     gap_joint_bps_max: Bps = BPS_ONE
+    protections: tuple[Protection, ...] = Field(default=(), max_length=16)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -161,9 +165,27 @@ class Profile(_Rules):
         return priority_fee_lamports(self.fees.priority_micro_lamports_per_cu, self.fees.compute_units_max)
 
 
-def _changed(rules: RulesT, changes: dict[str, int]) -> RulesT:
+def _changed(rules: RulesT, changes: Mapping[str, object]) -> RulesT:
     """Return the rules with changes, validated (pydantic's own copy would not be)."""
     return type(rules).model_validate({**rules.model_dump(), **changes})
+
+
+def _protections(stops: int, lost_bps: int, stop_s: int) -> tuple[Protection, ...]:
+    """Return the rules over losses with what differs between profiles: so many stops, or so much lost, in a day."""
+    kinds, day_s = ProtectionKind, 86_400
+    return (
+        Protection(kind=kinds.STOPLOSS_GUARD, is_per_token=False, stop_s=stop_s, lookback_s=day_s, trades_min=stops),
+        Protection(kind=kinds.STOPLOSS_GUARD, is_per_token=True, stop_s=day_s, lookback_s=day_s, trades_min=2),
+        Protection(kind=kinds.MAX_DRAWDOWN, is_per_token=False, stop_s=stop_s, lookback_s=day_s, bps=lost_bps),
+        Protection(
+            kind=kinds.LOW_PROFIT_PAIRS,
+            is_per_token=True,
+            stop_s=2 * day_s,
+            lookback_s=7 * day_s,
+            trades_min=4,
+            bps=-500,
+        ),
+    )
 
 
 _STRATEGIES: Final = (
@@ -194,6 +216,7 @@ FOUNDATION: Final = Profile(
         data_age_s_max=900,
         gap_token_bps_max=3_000,
         gap_joint_bps_max=4_000,
+        protections=_protections(stops=5, lost_bps=800, stop_s=6 * 3_600),
     ),
     sizing=SizingRules(
         kelly_fraction_bps=5_000,
@@ -230,6 +253,10 @@ CAUTIOUS: Final = Profile(
             "reentry_s": 86_400,
             "gap_token_bps_max": 1_800,
             "gap_joint_bps_max": 2_200,
+            "protections": (
+                Protection(kind=ProtectionKind.COOLDOWN_PERIOD, is_per_token=True, stop_s=1_800),
+                *_protections(stops=3, lost_bps=400, stop_s=12 * 3_600),
+            ),
         },
     ),
     sizing=_changed(FOUNDATION.sizing, {"kelly_fraction_bps": 2_500, "probe_bps": 500, "volatility_target_bps": 75}),
@@ -261,6 +288,7 @@ AGGRESSIVE: Final = Profile(
             "reentry_s": 7_200,
             "gap_token_bps_max": 5_000,
             "gap_joint_bps_max": 6_000,
+            "protections": _protections(stops=8, lost_bps=1_500, stop_s=3 * 3_600),
         },
     ),
     sizing=_changed(FOUNDATION.sizing, {"kelly_fraction_bps": 7_500, "probe_bps": 2_000, "volatility_target_bps": 400}),
@@ -290,6 +318,7 @@ BASELINE: Final = Profile(
             "reentry_s": 0,
             "gap_token_bps_max": BPS_ONE,
             "gap_joint_bps_max": BPS_ONE,
+            "protections": (),
         },
     ),
     sizing=_changed(

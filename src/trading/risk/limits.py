@@ -9,9 +9,11 @@ from typing import Final
 
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Measure, Order
+from trading.model.protection import ProtectionKind
 from trading.model.units import BPS_ONE, NS_PER_S, ceil_div, share_lamports
 
 from . import gap
+from .protections import Lock
 from .views import AccountView, Bounds, TokenView
 
 Limit = Callable[[Order, AccountView, TokenView, Bounds], Measure | None]
@@ -50,6 +52,25 @@ def reentry(order: Order, account: AccountView, token: TokenView, bounds: Bounds
         return None
     waited_s = (account.now_ns - token.losing_exit.ts_ns) // NS_PER_S
     return Measure("reentry_s", waited_s, bounds.limits.reentry_s, "s", is_floor=True)
+
+
+def protection(kind: ProtectionKind) -> Limit:
+    """Return the limit that a protection is: the time since it was tripped. A token and all tokens may both wait."""
+
+    def waiting(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
+        lock = last_lock(kind, token)
+        return None if lock is None else lock_measure(lock, account.now_ns)
+
+    return waiting
+
+
+def last_lock(kind: ProtectionKind, token: TokenView) -> Lock | None:
+    """Return the lock of this kind that ends last."""
+    return max((lock for lock in token.locks if lock.kind is kind), key=lambda lock: lock.until_ns, default=None)
+
+
+def lock_measure(lock: Lock, now_ns: int) -> Measure:
+    return Measure(lock.kind.value, (now_ns - lock.since_ns) // NS_PER_S, lock.stop_s, "s", lock.text, is_floor=True)
 
 
 def anti_dca(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
@@ -172,6 +193,7 @@ ENTRY_LIMITS: Final[tuple[Limit, ...]] = (
     day_loss,
     cooldown,
     reentry,
+    *(protection(kind) for kind in ProtectionKind),
     anti_dca,
     pool_depth,
     priority_fee,
