@@ -36,6 +36,9 @@ class Limits(_Rules):
     ``gap_token_bps_max``: what one token may cost when it goes to zero and cannot be sold; ``gap_joint_bps_max``: what
     a joint fall of all tokens by ``GAP_JOINT_MOVE_BPS`` may cost. A position that grew beyond is cut back to it.
     ``protections``: after which closed trades entries wait.
+    ``cvar_bps_max``: what the worst hours may cost on average: the expected shortfall of all that is held, over
+    ``cvar_horizon_h`` hours at ``cvar_level_bps``; 10000 asks for nothing. Of a token with fewer than
+    ``cvar_history_h_min`` hourly returns ``cvar_unknown_bps`` of its value is assumed.
     """
 
     order_bps_max: Bps
@@ -58,6 +61,11 @@ class Limits(_Rules):
     gap_token_bps_max: Bps = BPS_ONE
     gap_joint_bps_max: Bps = BPS_ONE
     protections: tuple[Protection, ...] = Field(default=(), max_length=16)
+    cvar_bps_max: Bps = BPS_ONE
+    cvar_level_bps: int = Field(default=9_500, ge=5_000, le=9_990)
+    cvar_horizon_h: int = Field(default=4, ge=1, le=24)
+    cvar_history_h_min: int = Field(default=72, ge=24, le=240)
+    cvar_unknown_bps: Bps = 2_000
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -81,6 +89,11 @@ class Limits(_Rules):
             or self.token_exposure_bps_max > self.total_exposure_bps_max
         ):
             msg = "order_bps_max <= token_exposure_bps_max <= total_exposure_bps_max must hold"
+            raise ValueError(msg)
+        cases = self.cvar_history_h_min - self.cvar_horizon_h + 1
+        if cases * (BPS_ONE - self.cvar_level_bps) < BPS_ONE:
+            least = ceil_div(BPS_ONE, BPS_ONE - self.cvar_level_bps) + self.cvar_horizon_h - 1
+            msg = f"cvar_history_h_min must be at least {least} for a case in the tail, not {self.cvar_history_h_min}"
             raise ValueError(msg)
         if self.reentry_s < self.cooldown_s:
             msg = f"reentry_s must be at least cooldown_s ({self.cooldown_s}), not {self.reentry_s}"
@@ -217,6 +230,7 @@ FOUNDATION: Final = Profile(
         gap_token_bps_max=3_000,
         gap_joint_bps_max=4_000,
         protections=_protections(stops=5, lost_bps=800, stop_s=6 * 3_600),
+        cvar_bps_max=1_000,
     ),
     sizing=SizingRules(
         kelly_fraction_bps=5_000,
@@ -257,6 +271,7 @@ CAUTIOUS: Final = Profile(
                 Protection(kind=ProtectionKind.COOLDOWN_PERIOD, is_per_token=True, stop_s=1_800),
                 *_protections(stops=3, lost_bps=400, stop_s=12 * 3_600),
             ),
+            "cvar_bps_max": 500,
         },
     ),
     sizing=_changed(FOUNDATION.sizing, {"kelly_fraction_bps": 2_500, "probe_bps": 500, "volatility_target_bps": 75}),
@@ -289,6 +304,7 @@ AGGRESSIVE: Final = Profile(
             "gap_token_bps_max": 5_000,
             "gap_joint_bps_max": 6_000,
             "protections": _protections(stops=8, lost_bps=1_500, stop_s=3 * 3_600),
+            "cvar_bps_max": 2_000,
         },
     ),
     sizing=_changed(FOUNDATION.sizing, {"kelly_fraction_bps": 7_500, "probe_bps": 2_000, "volatility_target_bps": 400}),
@@ -319,6 +335,7 @@ BASELINE: Final = Profile(
             "gap_token_bps_max": BPS_ONE,
             "gap_joint_bps_max": BPS_ONE,
             "protections": (),
+            "cvar_bps_max": BPS_ONE,
         },
     ),
     sizing=_changed(

@@ -47,6 +47,7 @@ TEXTS: Final[Mapping[str, Text]] = {
     "total_exposure_lamports": lambda m, o, a, t, b: f"all tokens would make up {_share(m.used, a)}",
     "gap_token_lamports": lambda m, o, a, t, b: f"{o.mint} at zero would cost {_share(m.used, a)}",
     "gap_joint_lamports": lambda m, o, a, t, b: f"a joint fall of all tokens would cost {_share(m.used, a)}",
+    "cvar_bps": lambda m, o, a, t, b: f"in the worst hours all tokens would cost {m.used} bps of equity on average",
     "positions": lambda m, o, a, t, b: f"{m.used} tokens would be held",
     "impact_bps": lambda m, o, a, t, b: f"the order would move the price of {o.mint} by {m.used} bps",
     "slippage_bps": lambda m, o, a, t, b: f"the order accepts {m.used} bps less than it is quoted",

@@ -12,7 +12,7 @@ from trading.model.order import Measure, Order
 from trading.model.protection import ProtectionKind
 from trading.model.units import BPS_ONE, NS_PER_S, ceil_div, share_lamports
 
-from . import gap
+from . import gap, shortfall
 from .protections import Lock
 from .views import AccountView, Bounds, TokenView
 
@@ -113,6 +113,14 @@ def gap_joint(order: Order, account: AccountView, token: TokenView, bounds: Boun
     return Measure("gap_joint_lamports", used, limit, "lamports")
 
 
+def cvar(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
+    """What the worst hours would cost on average, with this order among what is held."""
+    if token.tail is None:
+        return None
+    used = shortfall.shortfall_bps(token.tail, bounds.limits, account.equity_lamports, order.amount_in)
+    return Measure("cvar_bps", used, bounds.limits.cvar_bps_max, "bps")
+
+
 def positions(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
     return Measure("positions", tokens_after(account, token), bounds.limits.positions_max, "tokens")
 
@@ -206,6 +214,7 @@ ENTRY_LIMITS: Final[tuple[Limit, ...]] = (
     total_exposure,
     gap_token,
     gap_joint,
+    cvar,
     positions,
     bucket_cash,
     exit_reserve,

@@ -10,6 +10,7 @@ from trading.model.profile import Limits
 from trading.model.tier import Tier
 
 from .protections import Lock
+from .shortfall import TailView
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class TokenView:
     ``quote`` is for exactly this order's amount, None where the token cannot be traded. ``exposure_lamports``,
     ``holding`` and ``open_orders`` are taken over all buckets. ``sellable_base_units`` is what the order's own bucket
     holds and has not on sale. ``edge_bps`` is None for an order by hand. ``locks``: what protections make wait.
+    ``tail``: the cases of the risk budget, None where it is not asked.
     """
 
     mint: str
@@ -69,3 +71,4 @@ class TokenView:
     rent_lamports: int
     edge_bps: int | None
     locks: tuple[Lock, ...] = ()
+    tail: TailView | None = None

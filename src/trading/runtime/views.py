@@ -120,7 +120,7 @@ def _position(kernel: Kernel, position: Position, valuation: Valuation) -> Docum
 def limits(kernel: Kernel, valuation: Valuation) -> list[Document]:
     """Return wire.LimitView for every limit of the account as a whole, and each protection that makes entries wait."""
     now_ns = kernel.state.now_ns
-    measures = kernel.valuer.gate().account_measures(kernel.valuer.account(valuation))
+    measures = kernel.valuer.gate().account_measures(kernel.valuer.account(valuation), kernel.valuer.tail(valuation))
     locks = kernel.state.protections.locks(now_ns)
     return [
         *(limit(measure, "account") for measure in measures),
