@@ -20,6 +20,8 @@ from trading.risk.drawdown import DrawdownGuard
 from trading.risk.exits import PeakPrices
 from trading.risk.gap import highest_exposure_lamports
 from trading.risk.levels import LevelBook, level_key
+from trading.risk.protections import ProtectionBook
+from trading.risk.returns import ReturnBook
 
 from .trail import Trail
 
@@ -47,8 +49,8 @@ class Trade:
 class DeskState:
     """``apply`` takes what was journalled; ``mark`` takes the account's value. Nothing else changes it.
 
-    Two facts come without a row of their own, because their inputs are in the journal: the market's time and SOL price
-    (``observe_time``) and the best price of each position (``peaks``).
+    Three facts come without a row of their own, because their inputs are in the journal: the market's time and SOL
+    price (``observe_time``), the best price of each position (``peaks``) and hourly ``returns``.
     """
 
     def __init__(self, profile: Profile, target_lamports: int) -> None:
@@ -57,6 +59,8 @@ class DeskState:
         self.ledger = Ledger()
         self.guard = DrawdownGuard(profile.limits.drawdown)
         self.levels = LevelBook(profile.limits)
+        self.protections = ProtectionBook(profile.limits.protections)
+        self.returns = ReturnBook()
         self.peaks = PeakPrices()
         self.records = TrackRecords()
         self.curve = EquityCurve(RETURN_PERIOD_NS)
@@ -102,7 +106,7 @@ class DeskState:
             events.OrderDenied: self._order_denied,
             events.OrderFilled: self._filled,
             events.OrderRejected: self._rejected,
-            events.PositionWrittenOff: self._booked,
+            events.PositionWrittenOff: self._written_off,
             events.PositionClosed: _nothing,
             events.TradingStateChanged: self._state_changed,
             events.LevelStateChanged: self._level_changed,
@@ -223,13 +227,21 @@ class DeskState:
     def _filled(self, ts_ns: int, event: events.OrderFilled) -> Booking:
         order = self.open_orders.pop(event.fill.order_id, None)
         booking = self._booked(ts_ns, event)
+        reason = "" if order is None else order.reason
+        if booking.closed is not None:
+            self.protections.close(ts_ns, booking.closed, reason, self.equity_lamports)
         if not booking.duplicate:
             self.fills_total += 1
             self.slippage_bps_sum += event.fill.slippage_bps
-            reason = "" if order is None else order.reason
             self.trades.append(Trade(self.fills_total, event, booking.realised_lamports, reason, self.sol_usd))
             if len(self.trades) > TRADES_MAX:
                 del self.trades[: TRADES_MAX // 10]
+        return booking
+
+    def _written_off(self, ts_ns: int, event: events.PositionWrittenOff) -> Booking:
+        booking = self._booked(ts_ns, event)
+        if booking.closed is not None:
+            self.protections.close(ts_ns, booking.closed, "", self.equity_lamports)
         return booking
 
     def _rejected(self, ts_ns: int, event: events.OrderRejected) -> Booking:
@@ -286,6 +298,7 @@ class DeskState:
         """Go on under the limits of the profile; peaks and states stay."""
         self.guard.use(self.profile.limits.drawdown)
         self.levels.use(self.profile.limits)
+        self.protections.use(self.profile.limits.protections)
 
     def _tier_changed(self, _ts_ns: int, event: events.TierChanged) -> None:
         self.tier = tier_named(event.after)

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trading.model.instrument import Instrument
-from trading.model.market_data import TokenListed
+from trading.model.market_data import Bar, TokenListed
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Order, Side, SwapQuote
 from trading.model.position import Position
 from trading.model.token_facts import Facts
+from trading.model.units import BPS_ONE
 from trading.ports import Venue
 from trading.risk.gate import Gate
+from trading.risk.shortfall import TailView, tail_of
 from trading.risk.views import AccountView, Bounds, TokenView
 
 from .state import DeskState
@@ -144,7 +146,30 @@ class Valuer:
             sellable_base_units=held - state.units_on_sale(bucket, mint),
             rent_lamports=quote.rent_lamports if quote is not None and quote.side is Side.BUY else 0,
             edge_bps=edge_bps,
+            tail=self.tail(valuation, mint) if self._may_buy(mint, quote) else None,
+            locks=tuple(state.protections.locks(state.now_ns, mint)),
         )
+
+    def tail(self, valuation: Valuation, mint: str | None = None) -> TailView | None:
+        """Return the cases of the risk budget for all that is held and on order, and for more of ``mint``; None where
+        the profile asks for none."""
+        limits = self._state.profile.limits
+        if limits.cvar_bps_max >= BPS_ONE:
+            return None
+        exposures = dict(valuation.by_mint)
+        for order in self._state.pending_entries():
+            exposures[order.mint] = exposures.get(order.mint, 0) + order.amount_in
+        return tail_of(self._state.returns, exposures, mint, limits)
+
+    def newest_bars(self) -> list[Bar | None]:
+        """Return the newest bar of every token that was listed."""
+        mark = self._venue.mark
+        return [mark(mint) for mint in self._instruments]
+
+    def _may_buy(self, mint: str, quote: SwapQuote | None) -> bool:
+        """Tell whether the gate would look at figures of an entry at all."""
+        is_buy = quote is not None and quote.side is Side.BUY
+        return is_buy and not any(order.mint == mint for order in self._state.open_orders.values())
 
     def free_lamports(self, bucket: str) -> int:
         """Return the bucket's cash less what its open entries will take; below 0 where those take more."""

@@ -1,5 +1,6 @@
 """Profiles: named, validated sets of risk limits, sizing, exits, fees and strategies. The desk calls one a godmode."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -8,6 +9,7 @@ from trading.errors import InvalidInput
 
 from .account import Level
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
+from .protection import Protection, ProtectionKind
 from .units import BASE_UNITS_MAX, BPS_ONE, ceil_div
 
 Bps = Annotated[int, Field(ge=0, le=10_000)]
@@ -49,6 +51,10 @@ class Limits(_Rules):
     a joint fall of all tokens by ``GAP_JOINT_MOVE_BPS`` may cost. A position that grew beyond is cut back to it.
     ``{wallet,bucket,strategy}_drawdown_*``: the same as for the account, each measured on its own (``risk.levels``);
     10000 watches nothing.
+    ``protections``: after which closed trades entries wait.
+    ``cvar_bps_max``: what the worst hours may cost on average: the expected shortfall of all that is held, over
+    ``cvar_horizon_h`` hours at ``cvar_level_bps``; 10000 asks for nothing. Of a token with fewer than
+    ``cvar_history_h_min`` hourly returns ``cvar_unknown_bps`` of its value is assumed.
     """
 
     order_bps_max: Bps
@@ -76,6 +82,12 @@ class Limits(_Rules):
     bucket_drawdown_halted_bps: Bps = BPS_ONE
     strategy_drawdown_reducing_bps: Bps = BPS_ONE
     strategy_drawdown_halted_bps: Bps = BPS_ONE
+    protections: tuple[Protection, ...] = Field(default=(), max_length=16)
+    cvar_bps_max: Bps = BPS_ONE
+    cvar_level_bps: int = Field(default=9_500, ge=5_000, le=9_990)
+    cvar_horizon_h: int = Field(default=4, ge=1, le=24)
+    cvar_history_h_min: int = Field(default=72, ge=24, le=240)
+    cvar_unknown_bps: Bps = 2_000
 
     @property
     def drawdown(self) -> DrawdownLimits:
@@ -116,6 +128,11 @@ class Limits(_Rules):
             or self.token_exposure_bps_max > self.total_exposure_bps_max
         ):
             msg = "order_bps_max <= token_exposure_bps_max <= total_exposure_bps_max must hold"
+            raise ValueError(msg)
+        cases = self.cvar_history_h_min - self.cvar_horizon_h + 1
+        if cases * (BPS_ONE - self.cvar_level_bps) < BPS_ONE:
+            least = ceil_div(BPS_ONE, BPS_ONE - self.cvar_level_bps) + self.cvar_horizon_h - 1
+            msg = f"cvar_history_h_min must be at least {least} for a case in the tail, not {self.cvar_history_h_min}"
             raise ValueError(msg)
         if self.reentry_s < self.cooldown_s:
             msg = f"reentry_s must be at least cooldown_s ({self.cooldown_s}), not {self.reentry_s}"
@@ -200,9 +217,27 @@ class Profile(_Rules):
         return priority_fee_lamports(self.fees.priority_micro_lamports_per_cu, self.fees.compute_units_max)
 
 
-def _changed(rules: RulesT, changes: dict[str, int]) -> RulesT:
+def _changed(rules: RulesT, changes: Mapping[str, object]) -> RulesT:
     """Return the rules with changes, validated (pydantic's own copy would not be)."""
     return type(rules).model_validate({**rules.model_dump(), **changes})
+
+
+def _protections(stops: int, lost_bps: int, stop_s: int) -> tuple[Protection, ...]:
+    """Return the rules over losses with what differs between profiles: so many stops, or so much lost, in a day."""
+    kinds, day_s = ProtectionKind, 86_400
+    return (
+        Protection(kind=kinds.STOPLOSS_GUARD, is_per_token=False, stop_s=stop_s, lookback_s=day_s, trades_min=stops),
+        Protection(kind=kinds.STOPLOSS_GUARD, is_per_token=True, stop_s=day_s, lookback_s=day_s, trades_min=2),
+        Protection(kind=kinds.MAX_DRAWDOWN, is_per_token=False, stop_s=stop_s, lookback_s=day_s, bps=lost_bps),
+        Protection(
+            kind=kinds.LOW_PROFIT_PAIRS,
+            is_per_token=True,
+            stop_s=2 * day_s,
+            lookback_s=7 * day_s,
+            trades_min=4,
+            bps=-500,
+        ),
+    )
 
 
 _STRATEGIES: Final = (
@@ -239,6 +274,8 @@ FOUNDATION: Final = Profile(
         bucket_drawdown_halted_bps=3_500,
         strategy_drawdown_reducing_bps=2_000,
         strategy_drawdown_halted_bps=3_500,
+        protections=_protections(stops=5, lost_bps=800, stop_s=6 * 3_600),
+        cvar_bps_max=1_000,
     ),
     sizing=SizingRules(
         kelly_fraction_bps=5_000,
@@ -281,6 +318,11 @@ CAUTIOUS: Final = Profile(
             "bucket_drawdown_halted_bps": 1_700,
             "strategy_drawdown_reducing_bps": 1_000,
             "strategy_drawdown_halted_bps": 1_700,
+            "protections": (
+                Protection(kind=ProtectionKind.COOLDOWN_PERIOD, is_per_token=True, stop_s=1_800),
+                *_protections(stops=3, lost_bps=400, stop_s=12 * 3_600),
+            ),
+            "cvar_bps_max": 500,
         },
     ),
     sizing=_changed(FOUNDATION.sizing, {"kelly_fraction_bps": 2_500, "probe_bps": 500, "volatility_target_bps": 75}),
@@ -318,6 +360,8 @@ AGGRESSIVE: Final = Profile(
             "bucket_drawdown_halted_bps": 5_000,
             "strategy_drawdown_reducing_bps": 3_000,
             "strategy_drawdown_halted_bps": 5_000,
+            "protections": _protections(stops=8, lost_bps=1_500, stop_s=3 * 3_600),
+            "cvar_bps_max": 2_000,
         },
     ),
     sizing=_changed(FOUNDATION.sizing, {"kelly_fraction_bps": 7_500, "probe_bps": 2_000, "volatility_target_bps": 400}),
@@ -348,6 +392,8 @@ BASELINE: Final = Profile(
             "gap_token_bps_max": BPS_ONE,
             "gap_joint_bps_max": BPS_ONE,
             **{f"{level}_drawdown_{state}_bps": BPS_ONE for level in Level for state in ("reducing", "halted")},
+            "protections": (),
+            "cvar_bps_max": BPS_ONE,
         },
     ),
     sizing=_changed(

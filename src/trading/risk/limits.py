@@ -9,9 +9,11 @@ from typing import Final
 
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Measure, Order
+from trading.model.protection import ProtectionKind
 from trading.model.units import BPS_ONE, NS_PER_S, ceil_div, share_lamports
 
-from . import gap
+from . import gap, shortfall
+from .protections import Lock
 from .views import AccountView, Bounds, TokenView
 
 Limit = Callable[[Order, AccountView, TokenView, Bounds], Measure | None]
@@ -52,6 +54,25 @@ def reentry(order: Order, account: AccountView, token: TokenView, bounds: Bounds
     return Measure("reentry_s", waited_s, bounds.limits.reentry_s, "s", is_floor=True)
 
 
+def protection(kind: ProtectionKind) -> Limit:
+    """Return the limit that a protection is: the time since it was tripped. A token and all tokens may both wait."""
+
+    def waiting(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
+        lock = last_lock(kind, token)
+        return None if lock is None else lock_measure(lock, account.now_ns)
+
+    return waiting
+
+
+def last_lock(kind: ProtectionKind, token: TokenView) -> Lock | None:
+    """Return the lock of this kind that ends last."""
+    return max((lock for lock in token.locks if lock.kind is kind), key=lambda lock: lock.until_ns, default=None)
+
+
+def lock_measure(lock: Lock, now_ns: int) -> Measure:
+    return Measure(lock.kind.value, (now_ns - lock.since_ns) // NS_PER_S, lock.stop_s, "s", lock.text, is_floor=True)
+
+
 def anti_dca(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
     """Never add to a loser: the mark must not be below the average cost, fees included, over all buckets."""
     if token.holding is None or token.mark_sol is None:
@@ -90,6 +111,14 @@ def gap_joint(order: Order, account: AccountView, token: TokenView, bounds: Boun
     _, limit = gap.limits_of(account, bounds.limits)
     used = gap.joint_loss_lamports(account.exposure_lamports + order.amount_in)
     return Measure("gap_joint_lamports", used, limit, "lamports")
+
+
+def cvar(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
+    """What the worst hours would cost on average, with this order among what is held."""
+    if token.tail is None:
+        return None
+    used = shortfall.shortfall_bps(token.tail, bounds.limits, account.equity_lamports, order.amount_in)
+    return Measure("cvar_bps", used, bounds.limits.cvar_bps_max, "bps")
 
 
 def positions(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
@@ -172,6 +201,7 @@ ENTRY_LIMITS: Final[tuple[Limit, ...]] = (
     day_loss,
     cooldown,
     reentry,
+    *(protection(kind) for kind in ProtectionKind),
     anti_dca,
     pool_depth,
     priority_fee,
@@ -184,6 +214,7 @@ ENTRY_LIMITS: Final[tuple[Limit, ...]] = (
     total_exposure,
     gap_token,
     gap_joint,
+    cvar,
     positions,
     bucket_cash,
     exit_reserve,

@@ -13,6 +13,7 @@ from trading.model.order import Measure
 from trading.model.position import Position
 from trading.model.tier import next_tier
 from trading.model.units import BPS_ONE, NS_PER_S, ratio_bps
+from trading.risk.limits import lock_measure
 from trading.strategies.registry import STRATEGIES
 
 from .digests import confidence
@@ -117,9 +118,16 @@ def _position(kernel: Kernel, position: Position, valuation: Valuation) -> Docum
 
 
 def limits(kernel: Kernel, valuation: Valuation) -> list[Document]:
-    """Return wire.LimitView for every limit of the account as a whole."""
-    measures = kernel.valuer.gate().account_measures(kernel.valuer.account(valuation))
-    return [*(limit(measure, "account") for measure in measures), *_level_limits(kernel)]
+    """Return wire.LimitView for every limit of account, wallet, buckets and strategies, and each protection that makes
+    entries wait."""
+    now_ns = kernel.state.now_ns
+    measures = kernel.valuer.gate().account_measures(kernel.valuer.account(valuation), kernel.valuer.tail(valuation))
+    locks = kernel.state.protections.locks(now_ns)
+    return [
+        *(limit(measure, "account") for measure in measures),
+        *_level_limits(kernel),
+        *(limit(lock_measure(lock, now_ns), lock.mint or "account") for lock in locks),
+    ]
 
 
 def _level_limits(kernel: Kernel) -> list[Document]:

@@ -19,6 +19,7 @@ from tests.support.trading import (
 from trading.model.account import LosingExit, TradingState
 from trading.model.order import Approved, Denied, Side
 from trading.model.position import Holding
+from trading.model.protection import ProtectionKind
 from trading.risk import limits
 from trading.risk.gate import Gate
 
@@ -41,7 +42,8 @@ def test_a_sound_entry_is_approved_with_how_far_each_limit_is_used() -> None:
     assert (measures["order_lamports"].used, measures["order_lamports"].limit) == (SOL // 5, 4 * SOL // 10)
     assert measures["exit_reserve_lamports"].used == 2 * SOL - SOL // 5 - 25_000 - RENT
     assert measures["edge_over_cost_bps"].used == 300 - 55
-    assert len(verdict.measures) == len(limits.ENTRY_LIMITS) - 3  # nothing held, no losing exit
+    silent = 4 + len(ProtectionKind)  # nothing is held, was sold at a loss or waits, and no budget is asked for
+    assert len(verdict.measures) == len(limits.ENTRY_LIMITS) - silent
 
 
 @pytest.mark.requirement("T19")
