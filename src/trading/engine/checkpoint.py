@@ -16,6 +16,7 @@ from trading.model.profile import profile_named
 from trading.model.tier import tier_named
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.protections import ProtectionBook
+from trading.risk.returns import ReturnBook
 from trading.strategies.tokens import PerToken
 
 from .kernel import Kernel
@@ -87,6 +88,7 @@ def _memento() -> Memento:
             DeskState: frozenset({"_appliers", "profile", "tier", "trades"}),
             DrawdownGuard: frozenset({"_limits"}),
             ProtectionBook: frozenset({"_rules"}),
+            ReturnBook: frozenset({"_spans"}),
             PerToken: frozenset({"_make"}),
             SimulatedVenue: frozenset({"conditions", "_chance"}),
         }
