@@ -8,6 +8,7 @@ from rich.text import Text
 from trading.cli.client import Daemon
 from trading.cli.console import DaemonRefused, amount_text, bps_text, figures, listing, out, print_json, reporting
 from trading.cli.options import DataDir, JsonFlag, instant_ns
+from trading.model.units import sol_text
 
 Since = Annotated[str | None, typer.Option("--since", help="ISO date or time; without a zone it is UTC.")]
 
@@ -123,6 +124,13 @@ def risk(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
         for each in view["limits"]
     ]
     console.print(listing("Limits", ("limit", "scope", "now", "allowed", "unit", "distance %"), limits))
+    shares = [
+        (kind.removeprefix("by_"), each["label"], sol_text(each["lamports"]), bps_text(each["share_bps"]))
+        for kind, found in (view.get("exposure_map") or {}).items()
+        if kind != "total"
+        for each in found
+    ]
+    console.print(listing("Exposure", ("by", "of", "SOL", "equity %"), shares))
 
 
 def why(

@@ -17,6 +17,7 @@ from trading.model.tier import tier_named
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.levels import LevelBook
 from trading.risk.protections import ProtectionBook
+from trading.risk.returns import ReturnBook
 from trading.strategies.tokens import PerToken
 
 from .kernel import Kernel
@@ -92,6 +93,7 @@ def _memento() -> Memento:
             DrawdownGuard: frozenset({"_limits"}),
             LevelBook: frozenset({"_limits"}),
             ProtectionBook: frozenset({"_rules"}),
+            ReturnBook: frozenset({"_spans"}),
             PerToken: frozenset({"_make"}),
             SimulatedVenue: frozenset({"conditions", "_chance"}),
         }

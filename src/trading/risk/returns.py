@@ -28,11 +28,14 @@ class ReturnBook:
         self._closes: dict[str, float] = {}
         """Of the last sample. A quotient of two floats is the same everywhere, and it is rounded to millionths."""
         self._returns: dict[str, deque[int]] = {}
+        self._spans: dict[tuple[str, int], list[int]] = {}
+        """What was worked out since the last sample; no state."""
 
     def sample(self, now_ns: int, newest: Iterable[Bar | None]) -> None:
         """Take the newest bar of every token."""
         since_ns, self._sampled_ns = self._sampled_ns, now_ns
         self.due_ns = now_ns - now_ns % PERIOD_NS + PERIOD_NS
+        self._spans = {}
         before, known = self._closes, self._returns
         self._closes = closes = {}
         self._returns = returns = {}
@@ -53,7 +56,10 @@ class ReturnBook:
 
     def over(self, mint: str, horizon_h: int) -> list[int]:
         """Return the token's returns over so many hours, one for each hour at which such a span ended."""
-        return over_horizon(self._returns.get(mint, ()), horizon_h)
+        spans = self._spans.get((mint, horizon_h))
+        if spans is None:
+            spans = self._spans[mint, horizon_h] = over_horizon(self._returns.get(mint, ()), horizon_h)
+        return spans
 
 
 def over_horizon(returns: Sequence[int], horizon_h: int) -> list[int]:

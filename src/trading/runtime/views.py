@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from trading.engine.exposures import exposures
 from trading.engine.kernel import Kernel
 from trading.engine.trader import MANUAL
 from trading.engine.valuation import Valuation
@@ -75,6 +76,7 @@ def snapshot(kernel: Kernel, around: Surroundings) -> Document:
         "sol_usd": None if usd is None else plain(usd),
         "positions": held,
         "limits": limits(kernel, valuation),
+        "exposure": exposure(kernel, valuation),
         "costs": costs_of_totals(ledger.costs),
         "slippage_bps_mean": state.slippage_bps_mean,
         "trades_total": state.fills_total,
@@ -141,6 +143,32 @@ def _level_limits(kernel: Kernel) -> list[Document]:
             halted = Measure("total_drawdown_bps", guard.total_drawdown_bps, bounds.halted_bps, "bps", "halts")
             found += [limit(halted, scope), limit(reducing, scope)]
     return found
+
+
+def exposure(kernel: Kernel, valuation: Valuation) -> Document:
+    """Return wire.ExposureView."""
+    found = exposures(kernel.state, kernel.venue, valuation)
+    instruments, equity = kernel.valuer.instruments, valuation.equity_lamports
+
+    def shares(parts: Mapping[str, int]) -> list[Document]:
+        return [
+            {
+                "name": name,
+                "label": instruments[name].symbol if name in instruments else name,
+                "lamports": lamports,
+                "share_bps": ratio_bps(lamports, equity),
+            }
+            for name, lamports in parts.items()
+        ]
+
+    return {
+        "total": amount(found.total_lamports, kernel.state.sol_usd),
+        "by_token": shares(found.by_token),
+        "by_strategy": shares(found.by_strategy),
+        "by_bucket": shares(found.by_bucket),
+        "by_tier": shares(found.by_tier),
+        "by_group": shares(found.by_group),
+    }
 
 
 def limit(measure: Measure, scope: str) -> Document:
