@@ -19,6 +19,7 @@ from trading.cli.options import (
     Profile,
     instant_ns,
     lamports_of,
+    profiles_dir,
 )
 from trading.cli.trials import ledger_path
 from trading.errors import InvalidInput, TradingError
@@ -97,6 +98,7 @@ def backtest(
                 who="cli",
                 seed=seed,
                 conditions=chain,
+                profiles_dir=profiles_dir(None),
             )
             result = run_backtest(spec, advance)
         document = result.as_json()

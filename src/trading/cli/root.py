@@ -2,7 +2,7 @@
 
 import typer
 
-from trading.cli import backtest, calibrate, control, curve, data, paper, review, trials, views
+from trading.cli import backtest, calibrate, control, curve, data, paper, profiles, review, trials, views
 
 app = typer.Typer(
     name="memmcp-trade",
@@ -21,6 +21,7 @@ views.register(app)
 review.register(app)
 data.register(app)
 trials.register(app)
+profiles.register(app)
 
 
 @app.callback()

@@ -12,7 +12,7 @@ from typing import Any, Final
 from trading.errors import DataError, InvalidInput
 from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.memento import Memento
-from trading.model.profile import profile_named
+from trading.model.profile_content import content_of, profile_of
 from trading.model.tier import tier_named
 from trading.risk.drawdown import DrawdownGuard
 from trading.strategies.tokens import PerToken
@@ -20,7 +20,7 @@ from trading.strategies.tokens import PerToken
 from .kernel import Kernel
 from .state import DeskState
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised when the same fields come to mean something else; other fields are noticed without it."""
 
 
@@ -30,7 +30,7 @@ def taken(kernel: Kernel) -> dict[str, Any]:
     state = kernel.state
     return {
         "version": VERSION,
-        "profile": state.profile.name,
+        "profile": content_of(state.profile),
         "rules": _rules(kernel),
         "tier": state.tier.name,
         "cycles": kernel.cycles,
@@ -55,13 +55,14 @@ def put_back(kernel: Kernel, body: Mapping[str, Any]) -> None:
         if body["version"] != VERSION:
             msg = f"the checkpoint is of version {body['version']}, this is {VERSION}"
             raise DataError(msg)
-        if kernel.state.profile.name != body["profile"]:
-            kernel.state.profile = profile_named(body["profile"])
-            kernel.switch_profile(kernel.state.profile)
+        profile = profile_of(body["profile"])
+        if kernel.state.profile != profile:
+            kernel.state.profile = profile
+            kernel.switch_profile(profile)
         if _rules(kernel) != body["rules"] or [each.name for each in kernel.strategies] != [
             name for name, _ in body["strategies"]
         ]:
-            msg = f"the profile {body['profile']} has other rules or strategies than when the checkpoint was written"
+            msg = f"the profile {profile.name} has other rules or strategies than when the checkpoint was written"
             raise DataError(msg)
         memento.fill(kernel.state, body["state"])
         kernel.state.guard.use(kernel.state.profile.limits)
