@@ -34,7 +34,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "M18": Requirement("Summaries", "done"),
     "T1": Requirement("One engine for backtest, paper and live; replay byte for byte", "partly", "live"),
     "T2": Requirement("Profiles switchable at run time", "done"),
-    "T3": Requirement("Tiers by equity", "partly", "admissible pools, modules"),
+    "T3": Requirement("Tiers by equity", "partly", "several wallets"),
     "T4": Requirement("Strategies", "partly", "order-flow imbalance, launch scanner, arbitrage"),
     "T5": Requirement("Anti-DCA and rapid rotation", "partly", "pyramiding, rotation"),
     "T6": Requirement("Sizing", "partly", "correlation"),

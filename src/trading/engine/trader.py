@@ -18,6 +18,7 @@ from trading.risk.exits import ExitView, Watch, decide_exit, watch
 from trading.risk.gap import excess_lamports, highest_price_sol
 from trading.risk.sizing import SizingView, min_out, size
 from trading.risk.views import AccountView, TokenView
+from trading.strategies.registry import module_of
 
 from .state import DeskState
 from .valuation import Valuation, Valuer
@@ -185,6 +186,10 @@ class Trader:
             return Denied(f"state_{account.state.value.lower()}", f"the desk is {account.state.value}: it only reduces")
         if not account.entries_allowed:
             return Denied("entries_stopped", "entries are stopped")
+        module = module_of(signal.strategy)
+        if not state.tier.admits(module):
+            text = f"{signal.strategy} is of the module {module}, which does not enter in tier {state.tier.name}"
+            return Denied("module_not_in_tier", text)
         probe = self._buy(signal, bucket, trajectory, profile.sizing.order_lamports_min)
         quote = self._venue.quote(signal.mint, Side.BUY, probe.amount_in)
         if quote is None:

@@ -95,7 +95,8 @@ class PaperDesk:
 
     async def strategies(self) -> Document:
         def read(session: Session) -> Document:
-            return {"strategies": views.strategies(session.kernel), "outlook": outlook(session.kernel)}
+            kernel = session.kernel
+            return {"strategies": views.strategies(kernel), "outlook": outlook(kernel), "tier": views.tier(kernel)}
 
         return self._with_context(await self._mailbox.ask(read))
 

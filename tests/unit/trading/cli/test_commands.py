@@ -18,8 +18,9 @@ from trading.cli.html_report import POINTS_MAX, render
 
 COMMANDS = [
     "backtest", "trials", "paper", "check-curve", "stop-entries", "reduce-only", "flatten-and-halt", "resume", "close",
-    "deposit", "withdraw", "target", "report", "trades", "risk", "why", "why-not", "review", "data", "data fetch",
-    "data list", "data check", "calibrate", "profile", "profiles", "profiles list", "profiles show", "profiles check",
+    "deposit", "withdraw", "target", "report", "trades", "risk", "tier", "why", "why-not", "review", "data",
+    "data fetch", "data list", "data check", "calibrate", "profile", "profiles", "profiles list", "profiles show",
+    "profiles check",
 ]  # fmt: skip
 
 
