@@ -36,8 +36,9 @@ bench: setup-test ## All benchmarks, or ONLY=bridge|journal|...; tables into doc
 	@$(BIN)/pytest -q -m bench
 	@$(BIN)/python -m benchmarks.run $(ONLY)
 
-results: setup-test ## Walk-forward of every strategy on hourly bars (MARKET=folder of *USDT_1h.csv.gz), into docs/results.md
+results: setup-test ## Walk-forward of every strategy on hourly bars and the scale table (MARKET=folder of *USDT_1h.csv.gz MARKET_5M=of *USDT_5m), into docs/results.md
 	@$(BIN)/python scripts/walk_forward.py $(or $(MARKET),$(MEMMCP_MARKET_DIR)/ohlcv_1h)
+	@$(BIN)/python scripts/scale_table.py $(or $(MARKET_5M),$(MEMMCP_MARKET_DIR)/ohlcv_5m)
 
 crash: setup-test ## The kill matrix of the memory journal, and an outage of its index (RUNS=100 SEED=1)
 	@$(BIN)/python -m benchmarks.crash --runs $(or $(RUNS),100) --seed $(or $(SEED),1)
