@@ -1,4 +1,4 @@
-"""The same recorded run at 2 to 20,000 SOL: ``python scripts/scale_table.py FOLDER``.
+"""The same recorded run at 2 to 20,000 SOL: ``python -m scripts.scale_table FOLDER``.
 
 Writes the table between its markers in docs/results.md, whatever it says. FOLDER holds ``*USDT_5m.csv.gz``. The depth
 of pools is no part of those bars, so it is declared: a share of the volume, within a floor and a cap (``DEPTH``).
@@ -9,11 +9,12 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from results_page import origin, splice
+from scripts.results_file import commit, splice
 
 from trading.adapters.canonical import parse_json
 from trading.execution.capacity import capacity
@@ -108,7 +109,7 @@ def _events(result: BacktestResult) -> Sequence[Any]:
 def _section(feed: ReplayFeed, runs: Sequence[Run]) -> str:
     text = f"""## The same run at five sizes
 
-`python scripts/scale_table.py FOLDER`, {origin()}. {feed.description.detail}.
+`python -m scripts.scale_table FOLDER`, commit {commit()}, {datetime.now(UTC):%Y-%m-%d}. {feed.description.detail}.
 
 Profile `foundation`, its two strategies. Bars say nothing about the depth of pools; declared is
 {DEPTH.liquidity_text()}. Shallow: entries that reached the gate and whose pool held less than the tier asks for; pools:

@@ -1,4 +1,4 @@
-"""Walk-forward of every strategy on recorded hourly bars: ``python scripts/walk_forward.py FOLDER``.
+"""Walk-forward of every strategy on recorded hourly bars: ``python -m scripts.walk_forward FOLDER``.
 
 Writes the table between its markers in docs/results.md, whatever it says. FOLDER holds ``*USDT_1h.csv.gz``. Only files
 of one market kind are divided by each other: SOL's hourly file is of a perpetual, so the tokens are those whose files
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from results_page import origin, splice
+from scripts.results_file import commit, splice
 
 from trading.adapters.trial_ledger import TrialLedger
 from trading.cli.trials import ledger_path
@@ -69,10 +69,10 @@ def _section(feed: ReplayFeed, spans: Sequence[Window], found: Sequence[Result],
     trials = sum(result.trials for result in found)
     ends = (spans[0].test_from_ns, spans[-1].test_to_ns)
     first, last = (f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d}" for ns in ends)
-    command = f"python scripts/walk_forward.py FOLDER --candidates {options.candidates} --seed {options.seed}"
+    command = f"python -m scripts.walk_forward FOLDER --candidates {options.candidates} --seed {options.seed}"
     text = f"""## Walk-forward on hourly bars
 
-`{command}`, {origin()}. {feed.description.detail}.
+`{command}`, commit {commit()}, {datetime.now(UTC):%Y-%m-%d}. {feed.description.detail}.
 
 {len(spans)} windows: parameters are chosen by Sharpe on {PLAN.train_days} days among {options.candidates} sets (the
 defaults and seeded draws), {PLAN.embargo_days} days are left out, the choice is judged on the next {PLAN.test_days}.

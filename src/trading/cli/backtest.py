@@ -31,6 +31,15 @@ if TYPE_CHECKING:
     from trading.ports import Feed
 
 
+Data = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        help="A file of bars or swaps, or a folder of them; repeat it for each. Tokens in USD need SOL's too.",
+    ),
+]
+
+
 class OutputFailed(TradingError):
     """The run is done and its result could not be written where it should go."""
 
@@ -43,12 +52,7 @@ def register(app: typer.Typer) -> None:
 
 
 def backtest(
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--data", help="A bar file or a folder of them; repeat it for each. Tokens in USD need SOL's too."
-        ),
-    ] = None,
+    data: Data = None,
     feed: Annotated[
         str | None, typer.Option("--feed", help="Instead of --data: synthetic[:SEED] or replay:PATH[,PATH...].")
     ] = None,
@@ -180,6 +184,8 @@ def _write(path: Path, text: str, field: str) -> None:
 
 
 def _show(document: dict[str, Any], summary: Any) -> None:
+    from trading.strategies.registry import ON_SWAPS
+
     console = out()
     start, end = document["equity_start_lamports"], document["equity_end_lamports"]
     rows = [
@@ -214,6 +220,12 @@ def _show(document: dict[str, Any], summary: Any) -> None:
     if summary is not None and (summary.gaps or summary.bars_unquoted):
         text = f"{summary.gaps} gaps with {summary.bars_missing} bars missing (not filled in)"
         console.print(Text(f"data: {text}, {summary.bars_unquoted} bars without a SOL price left out"))
+    if summary is not None and summary.swaps:
+        text = f"{summary.swaps:,} swaps told, {summary.swaps_left_out:,} left out (dust, legs of routes)"
+        console.print(Text(f"data: {text}; no reserves are recorded, so the depth is declared"))
+    deaf = [name for name in document["strategies"] if name in ON_SWAPS and not (summary and summary.swaps)]
+    if deaf:
+        console.print(Text(f"{', '.join(deaf)}: no opinion without swaps, and this feed tells none"))
     console.print(Text(document["conventions"], style="dim"))
 
 

@@ -9,6 +9,8 @@ from trading.model.position import Holding
 from trading.model.profile import Limits
 from trading.model.tier import Tier
 
+from .levels import Held
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -49,7 +51,8 @@ class TokenView:
 
     ``quote`` is for exactly this order's amount, None where the token cannot be traded. ``exposure_lamports``,
     ``holding`` and ``open_orders`` are taken over all buckets. ``sellable_base_units`` is what the order's own bucket
-    holds and has not on sale. ``edge_bps`` is None for an order by hand.
+    holds and has not on sale. ``edge_bps`` is None for an order by hand. ``level``: the order's wallet, bucket or
+    strategy that lets no entry pass.
     """
 
     mint: str
@@ -66,3 +69,4 @@ class TokenView:
     sellable_base_units: int
     rent_lamports: int
     edge_bps: int | None
+    level: Held | None = None

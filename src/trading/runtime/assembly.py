@@ -8,7 +8,8 @@ from pathlib import Path
 
 from trading.adapters.canonical import canonical_json
 from trading.adapters.profile_files import find_profile
-from trading.engine.kernel import Kernel, RunSetup
+from trading.engine.kernel import Kernel
+from trading.engine.run import RunSetup
 from trading.execution.conditions import IDEAL, Conditions
 from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.event_codec import encode_record

@@ -12,6 +12,7 @@ from trading.model.event_codec import decode
 from trading.model.order import Denied, Measure, Purpose, Side
 from trading.model.units import BPS_ONE, NS_PER_S
 from trading.ports import JournalRow
+from trading.risk import rug_checks
 
 from .documents import Document, iso
 from .history import RunView, mint_of, symbol_of
@@ -41,6 +42,8 @@ def passed_over(kernel: Kernel) -> dict[str, str]:
             found[mint] = "data_age_s"
         elif venue.pool_lamports(mint) < state.tier.pool_lamports_min:
             found[mint] = "pool_lamports"
+        elif (refused := rug_checks.refusal(kernel.valuer.facts.get(mint), are_needed=False)) is not None:
+            found[mint] = refused.reason
     return found
 
 

@@ -12,7 +12,8 @@ from trading.adapters.sql_journal import Checkpoint, JournalStore, SqlJournal
 from trading.engine import checkpoint
 from trading.engine.control import Control, Outcome
 from trading.engine.inputs import ENDED
-from trading.engine.kernel import Kernel, StoredRow
+from trading.engine.kernel import Kernel
+from trading.engine.run import StoredRow
 from trading.errors import JournalUnavailable, TradingError
 from trading.model import commands
 from trading.model.market_data import CycleEnd, History, MarketEvent, TokenListed, ts_of

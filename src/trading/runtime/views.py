@@ -120,7 +120,20 @@ def _position(kernel: Kernel, position: Position, valuation: Valuation) -> Docum
 def limits(kernel: Kernel, valuation: Valuation) -> list[Document]:
     """Return wire.LimitView for every limit of the account as a whole."""
     measures = kernel.valuer.gate().account_measures(kernel.valuer.account(valuation))
-    return [limit(measure, "account") for measure in measures]
+    return [*(limit(measure, "account") for measure in measures), *_level_limits(kernel)]
+
+
+def _level_limits(kernel: Kernel) -> list[Document]:
+    """Return the drawdown limits of each wallet, bucket and strategy that has any."""
+    kernel.levels.refresh()
+    found: list[Document] = []
+    for (level, name), guard, bounds in kernel.state.levels.figures():
+        if bounds.is_watched:
+            scope = f"{level.value}:{name}"
+            reducing = Measure("drawdown_bps", guard.drawdown_bps, bounds.reducing_bps, "bps", "reduces")
+            halted = Measure("total_drawdown_bps", guard.total_drawdown_bps, bounds.halted_bps, "bps", "halts")
+            found += [limit(halted, scope), limit(reducing, scope)]
+    return found
 
 
 def limit(measure: Measure, scope: str) -> Document:
