@@ -35,12 +35,14 @@ BARS_FOLDER = "ohlcv_5m"
 @dataclass(frozen=True, slots=True)
 class DeskOptions:
     """``data_dir`` is the desk's own: its journal lies there. ``feed``: auto, market, synthetic[:SEED] or
-    replay:PATH[,PATH...]. ``profile`` names the limits to trade under (what the desk calls its godmode)."""
+    replay:PATH[,PATH...]. ``profile`` names the limits to trade under (what the desk calls its godmode): a shipped one,
+    one of the operator's own in ``profiles_dir``, or a TOML file."""
 
     data_dir: Path
     feed: str = "auto"
     money: Literal["paper", "real"] = "paper"
     profile: str = "foundation"
+    profiles_dir: Path | None = None
 
 
 @asynccontextmanager
@@ -53,7 +55,7 @@ async def open(environ: Mapping[str, str], memory: Memory, options: DeskOptions)
     if options.money != "paper":
         msg = f"money: {options.money!r} is not possible in this version, which trades on paper only"
         raise InvalidInput(msg, field="money", hint="use money=paper; nothing was traded")
-    wishes = PaperOptions(options.data_dir, options.feed, options.profile, _recorded(environ))
+    wishes = PaperOptions(options.data_dir, options.feed, options.profile, _recorded(environ), options.profiles_dir)
     async with paper_desk(wishes, load(environ), memory) as desk:
         yield desk
 

@@ -54,8 +54,8 @@ class KernelBench:
         if begin:
             self.kernel.start("{}")
 
-    def _strategies(self, _profile: Profile) -> list[Strategy]:
-        return [ScriptedStrategy(self.opinion)]
+    def _strategies(self, profile: Profile) -> list[Strategy]:
+        return [ScriptedStrategy(self.opinion, choice.name) for choice in profile.strategies]
 
     def feed(self, events: Sequence[MarketEvent]) -> "KernelBench":
         for event in events:

@@ -349,6 +349,8 @@ class InMemoryDesk:
                 self.cash, self.deposits, effect = self.cash + moved, self.deposits + moved, f"{action} booked"
             case "target":
                 self.target, effect = int(Decimal(str(request["amount_sol"])) * SOL), "target set"
+            case "profile":
+                effect = f"trades under {request['profile']} from now on"
             case action:
                 msg = f"action: there is no action {action}"
                 raise InvalidInput(msg, field="action")

@@ -27,7 +27,7 @@ from trading.runtime.replaying import Drift, ReplaySpec, measure
 from trading.runtime.session import Opener, Session
 from trading.runtime.sources import Cycle
 
-CYCLES = 1_300
+CYCLES = 2_600
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_commands_that_other_conditions_leave_nothing_to_do_for_do_not_end_the_r
 
 def test_bars_that_are_not_the_runs_are_refused(calm_run: Path, tmp_path: Path) -> None:
     other = SyntheticFeed(SyntheticMarket(seed=8, cycles=CYCLES))
-    with pytest.raises(InvalidInput, match="the run was made from synthetic-v1"):
+    with pytest.raises(InvalidInput, match="the run was made from synthetic-v2"):
         measured(calm_run, ReplaySpec(feed=other))
     with pytest.raises(InvalidInput, match="opens no feed"):
         reopen("{}")

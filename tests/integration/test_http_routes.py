@@ -278,6 +278,7 @@ async def test_every_action_reaches_the_desk_with_its_own_fields(stage: Stage) -
         ("deposit", {"amount_sol": "1.5"}),
         ("withdraw", {"amount_sol": "0.5"}),
         ("target", {"amount_sol": "30"}),
+        ("profile", {"profile": "cautious"}),
     ):
         response = await stage.http.post(f"/actions/{name}", json={"reason": "a test", **fields}, headers=OPERATOR)
         assert response.status_code == 200, (name, response.text)
@@ -295,6 +296,8 @@ BAD_ACTIONS = [
     ("close", {"reason": "a test", "mint": MINT, "percent": 101}, 422, "percent"),
     ("resume", {"reason": "a test", "mint": MINT}, 422, None),
     ("resume", {"reason": ""}, 422, "reason"),
+    ("profile", {"reason": "a test"}, 422, None),
+    ("profile", {"reason": "a test", "profile": "../own"}, 422, "profile"),
     ("resume", {"reason": "a test", "force": True}, 422, "force"),
 ]
 

@@ -201,6 +201,15 @@ async def test_resume_is_the_operators_alone(stage: Stage, client: Client) -> No
     assert stage.trading.calls == []
 
 
+@pytest.mark.requirement("T2")
+async def test_an_agent_asks_for_another_profile_by_its_name(stage: Stage, client: Client) -> None:
+    said = await called(client, "trading_control", action="profile", profile="cautious", reason="it storms")
+    assert said["effect"] == "trades under cautious from now on"
+    for wrong in ({"action": "profile"}, {"action": "stop_entries", "profile": "cautious"}):
+        assert "profile" in await refused(client, "trading_control", reason="it storms", **wrong)
+    assert len(stage.trading.calls) == 1
+
+
 async def test_a_denied_trade_is_an_answer_and_not_an_error(client: Client) -> None:
     denied = await called(client, "place_trade", side="buy", mint=MINT, amount_sol="1.9", reason="all in")
     assert denied["status"] == "denied"

@@ -34,7 +34,11 @@ async def open_desk(
     """
     wish = sections.trading
     options = trading.DeskOptions(
-        data_dir=sections.data_dir / "trading", feed=wish.feed, money=wish.money, profile=wish.profile
+        data_dir=sections.data_dir / "trading",
+        feed=wish.feed,
+        money=wish.money,
+        profile=wish.profile,
+        profiles_dir=sections.data_dir / "profiles",
     )
     async with AsyncExitStack() as stack:
         try:

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from memmcp_server.wire.base import IdempotencyKey, JsonValue, Kind, Moment, NamespaceStr, Request, Tag
 from memmcp_server.wire.lifecycle import ForgetFilter
-from memmcp_server.wire.orders import CloseRequest, RebalanceRequest, TradeRequest
+from memmcp_server.wire.orders import CloseRequest, ProfileName, RebalanceRequest, TradeRequest
 from memmcp_server.wire.telemetry import WindowName
 
 EffectKey = Annotated[
@@ -115,9 +115,17 @@ class WhyArguments(Request):
 
 
 class ControlArguments(Request):
-    action: Literal["stop_entries", "reduce_only", "flatten_and_halt", "resume"] = Field(
-        description="stop_entries keeps positions; reduce_only also refuses adds; flatten_and_halt sells all. "
-        "resume is the operator's."
+    action: Literal["stop_entries", "reduce_only", "flatten_and_halt", "resume", "profile"] = Field(
+        description="stop_entries keeps positions; reduce_only also refuses adds; flatten_and_halt sells all; profile "
+        "goes to a safer one. resume is the operator's."
     )
     reason: str = Field(min_length=3, max_length=1_000, description="Why; kept in the journal.")
+    profile: ProfileName | None = Field(default=None, description="Of action profile: its name.")
     idempotency_key: EffectKey = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.profile is not None) != (self.action == "profile"):
+            msg = "profile is required for action profile and belongs to no other"
+            raise ValueError(msg)
+        return self

@@ -184,9 +184,9 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             name="trading_control",
             title="Make the desk safer",
             description=(
-                "Stops entries, allows only reductions, or sells everything and halts, at once, without preview; the "
-                "answer says what happens to open positions. Use when the user asks or something is clearly wrong. "
-                "resume is refused: only the operator may add risk again."
+                "Stops entries, allows only reductions, sells everything and halts, or switches to a safer profile, at "
+                "once, without preview; the answer says what happens to open positions. Use when the user asks or "
+                "something is clearly wrong. resume and riskier profiles are refused: only the operator adds risk."
             ),
             arguments=ControlArguments,
             answer=ControlAnswer,

@@ -17,7 +17,7 @@ from memmcp_server.ports import TradingDesk
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import IdempotencyKey, Moment, SolAmount
 from memmcp_server.wire.base import Request as WireRequest
-from memmcp_server.wire.orders import CONTROL_FIELDS, LEVEL_ACTIONS, ControlAnswer, ControlRequest
+from memmcp_server.wire.orders import CONTROL_FIELDS, LEVEL_ACTIONS, ControlAnswer, ControlRequest, ProfileName
 from memmcp_server.wire.telemetry import (
     DeskList,
     DeskReport,
@@ -50,6 +50,7 @@ ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "deposit": "Book a paper deposit; returns are not counted up by it.",
         "withdraw": "Book a paper withdrawal; returns are not counted down by it.",
         "target": "Set the compounding target.",
+        "profile": "Trade under another profile: a shipped one, or a file of the folder profiles.",
     }
 )
 
@@ -86,6 +87,7 @@ class ActionRequest(WireRequest):
     mint: str | None = Field(default=None, min_length=2, max_length=64)
     percent: int | None = Field(default=None, ge=1, le=100)
     amount_sol: SolAmount | None = None
+    profile: ProfileName | None = None
     idempotency_key: IdempotencyKey | None = Field(default=None, description="Or the Idempotency-Key header.")
 
 

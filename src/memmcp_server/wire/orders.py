@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from .base import Bps, JsonValue, MemoryIdStr, Request, SolAmount, TokenAmount, TradingState
 from .money import BPS_ONE, CostView, TradingContext
@@ -94,12 +94,14 @@ class RebalanceAnswer(TradingContext):
     legs: list[dict[str, JsonValue]] = []
 
 
+ProfileName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 CONTROL_FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "close": ("mint", "percent"),
         "deposit": ("amount_sol",),
         "withdraw": ("amount_sol",),
         "target": ("amount_sol",),
+        "profile": ("profile",),
     }
 )
 """Which fields an action takes besides its reason."""
@@ -110,15 +112,25 @@ LEVEL_ACTIONS: Final = frozenset({"reduce_only", "flatten_and_halt", "resume"})
 
 
 class ControlRequest(Request):
-    """``close`` sells a share of one position; the deposit and withdraw actions book a paper movement."""
+    """``close`` sells a share of one position; the deposit and withdraw actions book a paper movement; ``profile``
+    trades under another one from now on."""
 
     action: Literal[
-        "stop_entries", "reduce_only", "flatten_and_halt", "resume", "close", "deposit", "withdraw", "target"
+        "stop_entries",
+        "reduce_only",
+        "flatten_and_halt",
+        "resume",
+        "close",
+        "deposit",
+        "withdraw",
+        "target",
+        "profile",
     ]
     reason: str = Field(min_length=3, max_length=1_000, description="Why; kept in the journal.")
     mint: str | None = Field(default=None, min_length=2, max_length=64)
     percent: int | None = Field(default=None, ge=1, le=100)
     amount_sol: SolAmount | None = None
+    profile: ProfileName | None = None
     level: str | None = Field(
         default=None, max_length=100, description="reduce_only, flatten_and_halt and resume: only there, bucket:NAME."
     )
@@ -126,7 +138,7 @@ class ControlRequest(Request):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         wanted = CONTROL_FIELDS.get(self.action, ())
-        for name in ("mint", "percent", "amount_sol"):
+        for name in ("mint", "percent", "amount_sol", "profile"):
             if name in wanted and getattr(self, name) is None:
                 msg = f"{name} is required for {self.action}"
                 raise ValueError(msg)

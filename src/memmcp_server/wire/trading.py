@@ -189,9 +189,12 @@ class TradePage(TradingContext):
 
 
 class StrategyView(Wire):
+    """``enabled``: the profile names it. ``in_tier``: the desk's tier lets strategies of its kind enter."""
+
     name: str
     kind: str
     enabled: bool
+    in_tier: bool = True
     parameters: dict[str, JsonValue]
     bucket: str
     capital: Amount
@@ -213,9 +216,29 @@ class Outlook(Wire):
     ranking: dict[str, JsonValue]
 
 
+class TierView(Wire):
+    """What the desk may do at its size. The tier goes by equity without deposits and withdrawals; it is left below
+    ``left_below``. ``pools_admitted`` of the ``pools`` that trade now are as deep as ``pool_min``."""
+
+    name: str
+    from_equity: Amount
+    left_below: Amount
+    next_tier: str | None
+    next_tier_at: Amount | None
+    equity_without_flows: Amount
+    pool_min: Amount
+    pools: int
+    pools_admitted: int
+    fee_position_bps_max: int
+    kelly_fraction_bps: int
+    wallets_max: int
+    barred_modules: list[str]
+
+
 class StrategyList(TradingContext):
     strategies: list[StrategyView]
     outlook: Outlook | None = None
+    tier: TierView | None = None
 
 
 class StrategyDigest(TradingContext):

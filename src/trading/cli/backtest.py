@@ -20,6 +20,7 @@ from trading.cli.options import (
     Profile,
     instant_ns,
     lamports_of,
+    profiles_dir,
 )
 from trading.cli.trials import ledger_path
 from trading.errors import InvalidInput
@@ -32,19 +33,22 @@ if TYPE_CHECKING:
     from trading.runtime.backtest import BacktestResult
 
 
+Data = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        help="A file of bars or swaps, or a folder of them; repeat it for each. Tokens in USD need SOL's too.",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("backtest")(backtest)
 
 
 def backtest(
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--data",
-            help="A file of bars or swaps, or a folder of them; repeat it for each. Tokens in USD need SOL's too.",
-        ),
-    ] = None,
+    data: Data = None,
     feed: Annotated[
         str | None, typer.Option("--feed", help="Instead of --data: synthetic[:SEED] or replay:PATH[,PATH...].")
     ] = None,
@@ -97,6 +101,7 @@ def backtest(
                 who="cli",
                 seed=seed,
                 conditions=chain,
+                profiles_dir=profiles_dir(None),
             )
             result = run_backtest(spec, advance)
         document = result.as_json()

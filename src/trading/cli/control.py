@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from trading.cli.client import Daemon
-from trading.cli.console import EXIT_FAILED, out, print_json, reporting
+from trading.cli.console import EXIT_FAILED, figures, out, print_json, reporting
 from trading.cli.options import DataDir, JsonFlag, lamports_of
 from trading.errors import InvalidInput
 from trading.model.units import sol_text
@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command("deposit")(deposit)
     app.command("withdraw")(withdraw)
     app.command("target")(target)
+    app.command("profile")(profile)
 
 
 def stop_entries(
@@ -114,6 +115,28 @@ def target(
 ) -> None:
     """Set the equity that the compounding tracker measures against. Open positions stay."""
     _act("target", {"reason": reason, "amount_sol": _amount(sol, as_json)}, key, data_dir, as_json)
+
+
+def profile(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The profile to trade under from now on.")
+    ] = None,
+    reason: Reason = BY_HAND,
+    key: Key = None,
+    data_dir: DataDir = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the running desk's profile, or switch to another one. Open positions go on under its exit rules."""
+    if name is not None:
+        _act("profile", {"reason": reason, "profile": name}, key, data_dir, as_json)
+        return
+    with reporting(as_json=as_json):
+        snapshot = Daemon.find(data_dir).get("/telemetry/trading")
+    shown = {field: snapshot[field] for field in ("profile", "tier", "money", "state")}
+    if as_json:
+        print_json(shown)
+    else:
+        out().print(figures("The desk's profile", [(field, str(value)) for field, value in shown.items()]))
 
 
 def _at(level: str | None, reason: str) -> dict[str, Any]:

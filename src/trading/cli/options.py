@@ -18,7 +18,12 @@ DataDir = Annotated[
         help="The daemon's data directory (default: MEMMCP_DATA_DIR, else the platform's user data folder).",
     ),
 ]
-Profile = Annotated[str, typer.Option("--profile", help="The named set of limits, sizing and strategies.")]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--profile", help="A set of limits, sizing and strategies: a name (see profiles list) or a TOML file."
+    ),
+]
 EquitySol = Annotated[str, typer.Option("--equity-sol", help="Start capital in SOL, at most 9 decimals.")]
 
 PROFILE_DEFAULT: Final = "foundation"
@@ -32,6 +37,13 @@ def desks_of(data_dir: Path | None) -> tuple[Path, ...]:
 
     base = data_dir_of(data_dir)
     return (base / "trading", base / "paper")
+
+
+def profiles_dir(data_dir: Path | None) -> Path:
+    """Return the folder of the operator's own profiles."""
+    from trading.cli.client import data_dir_of
+
+    return data_dir_of(data_dir) / "profiles"
 
 
 def lamports_of(field: str, text: str) -> int:

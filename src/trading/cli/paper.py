@@ -22,6 +22,7 @@ from trading.cli.options import (
     JsonFlag,
     Profile,
     lamports_of,
+    profiles_dir,
     speed_of,
 )
 from trading.cli.views import desk_table, positions_table
@@ -128,7 +129,9 @@ async def _session(
     from trading import desk
 
     feed, profile = chosen
-    options = desk.DeskOptions(data_dir=directory, feed=feed, money="paper", profile=profile)
+    options = desk.DeskOptions(
+        data_dir=directory, feed=feed, money="paper", profile=profile, profiles_dir=profiles_dir(None)
+    )
     async with desk.open(environ, FileMemory(directory / "memory.jsonl"), options) as opened:
         snapshot: Mapping[str, Any] = await opened.snapshot()
         err().print(Text(f"PAPER on {snapshot['feed']['detail']}"))

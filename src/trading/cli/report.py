@@ -189,7 +189,7 @@ def _show_desk(data_dir: Path | None, *, as_json: bool) -> None:
     rows = [
         (
             each["name"],
-            "on" if each["enabled"] else "off",
+            ("on" if each["in_tier"] else "not in this tier") if each["enabled"] else "off",
             str(each["trades"]),
             bps_text(each["win_rate_bps"]),
             amount_text(each["realised"]),

@@ -11,6 +11,7 @@ from trading.cli import (
     drift,
     export_tax,
     paper,
+    profiles,
     report,
     review,
     trials,
@@ -37,6 +38,7 @@ views.register(app)
 review.register(app)
 data.register(app)
 trials.register(app)
+profiles.register(app)
 
 
 @app.callback()

@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("trades")(trades)
     app.command("risk")(risk)
+    app.command("tier")(tier)
     app.command("why")(why)
     app.command("why-not")(why_not)
 
@@ -131,6 +132,33 @@ def risk(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
         for each in found
     ]
     console.print(listing("Exposure", ("by", "of", "SOL", "equity %"), shares))
+
+
+def tier(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
+    """Show what the desk may do at its size: pools, fee cap, Kelly fraction, wallets, modules, and the next tier."""
+    with reporting(as_json=as_json):
+        view = Daemon.find(data_dir).get("/strategies")["tier"]
+    if as_json:
+        print_json(view)
+        return
+    above = (
+        "this is the highest" if view["next_tier"] is None else f"{view['next_tier']} at {_sol(view['next_tier_at'])}"
+    )
+    rows = [
+        ("tier", f"{view['name']}, from {_sol(view['from_equity'])}, left below {_sol(view['left_below'])}"),
+        ("next", above),
+        ("goes by", f"{_sol(view['equity_without_flows'])}: equity without deposits and withdrawals"),
+        ("pools", f"{view['pools_admitted']} of {view['pools']} hold at least {_sol(view['pool_min'])}"),
+        ("fixed fees of a position", f"at most {bps_text(view['fee_position_bps_max'])}"),
+        ("Kelly fraction", bps_text(view["kelly_fraction_bps"])),
+        ("wallets", f"at most {view['wallets_max']}"),
+        ("modules that do not enter", ", ".join(view["barred_modules"]) or "none"),
+    ]
+    out().print(figures("Tier", rows))
+
+
+def _sol(amount: dict[str, Any]) -> str:
+    return f"{amount['sol']} SOL"
 
 
 def why(

@@ -12,7 +12,7 @@ from typing import Any, Final
 from trading.errors import DataError, InvalidInput
 from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.memento import Memento
-from trading.model.profile import profile_named
+from trading.model.profile_content import content_of, profile_of
 from trading.model.tier import tier_named
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.levels import LevelBook
@@ -34,7 +34,7 @@ def taken(kernel: Kernel) -> dict[str, Any]:
     state = kernel.state
     return {
         "version": VERSION,
-        "profile": state.profile.name,
+        "profile": content_of(state.profile),
         "rules": _rules(kernel),
         "tier": state.tier.name,
         "cycles": kernel.cycles,
@@ -60,14 +60,15 @@ def put_back(kernel: Kernel, body: Mapping[str, Any]) -> None:
         if body["version"] != VERSION:
             msg = f"the checkpoint is of version {body['version']}, this is {VERSION}"
             raise DataError(msg)
-        if kernel.state.profile.name != body["profile"]:
-            kernel.state.profile = profile_named(body["profile"])
-            kernel.switch_profile(kernel.state.profile)
-            kernel.state.protections.use(kernel.state.profile.limits.protections)
+        profile = profile_of(body["profile"])
+        if kernel.state.profile != profile:
+            kernel.state.profile = profile
+            kernel.switch_profile(profile)
+            kernel.state.use_limits()
         if _rules(kernel) != body["rules"] or [each.name for each in kernel.strategies] != [
             name for name, _ in body["strategies"]
         ]:
-            msg = f"the profile {body['profile']} has other rules or strategies than when the checkpoint was written"
+            msg = f"the profile {profile.name} has other rules or strategies than when the checkpoint was written"
             raise DataError(msg)
         memento.fill(kernel.state, body["state"])
         kernel.state.use_limits()

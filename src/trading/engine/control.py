@@ -8,9 +8,11 @@ from trading.errors import DataError, InvalidInput
 from trading.model import commands, events
 from trading.model.event_codec import decode, encode
 from trading.model.order import Denied, Order
-from trading.model.profile import PROFILES, profile_named
+from trading.model.profile import Profile, profile_named
+from trading.model.profile_content import changes, content_of, profile_of, riskier, sha256_of
 from trading.model.units import LAMPORTS_MAX, sol_text
 from trading.portfolio.buckets import split_lamports
+from trading.strategies.registry import create_all
 
 from .kernel import Kernel
 from .trader import Plan
@@ -84,10 +86,7 @@ class Control:
                     msg = f"amount: at most {most} SOL, not {sol_text(command.lamports)}"
                     raise InvalidInput(msg, field="amount_sol")
             case commands.SwitchProfile():
-                if command.profile not in {profile.name for profile in PROFILES}:
-                    known = ", ".join(profile.name for profile in PROFILES)
-                    msg = f"profile: {command.profile!r} is unknown; known are {known}"
-                    raise InvalidInput(msg, field="profile")
+                create_all(_profile_of(command).strategies)
             case commands.ReduceOnly() | commands.FlattenAndHalt() | commands.Resume():
                 if command.level:
                     kernel.levels.key_of(command.level)
@@ -198,10 +197,25 @@ class Control:
 
     def _switch_profile(self, command: commands.SwitchProfile) -> Outcome:
         kernel = self._kernel
-        before = kernel.state.profile.name
-        kernel.emit(events.ProfileSwitched(kernel.state.now_ns, before, command.profile, command.reason))
-        kernel.switch_profile(profile_named(command.profile))
-        return Outcome(f"From {before} to {command.profile}. Open positions are managed by its exit rules from now on.")
+        before, after = kernel.state.profile, _profile_of(command)
+        found, content = changes(before, after), content_of(after)
+        if (before.name, found) == (after.name, ()):
+            return Outcome(f"The desk trades under {after.name} already; nothing has changed.")
+        risks = riskier(before, after) if command.actor.startswith(commands.AGENT) else ()
+        if risks:
+            told = ", ".join(f"{each.field} {each.before or 'none'} -> {each.after or 'none'}" for each in risks)
+            message = f"{after.name} may risk more than {before.name}, which is the operator's to decide: {told}"
+            return Outcome("The profile stays as it is.", denied=Denied("riskier_profile", message))
+        kernel.emit(
+            events.ProfileSwitched(
+                kernel.state.now_ns, before.name, after.name, command.reason, content, sha256_of(content), found
+            )
+        )
+        kernel.switch_profile(after)
+        return Outcome(
+            f"From {before.name} to {after.name}, {len(found)} fields changed. Open positions are managed by its exit "
+            "rules from now on."
+        )
 
     def _move_capital(self, command: commands.MoveCapital) -> Outcome:
         kernel = self._kernel
@@ -220,6 +234,20 @@ class Control:
             )
         )
         return Outcome("Cash was moved between buckets. Open positions are not touched.")
+
+
+def _profile_of(command: commands.SwitchProfile) -> Profile:
+    """Return the profile that the command means. Raises: InvalidInput."""
+    if not command.content:
+        return profile_named(command.profile)
+    try:
+        profile = profile_of(command.content)
+    except DataError as error:
+        raise InvalidInput(error.message, field="profile") from error
+    if profile.name != command.profile:
+        msg = f"profile: the command names {command.profile!r}, its content {profile.name!r}"
+        raise InvalidInput(msg, field="profile")
+    return profile
 
 
 def _require_readable(command: commands.Command) -> None:

@@ -20,12 +20,14 @@ from trading.model.event_codec import decode, encode
 from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, Swap, TokenGone, ts_of
 from trading.model.order import Fill, Purpose, Signal, VenueReport
 from trading.model.profile import Profile
+from trading.model.profile_content import content_of
 from trading.model.tier import moved_tier
 from trading.model.units import NS_PER_S
 from trading.portfolio.buckets import Booking, split_lamports
 from trading.ports import Journal, Strategy, Venue
 from trading.risk.exits import Watch
 
+from .closings import closed, never_filled
 from .forecasting import Forecaster
 from .inputs import ENDED, INPUT, MARKET_KINDS, RECORDED, Stretch, decode_input, encode_input, news_of
 from .level_keeper import LevelKeeper, ValueBounds
@@ -36,9 +38,6 @@ from .state import RETURN_PERIOD_NS, TIER, DeskState
 from .trader import Trader
 from .valuation import Valuation, Valuer
 from .windows import close_day, report_windows
-
-NOT_FILLED: Final = "not filled"
-"""How the outcome of a trajectory begins whose entry never became a position."""
 
 CYCLE_MARKED: Final = "cycle_marked"
 MARK_SPACING_NS: Final = 3_600 * NS_PER_S
@@ -98,7 +97,7 @@ class Kernel:
         """Begin an empty run: the header, then the start capital, split over the buckets by the profile's weights."""
         setup = self.setup
         header = (setup.run_id, setup.mode, setup.profile.name, setup.feed, parameters, setup.seed, setup.conditions)
-        self.emit(events.RunStarted(*header))
+        self.emit(events.RunStarted(*header, content_of(setup.profile)))
         shares = split_lamports(
             setup.equity_lamports, {choice.name: choice.weight_bps for choice in setup.profile.strategies}
         )
@@ -442,19 +441,7 @@ class Kernel:
             return
         self.emit(events.OrderRejected(order.trajectory_id, order.strategy, order.bucket, report))
         if order.purpose is Purpose.ENTRY and self.state.ledger.position(order.bucket, order.mint) is None:
-            self.emit(
-                events.PositionClosed(
-                    trajectory_id=order.trajectory_id,
-                    strategy=order.strategy,
-                    bucket=order.bucket,
-                    mint=order.mint,
-                    ts_ns=report.ts_ns,
-                    realised_lamports=-report.charged_lamports,
-                    return_bps=0,
-                    holding_ns=0,
-                    reason=f"{NOT_FILLED}: {report.reason}: {report.message}",
-                )
-            )
+            self.emit(never_filled(order, report))
 
     def _write_off(self, gone: TokenGone) -> None:
         for position in self.state.ledger.positions():
@@ -465,18 +452,5 @@ class Kernel:
                 self._close_out(booking, f"written off: {gone.reason}")
 
     def _close_out(self, booking: Booking, reason: str) -> None:
-        trip = booking.closed
-        if trip is not None:
-            self.emit(
-                events.PositionClosed(
-                    trajectory_id=trip.trajectory_id,
-                    strategy=trip.strategy,
-                    bucket=trip.bucket,
-                    mint=trip.mint,
-                    ts_ns=trip.closed_ns,
-                    realised_lamports=trip.realised_lamports,
-                    return_bps=trip.return_bps,
-                    holding_ns=trip.closed_ns - trip.opened_ns,
-                    reason=reason,
-                )
-            )
+        if booking.closed is not None:
+            self.emit(closed(booking.closed, reason))

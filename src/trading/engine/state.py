@@ -10,6 +10,7 @@ from trading.model import commands, events
 from trading.model.account import TradingState
 from trading.model.order import Order, Purpose
 from trading.model.profile import Profile, profile_named
+from trading.model.profile_content import profile_of
 from trading.model.tier import tier_bounds, tier_named, tier_of
 from trading.model.units import NS_PER_S
 from trading.portfolio.buckets import Booking
@@ -291,7 +292,7 @@ class DeskState:
         self.levels.told(event.level, event.name, event.after)
 
     def _profile_switched(self, _ts_ns: int, event: events.ProfileSwitched) -> None:
-        self.profile = profile_named(event.after)
+        self.profile = profile_of(event.content) if event.content else profile_named(event.after)
         self.use_limits()
 
     def use_limits(self) -> None:

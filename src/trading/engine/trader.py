@@ -20,6 +20,7 @@ from trading.risk.gap import excess_lamports, highest_price_sol
 from trading.risk.gate import denied_by
 from trading.risk.sizing import SizingView, min_out, size
 from trading.risk.views import AccountView, TokenView
+from trading.strategies.registry import module_of
 
 from .state import DeskState
 from .valuation import Valuation, Valuer
@@ -195,6 +196,10 @@ class Trader:
             return Denied(f"state_{account.state.value.lower()}", f"the desk is {account.state.value}: it only reduces")
         if not account.entries_allowed:
             return Denied("entries_stopped", "entries are stopped")
+        module = module_of(signal.strategy)
+        if not state.tier.admits(module):
+            text = f"{signal.strategy} is of the module {module}, which does not enter in tier {state.tier.name}"
+            return Denied("module_not_in_tier", text)
         held = state.levels.held(bucket, signal.strategy)
         if held is not None:
             return denied_by(held)

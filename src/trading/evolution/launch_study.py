@@ -15,7 +15,7 @@ import numpy as np
 
 from trading.adapters.canonical import canonical_json, parse_json
 from trading.adapters.memory_journal import MemoryJournal
-from trading.engine.kernel import NOT_FILLED
+from trading.engine.closings import NOT_FILLED
 from trading.errors import InvalidInput
 from trading.feeds.replay import ReplayFeed
 from trading.model import events

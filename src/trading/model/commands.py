@@ -1,9 +1,12 @@
 """What an operator or an agent may tell the desk to do: imperative, journalled as an input before it takes effect."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from .order import LATER, Side
+
+AGENT: Final = "agent:"
+"""How the actor of a command begins that an agent gave: it may only make the desk safer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +113,14 @@ class SetTarget:
 
 @dataclass(frozen=True, slots=True)
 class SwitchProfile:
-    """Trade under another named profile from the next cycle on."""
+    """Trade under another profile from the next cycle on; ``content`` is the whole of it (``profile_content``), empty
+    for one that ships with the desk."""
 
     key: str
     actor: str
     reason: str
     profile: str
+    content: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ from decimal import Decimal
 from .account import Level, TradingState
 from .forecast import Forecast, ForecastScore, OrderImpact, RankedToken
 from .order import LATER, Denied, Fill, Measure, Order, Rejected, Signal
+from .profile_content import ProfileChange
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
     """``parameters`` are those of every strategy, in canonical JSON; ``conditions`` those of the chain that fills are
-    simulated in, empty for ideal ones."""
+    simulated in, empty for ideal ones. ``content`` is the whole profile, so that no file is needed to go on."""
 
     run_id: str
     mode: str
@@ -24,6 +25,7 @@ class RunStarted:
     parameters: str
     seed: int
     conditions: str = field(default="", metadata=LATER)
+    content: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +188,16 @@ class LevelStateChanged:
 
 @dataclass(frozen=True, slots=True)
 class ProfileSwitched:
+    """``content`` is the whole new profile (``profile_content``) and ``sha256`` its hash, so that a replay needs no
+    file; rows without them name one that ships with the desk."""
+
     ts_ns: int
     before: str
     after: str
     reason: str
+    content: str = field(default="", metadata=LATER)
+    sha256: str = field(default="", metadata=LATER)
+    changes: tuple[ProfileChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

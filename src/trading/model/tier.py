@@ -14,7 +14,8 @@ class Tier:
 
     Small tiers are bound by fixed costs, large ones by pool depth: ``pool_lamports_min`` is the least SOL-side depth
     of an admissible pool, ``fee_position_bps_max`` the largest share of a position that fixed fees of the round trip
-    may take, ``kelly_scale_bps`` scales the profile's Kelly fraction.
+    may take, ``kelly_scale_bps`` scales the profile's Kelly fraction. ``wallets_max``: over how many wallets its
+    orders may be spread. ``barred_modules`` are kinds of strategies that do not enter at that size.
     """
 
     name: str
@@ -24,14 +25,23 @@ class Tier:
     fee_position_bps_max: int
     kelly_scale_bps: int
     wallets_max: int
+    barred_modules: tuple[str, ...] = ()
+
+    def admits(self, module: str) -> bool:
+        """Tell whether strategies of this kind may enter."""
+        return module not in self.barred_modules
 
 
 TIERS: Final[tuple[Tier, ...]] = (
-    Tier("foundation", 0, BPS_ONE, 20 * LAMPORTS_PER_SOL, 100, BPS_ONE, 1),
+    Tier("foundation", 0, BPS_ONE, 20 * LAMPORTS_PER_SOL, 100, BPS_ONE, 1, ("lead-lag", "arbitrage")),
     Tier("acceleration", 20 * LAMPORTS_PER_SOL, 9_000, 200 * LAMPORTS_PER_SOL, 50, BPS_ONE, 4),
-    Tier("institutional", 2_000 * LAMPORTS_PER_SOL, 9_000, 2_000 * LAMPORTS_PER_SOL, 10, 8_000, 16),
+    Tier("institutional", 2_000 * LAMPORTS_PER_SOL, 9_000, 2_000 * LAMPORTS_PER_SOL, 10, 8_000, 16, ("launches",)),
 )
-"""Foundation is meant for 2-20 SOL; a desk below 2 SOL stays in it, where minimum sizes hold it back."""
+"""Foundation is meant for 2-20 SOL; a desk below 2 SOL stays in it, where minimum sizes hold it back.
+
+What lives on small moves (lead and lag, arbitrage) does not earn the fixed costs of small orders, and new launches have
+no pool for large ones.
+"""
 
 
 def tier_named(name: str) -> Tier:

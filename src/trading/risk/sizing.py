@@ -147,14 +147,18 @@ def _wanted_share(signal: Signal, record: TrackRecord, rules: SizingRules, tier:
     probe = rules.probe_bps / BPS_ONE
     share, bound_by = probe, "probe"
     if record.trades >= rules.trades_min:
-        scale = rules.kelly_fraction_bps / BPS_ONE * (tier.kelly_scale_bps / BPS_ONE)
-        kelly = min(1.0, position_fraction(record) * scale)
+        kelly = min(1.0, position_fraction(record) * kelly_fraction_bps(rules, tier) / BPS_ONE)
         if kelly > probe:
             share, bound_by = kelly, "kelly"
     by_volatility = rules.volatility_target_bps / volatility_day_bps(signal)
     if not math.isfinite(share) or by_volatility < share:
         return by_volatility, "volatility"
     return share, bound_by
+
+
+def kelly_fraction_bps(rules: SizingRules, tier: Tier) -> int:
+    """Return the share of Kelly's fraction that is invested: the profile's, scaled by the tier."""
+    return rules.kelly_fraction_bps * tier.kelly_scale_bps // BPS_ONE
 
 
 def min_out(amount_out: int, slippage_bps_max: int) -> int:

@@ -4,11 +4,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from trading.adapters.canonical import canonical_json
+from trading.adapters.profile_files import find_profile
 from trading.engine.kernel import Kernel
 from trading.engine.run import RunSetup
-from trading.errors import InvalidInput
 from trading.execution.conditions import IDEAL, Conditions
 from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.event_codec import encode_record
@@ -72,16 +73,15 @@ class RunPlan:
         return bool(self.feed.inputs)
 
 
-def chosen_profile(name: str, strategies: Sequence[str] = (), among: Sequence[Profile] = PROFILES) -> Profile:
-    """Return the built-in profile, trading these of the known strategies only (none given: its own).
+def chosen_profile(
+    name: str, strategies: Sequence[str] = (), among: Sequence[Profile] = PROFILES, folder: Path | None = None
+) -> Profile:
+    """Return the profile (shipped, a file's of the folder, or a named file's), trading these of the known strategies
+    only (none given: its own).
 
-    Raises: InvalidInput for an unknown profile or strategy.
+    Raises: InvalidInput for an unknown profile or strategy, or a file that does not hold.
     """
-    known = {profile.name: profile for profile in among}
-    if name not in known:
-        msg = f"profile: {name!r} is unknown; known are {', '.join(sorted(known))}"
-        raise InvalidInput(msg, field="profile")
-    profile = known[name]
+    profile = find_profile(name, folder, among)
     if not strategies:
         return profile
     wanted = list(dict.fromkeys(strategies))

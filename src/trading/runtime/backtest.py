@@ -45,7 +45,8 @@ class BacktestSpec:
     """``strategies`` empty: those of the profile. ``run_dir`` keeps the journal there. ``ledger`` counts the run as a
     trial by ``who``; without one nothing is counted and the run is judged as the only one. ``rules`` is a whole profile
     in place of the named one. ``conditions`` is the state of the chain: conditions, the name of some (ideal, calm,
-    congested), or a file of them; ``seed`` is where their chance begins.
+    congested), or a file of them; ``seed`` is where their chance begins. ``profiles_dir`` holds the
+    operator's own profiles.
     """
 
     feed: Feed
@@ -59,6 +60,7 @@ class BacktestSpec:
     seed: int = 0
     rules: Profile | None = None
     conditions: Conditions | str = IDEAL
+    profiles_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def run_backtest(spec: BacktestSpec, progress: Progress | None = None) -> Backte
     plan = RunPlan(
         mode="backtest",
         feed=spec.feed.description,
-        profile=spec.rules or chosen_profile(spec.profile, spec.strategies, BACKTEST_PROFILES),
+        profile=spec.rules or chosen_profile(spec.profile, spec.strategies, BACKTEST_PROFILES, spec.profiles_dir),
         equity_lamports=spec.equity_lamports,
         target_lamports=spec.target_lamports,
         seed=spec.seed,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from trading.engine.kernel import NOT_FILLED
+from trading.engine.closings import NOT_FILLED
 from trading.model import events
 from trading.model.instrument import Instrument
 from trading.model.order import Order, Purpose, Side, Signal

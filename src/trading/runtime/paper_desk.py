@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,11 +12,13 @@ import anyio.to_thread
 
 from trading.adapters.canonical import parse_json
 from trading.adapters.journal_archive import Range, RunArchive
+from trading.adapters.profile_files import named_profile
 from trading.adapters.sql_journal import JournalStore
 from trading.config import Sections
 from trading.errors import InvalidInput
 from trading.model import commands, events
 from trading.model.event_codec import decode
+from trading.model.profile_content import content_of
 from trading.model.units import sol_to_lamports
 
 from . import history, orders, rebalancing, views
@@ -45,13 +48,20 @@ class PaperDesk:
     """
 
     def __init__(
-        self, stage: Stage, mailbox: Mailbox, store: JournalStore, previews: Previews, sections: Sections
+        self,
+        stage: Stage,
+        mailbox: Mailbox,
+        store: JournalStore,
+        previews: Previews,
+        sections: Sections,
+        profiles_dir: Path | None = None,
     ) -> None:
         self._stage = stage
         self._mailbox = mailbox
         self._store = store
         self._previews = previews
         self._sections = sections
+        self._profiles_dir = profiles_dir
         self._under_way: dict[tuple[str, str], anyio.Lock] = {}
 
     # Reading
@@ -85,7 +95,8 @@ class PaperDesk:
 
     async def strategies(self) -> Document:
         def read(session: Session) -> Document:
-            return {"strategies": views.strategies(session.kernel), "outlook": outlook(session.kernel)}
+            kernel = session.kernel
+            return {"strategies": views.strategies(kernel), "outlook": outlook(kernel), "tier": views.tier(kernel)}
 
         return self._with_context(await self._mailbox.ask(read))
 
@@ -178,12 +189,12 @@ class PaperDesk:
         async with self._once(actor, key):
             known = await self._answered(actor, key)
             if known is None:
+                command = await anyio.to_thread.run_sync(self._command, request, actor, f"{actor}/{key}")
 
                 def run(session: Session) -> Document:
                     earlier = self._store.answer(actor, key)
                     if earlier is not None:  # an asker who gave up was served all the same
                         return earlier
-                    command = _command(request, actor, f"{actor}/{key}")
                     outcome = session.command(command)
                     sent = orders.sent(session, [each.id for each in outcome.orders], outcome.denied, outcome.effect)
                     session.remember_answer(actor, key, sent)
@@ -201,6 +212,13 @@ class PaperDesk:
                 "order_ids": [public_id(known["run_id"], each) for each in known.get("orders", [])],
             }
         )
+
+    def _command(self, request: Mapping[str, Any], actor: str, key: str) -> commands.Command:
+        """Return the command of a request, with the whole of a profile that it names. Raises: InvalidInput."""
+        if request.get("action") != "profile":
+            return _command(request, actor, key)
+        profile = named_profile(str(_given(request, "profile")), self._profiles_dir)
+        return commands.SwitchProfile(key, actor, request.get("reason") or "", profile.name, content_of(profile))
 
     async def _previewed(
         self,

@@ -14,6 +14,7 @@ from trading.config import Sections
 from trading.engine.kernel import Kernel
 from trading.errors import TradingError, Unavailable
 from trading.execution.conditions import conditions_of
+from trading.model.profile import Profile
 from trading.model.units import sol_to_lamports
 from trading.ports import Feed, LiveFeed, Memory
 
@@ -34,12 +35,14 @@ FLUSH_TIMEOUT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class PaperOptions:
-    """``feed``: auto, market, synthetic[:SEED] or replay:PATH[,PATH...]; ``recorded``: what auto falls back to."""
+    """``feed``: auto, market, synthetic[:SEED] or replay:PATH[,PATH...]; ``recorded``: what auto falls back to;
+    ``profiles_dir``: where the operator's own profiles lie."""
 
     data_dir: Path
     feed: str
     profile: str
     recorded: tuple[Path, ...] = ()
+    profiles_dir: Path | None = None
 
 
 @asynccontextmanager
@@ -52,18 +55,19 @@ async def paper_desk(
 
     Raises: InvalidInput (feed, profile), DataError (recorded data), JournalUnavailable.
     """
-    chosen_profile(options.profile)
+    profile = chosen_profile(options.profile, folder=options.profiles_dir)
     async with AsyncExitStack() as stack:
         store = await anyio.to_thread.run_sync(JournalStore.at, options.data_dir / JOURNAL_NAME)
         stack.callback(store.close)
         if chosen is None:
             chosen = await choose_feed(options.feed, sections.market, WallClock(), recorded=options.recorded)
-        opener = Opener(store, _plan(chosen, options, sections), _recorded(chosen.feed))
+        opener = Opener(store, _plan(chosen, profile, sections), _recorded(chosen.feed))
         session = await anyio.to_thread.run_sync(opener)
         if not isinstance(chosen.feed, Feed):
             chosen.feed.hold(session.kernel.state.ledger.held_mints())
             await stack.enter_async_context(chosen.feed.running())
-        yield await stack.enter_async_context(_running(opener, session, _Parts(store, chosen, sections, memory)))
+        parts = _Parts(store, chosen, sections, memory, options.profiles_dir)
+        yield await stack.enter_async_context(_running(opener, session, parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class _Parts:
     chosen: Chosen
     sections: Sections
     memory: Memory
+    profiles_dir: Path | None
 
 
 @asynccontextmanager
@@ -100,7 +105,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
         tasks.start_soon(loop.run, session)
         tasks.start_soon(relay.run)
         try:
-            yield PaperDesk(stage, mailbox, parts.store, previews, sections)
+            yield PaperDesk(stage, mailbox, parts.store, previews, sections, parts.profiles_dir)
         finally:
             mailbox.close(Unavailable("the desk is stopping", hint="repeat with the same key when it is back"))
             tasks.cancel_scope.cancel()
@@ -110,11 +115,11 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
             pass
 
 
-def _plan(chosen: Chosen, options: PaperOptions, sections: Sections) -> RunPlan:
+def _plan(chosen: Chosen, profile: Profile, sections: Sections) -> RunPlan:
     return RunPlan(
         mode="paper",
         feed=chosen.feed.description,
-        profile=chosen_profile(options.profile),
+        profile=profile,
         equity_lamports=int(sol_to_lamports(sections.account.equity_sol)),
         target_lamports=int(sol_to_lamports(sections.account.target_sol)),
         seed=sections.paper.seed,

@@ -25,6 +25,7 @@ from .digests import window_text
 from .forecast_texts import forecast_text, impact_text, ranking_text, score_text
 from .naming import public_id
 from .outcomes import duration_text, outcome_of, tokens_text
+from .profile_texts import switch_text
 
 NAMESPACE: Final = "trading"
 STRATEGIES: Final = "strategies"
@@ -238,8 +239,9 @@ class Remembrance:
         return [self._note(row, "state", text, {"state": event.after.value, "level": what}, embed=True)]
 
     def _profile_switched(self, event: events.ProfileSwitched, row: JournalRow) -> list[MemoryRecord]:
-        text = f"Profile {event.before} was switched to {event.after}: {event.reason}"
-        return [self._note(row, "profile", text, {"before": event.before, "after": event.after}, embed=True)]
+        told = [encode_record(each) for each in event.changes]
+        figures = {"before": event.before, "after": event.after, "sha256": event.sha256, "changes": told}
+        return [self._note(row, "profile", switch_text(event), figures, embed=True)]
 
     def _tier_changed(self, event: events.TierChanged, row: JournalRow) -> list[MemoryRecord]:
         text = f"The desk went from tier {event.before} to {event.after} at {sol_text(event.equity_lamports)} SOL."

@@ -18,6 +18,7 @@ from trading.errors import JournalUnavailable, TradingError
 from trading.model import commands
 from trading.model.market_data import CycleEnd, History, MarketEvent, TokenListed, ts_of
 from trading.model.profile import profile_named
+from trading.model.profile_content import content_of, profile_of
 from trading.ports import Bookmarked, Feed, JournalRow
 
 from .assembly import RunPlan, begin, make_kernel
@@ -25,6 +26,9 @@ from .history import stored_trade
 from .plans import plan_text
 from .sources import Cycle
 
+AT_START = "start/"
+"""How the key of a switch begins that a start of the desk asked for."""
+ROWS_AT_ONCE = 50
 CHECKPOINT_CYCLES = 2_000
 """How many cycles a restart folds at most."""
 
@@ -150,12 +154,22 @@ class Opener:
             kernel = session.kernel
         self._store.keep_plan(run.number, plan_text(self._plan_as_begun(journal)))
         self._run = RunRef(run.number, run.run_id, is_new=False)
-        if kernel.state.profile.name != self._plan.profile.name:
-            reason = f"the desk was started with profile {self._plan.profile.name}"
-            key = f"start/{kernel.cycles}/{self._plan.profile.name}"
-            session.command(commands.SwitchProfile(key, "operator", reason, self._plan.profile.name))
-            session.commit()
+        self._obey(session)
         return session
+
+    def _obey(self, session: Session) -> None:
+        """Switch to the profile of this start, unless the last start asked for it too.
+
+        What was switched to since then stays: neither a crash nor a full disk may undo it.
+        """
+        profile = self._plan.profile
+        wanted = content_of(profile)
+        if _asked(session.journal) in (wanted, profile.name):
+            return
+        reason = f"the desk was started with profile {profile.name}"
+        key = f"{AT_START}{session.cycles}/{profile.name}"
+        session.command(commands.SwitchProfile(key, "operator", reason, profile.name, wanted))
+        session.commit()
 
     def _restored(self, journal: SqlJournal, run: RunRef) -> Session:
         """Return the session as its rows say, from the newest checkpoint that fits and the rows behind it."""
@@ -174,8 +188,11 @@ class Opener:
     def _plan_as_begun(self, journal: SqlJournal) -> RunPlan:
         """Return the plan with the profile that the run began under: a later one is switched to, which is a row."""
         [header] = journal.newest(("run_started",))
-        profile = str(parse_json(header.body)["profile"])
-        return self._plan if profile == self._plan.profile.name else replace(self._plan, profile=profile_named(profile))
+        began = parse_json(header.body)
+        if "content" in began:
+            return replace(self._plan, profile=profile_of(began["content"]))
+        name = str(began["profile"])  # a run of before the header held it all
+        return self._plan if name == self._plan.profile.name else replace(self._plan, profile=profile_named(name))
 
     def _catch_up(self, kernel: Kernel, journal: SqlJournal) -> None:
         """Take the quiet cycles once more that were committed without a row, so that time does not go back."""
@@ -213,6 +230,20 @@ class Opener:
         run_id = f"run_{secrets.token_hex(6)}"
         journal = self._store.start_run(run_id, self._plan.identity, self._now_ns())
         return RunRef(journal.run, run_id, is_new=True)
+
+
+def _asked(journal: SqlJournal) -> str:
+    """Return the content of the profile that the last start of the run asked for, its name where no row holds more."""
+    before: int | None = None
+    while found := journal.newest(("switch_profile",), before=before, limit=ROWS_AT_ONCE):
+        for row in found:
+            body = parse_json(row.body)
+            if str(body["key"]).startswith(AT_START):
+                return str(body.get("content") or body["profile"])
+        before = found[-1].seq
+    [header] = journal.newest(("run_started",))
+    began = parse_json(header.body)
+    return str(began.get("content") or began["profile"])
 
 
 def _bookmarked(feed: object) -> Bookmarked | None:

@@ -12,10 +12,11 @@ from trading.engine.trader import MANUAL
 from trading.engine.valuation import Valuation
 from trading.model.order import Measure
 from trading.model.position import Position
-from trading.model.tier import next_tier
+from trading.model.tier import next_tier, tier_bounds
 from trading.model.units import BPS_ONE, NS_PER_S, ratio_bps
 from trading.risk.limits import lock_measure
-from trading.strategies.registry import STRATEGIES
+from trading.risk.sizing import kelly_fraction_bps
+from trading.strategies.registry import module_of
 
 from .digests import confidence
 from .documents import Document, amount, costs_of_totals, iso, plain, price_sol, tokens
@@ -226,11 +227,12 @@ def _strategy(kernel: Kernel, name: str, parameters: Mapping[str, Any], valuatio
     capital = value + (0 if bucket is None else bucket.cash_lamports + bucket.rent_lamports)
     trades, wins = state.records.trades(name), state.records.wins(name)
     last = state.last_signal_ns.get(name)
-    kind = STRATEGIES[name].KIND if name in STRATEGIES else MANUAL
+    kind = module_of(name) or MANUAL
     return {
         "name": name,
         "kind": kind,
         "enabled": name in {strategy.name for strategy in kernel.strategies},
+        "in_tier": state.tier.admits(kind),
         "parameters": dict(parameters),
         "bucket": name,
         "capital": amount(capital, usd),
@@ -240,6 +242,29 @@ def _strategy(kernel: Kernel, name: str, parameters: Mapping[str, Any], valuatio
         "unrealised": amount(value - sum(position.cost_lamports for position in held), usd),
         "win_rate_bps": wins * BPS_ONE // trades if trades else None,
         "last_signal": None if last is None else iso(last),
+    }
+
+
+def tier(kernel: Kernel) -> Document:
+    """Return wire.TierView: what the desk may do at its size, and how many of the market's pools are deep enough."""
+    state, usd = kernel.state, kernel.state.sol_usd
+    now, above = state.tier, next_tier(state.tier)
+    depths = [kernel.venue.pool_lamports(mint) for mint in kernel.valuer.instruments]
+    lowest, _ = tier_bounds(now)
+    return {
+        "name": now.name,
+        "from_equity": amount(now.from_lamports, usd),
+        "left_below": amount(lowest, usd),
+        "next_tier": None if above is None else above.name,
+        "next_tier_at": None if above is None else amount(above.from_lamports, usd),
+        "equity_without_flows": amount(state.equity_without_flows_lamports, usd),
+        "pool_min": amount(now.pool_lamports_min, usd),
+        "pools": sum(depth > 0 for depth in depths),
+        "pools_admitted": sum(depth >= now.pool_lamports_min for depth in depths),
+        "fee_position_bps_max": kernel.valuer.bounds().fee_position_bps_max,
+        "kelly_fraction_bps": kelly_fraction_bps(state.profile.sizing, now),
+        "wallets_max": now.wallets_max,
+        "barred_modules": list(now.barred_modules),
     }
 
 

@@ -22,7 +22,7 @@ from .volatility_breakout import VolatilityBreakout
 
 
 class StrategyClass(Protocol):
-    """What every strategy file offers besides ``ports.Strategy``. ``KIND`` is a word for people."""
+    """What every strategy file offers besides ``ports.Strategy``. ``KIND`` is its module: a tier admits it or not."""
 
     NAME: str
     KIND: str
@@ -53,6 +53,11 @@ def strategy_class(name: str) -> StrategyClass:
         msg = f"strategy: {name!r} is unknown; known are {known}"
         raise InvalidInput(msg, field="strategy", hint=f"name one of {known}")
     return STRATEGIES[name]
+
+
+def module_of(name: str) -> str:
+    """Return the module of a strategy, "" of what is none (orders by hand)."""
+    return STRATEGIES[name].KIND if name in STRATEGIES else ""
 
 
 def create(name: str, parameters: Mapping[str, Value] | None = None) -> Strategy:

@@ -26,7 +26,7 @@ EXPECTED = [
     "rebalance",
     "trading_control",
 ]
-DESCRIPTIONS_SHA256 = "3f117e28b93c77ffaed3c687913405d586c2220c7435d861924b3cc67ee43117"
+DESCRIPTIONS_SHA256 = "3c52df6ad8e19ebd9a7228d8974a5b7058ca2c419b6ade83934832fb54c2f32c"
 """Changed only on purpose: a description is what every model obeys, so a change of it is a change of the product."""
 
 

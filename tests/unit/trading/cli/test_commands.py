@@ -17,8 +17,9 @@ from trading.cli import app
 
 COMMANDS = [
     "backtest", "trials", "paper", "check-curve", "stop-entries", "reduce-only", "flatten-and-halt", "resume", "close",
-    "deposit", "withdraw", "target", "report", "trades", "risk", "why", "why-not", "review", "data", "data fetch",
-    "data list", "data check", "calibrate", "drift", "export-tax",
+    "deposit", "withdraw", "target", "report", "trades", "risk", "tier", "why", "why-not", "review", "data",
+    "data fetch", "data list", "data check", "calibrate", "drift", "export-tax", "profile", "profiles", "profiles list",
+    "profiles show", "profiles check",
 ]  # fmt: skip
 
 
@@ -34,7 +35,8 @@ def run(*arguments: str) -> Result:
 
 def test_the_list_of_commands_is_complete() -> None:
     group = typer.main.get_command(app)
-    assert set(group.commands) | {"data fetch", "data list", "data check"} == set(COMMANDS)  # type: ignore[attr-defined]
+    inner = {f"{name} {each}" for name in ("data", "profiles") for each in group.commands[name].commands}  # type: ignore[attr-defined]
+    assert set(group.commands) | inner == set(COMMANDS)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -65,6 +67,9 @@ def test_a_wrong_option_is_wrong_use() -> None:
         (("backtest", "--feed", "synthetic", "--equity-sol", "two"), "equity_sol", "expected a plain decimal number"),
         (("backtest", "--feed", "synthetic", "--to", "soon"), "to", "expected a date or time"),
         (("backtest", "--feed", "synthetic", "--profile", "yolo"), "profile", "yolo"),
+        (("backtest", "--feed", "synthetic", "--profile", "none.toml"), "profile", "there is no file none.toml"),
+        (("profiles", "show", "yolo"), "profile", "known are aggressive, baseline, cautious, foundation"),
+        (("profiles", "check", "none.toml"), "profile", "there is no file none.toml"),
         (("backtest", "--feed", "synthetic", "--strategy", "hope"), "strategy", "hope"),
         (("backtest", "--data", "none.csv"), "data", "there is no file none.csv"),
         (("backtest", "--feed", "synthetic", "--json", "none/out.json"), "json", "there is no folder none"),
@@ -113,6 +118,47 @@ def test_a_backtest_writes_its_json_its_page_and_its_journal(tmp_path: Path) -> 
     assert document["run_id"] in html
     assert "plotly.js" in html
     assert (kept / "journal.db").exists()
+
+
+OWN = 'extends = "cautious"\n[limits]\norder_bps_max = 1100\n'
+
+
+@pytest.mark.requirement("T2")
+def test_a_profile_of_a_file_is_checked_shown_listed_and_traded(tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "profiles"
+    folder.mkdir(parents=True)
+    own = folder / "calm.toml"
+    own.write_text(OWN)
+    checked = json.loads(run("profiles", "check", str(own), "--json").stdout)
+    assert checked["name"] == "calm"
+    against = {each["profile"]: each for each in checked["against"]}
+    raised = {"field": "limits.order_bps_max", "before": "1000", "after": "1100"}
+    assert against["cautious"] == {"profile": "cautious", "changes": [raised], "riskier": [raised]}
+    assert against["foundation"]["riskier"] == []
+    assert "limits.order_bps_max" in run("profiles", "check", str(own)).stdout
+    listed = json.loads(run("profiles", "list", "--json").stdout)
+    assert [each["name"] for each in listed["profiles"]] == ["foundation", "cautious", "aggressive", "calm"]
+    assert "calm.toml" in run("profiles", "list").stdout.replace("\n", "")
+    shown = json.loads(run("profiles", "show", "calm", "--json").stdout)
+    assert (shown["limits"]["order_bps_max"], shown["sha256"]) == (1_100, checked["sha256"])
+    assert "1,100" in run("profiles", "show", str(own)).stdout
+    for wanted in ("calm", str(own)):
+        result = run(
+            "backtest", "--feed", "synthetic:3", "--cycles", "50", "--profile", wanted, "--strategy", "sma_cross",
+            "--json", "-",
+        )  # fmt: skip
+        assert json.loads(result.stdout)["profile"] == "calm"
+
+
+@pytest.mark.requirement("T2")
+def test_a_paper_session_takes_a_profile_of_a_file(tmp_path: Path) -> None:
+    own = tmp_path / "calm.toml"
+    own.write_text(OWN)
+    result = run(
+        "paper", "--feed", "synthetic:3", "--speed", "max", "--cycles", "30", "--run-dir", str(tmp_path / "run"),
+        "--profile", str(own), "--json",
+    )  # fmt: skip
+    assert json.loads(result.stdout)["profile"] == "calm", result.output
 
 
 def test_two_runs_on_the_same_bars_have_the_same_journal() -> None:

@@ -1,0 +1,169 @@
+"""Profiles as text, what differs between two, and which of two is safer."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trading.errors import DataError
+from trading.model.profile import AGGRESSIVE, BACKTEST_PROFILES, CAUTIOUS, FOUNDATION, PROFILES, Profile
+from trading.model.profile_content import changes, content_of, profile_of, riskier, sha256_of
+from trading.model.protection import Protection, ProtectionKind
+
+
+def altered(section: str, **values: Any) -> Profile:
+    document = FOUNDATION.model_dump()
+    document[section] = {**document[section], **values}
+    return Profile.model_validate(document)
+
+
+@pytest.mark.requirement("T2")
+def test_every_profile_comes_back_from_its_content_and_has_a_hash_of_its_own() -> None:
+    for profile in BACKTEST_PROFILES:
+        assert profile_of(content_of(profile)) == profile
+    assert len({sha256_of(content_of(profile)) for profile in BACKTEST_PROFILES}) == len(BACKTEST_PROFILES)
+
+
+def test_parameters_keep_their_kind_in_the_content() -> None:
+    document = FOUNDATION.model_dump()
+    document["strategies"] = [
+        {"name": "mean_reversion", "weight_bps": 10_000, "parameters": {"a": 2, "b": 2.0, "c": 0.1}}
+    ]
+    again = profile_of(content_of(Profile.model_validate(document)))
+    assert [(value, type(value)) for value in again.strategies[0].parameters.values()] == [
+        (2, int),
+        (2.0, float),
+        (0.1, float),
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": 1}'])
+def test_a_content_that_cannot_be_read_is_an_error_of_the_data(content: str) -> None:
+    with pytest.raises(DataError, match="the content of a profile cannot be read"):
+        profile_of(content)
+
+
+def test_what_changed_is_told_field_by_field() -> None:
+    other = altered("limits", order_bps_max=1_000)
+    assert [(each.field, each.before, each.after) for each in changes(FOUNDATION, other)] == [
+        ("limits.order_bps_max", "2000", "1000")
+    ]
+    assert changes(FOUNDATION, FOUNDATION) == ()
+
+
+def test_a_strategy_that_comes_or_goes_is_a_change_with_one_empty_side() -> None:
+    document = FOUNDATION.model_dump()
+    document["strategies"] = [{"name": "trend_following", "weight_bps": 10_000, "parameters": {"fast": 5}}]
+    other = Profile.model_validate(document)
+    told = {each.field: (each.before, each.after) for each in changes(FOUNDATION, other)}
+    assert told["strategies.mean_reversion.weight_bps"] == ("5000", "")
+    assert told["strategies.trend_following.weight_bps"] == ("", "10000")
+    assert {each.field for each in riskier(FOUNDATION, other)} == {
+        "strategies.trend_following.weight_bps",
+        "strategies.trend_following.parameters.fast",
+    }
+    assert {each.field for each in riskier(other, FOUNDATION)} == {
+        "strategies.mean_reversion.weight_bps",
+        "strategies.momentum_breakout.weight_bps",
+    }
+
+
+@pytest.mark.requirement("T2")
+def test_the_shipped_profiles_are_safer_in_their_order_and_not_the_other_way() -> None:
+    order = (CAUTIOUS, FOUNDATION, AGGRESSIVE)
+    for number, safer in enumerate(order):
+        for other in order[number + 1 :]:
+            assert riskier(other, safer) == ()
+            assert riskier(safer, other) != ()
+        assert riskier(safer, safer) == ()
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "safer", "wilder"),
+    [
+        ("limits", "order_bps_max", 1_999, 2_001),
+        ("limits", "drawdown_halted_bps", 2_499, 2_501),
+        ("limits", "cooldown_s", 3_601, 3_599),
+        ("limits", "reducing_s", 86_401, 86_399),
+        ("limits", "edge_over_cost_bps_min", 26, 24),
+        ("limits", "exit_reserve_lamports", 2_000_001, 1_999_999),
+        ("sizing", "probe_bps", 999, 1_001),
+        ("sizing", "order_lamports_min", 20_000_001, 19_999_999),
+        ("exits", "stop_loss_bps", 499, 501),
+        ("exits", "stop_loss_bps", 499, 0),
+        ("exits", "take_profit_bps", 1_499, 0),
+        ("exits", "holding_s_max", 86_399, 86_401),
+    ],
+)
+def test_each_field_has_the_side_on_which_it_is_safer(section: str, name: str, safer: int, wilder: int) -> None:
+    assert riskier(FOUNDATION, altered(section, **{name: safer})) == ()
+    assert [each.field for each in riskier(FOUNDATION, altered(section, **{name: wilder}))] == [f"{section}.{name}"]
+
+
+def test_every_field_that_sizes_or_limits_has_a_side() -> None:
+    """Without one a field could not be tightened by an agent, and nobody would notice."""
+    for section in ("limits", "sizing", "exits"):
+        for name, value in FOUNDATION.model_dump()[section].items():
+            if name == "protections":
+                continue  # below
+            document = json.loads(content_of(FOUNDATION))
+            risky = 0
+            for step in (-1, 1):
+                document[section][name] = value + step
+                other = FOUNDATION.model_copy(
+                    update={section: getattr(FOUNDATION, section).model_copy(update={name: value + step})}
+                )
+                risky += bool(riskier(FOUNDATION, other))
+            assert risky == 1 or (value == 0 and risky == 2), f"{section}.{name}"
+
+
+RULE = FOUNDATION.limits.protections[0]
+
+
+@pytest.mark.requirement("T2")
+@pytest.mark.parametrize(
+    ("change", "is_riskier"),
+    [
+        ({}, False),
+        ({"stop_s": RULE.stop_s + 1}, False),
+        ({"stop_s": RULE.stop_s - 1}, True),
+        ({"lookback_s": RULE.lookback_s + 1}, False),
+        ({"lookback_s": RULE.lookback_s - 1}, True),
+        ({"trades_min": RULE.trades_min - 1}, False),
+        ({"trades_min": RULE.trades_min + 1}, True),
+        ({"bps": RULE.bps + 1}, False),
+        ({"bps": RULE.bps - 1}, True),
+        ({"is_per_token": not RULE.is_per_token}, True),
+    ],
+)
+def test_a_protection_is_compared_with_the_one_of_its_kind_and_scope(change: dict[str, int], is_riskier: bool) -> None:
+    other = guarded(RULE.model_copy(update=change))
+    found = riskier(guarded(RULE), other)
+    assert bool(found) is is_riskier
+    assert riskier(other, guarded(other.limits.protections[0], RULE)) == ()
+    assert [each.field for each in riskier(guarded(RULE), guarded())] == ["limits.protections.stoploss_guard.all"]
+
+
+@pytest.mark.requirement("T2")
+def test_a_drop_that_trips_later_is_riskier_and_another_window_of_profits_is_neither() -> None:
+    kinds = {rule.kind: rule for rule in FOUNDATION.limits.protections}
+    drop, profit = kinds[ProtectionKind.MAX_DRAWDOWN], kinds[ProtectionKind.LOW_PROFIT_PAIRS]
+    assert riskier(guarded(drop), guarded(drop.model_copy(update={"bps": drop.bps + 1})))
+    assert not riskier(guarded(drop), guarded(drop.model_copy(update={"bps": drop.bps - 1})))
+    for step in (-1, 1):
+        assert riskier(guarded(profit), guarded(profit.model_copy(update={"lookback_s": profit.lookback_s + step})))
+
+
+def guarded(*rules: Protection) -> Profile:
+    return FOUNDATION.model_copy(update={"limits": FOUNDATION.limits.model_copy(update={"protections": rules})})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(PROFILES), st.sampled_from(PROFILES), st.sampled_from(PROFILES))
+def test_safer_is_an_order(one: Profile, two: Profile, three: Profile) -> None:
+    if not riskier(one, two) and not riskier(two, three):
+        assert riskier(one, three) == ()
+    if not riskier(one, two) and not riskier(two, one):
+        assert [each.field for each in changes(one, two) if not each.field.startswith("fees.")] == []
