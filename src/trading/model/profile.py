@@ -16,6 +16,8 @@ ParameterValue = int | float
 
 
 GAP_JOINT_MOVE_BPS: Final = 6_000
+TURNOVER_BPS_MAX: Final = 10_000_000
+ENTRIES_MAX: Final = 100_000
 
 
 class _Rules(BaseModel):
@@ -35,6 +37,8 @@ class Limits(_Rules):
     ``reentry_s``: how long a token may not be bought below the price of its last losing exit.
     ``gap_token_bps_max``: what one token may cost when it goes to zero and cannot be sold; ``gap_joint_bps_max``: what
     a joint fall of all tokens by ``GAP_JOINT_MOVE_BPS`` may cost. A position that grew beyond is cut back to it.
+    ``turnover_bps_day_max``: what may be bought and sold in a day (UTC), a round trip counts twice;
+    ``entries_day_max``: how many entries may be sent in it. Exits count and are never denied.
     ``protections``: after which closed trades entries wait.
     ``cvar_bps_max``: what the worst hours may cost on average: the expected shortfall of all that is held, over
     ``cvar_horizon_h`` hours at ``cvar_level_bps``; 10000 asks for nothing. Of a token with fewer than
@@ -60,6 +64,8 @@ class Limits(_Rules):
     data_age_s_max: int = Field(ge=1, le=86_400)
     gap_token_bps_max: Bps = BPS_ONE
     gap_joint_bps_max: Bps = BPS_ONE
+    turnover_bps_day_max: int = Field(default=TURNOVER_BPS_MAX, ge=1, le=TURNOVER_BPS_MAX)
+    entries_day_max: int = Field(default=ENTRIES_MAX, ge=1, le=ENTRIES_MAX)
     protections: tuple[Protection, ...] = Field(default=(), max_length=16)
     cvar_bps_max: Bps = BPS_ONE
     cvar_level_bps: int = Field(default=9_500, ge=5_000, le=9_990)
@@ -229,6 +235,8 @@ FOUNDATION: Final = Profile(
         data_age_s_max=900,
         gap_token_bps_max=3_000,
         gap_joint_bps_max=4_000,
+        turnover_bps_day_max=60_000,
+        entries_day_max=50,
         protections=_protections(stops=5, lost_bps=800, stop_s=6 * 3_600),
         cvar_bps_max=1_000,
     ),
@@ -267,6 +275,8 @@ CAUTIOUS: Final = Profile(
             "reentry_s": 86_400,
             "gap_token_bps_max": 1_800,
             "gap_joint_bps_max": 2_200,
+            "turnover_bps_day_max": 20_000,
+            "entries_day_max": 15,
             "protections": (
                 Protection(kind=ProtectionKind.COOLDOWN_PERIOD, is_per_token=True, stop_s=1_800),
                 *_protections(stops=3, lost_bps=400, stop_s=12 * 3_600),
@@ -303,6 +313,8 @@ AGGRESSIVE: Final = Profile(
             "reentry_s": 7_200,
             "gap_token_bps_max": 5_000,
             "gap_joint_bps_max": 6_000,
+            "turnover_bps_day_max": 150_000,
+            "entries_day_max": 200,
             "protections": _protections(stops=8, lost_bps=1_500, stop_s=3 * 3_600),
             "cvar_bps_max": 2_000,
         },
@@ -334,6 +346,8 @@ BASELINE: Final = Profile(
             "reentry_s": 0,
             "gap_token_bps_max": BPS_ONE,
             "gap_joint_bps_max": BPS_ONE,
+            "turnover_bps_day_max": TURNOVER_BPS_MAX,
+            "entries_day_max": ENTRIES_MAX,
             "protections": (),
             "cvar_bps_max": BPS_ONE,
         },
