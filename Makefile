@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test coverage lint format bench results crash clients screenshots docs lock clean
+.PHONY: help setup setup-test run test coverage lint format bench results launch-study crash clients screenshots docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,8 +36,12 @@ bench: setup-test ## All benchmarks, or ONLY=bridge|journal|...; tables into doc
 	@$(BIN)/pytest -q -m bench
 	@$(BIN)/python -m benchmarks.run $(ONLY)
 
-results: setup-test ## Walk-forward of every strategy on hourly bars (MARKET=folder of *USDT_1h.csv.gz), into docs/results.md
-	@$(BIN)/python scripts/walk_forward.py $(or $(MARKET),$(MEMMCP_MARKET_DIR)/ohlcv_1h)
+results: setup-test ## Walk-forward of every strategy on hourly bars (MARKET=folder of *USDT_1h.csv.gz), and fee levels by account, into docs/results.md
+	@$(BIN)/python -m scripts.walk_forward $(or $(MARKET),$(MEMMCP_MARKET_DIR)/ohlcv_1h)
+	@$(BIN)/python -m scripts.fee_levels
+
+launch-study: setup-test ## The launch scanner on recorded launches, into docs/results.md (MARKET=folder of them)
+	@$(BIN)/python -m scripts.launch_study $(or $(MARKET),$(MEMMCP_MARKET_DIR)/dex)
 
 crash: setup-test ## The kill matrix of the memory journal, and an outage of its index (RUNS=100 SEED=1)
 	@$(BIN)/python -m benchmarks.crash --runs $(or $(RUNS),100) --seed $(or $(SEED),1)

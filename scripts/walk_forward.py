@@ -1,4 +1,4 @@
-"""Walk-forward of every strategy on recorded hourly bars: ``python scripts/walk_forward.py FOLDER``.
+"""Walk-forward of every strategy on recorded hourly bars: ``python -m scripts.walk_forward FOLDER``.
 
 Writes the table between its markers in docs/results.md, whatever it says. FOLDER holds ``*USDT_1h.csv.gz``. Only files
 of one market kind are divided by each other: SOL's hourly file is of a perpetual, so the tokens are those whose files
@@ -6,13 +6,13 @@ are of perpetuals too.
 """
 
 import argparse
-import re
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+
+from scripts.results_file import commit, splice
 
 from trading.adapters.trial_ledger import TrialLedger
 from trading.cli.trials import ledger_path
@@ -33,11 +33,6 @@ from trading.model.profile import BASELINE, FOUNDATION
 from trading.model.units import sol_text
 from trading.portfolio import statistics
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "results.md"
-HEAD = """# Results
-
-Figures that scripts made, good or bad. What is here was traded on paper over recorded bars; it is no promise.
-"""
 TOKENS = ("BTC", "DOGE", "WIF", "RENDER")
 TUNED = ("momentum_breakout", "mean_reversion", "trend_following", "volatility_breakout", "lead_lag", "sma_cross")
 BASELINES = ("buy_and_hold", "random_entry")
@@ -65,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{name}: {growth(found[-1].returns) - 1:+.2%} in {time.monotonic() - began:.0f} s", file=sys.stderr)
     ledger.close()
     section = _section(feed, spans, found, options)
-    _splice("walk-forward", section)
+    splice("walk-forward", section)
     print(section)
     return 0
 
@@ -74,12 +69,10 @@ def _section(feed: ReplayFeed, spans: Sequence[Window], found: Sequence[Result],
     trials = sum(result.trials for result in found)
     ends = (spans[0].test_from_ns, spans[-1].test_to_ns)
     first, last = (f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d}" for ns in ends)
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-    command = f"python scripts/walk_forward.py FOLDER --candidates {options.candidates} --seed {options.seed}"
+    command = f"python -m scripts.walk_forward FOLDER --candidates {options.candidates} --seed {options.seed}"
     text = f"""## Walk-forward on hourly bars
 
-`{command}`, commit {commit}, {datetime.now(UTC):%Y-%m-%d}. {feed.description.detail}.
+`{command}`, commit {commit()}, {datetime.now(UTC):%Y-%m-%d}. {feed.description.detail}.
 
 {len(spans)} windows: parameters are chosen by Sharpe on {PLAN.train_days} days among {options.candidates} sets (the
 defaults and seeded draws), {PLAN.embargo_days} days are left out, the choice is judged on the next {PLAN.test_days}.
@@ -140,17 +133,6 @@ def _verdict(found: Sequence[Result], trials: int, seed: int) -> str:
 
 def _figure(value: float | None) -> str:
     return "too little data" if value is None else f"{value:.2f}"
-
-
-def _splice(name: str, section: str) -> None:
-    document = DOCUMENT.read_text("utf-8") if DOCUMENT.exists() else HEAD
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    block = f"{begin}\n{section.strip()}\n{end}"
-    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    changed = (
-        pattern.sub(lambda _: block, document) if pattern.search(document) else f"{document.rstrip()}\n\n{block}\n"
-    )
-    DOCUMENT.write_text(changed, "utf-8")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from .model.bar_market import BarMarket
-from .model.market_data import Bar, FeedDescription, MarketEvent
+from .model.market_data import Bar, FactsKnown, FeedDescription, MarketEvent, Swap, TokenListed
 from .model.order import Order, Side, Signal, SwapQuote, VenueReport
+from .model.token_facts import Facts
 
 
 class Clock(Protocol):
@@ -139,6 +140,35 @@ class Strategy(Protocol):
 
     def on_bar(self, bar: Bar) -> Signal | None:
         """Take one closed bar of one token; return an opinion or None. Sees nothing later than the bar's close."""
+
+
+@runtime_checkable
+class SwapListener(Protocol):
+    """A strategy that listens to other people's swaps too; one that does not costs nothing."""
+
+    def on_swap(self, swap: Swap) -> None:
+        """Take a swap. It comes before the bar that it lies in, and what it means is said on that bar."""
+
+
+@runtime_checkable
+class LaunchListener(Protocol):
+    """A strategy that trades new tokens: it hears of each that is listed, and what becomes known about it."""
+
+    @property
+    def needs_facts(self) -> bool:
+        """Whether it buys only what passes every rug check; what is not known does not pass."""
+
+    def on_listed(self, listed: TokenListed) -> None: ...
+
+    def on_facts(self, known: FactsKnown) -> None: ...
+
+
+class TokenFacts(Protocol):
+    """Where facts about tokens come from. A feed asks and hands the answers in as ``FactsKnown``; nobody asks while
+    deciding, so a replay needs nobody to ask."""
+
+    def facts(self, mint: str, now_ns: int) -> Facts | None:
+        """Return what can be known about a token at that time, None for one that is not known at all."""
 
 
 @dataclass(frozen=True, slots=True)

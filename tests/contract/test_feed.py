@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.unit.trading.feeds.bar_writers import bar_rows, write_csv
+from tests.unit.trading.feeds.bar_writers import SWAP_HEADER, bar_rows, swap_row, write_csv
 
 from trading.errors import InvalidInput
 from trading.feeds.replay import open_replay
@@ -19,6 +19,7 @@ from trading.model.market_data import (
     FeedDescription,
     FeedGap,
     MarketEvent,
+    Swap,
     TokenGone,
     TokenListed,
     ts_of,
@@ -75,11 +76,16 @@ def replay(folder: Path) -> Feed:
     )
 
 
+def swaps(folder: Path) -> Feed:
+    rows = [swap_row(second, mint=mint) for second in (0, 1, 4, 5, 6, 21, 22, 30) for mint in ("mintA", "mintB")]
+    return open_replay([write_csv(folder / "swaps_5s.csv.gz", rows, SWAP_HEADER)])
+
+
 def synthetic(_: Path) -> Feed:
     return SyntheticFeed(SyntheticMarket(seed=5, cycles=300, launch_ppm=60_000))
 
 
-@pytest.fixture(params=[scripted, replay, synthetic], ids=lambda make: make.__name__)
+@pytest.fixture(params=[scripted, replay, swaps, synthetic], ids=lambda make: make.__name__)
 def feed(request: pytest.FixtureRequest, tmp_path: Path) -> Feed:
     make: Callable[[Path], Feed] = request.param
     return make(tmp_path)
@@ -110,7 +116,7 @@ def test_a_token_is_listed_before_anything_else_is_said_of_it_and_never_after_it
             case TokenListed(instrument=instrument):
                 assert instrument.mint not in listed
                 listed.add(instrument.mint)
-            case Bar(mint=mint) | FeedGap(mint=mint):
+            case Bar(mint=mint) | FeedGap(mint=mint) | Swap(mint=mint):
                 assert mint in listed - gone
             case TokenGone(mint=mint):
                 assert mint in listed - gone
@@ -129,6 +135,16 @@ def test_bars_are_closed_sound_and_one_a_token_and_cycle(feed: Feed) -> None:
             assert 0 < bar.low <= min(bar.open, bar.close)
             assert max(bar.open, bar.close) <= bar.high
             assert bar.source
+
+
+def test_swaps_come_in_order_before_the_bar_that_they_lie_in(feed: Feed) -> None:
+    interval_ns = feed.description.interval_s * NS
+    for cycle in cycles_of(feed.events()):
+        swapped = [event for event in cycle if isinstance(event, Swap)]
+        assert all(cycle[-1].ts_ns - interval_ns <= swap.swapped_ns < cycle[-1].ts_ns for swap in swapped)  # type: ignore[union-attr]
+        assert [swap.swapped_ns for swap in swapped] == sorted(swap.swapped_ns for swap in swapped)
+        kinds = [type(event) for event in cycle if isinstance(event, Swap | Bar)]
+        assert kinds == sorted(kinds, key=lambda kind: kind is Bar)
 
 
 def test_a_gap_says_exactly_which_time_has_no_bar(feed: Feed) -> None:

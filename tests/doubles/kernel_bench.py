@@ -9,12 +9,14 @@ from tests.doubles.scripted_market import ScriptedFeed, ScriptedStrategy
 from trading.adapters.canonical import parse_json
 from trading.adapters.memory_journal import MemoryJournal
 from trading.engine.control import Control
-from trading.engine.kernel import Kernel, RunSetup, StoredRow
+from trading.engine.kernel import Kernel
+from trading.engine.run import RunSetup, StoredRow
 from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.event_codec import KINDS, decode
 from trading.model.market_data import Bar, CycleEnd, MarketEvent
 from trading.model.profile import FOUNDATION, Profile
 from trading.ports import Feed, Journal, Strategy
+from trading.risk.levels import LevelKey
 
 Opinion = Callable[[Bar], float | None]
 
@@ -118,6 +120,7 @@ def fingerprint(kernel: Kernel) -> dict[str, Any]:
         "window_ns": state.window_ns,
         "state": (state.trading_state, state.entries_allowed, state.state_reason),
         "guard": (state.guard.state, state.guard.peak_lamports, state.guard.drawdown_bps, state.guard.day_loss_bps),
+        "levels": levels_of(kernel),
         "today": (state.today.entries(state.now_ns), state.today.turnover_lamports(state.now_ns)),
         "locks": list(state.protections.locks(0)),
         "equity": state.equity_lamports,
@@ -128,6 +131,15 @@ def fingerprint(kernel: Kernel) -> dict[str, Any]:
         "sparkline": state.trail.sparkline(),
         "target": state.target_lamports,
         "worth": kernel.valuer.value(),
+    }
+
+
+def levels_of(kernel: Kernel) -> dict[LevelKey, tuple[str, int, int, int]]:
+    """Return each level's state, worth, peak and drop, brought up to the last cycle."""
+    kernel.levels.refresh()
+    return {
+        key: (guard.state.value, guard.equity_lamports, guard.peak_lamports, guard.drawdown_bps)
+        for key, guard, _ in kernel.state.levels.figures()
     }
 
 

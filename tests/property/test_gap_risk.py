@@ -14,7 +14,8 @@ from trading.adapters.memory_journal import MemoryJournal
 from trading.engine.kernel import Kernel
 from trading.engine.trader import Trader
 from trading.errors import InvalidInput
-from trading.feeds.replay import open_replay
+from trading.evolution.launch_study import token_feeds
+from trading.feeds.replay import ReplayFeed, open_replay
 from trading.model import events
 from trading.model.market_data import Bar, CycleEnd, MarketEvent
 from trading.model.order import Side
@@ -190,3 +191,62 @@ def test_on_recorded_deaths_a_gap_costs_at_most_its_limits(market_dir: Path) -> 
     assert found == []
     assert held >= 3
     assert kernel.state.fills_total > 30
+
+
+LATE_BUYER: dict[str, int | float] = {
+    "window_bars": 48, "entry_rise": -1.0, "entry_flow": -1.0, "hold_bars": 5_000, "stop_share": 1.0, "needs_facts": 0,
+}  # fmt: skip
+"""Buys every launch and holds it whatever becomes of it."""
+DEAD_SHARE = Decimal("0.05")
+
+
+def holder(**limits: int) -> Profile:
+    """Return the rules of ``rules`` for a desk that buys every launch it can and never sells."""
+    choice = StrategyChoice(name="launch_scanner", weight_bps=10_000, parameters=LATE_BUYER)
+    wanted = rules(**{"edge_over_cost_bps_min": -10_000, "impact_bps_max": 1_000, "slippage_bps_max": 10_000, **limits})
+    return wanted.model_copy(update={"strategies": (choice,)})
+
+
+def deaths(feed: ReplayFeed, given_rules: Profile) -> list[tuple[int, int]]:
+    """Return, for every held token that fell to a twentieth of its best close since, what it cost in all and the most
+    that the account was worth meanwhile."""
+    plan = RunPlan("backtest", feed.description, given_rules, 2 * 10**9, 10**10)
+    kernel = make_kernel(plan, "run", MemoryJournal())
+    begin(kernel)
+    put_in: dict[str, int] = {}
+    best: dict[str, Decimal] = {}
+    peak = 0
+    for event in feed.events():
+        kernel.on_event(event)
+        if isinstance(event, CycleEnd):
+            peak = max(peak, kernel.state.equity_lamports)
+        elif isinstance(event, Bar) and event.mint in kernel.state.ledger.holdings:
+            best[event.mint] = max(best.get(event.mint, event.close), event.close)
+    for trade in kernel.state.trades:
+        fill = trade.filled.fill
+        paid = fill.lamports if fill.side is Side.BUY else -fill.lamports
+        fees = fill.network_fee_lamports + fill.priority_fee_lamports
+        put_in[fill.mint] = put_in.get(fill.mint, 0) + paid + fees
+    worth = kernel.valuer.value().by_mint
+    closes = {mint: bar.close for mint in best if (bar := kernel.venue.mark(mint)) is not None}
+    dead = [mint for mint in best if closes[mint] <= best[mint] * DEAD_SHARE]
+    return [(put_in[mint] - worth.get(mint, 0), peak) for mint in dead]
+
+
+@pytest.mark.market
+@pytest.mark.requirement("T7")
+def test_a_recorded_launch_that_dies_costs_at_most_the_limit_of_one_token(market_dir: Path) -> None:
+    dex = market_dir / "dex"
+    whole = open_replay([dex / "pumpfun_tokens_1h_usd.csv.gz", dex / "solusdc_raydium_1h_close.csv.gz"])
+    alone = token_feeds(whole)
+    tight = {"order_bps_max": 900, "token_exposure_bps_max": 900, "gap_token_bps_max": 1_000}
+    worst = []
+    for given_rules in (holder(), holder(**tight)):
+        costs = [each for mint in alone for each in deaths(alone[mint], given_rules)]
+        assert len(costs) >= 30
+        worst.append(max(cost * BPS_ONE // peak for cost, peak in costs))
+        assert worst[-1] <= given_rules.limits.gap_token_bps_max
+    assert worst[0] > 1_000  # the tighter limit is one that a desk can break
+    together = deaths(whole, holder())
+    assert together
+    assert all(cost * BPS_ONE <= peak * holder().limits.gap_token_bps_max for cost, peak in together)

@@ -17,7 +17,7 @@ from trading.engine.trader import Trader
 from trading.engine.valuation import Valuer
 from trading.errors import InvalidInput
 from trading.model import commands, events
-from trading.model.account import TradingState
+from trading.model.account import Level, TradingState
 from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone
 from trading.model.order import Approved, Order, Side, Verdict
 from trading.model.profile import Profile
@@ -26,6 +26,7 @@ from trading.risk.gate import Gate
 from trading.risk.views import AccountView, TokenView
 
 OTHER = "sim:BBB"
+BUCKET = "momentum_breakout"
 LEDGER = (
     events.CapitalDeposited
     | events.CapitalWithdrawn
@@ -34,6 +35,9 @@ LEDGER = (
     | events.OrderRejected
     | events.PositionWrittenOff
 )
+
+
+LEVELS = st.sampled_from(["wallet:main", "bucket:momentum_breakout", "strategy:momentum_breakout", "bucket:manual"])
 
 
 class RecklessGate(Gate):
@@ -52,6 +56,12 @@ def rules() -> Profile:
     wanted = profile(
         drawdown_reducing_bps=200,
         drawdown_halted_bps=500,
+        wallet_drawdown_reducing_bps=180,
+        wallet_drawdown_halted_bps=450,
+        bucket_drawdown_reducing_bps=150,
+        bucket_drawdown_halted_bps=600,
+        strategy_drawdown_reducing_bps=120,
+        strategy_drawdown_halted_bps=550,
         order_bps_max=4_000,
         token_exposure_bps_max=9_000,
         total_exposure_bps_max=9_500,
@@ -103,7 +113,7 @@ def orders() -> st.SearchStrategy[dict[int, commands.Command]]:
         st.just("by hand"),
         st.just(Side.BUY),
         st.sampled_from([MINT, OTHER]),
-        st.just("manual"),
+        st.sampled_from(["manual", "momentum_breakout"]),
         st.just("manual"),
         st.sampled_from([10**8, 10**9, 2 * 10**9, 4 * 10**9]),
         st.just(0),
@@ -137,6 +147,9 @@ def orders() -> st.SearchStrategy[dict[int, commands.Command]]:
         st.just(commands.ReduceOnly("r", "o", "reduce")),
         st.just(commands.FlattenAndHalt("f", "o", "halt")),
         st.just(commands.Resume("g", "o", "go on")),
+        st.builds(commands.ReduceOnly, st.just("r"), st.just("o"), st.just("reduce"), level=LEVELS),
+        st.builds(commands.FlattenAndHalt, st.just("f"), st.just("o"), st.just("halt"), level=LEVELS),
+        st.builds(commands.Resume, st.just("g"), st.just("o"), st.just("go on"), level=LEVELS),
     )
     return st.dictionaries(st.integers(1, 30), one, max_size=10)
 
@@ -185,6 +198,7 @@ def breaches(bench: KernelBench, market: list[MarketEvent]) -> list[str]:
             gone.add(event.mint)
     ledger, approved, on_sale = Ledger(), set[str](), set[str]()
     is_active, entries = True, True
+    levels: dict[tuple[Level, str], bool] = {}
     for event in bench.events():
         if isinstance(event, LEDGER):
             if isinstance(event, events.OrderFilled) and event.fill.order_id not in approved:
@@ -196,11 +210,15 @@ def breaches(bench: KernelBench, market: list[MarketEvent]) -> list[str]:
             found += _of_buckets(event, ledger)
         elif isinstance(event, events.TradingStateChanged):
             is_active, entries = event.after is TradingState.ACTIVE, event.entries_allowed
+        elif isinstance(event, events.LevelStateChanged):
+            levels[event.level, event.name] = event.after is TradingState.ACTIVE
         elif isinstance(event, events.OrderApproved):
             approved.add(event.order.id)
             if event.order.side is Side.SELL:
                 on_sale.add(event.order.id)
-            found += _of_order(event.order, ledger, closes, is_active=is_active and entries)
+            places = (Level.WALLET, "main"), (Level.BUCKET, event.order.bucket), (Level.STRATEGY, event.order.strategy)
+            may_enter = is_active and entries and all(levels.get(place, True) for place in places)
+            found += _of_order(event.order, ledger, closes, is_active=may_enter)
     return found
 
 
@@ -315,6 +333,8 @@ def test_a_quiet_cycle_is_one_in_which_a_whole_decision_would_have_done_nothing(
         drive(bench, market, hand)
     assert quick.journal.sha256() == whole.journal.sha256()
     memento = checkpoint._memento()
+    for bench in (quick, whole):
+        bench.kernel.levels.refresh()
     assert memento.encode(quick.kernel.state) == memento.encode(whole.kernel.state)
 
 
@@ -342,7 +362,7 @@ def test_the_checker_catches_a_desk_that_adds_to_losers_and_buys_while_it_must_r
         kernel.on_event(event)
     for number in range(3):
         kernel.trader.place(
-            commands.PlaceOrder(f"{number}", "o", "reckless", Side.BUY, MINT, "manual", "manual", 10**8, 0),
+            commands.PlaceOrder(f"{number}", "o", "reckless", Side.BUY, MINT, BUCKET, BUCKET, 10**8, 0),
             kernel.valuer.value(),
         )
     found = breaches(bench, market)

@@ -35,6 +35,7 @@ INSTRUMENTS = st.builds(
     pool_fee_bps=st.integers(0, 300),
     pool=KINDS,
     creator_fee_bps=st.integers(0, 100),
+    transfer_fee_bps=st.sampled_from([0, 0, 1, 300, 2_500]),
 )
 
 
@@ -108,3 +109,31 @@ def test_a_curve_holds_what_came_in_less_what_went_out(
     whole = replace(curve, real_base_units=curve.virtual.base_units)
     uncut = bonding_curve.buy(whole, lamports, fee_bps, creator_fee_bps)
     assert (bought.swap == uncut.swap) is bought.is_complete
+
+
+@EXAMPLES
+@given(INSTRUMENTS, PRICES, st.integers(1, 10**12))
+def test_what_the_mint_keeps_is_a_cost_of_both_ways_and_an_exact_purchase_arrives_exactly(
+    instrument: Instrument, price: Decimal, base_units: int
+) -> None:
+    pool = _pool(instrument, price)
+    free = replace(instrument, transfer_fee_bps=0)
+    exact, untaxed = (pools.buy_exact(pool, base_units, each) for each in (instrument, free))
+    if exact is not None:
+        assert untaxed is not None
+        assert exact.base_units == base_units
+        assert exact.lamports >= untaxed.lamports
+    sale, whole = (pools.sell(pool, base_units, each) for each in (instrument, free))
+    assert sale.lamports <= whole.lamports
+    if sale.is_complete and whole.is_complete:
+        assert sale.base_units == base_units
+    kept = -(-base_units * instrument.transfer_fee_bps // 10_000)
+    assert sale.lamports == pools.sell(pool, base_units - kept, free).lamports
+
+
+def test_of_a_mint_that_keeps_everything_nothing_can_be_bought_exactly() -> None:
+    instrument = Instrument("m", "M", 6, transfer_fee_bps=10_000)
+    pool = _pool(instrument, Decimal("0.000001"))
+    assert pools.buy_exact(pool, 1, instrument) is None
+    assert pools.buy(pool, 10**9, instrument).base_units == 0
+    assert pools.sell(pool, 10**9, instrument).lamports == 0

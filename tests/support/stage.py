@@ -51,7 +51,7 @@ from tests.doubles.trading_desk import InMemoryDesk
 OPERATOR_TOKEN = "operator-token-of-the-stage"
 HOST = "127.0.0.1:8765"
 START_TIMEOUT_S = 10
-PROOF_WAIT_S = 0.2
+PROOF_WAIT_S = 0.6
 """Nobody delivers to the index here, so that part of a proof stays pending."""
 
 

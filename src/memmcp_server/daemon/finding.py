@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from memmcp_server import __version__
@@ -154,11 +154,18 @@ class Finder:
         self._command = command or (sys.executable, "-m", "memmcp_server.daemon")
         self._child: subprocess.Popen[bytes] | None = None
 
-    def connect(self) -> tuple[Line, dict[str, object]]:
-        """Return a greeted connection and the daemon's answer. Raises: CannotReach."""
+    def connect(self, when_absent: Callable[[], None] | None = None) -> tuple[Line, dict[str, object]]:
+        """Return a greeted connection and the daemon's answer. Raises: CannotReach.
+
+        ``when_absent`` is called when no daemon runs, before one is started.
+        """
         deadline_s = time.monotonic() + START_TIMEOUT_S
         for _ in range(SPAWNS_MAX + 1):
-            found = self._dial_running() or self._start(deadline_s)
+            found = self._dial_running()
+            if found is None:
+                if when_absent is not None:
+                    when_absent()
+                found = self._start(deadline_s)
             line, record = found
             try:
                 answer = greet(line, record, self._bridge, deadline_s)

@@ -59,6 +59,11 @@ class Places:
         return self.data_dir / "stopped"
 
     @property
+    def handshakes(self) -> Path:
+        """What the last daemon answered to ``initialize``, so that the next one's client need not wait for it."""
+        return self.data_dir / "handshakes.json"
+
+    @property
     def logs(self) -> Path:
         return self.data_dir / "logs"
 

@@ -10,6 +10,7 @@ from memmcp_server import __version__
 
 from . import rpc
 from .finding import LINE_BYTES_MAX, CannotReach, Finder, Line
+from .handshakes import Handshakes
 from .places import Places
 
 PENDING_MAX = 1_024
@@ -45,10 +46,11 @@ class Pending:
 class Connection:
     """One greeted connection; ``close`` is safe against a thread that is sending."""
 
-    __slots__ = ("asked", "born_s", "initialized", "line", "requests", "send_lock")
+    __slots__ = ("asked", "born_s", "initialized", "is_of_this_version", "line", "requests", "send_lock")
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, version: object) -> None:
         self.line = line
+        self.is_of_this_version = version == __version__
         self.born_s = time.monotonic()
         self.requests = 0
         self.initialized: bytes | None = None
@@ -87,6 +89,7 @@ class Session:
         self._bridge = bridge
         self._finder = finder
         self._write = write
+        self._handshakes = Handshakes(places.handshakes)
         self._changed = threading.Condition()
         self._connection: Connection | None = None
         self._greeted: Connection | None = None  # being replayed to: the daemon may ask before it is the connection
@@ -251,7 +254,7 @@ class Session:
 
     def _connect(self) -> Connection | None:
         try:
-            line, answer = self._finder.connect()
+            line, answer = self._finder.connect(self._answer_early)
         except CannotReach as error:
             with self._changed:
                 self._is_wanted = False
@@ -259,7 +262,7 @@ class Session:
                 self._fail_pending(self._failure)
             return None
         self._warn_of_versions(answer)
-        connection = Connection(line)
+        connection = Connection(line, answer.get("version"))
         with self._changed:
             self._greeted = connection
         if not self._replay(connection):
@@ -282,6 +285,22 @@ class Session:
             if data is not None:
                 connection.send(data)
         return connection
+
+    def _answer_early(self) -> None:
+        """No daemon runs yet: answer the handshake as the last one did. It is repeated to the new one as ever."""
+        with self._changed:
+            initialize = self._initialize
+            is_asked = any(pending.message is initialize for pending in self._pending.values())
+        if initialize is None or not is_asked:
+            return
+        result, request_id = self._handshakes.find(initialize), rpc.request_id_of(initialize)
+        if result is None or request_id is None:
+            return
+        with self._changed:
+            if self._initialize is not initialize or self._pending.pop(request_id, None) is None:
+                return
+            self._changed.notify_all()
+        self._write(rpc.encode({"jsonrpc": "2.0", "id": request_id, "result": result}))
 
     def _note_young_death(self) -> None:
         """The daemon died during the replay: try again, but not for ever."""
@@ -330,6 +349,7 @@ class Session:
             with contextlib.suppress(ValueError):
                 reply = rpc.parse(line)
                 if isinstance(reply, dict) and reply.get("id") == request_id and "method" not in reply:
+                    self._keep_handshake(connection, message, reply)
                     return True
                 if isinstance(reply, dict):
                     self._settle(connection, reply)
@@ -349,12 +369,19 @@ class Session:
         request_id = rpc.request_id_of(message)
         if request_id is None:
             return
+        answered: Pending | None = None
         with self._changed:
             if "method" in message:
                 if len(connection.asked) < PENDING_MAX:
                     connection.asked.add(request_id)
-            elif self._pending.pop(request_id, None) is not None:
+            elif (answered := self._pending.pop(request_id, None)) is not None:
                 self._changed.notify_all()
+        if answered is not None:
+            self._keep_handshake(connection, answered.message, message)
+
+    def _keep_handshake(self, connection: Connection, request: rpc.Message, reply: rpc.Message) -> None:
+        if request["method"] == "initialize" and connection.is_of_this_version:
+            self._handshakes.keep(request, reply)
 
     def _after(self, connection: Connection) -> None:
         """The connection ended: answer what must not be repeated, and decide whether to connect again now."""

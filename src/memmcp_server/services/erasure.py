@@ -206,14 +206,23 @@ class Erasure:
     async def _proof_of(self, seq: Seq) -> Proof:
         found = {part: entry for part, entry in self._latest.items() if _seq(entry, "through_seq") >= seq}
         details = {part: entry.detail for part, entry in found.items()}
-        copies = details.get(JOURNAL, {}).get("copies")
-        named = tuple(map(str, copies)) if isinstance(copies, list) else ()
+        named = await self._copies_named(details.get(JOURNAL))
         if any(detail.get("residues") for detail in details.values()):
             return Proof("residues", details.get(JOURNAL), details.get(INDEX), named)
         if len(details) < len(PARTS):
             waits_for = self._waits_for or "the work on the files goes on in the background"
             return Proof("pending", details.get(JOURNAL), details.get(INDEX), named, waits_for=waits_for)
         return Proof("proved", details[JOURNAL], details[INDEX], named)
+
+    async def _copies_named(self, detail: JsonObject | None) -> tuple[str, ...]:
+        """Return the copies that stood when the journal was purged; while that is still to come, those that stand."""
+        if detail is None:
+            # The forgetting itself is done: that its copies cannot be looked up now must not turn it into an error.
+            with contextlib.suppress(Unavailable):
+                return await self._copies.standing()
+            return ()
+        copies = detail.get("copies")
+        return tuple(map(str, copies)) if isinstance(copies, list) else ()
 
 
 def _covers(purge: AuditEntry, seq: Seq) -> bool:

@@ -17,7 +17,7 @@ from memmcp_server.ports import TradingDesk
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import IdempotencyKey, Moment, SolAmount
 from memmcp_server.wire.base import Request as WireRequest
-from memmcp_server.wire.orders import CONTROL_FIELDS, ControlAnswer, ControlRequest
+from memmcp_server.wire.orders import CONTROL_FIELDS, LEVEL_ACTIONS, ControlAnswer, ControlRequest
 from memmcp_server.wire.telemetry import (
     DeskList,
     DeskReport,
@@ -178,6 +178,7 @@ class TradingRoutes:
 
     def routes(self) -> list[ApiRoute]:
         takes = "; ".join(f"{name.replace('_', '-')}: {', '.join(fields)}" for name, fields in CONTROL_FIELDS.items())
+        takes += f"; {', '.join(each.replace('_', '-') for each in sorted(LEVEL_ACTIONS))}: level (not required)"
         actions = " ".join(f"{name}: {text}" for name, text in ACTIONS.items())
         return [
             ApiRoute("GET", "/telemetry/trading", self.latest, "The present snapshot.", NoQuery, None, TradingSnapshot),

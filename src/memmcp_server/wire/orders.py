@@ -105,6 +105,10 @@ CONTROL_FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """Which fields an action takes besides its reason."""
 
 
+LEVEL_ACTIONS: Final = frozenset({"reduce_only", "flatten_and_halt", "resume"})
+"""Which actions may be for one wallet, bucket or strategy."""
+
+
 class ControlRequest(Request):
     """``close`` sells a share of one position; the deposit and withdraw actions book a paper movement."""
 
@@ -115,6 +119,9 @@ class ControlRequest(Request):
     mint: str | None = Field(default=None, min_length=2, max_length=64)
     percent: int | None = Field(default=None, ge=1, le=100)
     amount_sol: SolAmount | None = None
+    level: str | None = Field(
+        default=None, max_length=100, description="reduce_only, flatten_and_halt and resume: only there, bucket:NAME."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -126,6 +133,9 @@ class ControlRequest(Request):
             if name not in wanted and getattr(self, name) is not None:
                 msg = f"{name} does not belong to {self.action}"
                 raise ValueError(msg)
+        if self.level is not None and self.action not in LEVEL_ACTIONS:
+            msg = f"level does not belong to {self.action}"
+            raise ValueError(msg)
         return self
 
 

@@ -16,6 +16,10 @@ Reason = Annotated[str, typer.Option("--reason", help="Why, 3 to 1,000 character
 Key = Annotated[
     str | None, typer.Option("--key", help="Idempotency key: repeating a command with its key changes nothing.")
 ]
+Level = Annotated[
+    str | None,
+    typer.Option("--level", help="Only there: wallet:main, bucket:NAME or strategy:NAME. Default: the whole account."),
+]
 Mint = Annotated[str, typer.Argument(metavar="MINT", help="The token's mint address.")]
 Percent = Annotated[int, typer.Argument(metavar="[PERCENT]", help="How much of the position, 1 to 100.")]
 Sol = Annotated[str, typer.Argument(metavar="SOL", help="Amount in SOL, at most 9 decimals.")]
@@ -42,21 +46,37 @@ def stop_entries(
     _act("stop-entries", {"reason": reason}, key, data_dir, as_json)
 
 
-def reduce_only(reason: Reason = BY_HAND, key: Key = None, data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
+def reduce_only(
+    reason: Reason = BY_HAND,
+    level: Level = None,
+    key: Key = None,
+    data_dir: DataDir = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Only sell. Open positions are neither added to nor sold at once; their exits go on."""
-    _act("reduce-only", {"reason": reason}, key, data_dir, as_json)
+    _act("reduce-only", _at(level, reason), key, data_dir, as_json)
 
 
 def flatten_and_halt(
-    reason: Reason = BY_HAND, key: Key = None, data_dir: DataDir = None, as_json: JsonFlag = False
+    reason: Reason = BY_HAND,
+    level: Level = None,
+    key: Key = None,
+    data_dir: DataDir = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Sell every open position that can be sold, then halt."""
-    _act("flatten-and-halt", {"reason": reason}, key, data_dir, as_json)
+    _act("flatten-and-halt", _at(level, reason), key, data_dir, as_json)
 
 
-def resume(reason: Reason = BY_HAND, key: Key = None, data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
+def resume(
+    reason: Reason = BY_HAND,
+    level: Level = None,
+    key: Key = None,
+    data_dir: DataDir = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Allow entries again. Open positions stay as they are."""
-    _act("resume", {"reason": reason}, key, data_dir, as_json)
+    _act("resume", _at(level, reason), key, data_dir, as_json)
 
 
 def close(
@@ -94,6 +114,10 @@ def target(
 ) -> None:
     """Set the equity that the compounding tracker measures against. Open positions stay."""
     _act("target", {"reason": reason, "amount_sol": _amount(sol, as_json)}, key, data_dir, as_json)
+
+
+def _at(level: str | None, reason: str) -> dict[str, Any]:
+    return {"reason": reason} if level is None else {"reason": reason, "level": level}
 
 
 def _amount(sol: str, as_json: bool) -> str:

@@ -1,4 +1,4 @@
-"""What the running desk is doing and why: report, trades, risk, why, why-not."""
+"""What the running desk is doing and why: trades, risk, why, why-not, and the tables that others show too."""
 
 from typing import Annotated, Any
 
@@ -18,37 +18,10 @@ _HEAD = ("ts", "step", "kind")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("report")(report)
     app.command("trades")(trades)
     app.command("risk")(risk)
     app.command("why")(why)
     app.command("why-not")(why_not)
-
-
-def report(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
-    """Show the desk: state, equity, positions, costs, strategies."""
-    with reporting(as_json=as_json):
-        daemon = Daemon.find(data_dir)
-        snapshot = daemon.get("/telemetry/trading")
-        strategies = daemon.get("/strategies")["strategies"]
-    if as_json:
-        print_json({"snapshot": snapshot, "strategies": strategies})
-        return
-    console = out()
-    console.print(desk_table(snapshot))
-    if snapshot["positions"]:
-        console.print(positions_table(snapshot["positions"]))
-    rows = [
-        (
-            each["name"],
-            "on" if each["enabled"] else "off",
-            str(each["trades"]),
-            bps_text(each["win_rate_bps"]),
-            amount_text(each["realised"]),
-        )
-        for each in strategies
-    ]
-    console.print(listing("Strategies", ("name", "is", "trades", "wins %", "realised"), rows))
 
 
 def desk_table(snapshot: dict[str, Any]) -> Any:

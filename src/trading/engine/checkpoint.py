@@ -15,6 +15,7 @@ from trading.model.memento import Memento
 from trading.model.profile import profile_named
 from trading.model.tier import tier_named
 from trading.risk.drawdown import DrawdownGuard
+from trading.risk.levels import LevelBook
 from trading.risk.protections import ProtectionBook
 from trading.risk.returns import ReturnBook
 from trading.strategies.tokens import PerToken
@@ -22,13 +23,14 @@ from trading.strategies.tokens import PerToken
 from .kernel import Kernel
 from .state import DeskState
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised when the same fields come to mean something else; other fields are noticed without it."""
 
 
 def taken(kernel: Kernel) -> dict[str, Any]:
     """Return the state between two cycles, as JSON values without floats."""
     memento = _memento()
+    kernel.levels.refresh()
     state = kernel.state
     return {
         "version": VERSION,
@@ -43,6 +45,7 @@ def taken(kernel: Kernel) -> dict[str, Any]:
         "venue": memento.encode(kernel.venue),
         "instruments": memento.encode(kernel.valuer.instruments),
         "listed_ns": memento.encode(kernel.valuer.listed_ns),
+        "facts": memento.encode(kernel.valuer.facts),
         "strategies": [[each.name, memento.encode(each)] for each in kernel.strategies],
     }
 
@@ -67,11 +70,12 @@ def put_back(kernel: Kernel, body: Mapping[str, Any]) -> None:
             msg = f"the profile {body['profile']} has other rules or strategies than when the checkpoint was written"
             raise DataError(msg)
         memento.fill(kernel.state, body["state"])
-        kernel.state.guard.use(kernel.state.profile.limits)
+        kernel.state.use_limits()
         kernel.state.tier = tier_named(body["tier"])
         memento.fill(kernel.venue, body["venue"])
         kernel.valuer.instruments.update(memento.decode(body["instruments"]))
         kernel.valuer.listed_ns.update(memento.decode(body["listed_ns"]))
+        kernel.valuer.facts.update(memento.decode(body["facts"]))
         for strategy, (_, encoded) in zip(kernel.strategies, body["strategies"], strict=True):
             memento.fill(strategy, encoded)
         kernel.seen_ns.update(memento.decode(body["seen_ns"]))
@@ -87,6 +91,7 @@ def _memento() -> Memento:
         {
             DeskState: frozenset({"_appliers", "profile", "tier", "trades"}),
             DrawdownGuard: frozenset({"_limits"}),
+            LevelBook: frozenset({"_limits"}),
             ProtectionBook: frozenset({"_rules"}),
             ReturnBook: frozenset({"_spans"}),
             PerToken: frozenset({"_make"}),

@@ -52,6 +52,7 @@ class Control:
         """
         self._check(command)
         _require_readable(command)
+        self._kernel.levels.refresh()
         self._kernel.emit(command)
         return self._handlers[type(command)](command)
 
@@ -87,6 +88,9 @@ class Control:
                     known = ", ".join(profile.name for profile in PROFILES)
                     msg = f"profile: {command.profile!r} is unknown; known are {known}"
                     raise InvalidInput(msg, field="profile")
+            case commands.ReduceOnly() | commands.FlattenAndHalt() | commands.Resume():
+                if command.level:
+                    kernel.levels.key_of(command.level)
             case _:
                 return
         if isinstance(command, commands.MoveCapital) and command.from_bucket not in kernel.state.ledger.buckets:
@@ -104,11 +108,22 @@ class Control:
         return Outcome("Nothing new is opened. Open positions stay and are managed by their exit rules.")
 
     def _reduce_only(self, command: commands.ReduceOnly) -> Outcome:
+        if command.level:
+            self._kernel.levels.tell()
+            return Outcome(f"Exposure of {command.level} can only shrink. Its positions stay until they are sold.")
         self._kernel.update_state(f"{command.actor}: {command.reason}")
         return Outcome("Exposure can only shrink. Open positions stay until their exit rules or a person sells them.")
 
     def _flatten_and_halt(self, command: commands.FlattenAndHalt) -> Outcome:
         kernel = self._kernel
+        if command.level:
+            kernel.levels.tell()
+            held = kernel.levels.positions_of(kernel.levels.key_of(command.level))
+            orders = kernel.trader.flatten(f"halted: {command.reason}", kernel.valuer.value(), held)
+            effect = (
+                f"{len(held)} positions of {command.level} are being sold; nothing is bought there until it resumes."
+            )
+            return Outcome(effect, tuple(orders))
         kernel.update_state(f"{command.actor}: {command.reason}")
         orders = kernel.trader.flatten(f"halted: {command.reason}", kernel.valuer.value())
         open_tokens = len(kernel.state.ledger.held_mints())
@@ -121,6 +136,9 @@ class Control:
         return Outcome(effect, tuple(orders))
 
     def _resume(self, command: commands.Resume) -> Outcome:
+        self._kernel.levels.tell()
+        if command.level:
+            return Outcome(f"{command.level} may enter again; its drawdown is measured anew from here.")
         self._kernel.update_state(f"{command.actor}: {command.reason}", entries_allowed=True)
         return Outcome("Entries are allowed; drawdown is measured anew from here. Open positions are not touched.")
 

@@ -5,24 +5,44 @@ generated or received is written down whole, because nobody could look it up aga
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
 from trading.errors import DataError
 from trading.model.instrument import CONSTANT_PRODUCT, Instrument, pool_body, pool_terms
-from trading.model.market_data import Bar, CycleEnd, FeedGap, History, MarketEvent, TokenGone, TokenListed, ts_of
+from trading.model.market_data import (
+    Bar,
+    CycleEnd,
+    FactsKnown,
+    FeedGap,
+    History,
+    MarketEvent,
+    Swap,
+    TokenGone,
+    TokenListed,
+    ts_of,
+)
+from trading.model.order import Side
+from trading.model.token_facts import facts_body, facts_of
 
 INPUT: Final = "input"
 LISTED: Final = "token_listed"
+FACTS: Final = "token_facts"
 GONE: Final = "token_gone"
 GAP: Final = "feed_gap"
 HISTORY: Final = "bar_history"
 ENDED: Final = "feed_ended"
-MARKET_KINDS: Final = (INPUT, LISTED, GONE, GAP, HISTORY, ENDED)
+MARKET_KINDS: Final = (INPUT, LISTED, FACTS, GONE, GAP, HISTORY, ENDED)
+
+
+Recorded = Bar | Swap | CycleEnd
+RECORDED: Final = (Bar, Swap, CycleEnd)
+"""What a stretch is made of."""
 
 
 class Stretch:
-    """Recorded bars and ends of cycles in a row, journalled as one: how many there were, and the first and last.
+    """Recorded bars, swaps and ends of cycles in a row, journalled as one: how many there were, and the first and last.
 
     The files themselves are named by their hashes in the run's identity; a restore counts the events off again and
     compares both ends.
@@ -32,9 +52,9 @@ class Stretch:
 
     def __init__(self, events: int = 0, first: str | int | None = None) -> None:
         self.events = events
-        self.first: Bar | CycleEnd | str | int | None = first
+        self.first: Recorded | str | int | None = first
         """The event itself, or its name where it is from before a restart."""
-        self.newest: Bar | CycleEnd | None = None
+        self.newest: Recorded | None = None
 
     @property
     def ts_ns(self) -> int:
@@ -59,11 +79,21 @@ class Stretch:
         return int(body["events"])
 
 
-def _name_of(event: Bar | CycleEnd | None) -> str | int | None:
-    """Return what tells a recorded event from its neighbours: a bar's source, the time of a cycle's end."""
+def _name_of(event: Recorded | None) -> str | int | None:
+    """Return what tells a recorded event from its neighbours: its source, of a cycle's end the time."""
     if event is None:
         return None
-    return event.source if isinstance(event, Bar) else event.ts_ns
+    return event.ts_ns if isinstance(event, CycleEnd) else event.source
+
+
+def news_of(history: History, seen_ns: int) -> History:
+    """Return the bars of after that time, without any from the future."""
+    news: list[Bar] = []
+    for bar in history.bars:
+        if seen_ns < bar.ts_close_ns <= history.ts_ns:
+            news.append(bar)
+            seen_ns = bar.ts_close_ns
+    return history if len(news) == len(history.bars) else replace(history, bars=tuple(news))
 
 
 def encode_input(event: MarketEvent, *, by_reference: bool) -> tuple[str, dict[str, Any]]:
@@ -72,8 +102,12 @@ def encode_input(event: MarketEvent, *, by_reference: bool) -> tuple[str, dict[s
         return INPUT, {"bar": event.source} if by_reference else _bar_body(event)
     if type(event) is CycleEnd:
         return INPUT, {"end": _text(event.sol_usd)}
+    if type(event) is Swap:
+        return INPUT, {"swap": event.source} if by_reference else _swap_body(event)
     if type(event) is TokenListed:
         return LISTED, {**_instrument_body(event.instrument), "source": event.source}
+    if type(event) is FactsKnown:
+        return FACTS, {**facts_body(event.facts), "source": event.source}
     if type(event) is TokenGone:
         return GONE, {"mint": event.mint, "reason": event.reason, "source": event.source}
     if type(event) is History:
@@ -109,6 +143,18 @@ def _bar_body(bar: Bar) -> dict[str, Any]:
     }
 
 
+def _swap_body(swap: Swap) -> dict[str, Any]:
+    return {
+        "swap": swap.source,
+        "mint": swap.mint,
+        "swapped_ns": swap.swapped_ns,
+        "side": swap.side.value,
+        "base_units": swap.base_units,
+        "lamports": swap.lamports,
+        "trader": swap.trader,
+    }
+
+
 def _history_body(history: History) -> dict[str, Any]:
     first = history.bars[0]
     return {
@@ -135,6 +181,10 @@ def _instrument_body(instrument: Instrument) -> dict[str, Any]:
         body["pool"] = pool_body(instrument.pool)
     if instrument.creator_fee_bps:
         body["creator_fee_bps"] = instrument.creator_fee_bps
+    if instrument.transfer_fee_bps:
+        body["transfer_fee_bps"] = instrument.transfer_fee_bps
+    if not instrument.is_sellable:
+        body["is_sellable"] = False
     return body
 
 
@@ -144,6 +194,8 @@ def _decode_input(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
     if "bar" in body:
         msg = f"the bar {body['bar']} is kept by reference: its file is needed"
         raise DataError(msg)
+    if "swap" in body:
+        return _decode_swap(ts_ns, body)
     prices = [Decimal(text) for text in body["ohlcv"]]
     return Bar(
         mint=body["mint"],
@@ -160,6 +212,22 @@ def _decode_input(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
     )
 
 
+def _decode_swap(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
+    if "mint" not in body:
+        msg = f"the swap {body['swap']} is kept by reference: its file is needed"
+        raise DataError(msg)
+    return Swap(
+        ts_ns=ts_ns,
+        swapped_ns=body["swapped_ns"],
+        mint=body["mint"],
+        side=Side(body["side"]),
+        base_units=body["base_units"],
+        lamports=body["lamports"],
+        source=body["swap"],
+        trader=body["trader"],
+    )
+
+
 def _decode_listed(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
     return TokenListed(
         ts_ns=ts_ns,
@@ -171,9 +239,17 @@ def _decode_listed(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
             pool_lamports_default=body["pool_lamports_default"],
             pool=pool_terms(body["pool"]) if "pool" in body else CONSTANT_PRODUCT,
             creator_fee_bps=body.get("creator_fee_bps", 0),
+            transfer_fee_bps=body.get("transfer_fee_bps", 0),
+            is_sellable=body.get("is_sellable", True),
         ),
         source=body["source"],
     )
+
+
+def _decode_facts(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
+    known = dict(body)
+    source = known.pop("source")
+    return FactsKnown(ts_ns=ts_ns, facts=facts_of(known), source=source)
 
 
 def _decode_gone(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
@@ -205,6 +281,7 @@ def _decimal(value: str | None) -> Decimal | None:
 _DECODERS: Final[Mapping[str, Callable[[int, Mapping[str, Any]], MarketEvent]]] = {
     INPUT: _decode_input,
     LISTED: _decode_listed,
+    FACTS: _decode_facts,
     GONE: _decode_gone,
     GAP: _decode_gap,
     HISTORY: _decode_history,

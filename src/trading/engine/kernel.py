@@ -10,15 +10,14 @@ So most bars cost little: while no strategy speaks, no order fills and equity an
 rule could have a say (``_watch``), a cycle only notes the equity.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from trading.errors import DataError
 from trading.model import commands, events
 from trading.model.account import TradingState
 from trading.model.event_codec import decode, encode
-from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, TokenGone, TokenListed, ts_of
+from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, Swap, TokenGone, ts_of
 from trading.model.order import Fill, Purpose, Signal, VenueReport
 from trading.model.profile import Profile
 from trading.model.tier import moved_tier
@@ -28,8 +27,11 @@ from trading.ports import Journal, Strategy, Venue
 from trading.risk.exits import Watch
 
 from .forecasting import Forecaster
-from .inputs import ENDED, INPUT, MARKET_KINDS, Stretch, decode_input, encode_input
+from .inputs import ENDED, INPUT, MARKET_KINDS, RECORDED, Stretch, decode_input, encode_input, news_of
+from .level_keeper import LevelKeeper, ValueBounds
+from .listeners import Listeners
 from .rows import mark_row
+from .run import RunSetup, StoredRow
 from .state import RETURN_PERIOD_NS, TIER, DeskState
 from .trader import Trader
 from .valuation import Valuation, Valuer
@@ -45,32 +47,6 @@ MARK_SPACING_NS: Final = 3_600 * NS_PER_S
 MakeStrategies = Callable[[Profile], list[Strategy]]
 
 
-@dataclass(frozen=True, slots=True)
-class RunSetup:
-    """What a run is made of. ``scope`` goes into every id and is a function of the inputs alone, so that a replay names
-    everything the same; ``by_reference``: bars can be looked up in a recorded or generated feed."""
-
-    run_id: str
-    scope: str
-    mode: str
-    feed: str
-    profile: Profile
-    equity_lamports: int
-    target_lamports: int
-    by_reference: bool
-    seed: int = 0
-    conditions: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRow:
-    """A journal row with its body parsed."""
-
-    ts_ns: int
-    kind: str
-    body: Mapping[str, Any]
-
-
 class Kernel:
     """One run. Belongs to one thread at a time; ``journal`` is committed by its owner, at the end of a cycle."""
 
@@ -80,7 +56,9 @@ class Kernel:
         self.venue = venue
         self.valuer = Valuer(self.state, venue)
         self.trader = Trader(setup.scope, self.state, venue, self.valuer, self.emit)
+        self.levels = LevelKeeper(self.state, self.valuer, self.emit)
         self.forecaster = Forecaster(self.state, venue, self.valuer, self.trader, self.emit)
+        self._listeners = Listeners()
         self.strategies = make_strategies(setup.profile)
         self._make_strategies = make_strategies
         self._journal = journal
@@ -94,6 +72,7 @@ class Kernel:
         self._watches: dict[str, list[Watch]] = {}
         self._quiet_until_ns = 0
         self._cash_lamports = self._equity_low = self._equity_high = 0
+        self._value_bounds: ValueBounds | None = None
         self.seen_ns: dict[str, int] = {}
         """The close of the newest bar of each token that the strategies were shown."""
         self._tiered_at: tuple[int, int] | None = None
@@ -108,6 +87,7 @@ class Kernel:
     def strategies(self, strategies: list[Strategy]) -> None:
         self._strategies = strategies
         self._on_bar = [strategy.on_bar for strategy in strategies]
+        self.trader.facts_needed_by = self._listeners.use(strategies)
 
     @property
     def warmup_bars(self) -> int:
@@ -135,11 +115,11 @@ class Kernel:
         Of a History only the bars count that are news to the strategies; one without news leaves no row.
         """
         if type(event) is History:
-            event = self._news_of(event)
+            event = news_of(event, self.seen_ns.get(event.mint, 0))
             if not event.bars:
                 return
         self._is_between = False
-        if self._by_reference and (type(event) is Bar or type(event) is CycleEnd):
+        if self._by_reference and (type(event) is Bar or type(event) is CycleEnd or type(event) is Swap):
             stretch = self._stretch
             stretch.newest = event
             stretch.events += 1
@@ -257,6 +237,7 @@ class Kernel:
         if type(event) is CycleEnd and not has_mark:
             valuation = self.valuer.value()
             self.state.mark(event.ts_ns, valuation.equity_lamports)
+            self.levels.mark(valuation)
             self.state.marked(event.ts_ns, self.cycles, valuation.equity_lamports, valuation.exposure_lamports)
 
     def _stored_events(self, row: StoredRow, recorded: Iterator[MarketEvent] | None) -> Iterator[MarketEvent]:
@@ -267,7 +248,7 @@ class Kernel:
         stretch, self._stretch = self._stretch, Stretch()
         while stretch.events < Stretch.count_of(row.body):
             event = self._next_recorded(recorded)
-            if type(event) is not Bar and type(event) is not CycleEnd:
+            if not isinstance(event, RECORDED):
                 break
             stretch.first = stretch.first or event
             stretch.newest = event
@@ -290,7 +271,7 @@ class Kernel:
         """Return the next event that left a row: a History without news left none."""
         event = next(recorded, None)
         while type(event) is History:
-            event = self._news_of(event)
+            event = news_of(event, self.seen_ns.get(event.mint, 0))
             if event.bars:
                 break
             event = next(recorded, None)
@@ -300,21 +281,12 @@ class Kernel:
         event = decode(row.kind, row.body)
         if isinstance(event, events.CycleMarked):
             self.state.mark(event.ts_ns, event.equity_lamports)
+            self.levels.mark(self.valuer.value())
         self.state.apply(row.ts_ns, event)
         if isinstance(event, events.OrderApproved):
             self.venue.submit(event.order)
         elif isinstance(event, events.ProfileSwitched):
             self.switch_profile(self.state.profile)
-
-    def _news_of(self, history: History) -> History:
-        """Return the bars that the strategies have not been shown, without any from the future."""
-        seen_ns = self.seen_ns.get(history.mint, 0)
-        news: list[Bar] = []
-        for bar in history.bars:
-            if seen_ns < bar.ts_close_ns <= history.ts_ns:
-                news.append(bar)
-                seen_ns = bar.ts_close_ns
-        return history if len(news) == len(history.bars) else replace(history, bars=tuple(news))
 
     def _observe(self, event: MarketEvent) -> None:
         if type(event) is Bar:
@@ -337,14 +309,16 @@ class Kernel:
                 self.forecaster.look(event.ts_ns)
             if event.ts_ns >= state.returns.due_ns:
                 state.returns.sample(event.ts_ns, self.valuer.newest_bars())
+        elif type(event) is Swap:
+            for on_swap in self._listeners.on_swap:
+                on_swap(event)
         elif type(event) is History:
             for bar in event.bars:
                 self.seen_ns[event.mint] = bar.ts_close_ns
                 for strategy in self.strategies:
                     strategy.on_bar(bar)  # what it thought then is over
-        elif type(event) is TokenListed:
-            self.valuer.instruments[event.instrument.mint] = event.instrument
-            self.valuer.listed_ns.setdefault(event.instrument.mint, event.ts_ns)
+        else:
+            self._listeners.tell(event, self.valuer)
 
     def _observe_held(self, bar: Bar) -> None:
         close = bar.close
@@ -371,16 +345,20 @@ class Kernel:
         state = self.state
         equity = self._cash_lamports
         if state.ledger.holdings:
-            state.exposure_lamports = exposure = self.valuer.exposure_lamports()
+            exposure = self.valuer.exposure_lamports(self._value_bounds)
+            if exposure is None:
+                return False
+            state.exposure_lamports = exposure
             equity += exposure
             if not self._equity_low <= equity <= self._equity_high:
                 return False
+            self.levels.drifted()
             state.drift(equity)
         state.cycle = self.cycles
         state.trail.add(state.now_ns, equity)
         return True
 
-    def _watch(self) -> None:
+    def _watch(self, valuation: Valuation) -> None:
         """Note until when, and within which prices and equities, cycles are quiet."""
         state = self.state
         self._watches = {}
@@ -389,6 +367,7 @@ class Kernel:
             not self._by_reference
             or state.guard.state is not TradingState.ACTIVE
             or state.guard.is_reducing_by_drawdown
+            or state.levels.is_resting
         ):
             return
         until_ns = min(
@@ -402,6 +381,7 @@ class Kernel:
             until_ns = min(until_ns, watch.until_ns)
         self._cash_lamports = state.ledger.cash_lamports + state.ledger.rent_lamports
         self._equity_low, self._equity_high = state.corridor()
+        self._value_bounds = self.levels.bounds(valuation)
         self._quiet_until_ns = until_ns
 
     def _decide(self) -> None:
@@ -421,7 +401,7 @@ class Kernel:
             self._write_mark(equity, valuation.cash_lamports, exposure)
         state.marked(state.now_ns, self.cycles, equity, exposure)
         self._is_loud = False
-        self._watch()
+        self._watch(valuation)
 
     @property
     def _is_told(self) -> bool:
@@ -434,6 +414,8 @@ class Kernel:
         after = state.mark(state.now_ns, valuation.equity_lamports)
         if after is not state.trading_state:
             self.update_state(state.guard.reason)
+        self.levels.mark(valuation)
+        self.levels.tell()
         worth = (valuation.equity_lamports, state.curve.net_flows_lamports)
         if worth != self._tiered_at:  # the tier goes by nothing else
             self._tiered_at = worth

@@ -20,6 +20,7 @@ from trading.risk.day import DayTally
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.exits import PeakPrices
 from trading.risk.gap import highest_exposure_lamports
+from trading.risk.levels import LevelBook, level_key
 from trading.risk.protections import ProtectionBook
 from trading.risk.returns import ReturnBook
 
@@ -32,6 +33,7 @@ DAY, TIER = "day", "tier"
 """When a strategy's window is reported."""
 
 TRADES_MAX = 20_000
+Traded = events.OrderFilled | events.OrderRejected | events.PositionWrittenOff
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class DeskState:
         self.profile = profile
         self.target_lamports = target_lamports
         self.ledger = Ledger()
-        self.guard = DrawdownGuard(profile.limits)
+        self.guard = DrawdownGuard(profile.limits.drawdown)
+        self.levels = LevelBook(profile.limits)
         self.protections = ProtectionBook(profile.limits.protections)
         self.returns = ReturnBook()
         self.today = DayTally()
@@ -95,7 +98,7 @@ class DeskState:
             events.RunStarted: _nothing,
             events.CapitalDeposited: self._flow_applied,
             events.CapitalWithdrawn: self._flow_applied,
-            events.CapitalMoved: self._booked,
+            events.CapitalMoved: self._moved,
             events.SignalRaised: self._signal_raised,
             events.SignalPassed: self._signal_passed,
             events.ForecastMade: self._forecast_made,
@@ -108,6 +111,7 @@ class DeskState:
             events.PositionWrittenOff: self._written_off,
             events.PositionClosed: _nothing,
             events.TradingStateChanged: self._state_changed,
+            events.LevelStateChanged: self._level_changed,
             events.ProfileSwitched: self._profile_switched,
             events.TierChanged: self._tier_changed,
             events.WindowReported: self._window_reported,
@@ -203,10 +207,20 @@ class DeskState:
             self.tier = tier_of(self.start_lamports)
         self.curve.flow(amount)
         self.guard.flow(amount)
+        self.levels.flow(event.bucket, amount, is_external=True)
         return booking
 
-    def _booked(self, _ts_ns: int, event: events.LedgerEvent) -> Booking:
+    def _moved(self, _ts_ns: int, event: events.CapitalMoved) -> Booking:
         booking = self.ledger.apply(event)
+        if not booking.duplicate:
+            self.levels.flow(event.from_bucket, -event.lamports, is_external=False)
+            self.levels.flow(event.to_bucket, event.lamports, is_external=False)
+        return booking
+
+    def _booked(self, _ts_ns: int, event: Traded) -> Booking:
+        booking = self.ledger.apply(event)
+        if booking.realised_lamports is not None:
+            self.levels.realised(event.bucket, event.strategy, booking.realised_lamports)
         if booking.closed is not None:
             self.records.add(booking.closed)
             self.peaks.forget(booking.closed.bucket, booking.closed.mint)
@@ -235,7 +249,10 @@ class DeskState:
 
     def _rejected(self, ts_ns: int, event: events.OrderRejected) -> Booking:
         self.open_orders.pop(event.rejected.order_id, None)
-        return self._booked(ts_ns, event)
+        booking = self._booked(ts_ns, event)
+        if not booking.duplicate:
+            self.levels.realised(event.bucket, event.strategy, -event.rejected.charged_lamports)
+        return booking
 
     def _signal_raised(self, ts_ns: int, event: events.SignalRaised) -> None:
         self.signals_total += 1
@@ -275,9 +292,17 @@ class DeskState:
         self.state_reason = event.reason
         self.entries_allowed = event.entries_allowed
 
+    def _level_changed(self, _ts_ns: int, event: events.LevelStateChanged) -> None:
+        self.levels.told(event.level, event.name, event.after)
+
     def _profile_switched(self, _ts_ns: int, event: events.ProfileSwitched) -> None:
         self.profile = profile_named(event.after)
-        self.guard.use(self.profile.limits)
+        self.use_limits()
+
+    def use_limits(self) -> None:
+        """Go on under the limits of the profile; peaks and states stay."""
+        self.guard.use(self.profile.limits.drawdown)
+        self.levels.use(self.profile.limits)
         self.protections.use(self.profile.limits.protections)
 
     def _tier_changed(self, _ts_ns: int, event: events.TierChanged) -> None:
@@ -292,13 +317,22 @@ class DeskState:
         self.marked(event.ts_ns, event.cycle, event.equity_lamports, event.exposure_lamports)
 
     def _reduce(self, _ts_ns: int, event: commands.ReduceOnly) -> None:
-        self.guard.demand(TradingState.REDUCING, f"{event.actor}: {event.reason}")
+        self._demand(TradingState.REDUCING, event)
 
     def _halt(self, _ts_ns: int, event: commands.FlattenAndHalt) -> None:
-        self.guard.demand(TradingState.HALTED, f"{event.actor}: {event.reason}")
+        self._demand(TradingState.HALTED, event)
 
-    def _resume(self, ts_ns: int, _event: commands.Resume) -> None:
-        self.guard.resume(ts_ns, self.equity_lamports)
+    def _demand(self, state: TradingState, event: commands.ReduceOnly | commands.FlattenAndHalt) -> None:
+        reason = f"{event.actor}: {event.reason}"
+        if event.level:
+            self.levels.demand(level_key(event.level), state, reason)
+        else:
+            self.guard.demand(state, reason)
+
+    def _resume(self, ts_ns: int, event: commands.Resume) -> None:
+        self.levels.resume(ts_ns, level_key(event.level) if event.level else None)
+        if not event.level:
+            self.guard.resume(ts_ns, self.equity_lamports)
 
     def _set_target(self, _ts_ns: int, event: commands.SetTarget) -> None:
         self.target_lamports = event.lamports

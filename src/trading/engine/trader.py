@@ -14,8 +14,10 @@ from trading.model.position import Position
 from trading.model.units import ceil_div, share_lamports, sol_text
 from trading.portfolio.buckets import Booking
 from trading.ports import Venue
+from trading.risk import rug_checks
 from trading.risk.exits import ExitView, Watch, decide_exit, watch
 from trading.risk.gap import excess_lamports, highest_price_sol
+from trading.risk.gate import denied_by
 from trading.risk.sizing import SizingView, min_out, size
 from trading.risk.views import AccountView, TokenView
 
@@ -51,6 +53,8 @@ class Trader:
         self._emit = emit
         self.impact_of: ImpactOf = _no_impact
         """Says what an order is expected to bring."""
+        self.facts_needed_by: frozenset[str] = frozenset()
+        """The strategies that buy only what passes every rug check."""
 
     # Exits
 
@@ -67,7 +71,7 @@ class Trader:
             signal_out = by_position.get((position.bucket, position.mint))
             if signal_out is not None:
                 self._emit(events.SignalRaised(position.trajectory_id, signal_out))
-            reason = flatten_reason or self._exit_reason(position, signal_out)
+            reason = flatten_reason or self._level_reason(position) or self._exit_reason(position, signal_out)
             order = self._exit(position, position.base_units, reason, valuation) if reason else None
             if signal_out is not None and order is None:
                 is_on_sale = self._state.units_on_sale(position.bucket, position.mint) > 0
@@ -91,9 +95,15 @@ class Trader:
                     left = position.base_units - state.units_on_sale(position.bucket, mint)
                     self._exit(position, ceil_div(left * excess, max(1, free[mint])), reason, valuation)
 
-    def flatten(self, reason: str, valuation: Valuation) -> list[Order]:
-        """Send an exit for everything that is held and not on sale already; return what was sent."""
-        sent = [self._exit(held, held.base_units, reason, valuation) for held in self._state.ledger.positions()]
+    def _level_reason(self, position: Position) -> str | None:
+        """Return why the position's wallet, bucket or strategy may hold nothing now."""
+        held = self._state.levels.selling(position.bucket, position.strategy)
+        return None if held is None else f"{held.level.value} {held.state.value.lower()}: {held.reason}"
+
+    def flatten(self, reason: str, valuation: Valuation, positions: Sequence[Position] | None = None) -> list[Order]:
+        """Send an exit for everything that is held (or for these) and not on sale already; return what was sent."""
+        chosen = self._state.ledger.positions() if positions is None else positions
+        sent = [self._exit(held, held.base_units, reason, valuation) for held in chosen]
         return [order for order in sent if order is not None]
 
     def close(self, mint: str, percent: int, reason: str, valuation: Valuation) -> list[Order]:
@@ -160,7 +170,7 @@ class Trader:
                 reason=reason,
             )
         )
-        token = self._valuer.token(order.mint, order.bucket, quote, valuation, None)
+        token = self._valuer.token(order.mint, (order.bucket, order.strategy), quote, valuation, None)
         verdict = self._valuer.gate().check(order, self._valuer.account(valuation), token)
         return order if self.send(Plan(order, quote, verdict)) else None
 
@@ -185,11 +195,17 @@ class Trader:
             return Denied(f"state_{account.state.value.lower()}", f"the desk is {account.state.value}: it only reduces")
         if not account.entries_allowed:
             return Denied("entries_stopped", "entries are stopped")
+        held = state.levels.held(bucket, signal.strategy)
+        if held is not None:
+            return denied_by(held)
+        refused = self._refused_by_facts(signal.mint, signal.strategy)
+        if refused is not None:
+            return refused
         probe = self._buy(signal, bucket, trajectory, profile.sizing.order_lamports_min)
         quote = self._venue.quote(signal.mint, Side.BUY, probe.amount_in)
         if quote is None:
             return Denied("untradable", f"{signal.mint} cannot be traded now")
-        token = self._valuer.token(signal.mint, bucket, quote, valuation, signal.edge_bps)
+        token = self._valuer.token(signal.mint, (bucket, signal.strategy), quote, valuation, signal.edge_bps)
         if profile.sizing.base_units_fixed:
             return self._entry_exact(probe, token, account)
         gate = self._valuer.gate()
@@ -207,6 +223,10 @@ class Trader:
         order = replace(order, min_out=min_out(quote.amount_out, profile.limits.slippage_bps_max))
         verdict = gate.check(order, account, replace(token, quote=quote, rent_lamports=quote.rent_lamports))
         return Plan(order, quote, verdict)
+
+    def _refused_by_facts(self, mint: str, strategy: str) -> Denied | None:
+        facts = self._valuer.facts.get(mint)
+        return rug_checks.refusal(facts, are_needed=strategy in self.facts_needed_by)
 
     def _entry_exact(self, probe: Order, token: TokenView, account: AccountView) -> Plan | Denied:
         """Return the entry of a profile that buys a fixed amount of every token."""
@@ -284,10 +304,11 @@ class Trader:
         )
         quote = self._venue.quote(command.mint, command.side, command.amount_in)
         account = self._valuer.account(valuation)
-        token = self._valuer.token(command.mint, command.bucket, quote, valuation, None)
+        token = self._valuer.token(command.mint, (command.bucket, command.strategy), quote, valuation, None)
         if command.bucket == MANUAL:  # the person's own money: the bucket is filled from the others when it is needed
             token = replace(token, bucket_cash_lamports=account.cash_lamports)
-        return Plan(order, quote, self._valuer.gate().check(order, account, token))
+        refused = self._refused_by_facts(command.mint, strategy) if is_buy else None
+        return Plan(order, quote, refused or self._valuer.gate().check(order, account, token))
 
     def place(self, command: commands.PlaceOrder, valuation: Valuation) -> Plan:
         """Send the order of this command, if the gate approves it."""

@@ -1,12 +1,14 @@
 """What the account is worth and what the gate must know, taken from the state and the venue at one moment."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trading.model.instrument import Instrument
-from trading.model.market_data import Bar
+from trading.model.market_data import Bar, TokenListed
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Order, Side, SwapQuote
 from trading.model.position import Position
+from trading.model.token_facts import Facts
 from trading.model.units import BPS_ONE
 from trading.ports import Venue
 from trading.risk.gate import Gate
@@ -14,6 +16,9 @@ from trading.risk.shortfall import TailView, tail_of
 from trading.risk.views import AccountView, Bounds, TokenView
 
 from .state import DeskState
+
+Place = tuple[str, str]
+"""Bucket and strategy of an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,18 @@ class Valuer:
         self._instruments: dict[str, Instrument] = {}
         self.listed_ns: dict[str, int] = {}
         """When each token was listed first."""
+        self.facts: dict[str, Facts] = {}
+        """The newest that is known about each token."""
 
     @property
     def instruments(self) -> dict[str, Instrument]:
         """Every token that was listed, by mint."""
         return self._instruments
+
+    def take_in(self, listed: TokenListed) -> None:
+        """Take a token in."""
+        self._instruments[listed.instrument.mint] = listed.instrument
+        self.listed_ns.setdefault(listed.instrument.mint, listed.ts_ns)
 
     def gate(self) -> Gate:
         return Gate(self.bounds())
@@ -66,12 +78,20 @@ class Valuer:
         exposure = sum(by_mint.values())
         return Valuation(cash + ledger.rent_lamports + exposure, cash, exposure, by_mint)
 
-    def exposure_lamports(self) -> int:
-        """Return what selling every token now would bring: the part of ``value`` that moves with the market."""
+    def exposure_lamports(self, bounds: Mapping[str, tuple[int, int]] | None) -> int | None:
+        """Return what selling every token now would bring: the part of ``value`` that moves with the market.
+
+        None where a token is worth less or more than its ``bounds`` (both included).
+        """
         bring = self._venue.liquidation_lamports
         exposure = 0
         for mint, holding in self._state.ledger.holdings.items():
-            exposure += bring(mint, holding.base_units)
+            value = bring(mint, holding.base_units)
+            if bounds is not None:
+                low, high = bounds[mint]
+                if not low <= value <= high:
+                    return None
+            exposure += value
         return exposure
 
     def position_lamports(self, position: Position, valuation: Valuation) -> int:
@@ -104,10 +124,10 @@ class Valuer:
         )
 
     def token(
-        self, mint: str, bucket: str, quote: SwapQuote | None, valuation: Valuation, edge_bps: int | None
+        self, mint: str, place: Place, quote: SwapQuote | None, valuation: Valuation, edge_bps: int | None
     ) -> TokenView:
-        """Return the token as the gate sees it, for an order of this bucket with this quote."""
-        state = self._state
+        """Return the token as the gate sees it, for an order of this bucket and strategy with this quote."""
+        state, (bucket, strategy) = self._state, place
         bar = self._venue.mark(mint)
         entries = [order for order in state.pending_entries() if order.mint == mint]
         position = state.ledger.position(bucket, mint)
@@ -124,6 +144,7 @@ class Valuer:
             losing_exit=state.ledger.losing_exit(mint),
             open_orders=sum(order.mint == mint for order in state.open_orders.values()),
             bucket_cash_lamports=self.free_lamports(bucket),
+            level=state.levels.held(bucket, strategy),
             sellable_base_units=held - state.units_on_sale(bucket, mint),
             rent_lamports=quote.rent_lamports if quote is not None and quote.side is Side.BUY else 0,
             edge_bps=edge_bps,

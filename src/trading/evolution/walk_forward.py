@@ -21,7 +21,7 @@ from trading.model.units import BPS_ONE, NS_PER_S
 from trading.portfolio import statistics
 from trading.runtime.backtest import BacktestSpec, run_backtest
 from trading.strategies.parameters import Parameter, Value
-from trading.strategies.registry import create, declared
+from trading.strategies.registry import ON_SWAPS, create, declared
 
 DAY_NS: Final = 86_400 * NS_PER_S
 TRADES_MIN: Final = 5
@@ -107,7 +107,8 @@ def draws(strategy: str, count: int, seed: int) -> list[dict[str, Value]]:
     """Return the defaults and ``count`` - 1 seeded draws from a strategy's declared ranges that it accepts.
 
     A parameter is drawn around its default, by up to four times more or less on a log scale, within its range; one
-    whose default is not above 0 is drawn evenly from its range. Raises: InvalidInput.
+    whose default is not above 0 is drawn evenly from its range, and one that is not tuned keeps it.
+    Raises: InvalidInput.
     """
     if not 1 <= count <= DRAWS_MAX:
         msg = f"count: from 1 to {DRAWS_MAX}, not {count}"
@@ -118,7 +119,7 @@ def draws(strategy: str, count: int, seed: int) -> list[dict[str, Value]]:
     for _ in range(100 * count):
         if len(found) >= count:
             break
-        drawn = {each.name: _drawn(each, chance) for each in parameters}
+        drawn = {each.name: _drawn(each, chance) if each.is_tuned else each.default for each in parameters}
         try:
             create(strategy, drawn)
         except InvalidInput:
@@ -156,6 +157,9 @@ def walk_forward(
     if not candidates:
         msg = "candidates: at least one set of parameters"
         raise InvalidInput(msg, field="candidates")
+    if strategy in ON_SWAPS and not feed.summary.swaps:
+        msg = f"{strategy} has no opinion without swaps, and {feed.description.detail} tells none"
+        raise InvalidInput(msg, field="data", hint="give a file of swaps: mint,ts,side,sol,tokens")
     bench = _Bench(feed, rules, strategy, equity_lamports, ledger)
     judged: list[Judged] = []
     for span in spans:

@@ -1,6 +1,6 @@
 """Every kind of pool behind two functions: what a buy and what a sale would do in it now."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import isqrt
 
@@ -69,6 +69,10 @@ def depth_lamports(pool: Pool) -> int:
 
 def buy(pool: Pool, lamports_max: int, instrument: Instrument) -> PoolSwap:
     """Spend at most ``lamports_max``, fees included."""
+    return _received(_bought(pool, lamports_max, instrument), instrument)
+
+
+def _bought(pool: Pool, lamports_max: int, instrument: Instrument) -> PoolSwap:
     fees = (instrument.pool_fee_bps, instrument.creator_fee_bps)
     if type(pool) is Reserves:
         return _of_reserves(fill_model.buy(pool, lamports_max, *fees))
@@ -80,6 +84,12 @@ def buy(pool: Pool, lamports_max: int, instrument: Instrument) -> PoolSwap:
 
 def buy_exact(pool: Pool, base_units: int, instrument: Instrument) -> PoolSwap | None:
     """Buy exactly ``base_units``, whatever it costs; None when the pool has not so many to sell."""
+    sent = _sent_for(base_units, instrument.transfer_fee_bps)
+    swap = None if sent is None else _bought_exact(pool, sent, instrument)
+    return None if swap is None else _received(swap, instrument)
+
+
+def _bought_exact(pool: Pool, base_units: int, instrument: Instrument) -> PoolSwap | None:
     fees = (instrument.pool_fee_bps, instrument.creator_fee_bps)
     if type(pool) is Reserves:
         return _of_reserves(fill_model.buy_exact(pool, base_units, *fees)) if base_units < pool.base_units else None
@@ -92,6 +102,15 @@ def buy_exact(pool: Pool, base_units: int, instrument: Instrument) -> PoolSwap |
 
 def sell(pool: Pool, base_units: int, instrument: Instrument) -> PoolSwap:
     """Sell exactly ``base_units``, or as many of them as the pool takes."""
+    kept = ceil_div(base_units * instrument.transfer_fee_bps, BPS_ONE)
+    swap = _sold(pool, base_units - kept, instrument)
+    if not kept:
+        return swap
+    worth = _mid_of_sale(swap) * kept // max(1, swap.base_units)
+    return replace(swap, base_units=swap.base_units + kept, pool_fee_lamports=swap.pool_fee_lamports + worth)
+
+
+def _sold(pool: Pool, base_units: int, instrument: Instrument) -> PoolSwap:
     fees = (instrument.pool_fee_bps, instrument.creator_fee_bps)
     if type(pool) is Reserves:
         return _of_reserves(fill_model.sell(pool, base_units, *fees))
@@ -99,6 +118,30 @@ def sell(pool: Pool, base_units: int, instrument: Instrument) -> PoolSwap:
         return _tick_sell(pool, base_units, instrument.creator_fee_bps)
     assert isinstance(pool, Curve)
     return _of_curve(bonding_curve.sell(pool, base_units, *fees))
+
+
+def _received(swap: PoolSwap, instrument: Instrument) -> PoolSwap:
+    """Return a purchase without what the mint keeps of it, which counts as a fee at the price before the swap."""
+    kept = ceil_div(swap.base_units * instrument.transfer_fee_bps, BPS_ONE)
+    if not kept:
+        return swap
+    mid = swap.lamports - swap.pool_fee_lamports - swap.impact_lamports
+    fees = swap.pool_fee_lamports + mid * kept // swap.base_units
+    return replace(swap, base_units=swap.base_units - kept, pool_fee_lamports=fees)
+
+
+def _mid_of_sale(swap: PoolSwap) -> int:
+    return swap.lamports + swap.pool_fee_lamports + swap.impact_lamports
+
+
+def _sent_for(base_units: int, fee_bps: int) -> int | None:
+    """Return how many must be sent so that exactly ``base_units`` arrive, None where none ever do."""
+    if fee_bps >= BPS_ONE:
+        return None
+    sent = ceil_div(base_units * BPS_ONE, BPS_ONE - fee_bps)
+    while sent - ceil_div(sent * fee_bps, BPS_ONE) > base_units:  # rounded up twice: at most one too many arrives
+        sent -= 1
+    return sent
 
 
 def _of_reserves(swap: Swap) -> PoolSwap:

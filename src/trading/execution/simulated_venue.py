@@ -24,7 +24,7 @@ from typing import Literal
 
 from trading.errors import InvalidInput
 from trading.model.instrument import Instrument
-from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone, TokenListed, ts_of
+from trading.model.market_data import Bar, CycleEnd, FactsKnown, MarketEvent, Swap, TokenGone, TokenListed, ts_of
 from trading.model.network import SIGNATURE_FEE_LAMPORTS, TOKEN_ACCOUNT_RENT_LAMPORTS
 from trading.model.order import Fill, Order, Purpose, Rejected, Side, SwapQuote, VenueReport
 from trading.model.position import token_value_lamports
@@ -93,6 +93,8 @@ class SimulatedVenue:
             if known.learns:
                 known.learn(event, self.conditions)
             return reports
+        if type(event) is Swap or type(event) is FactsKnown:  # the bars are made of the one, what is so of the other
+            return ()
         if isinstance(event, TokenListed):
             self._markets[event.instrument.mint] = self._listed(event.instrument)
         elif isinstance(event, TokenGone):
@@ -106,7 +108,10 @@ class SimulatedVenue:
         pool = self._pool(mint)
         if pool is None or amount_in <= 0:
             return None
-        return self._quoted(mint, side, amount_in, _swap(side, pool, amount_in, self._markets[mint].instrument))
+        instrument = self._markets[mint].instrument
+        if side is Side.SELL and not instrument.is_sellable:
+            return None
+        return self._quoted(mint, side, amount_in, _swap(side, pool, amount_in, instrument))
 
     def quote_exact(self, mint: str, base_units: int) -> SwapQuote | None:
         """Return what buying exactly so many base units would cost now, None when they cannot be bought."""
@@ -140,7 +145,9 @@ class SimulatedVenue:
         if pool is None or base_units <= 0:
             return 0
         instrument = self._markets[mint].instrument
-        if type(pool) is not Reserves:
+        if not instrument.is_sellable:
+            return 0
+        if type(pool) is not Reserves or instrument.transfer_fee_bps:
             return pools.sell(pool, base_units, instrument).lamports
         # Asked at every mark of every position, so without the parts that only explain it.
         out_of_pool = fill_model.lamports_from_sale(pool, base_units)
@@ -256,6 +263,8 @@ class SimulatedVenue:
             return Rejected(order.id, ts_ns, "expired", "the next bar opened after the blockhash ran out", 0)
         if pool is None:
             return self._rejected(order, ts_ns, "unsellable", f"{order.mint}: the pool is empty")
+        if order.side is Side.SELL and not instrument.is_sellable:
+            return self._rejected(order, ts_ns, "unsellable", f"{order.mint}: the mint lets nobody sell")
         if order.side is Side.SELL and order.amount_in > self.held(order.mint):
             message = f"the wallet holds {self.held(order.mint)} base units, not {order.amount_in}"
             return self._rejected(order, ts_ns, "insufficient_funds", message)

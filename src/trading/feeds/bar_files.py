@@ -28,14 +28,17 @@ HASH_CHUNK_BYTES: Final = 1 << 20
 TEXT_BYTES_MAX: Final = 2 << 30
 PARQUET_BATCH_ROWS: Final = 16_384
 
-Shape = Literal["bars", "tokens", "closes"]
+Shape = Literal["bars", "tokens", "closes", "swaps"]
 Quote = Literal["USD", "SOL"]
 
 _COLUMNS: Final[dict[Shape, tuple[str, ...]]] = {
     "tokens": ("mint", "ts", "open", "high", "low", "close", "volume"),
     "bars": ("ts", "open", "high", "low", "close", "volume"),
     "closes": ("ts", "close"),
+    "swaps": ("mint", "ts", "side", "sol", "tokens"),
 }
+_FURTHER: Final[dict[Shape, tuple[str, ...]]] = {"swaps": ("venue", "trader_id")}
+"""Columns that are read where they are there."""
 _PAIR = re.compile(r"^(?P<base>[a-z0-9]{2,20}?)[_-]?(?P<quote>usdt|usdc|usd|sol)(?=[_.-]|$)", re.IGNORECASE)
 _INTERVAL = re.compile(r"(?:^|[_.-])(?P<count>\d{1,3})(?P<unit>[smhd])(?=[_.-]|$)")
 _UNIT_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -46,7 +49,7 @@ class BarFile:
     """A file whose header has been read.
 
     ``symbol`` is "" for a file with several tokens. ``interval_s`` is what the name says, None where it says nothing.
-    ``columns`` are the places of the shape's columns in a row, ``width`` is how many columns the header has.
+    ``names`` are the columns that are read and ``columns`` their places in a row, ``width`` is how many the header has.
     ``sha256`` is over the file as CSV text, whatever it is packed in: the same rows have the same hash.
     """
 
@@ -55,6 +58,7 @@ class BarFile:
     symbol: str
     quote: Quote
     interval_s: int | None
+    names: tuple[str, ...]
     columns: tuple[int, ...]
     width: int
     sha256: str
@@ -127,7 +131,10 @@ def open_bar_file(path: Path) -> BarFile:
     pair = _PAIR.match(stem)
     quote: Quote = "USD"
     symbol = ""
-    if shape == "tokens":
+    names = _COLUMNS[shape] + tuple(name for name in _FURTHER.get(shape, ()) if name in header)
+    if shape == "swaps":
+        quote = "SOL"
+    elif shape == "tokens":
         quote = "SOL" if stem.lower().endswith("_sol") else "USD"
     elif pair is None:
         msg = f"{path.name} must begin with its symbol and quote, such as BONKUSDT_5m"
@@ -142,7 +149,8 @@ def open_bar_file(path: Path) -> BarFile:
         symbol=symbol,
         quote=quote,
         interval_s=int(named["count"]) * _UNIT_S[named["unit"]] if named else None,
-        columns=tuple(header.index(column) for column in _COLUMNS[shape]),
+        names=names,
+        columns=tuple(header.index(name) for name in names),
         width=len(header),
         sha256=parquet_sha256(path, header) if path.suffix == ".parquet" else _text_sha256(path),
     )
@@ -166,7 +174,8 @@ def _shape_of(path: Path, header: list[str]) -> Shape:
                 return shape
     msg = (
         f"{path.name}: row 1: the header is {','.join(header)[:200]!r}; expected "
-        "ts,open,high,low,close,volume (several tokens in one file: also mint; a SOL price file: ts,close)"
+        "ts,open,high,low,close,volume (several tokens in one file: also mint; a SOL price file: ts,close; "
+        "swaps: mint,ts,side,sol,tokens)"
     )
     raise DataError(msg, field="data")
 

@@ -40,15 +40,21 @@ def parse_row(shape: Shape, values: Sequence[object]) -> ParsedRow:
     """Return the row's meaning. Raises RowProblem (nan, negative, zero, high_low, number, ts, mint)."""
     if shape == "closes":
         close = _price("close", values[1])
-        return ParsedRow("", _ts(values[0]), close, close, close, close, _ZERO)
+        return ParsedRow("", parse_ts(values[0]), close, close, close, close, _ZERO)
     mint = ""
     if shape == "tokens":
-        mint = str(values[0] or "").strip()
-        if not 2 <= len(mint) <= 64:
-            raise RowProblem("mint", f"mint is {mint[:80]!r}; expected 2 to 64 characters")
+        mint = parse_mint(values[0])
         values = values[1:]
-    ts_s = _ts(values[0])
+    ts_s = parse_ts(values[0])
     return _sound(mint, ts_s, values) or _explained(mint, ts_s, values)
+
+
+def parse_mint(value: object) -> str:
+    """Return the mint. Raises RowProblem (mint)."""
+    mint = str(value or "").strip()
+    if not 2 <= len(mint) <= 64:
+        raise RowProblem("mint", f"mint is {mint[:80]!r}; expected 2 to 64 characters")
+    return mint
 
 
 def _sound(mint: str, ts_s: int, values: Sequence[object]) -> ParsedRow | None:
@@ -78,7 +84,7 @@ def _explained(mint: str, ts_s: int, values: Sequence[object]) -> ParsedRow:
         raise RowProblem("high_low", f"high {high} is below open {opened} or close {close}")
     if low > opened or low > close:
         raise RowProblem("high_low", f"low {low} is above open {opened} or close {close}")
-    volume = _number("volume", values[5])
+    volume = parse_decimal("volume", values[5])
     if volume < _ZERO:
         raise RowProblem("negative", f"volume is {volume}; it cannot be negative")
     if volume > VOLUME_MAX:
@@ -105,7 +111,8 @@ def detect_interval(times: Sequence[Sequence[int]]) -> int | None:
     return min(counts, key=lambda distance: (-counts[distance], distance))
 
 
-def _ts(value: object) -> int:
+def parse_ts(value: object) -> int:
+    """Return Unix seconds. Raises RowProblem (ts)."""
     plain = type(value) is str and len(value) == 10 and value.isascii() and value.isdecimal()
     number = int(str(value)) if plain else _odd_ts(value)
     if number > TS_MAX_S:
@@ -131,7 +138,7 @@ def _odd_ts(value: object) -> int:
 
 
 def _price(column: str, value: object) -> Decimal:
-    price = _number(column, value)
+    price = parse_decimal(column, value)
     if price <= _ZERO:
         kind, word = ("zero", "zero") if price == _ZERO else ("negative", "negative")
         raise RowProblem(kind, f"{column} is {price}; a price cannot be {word}")
@@ -140,7 +147,8 @@ def _price(column: str, value: object) -> Decimal:
     return price
 
 
-def _number(column: str, value: object) -> Decimal:
+def parse_decimal(column: str, value: object) -> Decimal:
+    """Return a finite number. Raises RowProblem (number, nan)."""
     try:
         number = value if isinstance(value, Decimal) else _decimal(value if isinstance(value, str) else repr(value))
     except (InvalidOperation, ValueError) as exc:

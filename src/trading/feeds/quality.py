@@ -14,6 +14,7 @@ from typing import Any, Final
 from trading.errors import DataError, InvalidInput
 from trading.feeds.bar_files import BarFile, list_bar_files, open_bar_file, read_rows
 from trading.feeds.bar_rows import RowProblem, check_order, detect_interval, parse_row
+from trading.feeds.swaps import INTERVAL_S_DEFAULT, check_swap_order, parse_swap
 
 FINDINGS_MAX: Final = 200
 OUTLIER_Z: Final = 25.0
@@ -127,6 +128,9 @@ def check_file(path: Path) -> FileReport:
     try:
         file = open_bar_file(path)
         report.sha256 = file.sha256
+        if file.shape == "swaps":
+            _read_swaps(file, report)
+            return report
         _read(file, report, columns)
         _check_spacing(file, report, columns)
         _check_grid(report, columns)
@@ -137,6 +141,26 @@ def check_file(path: Path) -> FileReport:
         _find_quiet(report, column)
     report.findings.sort(key=lambda found: found.row)
     return report
+
+
+def _read_swaps(file: BarFile, report: FileReport) -> None:
+    """Check the rows of swaps; of bars that are made from them nothing is missing."""
+    last_s: dict[str, int] = {}
+    for number, values in read_rows(file):
+        report.rows += 1
+        try:
+            row = parse_swap(file.names, values)
+            check_swap_order(last_s.get(row.mint), row.ts_s)
+        except RowProblem as problem:
+            report.add(Finding(number, "error", problem.kind, str(problem)))
+            continue
+        last_s[row.mint] = row.ts_s
+        report.tokens = len(last_s)
+        report.first_s = row.ts_s if report.first_s is None else min(report.first_s, row.ts_s)
+        report.last_s = row.ts_s if report.last_s is None else max(report.last_s, row.ts_s)
+    report.interval_s = file.interval_s or INTERVAL_S_DEFAULT
+    if not report.rows:
+        report.add(Finding(1, "error", "empty", "no rows below the header"))
 
 
 def _read(file: BarFile, report: FileReport, columns: dict[str, _Column]) -> None:

@@ -1,4 +1,4 @@
-"""Recorded bars as a feed: one or several files, quoted in SOL, merged by close time.
+"""Recorded bars or swaps as a feed: one or several files, quoted in SOL, merged by close time.
 
 Rules (docs/feeds.md): a bar is known at its close; every close time ends with a CycleEnd; a missing bar is a FeedGap
 and is never filled in; USD prices become SOL prices by dividing by the SOL bar of the same time.
@@ -11,12 +11,15 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from pathlib import Path
 from typing import Final
 
+import orjson
+
 from trading.errors import DataError, InvalidInput
 from trading.feeds.bar_files import BarFile, list_bar_files, open_bar_file
 from trading.feeds.instruments import SOL_SYMBOL, WRAPPED_SOL_MINT, instrument_of, launch_instrument
 from trading.feeds.series import Series, SolPrice, collector_paused, load_series
+from trading.feeds.swaps import INTERVAL_S_DEFAULT, SwapSeries, grouped, load_swaps
 from trading.model.instrument import Instrument
-from trading.model.market_data import Bar, CycleEnd, FeedDescription, FeedGap, MarketEvent, TokenListed
+from trading.model.market_data import Bar, CycleEnd, FeedDescription, FeedGap, MarketEvent, Swap, TokenListed
 from trading.model.units import NS_PER_S
 
 BARS_MAX: Final = 4_000_000
@@ -29,13 +32,15 @@ _QUOTIENT: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
 class ReplaySummary:
     """What was loaded, for people: ``gaps`` are places, ``bars_missing`` the bars in them.
 
-    ``bars_unquoted``: no SOL price at that time.
+    ``bars_unquoted``: no SOL price at that time. ``swaps``: those that are told, ``swaps_left_out`` dust and routes.
     """
 
     bars: int = 0
     gaps: int = 0
     bars_missing: int = 0
     bars_unquoted: int = 0
+    swaps: int = 0
+    swaps_left_out: int = 0
     first_ns: int | None = None
     last_ns: int | None = None
     symbols: list[str] = field(default_factory=list)
@@ -86,7 +91,8 @@ class ReplayFeed:
         if listed:
             groups[first_ns] = [*listed, *groups.get(first_ns, ())]
         cut = tuple((name, f"{sha256}@{from_ns}-{to_ns}") for name, sha256 in self._description.inputs)
-        description = replace(self._description, detail=f"a part of {self._description.detail}"[:500], inputs=cut)
+        detail = f"a part of {self._description.detail}"[:500]
+        description = replace(self._description, detail=detail, inputs=cut, origin="")
         return ReplayFeed(groups, cycles, description, self.summary)
 
     def events(self, skip_cycles: int = 0) -> Iterator[MarketEvent]:
@@ -111,10 +117,26 @@ def open_replay(paths: Sequence[Path], *, from_ns: int | None = None, to_ns: int
         msg = "from must be earlier than to"
         raise InvalidInput(msg, field="from")
     with collector_paused():
-        return _load([open_bar_file(path) for path in list_bar_files(paths)], from_ns, to_ns)
+        found = list_bar_files(paths)
+        named = {
+            "kind": "replay",
+            "paths": [str(path.absolute()) for path in found],
+            "from_ns": from_ns,
+            "to_ns": to_ns,
+        }
+        origin = orjson.dumps(named, option=orjson.OPT_SORT_KEYS).decode()
+        files = [open_bar_file(path) for path in found]
+        of_swaps = [file for file in files if file.shape == "swaps"]
+        if not of_swaps:
+            return _load(files, from_ns, to_ns, origin)
+        if len(of_swaps) < len(files):
+            other = next(file for file in files if file.shape != "swaps")
+            msg = f"{of_swaps[0].name} holds swaps and {other.name} does not; a run takes the ones or the other"
+            raise InvalidInput(msg, field="data")
+        return _load_swaps(files, from_ns, to_ns, origin)
 
 
-def _load(files: Sequence[BarFile], from_ns: int | None, to_ns: int | None) -> ReplayFeed:
+def _load(files: Sequence[BarFile], from_ns: int | None, to_ns: int | None, origin: str) -> ReplayFeed:
     _refuse_doubles(files)
     sol_file = next((file for file in files if file.symbol == SOL_SYMBOL), None)
     token_files = sorted((file for file in files if file.symbol != SOL_SYMBOL), key=lambda file: file.name)
@@ -124,7 +146,7 @@ def _load(files: Sequence[BarFile], from_ns: int | None, to_ns: int | None) -> R
     sol = SolPrice.of(loaded[0][2][0], interval_s) if sol_file else None
     tokens = [item for item in loaded if item[0] is not sol_file]
     inputs = tuple(sorted((file.stem, file.sha256) for file in files))
-    return _merge(tokens, sol, _Cut(from_ns, to_ns, interval_s), inputs)
+    return _merge(tokens, sol, _Cut(from_ns, to_ns, interval_s, origin), inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +154,7 @@ class _Cut:
     from_ns: int | None
     to_ns: int | None
     interval_s: int
+    origin: str
 
     @property
     def interval_ns(self) -> int:
@@ -217,19 +240,27 @@ def _merge(
     if not summary.bars:
         msg = "no bar is left: the files hold no bar between from and to that has a SOL price at the same time"
         raise DataError(msg, field="from" if cut.from_ns or cut.to_ns else "data")
+    return _feed_of(groups, sol, cut, summary, inputs)
+
+
+def _feed_of(
+    groups: _Groups, sol: SolPrice | None, cut: _Cut, summary: ReplaySummary, inputs: tuple[tuple[str, str], ...]
+) -> ReplayFeed:
     cycles = _cycles(sorted(groups), sol, cut.interval_ns)
     summary.first_ns, summary.last_ns = cycles[0].ts_ns, cycles[-1].ts_ns
+    swaps = f"{_counted(summary.swaps, 'swap')}, " if summary.swaps else ""
     description = FeedDescription(
         kind="replay",
-        detail=f"{_counted(len(summary.symbols), 'token')}, {_counted(summary.bars, 'bar')} of {cut.interval_s} s, "
-        f"{_counted(summary.gaps, 'gap')}: {', '.join(name for name, _ in inputs)}"[:500],
+        detail=f"{_counted(len(summary.symbols), 'token')}, {swaps}{_counted(summary.bars, 'bar')} of "
+        f"{cut.interval_s} s, {_counted(summary.gaps, 'gap')}: {', '.join(name for name, _ in inputs)}"[:500],
         interval_s=cut.interval_s,
         inputs=inputs,
+        origin=cut.origin,
     )
     return ReplayFeed(groups, cycles, description, summary)
 
 
-def _refuse_unmeant(listed: Sequence[tuple[Instrument, BarFile, Series]]) -> None:
+def _refuse_unmeant(listed: Sequence[tuple[Instrument, BarFile, Series | SwapSeries]]) -> None:
     """Raises InvalidInput for a token that is the money itself, or that two files bring."""
     for place, (instrument, file, _) in enumerate(listed):
         if instrument.mint == WRAPPED_SOL_MINT:
@@ -312,3 +343,58 @@ def _cycles(times: Sequence[int], sol: SolPrice | None, interval_ns: int) -> lis
 
 def _counted(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def _load_swaps(files: Sequence[BarFile], from_ns: int | None, to_ns: int | None, origin: str) -> ReplayFeed:
+    named = [(file.name, file.interval_s or INTERVAL_S_DEFAULT) for file in files]
+    cut = _Cut(from_ns, to_ns, _common_interval(named), origin)
+    found = [(file, series) for file in files for series in load_swaps(file)]
+    listed = [(launch_instrument(series.mint), file, series) for file, series in found]
+    listed.sort(key=lambda entry: entry[0].mint)
+    _refuse_unmeant(listed)
+    summary = ReplaySummary()
+    groups: _Groups = {}
+    for instrument, file, series in listed:
+        _add_swaps(instrument, file, series, _Loaded(None, cut, summary, groups))
+    if not summary.bars:
+        msg = "no bar is left: no swap between from and to says a price"
+        raise DataError(msg, field="from" if cut.from_ns or cut.to_ns else "data")
+    # Within a cycle the swaps come before the bars that they lie in, in the order in which they happened.
+    for group in groups.values():
+        group.sort(key=_place_in_cycle)
+    inputs = tuple(sorted((file.stem, file.sha256) for file in files))
+    return _feed_of(groups, None, cut, summary, inputs)
+
+
+def _place_in_cycle(event: MarketEvent) -> tuple[int, int]:
+    if isinstance(event, Swap):
+        return 1, event.swapped_ns
+    return (0 if isinstance(event, TokenListed) else 2), 0
+
+
+def _add_swaps(instrument: Instrument, file: BarFile, series: SwapSeries, into: _Loaded) -> None:
+    """Turn one token's swaps into events; what comes before its first bar was traded by nobody here."""
+    cut, summary, groups = into.cut, into.summary, into.groups
+    last_close_ns: int | None = None
+    swaps_before = summary.swaps
+    for bar, swaps in grouped(file, series, cut.interval_s):
+        if not cut.holds(swaps[0].ts_ns - cut.interval_ns) or (bar is None and last_close_ns is None):
+            continue
+        group = groups.setdefault(swaps[0].ts_ns, [])
+        if bar is not None:
+            if last_close_ns is None:
+                group.append(TokenListed(bar.ts_close_ns, instrument, bar.source))
+                summary.symbols.append(instrument.symbol)
+            elif bar.ts_open_ns > last_close_ns:
+                group.append(FeedGap(bar.ts_close_ns, instrument.mint, last_close_ns, bar.ts_open_ns, bar.source))
+                summary.gaps += 1
+                summary.bars_missing += (bar.ts_open_ns - last_close_ns) // cut.interval_ns
+            group.append(bar)
+            last_close_ns = bar.ts_close_ns
+            summary.bars += 1
+        group.extend(swaps)
+        summary.swaps += len(swaps)
+    summary.swaps_left_out += len(series.rows) - (summary.swaps - swaps_before)
+    if summary.bars + summary.swaps > BARS_MAX:
+        msg = f"more than {BARS_MAX} bars and swaps; use from/to or fewer files"
+        raise DataError(msg, field="data")

@@ -14,12 +14,13 @@ import orjson
 
 from trading.errors import DataError, InvalidInput
 from trading.feeds.draws import Draws
+from trading.feeds.synthetic_facts import SyntheticFacts
 from trading.feeds.synthetic_tokens import PPM, Token, TokenFate, established, launched
-from trading.model.market_data import Bar, CycleEnd, FeedDescription, MarketEvent, TokenGone, TokenListed
+from trading.model.market_data import Bar, CycleEnd, FactsKnown, FeedDescription, MarketEvent, TokenGone, TokenListed
 from trading.model.memento import Memento
 from trading.model.units import NS_PER_S
 
-VERSION: Final = 1
+VERSION: Final = 2
 START_S_DEFAULT: Final = 1_767_225_600  # 2026-01-01T00:00:00Z
 _MICRO_USD: Final = 1_000_000
 _SOL_USD_MIN: Final = 5 * _MICRO_USD
@@ -86,6 +87,8 @@ class SyntheticFeed:
     def __init__(self, market: SyntheticMarket) -> None:
         self._market = market
         options = orjson.dumps({"version": VERSION, **asdict(market)}, option=orjson.OPT_SORT_KEYS)
+        origin = {"kind": "synthetic", "market": asdict(market)}
+        self._origin = orjson.dumps(origin, option=orjson.OPT_SORT_KEYS).decode()
         self._digest = hashlib.sha256(options).hexdigest()
         self._bookmarks: dict[int, str] = {}
 
@@ -99,6 +102,7 @@ class SyntheticFeed:
             interval_s=market.interval_s,
             inputs=((f"synthetic-v{VERSION}", self._digest),),
             liquidity="recorded",
+            origin=self._origin,
         )
 
     def events(self, skip_cycles: int = 0) -> Iterator[MarketEvent]:
@@ -151,6 +155,7 @@ class _State:
         self._market = market
         self._source = source
         self._draws = Draws(market.seed)
+        self._facts = SyntheticFacts(market.seed)
         self._regime = CALM
         self._sol_micro_usd = 150 * _MICRO_USD
         self._tokens = [established(self._draws, number) for number in range(market.tokens)]
@@ -188,11 +193,18 @@ class _State:
         sol_move_ppm = self._move_sol()
         sol_usd = Decimal(self._sol_micro_usd).scaleb(-6)
         self._maybe_launch()
-        events: list[MarketEvent] = [TokenListed(close_ns, token.instrument, source) for token in self._unlisted]
+        events: list[MarketEvent] = []
+        for token in self._unlisted:
+            events.append(TokenListed(close_ns, token.instrument, source))
+            self._facts.take_in(token.instrument, token.sol_lamports, close_ns, token.launch)
+            known = self._facts.facts(token.instrument.mint, close_ns)
+            if known is not None:
+                events.append(FactsKnown(close_ns, known, source))
         self._unlisted.clear()
         alive: list[Token] = []
         for token in self._tokens:
             if token.fate is TokenFate.GONE:
+                self._facts.drop(token.instrument.mint)
                 events.append(TokenGone(close_ns, token.instrument.mint, token.gone_reason, source))
                 continue
             regime = self._regime
@@ -229,7 +241,7 @@ class _State:
     def _maybe_launch(self) -> None:
         alive = sum(token.is_launch for token in self._tokens)
         if self._draws.chance(self._market.launch_ppm) and alive < self._market.launches_alive_max:
-            token = launched(self._draws, self._launches)
+            token = launched(self._draws, self._launches, self._market.seed)
             self._launches += 1
             self._tokens.append(token)
             self._unlisted.append(token)

@@ -8,6 +8,7 @@ from typing import Final
 
 from trading.feeds.draws import Draws
 from trading.feeds.instruments import LAUNCH_POOL_FEE_BPS
+from trading.feeds.synthetic_facts import SPRINGS, Launch, Trap, planted, with_terms
 from trading.model.instrument import Instrument
 from trading.model.units import LAMPORTS_PER_SOL
 
@@ -51,6 +52,7 @@ class Token:
     mood_left: int = 0
     stretch_ppm: int = 0
     gone_reason: str = ""
+    launch: Launch | None = None
 
     def trade(
         self, draws: Draws, drift_ppm: int, sd_ppm: int, liquidity_ppm: int
@@ -60,7 +62,7 @@ class Token:
         opened = high = low = close = self._price()
         volume_units = 0
         if self.fate is TokenFate.RUGS and self.age >= self.turn_at:
-            volume_units = self._pull_liquidity()
+            volume_units = self._spring()
             close = low = self._price()
         else:
             drift = drift_ppm * self.beta_ppm // PPM + self._own_drift(draws)
@@ -120,12 +122,15 @@ class Token:
         self.sol_lamports = self.sol_lamports * (PPM + liquidity_ppm) // PPM
         self.base_units = self.base_units * (PPM + liquidity_ppm) // PPM
 
-    def _pull_liquidity(self) -> int:
-        """The owner withdraws the pool and dumps into what is left: this bar is the last."""
+    def _spring(self) -> int:
+        """The owner withdraws the pool and dumps into what is left, or freezes everybody: this bar is the last."""
+        trap = Trap.LIQUIDITY_FREE if self.launch is None else self.launch.trap
+        self.fate, self.gone_reason = TokenFate.GONE, SPRINGS[trap]
+        if trap is Trap.FREEZE_AUTHORITY:
+            return 0
         self.sol_lamports = max(self.sol_lamports * _RUG_LEFT_PPM // PPM, 1)
         sold = self.base_units
         self.base_units *= 2
-        self.fate, self.gone_reason = TokenFate.GONE, "the liquidity was pulled"
         return sold
 
 
@@ -143,18 +148,23 @@ def established(draws: Draws, number: int) -> Token:
     )
 
 
-def launched(draws: Draws, number: int) -> Token:
-    """Return a new token: a small pool, wild, and in one case of three a trap. Mint ``sim:NEWnnnnn``."""
+def launched(draws: Draws, number: int, seed: int) -> Token:
+    """Return a new token: a small pool, wild, and in one case of three a rug. Mint ``sim:NEWnnnnn``.
+
+    ``seed`` plants its trap.
+    """
     depth = draws.between(30, 120) * LAMPORTS_PER_SOL
     draw = draws.below(100)
     fate = TokenFate.RUGS if draw < 33 else TokenFate.RUNS if draw < 60 else TokenFate.FADES
     name = f"NEW{number:05d}"
+    launch = planted(seed, number, is_rug=fate is TokenFate.RUGS)
     return Token(
-        instrument=Instrument(f"sim:{name}", name, DECIMALS, LAUNCH_POOL_FEE_BPS, depth),
+        instrument=with_terms(seed, launch, Instrument(f"sim:{name}", name, DECIMALS, LAUNCH_POOL_FEE_BPS, depth)),
         sol_lamports=depth,
         base_units=_SUPPLY_UNITS * 20 // 100,
         fate=fate,
         is_launch=True,
         beta_ppm=draws.between(1_500_000, 3_500_000),
         turn_at=draws.between(10, 120),
+        launch=launch,
     )

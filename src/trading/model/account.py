@@ -15,6 +15,14 @@ class TradingState(StrEnum):
     HALTED = "HALTED"
 
 
+class Level(StrEnum):
+    """Where a drawdown is measured beside the account as a whole."""
+
+    WALLET = "wallet"
+    BUCKET = "bucket"
+    STRATEGY = "strategy"
+
+
 @dataclass(frozen=True, slots=True)
 class CostTotals:
     """What trading has cost so far, in lamports. ``fee_lamports`` are pool fees and signatures; ``failed_lamports``
@@ -89,6 +97,8 @@ def floor_lamports(peak_lamports: int, limit_bps: int) -> int:
 class HighWater:
     """The running peak of equity, moved by deposits and withdrawals in proportion, so that money which moves by
     itself neither makes nor hides a drawdown."""
+
+    __slots__ = ("peak_lamports",)
 
     def __init__(self, equity_lamports: int = 0) -> None:
         self.peak_lamports = equity_lamports

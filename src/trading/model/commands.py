@@ -1,9 +1,9 @@
 """What an operator or an agent may tell the desk to do: imperative, journalled as an input before it takes effect."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from .order import Side
+from .order import LATER, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,29 +17,35 @@ class StopEntries:
 
 @dataclass(frozen=True, slots=True)
 class ReduceOnly:
-    """Only reduce: exits by rule and by hand go on, entries are denied."""
+    """Only reduce: exits by rule and by hand go on, entries are denied. ``level``: only there, as ``bucket:NAME``."""
 
     key: str
     actor: str
     reason: str
+    level: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
 class FlattenAndHalt:
-    """Sell everything that can be sold at the next cycle and stay halted."""
+    """Sell everything that can be sold at the next cycle and stay halted. ``level``: only there, as ``bucket:NAME``."""
 
     key: str
     actor: str
     reason: str
+    level: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Return to ACTIVE with entries allowed. ``reason`` acknowledges the cause; drawdown is measured anew from now."""
+    """Return to ACTIVE with entries allowed. ``reason`` acknowledges the cause; drawdown is measured anew from now.
+
+    ``level``: only there, as ``bucket:NAME``; without it the account and every level resume.
+    """
 
     key: str
     actor: str
     reason: str
+    level: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ The feed's own events (``market_data``) and ``commands`` are the inputs; what is
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from .account import TradingState
+from .account import Level, TradingState
 from .forecast import Forecast, ForecastScore, OrderImpact, RankedToken
 from .order import LATER, Denied, Fill, Measure, Order, Rejected, Signal
 
@@ -173,6 +173,18 @@ class TradingStateChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LevelStateChanged:
+    """A wallet, a bucket or a strategy went to another state of its own."""
+
+    ts_ns: int
+    level: Level
+    name: str
+    before: TradingState
+    after: TradingState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileSwitched:
     ts_ns: int
     before: str
@@ -242,6 +254,7 @@ Event = (
     | OrderDenied
     | PositionClosed
     | TradingStateChanged
+    | LevelStateChanged
     | ProfileSwitched
     | TierChanged
     | WindowReported

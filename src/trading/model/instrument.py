@@ -69,7 +69,9 @@ class Instrument:
 
     ``pool_fee_bps`` is the swap fee of the pool it trades in, ``creator_fee_bps`` what the token's creator takes on the
     SOL side beside it. ``pool_lamports_default`` is the declared SOL-side depth used when the data has no reserves; a
-    report says so. ``pool`` is the kind of pool and what is declared about it.
+    report says so. ``pool`` is the kind of pool and what is declared about it. ``transfer_fee_bps`` is what the mint
+    keeps of every transfer, ``is_sellable`` false for a token that can only be bought: known of a simulated market
+    alone, where nobody asks before it is too late.
     """
 
     mint: str
@@ -79,6 +81,8 @@ class Instrument:
     pool_lamports_default: int = 2_000_000_000_000
     pool: PoolTerms = CONSTANT_PRODUCT
     creator_fee_bps: int = 0
+    transfer_fee_bps: int = 0
+    is_sellable: bool = True
 
 
 def pool_body(terms: PoolTerms) -> dict[str, int | str]:

@@ -1,9 +1,11 @@
 """What a feed tells the kernel. Prices are SOL per whole token, exact decimals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from .instrument import Instrument
+from .order import Side
+from .token_facts import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,38 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class Swap:
+    """Somebody's swap of a token against SOL, told with the bar that it lies in: known at ``ts_ns``, the bar's close.
+
+    ``swapped_ns`` is when it happened, ``side`` what its trader did. Amounts are what changed hands, fees included.
+    ``trader`` tells traders apart and is "" where the source names none.
+    """
+
+    ts_ns: int
+    swapped_ns: int
+    mint: str
+    side: Side
+    base_units: int
+    lamports: int
+    source: str
+    trader: str = ""
+
+    @property
+    def flow_lamports(self) -> int:
+        """What it brought into the pool, below 0 for what it took out."""
+        return self.lamports if self.side is Side.BUY else -self.lamports
+
+
+@dataclass(frozen=True, slots=True)
+class FactsKnown:
+    """What was found out about a listed token; the newest counts. Decisions rest on it, so it is written down whole."""
+
+    ts_ns: int
+    facts: Facts
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class CycleEnd:
     """Every event with this time has been sent: the kernel now decides. Carries the SOL price where known."""
 
@@ -80,14 +114,16 @@ class CycleEnd:
     sol_usd: Decimal | None
 
 
-MarketEvent = Bar | TokenListed | TokenGone | FeedGap | History | CycleEnd
+MarketEvent = Bar | Swap | TokenListed | FactsKnown | TokenGone | FeedGap | History | CycleEnd
 
 
 @dataclass(frozen=True, slots=True)
 class FeedDescription:
     """``kind``: market, replay or synthetic. ``detail`` is for people; ``inputs`` are (name, sha256) of what it reads.
 
-    ``interval_s`` is the bar length; ``liquidity`` says where depth comes from ("declared" or "recorded").
+    ``interval_s`` is the bar length; ``liquidity`` says where depth comes from ("declared" or "recorded"). ``origin``
+    is what opens the feed again on this machine (``feeds.select.reopen``), empty where nothing does; no run is named
+    by it.
     """
 
     kind: str
@@ -95,6 +131,7 @@ class FeedDescription:
     interval_s: int
     inputs: tuple[tuple[str, str], ...] = ()
     liquidity: str = "declared"
+    origin: str = field(default="", compare=False)
 
 
 def ts_of(event: MarketEvent) -> int:

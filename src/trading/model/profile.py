@@ -1,12 +1,13 @@
 """Profiles: named, validated sets of risk limits, sizing, exits, fees and strategies. The desk calls one a godmode."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Self, TypeVar
+from typing import Annotated, Final, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from trading.errors import InvalidInput
 
+from .account import Level
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
 from .protection import Protection, ProtectionKind
 from .units import BASE_UNITS_MAX, BPS_ONE, ceil_div
@@ -27,6 +28,19 @@ class _Rules(BaseModel):
 RulesT = TypeVar("RulesT", bound=_Rules)
 
 
+class DrawdownLimits(NamedTuple):
+    """Beyond which drop from its peaks a level reduces, and halts; a reducing one begins anew after ``reducing_s``."""
+
+    reducing_bps: int
+    halted_bps: int
+    reducing_s: int
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether one of them can be crossed: nothing falls by more than all of it."""
+        return min(self.reducing_bps, self.halted_bps) < BPS_ONE
+
+
 class Limits(_Rules):
     """What the gate allows an entry to do. Shares are of equity marked at liquidation value.
 
@@ -37,6 +51,8 @@ class Limits(_Rules):
     ``reentry_s``: how long a token may not be bought below the price of its last losing exit.
     ``gap_token_bps_max``: what one token may cost when it goes to zero and cannot be sold; ``gap_joint_bps_max``: what
     a joint fall of all tokens by ``GAP_JOINT_MOVE_BPS`` may cost. A position that grew beyond is cut back to it.
+    ``{wallet,bucket,strategy}_drawdown_*``: the same as for the account, each measured on its own (``risk.levels``);
+    10000 watches nothing.
     ``turnover_bps_day_max``: what may be bought and sold in a day (UTC), a round trip counts twice;
     ``entries_day_max``: how many entries may be sent in it. Exits count and are never denied.
     ``protections``: after which closed trades entries wait.
@@ -64,6 +80,12 @@ class Limits(_Rules):
     data_age_s_max: int = Field(ge=1, le=86_400)
     gap_token_bps_max: Bps = BPS_ONE
     gap_joint_bps_max: Bps = BPS_ONE
+    wallet_drawdown_reducing_bps: Bps = BPS_ONE
+    wallet_drawdown_halted_bps: Bps = BPS_ONE
+    bucket_drawdown_reducing_bps: Bps = BPS_ONE
+    bucket_drawdown_halted_bps: Bps = BPS_ONE
+    strategy_drawdown_reducing_bps: Bps = BPS_ONE
+    strategy_drawdown_halted_bps: Bps = BPS_ONE
     turnover_bps_day_max: int = Field(default=TURNOVER_BPS_MAX, ge=1, le=TURNOVER_BPS_MAX)
     entries_day_max: int = Field(default=ENTRIES_MAX, ge=1, le=ENTRIES_MAX)
     protections: tuple[Protection, ...] = Field(default=(), max_length=16)
@@ -72,6 +94,22 @@ class Limits(_Rules):
     cvar_horizon_h: int = Field(default=4, ge=1, le=24)
     cvar_history_h_min: int = Field(default=72, ge=24, le=240)
     cvar_unknown_bps: Bps = 2_000
+
+    @property
+    def drawdown(self) -> DrawdownLimits:
+        """The limits of the account."""
+        return DrawdownLimits(self.drawdown_reducing_bps, self.drawdown_halted_bps, self.reducing_s)
+
+    def drawdown_of(self, level: Level) -> DrawdownLimits:
+        """Return the limits of each wallet, bucket or strategy."""
+        match level:
+            case Level.WALLET:
+                bounds = (self.wallet_drawdown_reducing_bps, self.wallet_drawdown_halted_bps)
+            case Level.BUCKET:
+                bounds = (self.bucket_drawdown_reducing_bps, self.bucket_drawdown_halted_bps)
+            case Level.STRATEGY:
+                bounds = (self.strategy_drawdown_reducing_bps, self.strategy_drawdown_halted_bps)
+        return DrawdownLimits(*bounds, self.reducing_s)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -84,12 +122,13 @@ class Limits(_Rules):
                 f"gap_joint_bps_max must be at least {least}: that share of total_exposure_bps_max goes in such a move"
             )
             raise ValueError(msg)
-        if not 0 < self.drawdown_reducing_bps <= self.drawdown_halted_bps:
-            msg = (
-                f"drawdown_reducing_bps must be above 0 and at most drawdown_halted_bps ({self.drawdown_halted_bps}), "
-                f"not {self.drawdown_reducing_bps}"
-            )
-            raise ValueError(msg)
+        for prefix, bounds in (("", self.drawdown), *((f"{level}_", self.drawdown_of(level)) for level in Level)):
+            if not 0 < bounds.reducing_bps <= bounds.halted_bps:
+                msg = (
+                    f"{prefix}drawdown_reducing_bps must be above 0 and at most {prefix}drawdown_halted_bps "
+                    f"({bounds.halted_bps}), not {bounds.reducing_bps}"
+                )
+                raise ValueError(msg)
         if (
             self.order_bps_max > self.token_exposure_bps_max
             or self.token_exposure_bps_max > self.total_exposure_bps_max
@@ -235,6 +274,12 @@ FOUNDATION: Final = Profile(
         data_age_s_max=900,
         gap_token_bps_max=3_000,
         gap_joint_bps_max=4_000,
+        wallet_drawdown_reducing_bps=2_000,
+        wallet_drawdown_halted_bps=3_000,
+        bucket_drawdown_reducing_bps=2_000,
+        bucket_drawdown_halted_bps=3_500,
+        strategy_drawdown_reducing_bps=2_000,
+        strategy_drawdown_halted_bps=3_500,
         turnover_bps_day_max=60_000,
         entries_day_max=50,
         protections=_protections(stops=5, lost_bps=800, stop_s=6 * 3_600),
@@ -275,6 +320,12 @@ CAUTIOUS: Final = Profile(
             "reentry_s": 86_400,
             "gap_token_bps_max": 1_800,
             "gap_joint_bps_max": 2_200,
+            "wallet_drawdown_reducing_bps": 900,
+            "wallet_drawdown_halted_bps": 1_500,
+            "bucket_drawdown_reducing_bps": 1_000,
+            "bucket_drawdown_halted_bps": 1_700,
+            "strategy_drawdown_reducing_bps": 1_000,
+            "strategy_drawdown_halted_bps": 1_700,
             "turnover_bps_day_max": 20_000,
             "entries_day_max": 15,
             "protections": (
@@ -313,6 +364,12 @@ AGGRESSIVE: Final = Profile(
             "reentry_s": 7_200,
             "gap_token_bps_max": 5_000,
             "gap_joint_bps_max": 6_000,
+            "wallet_drawdown_reducing_bps": 3_000,
+            "wallet_drawdown_halted_bps": 4_500,
+            "bucket_drawdown_reducing_bps": 3_000,
+            "bucket_drawdown_halted_bps": 5_000,
+            "strategy_drawdown_reducing_bps": 3_000,
+            "strategy_drawdown_halted_bps": 5_000,
             "turnover_bps_day_max": 150_000,
             "entries_day_max": 200,
             "protections": _protections(stops=8, lost_bps=1_500, stop_s=3 * 3_600),
@@ -346,6 +403,7 @@ BASELINE: Final = Profile(
             "reentry_s": 0,
             "gap_token_bps_max": BPS_ONE,
             "gap_joint_bps_max": BPS_ONE,
+            **{f"{level}_drawdown_{state}_bps": BPS_ONE for level in Level for state in ("reducing", "halted")},
             "turnover_bps_day_max": TURNOVER_BPS_MAX,
             "entries_day_max": ENTRIES_MAX,
             "protections": (),

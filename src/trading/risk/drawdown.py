@@ -1,7 +1,7 @@
 """Drawdown defence, marked to market: ACTIVE -> REDUCING -> HALTED."""
 
 from trading.model.account import HighWater, TradingState, drawdown_bps, floor_lamports
-from trading.model.profile import Limits
+from trading.model.profile import DrawdownLimits
 from trading.model.units import NS_PER_S
 
 _DAY_NS = 86_400 * NS_PER_S
@@ -17,7 +17,21 @@ class DrawdownGuard:
     withdrawals move all of these in proportion and so trip nothing. A limit is crossed when the drop is larger than it.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    __slots__ = (
+        "_by_drawdown",
+        "_by_hand",
+        "_day",
+        "_day_number",
+        "_equity_lamports",
+        "_hand_reason",
+        "_is_settled",
+        "_limits",
+        "_long",
+        "_reducing_since_ns",
+        "_short",
+    )
+
+    def __init__(self, limits: DrawdownLimits) -> None:
         self._limits = limits
         self._long = HighWater()
         self._short = HighWater()
@@ -44,13 +58,18 @@ class DrawdownGuard:
         return self._by_drawdown is not TradingState.ACTIVE
 
     @property
+    def is_selling(self) -> bool:
+        """Whether nothing may be held now."""
+        return self.state is TradingState.HALTED or self.is_reducing_by_drawdown
+
+    @property
     def reason(self) -> str:
         if self._by_drawdown is TradingState.HALTED:
-            return f"drawdown of more than {self._limits.drawdown_halted_bps} bps"
+            return f"drawdown of more than {self._limits.halted_bps} bps"
         if self._by_hand is not TradingState.ACTIVE:
             return self._hand_reason
         if self._by_drawdown is TradingState.REDUCING:
-            return f"drawdown of more than {self._limits.drawdown_reducing_bps} bps"
+            return f"drawdown of more than {self._limits.reducing_bps} bps"
         return "no limit is crossed"
 
     @property
@@ -64,6 +83,11 @@ class DrawdownGuard:
     @property
     def day_loss_bps(self) -> int:
         return drawdown_bps(self._day.peak_lamports, self._equity_lamports)
+
+    @property
+    def equity_lamports(self) -> int:
+        """The equity of the last mark, moved by what came in and went out since."""
+        return self._equity_lamports
 
     @property
     def peak_lamports(self) -> int:
@@ -83,9 +107,9 @@ class DrawdownGuard:
             self._day.rebase(equity_lamports)
         total = self._long.mark(equity_lamports)
         short = self._short.mark(equity_lamports)
-        if total > self._limits.drawdown_halted_bps:
+        if total > self._limits.halted_bps:
             self._by_drawdown = TradingState.HALTED
-        elif self._by_drawdown is TradingState.ACTIVE and short > self._limits.drawdown_reducing_bps:
+        elif self._by_drawdown is TradingState.ACTIVE and short > self._limits.reducing_bps:
             self._by_drawdown = TradingState.REDUCING
             self._reducing_since_ns = ts_ns
         elif self._by_drawdown is TradingState.REDUCING and self._has_rested(ts_ns):
@@ -93,11 +117,17 @@ class DrawdownGuard:
             self._short.rebase(equity_lamports)
         return self.state
 
+    def begin(self, equity_lamports: int) -> None:
+        """Let the peaks start from this equity; the state stays."""
+        self._is_settled = False
+        self._long.rebase(equity_lamports)
+        self._short.rebase(equity_lamports)
+
     def corridor(self) -> tuple[int, int]:
         """Return the lowest and the highest equity that ``drift`` may take: no new peak, and no limit is crossed."""
         long, short = self._long.peak_lamports, self._short.peak_lamports
-        lowest = floor_lamports(long, self._limits.drawdown_halted_bps)
-        return max(lowest, floor_lamports(short, self._limits.drawdown_reducing_bps)), min(long, short)
+        lowest = floor_lamports(long, self._limits.halted_bps)
+        return max(lowest, floor_lamports(short, self._limits.reducing_bps)), min(long, short)
 
     def drift(self, equity_lamports: int) -> None:
         """Take an equity within the corridor on the day of the last mark, in ACTIVE: ``mark`` would change no more."""
@@ -119,12 +149,10 @@ class DrawdownGuard:
     def resume(self, ts_ns: int, equity_lamports: int) -> TradingState:
         """Return to ACTIVE on an operator's word; both peaks start from this equity."""
         self._by_drawdown = self._by_hand = TradingState.ACTIVE
-        self._is_settled = False
-        self._long.rebase(equity_lamports)
-        self._short.rebase(equity_lamports)
+        self.begin(equity_lamports)
         return self.mark(ts_ns, equity_lamports)
 
-    def use(self, limits: Limits) -> None:
+    def use(self, limits: DrawdownLimits) -> None:
         """Go on under the limits of another profile; peaks and state stay."""
         self._limits = limits
         self._is_settled = False

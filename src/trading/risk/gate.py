@@ -9,6 +9,7 @@ from trading.model.units import share_lamports
 
 from . import limits, shortfall
 from .gap import joint_loss_lamports, limits_of
+from .levels import Held
 from .limit_texts import explained
 from .shortfall import TailView
 from .views import AccountView, Bounds, TokenView
@@ -101,6 +102,12 @@ def _check_exit(order: Order, token: TokenView) -> Verdict:
     return Approved()
 
 
+def denied_by(held: Held) -> Denied:
+    """Return why nothing is bought at a level that is not ACTIVE."""
+    reason = f"{held.level.value}_{held.state.value.lower()}"
+    return Denied(reason, f"the {held.level.value} {held.name!r} is {held.state.value}: {held.reason}")
+
+
 def _check_may_enter(order: Order, account: AccountView, token: TokenView) -> Denied | None:
     if order.side is not Side.BUY:
         return Denied("not_an_entry", "an entry buys: this desk holds tokens or does not, it sells none short")
@@ -110,6 +117,8 @@ def _check_may_enter(order: Order, account: AccountView, token: TokenView) -> De
         return Denied(f"state_{account.state.value.lower()}", f"the desk is {account.state.value}: it only reduces")
     if not account.entries_allowed:
         return Denied("entries_stopped", "entries are stopped")
+    if token.level is not None:
+        return denied_by(token.level)
     if token.mark_sol is None or token.quote is None:
         return Denied("untradable", f"{order.mint} has no price or cannot be sold")
     if token.open_orders:

@@ -9,6 +9,7 @@ from trading.model.position import Holding
 from trading.model.profile import Limits
 from trading.model.tier import Tier
 
+from .levels import Held
 from .protections import Lock
 from .shortfall import TailView
 
@@ -55,8 +56,9 @@ class TokenView:
 
     ``quote`` is for exactly this order's amount, None where the token cannot be traded. ``exposure_lamports``,
     ``holding`` and ``open_orders`` are taken over all buckets. ``sellable_base_units`` is what the order's own bucket
-    holds and has not on sale. ``edge_bps`` is None for an order by hand. ``locks``: what protections make wait.
-    ``tail``: the cases of the risk budget, None where it is not asked.
+    holds and has not on sale. ``edge_bps`` is None for an order by hand. ``level``: the order's wallet, bucket or
+    strategy that lets no entry pass. ``locks``: what protections make wait. ``tail``: the cases of the risk
+    budget, None where it is not asked.
     """
 
     mint: str
@@ -73,5 +75,6 @@ class TokenView:
     sellable_base_units: int
     rent_lamports: int
     edge_bps: int | None
+    level: Held | None = None
     locks: tuple[Lock, ...] = ()
     tail: TailView | None = None

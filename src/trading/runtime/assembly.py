@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trading.adapters.canonical import canonical_json
-from trading.engine.kernel import Kernel, RunSetup
+from trading.engine.kernel import Kernel
+from trading.engine.run import RunSetup
 from trading.errors import InvalidInput
 from trading.execution.conditions import IDEAL, Conditions
 from trading.execution.simulated_venue import SimulatedVenue
@@ -16,7 +17,7 @@ from trading.model.profile import PROFILES, Profile, StrategyChoice
 from trading.ports import Journal, Strategy
 from trading.strategies.registry import create_all, strategy_class
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Part of every scope: raised when the same inputs may lead to other decisions than before."""
 
 
@@ -94,11 +95,14 @@ def chosen_profile(name: str, strategies: Sequence[str] = (), among: Sequence[Pr
     return profile.model_copy(update={"strategies": choices})
 
 
-def make_kernel(plan: RunPlan, run_id: str, journal: Journal) -> Kernel:
-    """Return a kernel that has not begun; ``begin`` it, or ``restore`` what the journal holds."""
+def make_kernel(plan: RunPlan, run_id: str, journal: Journal, scope: str | None = None) -> Kernel:
+    """Return a kernel that has not begun; ``begin`` it, or ``restore`` what the journal holds.
+
+    ``scope`` takes the place of the plan's own where a run is repeated under another plan, so that ids stay the same.
+    """
     setup = RunSetup(
         run_id=run_id,
-        scope=plan.scope,
+        scope=plan.scope if scope is None else scope,
         mode=plan.mode,
         feed=plan.feed.detail,
         profile=plan.profile,

@@ -12,6 +12,7 @@ from trading.model.event_codec import decode
 from trading.model.order import Denied, Measure, Purpose, Side
 from trading.model.units import BPS_ONE, NS_PER_S
 from trading.ports import JournalRow
+from trading.risk import rug_checks
 
 from .documents import Document, iso
 from .history import RunView, mint_of, symbol_of
@@ -44,6 +45,8 @@ def passed_over(kernel: Kernel) -> dict[str, str]:
             found[mint] = "pool_lamports"
         elif lock is not None:
             found[mint] = lock.kind.value
+        elif (refused := rug_checks.refusal(kernel.valuer.facts.get(mint), are_needed=False)) is not None:
+            found[mint] = refused.reason
     return found
 
 

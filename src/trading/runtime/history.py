@@ -7,20 +7,25 @@ from typing import Any
 
 from trading.adapters.canonical import parse_json
 from trading.adapters.journal_archive import Range, RunArchive
+from trading.engine.inputs import FACTS, decode_input
 from trading.engine.state import Trade
 from trading.model import events
 from trading.model.event_codec import decode, encode
 from trading.model.identifiers import forecast_trajectory
 from trading.model.instrument import Instrument
+from trading.model.market_data import FactsKnown
 from trading.model.order import Denied, Purpose, Side
 from trading.model.units import NS_PER_S, sol_text
 from trading.ports import Journal, JournalRow
 
 from .documents import Document, amount, costs_of_fill, iso, price_sol, tokens
+from .fact_texts import facts_text
 from .forecast_texts import forecast_text, impact_text, score_text
 from .naming import local_id, public_id
 
 EQUITY_POINTS_MAX = 2_000
+FACTS_ROWS_MAX = 2_000
+"""How far a chain looks back for the facts that its entry rested on; a token has about one row of them."""
 FORECAST_KINDS = ("forecast_made", "forecast_scored")
 CHAIN_KINDS = (
     "forecast_made",
@@ -134,6 +139,7 @@ def chain(run: RunView, *, order_id: str | None, trajectory_id: str | None) -> D
     found = _chain_events(run.archive, local)
     ours = [(row, event) for row, event in found if _trajectory(event) == local]
     ours += _earlier_forecasts(run.archive, ours, local)
+    ours += _facts_before(run, ours)
     steps = [_step(run, row, event) for row, event in sorted(ours, key=lambda each: each[0].seq)]
     if not steps:
         return None
@@ -162,6 +168,18 @@ def _earlier_forecasts(
         return []
     found = [(row, decode(row.kind, parse_json(row.body))) for row in archive.mentioning(names, FORECAST_KINDS)]
     return [(row, event) for row, event in found if _forecast_id(event) in ids]
+
+
+def _facts_before(run: RunView, ours: Sequence[tuple[JournalRow, Any]]) -> list[tuple[JournalRow, Any]]:
+    """Return what was known about the token when an entry into it was decided, as far as anything was."""
+    entry = next(((row, event) for row, event in ours if isinstance(event, events.SignalRaised)), None)
+    if entry is None or entry[1].signal.strength <= 0:
+        return []
+    for row in run.journal.newest((FACTS,), before=entry[0].seq, limit=FACTS_ROWS_MAX):
+        body = parse_json(row.body)
+        if body["mint"] == entry[1].signal.mint:
+            return [(row, decode_input(FACTS, row.ts_ns, body))]
+    return []
 
 
 def _forecast_id(event: Any) -> str | None:
@@ -221,6 +239,8 @@ def _step(run: RunView, row: JournalRow, event: Any) -> Document:
 
 def _told(run: RunView, event: Any) -> tuple[str, str]:
     match event:
+        case FactsKnown(facts=facts):
+            return "facts", facts_text(facts, symbol_of(run, facts.mint))
         case events.ForecastMade(forecast=forecast):
             return "forecast", forecast_text(forecast, symbol_of(run, forecast.mint))
         case events.ForecastScored(score=score):

@@ -345,16 +345,16 @@ def _order_answer(known: Mapping[str, Any], ids: list[str], reports: Mapping[str
 
 def _command(request: Mapping[str, Any], actor: str, key: str) -> commands.Command:
     """Return the command of a control request. Raises: InvalidInput naming the field."""
-    action, reason = request.get("action"), request.get("reason") or ""
+    action, reason, level = request.get("action"), request.get("reason") or "", request.get("level") or ""
     match action:
         case "stop_entries":
             return commands.StopEntries(key, actor, reason)
         case "reduce_only":
-            return commands.ReduceOnly(key, actor, reason)
+            return commands.ReduceOnly(key, actor, reason, level)
         case "flatten_and_halt":
-            return commands.FlattenAndHalt(key, actor, reason)
+            return commands.FlattenAndHalt(key, actor, reason, level)
         case "resume":
-            return commands.Resume(key, actor, reason)
+            return commands.Resume(key, actor, reason, level)
         case "close":
             return commands.ClosePosition(key, actor, reason, _given(request, "mint"), _given(request, "percent"))
         case "deposit":

@@ -62,6 +62,7 @@ class Remembrance:
             events.OrderRejected: self._order_rejected,
             events.PositionClosed: self._position_closed,
             events.TradingStateChanged: self._state_changed,
+            events.LevelStateChanged: self._level_changed,
             events.ProfileSwitched: self._profile_switched,
             events.TierChanged: self._tier_changed,
             events.WindowReported: self._window_reported,
@@ -79,7 +80,9 @@ class Remembrance:
             return [self._warmed_up(row)] if row.kind == HISTORY else []
         event = decode(row.kind, parse_json(row.body))
         if isinstance(event, commands.StopEntries | commands.ReduceOnly | commands.FlattenAndHalt | commands.Resume):
-            return [self._note(row, "control", f"{event.actor}: {row.kind}. {event.reason}", {"actor": event.actor})]
+            where = f" of {level}" if (level := getattr(event, "level", "")) else ""
+            text = f"{event.actor}: {row.kind}{where}. {event.reason}"
+            return [self._note(row, "control", text, {"actor": event.actor})]
         handler = self._handlers.get(type(event))
         return handler(event, row) if handler else []
 
@@ -228,6 +231,11 @@ class Remembrance:
         entries = "allowed" if event.entries_allowed else "stopped"
         text = f"Trading went from {event.before.value} to {event.after.value}, entries {entries}: {event.reason}"
         return [self._note(row, "state", text, {"state": event.after.value}, embed=True)]
+
+    def _level_changed(self, event: events.LevelStateChanged, row: JournalRow) -> list[MemoryRecord]:
+        what = f"{event.level.value} {event.name}"
+        text = f"The {what} went from {event.before.value} to {event.after.value}: {event.reason}"
+        return [self._note(row, "state", text, {"state": event.after.value, "level": what}, embed=True)]
 
     def _profile_switched(self, event: events.ProfileSwitched, row: JournalRow) -> list[MemoryRecord]:
         text = f"Profile {event.before} was switched to {event.after}: {event.reason}"

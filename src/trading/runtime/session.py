@@ -12,7 +12,8 @@ from trading.adapters.sql_journal import Checkpoint, JournalStore, SqlJournal
 from trading.engine import checkpoint
 from trading.engine.control import Control, Outcome
 from trading.engine.inputs import ENDED
-from trading.engine.kernel import Kernel, StoredRow
+from trading.engine.kernel import Kernel
+from trading.engine.run import StoredRow
 from trading.errors import JournalUnavailable, TradingError
 from trading.model import commands
 from trading.model.market_data import CycleEnd, History, MarketEvent, TokenListed, ts_of
@@ -21,6 +22,7 @@ from trading.ports import Bookmarked, Feed, JournalRow
 
 from .assembly import RunPlan, begin, make_kernel
 from .history import stored_trade
+from .plans import plan_text
 from .sources import Cycle
 
 CHECKPOINT_CYCLES = 2_000
@@ -146,6 +148,7 @@ class Opener:
         else:
             session = self._restored(journal, run)
             kernel = session.kernel
+        self._store.keep_plan(run.number, plan_text(self._plan_as_begun(journal)))
         self._run = RunRef(run.number, run.run_id, is_new=False)
         if kernel.state.profile.name != self._plan.profile.name:
             reason = f"the desk was started with profile {self._plan.profile.name}"

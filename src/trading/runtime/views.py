@@ -120,14 +120,29 @@ def _position(kernel: Kernel, position: Position, valuation: Valuation) -> Docum
 
 
 def limits(kernel: Kernel, valuation: Valuation) -> list[Document]:
-    """Return wire.LimitView for every limit of the account as a whole, and each protection that makes entries wait."""
+    """Return wire.LimitView for every limit of account, wallet, buckets and strategies, and each protection that makes
+    entries wait."""
     now_ns = kernel.state.now_ns
     measures = kernel.valuer.gate().account_measures(kernel.valuer.account(valuation), kernel.valuer.tail(valuation))
     locks = kernel.state.protections.locks(now_ns)
     return [
         *(limit(measure, "account") for measure in measures),
+        *_level_limits(kernel),
         *(limit(lock_measure(lock, now_ns), lock.mint or "account") for lock in locks),
     ]
+
+
+def _level_limits(kernel: Kernel) -> list[Document]:
+    """Return the drawdown limits of each wallet, bucket and strategy that has any."""
+    kernel.levels.refresh()
+    found: list[Document] = []
+    for (level, name), guard, bounds in kernel.state.levels.figures():
+        if bounds.is_watched:
+            scope = f"{level.value}:{name}"
+            reducing = Measure("drawdown_bps", guard.drawdown_bps, bounds.reducing_bps, "bps", "reduces")
+            halted = Measure("total_drawdown_bps", guard.total_drawdown_bps, bounds.halted_bps, "bps", "halts")
+            found += [limit(halted, scope), limit(reducing, scope)]
+    return found
 
 
 def exposure(kernel: Kernel, valuation: Valuation) -> Document:

@@ -10,7 +10,10 @@ Value = int | float
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """``low`` and ``high`` are both allowed. An int default declares an int parameter."""
+    """``low`` and ``high`` are both allowed. An int default declares an int parameter.
+
+    One that is not ``is_tuned`` is a person's choice: no search changes it.
+    """
 
     name: str
     default: Value
@@ -18,6 +21,7 @@ class Parameter:
     high: Value
     unit: str
     meaning: str
+    is_tuned: bool = True
 
     @property
     def is_int(self) -> bool:

@@ -9,9 +9,11 @@ from trading.model.profile import StrategyChoice
 from trading.ports import Strategy
 
 from .buy_and_hold import BuyAndHold
+from .launch_scanner import LaunchScanner
 from .lead_lag import LeadLag
 from .mean_reversion import MeanReversion
 from .momentum_breakout import MomentumBreakout
+from .order_flow import OrderFlow
 from .parameters import Parameter, Value
 from .random_entry import RandomEntry
 from .sma_cross import SmaCross
@@ -34,10 +36,14 @@ STRATEGIES: Final[Mapping[str, StrategyClass]] = MappingProxyType(
         each.NAME: each
         for each in (
             *(MomentumBreakout, MeanReversion, TrendFollowing, VolatilityBreakout, LeadLag),
-            *(SmaCross, BuyAndHold, RandomEntry),
+            *(OrderFlow, LaunchScanner, SmaCross, BuyAndHold, RandomEntry),
         )
     }
 )
+
+
+ON_SWAPS: Final = frozenset({OrderFlow.NAME})
+"""Have no opinion where a feed tells no swaps."""
 
 
 def strategy_class(name: str) -> StrategyClass:

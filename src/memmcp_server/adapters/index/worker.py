@@ -8,6 +8,7 @@ another, and the relay finds the memory that did it.
 
 import argparse
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -36,6 +37,7 @@ from .documents import (
 from .engine import NotReady
 from .frames import BadDocument, BrokenFrame, decode, encode, read_body
 from .generations import Generations, Which
+from .heap import release_freed
 from .inventory import held_document
 from .lane import Lane
 from .lock import LockHeld, acquire
@@ -45,6 +47,8 @@ from .word_vectors import Bm25Words
 
 LOCK_TIMEOUT_S = 2.0
 OPEN_RETRY_S = 2.0
+RELEASE_TURNS = 30
+"""Once a minute what large batches freed goes back to the system."""
 OPENED_WAIT_S = 5.0
 """How long the configured model waits for the index to say whether it was made with another one."""
 SEARCH_QUEUE_LEN_MAX = 256
@@ -220,9 +224,13 @@ class Worker:
             self._queue(lambda: self._generations.give_up_model(reason))
         else:
             self._queue(lambda: self._generations.adopt(embedder))
+        release_freed()
         pause = threading.Event()
-        while not pause.wait(OPEN_RETRY_S):  # a store may open late, or another daemon may switch
-            self._load_old()
+        for turn in itertools.count(1):
+            pause.wait(OPEN_RETRY_S)
+            self._load_old()  # a store may open late, or another daemon may switch
+            if turn % RELEASE_TURNS == 0:
+                release_freed()
 
     def _load_old(self) -> None:
         identity = self._generations.old_model()

@@ -192,3 +192,13 @@ async def test_copies_that_are_still_there_are_named(house: House, tmp_path: Pat
     [entry] = [each for each in await house.journal.audit(action="purge", limit=9) if "copies" in each.detail]
     assert set(entry.detail["copies"]) == {str(kept), f"{export}.part"}
     assert [each.agent for each in await house.journal.audit(action="backup", limit=9)] == ["claude", "claude"]
+
+
+async def test_copies_are_named_also_while_the_journal_cannot_be_purged(house: House, tmp_path: Path) -> None:
+    memory_id, kept = await house.write(), await house.copies.back_up(tmp_path / "kept", CLAUDE)
+    Path(kept).parent.mkdir(exist_ok=True)
+    Path(kept).touch()
+    house.journal.busy = 99
+    forgotten = await house.forgetting.forget([memory_id], "asked for", CLAUDE)
+    assert (forgotten.proof.state, forgotten.proof.journal) == ("pending", None)
+    assert forgotten.proof.copies == (str(kept),)

@@ -155,3 +155,9 @@ def test_the_bootstrap_covers_the_mean_and_widens_with_the_spread() -> None:
     narrow, wide = block_bootstrap(list(calm), 1), block_bootstrap(list(wild), 1)
     assert narrow[0] > 0.0 > wide[0]
     assert block_bootstrap([], 1) == (0.0, 0.0)
+
+
+def test_what_is_a_persons_choice_is_not_drawn() -> None:
+    drawn = draws("launch_scanner", 60, seed=4)
+    assert {each["needs_facts"] for each in drawn} == {1}
+    assert len({each["hold_bars"] for each in drawn}) > 10

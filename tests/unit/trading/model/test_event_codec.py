@@ -8,7 +8,7 @@ from tests.support.trading import T0, deposit, filled, make_bar, make_fill, make
 
 from trading.errors import DataError
 from trading.model import commands, event_codec, events
-from trading.model.account import TradingState
+from trading.model.account import Level, TradingState
 from trading.model.forecast import Direction, Forecast, ForecastScore, OrderImpact, RankedToken
 from trading.model.market_data import FeedDescription, TokenGone, ts_of
 from trading.model.order import Denied, Measure, Side
@@ -53,6 +53,7 @@ EVENTS: list[events.Event | commands.Command] = [
     events.PositionWrittenOff("t", "s", "b", "m", T0, "gone"),
     events.PositionClosed("t", "s", "b", "m", T0, -5, -10, 300, "stop_loss"),
     events.TradingStateChanged(T0, ACTIVE, HALTED, False, "drawdown"),
+    events.LevelStateChanged(T0, Level.BUCKET, "momentum_breakout", ACTIVE, HALTED, "drawdown"),
     events.ProfileSwitched(T0, "foundation", "cautious", "operator"),
     events.WindowReported(
         T0,

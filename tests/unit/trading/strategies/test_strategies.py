@@ -14,16 +14,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.support.trading import MINT, STEP, T0, make_bar, recorded_bars
+from tests.support.trading import MINT, SOL, STEP, T0, make_bar, recorded_bars
 
 from trading.errors import InvalidInput
-from trading.model.market_data import Bar
-from trading.model.order import Signal
+from trading.model.instrument import Instrument
+from trading.model.market_data import Bar, Swap, TokenListed
+from trading.model.order import Side, Signal
 from trading.model.profile import FOUNDATION
-from trading.ports import Strategy
+from trading.ports import LaunchListener, Strategy, SwapListener
 from trading.strategies import registry, tokens
 from trading.strategies.mean_reversion import MeanReversion
 from trading.strategies.momentum_breakout import MomentumBreakout
+from trading.strategies.order_flow import OrderFlow
 
 NAMES = list(registry.STRATEGIES)
 TRADED = [choice.name for choice in FOUNDATION.strategies]
@@ -48,6 +50,8 @@ FAST = {
         "hold_bars": 6,
     },
     "lead_lag": {"window_bars": 60, "move_bars": 2, "hold_bars": 3, "entry_deviations": 0.7, "t_min": 0.5},
+    "order_flow": {"flow_bars": 3, "entry_share": 0.02, "entry_imbalance": 0.2, "hold_bars": 6, "volatility_bars": 24},
+    "launch_scanner": {"entry_rise": 0.001, "entry_flow": -1.0, "hold_bars": 6, "window_bars": 24},
     "buy_and_hold": {"wait_bars": 10},
     "random_entry": {"wait_bars": 12, "hold_bars": 8},
 }
@@ -84,7 +88,7 @@ def _led(count: int, seed: int = 7, mint: str = MINT) -> list[Bar]:
 
 PRICES = ("open", "high", "low", "close")
 MARKETS = {"lead_lag": _led}
-ONCE = {"buy_and_hold"}
+ONCE = {"buy_and_hold", "launch_scanner"}
 """Speak once a token, and remember it."""
 
 
@@ -92,8 +96,28 @@ def _market_of(name: str, count: int, seed: int = 7, mint: str = MINT) -> list[B
     return MARKETS.get(name, _market)(count, seed, mint)
 
 
+def _swaps_in(bar: Bar) -> list[Swap]:
+    """Return swaps that a bar may have been made of: larger on the side to which it closed, and small ones besides."""
+    move = float(bar.close / bar.open) - 1.0
+    sides = (Side.BUY, Side.SELL) if move > 0 else (Side.SELL, Side.BUY)
+    lamports = (int(4e11 * abs(move)) + 10**8, 10**8)
+    return [
+        Swap(bar.ts_close_ns, bar.ts_open_ns + n, bar.mint, side, 10**6, paid, f"{bar.source}/{n}")
+        for n, (side, paid) in enumerate(zip(sides, lamports, strict=True))
+    ]
+
+
 def _signals(strategy: Strategy, bars: Sequence[Bar]) -> list[Signal]:
-    return [signal for bar in bars if (signal := strategy.on_bar(bar)) is not None]
+    """Return what a strategy says to bars, told their tokens' listing and the swaps in them where it listens."""
+    said = []
+    for bar in bars:
+        if isinstance(strategy, LaunchListener):
+            strategy.on_listed(TokenListed(bar.ts_close_ns, Instrument(bar.mint, "T", 6), "s"))
+        if isinstance(strategy, SwapListener):
+            for swap in _swaps_in(bar):
+                strategy.on_swap(swap)
+        said.append(strategy.on_bar(bar))
+    return [signal for signal in said if signal is not None]
 
 
 Opinions = list[tuple[int, object]]
@@ -321,6 +345,46 @@ def test_lead_lag_waits_for_its_leader() -> None:
     assert _signals(stale, [*btc[:1], *late]) == []  # its price is too old
 
 
+def _told(flows: Sequence[tuple[int, int]], strategy: Strategy, pool: int | None = None) -> list[Signal]:
+    """Return what is said to bars with so many SOL bought and sold in them, after 30 bars without a swap."""
+    said = []
+    for n, flow in enumerate([(0, 0)] * 30 + list(flows)):
+        bar = make_bar(n, close=str(Decimal("0.001") + Decimal("0.000001") * (n % 3)), pool_lamports=pool)
+        for side, sol in zip((Side.BUY, Side.SELL), flow, strict=True):
+            if sol:
+                assert isinstance(strategy, SwapListener)
+                strategy.on_swap(Swap(bar.ts_close_ns, bar.ts_open_ns, bar.mint, side, 10**6, sol * SOL, "s"))
+        said.append(strategy.on_bar(bar))
+    return [signal for signal in said if signal is not None]
+
+
+FLOW: dict[str, int | float] = {"flow_bars": 2, "entry_share": 0.1, "volatility_bars": 12, "hold_bars": 3}
+
+
+def test_order_flow_buys_an_inflow_that_is_large_for_the_depth_and_leaves_when_others_sell() -> None:
+    up, down = _told([(10, 2), (9, 3), (1, 8), (0, 5)], registry.create("order_flow", FLOW))
+    assert "14 SOL more were bought than sold in 2 bars, 16.5% of the pool's depth" in up.reason
+    assert up.evidence["imbalance"] == "0.5833"
+    assert up.edge_bps == int(0.5 * 2 * math.log1p(14 / 85) * 10_000)
+    assert (down.strength, down.reason) == (-1.0, "others sell on balance")
+    assert _told([(10, 2), (9, 3)], registry.create("order_flow", FLOW), pool=500 * SOL) == []  # 2.8 % of that depth
+    assert _told([(30, 22), (30, 24)], registry.create("order_flow", FLOW)) == []  # as much, among much more
+    assert _told([], registry.create("order_flow", {**FLOW, "entry_share": 0.0, "entry_imbalance": 0.0})) == []
+
+
+def test_order_flow_leaves_some_bars_after_the_last_inflow() -> None:
+    up, down = _told([(12, 0), (12, 0)] + [(1, 1)] * 8, registry.create("order_flow", FLOW))
+    assert down.reason == "no inflow for 3 bars"
+    assert (down.ts_ns - up.ts_ns) // STEP == 5  # two bars on which the inflow is still in the sum, then three
+
+
+def test_swaps_of_many_tokens_without_bars_take_no_room_for_ever() -> None:
+    strategy = OrderFlow(FLOW)
+    for n in range(tokens.TOKENS_MAX + 10):
+        strategy.on_swap(Swap(T0, T0, f"m{n}", Side.BUY, 1, SOL, "s"))
+    assert len(strategy._since_bar) == tokens.TOKENS_MAX
+
+
 def test_random_entries_are_tosses_of_their_seed_and_know_no_price() -> None:
     bars = _market(4_000)
     one = _signals(registry.create("random_entry", FAST["random_entry"]), bars)
@@ -419,8 +483,7 @@ def test_no_figure_of_a_cheap_tokens_evidence_has_an_exponent() -> None:
         strategy = registry.create(name, FAST[name])
         for bar in _market_of(name, 3_000):
             prices = {each: getattr(bar, each).scaleb(-5) for each in ("open", "high", "low", "close")}
-            signal = strategy.on_bar(replace(bar, **prices))
-            said += [signal] if signal else []
+            said += _signals(strategy, [replace(bar, **prices)])
     assert {signal.strategy for signal in said} == set(NAMES)
     for signal in said:
         assert not any(re.search(r"[0-9][eE][-+]?[0-9]", str(figure)) for figure in signal.evidence.values())
