@@ -38,7 +38,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T4": Requirement("Strategies", "partly", "facts about tokens of the public market, arbitrage"),
     "T5": Requirement("Anti-DCA and rapid rotation", "partly", "pyramiding, rotation"),
     "T6": Requirement("Sizing", "partly", "correlation"),
-    "T7": Requirement("Risk gate, limits, states", "partly", "exposure map, limits a day"),
+    "T7": Requirement("Risk gate, limits, states", "partly", "more than one wallet"),
     "T8": Requirement("Buckets whose sum is the wallet", "partly", "transfers by policy"),
     "T9": Requirement("Realistic fills", "done"),
     "T10": Requirement("Live execution on Solana", "planned"),

@@ -17,6 +17,7 @@ from trading.portfolio.buckets import Booking
 from trading.portfolio.forecasts import ForecastBook
 from trading.portfolio.ledger import Ledger
 from trading.portfolio.performance import EquityCurve, TrackRecords
+from trading.risk.day import DayTally
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.exits import PeakPrices
 from trading.risk.gap import highest_exposure_lamports
@@ -62,6 +63,7 @@ class DeskState:
         self.levels = LevelBook(profile.limits)
         self.protections = ProtectionBook(profile.limits.protections)
         self.returns = ReturnBook()
+        self.today = DayTally()
         self.peaks = PeakPrices()
         self.records = TrackRecords()
         self.curve = EquityCurve(RETURN_PERIOD_NS)
@@ -234,6 +236,7 @@ class DeskState:
         if not booking.duplicate:
             self.fills_total += 1
             self.slippage_bps_sum += event.fill.slippage_bps
+            self.today.trade(ts_ns, event.fill.lamports)
             self.trades.append(Trade(self.fills_total, event, booking.realised_lamports, reason, self.sol_usd))
             if len(self.trades) > TRADES_MAX:
                 del self.trades[: TRADES_MAX // 10]
@@ -272,6 +275,8 @@ class DeskState:
     def _order_approved(self, ts_ns: int, event: events.OrderApproved) -> None:
         self._count_order(ts_ns, event.order)
         self.open_orders[event.order.id] = event.order
+        if event.order.purpose is Purpose.ENTRY:
+            self.today.enter(ts_ns)
 
     def _order_denied(self, ts_ns: int, event: events.OrderDenied) -> None:
         self._count_order(ts_ns, event.order)

@@ -119,6 +119,8 @@ class Valuer:
             drawdown_bps=state.guard.drawdown_bps,
             total_drawdown_bps=state.guard.total_drawdown_bps,
             day_loss_bps=state.guard.day_loss_bps,
+            turnover_day_lamports=state.today.turnover_lamports(state.now_ns) + spent,
+            entries_day=state.today.entries(state.now_ns),
         )
 
     def token(

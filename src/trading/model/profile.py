@@ -17,6 +17,8 @@ ParameterValue = int | float
 
 
 GAP_JOINT_MOVE_BPS: Final = 6_000
+TURNOVER_BPS_MAX: Final = 10_000_000
+ENTRIES_MAX: Final = 100_000
 
 
 class _Rules(BaseModel):
@@ -51,6 +53,8 @@ class Limits(_Rules):
     a joint fall of all tokens by ``GAP_JOINT_MOVE_BPS`` may cost. A position that grew beyond is cut back to it.
     ``{wallet,bucket,strategy}_drawdown_*``: the same as for the account, each measured on its own (``risk.levels``);
     10000 watches nothing.
+    ``turnover_bps_day_max``: what may be bought and sold in a day (UTC), a round trip counts twice;
+    ``entries_day_max``: how many entries may be sent in it. Exits count and are never denied.
     ``protections``: after which closed trades entries wait.
     ``cvar_bps_max``: what the worst hours may cost on average: the expected shortfall of all that is held, over
     ``cvar_horizon_h`` hours at ``cvar_level_bps``; 10000 asks for nothing. Of a token with fewer than
@@ -82,6 +86,8 @@ class Limits(_Rules):
     bucket_drawdown_halted_bps: Bps = BPS_ONE
     strategy_drawdown_reducing_bps: Bps = BPS_ONE
     strategy_drawdown_halted_bps: Bps = BPS_ONE
+    turnover_bps_day_max: int = Field(default=TURNOVER_BPS_MAX, ge=1, le=TURNOVER_BPS_MAX)
+    entries_day_max: int = Field(default=ENTRIES_MAX, ge=1, le=ENTRIES_MAX)
     protections: tuple[Protection, ...] = Field(default=(), max_length=16)
     cvar_bps_max: Bps = BPS_ONE
     cvar_level_bps: int = Field(default=9_500, ge=5_000, le=9_990)
@@ -274,6 +280,8 @@ FOUNDATION: Final = Profile(
         bucket_drawdown_halted_bps=3_500,
         strategy_drawdown_reducing_bps=2_000,
         strategy_drawdown_halted_bps=3_500,
+        turnover_bps_day_max=60_000,
+        entries_day_max=50,
         protections=_protections(stops=5, lost_bps=800, stop_s=6 * 3_600),
         cvar_bps_max=1_000,
     ),
@@ -318,6 +326,8 @@ CAUTIOUS: Final = Profile(
             "bucket_drawdown_halted_bps": 1_700,
             "strategy_drawdown_reducing_bps": 1_000,
             "strategy_drawdown_halted_bps": 1_700,
+            "turnover_bps_day_max": 20_000,
+            "entries_day_max": 15,
             "protections": (
                 Protection(kind=ProtectionKind.COOLDOWN_PERIOD, is_per_token=True, stop_s=1_800),
                 *_protections(stops=3, lost_bps=400, stop_s=12 * 3_600),
@@ -360,6 +370,8 @@ AGGRESSIVE: Final = Profile(
             "bucket_drawdown_halted_bps": 5_000,
             "strategy_drawdown_reducing_bps": 3_000,
             "strategy_drawdown_halted_bps": 5_000,
+            "turnover_bps_day_max": 150_000,
+            "entries_day_max": 200,
             "protections": _protections(stops=8, lost_bps=1_500, stop_s=3 * 3_600),
             "cvar_bps_max": 2_000,
         },
@@ -392,6 +404,8 @@ BASELINE: Final = Profile(
             "gap_token_bps_max": BPS_ONE,
             "gap_joint_bps_max": BPS_ONE,
             **{f"{level}_drawdown_{state}_bps": BPS_ONE for level in Level for state in ("reducing", "halted")},
+            "turnover_bps_day_max": TURNOVER_BPS_MAX,
+            "entries_day_max": ENTRIES_MAX,
             "protections": (),
             "cvar_bps_max": BPS_ONE,
         },

@@ -60,12 +60,20 @@ class Gate:
                 "cuts positions back",
             ),
             *(Measure("cvar_bps", used, rules.cvar_bps_max, "bps", "denies entries") for used in budget),
+            Measure(
+                "turnover_day_lamports",
+                account.turnover_day_lamports,
+                share_lamports(equity, rules.turnover_bps_day_max),
+                "lamports",
+                "denies entries today",
+            ),
+            Measure("entries_day", account.entries_day, rules.entries_day_max, "orders", "denies entries today"),
             Measure("positions", account.tokens_held, rules.positions_max, "tokens", "denies new tokens"),
             Measure("exit_reserve_lamports", account.cash_lamports, reserve, "lamports", "kept for exits", True),
         )
 
     def headroom_lamports(self, account: AccountView, token: TokenView, priority_fee_lamports: int) -> int:
-        """Return the largest ``amount_in`` of an entry that passes the limits on size, exposure, cash and shortfall.
+        """Return the largest ``amount_in`` within the limits on size, exposure, turnover, cash and shortfall.
 
         At least 0. Impact, fees and edge depend on more than the amount and are not in it.
         """
@@ -76,6 +84,7 @@ class Gate:
             share_lamports(equity, rules.order_bps_max),
             share_lamports(equity, rules.token_exposure_bps_max) - token.exposure_lamports,
             share_lamports(equity, rules.total_exposure_bps_max) - account.exposure_lamports,
+            share_lamports(equity, rules.turnover_bps_day_max) - account.turnover_day_lamports,
             account.cash_lamports - fees - reserve,
             token.bucket_cash_lamports - fees,
         )

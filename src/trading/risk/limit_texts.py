@@ -48,6 +48,8 @@ TEXTS: Final[Mapping[str, Text]] = {
     "gap_token_lamports": lambda m, o, a, t, b: f"{o.mint} at zero would cost {_share(m.used, a)}",
     "gap_joint_lamports": lambda m, o, a, t, b: f"a joint fall of all tokens would cost {_share(m.used, a)}",
     "cvar_bps": lambda m, o, a, t, b: f"in the worst hours all tokens would cost {m.used} bps of equity on average",
+    "turnover_day_lamports": lambda m, o, a, t, b: f"{_share(m.used, a)} would be bought and sold today (UTC)",
+    "entries_day": lambda m, o, a, t, b: f"{m.used} entries would be sent today (UTC)",
     "positions": lambda m, o, a, t, b: f"{m.used} tokens would be held",
     "impact_bps": lambda m, o, a, t, b: f"the order would move the price of {o.mint} by {m.used} bps",
     "slippage_bps": lambda m, o, a, t, b: f"the order accepts {m.used} bps less than it is quoted",

@@ -121,6 +121,15 @@ def cvar(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -
     return Measure("cvar_bps", used, bounds.limits.cvar_bps_max, "bps")
 
 
+def turnover_day(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
+    limit = share_lamports(account.equity_lamports, bounds.limits.turnover_bps_day_max)
+    return Measure("turnover_day_lamports", account.turnover_day_lamports + order.amount_in, limit, "lamports")
+
+
+def entries_day(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
+    return Measure("entries_day", account.entries_day + 1, bounds.limits.entries_day_max, "orders")
+
+
 def positions(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
     return Measure("positions", tokens_after(account, token), bounds.limits.positions_max, "tokens")
 
@@ -199,6 +208,7 @@ ENTRY_LIMITS: Final[tuple[Limit, ...]] = (
     total_drawdown,
     drawdown,
     day_loss,
+    entries_day,
     cooldown,
     reentry,
     *(protection(kind) for kind in ProtectionKind),
@@ -215,6 +225,7 @@ ENTRY_LIMITS: Final[tuple[Limit, ...]] = (
     gap_token,
     gap_joint,
     cvar,
+    turnover_day,
     positions,
     bucket_cash,
     exit_reserve,

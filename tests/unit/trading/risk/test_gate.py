@@ -83,6 +83,8 @@ DENIALS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("token_exposure_lamports", {}, {}, {"exposure_lamports": 3 * SOL // 10 + 1}),
     ("total_exposure_lamports", {}, {"exposure_lamports": SOL + 1}, {}),
     ("positions", {}, {"tokens_held": 4}, {}),
+    ("entries_day", {}, {"entries_day": 50}, {}),
+    ("turnover_day_lamports", {}, {"turnover_day_lamports": 12 * SOL - SOL // 5 + 1}, {}),
     ("bucket_cash_lamports", {}, {}, {"bucket_cash_lamports": SOL // 5 + 25_000 + RENT - 1}),
     ("exit_reserve_lamports", {}, {"cash_lamports": SOL // 5 + 25_000 + RENT + 2_000_000 - 1}, {}),
 ]
@@ -114,6 +116,7 @@ AT_LIMIT: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ({}, {}, {"exposure_lamports": 3 * SOL // 10}),
     ({}, {"exposure_lamports": SOL}, {}),
     ({}, {"tokens_held": 3}, {}),
+    ({}, {"entries_day": 49, "turnover_day_lamports": 12 * SOL - SOL // 5}, {}),
     ({}, {}, {"bucket_cash_lamports": SOL // 5 + 25_000 + RENT}),
     ({}, {"cash_lamports": SOL // 5 + 25_000 + RENT + 2_000_000}, {}),
 ]
@@ -181,6 +184,7 @@ def test_the_largest_order_within_the_headroom_is_approved_and_one_lamport_more_
         (make_account(), make_token()),
         (make_account(), make_token(exposure_lamports=SOL // 5)),
         (make_account(exposure_lamports=SOL), make_token()),
+        (make_account(turnover_day_lamports=12 * SOL - SOL // 10), make_token()),
         (make_account(cash_lamports=SOL // 10), make_token()),
         (make_account(), make_token(bucket_cash_lamports=SOL // 10)),
     ):
