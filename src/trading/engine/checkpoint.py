@@ -16,6 +16,7 @@ from trading.model.profile_content import content_of, profile_of
 from trading.model.tier import tier_named
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.levels import LevelBook
+from trading.risk.returns import ReturnBook
 from trading.strategies.tokens import PerToken
 
 from .kernel import Kernel
@@ -90,6 +91,7 @@ def _memento() -> Memento:
             DeskState: frozenset({"_appliers", "profile", "tier", "trades"}),
             DrawdownGuard: frozenset({"_limits"}),
             LevelBook: frozenset({"_limits"}),
+            ReturnBook: frozenset({"_spans"}),
             PerToken: frozenset({"_make"}),
             SimulatedVenue: frozenset({"conditions", "_chance"}),
         }

@@ -301,10 +301,13 @@ class Kernel:
                     self._signals.append(signal)
         elif type(event) is CycleEnd:
             self.cycles += 1
+            state = self.state
             if event.sol_usd is not None:
-                self.state.sol_usd = event.sol_usd
-            if event.ts_ns >= self.state.forecasts.next_due_ns:
+                state.sol_usd = event.sol_usd
+            if event.ts_ns >= state.forecasts.next_due_ns:
                 self.forecaster.look(event.ts_ns)
+            if event.ts_ns >= state.returns.due_ns:
+                state.returns.sample(event.ts_ns, self.valuer.newest_bars())
         elif type(event) is Swap:
             for on_swap in self._listeners.on_swap:
                 on_swap(event)

@@ -21,6 +21,7 @@ from trading.risk.drawdown import DrawdownGuard
 from trading.risk.exits import PeakPrices
 from trading.risk.gap import highest_exposure_lamports
 from trading.risk.levels import LevelBook, level_key
+from trading.risk.returns import ReturnBook
 
 from .trail import Trail
 
@@ -48,8 +49,8 @@ class Trade:
 class DeskState:
     """``apply`` takes what was journalled; ``mark`` takes the account's value. Nothing else changes it.
 
-    Two facts come without a row of their own, because their inputs are in the journal: the market's time and SOL price
-    (``observe_time``) and the best price of each position (``peaks``).
+    Three facts come without a row of their own, because their inputs are in the journal: the market's time and SOL
+    price (``observe_time``), the best price of each position (``peaks``) and hourly ``returns``.
     """
 
     def __init__(self, profile: Profile, target_lamports: int) -> None:
@@ -58,6 +59,7 @@ class DeskState:
         self.ledger = Ledger()
         self.guard = DrawdownGuard(profile.limits.drawdown)
         self.levels = LevelBook(profile.limits)
+        self.returns = ReturnBook()
         self.peaks = PeakPrices()
         self.records = TrackRecords()
         self.curve = EquityCurve(RETURN_PERIOD_NS)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trading.model.instrument import Instrument
-from trading.model.market_data import TokenListed
+from trading.model.market_data import Bar, TokenListed
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Order, Side, SwapQuote
 from trading.model.position import Position
@@ -145,6 +145,18 @@ class Valuer:
             rent_lamports=quote.rent_lamports if quote is not None and quote.side is Side.BUY else 0,
             edge_bps=edge_bps,
         )
+
+    def newest_bars(self) -> list[Bar | None]:
+        """Return the newest bar of every token that was listed."""
+        mark = self._venue.mark
+        return [mark(mint) for mint in self._instruments]
+
+    def exposures(self, valuation: Valuation) -> dict[str, int]:
+        """Return what is held and on order of each token, in lamports."""
+        found = dict(valuation.by_mint)
+        for order in self._state.pending_entries():
+            found[order.mint] = found.get(order.mint, 0) + order.amount_in
+        return found
 
     def free_lamports(self, bucket: str) -> int:
         """Return the bucket's cash less what its open entries will take; below 0 where those take more."""

@@ -22,6 +22,8 @@ _LARGER_IS_SAFER: Final = frozenset(
         "limits.cooldown_s",
         "limits.reentry_s",
         "sizing.trades_min",
+        "sizing.correlation_bps",
+        "sizing.correlation_unknown_bps",
     }
 )
 _SMALLER_IS_SAFER: Final = frozenset(

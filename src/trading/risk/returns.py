@@ -1,0 +1,75 @@
+"""What each token did hour by hour, all tokens at the same moments, so that their moves can be taken together."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from trading.model.market_data import Bar
+from trading.model.units import NS_PER_S
+
+PERIOD_NS: Final = 3_600 * NS_PER_S
+RETURNS_MAX: Final = 240
+"""Hours that are kept of each token."""
+MILLION: Final = 1_000_000
+_INDEX_ONE: Final = 10**18
+
+
+class ReturnBook:
+    """Returns in millionths, the newest at the end of each token's row and of the same moment in every row.
+
+    A sample is taken at the first end of a cycle in an hour (UTC). An hour without one joins the next: its move then
+    counts as one of a single hour, which is against us. A token without a bar since the last sample begins anew.
+    """
+
+    def __init__(self) -> None:
+        self.due_ns = 0
+        """When the next sample is due."""
+        self._sampled_ns = -1
+        self._closes: dict[str, float] = {}
+        """Of the last sample. A quotient of two floats is the same everywhere, and it is rounded to millionths."""
+        self._returns: dict[str, deque[int]] = {}
+        self._spans: dict[tuple[str, int], list[int]] = {}
+        """What was worked out since the last sample; no state."""
+
+    def sample(self, now_ns: int, newest: Iterable[Bar | None]) -> None:
+        """Take the newest bar of every token."""
+        since_ns, self._sampled_ns = self._sampled_ns, now_ns
+        self.due_ns = now_ns - now_ns % PERIOD_NS + PERIOD_NS
+        self._spans = {}
+        before, known = self._closes, self._returns
+        self._closes = closes = {}
+        self._returns = returns = {}
+        for bar in newest:
+            if bar is None or bar.ts_close_ns <= since_ns:
+                continue
+            mint = bar.mint
+            closes[mint] = close = float(bar.close)
+            if mint in before:
+                returns[mint] = row = known[mint]
+                row.append(round(close / before[mint] * MILLION) - MILLION)
+            else:
+                returns[mint] = deque(maxlen=RETURNS_MAX)
+
+    def hours(self, mint: str) -> int:
+        """Return how many hourly returns are known of the token."""
+        return len(self._returns.get(mint, ()))
+
+    def over(self, mint: str, horizon_h: int) -> list[int]:
+        """Return the token's returns over so many hours, one for each hour at which such a span ended."""
+        spans = self._spans.get((mint, horizon_h))
+        if spans is None:
+            spans = self._spans[mint, horizon_h] = over_horizon(self._returns.get(mint, ()), horizon_h)
+        return spans
+
+
+def over_horizon(returns: Sequence[int], horizon_h: int) -> list[int]:
+    """Return the compound returns of all spans of ``horizon_h`` successive returns, in millionths, rounded down."""
+    if horizon_h == 1:
+        return list(returns)
+    index = [_INDEX_ONE]
+    for each in returns:
+        index.append(max(1, index[-1] * (MILLION + each) // MILLION))
+    return [
+        max(1 - MILLION, (after - before) * MILLION // before)
+        for before, after in zip(index, index[horizon_h:], strict=False)
+    ]
