@@ -15,6 +15,7 @@ from trading.model.units import ceil_div, share_lamports, sol_text
 from trading.portfolio.buckets import Booking
 from trading.ports import Venue
 from trading.risk import rug_checks
+from trading.risk.correlation import alike_lamports
 from trading.risk.exits import ExitView, Watch, decide_exit, watch
 from trading.risk.gap import excess_lamports, highest_price_sol
 from trading.risk.gate import denied_by
@@ -215,7 +216,11 @@ class Trader:
             return self._entry_exact(probe, token, account)
         gate = self._valuer.gate()
         sized = size(
-            signal, state.records.of(signal.strategy), self._sizing_view(account, token), profile.sizing, state.tier
+            signal,
+            state.records.of(signal.strategy),
+            self._sizing_view(account, token, valuation),
+            profile.sizing,
+            state.tier,
         )
         if isinstance(sized, Denied):
             # The gate knows the better reason when not even the smallest order would pass.
@@ -245,7 +250,7 @@ class Trader:
         token = replace(token, quote=quote, rent_lamports=quote.rent_lamports)
         return Plan(order, quote, self._valuer.gate().check(order, account, token))
 
-    def _sizing_view(self, account: AccountView, token: TokenView) -> SizingView:
+    def _sizing_view(self, account: AccountView, token: TokenView, valuation: Valuation) -> SizingView:
         bounds = self._valuer.bounds()
         priority = self._state.profile.priority_fee_lamports
         return SizingView(
@@ -258,6 +263,9 @@ class Trader:
             fee_position_bps_max=bounds.fee_position_bps_max,
             drawdown_bps=account.total_drawdown_bps,
             drawdown_halted_bps=bounds.limits.drawdown_halted_bps,
+            alike_lamports=alike_lamports(
+                self._state.returns, self._valuer.exposures(valuation), token.mint, self._state.profile.sizing
+            ),
         )
 
     def _buy(self, signal: Signal, bucket: str, trajectory: str, lamports: int) -> Order:

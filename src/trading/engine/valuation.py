@@ -158,15 +158,19 @@ class Valuer:
         limits = self._state.profile.limits
         if limits.cvar_bps_max >= BPS_ONE:
             return None
-        exposures = dict(valuation.by_mint)
-        for order in self._state.pending_entries():
-            exposures[order.mint] = exposures.get(order.mint, 0) + order.amount_in
-        return tail_of(self._state.returns, exposures, mint, limits)
+        return tail_of(self._state.returns, self.exposures(valuation), mint, limits)
 
     def newest_bars(self) -> list[Bar | None]:
         """Return the newest bar of every token that was listed."""
         mark = self._venue.mark
         return [mark(mint) for mint in self._instruments]
+
+    def exposures(self, valuation: Valuation) -> dict[str, int]:
+        """Return what is held and on order of each token, in lamports."""
+        found = dict(valuation.by_mint)
+        for order in self._state.pending_entries():
+            found[order.mint] = found.get(order.mint, 0) + order.amount_in
+        return found
 
     def _may_buy(self, mint: str, quote: SwapQuote | None) -> bool:
         """Tell whether the gate would look at figures of an entry at all."""

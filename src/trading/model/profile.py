@@ -152,6 +152,10 @@ class SizingRules(_Rules):
     ``volatility_target_bps`` is the volatility that one position may bring to equity, per day. In a drawdown positions
     shrink towards the halt, to ``drawdown_floor_bps`` of their size at the least (10000: they do not shrink). With
     ``base_units_fixed`` above 0 every entry buys exactly so many base units instead, if every limit allows it.
+
+    ``correlation_bps`` is how much of a token's correlation with what is held counts against the size of an entry
+    (``risk.correlation``; 0: none). Of tokens with fewer than ``correlation_hours_min`` joint hourly returns the
+    correlation ``correlation_unknown_bps`` is assumed.
     """
 
     kelly_fraction_bps: Bps
@@ -161,6 +165,9 @@ class SizingRules(_Rules):
     order_lamports_min: int = Field(ge=1_000_000)
     drawdown_floor_bps: Bps = BPS_ONE
     base_units_fixed: int = Field(default=0, ge=0, le=BASE_UNITS_MAX)
+    correlation_bps: Bps = 0
+    correlation_hours_min: int = Field(default=48, ge=12, le=240)
+    correlation_unknown_bps: Bps = 7_000
 
 
 class ExitRules(_Rules):
@@ -292,6 +299,7 @@ FOUNDATION: Final = Profile(
         volatility_target_bps=150,
         order_lamports_min=20_000_000,
         drawdown_floor_bps=2_500,
+        correlation_bps=5_000,
     ),
     exits=ExitRules(
         stop_loss_bps=500, trailing_stop_bps=400, trailing_arm_bps=300, take_profit_bps=1_500, holding_s_max=86_400
@@ -335,7 +343,10 @@ CAUTIOUS: Final = Profile(
             "cvar_bps_max": 500,
         },
     ),
-    sizing=_changed(FOUNDATION.sizing, {"kelly_fraction_bps": 2_500, "probe_bps": 500, "volatility_target_bps": 75}),
+    sizing=_changed(
+        FOUNDATION.sizing,
+        {"kelly_fraction_bps": 2_500, "probe_bps": 500, "volatility_target_bps": 75, "correlation_bps": BPS_ONE},
+    ),
     exits=_changed(
         FOUNDATION.exits,
         {"stop_loss_bps": 300, "trailing_stop_bps": 250, "trailing_arm_bps": 200, "holding_s_max": 43_200},
@@ -376,7 +387,10 @@ AGGRESSIVE: Final = Profile(
             "cvar_bps_max": 2_000,
         },
     ),
-    sizing=_changed(FOUNDATION.sizing, {"kelly_fraction_bps": 7_500, "probe_bps": 2_000, "volatility_target_bps": 400}),
+    sizing=_changed(
+        FOUNDATION.sizing,
+        {"kelly_fraction_bps": 7_500, "probe_bps": 2_000, "volatility_target_bps": 400, "correlation_bps": 2_500},
+    ),
     exits=_changed(
         FOUNDATION.exits,
         {"stop_loss_bps": 800, "trailing_stop_bps": 700, "trailing_arm_bps": 500, "take_profit_bps": 4_000},
@@ -412,7 +426,13 @@ BASELINE: Final = Profile(
     ),
     sizing=_changed(
         FOUNDATION.sizing,
-        {"probe_bps": 1_000, "volatility_target_bps": BPS_ONE, "trades_min": 1_000, "drawdown_floor_bps": BPS_ONE},
+        {
+            "probe_bps": 1_000,
+            "volatility_target_bps": BPS_ONE,
+            "trades_min": 1_000,
+            "drawdown_floor_bps": BPS_ONE,
+            "correlation_bps": 0,
+        },
     ),
     exits=_changed(
         FOUNDATION.exits,

@@ -27,6 +27,8 @@ _LARGER_IS_SAFER: Final = frozenset(
         "limits.cvar_horizon_h",
         "limits.cvar_unknown_bps",
         "sizing.trades_min",
+        "sizing.correlation_bps",
+        "sizing.correlation_unknown_bps",
     }
 )
 _SMALLER_IS_SAFER: Final = frozenset(

@@ -1,5 +1,5 @@
-"""How much: fractional Kelly shrunk by estimation error, volatility target, less in a drawdown, impact cap, minimum
-viable size.
+"""How much: fractional Kelly shrunk by estimation error, volatility target, less in a drawdown, impact cap, less of
+what moves like the rest, minimum viable size.
 
 Statistics are floats; what comes out is lamports, cut down to whole millionths of equity first, so that the last bits
 of a float decide nothing.
@@ -15,6 +15,8 @@ from trading.model.profile import SizingRules
 from trading.model.tier import Tier
 from trading.model.units import BPS_ONE, ceil_div, share_lamports
 
+from .correlation import diversified_lamports
+
 VOLATILITY_KEY: Final = "volatility_day_bps"
 """Where a signal's evidence states the token's volatility per day."""
 VOLATILITY_UNKNOWN_BPS: Final = 2_000
@@ -27,7 +29,8 @@ _MILLION: Final = 1_000_000
 class SizingView:
     """``headroom_lamports`` is what the gate leaves (``Gate.headroom_lamports``); ``fixed_lamports`` what entry and
     exit pay whatever their size; ``pool_lamports`` the SOL side of the pool. ``drawdown_bps`` is the drop from the
-    highest peak of equity, ``drawdown_halted_bps`` the one at which the desk halts."""
+    highest peak of equity, ``drawdown_halted_bps`` the one at which the desk halts. ``alike_lamports``: as much of this
+    token would move like what is held (``correlation.alike_lamports``)."""
 
     equity_lamports: int
     headroom_lamports: int
@@ -38,11 +41,12 @@ class SizingView:
     fee_position_bps_max: int
     drawdown_bps: int = 0
     drawdown_halted_bps: int = BPS_ONE
+    alike_lamports: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """``bound_by`` names what set the size: kelly, probe, volatility, drawdown, impact or headroom."""
+    """``bound_by`` names what set the size: kelly, probe, volatility, drawdown, impact, headroom or correlation."""
 
     lamports: int
     bound_by: str
@@ -104,7 +108,8 @@ def size(signal: Signal, record: TrackRecord, view: SizingView, rules: SizingRul
     """Return how many lamports to spend on this signal.
 
     The share of equity is the smaller of Kelly's and the volatility target's (w = sigma* / sigma, Harvey et al. 2018),
-    less in a drawdown (``drawdown_scale``), times the signal's strength. A strategy without record, or whose record
+    less in a drawdown (``drawdown_scale``), times the signal's strength, and less of a token that moves like what is
+    held (``diversified_lamports``). A strategy without record, or whose record
     shows no edge, gets the probe size: it must trade to be judged, at a price that is known.
     """
     wanted, bound_by = _wanted_share(signal, record, rules, tier)
@@ -118,6 +123,8 @@ def size(signal: Signal, record: TrackRecord, view: SizingView, rules: SizingRul
         (view.headroom_lamports, "headroom"),
     )
     lamports, bound_by = min(candidates)
+    if view.alike_lamports > 0 and lamports > 0:
+        lamports, bound_by = diversified_lamports(lamports, view.alike_lamports), "correlation"
     least = minimum_viable_lamports(rules, view.fixed_lamports, view.fee_position_bps_max)
     if lamports < least:
         message = f"{lamports} lamports (bound by {bound_by}) are less than the smallest order worth its fixed costs"
