@@ -70,6 +70,8 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "not_enough_cash": Denial("the rest is invested, promised to open orders or kept for exits", "less is moved"),
     "unsellable": Denial("nobody buys the token now", _MARKET),
     **_of_states(),
+    "riskier_profile": Denial("the profile may risk more, and only an operator may do that", "an operator switches"),
+    "module_not_in_tier": Denial("strategies of that kind do not enter at this size of desk", "the tier changes"),
     "entries_stopped": Denial("an operator or an agent stopped entries", "an operator resumes"),
     "untradable": Denial("the token has no price or cannot be traded now", _MARKET),
     "own_order_open": Denial("the token has an order under way", "that order has filled or failed"),
