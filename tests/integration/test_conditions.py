@@ -35,7 +35,7 @@ from trading.runtime.assembly import RunPlan, begin, make_kernel
 from trading.runtime.backtest import BacktestSpec, run_backtest
 from trading.runtime.calibrating import evidence
 
-CYCLES = 2_200
+CYCLES = 3_600
 ROUGH = CONGESTED.model_copy(update={"name": "rough", "failure_ppm": 250_000, "adverse_ppm": 300_000})
 KINDS = ("order_approved", "order_filled", "order_rejected")
 PROGRAM = """

@@ -37,7 +37,7 @@ EVIL = '=HYPERLINK("http://x","y")'
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("run")
-    feed = SyntheticFeed(SyntheticMarket(seed=7, cycles=1_600, launch_ppm=60_000))
+    feed = SyntheticFeed(SyntheticMarket(seed=7, cycles=3_200, launch_ppm=60_000))
     result = run_backtest(BacktestSpec(feed, profile="aggressive", conditions="congested", run_dir=home)).as_json()
     assert result["trades"] > 5
     return home
