@@ -49,6 +49,8 @@ class Limits(_Rules):
     a joint fall of all tokens by ``GAP_JOINT_MOVE_BPS`` may cost. A position that grew beyond is cut back to it.
     ``{wallet,bucket,strategy}_drawdown_*``: the same as for the account, each measured on its own (``risk.levels``);
     10000 watches nothing.
+    ``adds_max``: how often a strategy may add to its own position (0: never), each time only ``add_step_bps`` or more
+    above its average cost and with at most ``add_size_bps_max`` of the purchase before; the stop is raised with it.
     """
 
     order_bps_max: Bps
@@ -76,6 +78,9 @@ class Limits(_Rules):
     bucket_drawdown_halted_bps: Bps = BPS_ONE
     strategy_drawdown_reducing_bps: Bps = BPS_ONE
     strategy_drawdown_halted_bps: Bps = BPS_ONE
+    adds_max: int = Field(default=0, ge=0, le=20)
+    add_step_bps: Bps = 200
+    add_size_bps_max: int = Field(default=5_000, ge=1, le=BPS_ONE - 1)
 
     @property
     def drawdown(self) -> DrawdownLimits:
@@ -199,6 +204,11 @@ class Profile(_Rules):
         if fee > self.limits.priority_fee_lamports_max:
             msg = f"fees: the priority fee of {fee} lamports is above limits.priority_fee_lamports_max"
             raise ValueError(msg)
+        if self.limits.adds_max and not self.exits.stop_loss_bps:
+            msg = (
+                f"limits.adds_max must be 0 without exits.stop_loss_bps, not {self.limits.adds_max}: no stop is raised"
+            )
+            raise ValueError(msg)
         return self
 
     @property
@@ -246,6 +256,7 @@ FOUNDATION: Final = Profile(
         bucket_drawdown_halted_bps=3_500,
         strategy_drawdown_reducing_bps=2_000,
         strategy_drawdown_halted_bps=3_500,
+        adds_max=2,
     ),
     sizing=SizingRules(
         kelly_fraction_bps=5_000,
@@ -289,6 +300,7 @@ CAUTIOUS: Final = Profile(
             "bucket_drawdown_halted_bps": 1_700,
             "strategy_drawdown_reducing_bps": 1_000,
             "strategy_drawdown_halted_bps": 1_700,
+            "adds_max": 0,
         },
     ),
     sizing=_changed(
@@ -329,6 +341,7 @@ AGGRESSIVE: Final = Profile(
             "bucket_drawdown_halted_bps": 5_000,
             "strategy_drawdown_reducing_bps": 3_000,
             "strategy_drawdown_halted_bps": 5_000,
+            "adds_max": 3,
         },
     ),
     sizing=_changed(
@@ -360,6 +373,7 @@ BASELINE: Final = Profile(
             "cooldown_s": 0,
             "reentry_s": 0,
             "gap_token_bps_max": BPS_ONE,
+            "adds_max": 0,
             "gap_joint_bps_max": BPS_ONE,
             **{f"{level}_drawdown_{state}_bps": BPS_ONE for level in Level for state in ("reducing", "halted")},
         },

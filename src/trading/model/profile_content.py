@@ -21,6 +21,7 @@ _LARGER_IS_SAFER: Final = frozenset(
         "limits.reducing_s",
         "limits.cooldown_s",
         "limits.reentry_s",
+        "limits.add_step_bps",
         "sizing.trades_min",
         "sizing.correlation_bps",
         "sizing.correlation_unknown_bps",

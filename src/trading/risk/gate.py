@@ -69,10 +69,12 @@ class Gate:
         rules, equity = self.bounds.limits, account.equity_lamports
         fees = SIGNATURE_FEE_LAMPORTS + priority_fee_lamports + token.rent_lamports
         reserve = rules.exit_reserve_lamports * limits.tokens_after(account, token)
+        order_max = share_lamports(equity, rules.order_bps_max)
+        add_max = limits.add_lamports_max(token, rules)
         return max(
             0,
             min(
-                share_lamports(equity, rules.order_bps_max),
+                order_max if add_max is None else min(order_max, add_max),
                 share_lamports(equity, rules.token_exposure_bps_max) - token.exposure_lamports,
                 share_lamports(equity, rules.total_exposure_bps_max) - account.exposure_lamports,
                 account.cash_lamports - fees - reserve,

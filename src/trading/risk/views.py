@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from trading.model.account import LosingExit, TradingState
 from trading.model.order import SwapQuote
-from trading.model.position import Holding
+from trading.model.position import Holding, Position
 from trading.model.profile import Limits
 from trading.model.tier import Tier
 
@@ -52,7 +52,7 @@ class TokenView:
     ``quote`` is for exactly this order's amount, None where the token cannot be traded. ``exposure_lamports``,
     ``holding`` and ``open_orders`` are taken over all buckets. ``sellable_base_units`` is what the order's own bucket
     holds and has not on sale. ``edge_bps`` is None for an order by hand. ``level``: the order's wallet, bucket or
-    strategy that lets no entry pass.
+    strategy that lets no entry pass. ``position``: what the order's own bucket holds of the token.
     """
 
     mint: str
@@ -70,3 +70,4 @@ class TokenView:
     rent_lamports: int
     edge_bps: int | None
     level: Held | None = None
+    position: Position | None = None
