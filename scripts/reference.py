@@ -116,6 +116,13 @@ def settings(model: type[BaseModel], prefix: str) -> Iterator[str]:
         yield table(("variable", "default"), rows)
 
 
+def denials() -> str:
+    from trading.risk.denials import DENIALS
+
+    rows = [(f"`{reason}`", denial.meaning, denial.ends) for reason, denial in DENIALS.items()]
+    return table(("reason", "denied, because", "until"), cast("list[tuple[object, ...]]", rows))
+
+
 def document() -> str:
     from memmcp_server.cli import app as server
     from memmcp_server.config import Sections
@@ -132,6 +139,9 @@ def document() -> str:
         *tools(),
         "## HTTP",
         routes(),
+        "## Why an order is denied",
+        "Kept with every signal that was not acted on and every order that was not sent; `why-not` counts them.",
+        denials(),
         "## Settings of the server",
         *settings(Sections, "MEMMCP_"),
         "## Settings of the desk",

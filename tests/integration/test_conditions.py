@@ -225,4 +225,4 @@ def test_a_run_is_calibrated_and_the_next_one_takes_the_file(tmp_path: Path) -> 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     result = _cli("calibrate", str(tmp_path), "--json")
     assert result.exit_code != 0
-    assert json.loads(result.stdout)["error"]["field"] == "run_dir"
+    assert json.loads(result.stdout)["error"]["field"] == "run"

@@ -41,6 +41,8 @@ def rules(**limits: int) -> Profile:
             "day_loss_bps_max": 10_000,
             "gap_token_bps_max": 3_300,
             "gap_joint_bps_max": 3_400,
+            "protections": (),
+            "cvar_bps_max": 10_000,
             **limits,
         }
     )

@@ -74,6 +74,8 @@ def rules() -> Profile:
         reducing_s=1_800,
         cooldown_s=600,
         reentry_s=1_800,
+        protections=(),  # held by a property test of their own
+        cvar_bps_max=10_000,
     )
     return wanted.model_copy(
         update={"sizing": wanted.sizing.model_copy(update={"probe_bps": 3_500, "volatility_target_bps": 10_000})}

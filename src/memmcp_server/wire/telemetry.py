@@ -11,7 +11,7 @@ from memmcp_server.domain.times import NS_PER_S, from_ns
 
 from .base import Bps, IdempotencyKey, JsonValue, Moment, MoneyKind, Request, TradingState, Wire
 from .money import BPS_ONE, Amount, TradingContext
-from .trading import EquitySeries, LimitView, TradingSnapshot
+from .trading import EquitySeries, ExposureView, LimitView, TradingSnapshot
 
 STALE_AFTER_S: Final = 120.0
 """An engine that has been silent for this long is shown as stale."""
@@ -30,7 +30,8 @@ def window_seconds(window: str) -> int | None:
 class RiskView(TradingContext):
     """GET /risk and risk://current: what limits the desk now and how far each limit is.
 
-    ``exposure`` is the marked value of each open position, largest first, as a share of equity.
+    ``exposure`` is the marked value of each open position, largest first, as a share of equity; ``exposure_map`` adds
+    it up by token, strategy, bucket, tier and group, open entries included.
     """
 
     ts: datetime
@@ -43,6 +44,7 @@ class RiskView(TradingContext):
     drawdown_bps: int
     exposure_bps: int
     exposure: list[dict[str, JsonValue]]
+    exposure_map: ExposureView | None = None
     limits: list[LimitView]
     denials: dict[str, int]
 
@@ -74,6 +76,7 @@ class RiskView(TradingContext):
             drawdown_bps=snapshot.drawdown_bps,
             exposure_bps=sum(position.value.lamports for position in positions) * BPS_ONE // equity,
             exposure=exposure,
+            exposure_map=snapshot.exposure,
             limits=snapshot.limits,
             denials=snapshot.denials,
         )

@@ -27,6 +27,8 @@ __all__ = [
     "CostView",
     "EquityPoint",
     "EquitySeries",
+    "ExposureShare",
+    "ExposureView",
     "FeedView",
     "LimitView",
     "Outlook",
@@ -77,6 +79,30 @@ class LimitView(Wire):
     distance_bps: int
 
 
+class ExposureShare(Wire):
+    """``share_bps`` is of equity; ``label`` is what a person calls it: a token's symbol."""
+
+    name: str
+    label: str
+    lamports: int
+    share_bps: int
+
+
+class ExposureView(Wire):
+    """Where the money is, open entries counted as if filled. Each list adds up to ``total``, largest first.
+
+    ``by_tier``: the largest tier for which the token's pool is deep enough. ``by_group``: tokens that move together, by
+    the correlation of their hourly returns, named by one of them; those without history are one group, ``unknown``.
+    """
+
+    total: Amount
+    by_token: list[ExposureShare]
+    by_strategy: list[ExposureShare]
+    by_bucket: list[ExposureShare]
+    by_tier: list[ExposureShare]
+    by_group: list[ExposureShare]
+
+
 class CompoundingView(Wire):
     target: Amount
     progress_bps: int
@@ -114,6 +140,7 @@ class TradingSnapshot(TradingContext):
     sol_usd: str | None
     positions: list[PositionView]
     limits: list[LimitView]
+    exposure: ExposureView | None = None
     costs: CostView
     slippage_bps_mean: int | None
     trades_total: int

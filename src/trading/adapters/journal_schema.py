@@ -67,6 +67,18 @@ progress = sa.Table(
     sa.Column("run", sa.ForeignKey("runs.number"), primary_key=True),
     sa.Column("cycles", sa.BigInteger, nullable=False),
 )
+plans = sa.Table(
+    "plans",  # what a run is made of, in full: to make it again; no row of the run, since it names places on a disk
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.number"), primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+results = sa.Table(
+    "results",  # what a finished run came to, with what only its engine knew
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.number"), primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
 cursors = sa.Table(
     "cursors",
     metadata,
@@ -160,7 +172,12 @@ _THIRD = (
     "DROP TABLE trials",  # they are counted in a ledger of their own
 )
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (_run(FIRST), _run(_SECOND), _run(_THIRD))
+_FOURTH = (
+    "CREATE TABLE plans (run INTEGER NOT NULL PRIMARY KEY REFERENCES runs (number), body BLOB NOT NULL)",
+    "CREATE TABLE results (run INTEGER NOT NULL PRIMARY KEY REFERENCES runs (number), body BLOB NOT NULL)",
+)
+
+STEPS: tuple[Callable[[sa.Connection], None], ...] = (_run(FIRST), _run(_SECOND), _run(_THIRD), _run(_FOURTH))
 """Step n brings schema n-1 to n. A step that was released is never changed; the next one corrects it."""
 
 

@@ -28,7 +28,9 @@ from .journal_schema import (
     cursors,
     mentions,
     migrate,
+    plans,
     progress,
+    results,
     rows,
     runs,
     snapshots,
@@ -124,11 +126,31 @@ class JournalStore:
             row = connection.execute(query).one_or_none()
         return RunInfo(*row) if row else None
 
-    def latest_run(self) -> RunInfo | None:
-        """Return the run that was made last, whatever its identity."""
+    def keep_plan(self, run: int, plan: bytes) -> None:
+        """Keep what the run is made of, as text of its owner's; what was kept first stands."""
+        with self.writing() as connection:
+            connection.execute(sa.insert(plans).prefix_with("OR IGNORE"), {"run": run, "body": plan})
+
+    def plan(self, run: int) -> bytes | None:
+        """Return what was kept of what the run is made of, None for a run that was never given any."""
         with self.reading() as connection:
-            row = connection.execute(sa.select(runs).order_by(runs.c.number.desc()).limit(1)).one_or_none()
-        return RunInfo(*row) if row else None
+            return connection.execute(sa.select(plans.c.body).where(plans.c.run == run)).scalar_one_or_none()
+
+    def keep_result(self, run: int, result: bytes) -> None:
+        """Keep what the finished run came to, as text of its owner's."""
+        with self.writing() as connection:
+            connection.execute(sa.insert(results).prefix_with("OR REPLACE"), {"run": run, "body": result})
+
+    def result(self, run: int) -> bytes | None:
+        """Return what a finished run came to, None where nobody said."""
+        with self.reading() as connection:
+            return connection.execute(sa.select(results.c.body).where(results.c.run == run)).scalar_one_or_none()
+
+    def all_runs(self) -> list[RunInfo]:
+        """Return every run, newest first."""
+        with self.reading() as connection:
+            found = connection.execute(sa.select(runs).order_by(runs.c.number.desc())).all()
+        return [RunInfo(*row) for row in found]
 
     def began_ns(self, number: int) -> int:
         """Return the wall time at which the run was made, nanoseconds since 1970 UTC."""

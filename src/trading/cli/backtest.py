@@ -1,9 +1,9 @@
 """``backtest``: the kernel over recorded or generated bars, in this process."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +11,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from trading.cli.console import bps_text, err, figures, lamports_text, listing, out, print_json, reporting
+from trading.cli.console import bps_text, err, figures, lamports_text, listing, number_text, out, print_json, reporting
+from trading.cli.files import require_folder, write_whole
 from trading.cli.options import (
     EQUITY_DEFAULT,
     PROFILE_DEFAULT,
@@ -22,13 +23,14 @@ from trading.cli.options import (
     profiles_dir,
 )
 from trading.cli.trials import ledger_path
-from trading.errors import InvalidInput, TradingError
+from trading.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trading.adapters.trial_ledger import TrialLedger
     from trading.ports import Feed
+    from trading.runtime.backtest import BacktestResult
 
 
 Data = Annotated[
@@ -38,12 +40,6 @@ Data = Annotated[
         help="A file of bars or swaps, or a folder of them; repeat it for each. Tokens in USD need SOL's too.",
     ),
 ]
-
-
-class OutputFailed(TradingError):
-    """The run is done and its result could not be written where it should go."""
-
-    code = "output_failed"
 
 
 def register(app: typer.Typer) -> None:
@@ -73,7 +69,10 @@ def backtest(
         str | None,
         typer.Option("--json", metavar="OUT", help="Write the result as JSON to this file; - for standard output."),
     ] = None,
-    report: Annotated[Path | None, typer.Option("--report", metavar="OUT.html", help="Write a page about it.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", "--html", metavar="OUT.html", help="Write a page with plots about it, in one file."),
+    ] = None,
 ) -> None:
     """Trade recorded bars with the engine that paper and live use, and say what it made, cost and risked.
 
@@ -87,8 +86,8 @@ def backtest(
         cut = (instant_ns("from", from_), instant_ns("to", to))
         equity_lamports = lamports_of("equity_sol", equity_sol)
         chain = conditions_of(conditions)
-        for field, target in (("json", None if to_stdout or json_to is None else Path(json_to)), ("report", report)):
-            _require_folder(target, field)
+        require_folder(None if to_stdout or json_to is None else Path(json_to), "json")
+        require_folder(report, "report")
         with err().status("reading the data"):
             opened = _opened(data, feed, cycles, cut)
         with _ledger() as ledger, _progress(getattr(opened, "cycles_total", cycles)) as advance:
@@ -107,15 +106,30 @@ def backtest(
             result = run_backtest(spec, advance)
         document = result.as_json()
         if report is not None:
-            from trading.cli.html_report import render
-
-            _write(report, render(document, result.equity), "report")
-        if json_to is not None and not to_stdout:
-            _write(Path(json_to), json.dumps(document, indent=2, ensure_ascii=False) + "\n", "json")
+            write_whole(report, _page(result, opened, run_dir), "report")
+        _write_json(document, json_to)
     if to_stdout:
         print_json(document)
     else:
         _show(document, getattr(opened, "summary", None))
+
+
+def _write_json(document: dict[str, Any], target: str | None) -> None:
+    if target is not None and target != "-":
+        write_whole(Path(target), json.dumps(document, indent=2, ensure_ascii=False) + "\n", "json")
+
+
+def _page(result: "BacktestResult", bars: "Feed", run_dir: Path | None) -> str:
+    """Return the page about a run, read from where its journal is."""
+    from trading.cli.html_report import render
+    from trading.runtime.recorded_runs import recorded_run
+    from trading.runtime.report import ReportSource, report_of
+
+    if run_dir is None:
+        source = ReportSource(result.document["run_id"], result.journal, result.plan, result.kept(), bars)
+        return render(report_of(source))
+    with recorded_run(str(run_dir)) as run:
+        return render(report_of(replace(ReportSource.of(run), bars=bars)))
 
 
 def _opened(data: list[Path] | None, feed: str | None, cycles: int, cut: tuple[int | None, int | None]) -> "Feed":
@@ -163,26 +177,6 @@ def _progress(total: int) -> "Iterator[Callable[[int, int], None]]":
         yield lambda cycles, _bars: progress.update(task, completed=cycles)
 
 
-def _require_folder(path: Path | None, field: str) -> None:
-    """Say before the run, not after it, that its result has no place to go."""
-    if path is None:
-        return
-    parent = path.absolute().parent
-    problem = None if os.path.isdir(parent) else f"there is no folder {path.parent}"  # noqa: PTH112 - never raises
-    problem = "it is a folder" if os.path.isdir(path) else problem  # noqa: PTH112
-    if problem is not None:
-        msg = f"{path} cannot be written: {problem}"
-        raise InvalidInput(msg, field=field)
-
-
-def _write(path: Path, text: str, field: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as exc:
-        msg = f"{path} cannot be written: {exc.strerror or exc}"
-        raise OutputFailed(msg, field=field) from exc
-
-
 def _show(document: dict[str, Any], summary: Any) -> None:
     from trading.strategies.registry import ON_SWAPS
 
@@ -197,8 +191,8 @@ def _show(document: dict[str, Any], summary: Any) -> None:
         ("holding tokens instead", bps_text(document["benchmarks"]["hold_tokens"]["return_bps"])),
         ("largest drawdown", bps_text(document["max_drawdown_bps"])),
         ("trades, signals", f"{document['trades']:,}, {document['signals']:,}"),
-        ("Sharpe a year", _number(document["sharpe"])),
-        ("deflated Sharpe", f"{_number(document['deflated_sharpe'])} (trials: {document['trials']})"),
+        ("Sharpe a year", number_text(document["sharpe"])),
+        ("deflated Sharpe", f"{number_text(document['deflated_sharpe'])} (trials: {document['trials']})"),
         (
             "costs",
             ", ".join(
@@ -227,7 +221,3 @@ def _show(document: dict[str, Any], summary: Any) -> None:
     if deaf:
         console.print(Text(f"{', '.join(deaf)}: no opinion without swaps, and this feed tells none"))
     console.print(Text(document["conventions"], style="dim"))
-
-
-def _number(value: float | None) -> str:
-    return "too little data" if value is None else f"{value:.2f}"

@@ -134,6 +134,10 @@ def bps_text(bps: int | None) -> str:
     return "-" if bps is None else f"{bps / 100:.2f} %"
 
 
+def number_text(value: float | None) -> str:
+    return "too little data" if value is None else f"{value:.2f}"
+
+
 def lamports_text(lamports: int) -> str:
     return f"{sol_text(lamports)} SOL"
 

@@ -1,123 +1,79 @@
-"""A page about one backtest: one file, no script, nothing fetched from anywhere."""
+"""The report as a page: one file with everything in it, nothing fetched from anywhere. It shows the figures of
+``runtime.report`` and counts none of its own."""
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from html import escape
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from importlib.resources import files
 from typing import Any, Final
 
-from trading.cli.console import bps_text, lamports_text
-from trading.model.units import NS_PER_S
+from trading.cli.console import amount_text, bps_text, lamports_text, number_text
+from trading.model.units import lamports_to_sol
+from trading.runtime.documents import plain
 
-POINTS_MAX: Final = 1_200
-_WIDTH: Final = 960
-_HEIGHT: Final = 240
-_STYLE: Final = """
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; } td, th { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top; }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; } th { font-weight: 600; opacity: .75; }
-svg { width: 100%; height: auto; } polyline { fill: none; stroke-width: 1.5; }
-.equity { stroke: #2f6feb; } .drawdown { stroke: #c9372c; } text { font-size: 11px; fill: currentColor; }
-"""
-
-Curve = Sequence[tuple[int, int]]
+_PLACE: Final = "page"
 
 
-def render(document: Mapping[str, Any], equity: Curve) -> str:
-    """Return the page. ``document`` is the backtest's JSON, ``equity`` is (ts_ns, lamports) in time order."""
-    start, end = document["equity_start_lamports"], document["equity_end_lamports"]
-    summary = {
-        "Run": document["run_id"],
-        "Feed": document["feed"],
-        "Profile, tier": f"{document['profile']}, {document['tier']}",
-        "Equity": f"{lamports_text(start)} to {lamports_text(end)} ({bps_text(document['return_bps'])})",
-        "Holding the tokens instead": bps_text(document["benchmarks"]["hold_tokens"]["return_bps"]),
-        "Largest drawdown": bps_text(document["max_drawdown_bps"]),
-        "Trades, signals": f"{document['trades']:,}, {document['signals']:,}",
-        "Sharpe a year, deflated Sharpe, trials": ", ".join(
-            "too little data" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
-            for value in (document["sharpe"], document["deflated_sharpe"], document["trials"])
-        ),
-        "Journal SHA-256": document["journal_sha256"],
-        "Conditions of the chain, liquidity": f"{document['conditions']['name']}, {document['liquidity']}",
-        "Conventions": document["conventions"],
+def render(document: Mapping[str, Any]) -> str:
+    """Return the page of a report."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters |= {
+        "sol": lamports_text,
+        "about": _about,
+        "bps": bps_text,
+        "amount": amount_text,
+        "figure": number_text,
+        "count": lambda value: f"{value:,}",
+        "price": lambda text: plain(Decimal(f"{Decimal(text):.5g}")),
+        "tone": _tone,
+        "day": lambda text: "-" if text is None else str(text)[:16].replace("T", " "),
+        "span": _span,
     }
-    costs = {name.removesuffix("_lamports"): lamports_text(value) for name, value in document["costs"].items()}
-    parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
-        f"<title>Backtest {escape(str(document['run_id']))}</title><style>{_STYLE}</style>",
-        "<h1>Backtest</h1>",
-        _table(summary),
-        "<h2>Equity, SOL</h2>",
-        _chart(equity, "equity", 1e9),
-        "<h2>Drawdown, %</h2>",
-        _chart(_drawdown(equity), "drawdown", 100.0),
-        "<h2>Costs</h2>",
-        _table(costs),
-        "<h2>Strategies</h2>",
-        _strategies(document["strategies"]),
-        "<h2>Denied</h2>",
-        _table({name: f"{count:,}" for name, count in document["denials"].items()} or {"nothing": ""}),
-    ]
-    return "\n".join(parts) + "\n"
-
-
-def _table(rows: Mapping[str, Any]) -> str:
-    body = "".join(f"<tr><th>{escape(str(name))}<td>{escape(str(value))}" for name, value in rows.items())
-    return f"<table>{body}</table>"
-
-
-def _strategies(strategies: Mapping[str, Mapping[str, Any]]) -> str:
-    head = "<tr><th>Name<th>Round trips<th>Won<th>Realised<th>Parameters"
-    rows = "".join(
-        f"<tr><td>{escape(name)}<td>{each['round_trips']}<td>{escape(bps_text(each['win_rate_bps']))}"
-        f"<td>{escape(lamports_text(each['realised_lamports']))}"
-        f"<td>{escape(', '.join(f'{key} {value}' for key, value in each['parameters'].items()))}"
-        for name, each in strategies.items()
-    )
-    return f"<table>{head}{rows}</table>"
-
-
-def _drawdown(equity: Curve) -> list[tuple[int, int]]:
-    peak = 0
-    drops: list[tuple[int, int]] = []
-    for ts_ns, lamports in equity:
-        peak = max(peak, lamports)
-        drops.append((ts_ns, -((peak - lamports) * 10_000 // peak) if peak > 0 else 0))
-    return drops
-
-
-def _thinned(points: Curve) -> Curve:
-    """Return at most ``POINTS_MAX`` points with every stretch's lowest and highest kept: no spike is smoothed away."""
-    if len(points) <= POINTS_MAX:
-        return points
-    stretch = -(-len(points) // (POINTS_MAX // 2))
-    kept: list[tuple[int, int]] = []
-    for begin in range(0, len(points), stretch):
-        part = points[begin : begin + stretch]
-        kept += sorted({min(part, key=lambda point: point[1]), max(part, key=lambda point: point[1])})
-    return kept
-
-
-def _chart(points: Curve, name: str, scale: float) -> str:
-    if len(points) < 2:
-        return "<p>Too few points for a curve."
-    thin = _thinned(points)
-    first_ns, last_ns = thin[0][0], max(thin[-1][0], thin[0][0] + 1)
-    low, high = min(value for _, value in thin), max(value for _, value in thin)
-    span = max(high - low, 1)
-    line = " ".join(
-        f"{(ts_ns - first_ns) * _WIDTH / (last_ns - first_ns):.1f},{(high - value) * _HEIGHT / span:.1f}"
-        for ts_ns, value in thin
-    )
-    return (
-        f"<svg viewBox='0 -14 {_WIDTH} {_HEIGHT + 34}' role=img aria-label='{name} over time'>"
-        f"<polyline class={name} points='{line}'/>"
-        f"<text x=0 y=-3>{high / scale:,.4g}</text><text x=0 y={_HEIGHT + 12}>{low / scale:,.4g}</text>"
-        f"<text x={_WIDTH} y={_HEIGHT + 12} text-anchor=end>{_day(first_ns)} to {_day(last_ns)} UTC</text></svg>"
+    drawn = {name: document[name] for name in ("series", "prices", "costs", "strategies")}
+    return environment.from_string(_text("report.html")).render(
+        report=document,
+        style=Markup(_text("report.css")),  # noqa: S704 - our own file
+        script=Markup(_text("report.js")),  # noqa: S704 - our own file
+        plotly=Markup(_plotly()),  # noqa: S704 - the library's own bundle
+        drawn=Markup(_as_data(drawn)),  # noqa: S704 - cannot end its element, see there
     )
 
 
-def _day(ts_ns: int) -> str:
-    return datetime.fromtimestamp(ts_ns // NS_PER_S, tz=UTC).strftime("%Y-%m-%d %H:%M")
+def _text(name: str) -> str:
+    return (files("trading.cli") / _PLACE / name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    bundle: str = get_plotlyjs()
+    return bundle
+
+
+def _as_data(document: Mapping[str, Any]) -> str:
+    """Return JSON that can stand in a script element: no text in it, whatever its source, can end that element."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _about(lamports: int) -> str:
+    """Return SOL with four decimals, for figures in large type; the exact sum stands beside them."""
+    return f"{lamports_to_sol(lamports):.4f} SOL"
+
+
+def _tone(value: int | None) -> str:
+    """Return the class of a gain or a loss; the sign says it too."""
+    return "" if not value else "gain" if value > 0 else "loss"
+
+
+def _span(seconds: int | None) -> str:
+    if seconds is None:
+        return "-"
+    if seconds < 5_400:
+        return f"{seconds // 60} min"
+    return f"{seconds / 3_600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} d"

@@ -31,6 +31,14 @@ EQUITY_DEFAULT: Final = "2"
 _EQUITY_SOL_MAX: Final = 1_000_000
 
 
+def desks_of(data_dir: Path | None) -> tuple[Path, ...]:
+    """Return where a person's runs live without a --run-dir: the daemon's desk, and sessions of their own."""
+    from trading.cli.client import data_dir_of
+
+    base = data_dir_of(data_dir)
+    return (base / "trading", base / "paper")
+
+
 def profiles_dir(data_dir: Path | None) -> Path:
     """Return the folder of the operator's own profiles."""
     from trading.cli.client import data_dir_of

@@ -54,9 +54,23 @@ def show(
         return
     console = out()
     console.print(Text(f"{profile.name}: {profile.title}"))
+    document["limits"].pop("protections")
     for section, values in document.items():
         if isinstance(values, dict):
             console.print(figures(section, [(field, f"{value:,}") for field, value in values.items()]))
+    rules = [
+        (
+            each.kind.value,
+            "the token" if each.is_per_token else "all",
+            f"{each.stop_s:,}",
+            f"{each.lookback_s:,}",
+            f"{each.trades_min:,}",
+            f"{each.bps:,}",
+        )
+        for each in profile.limits.protections
+    ]
+    heads = ("protection", "stops entries of", "stop s", "lookback s", "trades min", "bps")
+    console.print(listing("protections", heads, rules))
     rows = [
         (each.name, f"{each.weight_bps:,}", ", ".join(f"{key} {value}" for key, value in each.parameters.items()))
         for each in profile.strategies

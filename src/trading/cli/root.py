@@ -2,7 +2,21 @@
 
 import typer
 
-from trading.cli import backtest, calibrate, control, curve, data, paper, profiles, review, trials, views
+from trading.cli import (
+    backtest,
+    calibrate,
+    control,
+    curve,
+    data,
+    drift,
+    export_tax,
+    paper,
+    profiles,
+    report,
+    review,
+    trials,
+    views,
+)
 
 app = typer.Typer(
     name="memmcp-trade",
@@ -16,7 +30,10 @@ backtest.register(app)
 paper.register(app)
 curve.register(app)
 calibrate.register(app)
+drift.register(app)
+export_tax.register(app)
 control.register(app)
+report.register(app)
 views.register(app)
 review.register(app)
 data.register(app)

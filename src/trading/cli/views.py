@@ -1,4 +1,4 @@
-"""What the running desk is doing and why: report, trades, risk, why, why-not."""
+"""What the running desk is doing and why: trades, risk, why, why-not, and the tables that others show too."""
 
 from typing import Annotated, Any
 
@@ -8,6 +8,7 @@ from rich.text import Text
 from trading.cli.client import Daemon
 from trading.cli.console import DaemonRefused, amount_text, bps_text, figures, listing, out, print_json, reporting
 from trading.cli.options import DataDir, JsonFlag, instant_ns
+from trading.model.units import sol_text
 
 Since = Annotated[str | None, typer.Option("--since", help="ISO date or time; without a zone it is UTC.")]
 
@@ -17,38 +18,11 @@ _HEAD = ("ts", "step", "kind")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("report")(report)
     app.command("trades")(trades)
     app.command("risk")(risk)
     app.command("tier")(tier)
     app.command("why")(why)
     app.command("why-not")(why_not)
-
-
-def report(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
-    """Show the desk: state, equity, positions, costs, strategies."""
-    with reporting(as_json=as_json):
-        daemon = Daemon.find(data_dir)
-        snapshot = daemon.get("/telemetry/trading")
-        strategies = daemon.get("/strategies")["strategies"]
-    if as_json:
-        print_json({"snapshot": snapshot, "strategies": strategies})
-        return
-    console = out()
-    console.print(desk_table(snapshot))
-    if snapshot["positions"]:
-        console.print(positions_table(snapshot["positions"]))
-    rows = [
-        (
-            each["name"],
-            ("on" if each["in_tier"] else "not in this tier") if each["enabled"] else "off",
-            str(each["trades"]),
-            bps_text(each["win_rate_bps"]),
-            amount_text(each["realised"]),
-        )
-        for each in strategies
-    ]
-    console.print(listing("Strategies", ("name", "is", "trades", "wins %", "realised"), rows))
 
 
 def desk_table(snapshot: dict[str, Any]) -> Any:
@@ -151,6 +125,13 @@ def risk(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
         for each in view["limits"]
     ]
     console.print(listing("Limits", ("limit", "scope", "now", "allowed", "unit", "distance %"), limits))
+    shares = [
+        (kind.removeprefix("by_"), each["label"], sol_text(each["lamports"]), bps_text(each["share_bps"]))
+        for kind, found in (view.get("exposure_map") or {}).items()
+        if kind != "total"
+        for each in found
+    ]
+    console.print(listing("Exposure", ("by", "of", "SOL", "equity %"), shares))
 
 
 def tier(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:

@@ -16,6 +16,7 @@ from trading.model.profile_content import content_of, profile_of
 from trading.model.tier import tier_named
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.levels import LevelBook
+from trading.risk.protections import ProtectionBook
 from trading.risk.returns import ReturnBook
 from trading.strategies.tokens import PerToken
 
@@ -63,6 +64,7 @@ def put_back(kernel: Kernel, body: Mapping[str, Any]) -> None:
         if kernel.state.profile != profile:
             kernel.state.profile = profile
             kernel.switch_profile(profile)
+            kernel.state.use_limits()
         if _rules(kernel) != body["rules"] or [each.name for each in kernel.strategies] != [
             name for name, _ in body["strategies"]
         ]:
@@ -91,6 +93,7 @@ def _memento() -> Memento:
             DeskState: frozenset({"_appliers", "profile", "tier", "trades"}),
             DrawdownGuard: frozenset({"_limits"}),
             LevelBook: frozenset({"_limits"}),
+            ProtectionBook: frozenset({"_rules"}),
             ReturnBook: frozenset({"_spans"}),
             PerToken: frozenset({"_make"}),
             SimulatedVenue: frozenset({"conditions", "_chance"}),
@@ -99,5 +102,7 @@ def _memento() -> Memento:
 
 
 def _rules(kernel: Kernel) -> str:
-    """Return what the strategies were made from; their state means nothing to others."""
-    return json.dumps([[each.name, dict(each.parameters())] for each in kernel.strategies], sort_keys=True)
+    """Return what the strategies and the locks of protections were made from; their state means nothing to others."""
+    strategies = [[each.name, dict(each.parameters())] for each in kernel.strategies]
+    protections = [each.model_dump(mode="json") for each in kernel.state.profile.limits.protections]
+    return json.dumps([strategies, protections], sort_keys=True)

@@ -446,11 +446,8 @@ class Kernel:
     def _write_off(self, gone: TokenGone) -> None:
         for position in self.state.ledger.positions():
             if position.mint == gone.mint:
-                booking = self.emit(
-                    events.PositionWrittenOff(
-                        position.trajectory_id, position.strategy, position.bucket, gone.mint, gone.ts_ns, gone.reason
-                    )
-                )
+                whose = (position.trajectory_id, position.strategy, position.bucket)
+                booking = self.emit(events.PositionWrittenOff(*whose, gone.mint, gone.ts_ns, gone.reason))
                 assert booking is not None
                 self._close_out(booking, f"written off: {gone.reason}")
 

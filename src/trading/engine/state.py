@@ -17,10 +17,12 @@ from trading.portfolio.buckets import Booking
 from trading.portfolio.forecasts import ForecastBook
 from trading.portfolio.ledger import Ledger
 from trading.portfolio.performance import EquityCurve, TrackRecords
+from trading.risk.day import DayTally
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.exits import PeakPrices
 from trading.risk.gap import highest_exposure_lamports
 from trading.risk.levels import LevelBook, level_key
+from trading.risk.protections import ProtectionBook
 from trading.risk.returns import ReturnBook
 
 from .trail import Trail
@@ -59,7 +61,9 @@ class DeskState:
         self.ledger = Ledger()
         self.guard = DrawdownGuard(profile.limits.drawdown)
         self.levels = LevelBook(profile.limits)
+        self.protections = ProtectionBook(profile.limits.protections)
         self.returns = ReturnBook()
+        self.today = DayTally()
         self.peaks = PeakPrices()
         self.records = TrackRecords()
         self.curve = EquityCurve(RETURN_PERIOD_NS)
@@ -105,7 +109,7 @@ class DeskState:
             events.OrderDenied: self._order_denied,
             events.OrderFilled: self._filled,
             events.OrderRejected: self._rejected,
-            events.PositionWrittenOff: self._booked,
+            events.PositionWrittenOff: self._written_off,
             events.PositionClosed: _nothing,
             events.TradingStateChanged: self._state_changed,
             events.LevelStateChanged: self._level_changed,
@@ -226,13 +230,22 @@ class DeskState:
     def _filled(self, ts_ns: int, event: events.OrderFilled) -> Booking:
         order = self.open_orders.pop(event.fill.order_id, None)
         booking = self._booked(ts_ns, event)
+        reason = "" if order is None else order.reason
+        if booking.closed is not None:
+            self.protections.close(ts_ns, booking.closed, reason, self.equity_lamports)
         if not booking.duplicate:
             self.fills_total += 1
             self.slippage_bps_sum += event.fill.slippage_bps
-            reason = "" if order is None else order.reason
+            self.today.trade(ts_ns, event.fill.lamports)
             self.trades.append(Trade(self.fills_total, event, booking.realised_lamports, reason, self.sol_usd))
             if len(self.trades) > TRADES_MAX:
                 del self.trades[: TRADES_MAX // 10]
+        return booking
+
+    def _written_off(self, ts_ns: int, event: events.PositionWrittenOff) -> Booking:
+        booking = self._booked(ts_ns, event)
+        if booking.closed is not None:
+            self.protections.close(ts_ns, booking.closed, "", self.equity_lamports)
         return booking
 
     def _rejected(self, ts_ns: int, event: events.OrderRejected) -> Booking:
@@ -262,6 +275,8 @@ class DeskState:
     def _order_approved(self, ts_ns: int, event: events.OrderApproved) -> None:
         self._count_order(ts_ns, event.order)
         self.open_orders[event.order.id] = event.order
+        if event.order.purpose is Purpose.ENTRY:
+            self.today.enter(ts_ns)
 
     def _order_denied(self, ts_ns: int, event: events.OrderDenied) -> None:
         self._count_order(ts_ns, event.order)
@@ -289,6 +304,7 @@ class DeskState:
         """Go on under the limits of the profile; peaks and states stay."""
         self.guard.use(self.profile.limits.drawdown)
         self.levels.use(self.profile.limits)
+        self.protections.use(self.profile.limits.protections)
 
     def _tier_changed(self, _ts_ns: int, event: events.TierChanged) -> None:
         self.tier = tier_named(event.after)

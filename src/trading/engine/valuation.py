@@ -9,8 +9,10 @@ from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Order, Side, SwapQuote
 from trading.model.position import Position
 from trading.model.token_facts import Facts
+from trading.model.units import BPS_ONE
 from trading.ports import Venue
 from trading.risk.gate import Gate
+from trading.risk.shortfall import TailView, tail_of
 from trading.risk.views import AccountView, Bounds, TokenView
 
 from .state import DeskState
@@ -117,6 +119,8 @@ class Valuer:
             drawdown_bps=state.guard.drawdown_bps,
             total_drawdown_bps=state.guard.total_drawdown_bps,
             day_loss_bps=state.guard.day_loss_bps,
+            turnover_day_lamports=state.today.turnover_lamports(state.now_ns) + spent,
+            entries_day=state.today.entries(state.now_ns),
         )
 
     def token(
@@ -145,7 +149,17 @@ class Valuer:
             sellable_base_units=held - state.units_on_sale(bucket, mint),
             rent_lamports=quote.rent_lamports if quote is not None and quote.side is Side.BUY else 0,
             edge_bps=edge_bps,
+            tail=self.tail(valuation, mint) if self._may_buy(mint, quote) else None,
+            locks=tuple(state.protections.locks(state.now_ns, mint)),
         )
+
+    def tail(self, valuation: Valuation, mint: str | None = None) -> TailView | None:
+        """Return the cases of the risk budget for all that is held and on order, and for more of ``mint``; None where
+        the profile asks for none."""
+        limits = self._state.profile.limits
+        if limits.cvar_bps_max >= BPS_ONE:
+            return None
+        return tail_of(self._state.returns, self.exposures(valuation), mint, limits)
 
     def newest_bars(self) -> list[Bar | None]:
         """Return the newest bar of every token that was listed."""
@@ -158,6 +172,11 @@ class Valuer:
         for order in self._state.pending_entries():
             found[order.mint] = found.get(order.mint, 0) + order.amount_in
         return found
+
+    def _may_buy(self, mint: str, quote: SwapQuote | None) -> bool:
+        """Tell whether the gate would look at figures of an entry at all."""
+        is_buy = quote is not None and quote.side is Side.BUY
+        return is_buy and not any(order.mint == mint for order in self._state.open_orders.values())
 
     def free_lamports(self, bucket: str) -> int:
         """Return the bucket's cash less what its open entries will take; below 0 where those take more."""

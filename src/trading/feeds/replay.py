@@ -11,6 +11,8 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from pathlib import Path
 from typing import Final
 
+import orjson
+
 from trading.errors import DataError, InvalidInput
 from trading.feeds.bar_files import BarFile, list_bar_files, open_bar_file
 from trading.feeds.instruments import SOL_SYMBOL, WRAPPED_SOL_MINT, instrument_of, launch_instrument
@@ -89,7 +91,8 @@ class ReplayFeed:
         if listed:
             groups[first_ns] = [*listed, *groups.get(first_ns, ())]
         cut = tuple((name, f"{sha256}@{from_ns}-{to_ns}") for name, sha256 in self._description.inputs)
-        description = replace(self._description, detail=f"a part of {self._description.detail}"[:500], inputs=cut)
+        detail = f"a part of {self._description.detail}"[:500]
+        description = replace(self._description, detail=detail, inputs=cut, origin="")
         return ReplayFeed(groups, cycles, description, self.summary)
 
     def events(self, skip_cycles: int = 0) -> Iterator[MarketEvent]:
@@ -114,18 +117,26 @@ def open_replay(paths: Sequence[Path], *, from_ns: int | None = None, to_ns: int
         msg = "from must be earlier than to"
         raise InvalidInput(msg, field="from")
     with collector_paused():
-        files = [open_bar_file(path) for path in list_bar_files(paths)]
+        found = list_bar_files(paths)
+        named = {
+            "kind": "replay",
+            "paths": [str(path.absolute()) for path in found],
+            "from_ns": from_ns,
+            "to_ns": to_ns,
+        }
+        origin = orjson.dumps(named, option=orjson.OPT_SORT_KEYS).decode()
+        files = [open_bar_file(path) for path in found]
         of_swaps = [file for file in files if file.shape == "swaps"]
         if not of_swaps:
-            return _load(files, from_ns, to_ns)
+            return _load(files, from_ns, to_ns, origin)
         if len(of_swaps) < len(files):
             other = next(file for file in files if file.shape != "swaps")
             msg = f"{of_swaps[0].name} holds swaps and {other.name} does not; a run takes the ones or the other"
             raise InvalidInput(msg, field="data")
-        return _load_swaps(files, from_ns, to_ns)
+        return _load_swaps(files, from_ns, to_ns, origin)
 
 
-def _load(files: Sequence[BarFile], from_ns: int | None, to_ns: int | None) -> ReplayFeed:
+def _load(files: Sequence[BarFile], from_ns: int | None, to_ns: int | None, origin: str) -> ReplayFeed:
     _refuse_doubles(files)
     sol_file = next((file for file in files if file.symbol == SOL_SYMBOL), None)
     token_files = sorted((file for file in files if file.symbol != SOL_SYMBOL), key=lambda file: file.name)
@@ -135,7 +146,7 @@ def _load(files: Sequence[BarFile], from_ns: int | None, to_ns: int | None) -> R
     sol = SolPrice.of(loaded[0][2][0], interval_s) if sol_file else None
     tokens = [item for item in loaded if item[0] is not sol_file]
     inputs = tuple(sorted((file.stem, file.sha256) for file in files))
-    return _merge(tokens, sol, _Cut(from_ns, to_ns, interval_s), inputs)
+    return _merge(tokens, sol, _Cut(from_ns, to_ns, interval_s, origin), inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +154,7 @@ class _Cut:
     from_ns: int | None
     to_ns: int | None
     interval_s: int
+    origin: str
 
     @property
     def interval_ns(self) -> int:
@@ -243,6 +255,7 @@ def _feed_of(
         f"{cut.interval_s} s, {_counted(summary.gaps, 'gap')}: {', '.join(name for name, _ in inputs)}"[:500],
         interval_s=cut.interval_s,
         inputs=inputs,
+        origin=cut.origin,
     )
     return ReplayFeed(groups, cycles, description, summary)
 
@@ -332,9 +345,9 @@ def _counted(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
-def _load_swaps(files: Sequence[BarFile], from_ns: int | None, to_ns: int | None) -> ReplayFeed:
+def _load_swaps(files: Sequence[BarFile], from_ns: int | None, to_ns: int | None, origin: str) -> ReplayFeed:
     named = [(file.name, file.interval_s or INTERVAL_S_DEFAULT) for file in files]
-    cut = _Cut(from_ns, to_ns, _common_interval(named))
+    cut = _Cut(from_ns, to_ns, _common_interval(named), origin)
     found = [(file, series) for file in files for series in load_swaps(file)]
     listed = [(launch_instrument(series.mint), file, series) for file, series in found]
     listed.sort(key=lambda entry: entry[0].mint)

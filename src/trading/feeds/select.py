@@ -1,5 +1,6 @@
 """What a feed argument means: ``auto``, ``market``, ``synthetic[:SEED]`` or ``replay:PATH[,PATH...]``."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,3 +55,20 @@ def open_feed(
     if paths:
         return open_replay(paths, from_ns=from_ns, to_ns=to_ns)
     return SyntheticFeed(SyntheticMarket(seed=spec.seed))
+
+
+def reopen(origin: str) -> Feed:
+    """Open the feed whose description had this ``origin``.
+
+    Raises: InvalidInput for an origin that opens nothing, DataError for files that are gone or damaged.
+    """
+    try:
+        named = json.loads(origin)
+        if named["kind"] == "synthetic":
+            return SyntheticFeed(SyntheticMarket(**named["market"]))
+        paths = [Path(path) for path in named["paths"]]
+        from_ns, to_ns = named["from_ns"], named["to_ns"]
+    except (ValueError, TypeError, KeyError) as error:
+        msg = f"feed: {origin[:200]!r} opens no feed"
+        raise InvalidInput(msg, field="feed", hint="name the bars with --data") from error
+    return open_replay(paths, from_ns=from_ns, to_ns=to_ns)

@@ -87,6 +87,8 @@ class SyntheticFeed:
     def __init__(self, market: SyntheticMarket) -> None:
         self._market = market
         options = orjson.dumps({"version": VERSION, **asdict(market)}, option=orjson.OPT_SORT_KEYS)
+        origin = {"kind": "synthetic", "market": asdict(market)}
+        self._origin = orjson.dumps(origin, option=orjson.OPT_SORT_KEYS).decode()
         self._digest = hashlib.sha256(options).hexdigest()
         self._bookmarks: dict[int, str] = {}
 
@@ -100,6 +102,7 @@ class SyntheticFeed:
             interval_s=market.interval_s,
             inputs=((f"synthetic-v{VERSION}", self._digest),),
             liquidity="recorded",
+            origin=self._origin,
         )
 
     def events(self, skip_cycles: int = 0) -> Iterator[MarketEvent]:

@@ -1,6 +1,6 @@
 """What a feed tells the kernel. Prices are SOL per whole token, exact decimals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from .instrument import Instrument
@@ -121,7 +121,9 @@ MarketEvent = Bar | Swap | TokenListed | FactsKnown | TokenGone | FeedGap | Hist
 class FeedDescription:
     """``kind``: market, replay or synthetic. ``detail`` is for people; ``inputs`` are (name, sha256) of what it reads.
 
-    ``interval_s`` is the bar length; ``liquidity`` says where depth comes from ("declared" or "recorded").
+    ``interval_s`` is the bar length; ``liquidity`` says where depth comes from ("declared" or "recorded"). ``origin``
+    is what opens the feed again on this machine (``feeds.select.reopen``), empty where nothing does; no run is named
+    by it.
     """
 
     kind: str
@@ -129,6 +131,7 @@ class FeedDescription:
     interval_s: int
     inputs: tuple[tuple[str, str], ...] = ()
     liquidity: str = "declared"
+    origin: str = field(default="", compare=False)
 
 
 def ts_of(event: MarketEvent) -> int:

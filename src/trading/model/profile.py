@@ -1,5 +1,6 @@
 """Profiles: named, validated sets of risk limits, sizing, exits, fees and strategies. The desk calls one a godmode."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -8,6 +9,7 @@ from trading.errors import InvalidInput
 
 from .account import Level
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
+from .protection import Protection, ProtectionKind
 from .units import BASE_UNITS_MAX, BPS_ONE, ceil_div
 
 Bps = Annotated[int, Field(ge=0, le=10_000)]
@@ -15,6 +17,8 @@ ParameterValue = int | float
 
 
 GAP_JOINT_MOVE_BPS: Final = 6_000
+TURNOVER_BPS_MAX: Final = 10_000_000
+ENTRIES_MAX: Final = 100_000
 
 
 class _Rules(BaseModel):
@@ -49,6 +53,12 @@ class Limits(_Rules):
     a joint fall of all tokens by ``GAP_JOINT_MOVE_BPS`` may cost. A position that grew beyond is cut back to it.
     ``{wallet,bucket,strategy}_drawdown_*``: the same as for the account, each measured on its own (``risk.levels``);
     10000 watches nothing.
+    ``turnover_bps_day_max``: what may be bought and sold in a day (UTC), a round trip counts twice;
+    ``entries_day_max``: how many entries may be sent in it. Exits count and are never denied.
+    ``protections``: after which closed trades entries wait.
+    ``cvar_bps_max``: what the worst hours may cost on average: the expected shortfall of all that is held, over
+    ``cvar_horizon_h`` hours at ``cvar_level_bps``; 10000 asks for nothing. Of a token with fewer than
+    ``cvar_history_h_min`` hourly returns ``cvar_unknown_bps`` of its value is assumed.
     ``adds_max``: how often a strategy may add to its own position (0: never), each time only ``add_step_bps`` or more
     above its average cost and with at most ``add_size_bps_max`` of the purchase before; the stop is raised with it.
     """
@@ -78,6 +88,14 @@ class Limits(_Rules):
     bucket_drawdown_halted_bps: Bps = BPS_ONE
     strategy_drawdown_reducing_bps: Bps = BPS_ONE
     strategy_drawdown_halted_bps: Bps = BPS_ONE
+    turnover_bps_day_max: int = Field(default=TURNOVER_BPS_MAX, ge=1, le=TURNOVER_BPS_MAX)
+    entries_day_max: int = Field(default=ENTRIES_MAX, ge=1, le=ENTRIES_MAX)
+    protections: tuple[Protection, ...] = Field(default=(), max_length=16)
+    cvar_bps_max: Bps = BPS_ONE
+    cvar_level_bps: int = Field(default=9_500, ge=5_000, le=9_990)
+    cvar_horizon_h: int = Field(default=4, ge=1, le=24)
+    cvar_history_h_min: int = Field(default=72, ge=24, le=240)
+    cvar_unknown_bps: Bps = 2_000
     adds_max: int = Field(default=0, ge=0, le=20)
     add_step_bps: Bps = 200
     add_size_bps_max: int = Field(default=5_000, ge=1, le=BPS_ONE - 1)
@@ -121,6 +139,11 @@ class Limits(_Rules):
             or self.token_exposure_bps_max > self.total_exposure_bps_max
         ):
             msg = "order_bps_max <= token_exposure_bps_max <= total_exposure_bps_max must hold"
+            raise ValueError(msg)
+        cases = self.cvar_history_h_min - self.cvar_horizon_h + 1
+        if cases * (BPS_ONE - self.cvar_level_bps) < BPS_ONE:
+            least = ceil_div(BPS_ONE, BPS_ONE - self.cvar_level_bps) + self.cvar_horizon_h - 1
+            msg = f"cvar_history_h_min must be at least {least} for a case in the tail, not {self.cvar_history_h_min}"
             raise ValueError(msg)
         if self.reentry_s < self.cooldown_s:
             msg = f"reentry_s must be at least cooldown_s ({self.cooldown_s}), not {self.reentry_s}"
@@ -217,9 +240,27 @@ class Profile(_Rules):
         return priority_fee_lamports(self.fees.priority_micro_lamports_per_cu, self.fees.compute_units_max)
 
 
-def _changed(rules: RulesT, changes: dict[str, int]) -> RulesT:
+def _changed(rules: RulesT, changes: Mapping[str, object]) -> RulesT:
     """Return the rules with changes, validated (pydantic's own copy would not be)."""
     return type(rules).model_validate({**rules.model_dump(), **changes})
+
+
+def _protections(stops: int, lost_bps: int, stop_s: int) -> tuple[Protection, ...]:
+    """Return the rules over losses with what differs between profiles: so many stops, or so much lost, in a day."""
+    kinds, day_s = ProtectionKind, 86_400
+    return (
+        Protection(kind=kinds.STOPLOSS_GUARD, is_per_token=False, stop_s=stop_s, lookback_s=day_s, trades_min=stops),
+        Protection(kind=kinds.STOPLOSS_GUARD, is_per_token=True, stop_s=day_s, lookback_s=day_s, trades_min=2),
+        Protection(kind=kinds.MAX_DRAWDOWN, is_per_token=False, stop_s=stop_s, lookback_s=day_s, bps=lost_bps),
+        Protection(
+            kind=kinds.LOW_PROFIT_PAIRS,
+            is_per_token=True,
+            stop_s=2 * day_s,
+            lookback_s=7 * day_s,
+            trades_min=4,
+            bps=-500,
+        ),
+    )
 
 
 _STRATEGIES: Final = (
@@ -256,6 +297,10 @@ FOUNDATION: Final = Profile(
         bucket_drawdown_halted_bps=3_500,
         strategy_drawdown_reducing_bps=2_000,
         strategy_drawdown_halted_bps=3_500,
+        turnover_bps_day_max=60_000,
+        entries_day_max=50,
+        protections=_protections(stops=5, lost_bps=800, stop_s=6 * 3_600),
+        cvar_bps_max=1_000,
         adds_max=2,
     ),
     sizing=SizingRules(
@@ -300,6 +345,13 @@ CAUTIOUS: Final = Profile(
             "bucket_drawdown_halted_bps": 1_700,
             "strategy_drawdown_reducing_bps": 1_000,
             "strategy_drawdown_halted_bps": 1_700,
+            "turnover_bps_day_max": 20_000,
+            "entries_day_max": 15,
+            "protections": (
+                Protection(kind=ProtectionKind.COOLDOWN_PERIOD, is_per_token=True, stop_s=1_800),
+                *_protections(stops=3, lost_bps=400, stop_s=12 * 3_600),
+            ),
+            "cvar_bps_max": 500,
             "adds_max": 0,
         },
     ),
@@ -341,6 +393,10 @@ AGGRESSIVE: Final = Profile(
             "bucket_drawdown_halted_bps": 5_000,
             "strategy_drawdown_reducing_bps": 3_000,
             "strategy_drawdown_halted_bps": 5_000,
+            "turnover_bps_day_max": 150_000,
+            "entries_day_max": 200,
+            "protections": _protections(stops=8, lost_bps=1_500, stop_s=3 * 3_600),
+            "cvar_bps_max": 2_000,
             "adds_max": 3,
         },
     ),
@@ -376,6 +432,10 @@ BASELINE: Final = Profile(
             "adds_max": 0,
             "gap_joint_bps_max": BPS_ONE,
             **{f"{level}_drawdown_{state}_bps": BPS_ONE for level in Level for state in ("reducing", "halted")},
+            "turnover_bps_day_max": TURNOVER_BPS_MAX,
+            "entries_day_max": ENTRIES_MAX,
+            "protections": (),
+            "cvar_bps_max": BPS_ONE,
         },
     ),
     sizing=_changed(

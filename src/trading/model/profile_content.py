@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from trading.errors import DataError
 
 from .profile import Profile
+from .protection import ProtectionKind
 
+_PROTECTIONS: Final = "limits.protections."
 _UNTOLD: Final = frozenset({"name", "title"})
 _OFF_AT_ZERO: Final = frozenset({"exits.stop_loss_bps", "exits.trailing_stop_bps", "exits.take_profit_bps"})
 """Rules that 0 switches off, so that 0 is the riskiest value."""
@@ -22,6 +24,9 @@ _LARGER_IS_SAFER: Final = frozenset(
         "limits.cooldown_s",
         "limits.reentry_s",
         "limits.add_step_bps",
+        "limits.cvar_level_bps",
+        "limits.cvar_horizon_h",
+        "limits.cvar_unknown_bps",
         "sizing.trades_min",
         "sizing.correlation_bps",
         "sizing.correlation_unknown_bps",
@@ -94,6 +99,8 @@ def _is_safer(field: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> boo
     section, _, name = field.partition(".")
     if section == "fees":
         return True
+    if field.startswith(_PROTECTIONS):
+        return field not in old or (field in new and _covers(old[field], new[field]))
     if section == "strategies":
         weight = f"strategies.{name.partition('.')[0]}.weight_bps"
         return weight not in new or (field == weight and field in old)
@@ -107,14 +114,33 @@ def _is_safer(field: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> boo
     return False
 
 
+def _covers(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Say whether a protection stops entries whenever the other of its kind and scope does, and for as long."""
+    kind = ProtectionKind(before["kind"])
+    bps_step = after["bps"] - before["bps"]
+    is_longer = after["lookback_s"] >= before["lookback_s"]
+    if kind is ProtectionKind.LOW_PROFIT_PAIRS:  # a longer window may hold winners that make up for the losses
+        is_longer = after["lookback_s"] == before["lookback_s"]
+    return bool(
+        after["stop_s"] >= before["stop_s"]
+        and is_longer
+        and after["trades_min"] <= before["trades_min"]
+        and (bps_step <= 0 if kind is ProtectionKind.MAX_DRAWDOWN else bps_step >= 0)
+    )
+
+
 def _flat(profile: Profile) -> dict[str, Any]:
-    """Return every value under its dotted name; strategies go by their names."""
+    """Return every value under its dotted name; strategies go by their names, protections by kind and scope."""
     document = profile.model_dump(mode="json")
     found: dict[str, Any] = {}
     for choice in document.pop("strategies"):
         name = f"strategies.{choice['name']}"
         found[f"{name}.weight_bps"] = choice["weight_bps"]
         found |= {f"{name}.parameters.{key}": value for key, value in choice["parameters"].items()}
+    for rule in document["limits"].pop("protections"):
+        name = f"{_PROTECTIONS}{rule['kind']}.{'token' if rule['is_per_token'] else 'all'}"
+        number = sum(each == name or each.startswith(f"{name}.") for each in found)
+        found[f"{name}.{number + 1}" if number else name] = rule
     for section, values in document.items():
         if section not in _UNTOLD:
             found |= {f"{section}.{key}": value for key, value in values.items()}
@@ -122,4 +148,6 @@ def _flat(profile: Profile) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {each}" for name, each in value.items() if name not in ("kind", "is_per_token"))
     return "" if value is None else str(value)

@@ -85,5 +85,10 @@ def tier_bounds(current: Tier) -> tuple[int, int | None]:
     return lowest, None if above is None else above.from_lamports
 
 
+def admitted_by(pool_lamports: int) -> Tier | None:
+    """Return the largest tier for which a pool of this depth is deep enough, None where it is for none."""
+    return max((tier for tier in TIERS if pool_lamports >= tier.pool_lamports_min), default=None, key=_floor)
+
+
 def _floor(tier: Tier) -> int:
     return tier.from_lamports

@@ -20,6 +20,26 @@ OUT_OF_ORDER_NS_MAX: Final = 7 * 86_400 * 1_000_000_000
 """A fill at a bar's open is known when the bar closes, so trades may be told a bar out of order."""
 
 
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """How good a run was, and how far that may be luck. ``sharpe`` is per year; None for too little data."""
+
+    sharpe: float | None
+    deflated_sharpe: float | None
+    trials: int
+    periods: int
+
+
+def skill(of: Moments, trials: int, sharpe_variance: float | None, period_s: float) -> Skill:
+    """Return the Sharpe ratio of these returns and the probability that it is better than the best of as many
+    worthless trials (``statistics.deflated_sharpe``)."""
+    per_period = statistics.sharpe(of)
+    if per_period is None:
+        return Skill(None, None, trials, of.count)
+    deflated = statistics.deflated_sharpe(per_period, of, trials, sharpe_variance)
+    return Skill(statistics.annualised(per_period, period_s), deflated, trials, of.count)
+
+
 class EquityCurve:
     """Equity mark by mark. Deposits and withdrawals change neither return nor drawdown.
 

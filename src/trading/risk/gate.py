@@ -7,10 +7,11 @@ from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Approved, Denied, Measure, Order, Purpose, Side, Verdict
 from trading.model.units import share_lamports
 
-from . import limits
+from . import limits, shortfall
 from .gap import joint_loss_lamports, limits_of
 from .levels import Held
 from .limit_texts import explained
+from .shortfall import TailView
 from .views import AccountView, Bounds, TokenView
 
 
@@ -40,11 +41,12 @@ class Gate:
         found = (limit(order, account, token, self.bounds) for limit in limits.ENTRY_LIMITS)
         return tuple(measure for measure in found if measure is not None)
 
-    def account_measures(self, account: AccountView) -> tuple[Measure, ...]:
-        """Return the limits of the account as it stands, for people and snapshots."""
+    def account_measures(self, account: AccountView, tail: TailView | None = None) -> tuple[Measure, ...]:
+        """Return the limits of the account as it stands, for people and snapshots; ``tail`` is of what is held."""
         rules, equity = self.bounds.limits, account.equity_lamports
         exposure_max = share_lamports(equity, rules.total_exposure_bps_max)
         reserve = rules.exit_reserve_lamports * account.tokens_held
+        budget = () if tail is None else (shortfall.shortfall_bps(tail, rules, equity),)
         return (
             Measure("total_drawdown_bps", account.total_drawdown_bps, rules.drawdown_halted_bps, "bps", "halts"),
             Measure("drawdown_bps", account.drawdown_bps, rules.drawdown_reducing_bps, "bps", "reduces"),
@@ -57,30 +59,41 @@ class Gate:
                 "lamports",
                 "cuts positions back",
             ),
+            *(Measure("cvar_bps", used, rules.cvar_bps_max, "bps", "denies entries") for used in budget),
+            Measure(
+                "turnover_day_lamports",
+                account.turnover_day_lamports,
+                share_lamports(equity, rules.turnover_bps_day_max),
+                "lamports",
+                "denies entries today",
+            ),
+            Measure("entries_day", account.entries_day, rules.entries_day_max, "orders", "denies entries today"),
             Measure("positions", account.tokens_held, rules.positions_max, "tokens", "denies new tokens"),
             Measure("exit_reserve_lamports", account.cash_lamports, reserve, "lamports", "kept for exits", True),
         )
 
     def headroom_lamports(self, account: AccountView, token: TokenView, priority_fee_lamports: int) -> int:
-        """Return the largest ``amount_in`` of an entry that passes the limits on size, exposure and cash; at least 0.
+        """Return the largest ``amount_in`` within the limits on size, exposure, turnover, cash and shortfall.
 
-        Impact, fees and edge depend on more than the amount and are not in it.
+        At least 0. Impact, fees and edge depend on more than the amount and are not in it.
         """
         rules, equity = self.bounds.limits, account.equity_lamports
         fees = SIGNATURE_FEE_LAMPORTS + priority_fee_lamports + token.rent_lamports
         reserve = rules.exit_reserve_lamports * limits.tokens_after(account, token)
-        order_max = share_lamports(equity, rules.order_bps_max)
-        add_max = limits.add_lamports_max(token, rules)
-        return max(
-            0,
-            min(
-                order_max if add_max is None else min(order_max, add_max),
-                share_lamports(equity, rules.token_exposure_bps_max) - token.exposure_lamports,
-                share_lamports(equity, rules.total_exposure_bps_max) - account.exposure_lamports,
-                account.cash_lamports - fees - reserve,
-                token.bucket_cash_lamports - fees,
-            ),
+        most = min(
+            share_lamports(equity, rules.order_bps_max),
+            share_lamports(equity, rules.token_exposure_bps_max) - token.exposure_lamports,
+            share_lamports(equity, rules.total_exposure_bps_max) - account.exposure_lamports,
+            share_lamports(equity, rules.turnover_bps_day_max) - account.turnover_day_lamports,
+            account.cash_lamports - fees - reserve,
+            token.bucket_cash_lamports - fees,
         )
+        add_max = limits.add_lamports_max(token, rules)
+        if add_max is not None:
+            most = min(most, add_max)
+        if token.tail is not None:
+            most = shortfall.headroom_lamports(token.tail, rules, equity, most)
+        return max(0, most)
 
 
 def _check_exit(order: Order, token: TokenView) -> Verdict:

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from trading.model.order import Measure, Order
+from trading.model.protection import ProtectionKind
 from trading.model.units import ratio_bps, sol_text
 
+from .limits import last_lock
 from .views import AccountView, Bounds, TokenView
 
 Text = Callable[[Measure, Order, AccountView, TokenView, Bounds], str]
@@ -16,6 +18,12 @@ def explained(measure: Measure, order: Order, account: AccountView, token: Token
     word = "at least" if measure.is_floor else "at most"
     text = TEXTS[measure.name](measure, order, account, token, bounds)
     return f"{text} ({measure.name} {measure.used}, {word} {measure.limit} {measure.unit})"
+
+
+def _protected(measure: Measure, order: Order, token: TokenView) -> str:
+    lock = last_lock(ProtectionKind(measure.name), token)
+    whom = order.mint if lock is not None and lock.mint is not None else "every entry"
+    return f"{whom} waits since {measure.used} s for {measure.message}"
 
 
 def _share(lamports: int, account: AccountView) -> str:
@@ -29,6 +37,7 @@ TEXTS: Final[Mapping[str, Text]] = {
     "day_loss_bps": lambda m, o, a, t, b: f"today's loss is {m.used} bps of the equity at the start of the day (UTC)",
     "cooldown_s": lambda m, o, a, t, b: f"{o.mint} was sold at a loss {m.used} s ago",
     "reentry_s": lambda m, o, a, t, b: f"{o.mint} is below the price of its losing exit {m.used} s ago",
+    **{kind.value: lambda m, o, a, t, b: _protected(m, o, t) for kind in ProtectionKind},
     "average_cost": lambda m, o, a, t, b: f"{o.mint} is held at a cost of {m.limit} lamports and worth {m.used}",
     "adds": lambda m, o, a, t, b: f"{o.mint} was bought {m.used} times for this position",
     "add_step_lamports": lambda m, o, a, t, b: (
@@ -45,6 +54,9 @@ TEXTS: Final[Mapping[str, Text]] = {
     "total_exposure_lamports": lambda m, o, a, t, b: f"all tokens would make up {_share(m.used, a)}",
     "gap_token_lamports": lambda m, o, a, t, b: f"{o.mint} at zero would cost {_share(m.used, a)}",
     "gap_joint_lamports": lambda m, o, a, t, b: f"a joint fall of all tokens would cost {_share(m.used, a)}",
+    "cvar_bps": lambda m, o, a, t, b: f"in the worst hours all tokens would cost {m.used} bps of equity on average",
+    "turnover_day_lamports": lambda m, o, a, t, b: f"{_share(m.used, a)} would be bought and sold today (UTC)",
+    "entries_day": lambda m, o, a, t, b: f"{m.used} entries would be sent today (UTC)",
     "positions": lambda m, o, a, t, b: f"{m.used} tokens would be held",
     "impact_bps": lambda m, o, a, t, b: f"the order would move the price of {o.mint} by {m.used} bps",
     "slippage_bps": lambda m, o, a, t, b: f"the order accepts {m.used} bps less than it is quoted",

@@ -10,9 +10,11 @@ from typing import Final
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Measure, Order
 from trading.model.profile import Limits
+from trading.model.protection import ProtectionKind
 from trading.model.units import BPS_ONE, NS_PER_S, ceil_div, share_lamports
 
-from . import gap
+from . import gap, shortfall
+from .protections import Lock
 from .views import AccountView, Bounds, TokenView
 
 Limit = Callable[[Order, AccountView, TokenView, Bounds], Measure | None]
@@ -51,6 +53,25 @@ def reentry(order: Order, account: AccountView, token: TokenView, bounds: Bounds
         return None
     waited_s = (account.now_ns - token.losing_exit.ts_ns) // NS_PER_S
     return Measure("reentry_s", waited_s, bounds.limits.reentry_s, "s", is_floor=True)
+
+
+def protection(kind: ProtectionKind) -> Limit:
+    """Return the limit that a protection is: the time since it was tripped. A token and all tokens may both wait."""
+
+    def waiting(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
+        lock = last_lock(kind, token)
+        return None if lock is None else lock_measure(lock, account.now_ns)
+
+    return waiting
+
+
+def last_lock(kind: ProtectionKind, token: TokenView) -> Lock | None:
+    """Return the lock of this kind that ends last."""
+    return max((lock for lock in token.locks if lock.kind is kind), key=lambda lock: lock.until_ns, default=None)
+
+
+def lock_measure(lock: Lock, now_ns: int) -> Measure:
+    return Measure(lock.kind.value, (now_ns - lock.since_ns) // NS_PER_S, lock.stop_s, "s", lock.text, is_floor=True)
 
 
 def anti_dca(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
@@ -120,6 +141,23 @@ def gap_joint(order: Order, account: AccountView, token: TokenView, bounds: Boun
     _, limit = gap.limits_of(account, bounds.limits)
     used = gap.joint_loss_lamports(account.exposure_lamports + order.amount_in)
     return Measure("gap_joint_lamports", used, limit, "lamports")
+
+
+def cvar(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
+    """What the worst hours would cost on average, with this order among what is held."""
+    if token.tail is None:
+        return None
+    used = shortfall.shortfall_bps(token.tail, bounds.limits, account.equity_lamports, order.amount_in)
+    return Measure("cvar_bps", used, bounds.limits.cvar_bps_max, "bps")
+
+
+def turnover_day(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
+    limit = share_lamports(account.equity_lamports, bounds.limits.turnover_bps_day_max)
+    return Measure("turnover_day_lamports", account.turnover_day_lamports + order.amount_in, limit, "lamports")
+
+
+def entries_day(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
+    return Measure("entries_day", account.entries_day + 1, bounds.limits.entries_day_max, "orders")
 
 
 def positions(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
@@ -200,8 +238,10 @@ ENTRY_LIMITS: Final[tuple[Limit, ...]] = (
     total_drawdown,
     drawdown,
     day_loss,
+    entries_day,
     cooldown,
     reentry,
+    *(protection(kind) for kind in ProtectionKind),
     anti_dca,
     adds,
     add_step,
@@ -217,6 +257,8 @@ ENTRY_LIMITS: Final[tuple[Limit, ...]] = (
     total_exposure,
     gap_token,
     gap_joint,
+    cvar,
+    turnover_day,
     positions,
     bucket_cash,
     exit_reserve,

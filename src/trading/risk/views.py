@@ -10,6 +10,8 @@ from trading.model.profile import Limits
 from trading.model.tier import Tier
 
 from .levels import Held
+from .protections import Lock
+from .shortfall import TailView
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class AccountView:
     Open entry orders count as if they were filled: their ``amount_in`` and fees are no longer in ``cash_lamports``, and
     are in ``exposure_lamports``; their tokens are among ``tokens_held``. ``drawdown_bps`` is the drop since the last
     rebase (a resume or an expired REDUCING), ``total_drawdown_bps`` the one since the last resume.
+    ``turnover_day_lamports`` and ``entries_day`` are of the day (UTC).
     """
 
     now_ns: int
@@ -43,6 +46,8 @@ class AccountView:
     drawdown_bps: int
     total_drawdown_bps: int
     day_loss_bps: int
+    turnover_day_lamports: int = 0
+    entries_day: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,8 @@ class TokenView:
     ``quote`` is for exactly this order's amount, None where the token cannot be traded. ``exposure_lamports``,
     ``holding`` and ``open_orders`` are taken over all buckets. ``sellable_base_units`` is what the order's own bucket
     holds and has not on sale. ``edge_bps`` is None for an order by hand. ``level``: the order's wallet, bucket or
-    strategy that lets no entry pass. ``position``: what the order's own bucket holds of the token.
+    strategy that lets no entry pass. ``locks``: what protections make wait. ``tail``: the cases of the risk
+    budget, None where it is not asked. ``position``: what the order's own bucket holds of the token.
     """
 
     mint: str
@@ -70,4 +76,6 @@ class TokenView:
     rent_lamports: int
     edge_bps: int | None
     level: Held | None = None
+    locks: tuple[Lock, ...] = ()
+    tail: TailView | None = None
     position: Position | None = None

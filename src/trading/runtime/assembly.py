@@ -18,7 +18,7 @@ from trading.model.profile import PROFILES, Profile, StrategyChoice
 from trading.ports import Journal, Strategy
 from trading.strategies.registry import create_all, strategy_class
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Part of every scope: raised when the same inputs may lead to other decisions than before."""
 
 
@@ -95,11 +95,14 @@ def chosen_profile(
     return profile.model_copy(update={"strategies": choices})
 
 
-def make_kernel(plan: RunPlan, run_id: str, journal: Journal) -> Kernel:
-    """Return a kernel that has not begun; ``begin`` it, or ``restore`` what the journal holds."""
+def make_kernel(plan: RunPlan, run_id: str, journal: Journal, scope: str | None = None) -> Kernel:
+    """Return a kernel that has not begun; ``begin`` it, or ``restore`` what the journal holds.
+
+    ``scope`` takes the place of the plan's own where a run is repeated under another plan, so that ids stay the same.
+    """
     setup = RunSetup(
         run_id=run_id,
-        scope=plan.scope,
+        scope=plan.scope if scope is None else scope,
         mode=plan.mode,
         feed=plan.feed.detail,
         profile=plan.profile,

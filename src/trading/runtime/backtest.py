@@ -4,6 +4,7 @@ Conventions, printed with every report: an order decided at a bar's close fills 
 marked at what selling everything would bring; open positions at the end are marked, not sold.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trading.adapters.memory_journal import MemoryJournal
-from trading.adapters.sql_journal import JournalStore
+from trading.adapters.sql_journal import JournalStore, SqlJournal
 from trading.adapters.trial_ledger import Standing, Trial, TrialLedger, family_of
 from trading.engine.kernel import Kernel
 from trading.errors import DataError, InvalidInput
@@ -23,11 +24,16 @@ from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenGone
 from trading.model.profile import BACKTEST_PROFILES, Profile
 from trading.model.units import BPS_ONE, ratio_bps
 from trading.portfolio import statistics
+from trading.portfolio.performance import skill
 from trading.ports import Feed, Journal
 
 from .assembly import RunPlan, begin, chosen_profile, make_kernel
 from .documents import costs_of_totals
+from .plans import plan_text
+from .recorded_runs import JOURNAL_NAME
+from .report_series import thinned_curve
 
+CONVENTIONS = "decided at a close, filled at the next open; marked at liquidation value; not sold at the end"
 COMMIT_EVENTS = 50_000
 SECONDS_PER_DAY = 86_400
 
@@ -71,14 +77,19 @@ class Benchmarks:
 
 @dataclass(frozen=True, slots=True)
 class BacktestResult:
-    """``as_json`` is the document of ``memmcp-trade backtest --json``; ``equity`` (ts_ns, lamports) is for reports."""
+    """``as_json`` is the document of ``memmcp-trade backtest --json``; ``equity`` (ts_ns, lamports) is each cycle's."""
 
     document: Mapping[str, Any]
     equity: tuple[tuple[int, int], ...]
     journal: Journal
+    plan: RunPlan
 
     def as_json(self) -> dict[str, Any]:
         return dict(self.document)
+
+    def kept(self) -> dict[str, Any]:
+        """Return what is kept of it beside its journal: the document, and the equity of all cycles, thinned."""
+        return {**self.document, "curve": thinned_curve(self.equity)}
 
 
 def run_backtest(spec: BacktestSpec, progress: Progress | None = None) -> BacktestResult:
@@ -114,7 +125,10 @@ def run_backtest(spec: BacktestSpec, progress: Progress | None = None) -> Backte
             raise DataError(msg, hint="give a token's bars beside those of SOL, and a time range that has some")
         standing = Standing(1, None) if spec.ledger is None else spec.ledger.add(_trial(spec, plan, kernel))
         document = _document(kernel, journal, holder, standing, seconds) | _conditions(plan)
-    return BacktestResult(document, equity, journal)
+        result = BacktestResult(document, equity, journal, plan)
+        if isinstance(journal, SqlJournal):
+            journal.store.keep_result(journal.run, json.dumps(result.kept(), sort_keys=True).encode())
+    return result
 
 
 def _drive(
@@ -142,11 +156,13 @@ def _journal(spec: BacktestSpec, plan: RunPlan, run_id: str) -> Iterator[Journal
     if spec.run_dir is None:
         yield MemoryJournal()
         return
-    store = JournalStore.at(spec.run_dir / "journal.db")
+    store = JournalStore.at(spec.run_dir / JOURNAL_NAME)
     try:
         # The run's own name is a function of its inputs; in a directory that is used again it gets a number.
         number = store.runs_named(run_id)
-        yield store.start_run(run_id if number == 0 else f"{run_id}#{number}", plan.identity, time.time_ns())
+        journal = store.start_run(run_id if number == 0 else f"{run_id}#{number}", plan.identity, time.time_ns())
+        store.keep_plan(journal.run, plan_text(plan))
+        yield journal
     finally:
         store.close()
 
@@ -214,11 +230,7 @@ class _Holder:
 
 def _document(kernel: Kernel, journal: Journal, holder: _Holder, standing: Standing, seconds: float) -> dict[str, Any]:
     state = kernel.state
-    moments = state.curve.moments()
-    per_day = statistics.sharpe(moments)
-    deflated = None
-    if per_day is not None:
-        deflated = statistics.deflated_sharpe(per_day, moments, standing.trials, standing.sharpe_variance)
+    found = skill(state.curve.moments(), standing.trials, standing.sharpe_variance, SECONDS_PER_DAY)
     benchmarks = holder.benchmarks()
     start, end = state.start_lamports, state.equity_lamports
     return {
@@ -236,9 +248,9 @@ def _document(kernel: Kernel, journal: Journal, holder: _Holder, standing: Stand
         "signals": state.signals_total,
         "denials": dict(sorted(state.denials.items())),
         "costs": costs_of_totals(state.ledger.costs),
-        "sharpe": None if per_day is None else statistics.annualised(per_day, SECONDS_PER_DAY),
-        "deflated_sharpe": deflated,
-        "trials": standing.trials,
+        "sharpe": found.sharpe,
+        "deflated_sharpe": found.deflated_sharpe,
+        "trials": found.trials,
         "benchmarks": {
             "hold_sol": {"return_bps": 0, "usd_return_bps": benchmarks.hold_sol_usd_bps},
             "hold_tokens": {"return_bps": benchmarks.hold_tokens_bps},
@@ -247,7 +259,7 @@ def _document(kernel: Kernel, journal: Journal, holder: _Holder, standing: Stand
         "profile": state.profile.name,
         "tier": state.tier.name,
         "feed": kernel.setup.feed,
-        "conventions": "decided at a close, filled at the next open; marked at liquidation value; not sold at the end",
+        "conventions": CONVENTIONS,
     }
 
 

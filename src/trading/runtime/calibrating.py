@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from trading.adapters.canonical import parse_json
-from trading.adapters.sql_journal import JournalStore
 from trading.engine.inputs import INPUT, decode_input
-from trading.errors import InvalidInput
 from trading.execution.calibration import Calibration, calibrate, observe
 from trading.execution.conditions import Conditions
 from trading.model.event_codec import decode
 from trading.ports import Journal
 
-from .paper_run import JOURNAL_NAME
+from .recorded_runs import recorded_run
 
 ORDER_KINDS: Final = ("order_approved", "order_filled", "order_rejected")
 _BY_VALUE: Final = "ohlcv"
@@ -31,20 +29,8 @@ class CalibratedRun:
 
 def calibrate_run(run_dir: Path, base: Conditions, name: str) -> CalibratedRun:
     """Estimate the figures from the newest run of a directory. Raises: InvalidInput, JournalUnavailable."""
-    path = run_dir / JOURNAL_NAME
-    if not path.is_file():
-        msg = f"run_dir: {run_dir} holds no {JOURNAL_NAME}"
-        raise InvalidInput(msg, field="run_dir", hint="give the --run-dir of a backtest or of a paper session")
-    store = JournalStore.at(path)
-    try:
-        run = store.latest_run()
-        if run is None:
-            msg = f"run_dir: {run_dir} holds no run"
-            raise InvalidInput(msg, field="run_dir")
-        journal = store.open_run(run.number)
-        return CalibratedRun(run.run_id, calibrate(observe(evidence(journal), base), name))
-    finally:
-        store.close()
+    with recorded_run(str(run_dir)) as run:
+        return CalibratedRun(run.run_id, calibrate(observe(evidence(run.journal), base), name))
 
 
 def evidence(journal: Journal) -> Iterator[object]:

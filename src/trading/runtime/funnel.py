@@ -36,12 +36,15 @@ def passed_over(kernel: Kernel) -> dict[str, str]:
     found: dict[str, str] = {}
     for mint in kernel.valuer.instruments:
         bar = venue.mark(mint)
+        lock = next(state.protections.locks(state.now_ns, mint), None)
         if bar is None or not venue.is_tradable(mint):
             found[mint] = "untradable"
         elif state.now_ns - bar.ts_close_ns > age_max_ns:
             found[mint] = "data_age_s"
         elif venue.pool_lamports(mint) < state.tier.pool_lamports_min:
             found[mint] = "pool_lamports"
+        elif lock is not None:
+            found[mint] = lock.kind.value
         elif (refused := rug_checks.refusal(kernel.valuer.facts.get(mint), are_needed=False)) is not None:
             found[mint] = refused.reason
     return found

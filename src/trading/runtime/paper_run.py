@@ -24,13 +24,13 @@ from .mailbox import Mailbox
 from .paper import PaperLoop
 from .paper_desk import PaperDesk
 from .previews import Previews
+from .recorded_runs import JOURNAL_NAME
 from .relay import MemoryRelay, RelayStats
 from .session import Opener, Session
 from .sources import LiveSource, PacedSource, Source
 from .stage import Published, Stage
 
 FLUSH_TIMEOUT_S = 3.0
-JOURNAL_NAME = "journal.db"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from trading.ports import Bookmarked, Feed, JournalRow
 
 from .assembly import RunPlan, begin, make_kernel
 from .history import stored_trade
+from .plans import plan_text
 from .sources import Cycle
 
 AT_START = "start/"
@@ -151,6 +152,7 @@ class Opener:
         else:
             session = self._restored(journal, run)
             kernel = session.kernel
+        self._store.keep_plan(run.number, plan_text(self._plan_as_begun(journal)))
         self._run = RunRef(run.number, run.run_id, is_new=False)
         self._obey(session)
         return session

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from trading.engine.exposures import exposures
 from trading.engine.kernel import Kernel
 from trading.engine.trader import MANUAL
 from trading.engine.valuation import Valuation
@@ -13,6 +14,7 @@ from trading.model.order import Measure
 from trading.model.position import Position
 from trading.model.tier import next_tier, tier_bounds
 from trading.model.units import BPS_ONE, NS_PER_S, ratio_bps
+from trading.risk.limits import lock_measure
 from trading.risk.sizing import kelly_fraction_bps
 from trading.strategies.registry import module_of
 
@@ -75,6 +77,7 @@ def snapshot(kernel: Kernel, around: Surroundings) -> Document:
         "sol_usd": None if usd is None else plain(usd),
         "positions": held,
         "limits": limits(kernel, valuation),
+        "exposure": exposure(kernel, valuation),
         "costs": costs_of_totals(ledger.costs),
         "slippage_bps_mean": state.slippage_bps_mean,
         "trades_total": state.fills_total,
@@ -118,9 +121,16 @@ def _position(kernel: Kernel, position: Position, valuation: Valuation) -> Docum
 
 
 def limits(kernel: Kernel, valuation: Valuation) -> list[Document]:
-    """Return wire.LimitView for every limit of the account as a whole."""
-    measures = kernel.valuer.gate().account_measures(kernel.valuer.account(valuation))
-    return [*(limit(measure, "account") for measure in measures), *_level_limits(kernel)]
+    """Return wire.LimitView for every limit of account, wallet, buckets and strategies, and each protection that makes
+    entries wait."""
+    now_ns = kernel.state.now_ns
+    measures = kernel.valuer.gate().account_measures(kernel.valuer.account(valuation), kernel.valuer.tail(valuation))
+    locks = kernel.state.protections.locks(now_ns)
+    return [
+        *(limit(measure, "account") for measure in measures),
+        *_level_limits(kernel),
+        *(limit(lock_measure(lock, now_ns), lock.mint or "account") for lock in locks),
+    ]
 
 
 def _level_limits(kernel: Kernel) -> list[Document]:
@@ -134,6 +144,32 @@ def _level_limits(kernel: Kernel) -> list[Document]:
             halted = Measure("total_drawdown_bps", guard.total_drawdown_bps, bounds.halted_bps, "bps", "halts")
             found += [limit(halted, scope), limit(reducing, scope)]
     return found
+
+
+def exposure(kernel: Kernel, valuation: Valuation) -> Document:
+    """Return wire.ExposureView."""
+    found = exposures(kernel.state, kernel.venue, valuation)
+    instruments, equity = kernel.valuer.instruments, valuation.equity_lamports
+
+    def shares(parts: Mapping[str, int]) -> list[Document]:
+        return [
+            {
+                "name": name,
+                "label": instruments[name].symbol if name in instruments else name,
+                "lamports": lamports,
+                "share_bps": ratio_bps(lamports, equity),
+            }
+            for name, lamports in parts.items()
+        ]
+
+    return {
+        "total": amount(found.total_lamports, kernel.state.sol_usd),
+        "by_token": shares(found.by_token),
+        "by_strategy": shares(found.by_strategy),
+        "by_bucket": shares(found.by_bucket),
+        "by_tier": shares(found.by_tier),
+        "by_group": shares(found.by_group),
+    }
 
 
 def limit(measure: Measure, scope: str) -> Document:

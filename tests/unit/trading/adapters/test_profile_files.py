@@ -1,5 +1,6 @@
 """Profiles from files: what may stand in one, and what is said to one that does not hold."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,15 @@ def written(folder: Path, text: str, name: str = "mine") -> Path:
 
 def whole(profile: Profile) -> str:
     """Return a file that extends nothing."""
-    document = profile.model_dump()
+    document = profile.model_dump(mode="json")
+    protections = document["limits"].pop("protections")
     lines = [
         line
         for section in ("limits", "sizing", "exits", "fees")
         for line in (f"[{section}]", *(f"{key} = {value}" for key, value in document[section].items()))
     ]
+    for rule in protections:
+        lines += ["[[limits.protections]]", *(f"{key} = {json.dumps(value)}" for key, value in rule.items())]
     for choice in document["strategies"]:
         lines += ["[[strategies]]", f'name = "{choice["name"]}"', f"weight_bps = {choice['weight_bps']}"]
     return "\n".join(lines)

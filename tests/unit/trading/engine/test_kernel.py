@@ -207,7 +207,7 @@ def test_a_restored_kernel_knows_what_the_first_one_knew() -> None:
     prices = [str(Decimal(1000 + (number * 37) % 97 - (number * 11) % 53) / 1000) for number in range(80)]
     feed = ScriptedFeed(script(prices))
     bench = KernelBench(lambda seen: 1.0 if int(seen.close * 1000) % 5 == 0 else None).feed(list(feed.events()))
-    assert bench.kernel.state.fills_total > 4
+    assert bench.kernel.state.fills_total >= 4
     assert fingerprint(bench.restored(feed).kernel) == fingerprint(bench.kernel)
 
 

@@ -11,7 +11,7 @@ from tests.support.trading import make_signal
 
 from memmcp_server.wire.trading import TierView
 from trading.model import commands, events
-from trading.model.account import TrackRecord
+from trading.model.account import Level, TrackRecord
 from trading.model.order import Side
 from trading.model.profile import FOUNDATION, ExitRules, Profile, StrategyChoice
 from trading.model.tier import TIERS
@@ -30,6 +30,9 @@ def unbound(strategy: str = "momentum_breakout") -> Profile:
         total_exposure_bps_max=9_500,
         gap_token_bps_max=10_000,
         gap_joint_bps_max=10_000,
+        cvar_bps_max=10_000,
+        protections=(),
+        **{f"{level}_drawdown_{state}_bps": 10_000 for level in Level for state in ("reducing", "halted")},
         drawdown_reducing_bps=10_000,
         drawdown_halted_bps=10_000,
         day_loss_bps_max=10_000,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from trading.errors import DataError
 from trading.model.profile import AGGRESSIVE, BACKTEST_PROFILES, CAUTIOUS, FOUNDATION, PROFILES, Profile
 from trading.model.profile_content import changes, content_of, profile_of, riskier, sha256_of
+from trading.model.protection import Protection, ProtectionKind
 
 
 def altered(section: str, **values: Any) -> Profile:
@@ -105,6 +106,8 @@ def test_every_field_that_sizes_or_limits_has_a_side() -> None:
     """Without one a field could not be tightened by an agent, and nobody would notice."""
     for section in ("limits", "sizing", "exits"):
         for name, value in FOUNDATION.model_dump()[section].items():
+            if name == "protections":
+                continue  # below
             document = json.loads(content_of(FOUNDATION))
             risky = 0
             for step in (-1, 1):
@@ -114,6 +117,47 @@ def test_every_field_that_sizes_or_limits_has_a_side() -> None:
                 )
                 risky += bool(riskier(FOUNDATION, other))
             assert risky == 1 or (value == 0 and risky == 2), f"{section}.{name}"
+
+
+RULE = FOUNDATION.limits.protections[0]
+
+
+@pytest.mark.requirement("T2")
+@pytest.mark.parametrize(
+    ("change", "is_riskier"),
+    [
+        ({}, False),
+        ({"stop_s": RULE.stop_s + 1}, False),
+        ({"stop_s": RULE.stop_s - 1}, True),
+        ({"lookback_s": RULE.lookback_s + 1}, False),
+        ({"lookback_s": RULE.lookback_s - 1}, True),
+        ({"trades_min": RULE.trades_min - 1}, False),
+        ({"trades_min": RULE.trades_min + 1}, True),
+        ({"bps": RULE.bps + 1}, False),
+        ({"bps": RULE.bps - 1}, True),
+        ({"is_per_token": not RULE.is_per_token}, True),
+    ],
+)
+def test_a_protection_is_compared_with_the_one_of_its_kind_and_scope(change: dict[str, int], is_riskier: bool) -> None:
+    other = guarded(RULE.model_copy(update=change))
+    found = riskier(guarded(RULE), other)
+    assert bool(found) is is_riskier
+    assert riskier(other, guarded(other.limits.protections[0], RULE)) == ()
+    assert [each.field for each in riskier(guarded(RULE), guarded())] == ["limits.protections.stoploss_guard.all"]
+
+
+@pytest.mark.requirement("T2")
+def test_a_drop_that_trips_later_is_riskier_and_another_window_of_profits_is_neither() -> None:
+    kinds = {rule.kind: rule for rule in FOUNDATION.limits.protections}
+    drop, profit = kinds[ProtectionKind.MAX_DRAWDOWN], kinds[ProtectionKind.LOW_PROFIT_PAIRS]
+    assert riskier(guarded(drop), guarded(drop.model_copy(update={"bps": drop.bps + 1})))
+    assert not riskier(guarded(drop), guarded(drop.model_copy(update={"bps": drop.bps - 1})))
+    for step in (-1, 1):
+        assert riskier(guarded(profit), guarded(profit.model_copy(update={"lookback_s": profit.lookback_s + step})))
+
+
+def guarded(*rules: Protection) -> Profile:
+    return FOUNDATION.model_copy(update={"limits": FOUNDATION.limits.model_copy(update={"protections": rules})})
 
 
 @settings(max_examples=60, deadline=None)

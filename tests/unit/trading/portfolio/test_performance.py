@@ -1,7 +1,16 @@
 import pytest
 
 from trading.model.account import RoundTrip, TrackRecord
-from trading.portfolio.performance import RECORD_TRADES_MAX, ROUND_TRIPS_MAX, EquityCurve, TrackRecords, track_record
+from trading.portfolio import statistics
+from trading.portfolio.performance import (
+    RECORD_TRADES_MAX,
+    ROUND_TRIPS_MAX,
+    EquityCurve,
+    Skill,
+    TrackRecords,
+    skill,
+    track_record,
+)
 
 HOUR = 3_600 * 10**9
 SOL = 10**9
@@ -101,3 +110,20 @@ def test_totals_outlive_the_trades_that_are_kept() -> None:
     for n in range(ROUND_TRIPS_MAX + 5):
         records.add(_trip(n, 1))
     assert (records.trades("s"), records.window("s").trades) == (ROUND_TRIPS_MAX + 5, ROUND_TRIPS_MAX)
+
+
+def test_skill_is_a_sharpe_a_year_and_the_chance_that_it_is_no_luck() -> None:
+    of = statistics.moments([0.01, -0.005, 0.012, 0.003, -0.002, 0.008] * 10)
+    alone, among_many = skill(of, 1, None, 86_400), skill(of, 1_000, None, 86_400)
+    per_day = statistics.sharpe(of)
+    assert per_day is not None
+    assert alone.sharpe == among_many.sharpe == statistics.annualised(per_day, 86_400)
+    assert alone.deflated_sharpe == statistics.deflated_sharpe(per_day, of, 1)
+    assert among_many.deflated_sharpe is not None
+    assert alone.deflated_sharpe is not None
+    assert among_many.deflated_sharpe < alone.deflated_sharpe
+    assert (among_many.trials, among_many.periods) == (1_000, 60)
+
+
+def test_returns_that_never_vary_show_no_skill() -> None:
+    assert skill(statistics.moments([0.0, 0.0]), 3, None, 86_400) == Skill(None, None, 3, 2)

@@ -19,6 +19,7 @@ from tests.support.trading import (
 from trading.model.account import LosingExit, TradingState
 from trading.model.order import Approved, Denied, Side
 from trading.model.position import Holding, Position
+from trading.model.protection import ProtectionKind
 from trading.risk import limits
 from trading.risk.gate import Gate
 
@@ -43,7 +44,8 @@ def test_a_sound_entry_is_approved_with_how_far_each_limit_is_used() -> None:
     assert (measures["order_lamports"].used, measures["order_lamports"].limit) == (SOL // 5, 4 * SOL // 10)
     assert measures["exit_reserve_lamports"].used == 2 * SOL - SOL // 5 - 25_000 - RENT
     assert measures["edge_over_cost_bps"].used == 300 - 55
-    assert len(verdict.measures) == len(limits.ENTRY_LIMITS) - 6  # nothing held, no losing exit
+    silent = 7 + len(ProtectionKind)  # nothing is held, was sold at a loss or waits, and no budget is asked for
+    assert len(verdict.measures) == len(limits.ENTRY_LIMITS) - silent
 
 
 @pytest.mark.requirement("T19")
@@ -86,6 +88,8 @@ DENIALS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("token_exposure_lamports", {}, {}, {"exposure_lamports": 3 * SOL // 10 + 1}),
     ("total_exposure_lamports", {}, {"exposure_lamports": SOL + 1}, {}),
     ("positions", {}, {"tokens_held": 4}, {}),
+    ("entries_day", {}, {"entries_day": 50}, {}),
+    ("turnover_day_lamports", {}, {"turnover_day_lamports": 12 * SOL - SOL // 5 + 1}, {}),
     ("bucket_cash_lamports", {}, {}, {"bucket_cash_lamports": SOL // 5 + 25_000 + RENT - 1}),
     ("exit_reserve_lamports", {}, {"cash_lamports": SOL // 5 + 25_000 + RENT + 2_000_000 - 1}, {}),
 ]
@@ -117,6 +121,7 @@ AT_LIMIT: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ({}, {}, {"exposure_lamports": 3 * SOL // 10}),
     ({}, {"exposure_lamports": SOL}, {}),
     ({}, {"tokens_held": 3}, {}),
+    ({}, {"entries_day": 49, "turnover_day_lamports": 12 * SOL - SOL // 5}, {}),
     ({}, {}, {"bucket_cash_lamports": SOL // 5 + 25_000 + RENT}),
     ({}, {"cash_lamports": SOL // 5 + 25_000 + RENT + 2_000_000}, {}),
 ]
@@ -184,6 +189,7 @@ def test_the_largest_order_within_the_headroom_is_approved_and_one_lamport_more_
         (make_account(), make_token()),
         (make_account(), make_token(exposure_lamports=SOL // 5)),
         (make_account(exposure_lamports=SOL), make_token()),
+        (make_account(turnover_day_lamports=12 * SOL - SOL // 10), make_token()),
         (make_account(cash_lamports=SOL // 10), make_token()),
         (make_account(), make_token(bucket_cash_lamports=SOL // 10)),
     ):
