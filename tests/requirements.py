@@ -36,7 +36,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T2": Requirement("Profiles switchable at run time", "done"),
     "T3": Requirement("Tiers by equity", "partly", "several wallets"),
     "T4": Requirement("Strategies", "partly", "facts about tokens of the public market, arbitrage"),
-    "T5": Requirement("Anti-DCA and rapid rotation", "partly", "pyramiding, rotation"),
+    "T5": Requirement("Anti-DCA and rapid rotation", "done"),
     "T6": Requirement("Sizing", "done"),
     "T7": Requirement("Risk gate, limits, states", "partly", "more than one wallet"),
     "T8": Requirement("Buckets whose sum is the wallet", "partly", "transfers by policy"),

@@ -2,8 +2,10 @@
 finds them where a reckless desk makes some."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -249,10 +251,26 @@ def _of_order(order: Order, ledger: Ledger, closes: dict[int, dict[str, Decimal]
     if holding is not None and holding.value_lamports(price, 6) < holding.cost_lamports:
         found.append(f"order {order.id} adds to a loser")
     loss = ledger.losing_exit(order.mint)
+    found += _of_addition(order, ledger, price)
     if loss is not None:
         waited_s, limits = (order.ts_ns - loss.ts_ns) // 10**9, rules().limits
         if waited_s < limits.cooldown_s or (waited_s < limits.reentry_s and loss.is_above(price, 6)):
             found.append(f"order {order.id} enters again {waited_s} s after a loss")
+    return found
+
+
+def _of_addition(order: Order, ledger: Ledger, price: Decimal) -> list[str]:
+    """A strategy adds to its own position only above its cost by the step, less each time, and not too often."""
+    position, limits = ledger.position(order.bucket, order.mint), rules().limits
+    if position is None or order.reason.startswith("o: "):  # by hand
+        return []
+    found: list[str] = []
+    if position.buys > limits.adds_max:
+        found.append(f"order {order.id} is addition {position.buys} of {limits.adds_max}")
+    if position.value_lamports(price, 6) * 10_000 < position.cost_lamports * (10_000 + limits.add_step_bps):
+        found.append(f"order {order.id} is less than a step above the cost")
+    if order.amount_in * 10_000 > position.last_buy_lamports * limits.add_size_bps_max:
+        found.append(f"order {order.id} is not smaller than the purchase before it")
     return found
 
 
@@ -396,6 +414,79 @@ def test_no_buy_fills_below_the_average_cost_of_what_is_held(
     market: list[MarketEvent], hand: dict[int, commands.Command]
 ) -> None:
     assert breaches(run(market, ADDING, hand), market) == []
+
+
+@pytest.mark.requirement("T5")
+def test_a_winner_is_added_to_as_often_as_allowed_each_time_with_less() -> None:
+    market = script([Decimal(100 + 3 * number) / 100 for number in range(6)])
+    bench = bench_of(ADDING)
+    bench.feed(market)
+    assert breaches(bench, market) == []
+    bought = [each.order.amount_in for each in bench.events(events.OrderApproved) if each.order.side is Side.BUY]
+    assert len(bought) == 1 + rules().limits.adds_max
+    assert all(after <= before // 2 for before, after in pairwise(bought))
+    denied = {each.denied.reason for each in bench.events(events.OrderDenied)}
+    assert "adds" in denied
+
+
+def test_the_checker_catches_additions_that_are_too_many_too_early_and_too_large() -> None:
+    market = script([Decimal(1), Decimal(1)])
+    bench = bench_of({(MINT, 1): 1.0})
+    drive(bench, market, {})
+    ledger = bench.kernel.state.ledger
+    [approved] = bench.events(events.OrderApproved)
+    [bought] = bench.events(events.OrderFilled)
+    parts = (bought.fill.lamports // 4, bought.fill.base_units // 4)
+    for number in range(rules().limits.adds_max):
+        part = replace(bought.fill, order_id=f"part {number}", lamports=parts[0], base_units=parts[1], rent_lamports=0)
+        ledger.apply(replace(bought, fill=part))
+    position = ledger.position("momentum_breakout", MINT)
+    assert position is not None
+    told = " ".join(_of_addition(approved.order, ledger, Decimal("1.01")))
+    for word in (f"is addition {position.buys} of 2", "less than a step above", "not smaller than the purchase"):
+        assert word in told
+    by_hand = replace(approved.order, reason="o: by hand")
+    assert _of_addition(by_hand, ledger, Decimal("1.01")) == []
+
+
+@pytest.mark.requirement("T5")
+@SETTINGS
+@given(paths(), opinions(), orders(), st.integers(300, 3_000))
+def test_no_position_outlives_its_profiles_maximum_holding_time_while_its_pool_can_be_sold(
+    market: list[MarketEvent], said: dict[tuple[str, int], float], hand: dict[int, commands.Command], most_s: int
+) -> None:
+    wanted = rules()
+    wanted = wanted.model_copy(update={"exits": wanted.exits.model_copy(update={"holding_s_max": most_s})})
+    counter: dict[str, int] = {}
+
+    def opinion(seen: Bar) -> float | None:
+        counter[seen.mint] = counter.get(seen.mint, 0) + 1
+        return said.get((seen.mint, counter[seen.mint]))
+
+    bench = KernelBench(opinion, rules=wanted)
+    assert overdue(bench, market, hand, most_s) == []
+
+
+def overdue(bench: KernelBench, market: list[MarketEvent], hand: dict[int, commands.Command], most_s: int) -> list[str]:
+    """Return the positions that were too old at the end of a cycle and not on sale, though somebody would buy."""
+    found: list[str] = []
+    state, venue = bench.kernel.state, bench.kernel.venue
+    for number, cycle in enumerate(cycles_of(market), 1):
+        bench.feed(cycle)
+        for position in state.ledger.positions():
+            age_s = (state.now_ns - position.opened_ns) // 10**9
+            left = position.base_units - state.units_on_sale(position.bucket, position.mint)
+            if age_s >= most_s and left and venue.liquidation_lamports(position.mint, left):
+                found.append(f"{position.mint} is {age_s} s old at cycle {number}")
+        if number in hand:
+            with suppress(InvalidInput):
+                bench.control.take(hand[number])
+    return found
+
+
+def test_the_checker_catches_a_desk_that_holds_for_too_long() -> None:
+    market = script([Decimal(1)] * 12)
+    assert overdue(bench_of({(MINT, 1): 1.0}), market, {}, 1_800) != []
 
 
 def test_a_buy_whose_price_falls_between_decision_and_fill_is_refused_and_pays_its_fees() -> None:

@@ -145,6 +145,7 @@ class Valuer:
             open_orders=sum(order.mint == mint for order in state.open_orders.values()),
             bucket_cash_lamports=self.free_lamports(bucket),
             level=state.levels.held(bucket, strategy),
+            position=position,
             sellable_base_units=held - state.units_on_sale(bucket, mint),
             rent_lamports=quote.rent_lamports if quote is not None and quote.side is Side.BUY else 0,
             edge_bps=edge_bps,

@@ -22,6 +22,8 @@ class Position:
     ``cost_lamports`` is what the present units cost, pool, network and priority fees included, account rent not (it
     comes back). Average cost is the ratio ``cost_lamports / base_units`` and is never divided out.
     ``realised_lamports`` is what parts sold so far have brought. ``trajectory_id`` is that of the opening order.
+    ``added_lamports`` is the part of the cost that came after the first purchase, ``last_buy_lamports`` what the newest
+    purchase swapped.
     """
 
     bucket: str
@@ -35,6 +37,17 @@ class Position:
     bought_lamports: int = 0
     sold_lamports: int = 0
     buys: int = 1
+    added_lamports: int = 0
+    last_buy_lamports: int = 0
+
+    @property
+    def risked_lamports(self) -> int:
+        """What a stop is measured on: the cost without what was added, so that no addition puts more at risk."""
+        return self.cost_lamports - self.added_lamports
+
+    def value_lamports(self, price_sol: Decimal, decimals: int) -> int:
+        """Return what the units are worth at a price, before the costs of selling them, rounded down."""
+        return token_value_lamports(self.base_units, price_sol, decimals)
 
     def unrealised_lamports(self, value_lamports: int) -> int:
         """Return the profit if the position were sold for ``value_lamports``."""

@@ -59,6 +59,8 @@ class Limits(_Rules):
     ``cvar_bps_max``: what the worst hours may cost on average: the expected shortfall of all that is held, over
     ``cvar_horizon_h`` hours at ``cvar_level_bps``; 10000 asks for nothing. Of a token with fewer than
     ``cvar_history_h_min`` hourly returns ``cvar_unknown_bps`` of its value is assumed.
+    ``adds_max``: how often a strategy may add to its own position (0: never), each time only ``add_step_bps`` or more
+    above its average cost and with at most ``add_size_bps_max`` of the purchase before; the stop is raised with it.
     """
 
     order_bps_max: Bps
@@ -94,6 +96,9 @@ class Limits(_Rules):
     cvar_horizon_h: int = Field(default=4, ge=1, le=24)
     cvar_history_h_min: int = Field(default=72, ge=24, le=240)
     cvar_unknown_bps: Bps = 2_000
+    adds_max: int = Field(default=0, ge=0, le=20)
+    add_step_bps: Bps = 200
+    add_size_bps_max: int = Field(default=5_000, ge=1, le=BPS_ONE - 1)
 
     @property
     def drawdown(self) -> DrawdownLimits:
@@ -222,6 +227,11 @@ class Profile(_Rules):
         if fee > self.limits.priority_fee_lamports_max:
             msg = f"fees: the priority fee of {fee} lamports is above limits.priority_fee_lamports_max"
             raise ValueError(msg)
+        if self.limits.adds_max and not self.exits.stop_loss_bps:
+            msg = (
+                f"limits.adds_max must be 0 without exits.stop_loss_bps, not {self.limits.adds_max}: no stop is raised"
+            )
+            raise ValueError(msg)
         return self
 
     @property
@@ -291,6 +301,7 @@ FOUNDATION: Final = Profile(
         entries_day_max=50,
         protections=_protections(stops=5, lost_bps=800, stop_s=6 * 3_600),
         cvar_bps_max=1_000,
+        adds_max=2,
     ),
     sizing=SizingRules(
         kelly_fraction_bps=5_000,
@@ -341,6 +352,7 @@ CAUTIOUS: Final = Profile(
                 *_protections(stops=3, lost_bps=400, stop_s=12 * 3_600),
             ),
             "cvar_bps_max": 500,
+            "adds_max": 0,
         },
     ),
     sizing=_changed(
@@ -385,6 +397,7 @@ AGGRESSIVE: Final = Profile(
             "entries_day_max": 200,
             "protections": _protections(stops=8, lost_bps=1_500, stop_s=3 * 3_600),
             "cvar_bps_max": 2_000,
+            "adds_max": 3,
         },
     ),
     sizing=_changed(
@@ -416,6 +429,7 @@ BASELINE: Final = Profile(
             "cooldown_s": 0,
             "reentry_s": 0,
             "gap_token_bps_max": BPS_ONE,
+            "adds_max": 0,
             "gap_joint_bps_max": BPS_ONE,
             **{f"{level}_drawdown_{state}_bps": BPS_ONE for level in Level for state in ("reducing", "halted")},
             "turnover_bps_day_max": TURNOVER_BPS_MAX,

@@ -23,6 +23,7 @@ _LARGER_IS_SAFER: Final = frozenset(
         "limits.reducing_s",
         "limits.cooldown_s",
         "limits.reentry_s",
+        "limits.add_step_bps",
         "limits.cvar_level_bps",
         "limits.cvar_horizon_h",
         "limits.cvar_unknown_bps",

@@ -271,6 +271,7 @@ class Ledger:
                 base_units=fill.base_units,
                 cost_lamports=cost,
                 bought_lamports=cost,
+                last_buy_lamports=fill.lamports,
             )
         else:
             position = replace(
@@ -279,6 +280,8 @@ class Ledger:
                 cost_lamports=old.cost_lamports + cost,
                 bought_lamports=old.bought_lamports + cost,
                 buys=old.buys + 1,
+                added_lamports=old.added_lamports + cost,
+                last_buy_lamports=fill.lamports,
             )
         bucket.positions[fill.mint] = position
         bucket.cash_lamports -= cost
@@ -308,6 +311,7 @@ class Ledger:
             cost_lamports=old.cost_lamports - cost,
             realised_lamports=old.realised_lamports + realised,
             sold_lamports=old.sold_lamports + proceeds,
+            added_lamports=old.added_lamports - old.added_lamports * fill.base_units // old.base_units,
         )
         if position.base_units:
             bucket.positions[fill.mint] = position
@@ -341,7 +345,8 @@ class Ledger:
         bucket.realised_lamports -= loss
         del bucket.positions[event.mint]
         self._losing_exits[event.mint] = LosingExit(event.mint, event.ts_ns, 0, position.base_units)
-        gone = replace(position, base_units=0, cost_lamports=0, realised_lamports=position.realised_lamports - loss)
+        left = position.realised_lamports - loss
+        gone = replace(position, base_units=0, cost_lamports=0, added_lamports=0, realised_lamports=left)
         return Booking(gone, -loss, self._round_trip(gone, event.ts_ns))
 
     def _book_rent(self, bucket: Bucket, fill: Fill) -> None:

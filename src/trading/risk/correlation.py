@@ -58,10 +58,13 @@ class Likeness:
 
 
 def alike_lamports(book: ReturnBook, exposures: Mapping[str, int], mint: str, rules: SizingRules) -> int:
-    """Return A for an entry into ``mint``: as many lamports of it would move like all that is held."""
+    """Return A for an entry into ``mint``: as many lamports of it would move like all other tokens that are held.
+
+    What is held of the token itself is bounded by the limits on one token and on additions.
+    """
     if not rules.correlation_bps:
         return 0
-    held = {other: value for other, value in exposures.items() if value > 0}
+    held = {other: value for other, value in exposures.items() if value > 0 and other != mint}
     return summed_lamports(held, likenesses(book, held, mint, rules), rules.correlation_bps)
 
 
@@ -75,9 +78,7 @@ def likenesses(book: ReturnBook, held: Mapping[str, int], mint: str, rules: Sizi
     """Return how each token that is held moves beside ``mint``: as was seen, as declared where too little was."""
     assumed = Likeness(rules.correlation_unknown_bps / BPS_ONE, 1.0)
     found = dict.fromkeys(held, assumed)
-    if mint in held:
-        found[mint] = Likeness(1.0, 1.0)
-    enough = [each for each in held if each != mint and book.hours(each) >= rules.correlation_hours_min]
+    enough = [each for each in held if book.hours(each) >= rules.correlation_hours_min]
     if not enough or book.hours(mint) < rules.correlation_hours_min:
         return found
     tokens = [mint, *sorted(enough, key=lambda each: (-held[each], each))[: TOKENS_MAX - 1]]

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from trading.model.position import Position, token_value_lamports
+from trading.model.position import Position
 from trading.model.profile import ExitRules
-from trading.model.units import BPS_ONE, LAMPORTS_PER_SOL, NS_PER_S, ratio_bps, token_scale
+from trading.model.units import BPS_ONE, LAMPORTS_PER_SOL, NS_PER_S, ceil_div, ratio_bps, token_scale
 
 _WIDER = 1 + Decimal("1e-9")
 
@@ -57,7 +57,7 @@ def watch(rules: ExitRules, position: Position, peak_sol: Decimal, decimals: int
     cost = position.cost_lamports
     low, high = Decimal(0), peak_sol
     if rules.stop_loss_bps:
-        low = (cost - cost * rules.stop_loss_bps // BPS_ONE + 1) * scale * _WIDER
+        low = (cost - position.risked_lamports * rules.stop_loss_bps // BPS_ONE + 1) * scale * _WIDER
     if rules.take_profit_bps:
         high = min(high, (cost + cost * rules.take_profit_bps // BPS_ONE - 1) * scale / _WIDER)
     if rules.trailing_stop_bps and _return_bps(position, peak_sol, decimals) >= rules.trailing_arm_bps:
@@ -66,10 +66,13 @@ def watch(rules: ExitRules, position: Position, peak_sol: Decimal, decimals: int
 
 
 def stop_loss(rules: ExitRules, position: Position, view: ExitView) -> ExitDecision | None:
-    loss_bps = -_return_bps(position, view.close_sol, view.decimals)
-    if not rules.stop_loss_bps or loss_bps < rules.stop_loss_bps:
+    """Sell at a loss of ``stop_loss_bps`` of what was risked first: additions raise the stop and risk nothing more."""
+    loss = position.cost_lamports - position.value_lamports(view.close_sol, view.decimals)
+    most = ceil_div(position.risked_lamports * rules.stop_loss_bps, BPS_ONE)
+    if not rules.stop_loss_bps or loss < most:
         return None
-    return ExitDecision("stop_loss", f"{loss_bps} bps below cost", loss_bps, rules.stop_loss_bps, "bps")
+    loss_bps, limit_bps = (ratio_bps(each, position.cost_lamports) for each in (loss, most))
+    return ExitDecision("stop_loss", f"{loss_bps} bps below cost", loss_bps, limit_bps, "bps")
 
 
 def take_profit(rules: ExitRules, position: Position, view: ExitView) -> ExitDecision | None:
@@ -100,8 +103,7 @@ def holding_time(rules: ExitRules, position: Position, view: ExitView) -> ExitDe
 
 
 def _return_bps(position: Position, price_sol: Decimal, decimals: int) -> int:
-    value = token_value_lamports(position.base_units, price_sol, decimals)
-    return ratio_bps(value - position.cost_lamports, position.cost_lamports)
+    return ratio_bps(position.value_lamports(price_sol, decimals) - position.cost_lamports, position.cost_lamports)
 
 
 class PeakPrices:

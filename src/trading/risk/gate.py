@@ -88,6 +88,9 @@ class Gate:
             account.cash_lamports - fees - reserve,
             token.bucket_cash_lamports - fees,
         )
+        add_max = limits.add_lamports_max(token, rules)
+        if add_max is not None:
+            most = min(most, add_max)
         if token.tail is not None:
             most = shortfall.headroom_lamports(token.tail, rules, equity, most)
         return max(0, most)

@@ -39,6 +39,13 @@ TEXTS: Final[Mapping[str, Text]] = {
     "reentry_s": lambda m, o, a, t, b: f"{o.mint} is below the price of its losing exit {m.used} s ago",
     **{kind.value: lambda m, o, a, t, b: _protected(m, o, t) for kind in ProtectionKind},
     "average_cost": lambda m, o, a, t, b: f"{o.mint} is held at a cost of {m.limit} lamports and worth {m.used}",
+    "adds": lambda m, o, a, t, b: f"{o.mint} was bought {m.used} times for this position",
+    "add_step_lamports": lambda m, o, a, t, b: (
+        f"{o.mint} is worth {m.used} lamports here and is added to {b.limits.add_step_bps} bps above its cost"
+    ),
+    "add_lamports": lambda m, o, a, t, b: (
+        f"the purchase before it was {t.position.last_buy_lamports if t.position else 0}"
+    ),
     "pool_lamports": lambda m, o, a, t, b: f"the pool of {o.mint} holds {sol_text(m.used)} SOL; tier {b.tier.name}",
     "order_lamports": lambda m, o, a, t, b: (
         f"the order is {sol_text(m.used)} SOL of {sol_text(a.equity_lamports)} SOL equity"

@@ -9,6 +9,7 @@ from typing import Final
 
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Measure, Order
+from trading.model.profile import Limits
 from trading.model.protection import ProtectionKind
 from trading.model.units import BPS_ONE, NS_PER_S, ceil_div, share_lamports
 
@@ -79,6 +80,35 @@ def anti_dca(order: Order, account: AccountView, token: TokenView, bounds: Bound
         return None
     value = token.holding.value_lamports(token.mark_sol, token.decimals)
     return Measure("average_cost", value, token.holding.cost_lamports, "lamports", is_floor=True)
+
+
+def adds(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
+    """How often a strategy may add to its own position, this time included; a person may as often as he likes."""
+    if token.position is None or token.edge_bps is None:
+        return None
+    return Measure("adds", token.position.buys, bounds.limits.adds_max, "adds")
+
+
+def add_step(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
+    """Only winners are added to: the position must be worth more than it cost by a declared step."""
+    if token.position is None or token.edge_bps is None or token.mark_sol is None:
+        return None
+    value = token.position.value_lamports(token.mark_sol, token.decimals)
+    least = ceil_div(token.position.cost_lamports * (BPS_ONE + bounds.limits.add_step_bps), BPS_ONE)
+    return Measure("add_step_lamports", value, least, "lamports", is_floor=True)
+
+
+def add_size(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
+    """Each addition is smaller than the purchase before it."""
+    most = add_lamports_max(token, bounds.limits)
+    return None if most is None else Measure("add_lamports", order.amount_in, most, "lamports")
+
+
+def add_lamports_max(token: TokenView, limits: Limits) -> int | None:
+    """Return how much a strategy may add to its own position, None where an entry is no addition."""
+    if token.position is None or token.edge_bps is None:
+        return None
+    return share_lamports(token.position.last_buy_lamports, limits.add_size_bps_max)
 
 
 def pool_depth(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
@@ -213,6 +243,8 @@ ENTRY_LIMITS: Final[tuple[Limit, ...]] = (
     reentry,
     *(protection(kind) for kind in ProtectionKind),
     anti_dca,
+    adds,
+    add_step,
     pool_depth,
     priority_fee,
     fixed_fees,
@@ -220,6 +252,7 @@ ENTRY_LIMITS: Final[tuple[Limit, ...]] = (
     impact,
     edge,
     order_size,
+    add_size,
     token_exposure,
     total_exposure,
     gap_token,

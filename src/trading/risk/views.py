@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from trading.model.account import LosingExit, TradingState
 from trading.model.order import SwapQuote
-from trading.model.position import Holding
+from trading.model.position import Holding, Position
 from trading.model.profile import Limits
 from trading.model.tier import Tier
 
@@ -58,7 +58,7 @@ class TokenView:
     ``holding`` and ``open_orders`` are taken over all buckets. ``sellable_base_units`` is what the order's own bucket
     holds and has not on sale. ``edge_bps`` is None for an order by hand. ``level``: the order's wallet, bucket or
     strategy that lets no entry pass. ``locks``: what protections make wait. ``tail``: the cases of the risk
-    budget, None where it is not asked.
+    budget, None where it is not asked. ``position``: what the order's own bucket holds of the token.
     """
 
     mint: str
@@ -78,3 +78,4 @@ class TokenView:
     level: Held | None = None
     locks: tuple[Lock, ...] = ()
     tail: TailView | None = None
+    position: Position | None = None

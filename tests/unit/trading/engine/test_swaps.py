@@ -89,7 +89,7 @@ def test_a_desk_whose_strategies_do_not_listen_decides_as_if_there_were_no_swaps
     plain = KernelBench(opinion).feed(list(script(prices())))
     told = KernelBench(opinion).feed(MARKET)
     assert not isinstance(ScriptedStrategy(opinion), SwapListener)
-    assert plain.kernel.state.fills_total > 4
+    assert plain.kernel.state.fills_total >= 4
     assert plain.events() == told.events()
 
 

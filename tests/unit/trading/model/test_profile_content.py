@@ -92,7 +92,7 @@ def test_the_shipped_profiles_are_safer_in_their_order_and_not_the_other_way() -
         ("sizing", "probe_bps", 999, 1_001),
         ("sizing", "order_lamports_min", 20_000_001, 19_999_999),
         ("exits", "stop_loss_bps", 499, 501),
-        ("exits", "stop_loss_bps", 499, 0),
+        ("exits", "trailing_stop_bps", 399, 0),
         ("exits", "take_profit_bps", 1_499, 0),
         ("exits", "holding_s_max", 86_399, 86_401),
     ],

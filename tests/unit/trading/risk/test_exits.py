@@ -1,3 +1,4 @@
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -38,6 +39,16 @@ def _view(close: str, peak: str = "0", now_ns: int = T0) -> ExitView:
 def test_each_rule_sells_at_its_limit_and_not_before(view: ExitView, rule: str | None) -> None:
     decision = decide_exit(RULES, POSITION, view)
     assert (decision.rule if decision else None) == rule
+
+
+@pytest.mark.requirement("T5")
+def test_what_was_added_raises_the_stop_so_that_it_loses_what_the_first_purchase_would_have_lost() -> None:
+    """1 SOL bought and 1 SOL added: 5 % of the first one is 2.5 % of both."""
+    both = replace(POSITION, base_units=2 * 10**8, cost_lamports=2 * 10**9, added_lamports=10**9)
+    assert decide_exit(RULES, both, _view("0.00097501")) is None
+    decision = decide_exit(RULES, both, _view("0.000975"))
+    assert decision is not None
+    assert (decision.rule, decision.used, decision.limit) == ("stop_loss", 250, 250)
 
 
 def test_the_reason_tells_the_figures() -> None:

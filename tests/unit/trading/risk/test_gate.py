@@ -18,7 +18,7 @@ from tests.support.trading import (
 
 from trading.model.account import LosingExit, TradingState
 from trading.model.order import Approved, Denied, Side
-from trading.model.position import Holding
+from trading.model.position import Holding, Position
 from trading.model.protection import ProtectionKind
 from trading.risk import limits
 from trading.risk.gate import Gate
@@ -27,6 +27,8 @@ SECOND = 10**9
 ORDER = make_order(min_out=990_000)
 # 1,000 base units are 0.00001 SOL at the default mark of 0.001 SOL a token of 5 decimals.
 HELD = Holding(MINT, 1_000, 10_000)
+OWN = Position("momentum_breakout", MINT, "momentum_breakout", "t", T0, 1_000, 9_803, last_buy_lamports=SOL)
+"""Worth 10,000 lamports at the mark, 2 % and a little above its cost."""
 LOSS = LosingExit(MINT, T0, 20_000, 1_000)  # sold at twice the default mark
 
 
@@ -42,7 +44,7 @@ def test_a_sound_entry_is_approved_with_how_far_each_limit_is_used() -> None:
     assert (measures["order_lamports"].used, measures["order_lamports"].limit) == (SOL // 5, 4 * SOL // 10)
     assert measures["exit_reserve_lamports"].used == 2 * SOL - SOL // 5 - 25_000 - RENT
     assert measures["edge_over_cost_bps"].used == 300 - 55
-    silent = 4 + len(ProtectionKind)  # nothing is held, was sold at a loss or waits, and no budget is asked for
+    silent = 7 + len(ProtectionKind)  # nothing is held, was sold at a loss or waits, and no budget is asked for
     assert len(verdict.measures) == len(limits.ENTRY_LIMITS) - silent
 
 
@@ -72,6 +74,9 @@ DENIALS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("cooldown_s", {}, {"now_ns": T0 + 3_599 * SECOND}, {"losing_exit": LOSS}),
     ("reentry_s", {}, {"now_ns": T0 + 21_599 * SECOND}, {"losing_exit": LOSS}),
     ("average_cost", {}, {"tokens_held": 1}, {"holding": replace(HELD, cost_lamports=10_001)}),
+    ("adds", {}, {}, {"position": replace(OWN, buys=3)}),
+    ("add_step_lamports", {}, {}, {"position": replace(OWN, cost_lamports=9_804)}),
+    ("add_lamports", {"amount_in": SOL // 5}, {}, {"position": replace(OWN, last_buy_lamports=4 * SOL // 10 - 1)}),
     ("pool_lamports", {}, {}, {"pool_lamports": 20 * SOL - 1}),
     ("priority_fee_lamports", {"priority_fee_lamports": 200_001}, {}, {}),
     ("fee_position_bps", {"amount_in": 9_999_999}, {}, {}),
