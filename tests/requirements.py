@@ -39,7 +39,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T5": Requirement("Anti-DCA and rapid rotation", "done"),
     "T6": Requirement("Sizing", "done"),
     "T7": Requirement("Risk gate, limits, states", "partly", "more than one wallet"),
-    "T8": Requirement("Buckets whose sum is the wallet", "partly", "transfers by policy"),
+    "T8": Requirement("Buckets whose sum is the wallet", "done"),
     "T9": Requirement("Realistic fills", "done"),
     "T10": Requirement("Live execution on Solana", "planned"),
     "T11": Requirement("Evolution", "partly", "search, purged cross-validation, promotion"),

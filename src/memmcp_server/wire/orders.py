@@ -69,7 +69,9 @@ class RebalanceRequest(Request):
     weights_bps: dict[str, Bps] | None = Field(
         default=None, description="Wished share by bucket or mint; the sum is at most 10000, the rest is cash."
     )
-    policy: Literal["equal", "cash"] | None = Field(default=None, description="Instead of weights.")
+    policy: Literal["equal", "cash", "profile"] | None = Field(
+        default=None, description="Instead of weights; profile: those of its strategies, of buckets only."
+    )
     reason: str = Field(min_length=3, max_length=1_000, description="Why; kept with the legs.")
     preview_id: str | None = Field(
         default=None, max_length=64, description="From the preview; without it nothing moves."

@@ -16,6 +16,7 @@ from trading.strategies.registry import create_all
 
 from .kernel import Kernel
 from .trader import Plan
+from .treasury import fund_strategies, weights_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,7 @@ class Control:
             )
         )
         kernel.switch_profile(after)
+        fund_strategies(kernel.state, kernel.valuer, weights_of(before), command.key, kernel.emit)
         return Outcome(
             f"From {before.name} to {after.name}, {len(found)} fields changed. Open positions are managed by its exit "
             "rules from now on."

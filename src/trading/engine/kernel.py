@@ -36,6 +36,7 @@ from .rows import mark_row
 from .run import RunSetup, StoredRow
 from .state import RETURN_PERIOD_NS, TIER, DeskState
 from .trader import Trader
+from .treasury import keep_shares
 from .valuation import Valuation, Valuer
 from .windows import close_day, report_windows
 
@@ -384,8 +385,10 @@ class Kernel:
         self._quiet_until_ns = until_ns
 
     def _decide(self) -> None:
-        close_day(self.state, self.emit)
+        is_new_day = close_day(self.state, self.emit)
         valuation = self.valuer.value()
+        if is_new_day:
+            keep_shares(self.state, self.valuer, valuation, self.emit)
         flatten = self._mark(valuation)
         signals, self._signals = self._signals, []
         self.forecaster.observe(signals, is_told=bool(signals) or self._is_told)

@@ -13,11 +13,13 @@ EVIDENCE_MAX: Final = 50
 Emit = Callable[[events.WindowReported], Any]
 
 
-def close_day(state: DeskState, emit: Emit) -> None:
-    """Report the windows when a day is over: at the first cycle of another one."""
+def close_day(state: DeskState, emit: Emit) -> bool:
+    """Report the windows when a day is over, at the first cycle of another one; tell whether it is."""
     day_ns = state.now_ns - state.now_ns % RETURN_PERIOD_NS
-    if 0 < state.window_ns < day_ns:
+    is_over = 0 < state.window_ns < day_ns
+    if is_over:
         report_windows(state, emit, DAY, day_ns)
+    return is_over
 
 
 def report_windows(state: DeskState, emit: Emit, occasion: str, until_ns: int) -> None:

@@ -195,6 +195,13 @@ class FeeRules(_Rules):
     exit_slippage_bps_max: Bps
 
 
+class BucketRules(_Rules):
+    """``band_bps``: once a day (UTC) cash moves between the buckets of strategies when the share of one is further from
+    its weight than so much of their capital; 10000: profit stays where it was made."""
+
+    band_bps: Bps = BPS_ONE
+
+
 class StrategyChoice(_Rules):
     """A strategy of the profile, its share of the trading capital and the parameters that differ from the defaults."""
 
@@ -213,6 +220,7 @@ class Profile(_Rules):
     exits: ExitRules
     fees: FeeRules
     strategies: tuple[StrategyChoice, ...] = Field(min_length=1, max_length=64)
+    buckets: BucketRules = BucketRules()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -89,7 +89,8 @@ def riskier(before: Profile, after: Profile) -> tuple[ProfileChange, ...]:
 
     Every limit, exit rule and size is compared for itself. A strategy may go and have another share of the capital; a
     new one, or one with other parameters, counts as riskier, and so does a field of unknown meaning. What orders pay
-    for their transactions (``fees``) is bounded by the limits and compared there.
+    for their transactions (``fees``) is bounded by the limits and compared there; whose cash it is (``buckets``) adds
+    nothing to it.
     """
     old, new = _flat(before), _flat(after)
     return tuple(each for each in changes(before, after) if not _is_safer(each.field, old, new))
@@ -97,7 +98,7 @@ def riskier(before: Profile, after: Profile) -> tuple[ProfileChange, ...]:
 
 def _is_safer(field: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     section, _, name = field.partition(".")
-    if section == "fees":
+    if section in ("fees", "buckets"):
         return True
     if field.startswith(_PROTECTIONS):
         return field not in old or (field in new and _covers(old[field], new[field]))

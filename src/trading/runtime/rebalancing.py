@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from trading.engine.trader import MANUAL
+from trading.engine.treasury import capital_of, weights_of
 from trading.errors import InvalidInput
 from trading.model import commands
 from trading.model.order import Denied, Side
 from trading.model.units import BPS_ONE, sol_text
+from trading.portfolio.transfers import transfers, wanted_lamports
 from trading.risk.sizing import min_out
 
 from .documents import Document, amount
@@ -16,7 +18,7 @@ from .session import Session
 
 Leg = dict[str, Any]
 SCOPES: Final = ("buckets", "tokens")
-POLICIES: Final = ("equal", "cash")
+POLICIES: Final = ("equal", "cash", "profile")
 
 
 def preview(session: Session, request: Mapping[str, Any], agent: str) -> Shown:
@@ -28,7 +30,8 @@ def preview(session: Session, request: Mapping[str, Any], agent: str) -> Shown:
     if weights is not None and (sum(weights.values()) > BPS_ONE or min(weights.values(), default=0) < 0):
         msg = f"weights_bps: at least 0 each and at most {BPS_ONE} together, not {sum(weights.values())}"
         raise InvalidInput(msg, field="weights_bps")
-    for field, given, known in (("scope", request["scope"], SCOPES), ("policy", policy or "equal", POLICIES)):
+    policies = POLICIES if request["scope"] == "buckets" else POLICIES[:2]
+    for field, given, known in (("scope", request["scope"], SCOPES), ("policy", policy or "equal", policies)):
         if given not in known:
             msg = f"{field}: {' or '.join(known)}, not {given!r}"
             raise InvalidInput(msg, field=field)
@@ -86,6 +89,8 @@ def _bucket_weights(session: Session, weights: Mapping[str, int] | None, policy:
         return dict(weights)
     if policy == "cash":  # out of every strategy's reach
         return {MANUAL: BPS_ONE}
+    if policy == "profile":
+        return weights_of(session.kernel.state.profile)
     return {name: BPS_ONE // len(strategies) for name in strategies}
 
 
@@ -94,34 +99,13 @@ def _bucket_legs(session: Session, weights: Mapping[str, int]) -> list[Leg]:
 
     What the weights leave over stays where it is.
     """
-    kernel = session.kernel
-    valuation = kernel.valuer.value()
-    ledger = kernel.state.ledger
-    capital = {
-        name: bucket.cash_lamports
-        + bucket.rent_lamports
-        + sum(kernel.valuer.position_lamports(each, valuation) for each in bucket.positions.values())
-        for name, bucket in ledger.buckets.items()
-    }
-    total = sum(capital.values())
-    wanted = {name: total * weight // BPS_ONE for name, weight in weights.items()}
-    reserved = dict.fromkeys(ledger.buckets, 0)
-    for order in kernel.state.pending_entries():
-        reserved[order.bucket] = reserved.get(order.bucket, 0) + order.amount_in + order.priority_fee_lamports
-    spare = {
-        name: max(0, min(capital[name] - wanted.get(name, 0), ledger.bucket_cash_lamports(name) - reserved[name]))
-        for name in ledger.buckets
-    }
-    lacking = {name: max(0, lamports - capital.get(name, 0)) for name, lamports in wanted.items()}
-    legs: list[Leg] = []
-    for target in sorted(lacking, key=lambda name: (-lacking[name], name)):
-        for source in sorted(spare, key=lambda name: (-spare[name], name)):
-            lamports = min(lacking[target], spare[source])
-            if lamports > 0 and source != target:
-                spare[source] -= lamports
-                lacking[target] -= lamports
-                legs.append({"from": source, "to": target, "lamports": lamports, "sol": sol_text(lamports)})
-    return legs
+    state, valuer = session.kernel.state, session.kernel.valuer
+    capital = capital_of(state, valuer, valuer.value())
+    free = {name: valuer.free_lamports(name) for name in capital}
+    return [
+        {"from": each.from_bucket, "to": each.to_bucket, "lamports": each.lamports, "sol": sol_text(each.lamports)}
+        for each in transfers(capital, free, wanted_lamports(sum(capital.values()), weights))
+    ]
 
 
 def _token_weights(session: Session, weights: Mapping[str, int] | None, policy: str | None) -> dict[str, int]:

@@ -69,6 +69,7 @@ class Remembrance:
             events.WindowReported: self._window_reported,
             events.CapitalDeposited: self._capital_flow,
             events.CapitalWithdrawn: self._capital_flow,
+            events.CapitalMoved: self._capital_moved,
         }
 
     def records_of(self, row: JournalRow) -> list[MemoryRecord]:
@@ -262,6 +263,13 @@ class Remembrance:
         verb = "Deposited" if isinstance(event, events.CapitalDeposited) else "Withdrew"
         text = f"{verb} {sol_text(event.lamports)} SOL in bucket {event.bucket}: {event.reason}"
         return [self._note(row, "flow", text, {"lamports": event.lamports, "bucket": event.bucket})]
+
+    def _capital_moved(self, event: events.CapitalMoved, row: JournalRow) -> list[MemoryRecord]:
+        text = (
+            f"Moved {sol_text(event.lamports)} SOL from bucket {event.from_bucket} to {event.to_bucket}: {event.reason}"
+        )
+        figures = {"lamports": event.lamports, "from_bucket": event.from_bucket, "to_bucket": event.to_bucket}
+        return [self._note(row, "flow", text, figures)]
 
     def _step(
         self, row: JournalRow, trajectory_id: str, step: str, text: str, figures: Mapping[str, Any]
