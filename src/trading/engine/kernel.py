@@ -279,6 +279,8 @@ class Kernel:
 
     def _fold(self, row: StoredRow) -> None:
         event = decode(row.kind, row.body)
+        if isinstance(event, events.CapitalMoved | events.CapitalDeposited | events.CapitalWithdrawn) and self.cycles:
+            self.levels.mark(self.valuer.value())
         if isinstance(event, events.CycleMarked):
             self.state.mark(event.ts_ns, event.equity_lamports)
             self.levels.mark(self.valuer.value())
@@ -387,9 +389,9 @@ class Kernel:
     def _decide(self) -> None:
         is_new_day = close_day(self.state, self.emit)
         valuation = self.valuer.value()
-        if is_new_day:
-            keep_shares(self.state, self.valuer, valuation, self.emit)
         flatten = self._mark(valuation)
+        if is_new_day:  # after the mark: the peaks of levels move in proportion to what they are worth now
+            keep_shares(self.state, self.valuer, valuation, self.emit)
         signals, self._signals = self._signals, []
         self.forecaster.observe(signals, is_told=bool(signals) or self._is_told)
         if signals or valuation.by_mint:

@@ -124,3 +124,22 @@ def test_moves_change_neither_return_nor_drawdown_nor_any_level() -> None:
     after = (state.curve.time_weighted_return_bps, state.guard.total_drawdown_bps, state.trading_state, state.tier)
     assert after == before
     assert bench.events(events.LevelStateChanged) == bench.events(events.TradingStateChanged) == []
+
+
+@pytest.mark.requirement("T8")
+def test_the_levels_of_a_desk_whose_shares_were_made_anew_come_back_as_they_were() -> None:
+    prices = [Decimal(1), Decimal(1), *(1 - Decimal(number) / 50_000 for number in range(CYCLES - 2))]
+    events_of_market = script(prices)
+    rules = halves(100)
+    patient = rules.exits.model_copy(update={"holding_s_max": 10 * 86_400})
+    bench = KernelBench(rules=rules.model_copy(update={"exits": patient}))
+    bench.feed(events_of_market[:3])
+    own = "momentum_breakout"
+    bought = commands.PlaceOrder("b", "o", "by hand", Side.BUY, MINT, own, own, SOL, 0)
+    given = commands.MoveCapital("m", "o", "by hand", "mean_reversion", own, 2 * SOL)
+    for command in (bought, given):
+        assert bench.control.take(command).denied is None
+    bench.feed(events_of_market[3:])
+    assert DAY_POLICY in [reason for *_, reason in moved(bench)]
+    assert bench.kernel.state.ledger.holdings
+    assert fingerprint(bench.restored(ScriptedFeed(events_of_market)).kernel) == fingerprint(bench.kernel)
