@@ -160,15 +160,15 @@ class Opener:
     def _obey(self, session: Session) -> None:
         """Switch to the profile of this start, unless the last start asked for it too.
 
-        What was switched to since then stays: neither a crash nor a full disk may undo it.
+        What was switched to since then stays: neither a crash, a full disk nor a new version may undo it. A profile of
+        that name whose content has changed is taken anew where it is the one in force.
         """
-        profile = self._plan.profile
-        wanted = content_of(profile)
-        if _asked(session.journal) in (wanted, profile.name):
+        profile, present = self._plan.profile, session.kernel.state.profile
+        if _asked(session.journal) == profile.name and (present == profile or present.name != profile.name):
             return
         reason = f"the desk was started with profile {profile.name}"
         key = f"{AT_START}{session.cycles}/{profile.name}"
-        session.command(commands.SwitchProfile(key, "operator", reason, profile.name, wanted))
+        session.command(commands.SwitchProfile(key, "operator", reason, profile.name, content_of(profile)))
         session.commit()
 
     def _restored(self, journal: SqlJournal, run: RunRef) -> Session:
@@ -233,17 +233,16 @@ class Opener:
 
 
 def _asked(journal: SqlJournal) -> str:
-    """Return the content of the profile that the last start of the run asked for, its name where no row holds more."""
+    """Return the name of the profile that the last start of the run asked for."""
     before: int | None = None
     while found := journal.newest(("switch_profile",), before=before, limit=ROWS_AT_ONCE):
         for row in found:
             body = parse_json(row.body)
             if str(body["key"]).startswith(AT_START):
-                return str(body.get("content") or body["profile"])
+                return str(body["profile"])
         before = found[-1].seq
     [header] = journal.newest(("run_started",))
-    began = parse_json(header.body)
-    return str(began.get("content") or began["profile"])
+    return str(parse_json(header.body)["profile"])
 
 
 def _bookmarked(feed: object) -> Bookmarked | None:

@@ -142,6 +142,19 @@ async def test_a_desk_that_began_under_a_file_goes_on_after_the_file_was_changed
     assert '"order_bps_max":900' in str(began["content"])
 
 
+async def test_a_file_that_was_changed_undoes_no_switch_away_from_it(tmp_path: Path) -> None:
+    away = Away(tmp_path)
+    own = away.profiles / "calm.toml"
+    own.write_text(OWN)
+    async with away.desk("calm") as here:
+        await here.move()
+        await switched(here, "cautious")
+    own.write_text(OWN.replace("900", "800"))
+    async with away.desk("calm") as here:
+        assert (await here.move()).profile == "cautious"
+    assert [row["after"] for row in away.rows("profile_switched")] == ["cautious"]
+
+
 async def test_a_profile_that_is_unknown_or_broken_or_a_path_changes_nothing(tmp_path: Path) -> None:
     away = Away(tmp_path)
     (away.profiles / "broken.toml").write_text('extends = "cautious"\nleverage = 3')
