@@ -8,7 +8,7 @@ from trading.indicators.oscillators import EwmaVolatility
 from trading.model.market_data import Bar
 from trading.model.order import Signal
 
-from .parameters import Parameter, Value, resolve
+from .parameters import Declared, Parameter, Value
 from .tokens import TOKENS_MAX, VOLATILITY_KEY, PerToken, day_bps, figure, horizon_s
 
 
@@ -20,7 +20,7 @@ class _State:
         self.last_ns = 0
 
 
-class BuyAndHold:
+class BuyAndHold(Declared):
     """Body of ``ports.Strategy``. Its expected move is 0, so only rules that ask for no edge let it trade (the profile
     ``baseline`` of backtests)."""
 
@@ -31,21 +31,14 @@ class BuyAndHold:
     )
 
     def __init__(self, parameters: Mapping[str, Value] | None = None) -> None:
-        self._values: Final = resolve(self.NAME, self.PARAMETERS, parameters or {})
+        super().__init__(parameters)
         self._wait_bars: Final = int(self._values["wait_bars"])
         self._tokens: Final = PerToken(lambda: _State(self._wait_bars), self.warmup_bars)
         self._bought: dict[str, None] = {}
 
     @property
-    def name(self) -> str:
-        return self.NAME
-
-    @property
     def warmup_bars(self) -> int:
         return self._wait_bars + 1
-
-    def parameters(self) -> Mapping[str, Value]:
-        return dict(self._values)
 
     def on_bar(self, bar: Bar) -> Signal | None:
         """Take one closed bar of one token; return an opinion once a token."""

@@ -17,7 +17,7 @@ from trading.model.market_data import Bar, FactsKnown, Swap, TokenListed
 from trading.model.order import Signal
 from trading.model.units import BPS_ONE, NS_PER_S
 
-from .parameters import Parameter, Value, resolve
+from .parameters import Declared, Parameter, Value
 from .tokens import TOKENS_MAX, VOLATILITY_KEY, day_bps, figure, horizon_s, strength_of
 
 _PARKINSON: Final = 1.0 / (4.0 * math.log(2.0))
@@ -66,7 +66,7 @@ class _Launch:
         return math.sqrt(_PARKINSON * self.variance_sum / max(1, self.bars))
 
 
-class LaunchScanner:
+class LaunchScanner(Declared):
     """Body of ``ports.Strategy``, ``ports.SwapListener`` and ``ports.LaunchListener``."""
 
     NAME: ClassVar[str] = "launch_scanner"
@@ -83,7 +83,7 @@ class LaunchScanner:
     )
 
     def __init__(self, parameters: Mapping[str, Value] | None = None) -> None:
-        self._values: Final = resolve(self.NAME, self.PARAMETERS, parameters or {})
+        super().__init__(parameters)
         self._wait_bars: Final = int(self._values["wait_bars"])
         self._window_bars: Final = int(self._values["window_bars"])
         self._entry_rise: Final = self._values["entry_rise"]
@@ -96,19 +96,12 @@ class LaunchScanner:
         """Tokens that were listed before; one that is listed again is no launch."""
 
     @property
-    def name(self) -> str:
-        return self.NAME
-
-    @property
     def warmup_bars(self) -> int:
         return self._wait_bars
 
     @property
     def needs_facts(self) -> bool:
         return bool(self._values["needs_facts"])
-
-    def parameters(self) -> Mapping[str, Value]:
-        return dict(self._values)
 
     def on_listed(self, listed: TokenListed) -> None:
         """Begin to look at a token that was never listed before."""

@@ -11,7 +11,7 @@ from trading.model.market_data import Bar
 from trading.model.order import Signal
 from trading.model.units import BPS_ONE
 
-from .parameters import Parameter, Value, resolve
+from .parameters import Declared, Parameter, Value
 from .tokens import VOLATILITY_KEY, PerToken, day_bps, figure, horizon_s, strength_of
 
 BTC_MINTS: Final = frozenset(
@@ -40,7 +40,7 @@ class _State:
         self.last_ns = 0
 
 
-class LeadLag:
+class LeadLag(Declared):
     """Body of ``ports.Strategy``. In USD, over the last ``window_bars``: how far does a token move in the
     ``hold_bars`` after the leader moved over ``move_bars``? The slope is shrunken by its own uncertainty, and rests on
     pairs whose both ends are past. The expected move is the slope times the leader's newest move. SOL's price comes
@@ -58,7 +58,7 @@ class LeadLag:
     )
 
     def __init__(self, parameters: Mapping[str, Value] | None = None) -> None:
-        self._values: Final = resolve(self.NAME, self.PARAMETERS, parameters or {})
+        super().__init__(parameters)
         self._leads_btc: Final = self._values["leader"] == BTC_LEADS
         self._window_bars: Final = int(self._values["window_bars"])
         self._move_bars: Final = int(self._values["move_bars"])
@@ -71,15 +71,8 @@ class LeadLag:
         self._btc_ns = 0
 
     @property
-    def name(self) -> str:
-        return self.NAME
-
-    @property
     def warmup_bars(self) -> int:
         return self._window_bars + self._move_bars + self._hold_bars + 1
-
-    def parameters(self) -> Mapping[str, Value]:
-        return dict(self._values)
 
     def on_bar(self, bar: Bar) -> Signal | None:
         """Take one closed bar of one token; return an opinion when it changed."""

@@ -11,7 +11,7 @@ from trading.model.market_data import Bar
 from trading.model.order import Signal
 from trading.model.units import BPS_ONE
 
-from .parameters import Parameter, Value, resolve
+from .parameters import Declared, Parameter, Value
 from .tokens import VOLATILITY_KEY, PerToken, day_bps, figure, horizon_s, strength_of
 
 
@@ -28,7 +28,7 @@ class _State:
         self.last_ns = 0
 
 
-class MeanReversion:
+class MeanReversion(Declared):
     """Body of ``ports.Strategy``. It speaks when its opinion changes: once up, once down."""
 
     NAME: ClassVar[str] = "mean_reversion"
@@ -44,7 +44,7 @@ class MeanReversion:
     )
 
     def __init__(self, parameters: Mapping[str, Value] | None = None) -> None:
-        self._values: Final = resolve(self.NAME, self.PARAMETERS, parameters or {})
+        super().__init__(parameters)
         self._mean_bars: Final = int(self._values["mean_bars"])
         self._trend_bars: Final = int(self._values["trend_bars"])
         self._strength_bars: Final = int(self._values["strength_bars"])
@@ -55,15 +55,8 @@ class MeanReversion:
         self._tokens: Final = PerToken(self._new_state, self.warmup_bars)
 
     @property
-    def name(self) -> str:
-        return self.NAME
-
-    @property
     def warmup_bars(self) -> int:
         return max(self._mean_bars, self._trend_bars, self._strength_bars) + 1
-
-    def parameters(self) -> Mapping[str, Value]:
-        return dict(self._values)
 
     def on_bar(self, bar: Bar) -> Signal | None:
         """Take one closed bar of one token; return an opinion when it changed."""

@@ -10,7 +10,7 @@ from trading.model.market_data import Bar
 from trading.model.order import Signal
 from trading.model.units import BPS_ONE
 
-from .parameters import Parameter, Value, resolve
+from .parameters import Declared, Parameter, Value
 from .tokens import VOLATILITY_KEY, PerToken, day_bps, figure, horizon_s, strength_of
 
 
@@ -26,7 +26,7 @@ class _State:
         self.last_ns = 0
 
 
-class MomentumBreakout:
+class MomentumBreakout(Declared):
     """Body of ``ports.Strategy``. It speaks when its opinion changes: once up, once down."""
 
     NAME: ClassVar[str] = "momentum_breakout"
@@ -40,7 +40,7 @@ class MomentumBreakout:
     )
 
     def __init__(self, parameters: Mapping[str, Value] | None = None) -> None:
-        self._values: Final = resolve(self.NAME, self.PARAMETERS, parameters or {})
+        super().__init__(parameters)
         self._channel_bars: Final = int(self._values["channel_bars"])
         self._exit_bars: Final = int(self._values["exit_bars"])
         self._horizon_bars: Final = int(self._values["horizon_bars"])
@@ -49,15 +49,8 @@ class MomentumBreakout:
         self._tokens: Final = PerToken(self._new_state, self.warmup_bars)
 
     @property
-    def name(self) -> str:
-        return self.NAME
-
-    @property
     def warmup_bars(self) -> int:
         return max(self._channel_bars, self._exit_bars) + 1
-
-    def parameters(self) -> Mapping[str, Value]:
-        return dict(self._values)
 
     def on_bar(self, bar: Bar) -> Signal | None:
         """Take one closed bar of one token; return an opinion when it changed."""

@@ -16,7 +16,7 @@ from trading.model.market_data import Bar, Swap
 from trading.model.order import Side, Signal
 from trading.model.units import BPS_ONE, LAMPORTS_PER_SOL, sol_text
 
-from .parameters import Parameter, Value, resolve
+from .parameters import Declared, Parameter, Value
 from .tokens import TOKENS_MAX, VOLATILITY_KEY, PerToken, day_bps, figure, horizon_s, strength_of
 
 
@@ -40,7 +40,7 @@ class _State:
         return (self.bought - self.sold) / swapped if swapped else 0.0
 
 
-class OrderFlow:
+class OrderFlow(Declared):
     """Body of ``ports.Strategy`` and ``ports.SwapListener``. It speaks when its opinion changes: once up, once down; on
     bars without swaps it has none."""
 
@@ -58,7 +58,7 @@ class OrderFlow:
     )
 
     def __init__(self, parameters: Mapping[str, Value] | None = None) -> None:
-        self._values: Final = resolve(self.NAME, self.PARAMETERS, parameters or {})
+        super().__init__(parameters)
         self._flow_bars: Final = int(self._values["flow_bars"])
         self._entry_share: Final = self._values["entry_share"]
         self._entry_imbalance: Final = self._values["entry_imbalance"]
@@ -72,15 +72,8 @@ class OrderFlow:
         """Lamports bought and sold since each token's last bar."""
 
     @property
-    def name(self) -> str:
-        return self.NAME
-
-    @property
     def warmup_bars(self) -> int:
         return max(self._flow_bars, self._volatility_bars) + 1
-
-    def parameters(self) -> Mapping[str, Value]:
-        return dict(self._values)
 
     def on_swap(self, swap: Swap) -> None:
         """Take a swap; what it means is said on the bar that it lies in."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Final
 
 from trading.errors import InvalidInput
 
@@ -59,3 +60,22 @@ def resolve(strategy: str, declared: Sequence[Parameter], given: Mapping[str, Va
         value = given.get(parameter.name, parameter.default)
         resolved[parameter.name] = value if parameter.is_int else float(value)
     return resolved
+
+
+class Declared:
+    """What every strategy is known by: its name, its kind, and its parameters, which are resolved once."""
+
+    NAME: ClassVar[str]
+    KIND: ClassVar[str]
+    PARAMETERS: ClassVar[tuple[Parameter, ...]]
+
+    def __init__(self, parameters: Mapping[str, Value] | None = None) -> None:
+        """Raises: InvalidInput naming every unknown name and every value out of range."""
+        self._values: Final = resolve(self.NAME, self.PARAMETERS, parameters or {})
+
+    @property
+    def name(self) -> str:
+        return self.NAME
+
+    def parameters(self) -> Mapping[str, Value]:
+        return dict(self._values)

@@ -9,7 +9,7 @@ from trading.indicators.oscillators import EwmaVolatility
 from trading.model.market_data import Bar
 from trading.model.order import Signal
 
-from .parameters import Parameter, Value, resolve
+from .parameters import Declared, Parameter, Value
 from .tokens import VOLATILITY_KEY, PerToken, day_bps, figure, horizon_s
 
 _ONE: Final = 2**64
@@ -24,7 +24,7 @@ class _State:
         self.last_ns = 0
 
 
-class RandomEntry:
+class RandomEntry(Declared):
     """Body of ``ports.Strategy``. The toss at a bar is a hash of seed, token and the bar's time and nothing else: the
     same in every run, and blind to prices. Entries and exits come after a geometric number of bars."""
 
@@ -37,22 +37,15 @@ class RandomEntry:
     )
 
     def __init__(self, parameters: Mapping[str, Value] | None = None) -> None:
-        self._values: Final = resolve(self.NAME, self.PARAMETERS, parameters or {})
+        super().__init__(parameters)
         self._seed: Final = int(self._values["seed"])
         self._wait_bars: Final = int(self._values["wait_bars"])
         self._hold_bars: Final = int(self._values["hold_bars"])
         self._tokens: Final = PerToken(lambda: _State(self._wait_bars), self.warmup_bars)
 
     @property
-    def name(self) -> str:
-        return self.NAME
-
-    @property
     def warmup_bars(self) -> int:
         return self._wait_bars + 1
-
-    def parameters(self) -> Mapping[str, Value]:
-        return dict(self._values)
 
     def on_bar(self, bar: Bar) -> Signal | None:
         """Take one closed bar of one token; return an opinion when the toss changes it."""

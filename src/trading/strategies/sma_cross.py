@@ -11,7 +11,7 @@ from trading.model.market_data import Bar
 from trading.model.order import Signal
 from trading.model.units import BPS_ONE
 
-from .parameters import Parameter, Value, resolve
+from .parameters import Declared, Parameter, Value
 from .tokens import VOLATILITY_KEY, PerToken, day_bps, figure, horizon_s
 
 VARIANCE_WEIGHT: Final = 0.02
@@ -33,7 +33,7 @@ class _State:
         self.last_ns = 0
 
 
-class SmaCross:
+class SmaCross(Declared):
     """Body of ``ports.Strategy``. It speaks at a crossing: the fast mean of closes was at or below the slow one at the
     bar before and is above it now (up), or the other way round (down). Averages that begin apart are no crossing."""
 
@@ -47,7 +47,7 @@ class SmaCross:
     )
 
     def __init__(self, parameters: Mapping[str, Value] | None = None) -> None:
-        self._values: Final = resolve(self.NAME, self.PARAMETERS, parameters or {})
+        super().__init__(parameters)
         self._fast_bars: Final = int(self._values["fast_bars"])
         self._slow_bars: Final = int(self._values["slow_bars"])
         self._horizon_bars: Final = int(self._values["horizon_bars"])
@@ -58,15 +58,8 @@ class SmaCross:
         self._tokens: Final = PerToken(_State, self.warmup_bars)
 
     @property
-    def name(self) -> str:
-        return self.NAME
-
-    @property
     def warmup_bars(self) -> int:
         return self._slow_bars + 1
-
-    def parameters(self) -> Mapping[str, Value]:
-        return dict(self._values)
 
     def on_bar(self, bar: Bar) -> Signal | None:
         """Take one closed bar of one token; return an opinion at a crossing."""

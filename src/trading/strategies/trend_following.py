@@ -10,7 +10,7 @@ from trading.model.market_data import Bar
 from trading.model.order import Signal
 from trading.model.units import BPS_ONE
 
-from .parameters import Parameter, Value, resolve
+from .parameters import Declared, Parameter, Value
 from .tokens import VOLATILITY_KEY, PerToken, day_bps, figure, horizon_s, strength_of
 
 
@@ -27,7 +27,7 @@ class _State:
         self.last_ns = 0
 
 
-class TrendFollowing:
+class TrendFollowing(Declared):
     """Body of ``ports.Strategy``. Enters when the fast mean of log closes is above the slow one by a share of the
     range and the close above both; leaves on a trailing stop of ``stop_ranges`` average true ranges (Le Beau's
     chandelier exit)."""
@@ -45,7 +45,7 @@ class TrendFollowing:
     )
 
     def __init__(self, parameters: Mapping[str, Value] | None = None) -> None:
-        self._values: Final = resolve(self.NAME, self.PARAMETERS, parameters or {})
+        super().__init__(parameters)
         self._fast_bars: Final = int(self._values["fast_bars"])
         self._slow_bars: Final = int(self._values["slow_bars"])
         self._range_bars: Final = int(self._values["range_bars"])
@@ -59,15 +59,8 @@ class TrendFollowing:
         self._tokens: Final = PerToken(self._new_state, self.warmup_bars)
 
     @property
-    def name(self) -> str:
-        return self.NAME
-
-    @property
     def warmup_bars(self) -> int:
         return max(self._slow_bars, self._range_bars) + 1
-
-    def parameters(self) -> Mapping[str, Value]:
-        return dict(self._values)
 
     def on_bar(self, bar: Bar) -> Signal | None:
         """Take one closed bar of one token; return an opinion when it changed."""

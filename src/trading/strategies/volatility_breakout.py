@@ -10,7 +10,7 @@ from trading.model.market_data import Bar
 from trading.model.order import Signal
 from trading.model.units import BPS_ONE
 
-from .parameters import Parameter, Value, resolve
+from .parameters import Declared, Parameter, Value
 from .tokens import VOLATILITY_KEY, PerToken, day_bps, figure, horizon_s, strength_of
 
 
@@ -28,7 +28,7 @@ class _State:
         self.last_ns = 0
 
 
-class VolatilityBreakout:
+class VolatilityBreakout(Declared):
     """Body of ``ports.Strategy``. A stretch is quiet when its average true range is below ``quiet_share`` of its own
     mean; a bar breaks out when its true range is ``widening`` times that average and it closes near its high. The
     opinion ends after ``hold_bars`` or when a bar falls by more than two average ranges."""
@@ -46,7 +46,7 @@ class VolatilityBreakout:
     )
 
     def __init__(self, parameters: Mapping[str, Value] | None = None) -> None:
-        self._values: Final = resolve(self.NAME, self.PARAMETERS, parameters or {})
+        super().__init__(parameters)
         self._range_bars: Final = int(self._values["range_bars"])
         self._usual_bars: Final = int(self._values["usual_bars"])
         self._quiet_share: Final = self._values["quiet_share"]
@@ -57,15 +57,8 @@ class VolatilityBreakout:
         self._tokens: Final = PerToken(self._new_state, self.warmup_bars)
 
     @property
-    def name(self) -> str:
-        return self.NAME
-
-    @property
     def warmup_bars(self) -> int:
         return self._range_bars + self._usual_bars + 1
-
-    def parameters(self) -> Mapping[str, Value]:
-        return dict(self._values)
 
     def on_bar(self, bar: Bar) -> Signal | None:
         """Take one closed bar of one token; return an opinion when it changed."""
