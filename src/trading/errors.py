@@ -5,9 +5,17 @@ TradingError
   DataError             market data is unusable; names file and row
   IllegalTransition     an order or a position was asked for an impossible step (programmer error)
   LedgerMismatch        the books do not add up: the desk halts
+  WrongChain            the endpoints are of another cluster than the one that was pinned, or of several
+  SendRefused           an endpoint's preflight refused a transaction; proves nothing about the chain
+  RouteRefused          the router has no swap for this; ``reason`` is a word to count by
+  SigningRefused        the signer will not sign this
+  NotArmed              real money is not armed, or what was armed does not cover this
   Unavailable           retry later
     FeedUnavailable
     MemoryUnavailable
+    ChainUnavailable    no endpoint gave a usable answer; nothing is concluded from that
+    RouterUnavailable
+    SignerUnavailable
     JournalUnavailable  the desk cannot record, so it does not act
 """
 
@@ -43,6 +51,43 @@ class LedgerMismatch(TradingError):
     code = "ledger_mismatch"
 
 
+class WrongChain(TradingError):
+    code = "wrong_chain"
+
+
+class SendRefused(TradingError):
+    """``error`` is the chain's error as canonical JSON; ``logs`` what the programs wrote."""
+
+    code = "send_refused"
+
+    def __init__(self, message: str, *, error: str = "", logs: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.error = error
+        self.logs = logs
+
+
+class RouteRefused(TradingError):
+    code = "route_refused"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SigningRefused(TradingError):
+    """``reasons`` is everything that was wrong, not only the first."""
+
+    code = "signing_refused"
+
+    def __init__(self, message: str, *, reasons: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.reasons = reasons
+
+
+class NotArmed(TradingError):
+    code = "not_armed"
+
+
 class Unavailable(TradingError):
     code = "unavailable"
     retryable = True
@@ -58,3 +103,21 @@ class MemoryUnavailable(Unavailable):
 
 class JournalUnavailable(Unavailable):
     code = "journal_unavailable"
+
+
+class ChainUnavailable(Unavailable):
+    code = "chain_unavailable"
+
+
+class RouterUnavailable(Unavailable):
+    """``retry_after_s``: how long the router asked to be left alone, 0 where it did not say."""
+
+    code = "router_unavailable"
+
+    def __init__(self, message: str, *, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class SignerUnavailable(Unavailable):
+    code = "signer_unavailable"

@@ -10,6 +10,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from .model.bar_market import BarMarket
+from .model.chain import (
+    AbsenceProof,
+    AccountSeen,
+    BlockhashSeen,
+    Commitment,
+    HeightSeen,
+    PricePoint,
+    SignatureSeen,
+    SignWanted,
+    Simulated,
+    StatusSeen,
+    SwapOffer,
+    SwapWanted,
+    TransactionSeen,
+)
 from .model.market_data import Bar, FactsKnown, FeedDescription, MarketEvent, Swap, TokenListed
 from .model.order import Order, Side, Signal, SwapQuote, VenueReport
 from .model.token_facts import Facts
@@ -248,3 +263,83 @@ class Memory(Protocol):
 
     async def write(self, records: Sequence[MemoryRecord]) -> None:
         """Store all records durably, in order. Raises MemoryUnavailable: the relay repeats the same batch later."""
+
+
+class Chain(Protocol):
+    """A Solana cluster through however many endpoints. Nothing is ever concluded from an error.
+
+    Every method raises ChainUnavailable where no endpoint gave a usable answer; that says nothing about the chain.
+    """
+
+    async def genesis_hash(self) -> str:
+        """Return what all endpoints agree on. Raises: WrongChain where they do not."""
+
+    async def height(self, commitment: Commitment) -> HeightSeen:
+        """Return the newest height that an endpoint tells."""
+
+    async def latest_blockhash(self) -> BlockhashSeen:
+        """Return a confirmed blockhash, never one of an endpoint that lags or stands on another fork."""
+
+    async def accounts(self, addresses: Sequence[str]) -> Mapping[str, AccountSeen | None]:
+        """Return confirmed accounts, all of one slot for up to 100; None for one that does not exist."""
+
+    async def simulate(self, raw: bytes, watch: Sequence[str], *, verifies: bool = True) -> Simulated:
+        """Run a transaction and do not keep it. ``verifies`` False: signatures are not checked."""
+
+    async def send(self, raw: bytes, *, is_first: bool) -> str:
+        """Hand the bytes to every healthy endpoint; return the answer of the first that took them, as text.
+
+        Taken is not landed. Sending the same bytes again is harmless. The first sending is checked by the endpoint
+        (preflight at ``confirmed``), later ones are not. Raises: SendRefused with the chain's error where the
+        preflight failed: the transaction was not sent on by that endpoint, which proves nothing about the others.
+        """
+
+    async def status(self, signature: str) -> StatusSeen | None:
+        """Return the furthest status that an endpoint knows, its history searched; None: nobody knows it now."""
+
+    async def proof_of_absence(self, signature: str, last_valid_block_height: int) -> AbsenceProof | None:
+        """Return the proof that a transaction can never land any more, None while there is none.
+
+        Two different endpoints where more than one is configured (one alone, twice, where it is the only one).
+        """
+
+    async def transaction(self, signature: str) -> TransactionSeen | None:
+        """Return a finalized transaction, None while no endpoint has it."""
+
+    async def signatures(self, address: str, *, until: str | None, limit: int) -> Sequence[SignatureSeen]:
+        """Return the address's finalized history down to ``until`` (left out), newest first, at most ``limit``."""
+
+    async def priority_fee(self, writable: Sequence[str]) -> int:
+        """Return micro-lamports a compute unit that lately got a transaction with these accounts into a block."""
+
+    async def wait(self, signature: str, timeout_s: float) -> None:
+        """Return when something may have happened to the transaction, at the latest after ``timeout_s``."""
+
+
+class SwapRouter(Protocol):
+    """Finds a route and gives the instructions for it. Raises: RouteRefused (typed, say why), RouterUnavailable."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def offer(self, wanted: SwapWanted) -> SwapOffer: ...
+
+
+class ReferencePrice(Protocol):
+    """A price that does not come from the router: what an offer is held against. Raises: FeedUnavailable."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def price(self, mint: str) -> PricePoint | None:
+        """Return the newest price of one base unit in lamports, None for a token that it does not know."""
+
+
+class Signer(Protocol):
+    """Holds keys and never gives them out. Raises: SigningRefused (says why), SignerUnavailable."""
+
+    async def wallets(self) -> Sequence[str]:
+        """Return the public keys that it can sign for."""
+
+    async def sign(self, wanted: SignWanted) -> bytes:
+        """Return the 64 bytes of the wallet's signature over the message."""

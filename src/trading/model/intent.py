@@ -1,0 +1,119 @@
+"""A swap that is owed to the chain exactly once: what is wished, each attempt that was signed, and what became of it.
+
+``OPEN -> SIGNED(n) -> LANDED | REVERTED | EXPIRED(n)``; an attempt is proven dead before the next one is signed.
+Amounts are base units of a mint; the native coin is traded as wrapped SOL (``SOL_MINT``), one lamport a unit.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+SOL_MINT: Final = "So11111111111111111111111111111111111111112"
+
+
+class IntentState(StrEnum):
+    """OPEN: nothing of it can be on chain. SIGNED: one attempt is alive or not proven dead. LANDED: confirmed, the
+    fill is provisional. SETTLED: finalized and booked. REVERTED: finalized, failed, its fee is booked. FAILED: given
+    up before anything was signed, or after every attempt was proven dead. CANCELLED: as FAILED, because it was asked
+    for. NEEDS_REVIEW: the chain and our books do not agree; the wallet halts until a person answers."""
+
+    OPEN = "open"
+    SIGNED = "signed"
+    LANDED = "landed"
+    SETTLED = "settled"
+    REVERTED = "reverted"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    NEEDS_REVIEW = "needs_review"
+
+
+class AttemptState(StrEnum):
+    """SIGNED: its bytes are durable, it may have been sent. LANDED: seen at confirmed, without an error. SETTLED,
+    REVERTED: finalized. EXPIRED: proven dead by two sources."""
+
+    SIGNED = "signed"
+    LANDED = "landed"
+    SETTLED = "settled"
+    REVERTED = "reverted"
+    EXPIRED = "expired"
+
+
+FINAL_INTENTS: Final = frozenset({IntentState.SETTLED, IntentState.REVERTED, IntentState.FAILED, IntentState.CANCELLED})
+ALIVE_ATTEMPTS: Final = frozenset({AttemptState.SIGNED, AttemptState.LANDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """``key`` is the caller's idempotency key (``run_id/order_id``): the same key is the same intent.
+
+    ``amount_in`` base units of ``in_mint`` are swapped for at least ``min_out`` base units of ``out_mint``.
+    ``fee_lamports_max`` bounds signature fee, priority fee and tip of one attempt together. ``deadline_ns`` is the
+    time after which no new attempt is signed. ``is_exit``: it only makes the desk safer.
+    """
+
+    id: str
+    key: str
+    wallet: str
+    in_mint: str
+    out_mint: str
+    amount_in: int
+    min_out: int
+    slippage_bps_max: int
+    fee_lamports_max: int
+    attempts_max: int
+    created_ns: int
+    deadline_ns: int
+    is_exit: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """What a wallet held of what a swap touches, in base units; ``lamports`` is the native balance."""
+
+    lamports: int
+    in_units: int
+    out_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One signed transaction of an intent. ``raw`` are its bytes: they, and no others, are what is sent.
+
+    ``quoted_out`` is what the router offered; ``quote`` its answer as canonical JSON, kept as evidence.
+    """
+
+    intent_id: str
+    number: int
+    signature: str
+    raw: bytes
+    blockhash: str
+    last_valid_block_height: int
+    quoted_out: int
+    fee_lamports: int
+    before: Balances
+    signed_ns: int
+    quote: str = ""
+    state: AttemptState = AttemptState.SIGNED
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a finalized transaction did to the wallet, from its balances before and after, in base units.
+
+    ``fee_lamports`` is all that the chain charged (signatures, priority fee); ``tip_lamports`` went to a validator's
+    tip account inside the transaction; ``rent_lamports`` are deposits of accounts opened (negative: closed). With the
+    native coin on one side, ``in_units`` or ``out_units`` is what the swap itself took or gave, those three left out.
+    ``error`` is empty for a swap that happened.
+    """
+
+    intent_id: str
+    signature: str
+    slot: int
+    block_time_s: int | None
+    in_units: int
+    out_units: int
+    fee_lamports: int
+    tip_lamports: int
+    rent_lamports: int
+    error: str = ""
