@@ -15,7 +15,7 @@ from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata
 
-from . import base58
+from . import base58, shapes
 from .cluster import Block, Cluster, Executed, Level, budget_of
 from .tokens import TOKEN_2022_PROGRAM, TOKEN_PROGRAM, token_balance
 
@@ -183,14 +183,14 @@ class Rpc:
         held = token_balance(self.node.cluster.account(Pubkey.from_string(address)))
         if held is None:
             raise RpcError(INVALID_PARAMS, "Invalid param: not a Token account")
-        return self._with_context(_ui(held.units, self._decimals(held.mint)), self._block(config))
+        return self._with_context(shapes.amount(held.units, self._decimals(held.mint)), self._block(config))
 
     def do_getTokenSupply(self, mint: str, config: Mapping[str, Any] | None = None) -> Any:
         account = self.node.cluster.account(Pubkey.from_string(mint))
         if account is None or account.owner not in (TOKEN_PROGRAM, TOKEN_2022_PROGRAM):
             raise RpcError(INVALID_PARAMS, "Invalid param: not a Token mint")
         supply = int.from_bytes(bytes(account.data)[36:44], "little")
-        return self._with_context(_ui(supply, self._decimals(mint)), self._block(config))
+        return self._with_context(shapes.amount(supply, self._decimals(mint)), self._block(config))
 
     def do_getTokenLargestAccounts(self, mint: str, config: Mapping[str, Any] | None = None) -> Any:
         found = []
@@ -202,7 +202,7 @@ class Rpc:
         found.sort(reverse=True)
         decimals = self._decimals(mint)
         return self._with_context(
-            [{"address": key, **_ui(units, decimals)} for units, key in found[:20]], self._block(config)
+            [{"address": key, **shapes.amount(units, decimals)} for units, key in found[:20]], self._block(config)
         )
 
     def do_requestAirdrop(self, address: str, lamports: int, config: object = None) -> str:
@@ -283,14 +283,14 @@ class Rpc:
             return None
         executed = found[0]
         encoding = wanted.get("encoding", "json")
-        version = _version(executed.raw)
+        version = shapes.version(executed.raw)
         if version != "legacy" and wanted.get("maxSupportedTransactionVersion") is None:
             raise RpcError(-32015, f"Transaction version ({version}) is not supported by the requesting client")
         return {
             "slot": executed.slot,
             "blockTime": self.node.cluster.time_s(executed.slot),
-            "transaction": _encoded_transaction(executed, encoding),
-            "meta": _meta(executed),
+            "transaction": shapes.encoded(executed, encoding),
+            "meta": shapes.meta(executed),
             **({"version": version} if wanted.get("maxSupportedTransactionVersion") is not None else {}),
         }
 
@@ -389,7 +389,7 @@ class Rpc:
             "mint": held.mint,
             "owner": held.owner,
             "state": "frozen" if bytes(account.data)[108] == 2 else "initialized",
-            "tokenAmount": _ui(held.units, self._decimals(held.mint)),
+            "tokenAmount": shapes.amount(held.units, self._decimals(held.mint)),
         }
         program = "spl-token" if account.owner == TOKEN_PROGRAM else "spl-token-2022"
         return {"program": program, "parsed": {"type": "account", "info": info}, "space": len(account.data)}
@@ -416,12 +416,6 @@ def _passes(account: Account, wanted: Mapping[str, Any]) -> bool:
     return bytes(account.data)[match["offset"] :].startswith(value)
 
 
-def _ui(units: int, decimals: int) -> Mapping[str, Any]:
-    text = str(units).rjust(decimals + 1, "0")
-    whole = f"{text[:-decimals]}.{text[-decimals:]}".rstrip("0").rstrip(".") if decimals else text
-    return {"amount": str(units), "decimals": decimals, "uiAmount": float(whole), "uiAmountString": whole}
-
-
 def _decoded(encoded: str, encoding: str) -> bytes:
     if encoding not in {"base58", "base64"}:
         raise RpcError(INVALID_PARAMS, f"unsupported encoding: {encoding}. Supported encodings: base58, base64")
@@ -442,66 +436,3 @@ def _message(raw: bytes) -> Message | MessageV0:
     parsed = from_bytes_versioned(raw)
     assert isinstance(parsed, Message | MessageV0)
     return parsed
-
-
-def _version(raw: bytes) -> str | int:
-    message = VersionedTransaction.from_bytes(raw).message
-    return 0 if isinstance(message, MessageV0) else "legacy"
-
-
-def _encoded_transaction(executed: Executed, encoding: str) -> Any:
-    if encoding == "base64":
-        return [base64.b64encode(executed.raw).decode(), "base64"]
-    if encoding == "base58":
-        return [base58.encode(executed.raw), "base58"]
-    return json.loads(VersionedTransaction.from_bytes(executed.raw).to_json())
-
-
-def _meta(executed: Executed) -> Mapping[str, Any]:
-    def balances(which: str) -> list[Mapping[str, Any]]:
-        return [
-            {
-                "accountIndex": change.index,
-                "mint": change.mint,
-                "owner": change.owner,
-                "programId": change.program,
-                "uiTokenAmount": _ui(units, change.decimals),
-            }
-            for change in executed.tokens
-            if (units := getattr(change, which)) is not None
-        ]
-
-    return {
-        "err": executed.error,
-        "status": {"Ok": None} if executed.error is None else {"Err": executed.error},
-        "fee": executed.fee,
-        "preBalances": list(executed.before),
-        "postBalances": list(executed.after),
-        "preTokenBalances": balances("before"),
-        "postTokenBalances": balances("after"),
-        "logMessages": list(executed.logs),
-        "computeUnitsConsumed": executed.compute_units,
-        "innerInstructions": _inner(executed),
-        "loadedAddresses": {"writable": list(executed.loaded[0]), "readonly": list(executed.loaded[1])},
-        "rewards": [],
-    }
-
-
-def _inner(executed: Executed) -> list[Mapping[str, Any]]:
-    """Return the calls that programs made. The virtual machine writes arrays with their length before them."""
-    return [
-        {
-            "index": index,
-            "instructions": [
-                {
-                    "programIdIndex": call["instruction"]["programIdIndex"],
-                    "accounts": call["instruction"]["accounts"][1:],
-                    "data": base58.encode(bytes(call["instruction"]["data"][1:])),
-                    "stackHeight": call["stackHeight"],
-                }
-                for call in calls
-            ],
-        }
-        for index, calls in enumerate(executed.inner)
-        if calls
-    ]
