@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 
 import pytest
 from solders.keypair import Keypair
+from tests.doubles.clocks import SystemClock
 from tests.doubles.scripted_chain import Fate, ScriptedChain, Take
+from tests.support.scripted_rpc import ScriptedRpc
 from tests.support.transfers import signed_transfer
 
+from trading.adapters.solana.chain import SolanaChain
 from trading.errors import ChainUnavailable, SendRefused, WrongChain
 from trading.model.chain import BlockhashSeen, Commitment
 from trading.ports import Chain
@@ -74,7 +77,18 @@ async def scripted() -> AsyncIterator[Trial]:
     yield trial
 
 
-BODIES = {"scripted": scripted}
+@asynccontextmanager
+async def solana() -> AsyncIterator[Trial]:
+    """The real client; the endpoints that it asks are scripted."""
+    world = ScriptedChain()
+    async with ScriptedRpc.serving(world) as server, SolanaChain.connect(server.section(), SystemClock()) as chain:
+        trial = Trial(chain, world)
+        world.bank.give(str(trial.payer.pubkey()), FUNDS)
+        world.tick(40)
+        yield trial
+
+
+BODIES = {"scripted": scripted, "solana": solana}
 
 
 def opened(body: str) -> AbstractAsyncContextManager[Trial]:
