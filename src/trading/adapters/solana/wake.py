@@ -99,7 +99,7 @@ class Wake:
                     proxy=None,
                 ) as connection:
                     self._connected = host_of(url)
-                    self._counts["connected"] += 1
+                    self._counts["connections"] += 1
                     await self._listen(connection)
             except _TROUBLE as error:
                 self._counts[f"lost_{type(error).__name__}"] += 1
@@ -119,18 +119,18 @@ class Wake:
     async def _listen(self, connection: ClientConnection) -> None:
         """Subscribe to what is waited for and hear notifications until the connection ends."""
         session = _Session()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._keep_subscribed, connection, session)
-            try:
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_subscribed, connection, session)
                 async for message in connection:
                     self._hear(message, session)
-            finally:
                 tasks.cancel_scope.cancel()
-        # Notifications may have been lost with it: whoever waits looks for himself.
-        lost = list(self._wanted.values())
-        self._wanted.clear()
-        for wanted in lost:
-            wanted.woken.set()
+        finally:
+            # Notifications may have been lost with it: whoever waits looks for himself.
+            lost = list(self._wanted.values())
+            self._wanted.clear()
+            for wanted in lost:
+                wanted.woken.set()
 
     async def _keep_subscribed(self, connection: ClientConnection, session: "_Session") -> None:
         while True:
