@@ -224,6 +224,11 @@ class ScriptedRpc:
                 found.append({"signature": signature, "slot": landed.slot, "err": None, "blockTime": 1, "memo": None})
         return found
 
+    def _get_token_largest_accounts(self, endpoint: ScriptedEndpoint, mint: str, wanted: dict[str, Any]) -> Any:
+        held = [(each.units, address) for address, each in self.world.bank.tokens.items() if each.mint == mint]
+        largest = sorted(held, reverse=True)[:20]
+        return self._context(endpoint, [{"address": address, "amount": str(units)} for units, address in largest])
+
     def _get_recent_prioritization_fees(self, endpoint: ScriptedEndpoint, accounts: list[str]) -> Any:
         return [{"slot": number, "prioritizationFee": fee} for number, fee in enumerate(self.fees)]
 
