@@ -187,6 +187,17 @@ class TokenFacts(Protocol):
         """Return what can be known about a token at that time, None for one that is not known at all."""
 
 
+class FactsSource(Protocol):
+    """Where a live feed asks about a token, which takes a while and may fail."""
+
+    async def facts(self, mint: str, pool: str, *, needs_age: bool) -> Facts | None:
+        """Return what can be known about a token, None for one that does not exist.
+
+        ``pool``: the address of its pool, which is no holder. ``needs_age``: the caller does not know the pool's age.
+        Raises: Unavailable.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class JournalRow:
     """One event of a run. ``body`` is canonical JSON (sorted keys, no spaces, ints and strings only, no floats)."""

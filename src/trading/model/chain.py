@@ -119,7 +119,10 @@ class SignatureSeen:
 @dataclass(frozen=True, slots=True)
 class MintSeen:
     """What a mint account says. Authorities are "" where there is none. ``extensions`` are the names of all Token-2022
-    extensions it carries; ``unknown_extensions`` the numbers of those that we do not know: not to be traded."""
+    extensions it carries; ``unknown_extensions`` the numbers of those that we do not know: not to be traded.
+
+    ``transfer_fee_bps`` is the highest that is set, now or for the next epoch. The last four say what may change: who
+    can set another fee or another hook, and who can stop all transfers, or has."""
 
     mint: str
     token_program: str
@@ -135,6 +138,10 @@ class MintSeen:
     is_non_transferable: bool
     extensions: tuple[str, ...] = ()
     unknown_extensions: tuple[int, ...] = ()
+    transfer_fee_authority: str = ""
+    transfer_hook_authority: str = ""
+    pause_authority: str = ""
+    is_paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

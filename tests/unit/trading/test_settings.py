@@ -47,3 +47,31 @@ def test_a_secret_is_not_shown_in_an_error() -> None:
         load({"TRADING_MARKET__GECKO_KEY": "very-secret", "TRADING_MARKET__TOKENS_MAX": "0"})
     assert "very-secret" not in str(raised.value)
     assert "very-secret" not in repr(load({"TRADING_MARKET__GECKO_KEY": "very-secret"}))
+
+
+def test_endpoints_of_the_chain_are_read_and_their_addresses_are_secrets() -> None:
+    given = '[{"url": "https://rpc.example/?api-key=topsecret", "websocket_url": "wss://rpc.example/topsecret"}]'
+    chain = load({"TRADING_CHAIN__ENDPOINTS": given, "TRADING_CHAIN__LAG_SLOTS_MAX": "12"}).chain
+    assert chain.endpoints[0].url.get_secret_value() == "https://rpc.example/?api-key=topsecret"
+    assert chain.lag_slots_max == 12
+    assert "topsecret" not in repr(chain)
+    assert "topsecret" not in str(chain)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ('[{"url": "ftp://rpc.example/topsecret"}]', "TRADING_CHAIN__ENDPOINTS[0].url: "),
+        ('[{"url": "https://[topsecret"}]', "TRADING_CHAIN__ENDPOINTS[0].url: "),
+        ('[{"url": "https://a.example/topsecret", "websocket_url": "https://a"}]', "[0].websocket_url: "),
+        ('[{"url": "https://a.example/topsecret", "pace": 3}]', "TRADING_CHAIN__ENDPOINTS[0].pace: "),
+        ('[{"url": "https://a.example/topsecret"}, {"url": "https://a.example/topsecret/"}]', "TRADING_CHAIN: "),
+        ('{"url": "https://a.example/topsecret"}', "TRADING_CHAIN__ENDPOINTS"),
+        ("https://a.example/topsecret", "TRADING_CHAIN__ENDPOINTS: "),
+    ],
+)
+def test_a_bad_endpoint_is_named_without_its_secret(given: str, expected: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        load({"TRADING_CHAIN__ENDPOINTS": given})
+    assert expected in raised.value.message
+    assert "topsecret" not in raised.value.message
