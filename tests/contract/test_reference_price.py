@@ -6,10 +6,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import pytest
+from tests.doubles.scripted_accounts import ScriptedAccounts
 from tests.doubles.scripted_chain import TOKEN, ScriptedChain
 from tests.doubles.scripted_prices import ChainPoolPrices, ScriptedPrices
+from tests.support.jupiter_pages import FROG, JupiterPages
+from tests.support.market_server import NS, FakePool, MarketServer, SteppedClock, address, status
 
+from trading.adapters.jupiter.gateway import JupiterApi
+from trading.adapters.jupiter.prices import JupiterPrices
+from trading.adapters.market_api import MarketApi
+from trading.adapters.pyth_prices import PythPrices
+from trading.adapters.second_prices import ChainDecimals, DexScreenerPrices, PoolPrices
 from trading.errors import FeedUnavailable
+from trading.model.intent import SOL_MINT
 from trading.ports import ReferencePrice
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T10")]
@@ -47,7 +56,90 @@ async def chain_pool() -> AsyncIterator[Stage]:
     yield Stage(ChainPoolPrices(chain), TOKEN, "other", Fraction(*chain.pool), chain.now_ns())
 
 
-BODIES: list[Callable[[], AbstractAsyncContextManager[Stage]]] = [scripted, chain_pool]
+FROG_UNITS = Fraction(7, 10_000)
+"""Lamports a base unit: 0.0007 SOL a whole token of nine decimals is 0.0007 lamports a base unit."""
+
+
+def accounts() -> ScriptedAccounts:
+    chain = ScriptedAccounts()
+    chain.put_mint(FROG, 9)
+    return chain
+
+
+@asynccontextmanager
+async def dexscreener() -> AsyncIterator[Stage]:
+    clock = SteppedClock()
+    pool = FakePool(address("PooFrog"), FROG, "FROG", decimals=9, second_price="0.0007")
+    async with (
+        MarketServer.serving(clock, [pool]) as server,
+        MarketApi.connect(server.section(), clock) as api,
+    ):
+        prices = DexScreenerPrices(api, ChainDecimals(accounts()), 10**9, clock)
+        yield Stage(
+            prices,
+            FROG,
+            address("Other"),
+            FROG_UNITS,
+            clock.now_ns(),
+            lambda: server.faults["dexscreener"].append(status(500)),
+        )
+
+
+@asynccontextmanager
+async def pool_reserves() -> AsyncIterator[Stage]:
+    chain, clock = accounts(), SteppedClock()
+    chain.put_account("vault", FROG, 10**13)
+    chain.put_account("sol-vault", SOL_MINT, 7 * 10**9)
+    prices = PoolPrices(chain, {FROG: ("vault", "sol-vault")}, 10**9, clock)
+    yield Stage(prices, FROG, address("Other"), FROG_UNITS, clock.now_ns(), lambda: setattr(chain, "is_away", True))
+
+
+@asynccontextmanager
+async def pyth() -> AsyncIterator[Stage]:
+    clock = SteppedClock()
+    async with JupiterPages.serving(clock) as pages:
+        when = clock.now_ns() // NS
+        pages.pyth = {
+            "aa": {"price": "10500000", "conf": "5", "expo": -8, "publish_time": when - 3},  # 0.105 USD
+            "bb": {"price": "15000", "conf": "1", "expo": -2, "publish_time": when - 2},  # 150 USD
+        }
+        section = pages.router(pyth_key="key", pyth_feeds={FROG: "0xAA", SOL_MINT: "bb"})
+        async with PythPrices.connect(section, ChainDecimals(accounts()), clock) as prices:
+            yield Stage(
+                prices,
+                FROG,
+                address("Other"),
+                FROG_UNITS,
+                clock.now_ns(),
+                lambda: pages.faults["pyth"].append(status(503)),
+            )
+
+
+@asynccontextmanager
+async def jupiter() -> AsyncIterator[Stage]:
+    clock = SteppedClock()
+    async with JupiterPages.serving(clock) as pages:
+        pages.changes["price"] = {FROG: {"usdPrice": 0.105, "decimals": 9}}
+        async with JupiterApi.connect(pages.market(), pages.router(), clock) as api:
+            prices = JupiterPrices(api, ChainDecimals(accounts()))
+            yield Stage(
+                prices,
+                FROG,
+                address("Other"),
+                FROG_UNITS,
+                clock.now_ns(),
+                lambda: pages.faults["price"].append(status(429)),
+            )
+
+
+BODIES: list[Callable[[], AbstractAsyncContextManager[Stage]]] = [
+    scripted,
+    chain_pool,
+    dexscreener,
+    pool_reserves,
+    pyth,
+    jupiter,
+]
 
 
 @pytest.fixture(params=BODIES, ids=lambda make: make.__name__)

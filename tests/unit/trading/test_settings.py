@@ -47,3 +47,21 @@ def test_a_secret_is_not_shown_in_an_error() -> None:
         load({"TRADING_MARKET__GECKO_KEY": "very-secret", "TRADING_MARKET__TOKENS_MAX": "0"})
     assert "very-secret" not in str(raised.value)
     assert "very-secret" not in repr(load({"TRADING_MARKET__GECKO_KEY": "very-secret"}))
+
+
+def test_pools_and_feeds_of_the_router_are_json() -> None:
+    section = load(
+        {
+            "TRADING_ROUTER__SECOND_PRICE": "pool",
+            "TRADING_ROUTER__POOLS": '{"Frog": ["vault", "sol-vault"]}',
+            "TRADING_ROUTER__COMPUTE_UNIT_PRICE_PERCENTILE": "7500",
+            "TRADING_ROUTER__DEXES_EXCLUDED": '["SolFi"]',
+        }
+    ).router
+    assert section.pools == {"Frog": ("vault", "sol-vault")}
+    assert section.compute_unit_price_percentile == 7_500
+    assert section.dexes_excluded == ("SolFi",)
+    with pytest.raises(InvalidInput, match="TRADING_ROUTER__COMPUTE_UNIT_PRICE_PERCENTILE"):
+        load({"TRADING_ROUTER__COMPUTE_UNIT_PRICE_PERCENTILE": "10001"})
+    with pytest.raises(InvalidInput, match="TRADING_ROUTER__SECOND_PRICE"):
+        load({"TRADING_ROUTER__SECOND_PRICE": "jupiter"})
