@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 import sqlalchemy as sa
-from tests.doubles.scripted_chain import TOKEN, Endpoint, ScriptedChain, ScriptedPreparer, buying
+from tests.doubles.plain_chain import TOKEN, Endpoint, PlainChain, PlainPreparer, buying
 from tests.support.execution import Knife, finish, live_once
 
 from trading.adapters import execution_journal
@@ -27,51 +27,51 @@ RUNS_EACH = 200
 """2,000 over all weathers."""
 
 
-def calm(_chain: ScriptedChain) -> None:
+def calm(_chain: PlainChain) -> None:
     """Nothing goes wrong."""
 
 
-def delayed(chain: ScriptedChain) -> None:
+def delayed(chain: PlainChain) -> None:
     for endpoint in chain.endpoints:
         endpoint.takes_late_slots = 8
 
 
-def first_sends_dropped(chain: ScriptedChain) -> None:
+def first_sends_dropped(chain: PlainChain) -> None:
     for endpoint in chain.endpoints:
         endpoint.drops_sends = 3
 
 
-def landed_late(chain: ScriptedChain) -> None:
+def landed_late(chain: PlainChain) -> None:
     """In the last block that may hold it."""
     for endpoint in chain.endpoints:
         endpoint.takes_late_slots = 147
 
 
-def answer_lost(chain: ScriptedChain) -> None:
+def answer_lost(chain: PlainChain) -> None:
     for endpoint in chain.endpoints:
         endpoint.loses_answers = 2
 
 
-def storm_of_429(chain: ScriptedChain) -> None:
+def storm_of_429(chain: PlainChain) -> None:
     for endpoint, calls in zip(chain.endpoints, (7, 11), strict=True):
         endpoint.away_calls = calls
 
 
-def one_lags(chain: ScriptedChain) -> None:
+def one_lags(chain: PlainChain) -> None:
     chain.endpoints[0].lag_slots = 90
 
 
-def one_lies(chain: ScriptedChain) -> None:
+def one_lies(chain: PlainChain) -> None:
     chain.endpoints[0].denies = True
 
 
-def all_sends_dropped_at_first(chain: ScriptedChain) -> None:
+def all_sends_dropped_at_first(chain: PlainChain) -> None:
     """The first attempt expires."""
     for endpoint in chain.endpoints:
         endpoint.drops_sends = 30
 
 
-def block_vanishes(chain: ScriptedChain) -> None:
+def block_vanishes(chain: PlainChain) -> None:
     chain.dies_at_slot = chain.slot + 1
 
 
@@ -89,13 +89,13 @@ WEATHER = (
 )
 
 
-def a_chain() -> tuple[ScriptedChain, Intent]:
-    chain = ScriptedChain(endpoints=[Endpoint("a"), Endpoint("b")], slots_per_wait=4)
+def a_chain() -> tuple[PlainChain, Intent]:
+    chain = PlainChain(endpoints=[Endpoint("a"), Endpoint("b")], slots_per_wait=4)
     chain.wallets["w"] = [START_LAMPORTS, 0]
     return chain, buying(chain, "w", BUY_LAMPORTS)
 
 
-def held_against_chain(chain: ScriptedChain, path: Path, known: IntentRecord) -> None:
+def held_against_chain(chain: PlainChain, path: Path, known: IntentRecord) -> None:
     """The books say what the chain says, to the unit, and nothing stays reserved."""
     lamports, units = chain.wallets["w"]
     if known.state is IntentState.SETTLED:
@@ -145,7 +145,7 @@ def boundaries_in(disk: Path, weather: object, name: str) -> list[str]:
 
 @pytest.mark.parametrize("weather", WEATHER)
 def test_a_process_that_dies_anywhere_in_any_weather_swaps_once_or_not_at_all(
-    weather: Callable[[ScriptedChain], None], disk: Path, statements_kept: None
+    weather: Callable[[PlainChain], None], disk: Path, statements_kept: None
 ) -> None:
     chances = random.Random(weather.__name__)
     boundaries = boundaries_in(disk, weather, weather.__name__)
@@ -183,7 +183,7 @@ def test_a_bot_that_quotes_again_after_a_timeout_is_caught() -> None:
     """The control: what this file checks is broken by the usual way of doing it."""
     chain, intent = a_chain()
     landed_late(chain)
-    preparer = ScriptedPreparer(chain)
+    preparer = PlainPreparer(chain)
 
     async def bot() -> None:
         attempts = ()

@@ -9,7 +9,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from tests.doubles.scripted_chain import FINAL_SLOTS, GENESIS, ScriptedChain, ScriptedPreparer
+from tests.doubles.plain_chain import FINAL_SLOTS, GENESIS, PlainChain, PlainPreparer
 from trading.adapters.execution_journal import SqlExecutionJournal
 from trading.execution.executor import Executor, ExecutorRules, Outlook
 from trading.model.intent import Intent, IntentRecord, IntentState
@@ -69,7 +69,7 @@ def _is_async(call: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(call)
 
 
-def live_once(path: Path, chain: ScriptedChain, intent: Intent, knife: Knife | None = None) -> IntentRecord | None:
+def live_once(path: Path, chain: PlainChain, intent: Intent, knife: Knife | None = None) -> IntentRecord | None:
     """One life of a process: start, reconcile, take the intent, work until it is decided. None: it was killed."""
     knife = knife or Knife()
     journal = SqlExecutionJournal.at(path, chain.now_ns)
@@ -85,13 +85,13 @@ def live_once(path: Path, chain: ScriptedChain, intent: Intent, knife: Knife | N
         journal.close()
 
 
-async def _live(journal: SqlExecutionJournal, chain: ScriptedChain, intent: Intent, knife: Knife) -> IntentRecord:
+async def _live(journal: SqlExecutionJournal, chain: PlainChain, intent: Intent, knife: Knife) -> IntentRecord:
     changed = anyio.Event()
 
     def on_change(_intent_id: str) -> None:
         changed.set()
 
-    preparer = Watched(ScriptedPreparer(chain), knife)
+    preparer = Watched(PlainPreparer(chain), knife)
     outlook = Outlook(chain.now_ns, on_change=on_change)
     watched = Watched(journal, knife), Watched(chain, knife), preparer
     executor = Executor(*watched, RULES, outlook, _directly)
@@ -116,7 +116,7 @@ async def _running(executor: Executor, wallet: str, *, task_status: anyio.abc.Ta
     await executor.run([wallet], task_status=task_status)
 
 
-def finish(path: Path, chain: ScriptedChain, intent: Intent, lives_max: int = 5) -> IntentRecord:
+def finish(path: Path, chain: PlainChain, intent: Intent, lives_max: int = 5) -> IntentRecord:
     """Live again and again, unhurt, until the intent is decided."""
     for _ in range(lives_max):
         known = live_once(path, chain, intent)

@@ -1,7 +1,8 @@
-"""A chain in memory whose time moves only when somebody waits: one pool, wallets, endpoints that fail as they are told.
+"""The least chain there is, for thousands of lives of an executor: one pool, wallets, time that moves by waiting only.
 
 Its transactions are JSON: what they say is done when they land. Endpoints may lag, lie, be away, drop what they are
-sent, take it late or lose their answer. Bodies of ``ports.Chain`` and of the executor's ``Preparer``.
+sent, take it late or lose their answer. Bodies of ``ports.Chain`` and of the executor's ``Preparer``. The chain that
+reads real transactions is ``scripted_chain``.
 """
 
 import hashlib
@@ -58,7 +59,7 @@ class _Landed:
 
 
 @dataclass
-class ScriptedChain:
+class PlainChain:
     """``pool``: (lamports, base units) of its constant-product pool without a fee; ``wallets``: [lamports, units]."""
 
     endpoints: list[Endpoint] = field(default_factory=lambda: [Endpoint("a"), Endpoint("b")])
@@ -300,10 +301,10 @@ class ScriptedChain:
             self.history[seen.payer].remove(signature)
 
 
-class ScriptedPreparer:
+class PlainPreparer:
     """Quotes the chain's pool as it is now, and signs by hashing."""
 
-    def __init__(self, chain: ScriptedChain) -> None:
+    def __init__(self, chain: PlainChain) -> None:
         self._chain = chain
         self.prepared = 0
 
@@ -339,7 +340,7 @@ class ScriptedPreparer:
         )
 
 
-def buying(chain: ScriptedChain, wallet: str, lamports: int, name: str = "one", slippage_bps: int = 300) -> Intent:
+def buying(chain: PlainChain, wallet: str, lamports: int, name: str = "one", slippage_bps: int = 300) -> Intent:
     """Return the intent to buy the script's token for so much, good for ten minutes."""
     out = chain.pool[1] * lamports // (chain.pool[0] + lamports)
     return Intent(
