@@ -47,7 +47,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T13": Requirement("Memory-driven decisions", "planned"),
     "T14": Requirement("Sidecar", "planned"),
     "T15": Requirement("Arbitrage", "planned"),
-    "T16": Requirement("Execution nodes", "planned"),
+    "T16": Requirement("Execution nodes", "partly", "nodes: only the wallets of one desk are kept apart"),
     "T17": Requirement("Drift meter", "partly", "live"),
     "T18": Requirement("Ranking and forecasts", "partly", "volatility of tokens that nobody forecasts"),
     "T19": Requirement("Why, and why not", "done"),
