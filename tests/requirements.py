@@ -51,7 +51,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T17": Requirement("Drift meter", "partly", "live"),
     "T18": Requirement("Ranking and forecasts", "partly", "volatility of tokens that nobody forecasts"),
     "T19": Requirement("Why, and why not", "done"),
-    "T20": Requirement("Money that moves by itself", "partly", "detection on the chain"),
+    "T20": Requirement("Money that moves by itself", "partly", "the desk does not follow real wallets yet"),
     "T21": Requirement("Records in SOL and USD, tax export", "partly", "a trading day other than that of UTC"),
     "A1": Requirement("The agents' tools", "partly", "update, forget, tasks, trading_control in full"),
     "A2": Requirement("Resources and prompts", "partly", "prompts"),
