@@ -5,6 +5,7 @@ from tests.support.hand_chain import BASE_FEE_PAYER, FEE, RENT, HandChain
 
 from trading.model.chain import TransactionSeen
 from trading.model.events import CapitalDeposited, CapitalWithdrawn, OrderFilled
+from trading.model.intent import SOL_MINT
 from trading.model.order import Fill, Side
 from trading.portfolio.chain_flows import AlarmKind, ChainFlows, FlowRules, Foreign, Told, unexplained
 from trading.portfolio.flow_booking import Books
@@ -157,6 +158,21 @@ def test_a_transaction_that_moved_several_tokens_is_told_to_be_unclear() -> None
 def test_balances_that_neither_books_nor_foreign_tokens_explain_are_named() -> None:
     desk = Desk(held_units=500)
     books = Books.of(desk.ledger)
-    units = {"AAA": 480, "ZZZ": 3, "So11111111111111111111111111111111111111112": desk.chain.cash}
+    units = {"AAA": 480, "ZZZ": 3, SOL_MINT: desk.chain.cash}
     assert unexplained(books, units, {}) == {"AAA": -20, "ZZZ": 3}
     assert unexplained(books, {**units, "AAA": 500}, {"ZZZ": 3}) == {}
+
+
+def test_a_trade_that_is_paid_with_wrapped_sol_costs_what_was_paid() -> None:
+    desk = Desk(FlowRules(expects_hand=True))
+    desk.take(desk.chain.wrap("w1", 3 * SOL))
+    assert desk.ledger.cash_lamports == desk.chain.cash == 10 * SOL - RENT - FEE
+    with desk.chain.acting("w1") as made:
+        desk.chain.accounts["w1", SOL_MINT] -= SOL
+        desk.chain.accounts["w1", "AAA"] = 500
+        desk.chain.native["w1"] -= RENT
+    desk.take(made[0])
+    position = desk.ledger.position("manual", "AAA")
+    assert position is not None
+    assert position.cost_lamports == SOL + FEE
+    assert desk.ledger.cash_lamports == desk.chain.cash
