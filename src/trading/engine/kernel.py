@@ -17,7 +17,7 @@ from trading.errors import DataError
 from trading.model import commands, events
 from trading.model.account import TradingState
 from trading.model.event_codec import decode, encode
-from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, Swap, TokenGone, ts_of
+from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, Swap, TokenGone, VenueReported, ts_of
 from trading.model.order import Fill, Purpose, Signal, VenueReport
 from trading.model.profile import Profile
 from trading.model.profile_content import content_of
@@ -29,7 +29,7 @@ from trading.risk.exits import Watch
 
 from .closings import closed, never_filled
 from .forecasting import Forecaster
-from .inputs import ENDED, INPUT, MARKET_KINDS, RECORDED, Stretch, decode_input, encode_input, news_of
+from .inputs import ENDED, INPUT, MARKET_KINDS, RECORDED, REPORTED, Stretch, decode_input, encode_input, news_of
 from .level_keeper import LevelKeeper, ValueBounds
 from .listeners import Listeners
 from .rows import mark_row
@@ -118,6 +118,9 @@ class Kernel:
             event = news_of(event, self.seen_ns.get(event.mint, 0))
             if not event.bars:
                 return
+        if type(event) is VenueReported:
+            self._take_report(event)
+            return
         self._is_between = False
         if self._by_reference and (type(event) is Bar or type(event) is CycleEnd or type(event) is Swap):
             stretch = self._stretch
@@ -137,6 +140,12 @@ class Kernel:
             self._is_between = True
         elif type(event) is TokenGone:
             self._write_off(event)
+
+    def _take_report(self, event: VenueReported) -> None:
+        """Book what became of an order on a real venue; it comes between two cycles, and the next one decides."""
+        self._record(event)
+        for report in self.venue.on_market(event):
+            self._report(report)
 
     def _record(self, event: MarketEvent) -> None:
         self._settle()
@@ -242,6 +251,9 @@ class Kernel:
 
     def _stored_events(self, row: StoredRow, recorded: Iterator[MarketEvent] | None) -> Iterator[MarketEvent]:
         """Yield what the row tells of: itself, or the stretch of recorded events that it names."""
+        if row.kind == REPORTED:  # no feed gives it
+            yield decode_input(row.kind, row.ts_ns, row.body)
+            return
         if recorded is None or not Stretch.is_of(row.body):
             yield self._stored_event(row, recorded)
             return
