@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from trading.errors import DataError, InvalidInput
+from trading.execution.reported_venue import ReportedVenue
 from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.memento import Memento
 from trading.model.profile_content import content_of, profile_of
@@ -97,6 +98,7 @@ def _memento() -> Memento:
             ReturnBook: frozenset({"_spans"}),
             PerToken: frozenset({"_make"}),
             SimulatedVenue: frozenset({"conditions", "_chance"}),
+            ReportedVenue: frozenset({"conditions", "_chance"}),
         }
     )
 

@@ -39,7 +39,7 @@ from .pools import Pool, PoolSwap
 
 
 @dataclass(slots=True)
-class _Submitted:
+class Submitted:
     """An order that is under way. ``lands_ns`` is when its newest sending lands, None when that one never does."""
 
     order: Order
@@ -64,21 +64,24 @@ class SimulatedVenue:
         self.conditions = conditions
         self._chance = Chance(seed)
         self._markets: dict[str, Market] = {}
-        self._open: list[_Submitted] = []
+        self._open: list[Submitted] = []
         self._held: dict[str, int] = {mint: units for mint, units in (held or {}).items() if units > 0}
         """A token has an account, and its rent is paid, exactly while the wallet holds some of it."""
 
     def submit(self, order: Order) -> None:
         """Take an order in. Raises: InvalidInput for an amount that is no amount, or an id that is open already."""
+        self._check(order)
+        bar = self.mark(order.mint)
+        lands_ns = landing_ns(self.conditions, self._chance, order, 0)
+        self._open.append(Submitted(order, None if bar is None else bar.close, 0, lands_ns))
+
+    def _check(self, order: Order) -> None:
         if order.amount_in <= 0 or order.min_out < 0 or order.priority_fee_lamports < 0:
             msg = f"order {order.id}: amount_in must be above 0, min_out and priority_fee_lamports at least 0"
             raise InvalidInput(msg, field="amount_in")
         if any(submitted.order.id == order.id for submitted in self._open):
             msg = f"order {order.id} is open already"
             raise InvalidInput(msg, field="id")
-        bar = self.mark(order.mint)
-        lands_ns = landing_ns(self.conditions, self._chance, order, 0)
-        self._open.append(_Submitted(order, None if bar is None else bar.close, 0, lands_ns))
 
     def on_market(self, event: MarketEvent) -> Sequence[VenueReport]:
         """Move the market and return what became of open orders because of it, in submission order."""
@@ -199,7 +202,7 @@ class SimulatedVenue:
         """Return the reports in submission order; within a bar what lands first meets the pool first."""
         ts_ns = ts_of(event)
         reports: dict[str, VenueReport] = {}
-        landed: list[tuple[int, _Submitted]] = []
+        landed: list[tuple[int, Submitted]] = []
         for submitted in self._open:
             order = submitted.order
             market = self._markets.get(order.mint)
@@ -225,7 +228,7 @@ class SimulatedVenue:
         self._open = waiting
         return ordered
 
-    def _send_again(self, submitted: _Submitted, ts_ns: int) -> None:
+    def _send_again(self, submitted: Submitted, ts_ns: int) -> None:
         """Send an exit with a new blockhash as often as the old ones ran out by now."""
         order, conditions = submitted.order, self.conditions
         if order.purpose is Purpose.ENTRY:
@@ -234,7 +237,7 @@ class SimulatedVenue:
             submitted.sending += 1
             submitted.lands_ns = landing_ns(conditions, self._chance, order, submitted.sending)
 
-    def _expired(self, submitted: _Submitted, market: Market, ts_ns: int) -> Rejected | None:
+    def _expired(self, submitted: Submitted, market: Market, ts_ns: int) -> Rejected | None:
         """Return the end of an entry that cannot fill any more; a bar is known only when it closes."""
         order = submitted.order
         if submitted.lands_ns is None:
@@ -248,7 +251,7 @@ class SimulatedVenue:
     def _has_expired(self, order: Order, ts_ns: int) -> bool:
         return order.purpose is Purpose.ENTRY and ts_ns - order.ts_ns > self.conditions.expiry_ns
 
-    def _execute_landed(self, landed: list[tuple[int, _Submitted]], bar: Bar, reports: dict[str, VenueReport]) -> None:
+    def _execute_landed(self, landed: list[tuple[int, Submitted]], bar: Bar, reports: dict[str, VenueReport]) -> None:
         market = self._markets[bar.mint]
         met: _Meeting | None = None
         for ts_ns, submitted in sorted(landed, key=lambda each: each[0]):
@@ -257,7 +260,7 @@ class SimulatedVenue:
                 met = _Meeting(ts_ns, market.pool_at(price_sol, self.conditions))
             reports[submitted.order.id] = self._execute(submitted, market.instrument, met)
 
-    def _execute(self, submitted: _Submitted, instrument: Instrument, met: _Meeting) -> VenueReport:
+    def _execute(self, submitted: Submitted, instrument: Instrument, met: _Meeting) -> VenueReport:
         order, ts_ns, pool = submitted.order, met.ts_ns, met.pool
         if self._has_expired(order, ts_ns):
             return Rejected(order.id, ts_ns, "expired", "the next bar opened after the blockhash ran out", 0)
@@ -312,7 +315,7 @@ class SimulatedVenue:
             return f"would give {out}, at least {min_out} was asked for"
         return swap, min_out
 
-    def _is_hit(self, submitted: _Submitted, what: Literal["failure", "adverse"], ppm: int) -> bool:
+    def _is_hit(self, submitted: Submitted, what: Literal["failure", "adverse"], ppm: int) -> bool:
         if ppm == 0:
             return False
         fate = self._chance.fate(submitted.order.id, submitted.sending, self.conditions.jitter_slots)
@@ -325,7 +328,7 @@ class SimulatedVenue:
         else:
             del self._held[order.mint]
 
-    def _fill(self, submitted: _Submitted, swap: PoolSwap, decimals: int, ts_ns: int) -> Fill:
+    def _fill(self, submitted: Submitted, swap: PoolSwap, decimals: int, ts_ns: int) -> Fill:
         order = submitted.order
         expected = 0
         if submitted.mark_sol is not None:

@@ -69,7 +69,8 @@ class Intent:
 
     ``amount_in`` base units of ``in_mint`` are swapped for at least ``min_out`` base units of ``out_mint``.
     ``fee_lamports_max`` bounds signature fee, priority fee and tip of one attempt together. ``deadline_ns`` is the
-    time after which no new attempt is signed. ``is_exit``: it only makes the desk safer.
+    time after which no new attempt is signed. ``is_exit``: it only makes the desk safer. With ``out_max`` above 0 an
+    offer of more is refused: a buy that gives more is cheaper than what is held, so the price fell (anti-DCA).
     """
 
     id: str
@@ -86,6 +87,7 @@ class Intent:
     deadline_ns: int
     is_exit: bool
     reason: str = ""
+    out_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)
