@@ -32,6 +32,9 @@ class SetChain:
         self._require_there()
         return {each: self.held[each] for each in addresses if each in self.held}
 
+    def forget(self, addresses: Sequence[str]) -> None:
+        """Nothing is kept."""
+
     async def aclose(self) -> None:
         """There is nothing to close."""
 

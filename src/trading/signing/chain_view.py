@@ -39,6 +39,9 @@ class ChainView(Protocol):
     async def tables(self, addresses: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return what each lookup table holds; one that does not exist is left out."""
 
+    def forget(self, addresses: Sequence[str]) -> None:
+        """Look these tables up again when they are next asked for: they may have grown."""
+
     async def aclose(self) -> None: ...
 
 
@@ -110,7 +113,6 @@ class RpcChainView:
         return {each: self._tables[each] for each in addresses if each in self._tables}
 
     def forget(self, addresses: Sequence[str]) -> None:
-        """Look these tables up again when they are next asked for: they may have grown."""
         for each in addresses:
             self._tables.pop(each, None)
 
