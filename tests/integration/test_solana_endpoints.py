@@ -592,6 +592,18 @@ async def test_a_dropped_transaction_is_proven_dead_with_two_of_three_when_one_l
         assert len(proof.heights) == 2
 
 
+async def test_one_endpoint_that_knows_it_outweighs_two_that_deny_it() -> None:
+    world = ScriptedChain(("one", "two", "three"))
+    async with chain_of(world) as (chain, _):
+        signature, raw, last_valid = await transfer(world, chain)
+        await chain.send(raw, is_first=True)
+        world.tick(2)
+        world.expire()
+        for liar in world.endpoints[:2]:
+            liar.denies.add(signature)
+        assert await chain.proof_of_absence(signature, last_valid) is None
+
+
 async def test_a_fee_that_an_endpoint_reports_too_low_does_not_change_what_the_balances_say() -> None:
     world = ScriptedChain()
     async with chain_of(world) as (chain, _):
