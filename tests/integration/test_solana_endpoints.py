@@ -432,6 +432,21 @@ async def test_the_refusal_that_says_most_is_told() -> None:
         assert refused.value.logs == ("custom program error: 0x1771",)
 
 
+@pytest.mark.parametrize("err", ["[" * 1_000 + "]" * 1_000, "0.5", '{"Custom":1e999}', "null", '""'])
+async def test_an_error_of_the_chain_that_cannot_be_read_is_still_a_refusal_or_no_answer(err: str) -> None:
+    world = ScriptedChain(("one",))
+    async with chain_of(world) as (chain, server):
+        signature, raw, _ = await transfer(world, chain)
+        body = f'{{"id":%d,"error":{{"code":-32002,"message":"failed","data":{{"err":{err}}}}}}}'
+        server.always["one"]["sendTransaction"] = says(lambda asked: Response(body % asked["id"]))
+        with pytest.raises((SendRefused, ChainUnavailable)):
+            await chain.send(raw, is_first=True)
+        found = f'{{"id":%d,"result":{{"context":{{"slot":1}},"value":[{{"slot":1,"err":{err}}}]}}}}'
+        server.always["one"]["getSignatureStatuses"] = says(lambda asked: Response(found % asked["id"]))
+        with pytest.raises(ChainUnavailable):
+            await chain.status(signature)
+
+
 async def test_an_endpoint_that_answers_with_another_signature_has_not_taken_it() -> None:
     world = ScriptedChain(("one",))
     async with chain_of(world) as (chain, server):
