@@ -211,6 +211,49 @@ class ChainSection(Section):
         return self
 
 
+class RouterSection(Section):
+    """Swaps through Jupiter, and the second price that an offer is held against. The address, the key and the calls a
+    minute of Jupiter's API are those of ``market``: its limit is one for all that use a key.
+
+    ``compute_unit_price_percentile`` is the advice that is asked for: medium, high, veryHigh or basis points (0 to
+    10000). ``dexes_excluded`` are labels as Jupiter writes them. A call waits at most ``budget_wait_s`` for its turn.
+    ``second_price`` is where the second price comes from: DexScreener, a pool's reserves on chain or Pyth.
+    ``pools`` maps a mint to the token account of its pool and the wrapped SOL account of that pool; ``pyth_feeds``
+    maps a mint to the id of its USD feed, and needs wrapped SOL's. A price of a pool with less than
+    ``pool_lamports_min`` on the SOL side does not count; a Pyth price does not where it is older than
+    ``pyth_age_s_max`` or its confidence is wider than ``pyth_confidence_bps_max``.
+    """
+
+    timeout_s: float = Field(default=5.0, gt=0, le=60)
+    execute_timeout_s: float = Field(default=40.0, gt=0, le=180)
+    execute_calls_per_minute: int = Field(default=1_200, ge=1, le=100_000)
+    budget_wait_s: float = Field(default=6.0, ge=0, le=120)
+    response_bytes_max: int = Field(default=1_000_000, ge=1_024)
+    backoff_base_s: float = Field(default=0.5, gt=0)
+    backoff_cap_s: float = Field(default=15.0, gt=0)
+    retry_after_cap_s: float = Field(default=120.0, gt=0)
+    dexes_excluded: tuple[str, ...] = ()
+    blockhash_slots: int = Field(default=150, ge=1, le=300)
+    compute_unit_price_percentile: Literal["medium", "high", "veryHigh"] | int = "high"
+    second_price: Literal["dexscreener", "pool", "pyth"] = "dexscreener"
+    pool_lamports_min: int = Field(default=10 * 10**9, ge=0)
+    pools: dict[str, tuple[str, str]] = Field(default_factory=dict)
+    pyth_url: str = "https://pyth.dourolabs.app/hermes"
+    pyth_key: SecretStr | None = None
+    pyth_calls_per_minute: int = Field(default=60, ge=1, le=100_000)
+    pyth_feeds: dict[str, str] = Field(default_factory=dict)
+    pyth_age_s_max: float = Field(default=30.0, gt=0)
+    pyth_confidence_bps_max: int = Field(default=100, ge=0, le=10_000)
+
+    @field_validator("compute_unit_price_percentile")
+    @classmethod
+    def _known_percentile(cls, value: str | int) -> str | int:
+        if isinstance(value, int) and not 0 <= value <= 10_000:
+            msg = f"a percentile in basis points lies in [0, 10000], not {value}"
+            raise ValueError(msg)
+        return value
+
+
 class Sections(Section):
     """Everything the desk is configured by, apart from what its caller decides (data directory, feed, money)."""
 
@@ -221,3 +264,4 @@ class Sections(Section):
     market: MarketSection = MarketSection()
     fetch: FetchSection = FetchSection()
     chain: ChainSection = ChainSection()
+    router: RouterSection = RouterSection()

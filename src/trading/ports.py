@@ -16,6 +16,7 @@ from .model.chain import (
     BlockhashSeen,
     Commitment,
     HeightSeen,
+    OrderOffer,
     PricePoint,
     SignatureSeen,
     SignWanted,
@@ -335,6 +336,23 @@ class SwapRouter(Protocol):
     def name(self) -> str: ...
 
     async def offer(self, wanted: SwapWanted) -> SwapOffer: ...
+
+
+class OrderRouter(Protocol):
+    """Builds the whole transaction itself, and sends what was signed. Raises: RouteRefused, RouterUnavailable."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def order(self, wanted: SwapWanted) -> OrderOffer:
+        """Return a transaction that nobody but the wallet signs or pays for; RouteRefused for any other."""
+
+    async def execute(self, raw: bytes, request_id: str) -> str:
+        """Hand in the signed bytes; return their signature, as text. Taken is not landed, and an answer that it failed
+        to land proves nothing. Sending the same bytes again is harmless.
+
+        Raises: SendRefused where the router did not send them; RouterUnavailable where nobody knows.
+        """
 
 
 class ReferencePrice(Protocol):

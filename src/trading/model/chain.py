@@ -194,6 +194,29 @@ class SwapOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderOffer:
+    """A router's offer as a whole transaction that our wallet, and nobody else, is to sign. Not signed yet.
+
+    ``transaction`` is the wire form with an empty signature. ``request_id`` is what the router wants to have back with
+    the signed bytes. ``fee_bps`` is what it takes for itself; ``priority_fee_lamports`` includes tips.
+    """
+
+    wanted: SwapWanted
+    out_units: int
+    min_out_units: int
+    price_impact_bps: int
+    venues: tuple[str, ...]
+    label: str
+    transaction: bytes
+    request_id: str
+    last_valid_block_height: int
+    fee_bps: int
+    priority_fee_lamports: int
+    received_ns: int
+    quote: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PricePoint:
     """The price of one whole token in SOL, as ``numerator / denominator`` lamports a base unit, by one source."""
 

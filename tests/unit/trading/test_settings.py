@@ -75,3 +75,21 @@ def test_a_bad_endpoint_is_named_without_its_secret(given: str, expected: str) -
         load({"TRADING_CHAIN__ENDPOINTS": given})
     assert expected in raised.value.message
     assert "topsecret" not in raised.value.message
+
+
+def test_pools_and_feeds_of_the_router_are_json() -> None:
+    section = load(
+        {
+            "TRADING_ROUTER__SECOND_PRICE": "pool",
+            "TRADING_ROUTER__POOLS": '{"Frog": ["vault", "sol-vault"]}',
+            "TRADING_ROUTER__COMPUTE_UNIT_PRICE_PERCENTILE": "7500",
+            "TRADING_ROUTER__DEXES_EXCLUDED": '["SolFi"]',
+        }
+    ).router
+    assert section.pools == {"Frog": ("vault", "sol-vault")}
+    assert section.compute_unit_price_percentile == 7_500
+    assert section.dexes_excluded == ("SolFi",)
+    with pytest.raises(InvalidInput, match="TRADING_ROUTER__COMPUTE_UNIT_PRICE_PERCENTILE"):
+        load({"TRADING_ROUTER__COMPUTE_UNIT_PRICE_PERCENTILE": "10001"})
+    with pytest.raises(InvalidInput, match="TRADING_ROUTER__SECOND_PRICE"):
+        load({"TRADING_ROUTER__SECOND_PRICE": "jupiter"})
