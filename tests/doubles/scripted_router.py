@@ -1,7 +1,7 @@
 """A router that offers what its market gives now, or what a test makes of it: a body of ``ports.SwapRouter``.
 
-The market may be a plain chain (``PlainChainMarket``), a pool of a rehearsal chain (``RehearsalMarket``) or whatever else
-quotes and names instructions.
+The market may be a plain chain (``PlainChainMarket``), a pool of a rehearsal chain (``RehearsalMarket``) or whatever
+else quotes and names instructions.
 """
 
 import json
