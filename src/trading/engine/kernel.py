@@ -27,6 +27,7 @@ from trading.ports import Journal, Strategy, Venue
 
 from .closings import closed, never_filled
 from .forecasting import Forecaster
+from .gap_keeper import GapKeeper
 from .inputs import ENDED, INPUT, MARKET_KINDS, RECORDED, REPORTED, Stretch, decode_input, encode_input, news_of
 from .level_keeper import LevelKeeper
 from .listeners import Listeners
@@ -53,6 +54,7 @@ class Kernel:
         self.valuer = Valuer(self.state, venue)
         self.trader = Trader(setup.scope, self.state, venue, self.valuer, self.emit)
         self.levels = LevelKeeper(self.state, self.valuer, self.emit)
+        self.gaps = GapKeeper(self.state, self.valuer, venue, self.emit)
         self.forecaster = Forecaster(self.state, venue, self.valuer, self.trader, self.emit)
         self.quiet = Quiet(self.state, self.valuer, self.trader, self.levels, by_reference=setup.by_reference)
         self._listeners = Listeners()
@@ -128,6 +130,8 @@ class Kernel:
             self._report(report)
         self._observe(event)
         if type(event) is CycleEnd:
+            if event.ts_ns - self.state.trail.newest_ns > self.state.gaps.least_ns:
+                self.gaps.look(self.cycles)
             if (
                 self._signals
                 or self._is_loud

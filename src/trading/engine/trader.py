@@ -130,6 +130,9 @@ class Trader:
         if bar is None:
             return None
         peak = self._state.peaks.observe(position.bucket, position.mint, bar.close)
+        after_gap = self._state.gaps.reason(position.bucket, position.mint, bar.close)
+        if after_gap is not None:
+            return after_gap
         decimals = self._valuer.instruments[position.mint].decimals
         view = ExitView(self._state.now_ns, bar.close, peak, decimals)
         decision = decide_exit(self._state.profile.exits, position, view)
@@ -145,6 +148,8 @@ class Trader:
         peak = self._state.peaks.observe(position.bucket, position.mint, bar.close)
         decimals = self._valuer.instruments[position.mint].decimals
         found = watch(self._state.profile.exits, position, peak, decimals)
+        floor = self._state.gaps.floor_sol(position.bucket, position.mint)
+        found = found if floor <= found.low_sol else replace(found, low_sol=floor)
         ledger = self._state.ledger
         units = ledger.holdings[position.mint].base_units
         highest = highest_price_sol(self._state.profile.limits, ledger.cash_lamports, units, decimals)
