@@ -14,6 +14,7 @@ from trading.cli import (
     profiles,
     report,
     review,
+    signer,
     trials,
     views,
 )
@@ -39,6 +40,7 @@ review.register(app)
 data.register(app)
 trials.register(app)
 profiles.register(app)
+signer.register(app)
 
 
 @app.callback()

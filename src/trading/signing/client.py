@@ -72,8 +72,8 @@ class SignerSocket:
             msg = f"no signer answers at {self.path} ({error.strerror or error})"
             raise SignerUnavailable(msg, hint="start it: memmcp-trade signer run") from error
         if answer is None:
-            msg = f"the signer at {self.path} does not speak to user {os.geteuid()}"
-            raise SignerUnavailable(msg, hint="name the desk's user when it is started: --desk-user")
+            msg = f"the signer at {self.path} gave no answer to user {os.geteuid()}"
+            raise SignerUnavailable(msg, hint="it speaks to those users only that --desk-user names")
         if "error" in answer:
             raise _told(answer["error"])
         return answer.get("result")

@@ -123,6 +123,8 @@ class SignerServer:
             return _error(error)
 
     def _door(self, op: Any, peer: Peer) -> tuple[type[ask.Request], Handler]:
+        if not isinstance(op, str):
+            op = ""
         if op in self._operator:
             if peer.uid not in self._doors.operator_uids:
                 logger.warning("user %d (process %d) asked for %s, which is the operator's", peer.uid, peer.pid, op)

@@ -88,7 +88,7 @@ async def test_a_desks_user_does_not_get_through_the_operators_door(tmp_path: Pa
 
 async def test_a_user_of_neither_door_gets_no_answer(tmp_path: Path) -> None:
     async with served(tmp_path, Doors(frozenset({ME + 1}), frozenset({ME + 2}))) as here:
-        with pytest.raises(SignerUnavailable, match="does not speak to user"):
+        with pytest.raises(SignerUnavailable, match="gave no answer to user"):
             await here.signer.status()
 
 
@@ -109,6 +109,8 @@ async def test_no_signer_is_an_error_with_a_hint(tmp_path: Path) -> None:
     ("op", "body", "told"),
     [
         ("nonsense", {}, "no such request"),
+        (["arm"], {}, "no such request"),
+        (None, {}, "no such request"),
         ("sign", {}, "intent_id"),
         ("sign", {"intent_id": "x" * 301}, "intent_id"),
         ("status", {"more": 1}, "more"),
@@ -119,7 +121,7 @@ async def test_no_signer_is_an_error_with_a_hint(tmp_path: Path) -> None:
     ],
 )
 async def test_what_is_no_request_is_refused_without_repeating_it(
-    tmp_path: Path, op: str, body: Any, told: str
+    tmp_path: Path, op: Any, body: Any, told: str
 ) -> None:
     async with served(tmp_path) as here:
         connection = Connection(*await asyncio.open_unix_connection(here.path))
