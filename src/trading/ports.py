@@ -16,6 +16,7 @@ from .model.chain import (
     BlockhashSeen,
     Commitment,
     HeightSeen,
+    OrderOffer,
     PricePoint,
     SignatureSeen,
     SignWanted,
@@ -187,6 +188,17 @@ class TokenFacts(Protocol):
         """Return what can be known about a token at that time, None for one that is not known at all."""
 
 
+class FactsSource(Protocol):
+    """Where a live feed asks about a token, which takes a while and may fail."""
+
+    async def facts(self, mint: str, pool: str, *, needs_age: bool) -> Facts | None:
+        """Return what can be known about a token, None for one that does not exist.
+
+        ``pool``: the address of its pool, which is no holder. ``needs_age``: the caller does not know the pool's age.
+        Raises: Unavailable.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class JournalRow:
     """One event of a run. ``body`` is canonical JSON (sorted keys, no spaces, ints and strings only, no floats)."""
@@ -324,6 +336,23 @@ class SwapRouter(Protocol):
     def name(self) -> str: ...
 
     async def offer(self, wanted: SwapWanted) -> SwapOffer: ...
+
+
+class OrderRouter(Protocol):
+    """Builds the whole transaction itself, and sends what was signed. Raises: RouteRefused, RouterUnavailable."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def order(self, wanted: SwapWanted) -> OrderOffer:
+        """Return a transaction that nobody but the wallet signs or pays for; RouteRefused for any other."""
+
+    async def execute(self, raw: bytes, request_id: str) -> str:
+        """Hand in the signed bytes; return their signature, as text. Taken is not landed, and an answer that it failed
+        to land proves nothing. Sending the same bytes again is harmless.
+
+        Raises: SendRefused where the router did not send them; RouterUnavailable where nobody knows.
+        """
 
 
 class ReferencePrice(Protocol):

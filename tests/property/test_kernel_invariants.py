@@ -15,6 +15,7 @@ from tests.doubles.kernel_bench import KernelBench, catch_up, cycles_of, fingerp
 from tests.doubles.scripted_market import MINT, SOL_USD, ScriptedFeed, bar, merged, script
 
 from trading.engine import checkpoint
+from trading.engine.quiet import Quiet
 from trading.engine.trader import Trader
 from trading.engine.valuation import Valuer
 from trading.errors import InvalidInput
@@ -346,7 +347,7 @@ def test_a_quiet_cycle_is_one_in_which_a_whole_decision_would_have_done_nothing(
     market: list[MarketEvent], said: dict[tuple[str, int], float], hand: dict[int, commands.Command]
 ) -> None:
     quick, whole = bench_of(said), bench_of(said)
-    whole.kernel._is_quiet = lambda: False  # type: ignore[method-assign]
+    whole.kernel.quiet.holds = lambda _cycle: False  # type: ignore[method-assign]
     for bench in (quick, whole):
         drive(bench, market, hand)
     assert quick.journal.sha256() == whole.journal.sha256()
@@ -376,6 +377,7 @@ def test_the_checker_catches_a_desk_that_adds_to_losers_and_buys_while_it_must_r
     kernel = bench.kernel
     kernel.valuer = RecklessValuer(kernel.state, kernel.venue)
     kernel.trader = Trader("scope", kernel.state, kernel.venue, kernel.valuer, kernel.emit)
+    kernel.quiet = Quiet(kernel.state, kernel.valuer, kernel.trader, kernel.levels, by_reference=True)
     for event in market:
         kernel.on_event(event)
     for number in range(3):

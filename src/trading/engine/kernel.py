@@ -7,7 +7,7 @@ Recorded inputs are journalled by reference: one row names a stretch of them, an
 A cycle in which nothing happened has no row of its own then: its mark follows from the inputs. What a crash finds
 without a row is such quiet cycles only; the same inputs give them again.
 So most bars cost little: while no strategy speaks, no order fills and equity and prices stay in ranges in which no
-rule could have a say (``_watch``), a cycle only notes the equity.
+rule could have a say (``quiet``), a cycle only notes the equity.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -22,29 +22,25 @@ from trading.model.order import Fill, Purpose, Signal, VenueReport
 from trading.model.profile import Profile
 from trading.model.profile_content import content_of
 from trading.model.tier import moved_tier
-from trading.model.units import NS_PER_S
 from trading.portfolio.buckets import Booking, split_lamports
 from trading.ports import Journal, Strategy, Venue
-from trading.risk.exits import Watch
 
 from .closings import closed, never_filled
 from .forecasting import Forecaster
 from .gap_keeper import GapKeeper
 from .inputs import ENDED, INPUT, MARKET_KINDS, RECORDED, REPORTED, Stretch, decode_input, encode_input, news_of
-from .level_keeper import LevelKeeper, ValueBounds
+from .level_keeper import LevelKeeper
 from .listeners import Listeners
+from .quiet import MARK_SPACING_NS, Quiet
 from .rows import mark_row
 from .run import RunSetup, StoredRow
-from .state import RETURN_PERIOD_NS, TIER, DeskState
+from .state import TIER, DeskState
 from .trader import Trader
 from .treasury import keep_shares
 from .valuation import Valuation, Valuer
 from .windows import close_day, report_windows
 
 CYCLE_MARKED: Final = "cycle_marked"
-MARK_SPACING_NS: Final = 3_600 * NS_PER_S
-"""Of quiet cycles over recorded inputs the mark is written down this often."""
-
 MakeStrategies = Callable[[Profile], list[Strategy]]
 
 
@@ -60,6 +56,7 @@ class Kernel:
         self.levels = LevelKeeper(self.state, self.valuer, self.emit)
         self.gaps = GapKeeper(self.state, self.valuer, venue, self.emit)
         self.forecaster = Forecaster(self.state, venue, self.valuer, self.trader, self.emit)
+        self.quiet = Quiet(self.state, self.valuer, self.trader, self.levels, by_reference=setup.by_reference)
         self._listeners = Listeners()
         self.strategies = make_strategies(setup.profile)
         self._make_strategies = make_strategies
@@ -71,10 +68,6 @@ class Kernel:
         """Whether a row was written in this cycle, so that its mark is written too."""
         self._is_between = False
         """Whether the newest event ended a cycle, and the next one has not begun."""
-        self._watches: dict[str, list[Watch]] = {}
-        self._quiet_until_ns = 0
-        self._cash_lamports = self._equity_low = self._equity_high = 0
-        self._value_bounds: ValueBounds | None = None
         self.seen_ns: dict[str, int] = {}
         """The close of the newest bar of each token that the strategies were shown."""
         self._tiered_at: tuple[int, int] | None = None
@@ -139,7 +132,12 @@ class Kernel:
         if type(event) is CycleEnd:
             if event.ts_ns - self.state.trail.newest_ns > self.state.gaps.least_ns:
                 self.gaps.look(self.cycles)
-            if self._signals or self._is_loud or event.ts_ns >= self._quiet_until_ns or not self._is_quiet():
+            if (
+                self._signals
+                or self._is_loud
+                or event.ts_ns >= self.quiet.until_ns
+                or not self.quiet.holds(self.cycles)
+            ):
                 self._decide()
             self._is_between = True
         elif type(event) is TokenGone:
@@ -313,7 +311,7 @@ class Kernel:
             if event.sol_usd is not None:
                 self.state.sol_usd = event.sol_usd
             if event.mint in self.state.ledger.holdings:
-                self._observe_held(event)
+                self.quiet.observe(event)
             for on_bar in self._on_bar:
                 signal = on_bar(event)
                 if signal is not None:
@@ -338,70 +336,6 @@ class Kernel:
         else:
             self._listeners.tell(event, self.valuer)
 
-    def _observe_held(self, bar: Bar) -> None:
-        close = bar.close
-        watches = self._watches.get(bar.mint)
-        if watches is not None:
-            for each in watches:
-                if not each.low_sol < close <= each.high_sol:
-                    break
-            else:
-                return
-        found: list[Watch | None] = []
-        for bucket in self.state.ledger.buckets.values():
-            position = bucket.positions.get(bar.mint)
-            if position is not None:
-                self.state.peaks.observe(bucket.name, bar.mint, close)
-                found.append(None if watches is None else self.trader.watch(position))
-        self._watches[bar.mint] = narrow = [each for each in found if each is not None]
-        if len(narrow) != len(found):
-            del self._watches[bar.mint]
-            self._quiet_until_ns = 0
-
-    def _is_quiet(self) -> bool:
-        """Note the equity and return True where a whole decision would do nothing else."""
-        state = self.state
-        equity = self._cash_lamports
-        if state.ledger.holdings:
-            exposure = self.valuer.exposure_lamports(self._value_bounds)
-            if exposure is None:
-                return False
-            state.exposure_lamports = exposure
-            equity += exposure
-            if not self._equity_low <= equity <= self._equity_high:
-                return False
-            self.levels.drifted()
-            state.drift(equity)
-        state.cycle = self.cycles
-        state.trail.add(state.now_ns, equity)
-        return True
-
-    def _watch(self, valuation: Valuation) -> None:
-        """Note until when, and within which prices and equities, cycles are quiet."""
-        state = self.state
-        self._watches = {}
-        self._quiet_until_ns = 0
-        if (
-            not self._by_reference
-            or state.guard.state is not TradingState.ACTIVE
-            or state.guard.is_reducing_by_drawdown
-            or state.levels.is_resting
-        ):
-            return
-        until_ns = min(
-            state.now_ns - state.now_ns % RETURN_PERIOD_NS + RETURN_PERIOD_NS, state.marked_ns + MARK_SPACING_NS
-        )
-        for position in state.ledger.positions():
-            watch = self.trader.watch(position)
-            if watch is None:
-                return
-            self._watches.setdefault(position.mint, []).append(watch)
-            until_ns = min(until_ns, watch.until_ns)
-        self._cash_lamports = state.ledger.cash_lamports + state.ledger.rent_lamports
-        self._equity_low, self._equity_high = state.corridor()
-        self._value_bounds = self.levels.bounds(valuation)
-        self._quiet_until_ns = until_ns
-
     def _decide(self) -> None:
         is_new_day = close_day(self.state, self.emit)
         valuation = self.valuer.value()
@@ -421,7 +355,7 @@ class Kernel:
             self._write_mark(equity, valuation.cash_lamports, exposure)
         state.marked(state.now_ns, self.cycles, equity, exposure)
         self._is_loud = False
-        self._watch(valuation)
+        self.quiet.begin(valuation)
 
     @property
     def _is_told(self) -> bool:
