@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import pytest
+from tests.doubles.plain_chain import TOKEN, PlainChain
 from tests.doubles.scripted_accounts import ScriptedAccounts
-from tests.doubles.scripted_chain import TOKEN, ScriptedChain
 from tests.doubles.scripted_prices import ChainPoolPrices, ScriptedPrices
 from tests.support.jupiter_pages import FROG, JupiterPages
 from tests.support.market_server import NS, FakePool, MarketServer, SteppedClock, address, status
@@ -52,7 +52,7 @@ async def scripted() -> AsyncIterator[Stage]:
 
 @asynccontextmanager
 async def chain_pool() -> AsyncIterator[Stage]:
-    chain = ScriptedChain()
+    chain = PlainChain()
     yield Stage(ChainPoolPrices(chain), TOKEN, "other", Fraction(*chain.pool), chain.now_ns())
 
 

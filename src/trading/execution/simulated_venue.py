@@ -11,7 +11,7 @@ Conventions, declared:
 - A bar that opened before the order was decided never fills it.
 - An entry that no block takes, or that finds no bar before its blockhash runs out, expires uncharged. An exit stays: it
   is sent again until it lands.
-- A swap happens whole or not at all, as on chain, unless its order allows a part.
+- A swap happens whole or not at all, as on chain.
 - A purchase of more base units than a token account can hold (64 bits) is none: no quote, and no fill.
 - A swap that misses ``min_out`` fails on chain, and a failed transaction still pays its fees. So does a buy that would
   fill below the average cost of what is held: a guard in the transaction sees the price that the decision could not.
@@ -273,10 +273,9 @@ class SimulatedVenue:
             return self._rejected(order, ts_ns, "insufficient_funds", message)
         if self._is_hit(submitted, "failure", self.conditions.failure_ppm):
             return self._rejected(order, ts_ns, "failed", "the transaction landed and failed")
-        found = self._swapped(order, pool, instrument)
-        if isinstance(found, str):
-            return self._rejected(order, ts_ns, "slippage", found)
-        swap, min_out = found
+        swap = self._swapped(order, pool, instrument)
+        if isinstance(swap, str):
+            return self._rejected(order, ts_ns, "slippage", swap)
         if self._overflows(order.mint, order.side, swap):
             message = f"{swap.base_units} base units are more than an account holds"
             return self._rejected(order, ts_ns, "overflow", message)
@@ -288,32 +287,28 @@ class SimulatedVenue:
         met.pool = swap.after
         adverse = 0
         if self._is_hit(submitted, "adverse", self.conditions.adverse_ppm):
-            swap, adverse = _traded_around(order, swap, min_out, self.conditions.adverse_bps)
+            swap, adverse = _traded_around(order, swap, self.conditions.adverse_bps)
         fill = self._fill(submitted, swap, instrument.decimals, ts_ns)
         self._book(order, swap.base_units)
         return replace(fill, adverse_lamports=adverse, graduates=swap.graduates) if adverse or swap.graduates else fill
 
     @staticmethod
-    def _swapped(order: Order, pool: Pool, instrument: Instrument) -> tuple[PoolSwap, int] | str:
-        """Return the swap of an order and the least that it must give, or what is wrong with it."""
-        min_out = max(1, order.min_out)
+    def _swapped(order: Order, pool: Pool, instrument: Instrument) -> PoolSwap | str:
+        """Return the swap of an order, or what is wrong with it."""
         if order.amount_out:
-            exact = pools.buy_exact(pool, order.amount_out, instrument)
-            if exact is None:
+            swap = pools.buy_exact(pool, order.amount_out, instrument)
+            if swap is None:
                 return f"the pool has less than {order.amount_out} base units to sell"
-            if exact.lamports > order.amount_in:
-                return f"would cost {exact.lamports}, at most {order.amount_in} was offered"
-            swap = exact
+            if swap.lamports > order.amount_in:
+                return f"would cost {swap.lamports}, at most {order.amount_in} was offered"
         else:
             swap = _swap(order.side, pool, order.amount_in, instrument)
-            if order.fills_in_part and (_is_short(swap) or _out(order.side, swap) < min_out):
-                swap, min_out = _part(order, pool, instrument, swap)
         if _is_short(swap):
             return f"the pool cannot swap all of {order.amount_in}"
         out = _out(order.side, swap)
-        if out < min_out:
-            return f"would give {out}, at least {min_out} was asked for"
-        return swap, min_out
+        if out < _min_out(order):
+            return f"would give {out}, at least {_min_out(order)} was asked for"
+        return swap
 
     def _is_hit(self, submitted: Submitted, what: Literal["failure", "adverse"], ppm: int) -> bool:
         if ppm == 0:
@@ -375,31 +370,18 @@ def _is_short(swap: PoolSwap) -> bool:
     return not swap.is_complete and not swap.graduates
 
 
-def _part(order: Order, pool: Pool, instrument: Instrument, whole: PoolSwap) -> tuple[PoolSwap, int]:
-    """Return the largest part of an order that is swapped at the price of its ``min_out``, and what it must give.
-
-    More in never gives a better price, so the part is found by halving.
-    """
-    low, high = 0, order.amount_in
-    found, least = whole, max(1, order.min_out)
-    while low < high:
-        amount = (low + high + 1) // 2
-        swap = _swap(order.side, pool, amount, instrument)
-        needed = max(1, -(-order.min_out * amount // order.amount_in))
-        if not _is_short(swap) and _out(order.side, swap) >= needed:
-            low, found, least = amount, swap, needed
-        else:
-            high = amount - 1
-    return found, least
+def _min_out(order: Order) -> int:
+    """Return the least that a swap must give: never nothing."""
+    return max(1, order.min_out)
 
 
-def _traded_around(order: Order, swap: PoolSwap, min_out: int, adverse_bps: int) -> tuple[PoolSwap, int]:
+def _traded_around(order: Order, swap: PoolSwap, adverse_bps: int) -> tuple[PoolSwap, int]:
     """Return the swap with that share of its slippage tolerance taken by others, and what that was worth."""
     if order.amount_out:  # what it gets is fixed: what it pays is what others can move
         taken = (order.amount_in - swap.lamports) * adverse_bps // BPS_ONE
         dearer = replace(swap, lamports=swap.lamports + taken, impact_lamports=swap.impact_lamports + taken)
         return dearer, taken
-    taken = (_out(order.side, swap) - min_out) * adverse_bps // BPS_ONE
+    taken = (_out(order.side, swap) - _min_out(order)) * adverse_bps // BPS_ONE
     if order.side is Side.SELL:
         lost = replace(swap, lamports=swap.lamports - taken, impact_lamports=swap.impact_lamports + taken)
         return lost, taken

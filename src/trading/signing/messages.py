@@ -1,64 +1,12 @@
-"""What a message really does, read instruction by instruction: the signer's own look, whatever the desk saw before.
+"""The signer's own look at a message, whatever the desk saw before: the same reading, its own view of the chain."""
 
-Everything is refused that is not known to belong to one exact-in swap between the wallet's own accounts: a new kind of
-instruction is a violation until somebody taught this file what it does.
-"""
+from solders.message import MessageV0
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
-
-from solders.instruction import CompiledInstruction
-from solders.message import Message, MessageV0, from_bytes_versioned, to_bytes_versioned
-from solders.pubkey import Pubkey
-
+from trading.execution.verifier import MESSAGE_BYTES_MAX, SwapBounds, all_keys, parsed, violations_of
 from trading.model.chain import SignWanted
-from trading.model.intent import SOL_MINT
 from trading.model.mandate import Mandate
-from trading.model.network import COMPUTE_UNITS_PER_TRANSACTION_MAX, SIGNATURE_FEE_LAMPORTS, priority_fee_lamports
-from trading.model.units import BPS_ONE
 
 from .chain_view import ChainView
-
-MESSAGE_BYTES_MAX: Final = 1_232 - 65
-"""A packet, less one signature and its count."""
-SYSTEM: Final = "11111111111111111111111111111111"
-BUDGET: Final = "ComputeBudget111111111111111111111111111111"
-ASSOCIATED: Final = "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"
-TOKEN_PROGRAMS: Final = ("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA", "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")
-ROUTER: Final = "JUP6LkbZbjS1jKKwapdHNy74zcZ3tLUZoi5QNyVTaV4"
-_ROUTE: Final = hashlib.sha256(b"global:route").digest()[:8]
-_ROUTE_V2: Final = hashlib.sha256(b"global:route_v2").digest()[:8]
-_ROUTE_TAIL: Final = 19
-_ROUTE_V2_HEAD: Final = 34
-_SYNC_NATIVE: Final = 17
-_CLOSE_ACCOUNT: Final = 9
-_CREATE_IDEMPOTENT: Final = 1
-_SET_LIMIT: Final = 2
-_SET_PRICE: Final = 3
-
-
-@dataclass(slots=True)
-class _Reading:
-    """The message's accounts, and what its instructions add up to."""
-
-    wanted: SignWanted
-    mandate: Mandate
-    keys: Sequence[str]
-    problems: list[str] = field(default_factory=list)
-    limit: int | None = None
-    price: int | None = None
-    tips: int = 0
-    wrapped: int = 0
-    swaps: int = 0
-
-    def accounts(self, instruction: CompiledInstruction) -> list[str]:
-        return [self.keys[place] for place in bytes(instruction.accounts)]
-
-    def own(self, mint: str) -> set[str]:
-        """Return the addresses that the wallet's account of a mint may have: one for each token program."""
-        return {_associated(self.wanted.wallet, mint, program) for program in TOKEN_PROGRAMS}
 
 
 class SwapMessages:
@@ -68,197 +16,24 @@ class SwapMessages:
         """Return the names of everything that is wrong with the message. Raises: ChainUnavailable."""
         if len(wanted.message) > MESSAGE_BYTES_MAX:
             return ("size",)
-        message = _parsed(wanted.message)
+        message = parsed(wanted.message)
         if message is None:
             return ("unparseable",)
         lookups = message.address_table_lookups if isinstance(message, MessageV0) else []
         tables = await chain.tables([str(each.account_key) for each in lookups]) if lookups else {}
-        keys = _all_keys(message, tables)
+        keys = all_keys(message, tables)
         if keys is None:
             chain.forget([str(each.account_key) for each in lookups])  # it may have grown since it was read
             return ("lookup_table",)
-        return violations_of(message, keys, wanted, mandate)
+        return violations_of(message, keys, wanted, bounds_of(mandate))
 
 
-def violations_of(
-    message: Message | MessageV0, keys: Sequence[str], wanted: SignWanted, mandate: Mandate
-) -> tuple[str, ...]:
-    """Return what is wrong with a message whose accounts, those of lookup tables included, are ``keys``."""
-    reading = _Reading(wanted, mandate, keys)
-    if message.header.num_required_signatures != 1 or keys[0] != wanted.wallet:
-        reading.problems.append("signers")
-    if len(set(keys)) != len(keys):
-        reading.problems.append("accounts")
-    for instruction in message.instructions:
-        places = [instruction.program_id_index, *bytes(instruction.accounts)]
-        if any(place >= len(keys) for place in places):
-            return ("unparseable",)
-        program = keys[instruction.program_id_index]
-        handler = _HANDLERS.get(program)
-        if handler is None:
-            reading.problems.append("program" if program not in mandate.programs else "program_unread")
-        else:
-            handler(reading, instruction)
-    _judge_sums(reading)
-    return tuple(dict.fromkeys(reading.problems))
-
-
-def _judge_sums(reading: _Reading) -> None:
-    wanted, mandate = reading.wanted, reading.mandate
-    if reading.swaps != 1:
-        reading.problems.append("swaps")
-    if reading.limit is None or reading.price is None:
-        reading.problems.append("compute_budget")
-    else:
-        fee = SIGNATURE_FEE_LAMPORTS + priority_fee_lamports(reading.price, reading.limit) + reading.tips
-        if fee > min(wanted.fee_lamports_max, mandate.fee_lamports_max):
-            reading.problems.append("fee")
-    if reading.tips > mandate.tip_lamports_max:
-        reading.problems.append("tip")
-    if reading.wrapped > (wanted.amount_in if wanted.in_mint == SOL_MINT else 0):
-        reading.problems.append("system_transfer")
-
-
-def _budget(reading: _Reading, instruction: CompiledInstruction) -> None:
-    data = bytes(instruction.data)
-    if data[:1] == bytes([_SET_LIMIT]) and len(data) == 5 and reading.limit is None:
-        reading.limit = int.from_bytes(data[1:], "little")
-        if reading.limit > COMPUTE_UNITS_PER_TRANSACTION_MAX:
-            reading.problems.append("compute_budget")
-    elif data[:1] == bytes([_SET_PRICE]) and len(data) == 9 and reading.price is None:
-        reading.price = int.from_bytes(data[1:], "little")
-    else:
-        reading.problems.append("compute_budget")
-
-
-def _system(reading: _Reading, instruction: CompiledInstruction) -> None:
-    """A transfer to the wallet's own wrapped SOL or a tip; a nonce, a new account and the rest are not for us."""
-    data, accounts = bytes(instruction.data), reading.accounts(instruction)
-    if len(data) != 12 or data[:4] != b"\x02\0\0\0" or len(accounts) != 2 or accounts[0] != reading.wanted.wallet:
-        reading.problems.append("system_instruction")
-        return
-    lamports = int.from_bytes(data[4:], "little")
-    if accounts[1] in reading.own(SOL_MINT):
-        reading.wrapped += lamports
-    elif accounts[1] in reading.mandate.tip_accounts:
-        reading.tips += lamports
-    else:
-        reading.problems.append("system_transfer")
-
-
-def _associate(reading: _Reading, instruction: CompiledInstruction) -> None:
-    accounts, wanted = reading.accounts(instruction), reading.wanted
-    good = (
-        bytes(instruction.data) == bytes([_CREATE_IDEMPOTENT])
-        and len(accounts) == 6
-        and accounts[0] == accounts[2] == wanted.wallet
-        and accounts[3] in (wanted.in_mint, wanted.out_mint)
-        and accounts[4] == SYSTEM
-        and accounts[5] in TOKEN_PROGRAMS
-        and accounts[1] == _associated(wanted.wallet, accounts[3], accounts[5])
+def bounds_of(mandate: Mandate) -> SwapBounds:
+    """Return what a mandate says of a swap's costs."""
+    return SwapBounds(
+        fee_lamports_max=mandate.fee_lamports_max,
+        slippage_bps_max=mandate.slippage_bps_max,
+        tip_lamports_max=mandate.tip_lamports_max,
+        tip_accounts=mandate.tip_accounts,
+        programs=mandate.programs,
     )
-    if not good:
-        reading.problems.append("account_creation")
-
-
-def _token(reading: _Reading, instruction: CompiledInstruction) -> None:
-    """Wrapped SOL is synchronised and closed to the wallet; nothing else is done to a token account directly."""
-    data, accounts, wallet = bytes(instruction.data), reading.accounts(instruction), reading.wanted.wallet
-    is_own = bool(accounts) and accounts[0] in reading.own(SOL_MINT)
-    synced = data == bytes([_SYNC_NATIVE]) and len(accounts) == 1
-    closed = data == bytes([_CLOSE_ACCOUNT]) and accounts[1:] == [wallet, wallet]
-    if not (is_own and (synced or closed)):
-        reading.problems.append("token_instruction")
-
-
-def _router(reading: _Reading, instruction: CompiledInstruction) -> None:
-    data, accounts = bytes(instruction.data), reading.accounts(instruction)
-    reading.swaps += 1
-    if data[:8] == _ROUTE and len(data) >= 12 + _ROUTE_TAIL and len(accounts) >= 9:
-        _route(reading, data, accounts)
-    elif data[:8] == _ROUTE_V2 and len(data) >= _ROUTE_V2_HEAD and len(accounts) >= 10:
-        _route_v2(reading, data, accounts)
-    else:
-        reading.problems.append("router_instruction")
-
-
-def _route(reading: _Reading, data: bytes, accounts: Sequence[str]) -> None:
-    """Accounts: token program, authority, source, destination, other destination or none, mint, platform fee."""
-    tail = data[-_ROUTE_TAIL:]
-    _amounts(reading, tail[:8], tail[8:16], tail[16:18], tail[18])
-    wanted = reading.wanted
-    if accounts[1] != wanted.wallet or accounts[2] not in reading.own(wanted.in_mint):
-        reading.problems.append("swap_source")
-    out_accounts = reading.own(wanted.out_mint)
-    elsewhere = accounts[4] != ROUTER and accounts[4] not in out_accounts
-    if accounts[3] not in out_accounts or elsewhere or accounts[5] != wanted.out_mint:
-        reading.problems.append("swap_destination")
-
-
-def _route_v2(reading: _Reading, data: bytes, accounts: Sequence[str]) -> None:
-    """Accounts: authority, source, destination, both mints, both token programs, other destination or none."""
-    _amounts(reading, data[8:16], data[16:24], data[24:26], int.from_bytes(data[26:28], "little"))
-    wanted = reading.wanted
-    source_ok = accounts[1] in reading.own(wanted.in_mint) and accounts[3] == wanted.in_mint
-    if accounts[0] != wanted.wallet or not source_ok:
-        reading.problems.append("swap_source")
-    out_accounts = reading.own(wanted.out_mint)
-    elsewhere = accounts[7] != ROUTER and accounts[7] not in out_accounts
-    if accounts[2] not in out_accounts or elsewhere or accounts[4] != wanted.out_mint:
-        reading.problems.append("swap_destination")
-
-
-def _amounts(reading: _Reading, amount: bytes, quoted: bytes, slippage: bytes, platform_fee_bps: int) -> None:
-    wanted, slippage_bps = reading.wanted, int.from_bytes(slippage, "little")
-    if int.from_bytes(amount, "little") != wanted.amount_in:
-        reading.problems.append("amount_in")
-    least = int.from_bytes(quoted, "little") * max(0, BPS_ONE - slippage_bps) // BPS_ONE
-    if least < wanted.min_out:
-        reading.problems.append("min_out")
-    if slippage_bps > reading.mandate.slippage_bps_max:
-        reading.problems.append("slippage")
-    if platform_fee_bps != 0:
-        reading.problems.append("platform_fee")
-
-
-_HANDLERS: Final[Mapping[str, Callable[[_Reading, CompiledInstruction], None]]] = {
-    BUDGET: _budget,
-    SYSTEM: _system,
-    ASSOCIATED: _associate,
-    **dict.fromkeys(TOKEN_PROGRAMS, _token),
-    ROUTER: _router,
-}
-
-
-def _parsed(raw: bytes) -> Message | MessageV0 | None:
-    """Return the message if it is one of the two versions that we know, and these very bytes."""
-    try:
-        message = from_bytes_versioned(raw)
-    except ValueError:
-        return None
-    if not isinstance(message, Message | MessageV0):
-        return None
-    return message if bytes(to_bytes_versioned(message)) == raw else None
-
-
-def _all_keys(message: Message | MessageV0, tables: Mapping[str, tuple[str, ...]]) -> list[str] | None:
-    """Return all accounts in the order in which instructions count them; None where a table does not say."""
-    keys = [str(each) for each in message.account_keys]
-    if not keys:
-        return None
-    if isinstance(message, Message):
-        return keys
-    writable, readable = [], []
-    for lookup in message.address_table_lookups:
-        held = tables.get(str(lookup.account_key), ())
-        places = [*bytes(lookup.writable_indexes), *bytes(lookup.readonly_indexes)]
-        if any(place >= len(held) for place in places):
-            return None
-        writable += [held[place] for place in bytes(lookup.writable_indexes)]
-        readable += [held[place] for place in bytes(lookup.readonly_indexes)]
-    return [*keys, *writable, *readable]
-
-
-def _associated(owner: str, mint: str, program: str) -> str:
-    seeds = [bytes(Pubkey.from_string(each)) for each in (owner, program, mint)]
-    return str(Pubkey.find_program_address(seeds, Pubkey.from_string(ASSOCIATED))[0])

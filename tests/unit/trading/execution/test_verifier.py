@@ -30,10 +30,11 @@ from tests.support.swap_messages import (
     transfer,
 )
 
+from trading.execution.verifier import violations_of
 from trading.model.mandate import Mandate
 from trading.rehearsal.pools import ROUTER_PROGRAM
 from trading.rehearsal.tokens import NATIVE_MINT, TOKEN_PROGRAM, token_balance
-from trading.signing.messages import SwapMessages, violations_of
+from trading.signing.messages import SwapMessages, bounds_of
 
 pytestmark = pytest.mark.anyio
 MARKET = Market()
@@ -155,16 +156,22 @@ BENT = {
         {"min_out", "slippage"},
     ),
     "another amount": (lambda parts: [*parts[:6], MARKET.swap(amount=AMOUNT + 1), close()], {"amount_in"}),
-    "a platform's fee": (swapped_data(lambda data: data[:-1] + b"\x01"), {"platform_fee"}),
+    "a platform's fee": (swapped_data(lambda data: data[:26] + b"\x01" + data[27:]), {"platform_fee"}),
+    "a share of a better price": (swapped_data(lambda data: data[:28] + b"\x01" + data[29:]), {"platform_fee"}),
+    "the first form of the route": (
+        swapped_data(lambda data: bytes.fromhex("e517cb977ae3ad2a") + data[8:]),
+        {"router_instruction"},
+    ),
     "an unknown route": (swapped_data(lambda data: b"\0" * 8 + data[8:]), {"router_instruction"}),
     "a route cut short": (swapped_data(lambda data: data[:20]), {"router_instruction"}),
     "a route without data": (swapped_data(lambda _data: b""), {"router_instruction"}),
-    "a stranger's authority": (other_accounts(1, STRANGER), {"signers", "swap_source"}),
-    "out of a stranger's account": (other_accounts(2, STRANGER), {"swap_source"}),
-    "out of another own account": (other_accounts(2, OWN_TOKEN), {"swap_source"}),
-    "into a stranger's account": (other_accounts(3, STRANGER), {"swap_destination"}),
-    "into a stranger's account by the side": (other_accounts(4, STRANGER), {"swap_destination"}),
-    "another mint": (other_accounts(5, STRANGER), {"swap_destination"}),
+    "a stranger's authority": (other_accounts(0, STRANGER), {"signers", "swap_source"}),
+    "out of a stranger's account": (other_accounts(1, STRANGER), {"swap_source"}),
+    "out of another own account": (other_accounts(1, OWN_TOKEN), {"swap_source"}),
+    "out of another mint": (other_accounts(3, STRANGER), {"swap_source"}),
+    "into a stranger's account": (other_accounts(2, STRANGER), {"swap_destination"}),
+    "into a stranger's account by the side": (other_accounts(7, STRANGER), {"swap_destination"}),
+    "another mint": (other_accounts(4, STRANGER), {"swap_destination"}),
 }
 
 
@@ -176,16 +183,16 @@ async def test_a_bent_swap_is_refused_by_name(name: str) -> None:
 
 
 async def test_the_router_can_be_read_in_its_second_form() -> None:
-    swap = MARKET.swap()
+    """``shared_accounts_route_v2``: the swap goes through accounts of the router's."""
     quoted, wallet_out = MARKET.quoted, associated(ME, MARKET.token)
 
     def second(
         slippage_bps: int = 100, fee_bps: int = 0, out: Pubkey = wallet_out, mint: Pubkey = NATIVE_MINT
     ) -> bytes:
-        data = bytes.fromhex("bb64facc31c4af14") + AMOUNT.to_bytes(8, "little") + quoted.to_bytes(8, "little")
+        data = bytes.fromhex("d19853937cfed8e9") + b"\x07" + AMOUNT.to_bytes(8, "little") + quoted.to_bytes(8, "little")
         data += slippage_bps.to_bytes(2, "little") + fee_bps.to_bytes(2, "little") + bytes(2) + bytes(4)
-        addresses = [ME, associated(ME, NATIVE_MINT), out, mint, MARKET.token, TOKEN_PROGRAM, TOKEN_PROGRAM]
-        addresses += [ROUTER_PROGRAM, swap.accounts[7].pubkey, ROUTER_PROGRAM]
+        addresses = [STRANGER, ME, associated(ME, NATIVE_MINT), STRANGER, STRANGER, out, mint, MARKET.token]
+        addresses += [TOKEN_PROGRAM, TOKEN_PROGRAM, STRANGER, ROUTER_PROGRAM]
         metas = [AccountMeta(each, each == ME, False) for each in addresses]
         return MARKET.message([*MARKET.parts()[:6], Instruction(ROUTER_PROGRAM, data, metas)])
 
@@ -258,10 +265,10 @@ def test_a_message_with_one_byte_changed_is_refused_or_swaps_no_worse(place: int
     if made is None or bytes(to_bytes_versioned(made)) != bytes(raw) or made.address_table_lookups:
         return
     keys = [str(each) for each in made.account_keys]
-    if violations_of(made, keys, GOOD_WANTED, ALLOWED):
+    if violations_of(made, keys, GOOD_WANTED, bounds_of(ALLOWED)):
         return
     swap = next(each for each in made.instructions if keys[each.program_id_index] == str(ROUTER_PROGRAM))
-    tail = bytes(swap.data)[-19:]
+    tail = bytes(swap.data)[8:]
     least = int.from_bytes(tail[8:16], "little") * (10_000 - int.from_bytes(tail[16:18], "little")) // 10_000
     assert keys[0] == str(ME)
     assert made.header.num_required_signatures == 1
@@ -289,7 +296,7 @@ def test_a_sale_closes_to_the_wallet_and_wraps_nothing() -> None:
 
     def refused(more: list[Instruction]) -> tuple[str, ...]:
         made = MessageV0.from_bytes(MARKET.message([*parts, *more])[1:])
-        return violations_of(made, [str(each) for each in made.account_keys], wanted, ALLOWED)
+        return violations_of(made, [str(each) for each in made.account_keys], wanted, bounds_of(ALLOWED))
 
     assert refused([]) == ()
     assert refused([transfer(associated(ME, NATIVE_MINT), SOL)]) == ("system_transfer",)
