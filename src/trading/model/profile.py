@@ -10,6 +10,7 @@ from trading.errors import InvalidInput
 from .account import Level
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
 from .protection import Protection, ProtectionKind
+from .rug_rules import RugRules
 from .units import BASE_UNITS_MAX, BPS_ONE, ceil_div
 
 Bps = Annotated[int, Field(ge=0, le=10_000)]
@@ -221,6 +222,7 @@ class Profile(_Rules):
     fees: FeeRules
     strategies: tuple[StrategyChoice, ...] = Field(min_length=1, max_length=64)
     buckets: BucketRules = BucketRules()
+    rugs: RugRules = RugRules()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -12,6 +12,7 @@ from trading.errors import DataError
 
 from .profile import Profile
 from .protection import ProtectionKind
+from .rug_rules import RugRules
 
 _PROTECTIONS: Final = "limits.protections."
 _UNTOLD: Final = frozenset({"name", "title"})
@@ -54,9 +55,18 @@ class ProfileChange:
     after: str
 
 
+def document_of(profile: Profile) -> dict[str, Any]:
+    """Return the profile as plain values, without rules that were added later and say nothing: texts of before there
+    were such rules, and what was hashed from them, stay what they were."""
+    document = profile.model_dump(mode="json")
+    if profile.rugs == RugRules():
+        del document["rugs"]
+    return document
+
+
 def content_of(profile: Profile) -> str:
     """Return the whole profile as canonical JSON; ``profile_of`` gives it back."""
-    return json.dumps(profile.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(document_of(profile), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def profile_of(content: str) -> Profile:
