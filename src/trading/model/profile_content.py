@@ -10,9 +10,11 @@ from pydantic import ValidationError
 
 from trading.errors import DataError
 
+from .account import Level
 from .profile import Profile
 from .protection import ProtectionKind
 from .rug_rules import RugRules
+from .units import BPS_ONE
 
 _PROTECTIONS: Final = "limits.protections."
 _UNTOLD: Final = frozenset({"name", "title"})
@@ -61,6 +63,9 @@ def document_of(profile: Profile) -> dict[str, Any]:
     document = profile.model_dump(mode="json")
     if profile.rugs == RugRules():
         del document["rugs"]
+    for level in Level:
+        if profile.limits.exposure_bps_max_of(level) == BPS_ONE:
+            del document["limits"][f"{level}_exposure_bps_max"]
     return document
 
 

@@ -42,9 +42,13 @@ def test_parameters_keep_their_kind_in_the_content() -> None:
 def test_rules_added_later_are_no_part_of_a_text_in_which_they_say_nothing() -> None:
     for profile in BACKTEST_PROFILES:
         assert "rugs" not in json.loads(content_of(profile))
+        assert "bucket_exposure_bps_max" not in json.loads(content_of(profile))["limits"]
     strict = altered("rugs", holders_min=100)
     assert json.loads(content_of(strict))["rugs"]["holders_min"] == 100
-    assert profile_of(content_of(strict)) == strict
+    narrow = altered("limits", bucket_exposure_bps_max=3_000)
+    assert json.loads(content_of(narrow))["limits"]["bucket_exposure_bps_max"] == 3_000
+    for profile in (strict, narrow):
+        assert profile_of(content_of(profile)) == profile
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": 1}'])
