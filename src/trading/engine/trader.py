@@ -240,8 +240,8 @@ class Trader:
         return Plan(order, quote, verdict)
 
     def _refused_by_facts(self, mint: str, strategy: str) -> Denied | None:
-        facts = self._valuer.facts.get(mint)
-        return rug_checks.refusal(facts, are_needed=strategy in self.facts_needed_by)
+        facts, rules = self._valuer.facts.get(mint), self._state.profile.rugs
+        return rug_checks.refusal(facts, rules, are_needed=strategy in self.facts_needed_by)
 
     def _entry_exact(self, probe: Order, token: TokenView, account: AccountView) -> Plan | Denied:
         """Return the entry of a profile that buys a fixed amount of every token."""

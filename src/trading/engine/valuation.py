@@ -1,8 +1,9 @@
 """What the account is worth and what the gate must know, taken from the state and the venue at one moment."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from trading.model.account import Level
 from trading.model.instrument import Instrument
 from trading.model.market_data import Bar, TokenListed
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
@@ -152,7 +153,23 @@ class Valuer:
             edge_bps=edge_bps,
             tail=self.tail(valuation, mint) if self._may_buy(mint, quote) else None,
             locks=tuple(state.protections.locks(state.now_ns, mint)),
+            exposures=dict(self._level_exposures(place, valuation)),
         )
+
+    def _level_exposures(self, place: Place, valuation: Valuation) -> Iterator[tuple[Level, int]]:
+        """Yield what the wallet, the bucket and the strategy of an order hold, where a limit asks for it."""
+        state, (bucket, strategy) = self._state, place
+        inside: dict[Level, Callable[[Position | Order], bool]] = {
+            Level.WALLET: lambda _each: True,
+            Level.BUCKET: lambda each: each.bucket == bucket,
+            Level.STRATEGY: lambda each: each.strategy == strategy,
+        }
+        for level, is_inside in inside.items():
+            if state.profile.limits.exposure_bps_max_of(level) < BPS_ONE:
+                held = sum(
+                    self.position_lamports(each, valuation) for each in state.ledger.positions() if is_inside(each)
+                )
+                yield level, held + sum(each.amount_in for each in state.pending_entries() if is_inside(each))
 
     def tail(self, valuation: Valuation, mint: str | None = None) -> TailView | None:
         """Return the cases of the risk budget for all that is held and on order, and for more of ``mint``; None where

@@ -99,6 +99,12 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "order_lamports": Denial("the order is too large a share of equity", "the order is smaller"),
     "token_exposure_lamports": Denial("too much of equity would be in the token", _SMALLER),
     "total_exposure_lamports": Denial("too much of equity would be in tokens", _SMALLER),
+    **{
+        f"{level.value}_exposure_lamports": Denial(
+            f"too much of equity would be in tokens of the {level.value}", _SMALLER
+        )
+        for level in Level
+    },
     "gap_token_lamports": Denial("the token at zero would cost too much", _SMALLER),
     "gap_joint_lamports": Denial("a joint fall of all tokens would cost too much", _SMALLER),
     "cvar_bps": Denial("the worst hours would cost too much of equity (expected shortfall)", _SMALLER),

@@ -84,6 +84,10 @@ class Gate:
             share_lamports(equity, rules.order_bps_max),
             share_lamports(equity, rules.token_exposure_bps_max) - token.exposure_lamports,
             share_lamports(equity, rules.total_exposure_bps_max) - account.exposure_lamports,
+            *(
+                share_lamports(equity, rules.exposure_bps_max_of(level)) - held
+                for level, held in token.exposures.items()
+            ),
             share_lamports(equity, rules.turnover_bps_day_max) - account.turnover_day_lamports,
             account.cash_lamports - fees - reserve,
             token.bucket_cash_lamports - fees,

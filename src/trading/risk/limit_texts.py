@@ -52,6 +52,11 @@ TEXTS: Final[Mapping[str, Text]] = {
     ),
     "token_exposure_lamports": lambda m, o, a, t, b: f"{o.mint} would make up {_share(m.used, a)}",
     "total_exposure_lamports": lambda m, o, a, t, b: f"all tokens would make up {_share(m.used, a)}",
+    "wallet_exposure_lamports": lambda m, o, a, t, b: f"the wallet's tokens would make up {_share(m.used, a)}",
+    "bucket_exposure_lamports": lambda m, o, a, t, b: (
+        f"the tokens of bucket {o.bucket!r} would make up {_share(m.used, a)}"
+    ),
+    "strategy_exposure_lamports": lambda m, o, a, t, b: f"the tokens of {o.strategy} would make up {_share(m.used, a)}",
     "gap_token_lamports": lambda m, o, a, t, b: f"{o.mint} at zero would cost {_share(m.used, a)}",
     "gap_joint_lamports": lambda m, o, a, t, b: f"a joint fall of all tokens would cost {_share(m.used, a)}",
     "cvar_bps": lambda m, o, a, t, b: f"in the worst hours all tokens would cost {m.used} bps of equity on average",

@@ -1,9 +1,10 @@
 """What the gate looks at: plain figures that the kernel takes at the moment of the decision."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
-from trading.model.account import LosingExit, TradingState
+from trading.model.account import Level, LosingExit, TradingState
 from trading.model.order import SwapQuote
 from trading.model.position import Holding, Position
 from trading.model.profile import Limits
@@ -61,6 +62,8 @@ class TokenView:
     holds and has not on sale. ``edge_bps`` is None for an order by hand. ``level``: the order's wallet, bucket or
     strategy that lets no entry pass. ``locks``: what protections make wait. ``tail``: the cases of the risk
     budget, None where it is not asked. ``position``: what the order's own bucket holds of the token.
+    ``exposures``: what the order's own wallet, bucket and strategy hold of all tokens, open entries counted as if they
+    were filled; without those whose limit asks for nothing.
     """
 
     mint: str
@@ -81,3 +84,4 @@ class TokenView:
     locks: tuple[Lock, ...] = ()
     tail: TailView | None = None
     position: Position | None = None
+    exposures: Mapping[Level, int] = field(default_factory=dict)

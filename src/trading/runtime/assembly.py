@@ -16,6 +16,7 @@ from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.event_codec import encode_record
 from trading.model.market_data import FeedDescription
 from trading.model.profile import PROFILES, Profile, StrategyChoice
+from trading.model.profile_content import document_of
 from trading.ports import Journal, Strategy
 from trading.strategies.registry import create_all, strategy_class
 
@@ -49,7 +50,7 @@ class RunPlan:
                 {
                     "engine": ENGINE_VERSION,
                     "feed": _identity_of(self.feed),
-                    "profile": json.dumps(self.profile.model_dump(mode="json"), sort_keys=True),
+                    "profile": json.dumps(document_of(self.profile), sort_keys=True),
                     "equity_lamports": self.equity_lamports,
                     "seed": self.seed,
                     **self._conditions_body(),

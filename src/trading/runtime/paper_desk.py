@@ -312,6 +312,7 @@ class PaperDesk:
             now_ns=self._stage.now_ns,
             passed_over=current.passed_over,
             seen_ns=current.seen_ns,
+            rugs=current.rugs,
         )
 
     def _mint_of(self, given: str) -> str:

@@ -14,6 +14,7 @@ from trading.errors import TradingError
 from trading.execution.conditions import IDEAL
 from trading.model.instrument import Instrument
 from trading.model.market_data import FeedDescription
+from trading.model.rug_rules import RugRules
 from trading.ports import Journal
 
 from .documents import Document, iso
@@ -42,6 +43,7 @@ class Published:
     sol_usd: Decimal | None
     held: frozenset[str]
     has_ended: bool
+    rugs: RugRules
 
 
 class Stage:
@@ -99,6 +101,7 @@ class Stage:
             sol_usd=state.sol_usd,
             held=frozenset(state.ledger.held_mints()),
             has_ended=has_ended,
+            rugs=state.profile.rugs,
         )
         if kernel.cycles and (is_last or self._is_due()):
             self._recorded_at_s = self._monotonic_s()
