@@ -10,6 +10,7 @@ from trading.cli import (
     data,
     drift,
     export_tax,
+    night,
     paper,
     profiles,
     report,
@@ -36,6 +37,7 @@ export_tax.register(app)
 control.register(app)
 report.register(app)
 views.register(app)
+night.register(app)
 review.register(app)
 data.register(app)
 trials.register(app)
