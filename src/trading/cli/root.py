@@ -10,6 +10,7 @@ from trading.cli import (
     data,
     drift,
     export_tax,
+    live,
     paper,
     profiles,
     report,
@@ -41,6 +42,7 @@ data.register(app)
 trials.register(app)
 profiles.register(app)
 signer.register(app)
+live.register(app)
 
 
 @app.callback()
