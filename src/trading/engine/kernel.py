@@ -22,6 +22,7 @@ from trading.model.order import Fill, Purpose, Signal, VenueReport
 from trading.model.profile import Profile
 from trading.model.profile_content import content_of
 from trading.model.tier import moved_tier
+from trading.model.trading_day import UTC
 from trading.portfolio.buckets import Booking, split_lamports
 from trading.ports import Journal, Strategy, Venue
 
@@ -93,7 +94,7 @@ class Kernel:
         """Begin an empty run: the header, then the start capital, split over the buckets by the profile's weights."""
         setup = self.setup
         header = (setup.run_id, setup.mode, setup.profile.name, setup.feed, parameters, setup.seed, setup.conditions)
-        self.emit(events.RunStarted(*header, content_of(setup.profile)))
+        self.emit(events.RunStarted(*header, content_of(setup.profile), "" if setup.zone == UTC else setup.zone))
         shares = split_lamports(
             setup.equity_lamports, {choice.name: choice.weight_bps for choice in setup.profile.strategies}
         )

@@ -53,7 +53,9 @@ class Quiet:
         ):
             return
         until_ns = min(
-            state.now_ns - state.now_ns % RETURN_PERIOD_NS + RETURN_PERIOD_NS, state.marked_ns + MARK_SPACING_NS
+            state.now_ns - state.now_ns % RETURN_PERIOD_NS + RETURN_PERIOD_NS,
+            state.day.until_ns(state.now_ns),
+            state.marked_ns + MARK_SPACING_NS,
         )
         for position in state.ledger.positions():
             watch = self._trader.watch(position)
