@@ -10,7 +10,8 @@ So most bars cost little: while no strategy speaks, no order fills and equity an
 rule could have a say (``quiet``), a cycle only notes the equity.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Final
 
 from trading.errors import DataError
@@ -135,6 +136,35 @@ class Kernel:
             self._is_between = True
         elif type(event) is TokenGone:
             self._write_off(event)
+
+    def take_cycle(self, bars: Sequence[Bar], end: CycleEnd, signals: Sequence[Signal]) -> None:
+        """Take the bars of a cycle, to which the strategies have said these opinions already, and its end."""
+        on_bar, self._on_bar = self._on_bar, []
+        for bar in bars:
+            self.on_event(bar)
+        self._on_bar = on_bar
+        self._signals += signals
+        self.on_event(end)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether the newest event ended a cycle that left nothing to decide or to write down."""
+        return self._is_between and not self._is_loud and not self._signals
+
+    def pass_over(self, bars: Sequence[Bar], ends: Sequence[CycleEnd]) -> None:
+        """Count in the bars and the ends of quiet cycles that venue, strategies and account have taken already."""
+        stretch, state = self._stretch, self.state
+        if stretch.first is None:
+            stretch.first = bars[0] if bars and bars[0].ts_close_ns <= ends[0].ts_ns else ends[0]
+        stretch.newest = ends[-1]
+        stretch.events += len(bars) + len(ends)
+        state.now_ns = ends[-1].ts_ns
+        sol_usd = _newest_sol_usd(bars, ends)
+        if sol_usd is not None:
+            state.sol_usd = sol_usd
+        self.bars += len(bars)
+        self.cycles += len(ends)
+        state.cycle = self.cycles
 
     def _record(self, event: MarketEvent) -> None:
         self._settle()
@@ -393,3 +423,15 @@ class Kernel:
     def _close_out(self, booking: Booking, reason: str) -> None:
         if booking.closed is not None:
             self.emit(closed(booking.closed, reason))
+
+
+def _newest_sol_usd(bars: Sequence[Bar], ends: Sequence[CycleEnd]) -> Decimal | None:
+    """Return the newest SOL price that these carry, None where none does; the end of a cycle comes after its bars."""
+    end = next((each for each in reversed(ends) if each.sol_usd is not None), None)
+    since_ns = -1 if end is None else end.ts_ns
+    for bar in reversed(bars):
+        if bar.ts_close_ns <= since_ns:
+            break
+        if bar.sol_usd is not None:
+            return bar.sol_usd
+    return None if end is None else end.sol_usd
