@@ -225,7 +225,8 @@ class Journal(Protocol):
     """
 
     def append(self, ts_ns: int, kind: str, body: Mapping[str, Any], *, is_plain: bool = False) -> int:
-        """``is_plain``: the body was encoded (``event_codec``), so nothing but ints and strings is in it."""
+        """``is_plain``: the body was encoded (``event_codec``), so that nothing but ints and strings is in it and all
+        keys are in order."""
 
     def append_canonical(self, ts_ns: int, kind: str, body: bytes) -> int:
         """As ``append``, for a body that is canonical already and names no order and no trajectory."""

@@ -92,7 +92,7 @@ def _memento() -> Memento:
         {
             DeskState: frozenset({"_appliers", "profile", "tier", "trades"}),
             DrawdownGuard: frozenset({"_limits"}),
-            LevelBook: frozenset({"_limits"}),
+            LevelBook: frozenset({"_limits", "is_watching"}),
             ProtectionBook: frozenset({"_rules"}),
             ReturnBook: frozenset({"_spans"}),
             PerToken: frozenset({"_make"}),

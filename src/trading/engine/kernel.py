@@ -152,7 +152,8 @@ class Kernel:
         return self._is_between and not self._is_loud and not self._signals
 
     def pass_over(self, bars: Sequence[Bar], ends: Sequence[CycleEnd]) -> None:
-        """Count in the bars and the ends of quiet cycles that venue, strategies and account have taken already."""
+        """Count in the bars and the ends of quiet cycles that venue, strategies and account have taken already; nothing
+        was due before the last of them."""
         stretch, state = self._stretch, self.state
         if stretch.first is None:
             stretch.first = bars[0] if bars and bars[0].ts_close_ns <= ends[0].ts_ns else ends[0]
@@ -165,6 +166,8 @@ class Kernel:
         self.bars += len(bars)
         self.cycles += len(ends)
         state.cycle = self.cycles
+        if state.now_ns >= state.due_ns:
+            self._look(state.now_ns)
 
     def _record(self, event: MarketEvent) -> None:
         self._settle()
@@ -189,7 +192,7 @@ class Kernel:
         """Write down the inputs that have no row yet and, between two cycles, the mark of the one that was quiet."""
         if self._stretch.events:
             stretch, self._stretch = self._stretch, Stretch()
-            self._journal.append(stretch.ts_ns, INPUT, stretch.body())
+            self._journal.append(stretch.ts_ns, INPUT, stretch.body(), is_plain=True)
             if self._is_between:
                 state = self.state
                 self._write_mark(state.equity_lamports, state.ledger.cash_lamports, state.exposure_lamports)
@@ -335,10 +338,8 @@ class Kernel:
             state = self.state
             if event.sol_usd is not None:
                 state.sol_usd = event.sol_usd
-            if event.ts_ns >= state.forecasts.next_due_ns:
-                self.forecaster.look(event.ts_ns)
-            if event.ts_ns >= state.returns.due_ns:
-                state.returns.sample(event.ts_ns, self.valuer.newest_bars())
+            if event.ts_ns >= state.due_ns:
+                self._look(event.ts_ns)
         elif type(event) is Swap:
             for on_swap in self._listeners.on_swap:
                 on_swap(event)
@@ -349,6 +350,13 @@ class Kernel:
                     strategy.on_bar(bar)  # what it thought then is over
         else:
             self._listeners.tell(event, self.valuer)
+
+    def _look(self, now_ns: int) -> None:
+        """Note what is due at the end of a cycle and leaves no row."""
+        if now_ns >= self.state.forecasts.next_due_ns:
+            self.forecaster.look(now_ns)
+        if now_ns >= self.state.returns.due_ns:
+            self.state.returns.sample(now_ns, self.valuer.newest_bars())
 
     def _decide(self) -> None:
         is_new_day = close_day(self.state, self.emit)

@@ -51,6 +51,7 @@ class Quiet:
         self.until_ns = 0
         if (
             not self._by_reference
+            or state.open_orders  # what becomes of them is decided on
             or state.guard.state is not TradingState.ACTIVE
             or state.guard.is_reducing_by_drawdown
             or state.levels.is_resting

@@ -28,7 +28,8 @@ Marks = list[tuple[int, int]]
 
 @dataclass(slots=True)
 class Track:
-    """The bars of one token within a stride: where each stands among all bars of it, and in which cycle."""
+    """The bars of one token within a stride: where each stands among all bars of it, and in which cycle (a range: one
+    in each)."""
 
     bars: list[Bar]
     places: Sequence[int]
@@ -36,6 +37,8 @@ class Track:
 
     def between(self, first: int, stop: int) -> tuple[int, int]:
         """Return where its bars of these cycles begin and end."""
+        if type(self.cycles) is range:
+            return first, stop
         begin = bisect_left(self.cycles, first)
         return begin, bisect_left(self.cycles, stop, begin)
 
@@ -179,8 +182,8 @@ class Walk:
         if not kernel.is_at_rest or state.open_orders:
             return 0
         ends_ns = self._stride.ends_ns
-        due_ns = min(quiet.until_ns, state.forecasts.next_due_ns, state.returns.due_ns)
-        stop = bisect_left(ends_ns, due_ns, first, stop)
+        stop = bisect_left(ends_ns, quiet.until_ns, first, stop)
+        stop = min(stop, bisect_left(ends_ns, state.due_ns, first, stop) + 1)
         if stop <= first:
             return 0
         if state.ledger.holdings:
@@ -222,10 +225,11 @@ class Walk:
         """Return what selling everything would bring at the end of each cycle, up to the first that may be loud."""
         quiet = self._kernel.quiet
         low, high = quiet.equity_low - quiet.cash_lamports, quiet.equity_high - quiet.cash_lamports
-        total = [0] * (stop - first)
+        total: list[int] | None = None
         for mint, holding in self._kernel.state.ledger.holdings.items():
             values = self._values(mint, holding.base_units, first, stop)
-            total = [sum(each) for each in zip(total, values, strict=False)]
+            total = values if total is None else [one + other for one, other in zip(total, values, strict=False)]
+        assert total is not None  # it is asked only while something is held
         return list(takewhile(lambda each: low <= each <= high, total))
 
     def _values(self, mint: str, base_units: int, first: int, stop: int) -> list[int]:
