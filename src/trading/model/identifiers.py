@@ -12,11 +12,9 @@ def derived_id(prefix: str, *parts: str | int) -> str:
 
     Parts are length-prefixed: ("ab", "c") and ("a", "bc") differ. Ints and their text are the same part.
     """
-    digest = hashlib.sha256()
-    for part in (prefix, *parts):
-        text = str(part).encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % len(text) + text)
-    return f"{prefix}_{digest.hexdigest()[:ID_HEX_LEN]}"
+    texts = [str(part).encode("utf-8", "surrogatepass") for part in (prefix, *parts)]
+    framed = b"".join([b"%d:%b" % (len(text), text) for text in texts])
+    return f"{prefix}_{hashlib.sha256(framed).hexdigest()[:ID_HEX_LEN]}"
 
 
 def order_id(run_id: str, trajectory_id: str, ts_ns: int, ordinal: int) -> str:
