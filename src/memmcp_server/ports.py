@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from .domain.backups import Manifest
 from .domain.drift import DriftKind
 from .domain.golden import GoldenSet
 from .domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
@@ -252,6 +253,16 @@ class Journal(Protocol):
 
     async def wait_for_commit(self, after: Seq, timeout_s: float) -> Seq:
         """Return as soon as the horizon is beyond ``after``, or the present horizon when the time is over."""
+
+
+class BesideMemory(Protocol):
+    """What is backed up with the memory journal."""
+
+    async def copy(self, memory: Path) -> tuple[Path, Manifest]:
+        """Copy it into the directory of the memory's copy, which was made before; return the manifest of all.
+
+        Raises: DataDirectoryError, StorageFull, JournalUnavailable.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """Frozen sections. Only ``settings`` reads the environment; everybody else is handed a section."""
 
 from decimal import Decimal
-from typing import Literal
+from typing import Final, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+MAINNET_GENESIS: Final = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 
 
 class Section(BaseModel):
@@ -130,6 +133,127 @@ class FetchSection(Section):
     since_days_default: int = Field(default=30, ge=1, le=3_650)
 
 
+class EndpointSection(Section):
+    """One Solana endpoint. The whole URL is a secret, because providers put keys into its path or query.
+
+    ``websocket_url`` only wakes the desk earlier; without it the desk polls. ``has_helius_fees``: it answers
+    ``getPriorityFeeEstimate``.
+    """
+
+    url: SecretStr
+    websocket_url: SecretStr | None = None
+    calls_per_second: float = Field(default=10.0, gt=0, le=100_000)
+    has_helius_fees: bool = False
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, value: SecretStr) -> SecretStr:
+        return _url_of(value, ("https", "http"))
+
+    @field_validator("websocket_url")
+    @classmethod
+    def _websocket(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and _url_of(value, ("wss", "ws"))
+
+
+def _url_of(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
+    try:
+        parts = urlsplit(value.get_secret_value())
+        is_good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        msg = f"is not an address that begins with {' or '.join(f'{each}://' for each in schemes)} and names a host"
+        raise ValueError(msg)
+    return value
+
+
+class ChainSection(Section):
+    """Solana itself: off while ``endpoints`` is empty. It is a JSON list, the best endpoint first, of objects with
+    ``url`` and, where wished, ``websocket_url`` (only wakes the desk earlier), ``calls_per_second`` and
+    ``has_helius_fees``; their addresses are secrets, because providers put keys into them.
+
+    ``genesis_hash`` pins the cluster: an endpoint of another one is left out and reported. An endpoint more than
+    ``lag_slots_max`` behind gives no blockhash and no balance. ``grace_s``: where several endpoints are asked at once,
+    how long the others are waited for after the first answer. ``health_age_s``: how old may be what is known of an
+    endpoint's height. ``fee_percentile`` is taken of the priority fees above zero that were paid lately for the same
+    accounts; ``fee_floor_lamports`` is the least for a transaction of ``fee_units`` compute units,
+    ``fee_cap_lamports`` the most for any, whatever its limit. ``facts_per_cycle``: of how many tokens the ``market``
+    feed asks the chain at one bar close; what it found is good for ``facts_age_s``.
+    """
+
+    endpoints: tuple[EndpointSection, ...] = Field(default=(), max_length=16)
+    genesis_hash: str = Field(default=MAINNET_GENESIS, pattern="^[1-9A-HJ-NP-Za-km-z]{32,44}$")
+    lag_slots_max: int = Field(default=30, ge=0, le=10_000)
+    timeout_s: float = Field(default=8.0, gt=0, le=120)
+    grace_s: float = Field(default=1.0, gt=0, le=60)
+    health_age_s: float = Field(default=2.0, ge=0, le=600)
+    response_bytes_max: int = Field(default=8_000_000, ge=1_024)
+    attempts_max: int = Field(default=2, ge=1, le=10)
+    backoff_base_s: float = Field(default=0.5, gt=0)
+    backoff_cap_s: float = Field(default=30.0, gt=0)
+    retry_after_cap_s: float = Field(default=60.0, gt=0)
+    subscriptions_max: int = Field(default=256, ge=0, le=10_000)
+    fee_percentile: int = Field(default=75, ge=1, le=100)
+    fee_floor_lamports: int = Field(default=300, ge=0)
+    fee_cap_lamports: int = Field(default=2_000_000, ge=0, le=1_000_000_000)
+    fee_units: int = Field(default=300_000, ge=1_000, le=1_400_000)
+    fee_age_s: float = Field(default=2.0, ge=0, le=600)
+    facts_per_cycle: int = Field(default=4, ge=0, le=100)
+    facts_age_s: float = Field(default=1_800.0, gt=0)
+
+    @model_validator(mode="after")
+    def _sources_differ(self) -> "ChainSection":
+        urls = [each.url.get_secret_value().rstrip("/") for each in self.endpoints]
+        if len(set(urls)) < len(urls):
+            msg = "an endpoint is listed twice: two answers of one endpoint are not two sources"
+            raise ValueError(msg)
+        return self
+
+
+class RouterSection(Section):
+    """Swaps through Jupiter, and the second price that an offer is held against. The address, the key and the calls a
+    minute of Jupiter's API are those of ``market``: its limit is one for all that use a key.
+
+    ``compute_unit_price_percentile`` is the advice that is asked for: medium, high, veryHigh or basis points (0 to
+    10000). ``dexes_excluded`` are labels as Jupiter writes them. A call waits at most ``budget_wait_s`` for its turn.
+    ``second_price`` is where the second price comes from: DexScreener, a pool's reserves on chain or Pyth.
+    ``pools`` maps a mint to the token account of its pool and the wrapped SOL account of that pool; ``pyth_feeds``
+    maps a mint to the id of its USD feed, and needs wrapped SOL's. A price of a pool with less than
+    ``pool_lamports_min`` on the SOL side does not count; a Pyth price does not where it is older than
+    ``pyth_age_s_max`` or its confidence is wider than ``pyth_confidence_bps_max``.
+    """
+
+    timeout_s: float = Field(default=5.0, gt=0, le=60)
+    execute_timeout_s: float = Field(default=40.0, gt=0, le=180)
+    execute_calls_per_minute: int = Field(default=1_200, ge=1, le=100_000)
+    budget_wait_s: float = Field(default=6.0, ge=0, le=120)
+    response_bytes_max: int = Field(default=1_000_000, ge=1_024)
+    backoff_base_s: float = Field(default=0.5, gt=0)
+    backoff_cap_s: float = Field(default=15.0, gt=0)
+    retry_after_cap_s: float = Field(default=120.0, gt=0)
+    dexes_excluded: tuple[str, ...] = ()
+    blockhash_slots: int = Field(default=150, ge=1, le=300)
+    compute_unit_price_percentile: Literal["medium", "high", "veryHigh"] | int = "high"
+    second_price: Literal["dexscreener", "pool", "pyth"] = "dexscreener"
+    pool_lamports_min: int = Field(default=10 * 10**9, ge=0)
+    pools: dict[str, tuple[str, str]] = Field(default_factory=dict)
+    pyth_url: str = "https://pyth.dourolabs.app/hermes"
+    pyth_key: SecretStr | None = None
+    pyth_calls_per_minute: int = Field(default=60, ge=1, le=100_000)
+    pyth_feeds: dict[str, str] = Field(default_factory=dict)
+    pyth_age_s_max: float = Field(default=30.0, gt=0)
+    pyth_confidence_bps_max: int = Field(default=100, ge=0, le=10_000)
+
+    @field_validator("compute_unit_price_percentile")
+    @classmethod
+    def _known_percentile(cls, value: str | int) -> str | int:
+        if isinstance(value, int) and not 0 <= value <= 10_000:
+            msg = f"a percentile in basis points lies in [0, 10000], not {value}"
+            raise ValueError(msg)
+        return value
+
+
 class Sections(Section):
     """Everything the desk is configured by, apart from what its caller decides (data directory, feed, money)."""
 
@@ -139,3 +263,5 @@ class Sections(Section):
     relay: RelaySection = RelaySection()
     market: MarketSection = MarketSection()
     fetch: FetchSection = FetchSection()
+    chain: ChainSection = ChainSection()
+    router: RouterSection = RouterSection()

@@ -16,6 +16,7 @@ from .model.chain import (
     BlockhashSeen,
     Commitment,
     HeightSeen,
+    OrderOffer,
     PricePoint,
     SignatureSeen,
     SignWanted,
@@ -25,6 +26,7 @@ from .model.chain import (
     SwapWanted,
     TransactionSeen,
 )
+from .model.intent import Attempt, Intent, IntentEvent, IntentRecord, IntentState, Settlement
 from .model.market_data import Bar, FactsKnown, FeedDescription, MarketEvent, Swap, TokenListed
 from .model.order import Order, Side, Signal, SwapQuote, VenueReport
 from .model.token_facts import Facts
@@ -207,6 +209,17 @@ class TokenFacts(Protocol):
         """Return what can be known about a token at that time, None for one that is not known at all."""
 
 
+class FactsSource(Protocol):
+    """Where a live feed asks about a token, which takes a while and may fail."""
+
+    async def facts(self, mint: str, pool: str, *, needs_age: bool) -> Facts | None:
+        """Return what can be known about a token, None for one that does not exist.
+
+        ``pool``: the address of its pool, which is no holder. ``needs_age``: the caller does not know the pool's age.
+        Raises: Unavailable.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class JournalRow:
     """One event of a run. ``body`` is canonical JSON (sorted keys, no spaces, ints and strings only, no floats)."""
@@ -347,6 +360,23 @@ class SwapRouter(Protocol):
     async def offer(self, wanted: SwapWanted) -> SwapOffer: ...
 
 
+class OrderRouter(Protocol):
+    """Builds the whole transaction itself, and sends what was signed. Raises: RouteRefused, RouterUnavailable."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def order(self, wanted: SwapWanted) -> OrderOffer:
+        """Return a transaction that nobody but the wallet signs or pays for; RouteRefused for any other."""
+
+    async def execute(self, raw: bytes, request_id: str) -> str:
+        """Hand in the signed bytes; return their signature, as text. Taken is not landed, and an answer that it failed
+        to land proves nothing. Sending the same bytes again is harmless.
+
+        Raises: SendRefused where the router did not send them; RouterUnavailable where nobody knows.
+        """
+
+
 class ReferencePrice(Protocol):
     """A price that does not come from the router: what an offer is held against. Raises: FeedUnavailable."""
 
@@ -365,3 +395,66 @@ class Signer(Protocol):
 
     async def sign(self, wanted: SignWanted) -> bytes:
         """Return the 64 bytes of the wallet's signature over the message."""
+
+
+class ExecutionJournal(Protocol):
+    """What is owed to the chain. Each method is one transaction, durable when it returns, with its line in the record.
+
+    Raises everywhere: JournalUnavailable, also where another process has opened the same journal since;
+    IllegalTransition for a step that ``INTENT_STEPS`` does not know, and nothing has changed then.
+    """
+
+    def open(self, intent: Intent) -> IntentRecord:
+        """Take an intent in, or return what is known under its key. Raises: InvalidInput for a key that stands for
+        another wish, an amount that is none, or a wallet that is halted."""
+
+    def record(self, intent_id: str) -> IntentRecord:
+        """Raises: InvalidInput for an id that is not known."""
+
+    def by_key(self, key: str) -> IntentRecord | None: ...
+
+    def unfinished(self) -> Sequence[IntentRecord]:
+        """Return the intents that are not final, oldest first."""
+
+    def signed(self, attempt: Attempt) -> None:
+        """Write the bytes down, before they are sent."""
+
+    def landed(self, intent_id: str, status: StatusSeen) -> None: ...
+
+    def vanished(self, intent_id: str, why: str) -> None:
+        """A confirmed transaction is known no more: its attempt is alive as before."""
+
+    def expired(self, intent_id: str, proof: AbsenceProof) -> None: ...
+
+    def settled(self, settlement: Settlement) -> None:
+        """Book a finalized transaction: SETTLED, or REVERTED where it has an error."""
+
+    def ended(self, intent_id: str, state: IntentState, problem: str) -> None:
+        """FAILED or CANCELLED: nothing of it is, or can come, on chain."""
+
+    def ask_to_cancel(self, intent_id: str) -> None:
+        """Ask that nothing more is signed for it; what is signed lives until it landed or is proven dead."""
+
+    def needs_review(self, intent_id: str, problem: str, evidence: Mapping[str, Any]) -> None:
+        """Stop an intent until a person answers, and halt its wallet."""
+
+    def halt(self, wallet: str, problem: str, evidence: Mapping[str, Any]) -> None: ...
+
+    def release(self, wallet: str, actor: str, reason: str) -> None:
+        """Let a wallet trade again. Raises: InvalidInput while an intent of it needs review."""
+
+    def halted(self) -> Mapping[str, str]:
+        """Return the wallets that are halted, and why."""
+
+    def reserved(self, wallet: str) -> Mapping[str, int]:
+        """Return what unfinished intents may take from the wallet at most, in base units by mint."""
+
+    def knows(self, signature: str) -> bool:
+        """Tell whether a transaction is one of our attempts."""
+
+    def cursor(self, wallet: str) -> str | None:
+        """Return the newest signature of the wallet's history that was looked at."""
+
+    def swept(self, wallet: str, newest: str) -> None: ...
+
+    def events(self, after: int = 0, limit: int = 1_000) -> Sequence[IntentEvent]: ...

@@ -5,9 +5,9 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from .config import Sections
 from .errors import InvalidInput
@@ -27,13 +27,27 @@ def load(environ: Mapping[str, str]) -> Sections:
     try:
         return Sections.model_validate(given)
     except ValidationError as error:
-        problems = [
-            f"{PREFIX}{'__'.join(str(part) for part in found['loc'][:2]).upper()}: "
-            f"{found['msg']} (given {found['input']!r})"
-            for found in error.errors()
-        ]
+        problems = [_problem(found["loc"], found["msg"], found["input"]) for found in error.errors()]
         first = error.errors()[0]["loc"]
         raise InvalidInput("; ".join(dict.fromkeys(problems)), field=".".join(map(str, first[:2]))) from error
+
+
+def _problem(loc: tuple[int | str, ...], message: str, given: Any) -> str:
+    """Return what is wrong at a place; what was given is shown unless a secret may be part of it."""
+    name = f"{PREFIX}{'__'.join(str(part) for part in loc[:2]).upper()}"
+    inside = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc[2:])
+    section = Sections.model_fields[str(loc[0])].annotation
+    assert isinstance(section, type)
+    assert issubclass(section, BaseModel)
+    field = section.model_fields.get(str(loc[1])) if len(loc) > 1 else None
+    is_secret = _holds_secrets(section if field is None else field.annotation)
+    return f"{name}{inside}: {message}" + ("" if is_secret else f" (given {given!r})")
+
+
+def _holds_secrets(kind: Any) -> bool:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return any(_holds_secrets(each.annotation) for each in kind.model_fields.values())
+    return kind is SecretStr or any(_holds_secrets(each) for each in get_args(kind))
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:

@@ -20,6 +20,7 @@ from trading.engine.trail import Trail
 from trading.errors import InvalidInput
 from trading.execution.simulated_venue import SimulatedVenue
 from trading.model import commands
+from trading.model.gap import GapRules
 from trading.model.instrument import Instrument
 from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenListed
 from trading.model.profile import AGGRESSIVE, FOUNDATION, Profile
@@ -32,7 +33,7 @@ Moves = Sequence[tuple[int | None, ...]]
 
 
 def market(moves: Moves, depths: Sequence[int | None] = (None,)) -> list[MarketEvent]:
-    """Two tokens, a minute a cycle; a move of None is a minute without a bar, of both a cycle without any."""
+    """Two tokens, a minute a cycle; a move of None is a minute without a bar, of both mostly one without a cycle."""
     listed = [
         TokenListed(START_NS, Instrument(mint, mint[-3:], 6, 25, 5_000 * 10**9, creator_fee_bps=number), "x")
         for number, mint in enumerate(MINTS)
@@ -41,6 +42,8 @@ def market(moves: Moves, depths: Sequence[int | None] = (None,)) -> list[MarketE
     prices = [Decimal(1), Decimal("0.02")]
     for number, pair in enumerate(moves, 1):
         end_ns = START_NS + number * MINUTE_NS
+        if pair == (None, None) and number % 16:
+            continue
         for place, move in enumerate(pair):
             if move is None:
                 continue
@@ -90,15 +93,19 @@ def rules(kind: str) -> Profile:
     both = (one, one.model_copy(update={"name": "mean_reversion"}))
     stops = {"early": (0, 150), "late": (60, 150), "levels": (9_000, 900), "never": (9_000, 0)}[kind]
     exits = wanted.exits.model_copy(update={"trailing_arm_bps": stops[0], "stop_loss_bps": stops[1]})
-    return wanted.model_copy(update={"exits": exits, "strategies": both})
+    after_gap = GapRules(gap_s=240, entries_wait_cycles=3, tighten_s=240, tighten_bps=30)
+    return wanted.model_copy(update={"exits": exits, "strategies": both, "after_gap": after_gap})
 
 
 def journey(seed: int, spread_bps: int) -> tuple[list[MarketEvent], dict[tuple[str, int], float]]:
     """Return some hours of a walk, and opinions that own both tokens for a while, again and again."""
     chance = random.Random(seed)
-    moves = [
+    moves: list[tuple[int | None, ...]] = [
         tuple(None if chance.random() < 0.03 else round(chance.gauss(0, spread_bps)) for _ in MINTS) for _ in range(400)
     ]
+    for _ in range(3):
+        since = chance.randrange(len(moves))
+        moves[since : since + 12] = [(None, None)] * len(moves[since : since + 12])
     said: dict[tuple[str, int], float] = {}
     minute, is_long = 0, False
     while minute < len(moves):
@@ -174,7 +181,7 @@ def test_a_run_of_whole_strategies_is_the_same_in_strides(rules_: Profile, monke
 
 
 def test_most_cycles_of_a_calm_market_are_passed_over() -> None:
-    events = market([(number % 3 - 1, None) for number in range(600)])
+    events = market([(number % 3 - 1, 0) for number in range(600)])
     bench = KernelBench(opinion({(MINTS[0], 5): 1.0}), rules=rules("never"))
     passed: list[int] = []
     pass_over = bench.kernel.pass_over

@@ -1,11 +1,8 @@
 """Tables of the trading journal and the numbered steps that make them."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-
 import sqlalchemy as sa
 
-from trading.errors import JournalUnavailable
+from .sqlite import Step, run_all
 
 INPUT_KIND = "input"
 NOT_INPUT = "kind <> 'input'"
@@ -102,11 +99,6 @@ answers = sa.Table(
     sa.Column("key", sa.String, primary_key=True),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
-_version = sa.Table(
-    "schema_version",
-    sa.MetaData(),
-    sa.Column("number", sa.Integer, primary_key=True),
-)
 
 
 FIRST = (
@@ -158,15 +150,6 @@ _SECOND = (
     ),
 )
 
-
-def _run(statements: Sequence[str]) -> Callable[[sa.Connection], None]:
-    def step(connection: sa.Connection) -> None:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
-
-    return step
-
-
 _THIRD = (
     "CREATE TABLE progress (run INTEGER NOT NULL PRIMARY KEY REFERENCES runs (number), cycles BIGINT NOT NULL)",
     "DROP TABLE trials",  # they are counted in a ledger of their own
@@ -177,26 +160,5 @@ _FOURTH = (
     "CREATE TABLE results (run INTEGER NOT NULL PRIMARY KEY REFERENCES runs (number), body BLOB NOT NULL)",
 )
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (_run(FIRST), _run(_SECOND), _run(_THIRD), _run(_FOURTH))
+STEPS: tuple[Step, ...] = (run_all(FIRST), run_all(_SECOND), run_all(_THIRD), run_all(_FOURTH))
 """Step n brings schema n-1 to n. A step that was released is never changed; the next one corrects it."""
-
-
-def migrate(engine: sa.Engine, path: Path) -> None:
-    """Run the steps that the database has not seen, each in one transaction with its record.
-
-    Raises: JournalUnavailable when the database was made by a newer version.
-    """
-    with engine.connect() as connection:
-        connection = connection.execution_options(memmcp_begin="BEGIN IMMEDIATE")
-        with connection.begin():
-            _version.create(connection, checkfirst=True)
-            at = connection.execute(sa.select(sa.func.max(_version.c.number))).scalar_one() or 0
-    if at > len(STEPS):
-        msg = f"{path} was made by a newer version (schema {at}; this version knows {len(STEPS)})"
-        raise JournalUnavailable(msg, hint="install the newer version again")
-    for number in range(at + 1, len(STEPS) + 1):
-        with engine.connect() as connection:
-            connection = connection.execution_options(memmcp_begin="BEGIN IMMEDIATE")
-            with connection.begin():
-                STEPS[number - 1](connection)
-                connection.execute(sa.insert(_version).values(number=number))

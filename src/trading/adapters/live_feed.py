@@ -1,13 +1,14 @@
 """The ``market`` feed: a task that asks the public APIs at each bar close and hands events in through a channel."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from trading.adapters.live_feed_cycle import MarketCycle
+from trading.adapters.live_feed_facts import CycleFacts
 from trading.adapters.market_api import MarketApi
 from trading.adapters.market_api_http import Endpoint
 from trading.config import MarketSection
@@ -23,14 +24,20 @@ class LiveMarketFeed:
     """A body of ``ports.LiveFeed``. Nothing is sent to any host before ``running`` is entered.
 
     ``sleep`` waits that many seconds of ``clock``; a test hands in a clock of its own together with its sleep.
+    ``facts`` opens where it asks about tokens; without it nothing but their market is known of them.
     """
 
     def __init__(
-        self, section: MarketSection, clock: Clock, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+        self,
+        section: MarketSection,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        facts: Callable[[], AbstractAsyncContextManager[CycleFacts]] | None = None,
     ) -> None:
         self._section = section
         self._clock = clock
         self._sleep = sleep
+        self._facts = facts
         self._incoming: MemoryObjectReceiveStream[MarketEvent] | None = None
         self._api: MarketApi | None = None
         self._cycle: MarketCycle | None = None
@@ -57,7 +64,8 @@ class LiveMarketFeed:
         """Ask at every bar close until the block is left. The channel is bounded: a slow reader holds the feed up."""
         async with AsyncExitStack() as stack:
             self._api = await stack.enter_async_context(MarketApi.connect(self._section, self._clock))
-            self._cycle = MarketCycle(self._api, self._section, self._clock)
+            facts = None if self._facts is None else await stack.enter_async_context(self._facts())
+            self._cycle = MarketCycle(self._api, self._section, self._clock, facts)
             send, incoming = anyio.create_memory_object_stream[MarketEvent](self._section.events_len_max)
             self._incoming = stack.enter_context(incoming)
             stack.enter_context(send)

@@ -2,17 +2,18 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final, TypeVar
 
 from trading.adapters.live_feed_bars import ClosedBar, closed_bars, deviation_bps
+from trading.adapters.live_feed_facts import CycleFacts
 from trading.adapters.live_feed_universe import select_universe
 from trading.adapters.market_api import MarketApi, PoolInfo, SecondPrice
 from trading.config import MarketSection
 from trading.errors import FeedUnavailable
 from trading.model.instrument import Instrument
-from trading.model.market_data import Bar, CycleEnd, FeedGap, History, MarketEvent, TokenGone, TokenListed
+from trading.model.market_data import Bar, CycleEnd, FactsKnown, FeedGap, History, MarketEvent, TokenGone, TokenListed
 from trading.model.units import LAMPORTS_PER_SOL, NS_PER_S
 from trading.ports import Clock
 
@@ -46,12 +47,14 @@ class Followed:
     is_listed: bool = False
     history_misses: int = 0
     withheld_s: set[int] = field(default_factory=set)
+    facts_due_ns: int = 0
+    """When the chain is asked about it next."""
 
 
 class MarketCycle:
     """Keeps the universe and builds the events of each cycle. Trouble is counted, never raised."""
 
-    def __init__(self, api: MarketApi, section: MarketSection, clock: Clock) -> None:
+    def __init__(self, api: MarketApi, section: MarketSection, clock: Clock, facts: CycleFacts | None = None) -> None:
         self.counts: Counter[str] = Counter()
         self.followed: dict[str, Followed] = {}
         self.held: frozenset[str] = frozenset()
@@ -60,6 +63,7 @@ class MarketCycle:
         self._api = api
         self._section = section
         self._clock = clock
+        self._facts = facts
         self._refresh_at_s = float("-inf")
 
     def now_s(self) -> float:
@@ -105,9 +109,19 @@ class MarketCycle:
             return []
         if abs(self._api.skew_s) > SKEW_MAX_S:
             self.counts["clock_skew"] += 1
+        known = {} if self._facts is None else await self._facts.asked(self.followed, boundary_ns, self.counts)
         events: list[MarketEvent] = []
         for mint in sorted(self.followed):
-            events += self._events_of(self.followed[mint], boundary_ns, bars.get(mint), seconds)
+            token = self.followed[mint]
+            found = self._events_of(token, boundary_ns, bars.get(mint), seconds)
+            if mint in known and token.is_listed:
+                facts = replace(known[mint], liquidity_lamports=token.pool_lamports)
+                # Behind the listing, before the bar that somebody may buy on.
+                place = int(bool(found) and isinstance(found[0], TokenListed))
+                found.insert(place, FactsKnown(boundary_ns, facts, f"solana:{token.pool.address}"))
+            elif mint in known:
+                token.facts_due_ns = 0  # nobody was told: it is not listed yet
+            events += found
         for mint in [event.mint for event in events if isinstance(event, TokenGone)]:
             del self.followed[mint]
         return [*events, CycleEnd(boundary_ns, self.sol_usd)]

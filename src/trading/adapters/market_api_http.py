@@ -5,17 +5,16 @@ Every way in which such an API fails ends as FeedUnavailable and as a count unde
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 import anyio
 import httpx2
 
-from trading.config import MarketSection
 from trading.errors import FeedUnavailable
 from trading.ports import Clock
 
@@ -23,6 +22,25 @@ BURST_CALLS: Final = 4
 _OK: Final = 200
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
+
+
+class CallBounds(Protocol):
+    """What bounds a call: a section of the settings has these."""
+
+    @property
+    def timeout_s(self) -> float: ...
+
+    @property
+    def response_bytes_max(self) -> int: ...
+
+    @property
+    def backoff_base_s(self) -> float: ...
+
+    @property
+    def backoff_cap_s(self) -> float: ...
+
+    @property
+    def retry_after_cap_s(self) -> float: ...
 
 
 class CallBudget:
@@ -63,15 +81,16 @@ class EndpointHealth:
 
 
 class Endpoint:
-    """GETs JSON from one API. After a failure it stays away for a while and says so instead of calling."""
+    """Asks one API for JSON. After a failure it stays away for a while and says so instead of calling."""
 
-    def __init__(self, name: str, base_url: str, budget: CallBudget, section: MarketSection, clock: Clock) -> None:
+    def __init__(self, name: str, base_url: str, budget: CallBudget, section: CallBounds, clock: Clock) -> None:
         self.name = name
         self.health = EndpointHealth()
         self._base_url = base_url.rstrip("/")
         self._budget = budget
         self._section = section
         self._clock = clock
+        self._turn_wait_s = section.timeout_s * 3
         self._failures = 0
         self._away_until_s = 0.0
 
@@ -85,17 +104,20 @@ class Endpoint:
         http: httpx2.AsyncClient,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | Sequence[str]] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Return the parsed body (numbers with a point as Decimal). Raises FeedUnavailable, always counted."""
+        return await self._ask(http, "GET", path, {"params": dict(params or {}), "headers": dict(headers or {})})
+
+    async def _ask(self, http: httpx2.AsyncClient, method: str, path: str, content: Mapping[str, Any]) -> Any:
         if self.away_s > 0:
             self._refuse("backing_off", f"left alone for another {self.away_s:.0f} s after: {self.health.last_error}")
-        if not await self._budget.take(self._section.timeout_s * 3):
+        if not await self._budget.take(self._turn_wait_s):
             self._refuse("budget", "the call budget of this minute is used up")
         try:
             with anyio.fail_after(self._section.timeout_s):
-                body = await self._fetch(http, path, params, headers)
+                body = await self._fetch(http, method, path, content)
         except TimeoutError as exc:
             self._fail("timeout", f"no answer within {self._section.timeout_s:g} s", cause=exc)
         except httpx2.TimeoutException as exc:
@@ -115,26 +137,32 @@ class Endpoint:
     async def _fetch(
         self,
         http: httpx2.AsyncClient,
+        method: str,
         path: str,
-        params: Mapping[str, str] | None,
-        headers: Mapping[str, str] | None,
+        content: Mapping[str, Any],
     ) -> bytes:
-        url = self._base_url + path
-        async with http.stream("GET", url, params=dict(params or {}), headers=dict(headers or {})) as answer:
-            self._note_clock(answer.headers.get("date"))
+        async with http.stream(method, self._base_url + path, **content) as answer:
+            self._note_answer(answer)
             if answer.status_code == _TOO_MANY:
                 self._fail("http_429", "429: too many requests", away_s=self._retry_after(answer))
             if answer.status_code >= _SERVER_ERROR:
                 away_s = self._retry_after(answer)
                 self._fail("http_5xx", f"the server answered {answer.status_code}", away_s=away_s)
             if answer.status_code != _OK:
-                self._fail("http_4xx", f"the server answered {answer.status_code} to {path}")
-            body = bytearray()
-            async for chunk in answer.aiter_bytes():
-                body += chunk
-                if len(body) > self._section.response_bytes_max:
-                    self._fail("too_large", f"the answer is longer than {self._section.response_bytes_max} bytes")
-            return bytes(body)
+                await self._turned_down(answer, path)
+            return await self._read(answer)
+
+    async def _turned_down(self, answer: httpx2.Response, path: str) -> NoReturn:
+        """Deal with a status that is neither success, 429 nor a server error."""
+        self._fail("http_4xx", f"the server answered {answer.status_code} to {path}")
+
+    async def _read(self, answer: httpx2.Response) -> bytes:
+        body = bytearray()
+        async for chunk in answer.aiter_bytes():
+            body += chunk
+            if len(body) > self._section.response_bytes_max:
+                self._fail("too_large", f"the answer is longer than {self._section.response_bytes_max} bytes")
+        return bytes(body)
 
     def _parse(self, body: bytes) -> Any:
         try:
@@ -143,7 +171,8 @@ class Endpoint:
             start = body[:60].decode("utf-8", "replace")
             self._fail("not_json", f"the answer is not JSON; it begins {start!r}", cause=exc)
 
-    def _note_clock(self, date: str | None) -> None:
+    def _note_answer(self, answer: httpx2.Response) -> None:
+        date = answer.headers.get("date")
         if date is None:
             return
         try:
@@ -177,10 +206,13 @@ class Endpoint:
             self._away_until_s = anyio.current_time() + (backoff_s if away_s is None else away_s)
         self._refuse(kind, message, cause)
 
-    def _refuse(self, kind: str, message: str, cause: BaseException | None = None) -> NoReturn:
+    def _count(self, kind: str, message: str) -> None:
         self.health.errors[kind] += 1
         if kind not in ("backing_off", "budget"):
             self.health.last_error = message
+
+    def _refuse(self, kind: str, message: str, cause: BaseException | None = None) -> NoReturn:
+        self._count(kind, message)
         text = f"{self.name}: {message}"
         raise FeedUnavailable(text, hint="the feed goes on by itself when the API answers again") from cause
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.pool import QueuePool
 
 from trading.errors import JournalUnavailable
 from trading.ports import JournalRow
@@ -23,11 +22,11 @@ from .canonical import RowHash, canonical_json, parse_json
 from .journal_schema import (
     INPUT_KIND,
     NOT_INPUT,
+    STEPS,
     answers,
     checkpoints,
     cursors,
     mentions,
-    migrate,
     plans,
     progress,
     results,
@@ -36,9 +35,9 @@ from .journal_schema import (
     snapshots,
     trades,
 )
+from .sqlite import open_engine, translating, writing
 
 CHUNK_ROWS = 2_000
-BUSY_TIMEOUT_S = 10.0
 CHECKPOINTS_KEPT = 2
 
 
@@ -84,22 +83,7 @@ class JournalStore:
     @classmethod
     def at(cls, path: Path) -> "JournalStore":
         """Open or make the database and bring its schema up to date."""
-        with _translating(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            engine = sa.create_engine(
-                sa.URL.create("sqlite+pysqlite", database=str(path)),
-                poolclass=QueuePool,
-                pool_size=4,
-                max_overflow=4,
-                connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S},
-            )
-            sa.event.listen(engine, "connect", _prepare)
-            sa.event.listen(engine, "begin", _begin)
-            try:
-                migrate(engine, path)
-            except BaseException:
-                engine.dispose()
-                raise
+        engine = open_engine(path, STEPS)
         return cls(engine, path)
 
     @property
@@ -233,14 +217,12 @@ class JournalStore:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        with self._write, _translating(self._path), self._engine.connect() as connection:
-            connection = connection.execution_options(memmcp_begin="BEGIN IMMEDIATE")
-            with connection.begin():
-                yield connection
+        with self._write, translating(self._path), writing(self._engine) as connection:
+            yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        with _translating(self._path), self._engine.connect() as connection, connection.begin():
+        with translating(self._path), self._engine.connect() as connection, connection.begin():
             yield connection
 
     def close(self) -> None:
@@ -422,29 +404,3 @@ def _names_in(body: Mapping[str, Any]) -> set[str]:
         if isinstance(report, Mapping):
             found.add(report.get("order_id"))
     return {name for name in found if isinstance(name, str)}
-
-
-def _prepare(connection: Any, _record: Any) -> None:
-    # autocommit at the driver, so that SQLAlchemy's "begin" event alone decides which BEGIN is sent
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("memmcp_begin", "BEGIN"))
-
-
-@contextmanager
-def _translating(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.IntegrityError as error:
-        msg = f"{path}: another process writes to this run; stop it, then start again"
-        raise JournalUnavailable(msg) from error
-    except sa.exc.DatabaseError as error:
-        msg = f"{path}: {error.orig}"
-        raise JournalUnavailable(msg, hint="check that the disk has space and the file can be written") from error
-    except OSError as error:
-        msg = f"{path}: {error.strerror or error}"
-        raise JournalUnavailable(msg) from error

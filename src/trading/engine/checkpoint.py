@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from trading.errors import DataError, InvalidInput
+from trading.execution.reported_venue import ReportedVenue
 from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.memento import Memento
 from trading.model.profile_content import content_of, profile_of
 from trading.model.tier import tier_named
+from trading.risk.after_gap import GapBook
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.levels import LevelBook
 from trading.risk.protections import ProtectionBook
@@ -93,10 +95,12 @@ def _memento() -> Memento:
             DeskState: frozenset({"_appliers", "profile", "tier", "trades"}),
             DrawdownGuard: frozenset({"_limits"}),
             LevelBook: frozenset({"_limits", "is_watching"}),
+            GapBook: frozenset({"_least_ns"}),
             ProtectionBook: frozenset({"_rules"}),
             ReturnBook: frozenset({"_spans"}),
             PerToken: frozenset({"_make"}),
             SimulatedVenue: frozenset({"conditions", "_chance"}),
+            ReportedVenue: frozenset({"conditions", "_chance"}),
         }
     )
 

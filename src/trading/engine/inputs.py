@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from trading.errors import DataError
+from trading.model.event_codec import decode_record, encode_record
 from trading.model.instrument import CONSTANT_PRODUCT, Instrument, pool_body, pool_terms
 from trading.model.market_data import (
     Bar,
@@ -21,9 +22,10 @@ from trading.model.market_data import (
     Swap,
     TokenGone,
     TokenListed,
+    VenueReported,
     ts_of,
 )
-from trading.model.order import Side
+from trading.model.order import Fill, Rejected, Side
 from trading.model.token_facts import facts_body, facts_of
 
 INPUT: Final = "input"
@@ -33,7 +35,8 @@ GONE: Final = "token_gone"
 GAP: Final = "feed_gap"
 HISTORY: Final = "bar_history"
 ENDED: Final = "feed_ended"
-MARKET_KINDS: Final = (INPUT, LISTED, FACTS, GONE, GAP, HISTORY, ENDED)
+REPORTED: Final = "venue_reported"
+MARKET_KINDS: Final = (INPUT, LISTED, FACTS, GONE, GAP, HISTORY, ENDED, REPORTED)
 
 
 Recorded = Bar | Swap | CycleEnd
@@ -112,6 +115,9 @@ def encode_input(event: MarketEvent, *, by_reference: bool) -> tuple[str, dict[s
         return GONE, {"mint": event.mint, "reason": event.reason, "source": event.source}
     if type(event) is History:
         return HISTORY, _history_body(event)
+    if type(event) is VenueReported:
+        what = "fill" if isinstance(event.report, Fill) else "rejected"
+        return REPORTED, {what: encode_record(event.report), "source": event.source}
     assert type(event) is FeedGap
     return GAP, {"mint": event.mint, "from_ns": event.from_ns, "to_ns": event.to_ns, "source": event.source}
 
@@ -270,6 +276,11 @@ def _decode_history(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
     return History(ts_ns=ts_ns, mint=mint, bars=tuple(bars), source=source)
 
 
+def _decode_reported(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
+    report = decode_record(Fill, body["fill"]) if "fill" in body else decode_record(Rejected, body["rejected"])
+    return VenueReported(ts_ns, report, body["source"])
+
+
 def _text(value: Decimal | None) -> str | None:
     return None if value is None else str(value)
 
@@ -285,4 +296,5 @@ _DECODERS: Final[Mapping[str, Callable[[int, Mapping[str, Any]], MarketEvent]]] 
     GONE: _decode_gone,
     GAP: _decode_gap,
     HISTORY: _decode_history,
+    REPORTED: _decode_reported,
 }

@@ -18,7 +18,7 @@ from trading.errors import DataError
 from trading.model import commands, events
 from trading.model.account import TradingState
 from trading.model.event_codec import decode, encode
-from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, Swap, TokenGone, ts_of
+from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, Swap, TokenGone, VenueReported, ts_of
 from trading.model.order import Fill, Purpose, Signal, VenueReport
 from trading.model.profile import Profile
 from trading.model.profile_content import content_of
@@ -28,7 +28,8 @@ from trading.ports import Journal, Strategy, Venue
 
 from .closings import closed, never_filled
 from .forecasting import Forecaster
-from .inputs import ENDED, INPUT, MARKET_KINDS, RECORDED, Stretch, decode_input, encode_input, news_of
+from .gap_keeper import GapKeeper
+from .inputs import ENDED, INPUT, MARKET_KINDS, RECORDED, REPORTED, Stretch, decode_input, encode_input, news_of
 from .level_keeper import LevelKeeper
 from .listeners import Listeners
 from .quiet import MARK_SPACING_NS, Quiet
@@ -54,6 +55,7 @@ class Kernel:
         self.valuer = Valuer(self.state, venue)
         self.trader = Trader(setup.scope, self.state, venue, self.valuer, self.emit)
         self.levels = LevelKeeper(self.state, self.valuer, self.emit)
+        self.gaps = GapKeeper(self.state, self.valuer, venue, self.emit)
         self.forecaster = Forecaster(self.state, venue, self.valuer, self.trader, self.emit)
         self.quiet = Quiet(self.state, self.valuer, self.trader, self.levels, by_reference=setup.by_reference)
         self._listeners = Listeners()
@@ -112,6 +114,9 @@ class Kernel:
             event = news_of(event, self.seen_ns.get(event.mint, 0))
             if not event.bars:
                 return
+        if type(event) is VenueReported:
+            self._take_report(event)
+            return
         self._is_between = False
         if self._by_reference and (type(event) is Bar or type(event) is CycleEnd or type(event) is Swap):
             stretch = self._stretch
@@ -126,6 +131,8 @@ class Kernel:
             self._report(report)
         self._observe(event)
         if type(event) is CycleEnd:
+            if event.ts_ns - self.state.trail.newest_ns > self.state.gaps.least_ns:
+                self.gaps.look(self.cycles)
             if (
                 self._signals
                 or self._is_loud
@@ -168,6 +175,12 @@ class Kernel:
         state.cycle = self.cycles
         if state.now_ns >= state.due_ns:
             self._look(state.now_ns)
+
+    def _take_report(self, event: VenueReported) -> None:
+        """Book what became of an order on a real venue; it comes between two cycles, and the next one decides."""
+        self._record(event)
+        for report in self.venue.on_market(event):
+            self._report(report)
 
     def _record(self, event: MarketEvent) -> None:
         self._settle()
@@ -273,6 +286,9 @@ class Kernel:
 
     def _stored_events(self, row: StoredRow, recorded: Iterator[MarketEvent] | None) -> Iterator[MarketEvent]:
         """Yield what the row tells of: itself, or the stretch of recorded events that it names."""
+        if row.kind == REPORTED:  # no feed gives it
+            yield decode_input(row.kind, row.ts_ns, row.body)
+            return
         if recorded is None or not Stretch.is_of(row.body):
             yield self._stored_event(row, recorded)
             return

@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
+from operator import sub
 from typing import Final
 
 from trading.model.market_data import Bar, CycleEnd, MarketEvent
@@ -53,9 +54,12 @@ class Stride:
     firsts: Sequence[int]
     tracks: dict[str, Track]
     ends_ns: list[int] = field(init=False)
+    pause_ns: int = field(init=False)
+    """The longest time between two ends."""
 
     def __post_init__(self) -> None:
         self.ends_ns = [end.ts_ns for end in self.ends]
+        self.pause_ns = max(map(sub, self.ends_ns[1:], self.ends_ns), default=0)
 
     @classmethod
     def of(cls, events: list[Recorded]) -> "Stride":
@@ -184,6 +188,7 @@ class Walk:
         ends_ns = self._stride.ends_ns
         stop = bisect_left(ends_ns, quiet.until_ns, first, stop)
         stop = min(stop, bisect_left(ends_ns, state.due_ns, first, stop) + 1)
+        stop = self._before_gap(first, stop)
         if stop <= first:
             return 0
         if state.ledger.holdings:
@@ -201,6 +206,17 @@ class Walk:
         self._marks += zip(passed_ns, worth, strict=True)
         self._show(first, stop)
         return stop - first
+
+    def _before_gap(self, first: int, stop: int) -> int:
+        """Return the first cycle before which nothing was seen for so long that a gap is looked for, or ``stop``."""
+        ends_ns, trail, longest_ns = self._stride.ends_ns, self._kernel.state.trail, self._kernel.state.gaps.least_ns
+        if stop > first and ends_ns[first] - trail.newest_ns > longest_ns:
+            return first
+        if self._stride.pause_ns > longest_ns:
+            for cycle in range(first + 1, stop):
+                if ends_ns[cycle] - ends_ns[cycle - 1] > longest_ns:
+                    return cycle
+        return stop
 
     def _rise(self, first: int, stop: int) -> None:
         for mint in self._kernel.state.ledger.holdings:

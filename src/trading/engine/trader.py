@@ -130,6 +130,9 @@ class Trader:
         if bar is None:
             return None
         peak = self._state.peaks.observe(position.bucket, position.mint, bar.close)
+        after_gap = self._state.gaps.reason(position.bucket, position.mint, bar.close)
+        if after_gap is not None:
+            return after_gap
         decimals = self._valuer.instruments[position.mint].decimals
         view = ExitView(self._state.now_ns, bar.close, peak, decimals)
         decision = decide_exit(self._state.profile.exits, position, view)
@@ -147,6 +150,11 @@ class Trader:
         found = watch(self._state.profile.exits, position, peak, decimals)
         if not found.low_sol < bar.close <= found.high_sol or self._state.now_ns >= found.until_ns:
             return None
+        gaps = self._state.gaps
+        if gaps.reason(position.bucket, position.mint, bar.close) is not None:
+            return None
+        floor = gaps.floor_sol(position.bucket, position.mint)
+        found = found if floor <= found.low_sol else replace(found, low_sol=floor)
         ledger = self._state.ledger
         units = ledger.holdings[position.mint].base_units
         highest = highest_price_sol(self._state.profile.limits, ledger.cash_lamports, units, decimals)

@@ -20,10 +20,13 @@ class Trail:
         self._stride = 1
         self._count = 0
         self._newest = 0
+        self.newest_ns = 0
+        """When the last cycle ended."""
         self._samples: deque[tuple[int, int]] = deque(maxlen=SPAN_NS // SPACING_NS)
 
     def add(self, ts_ns: int, equity_lamports: int) -> None:
         self._newest = equity_lamports
+        self.newest_ns = ts_ns
         if self._count % self._stride == 0:
             self._points.append(equity_lamports)
             if len(self._points) > POINTS_MAX - 1:
@@ -37,7 +40,7 @@ class Trail:
         """Do as ``add`` does with each in turn."""
         count = self._count
         self._count += len(equities)
-        self._newest = equities[-1]
+        self._newest, self.newest_ns = equities[-1], times_ns[-1]
         at = -count % self._stride
         while at < len(equities):
             self._points.append(equities[at])

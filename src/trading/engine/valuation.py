@@ -121,6 +121,7 @@ class Valuer:
             day_loss_bps=state.guard.day_loss_bps,
             turnover_day_lamports=state.today.turnover_lamports(state.now_ns) + spent,
             entries_day=state.today.entries(state.now_ns),
+            cycles_to_wait=state.gaps.cycles_to_wait(state.cycle),
         )
 
     def token(

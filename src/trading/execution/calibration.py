@@ -129,9 +129,8 @@ class Observations:
 
     def _filled(self, order: Order, fill: Fill) -> None:
         taken, out = _taken(fill)
-        is_whole = order.amount_out == 0 and not order.fills_in_part
         tolerance = out + taken - order.min_out
-        if is_whole and order.min_out > 0 and tolerance >= TOLERANCE_MIN:
+        if order.amount_out == 0 and order.min_out > 0 and tolerance >= TOLERANCE_MIN:
             self.adverse.append((fill.adverse_lamports > 0, taken * BPS_ONE / tolerance))
         past = self._volumes.get(fill.mint)
         volume = sum(past) / len(past) if past else 0.0

@@ -11,7 +11,7 @@ Conventions, declared:
 - A bar that opened before the order was decided never fills it.
 - An entry that no block takes, or that finds no bar before its blockhash runs out, expires uncharged. An exit stays: it
   is sent again until it lands.
-- A swap happens whole or not at all, as on chain, unless its order allows a part.
+- A swap happens whole or not at all, as on chain.
 - A purchase of more base units than a token account can hold (64 bits) is none: no quote, and no fill.
 - A swap that misses ``min_out`` fails on chain, and a failed transaction still pays its fees. So does a buy that would
   fill below the average cost of what is held: a guard in the transaction sees the price that the decision could not.
@@ -39,7 +39,7 @@ from .pools import Pool, PoolSwap
 
 
 @dataclass(slots=True)
-class _Submitted:
+class Submitted:
     """An order that is under way. ``lands_ns`` is when its newest sending lands, None when that one never does."""
 
     order: Order
@@ -64,21 +64,24 @@ class SimulatedVenue:
         self.conditions = conditions
         self._chance = Chance(seed)
         self._markets: dict[str, Market] = {}
-        self._open: list[_Submitted] = []
+        self._open: list[Submitted] = []
         self._held: dict[str, int] = {mint: units for mint, units in (held or {}).items() if units > 0}
         """A token has an account, and its rent is paid, exactly while the wallet holds some of it."""
 
     def submit(self, order: Order) -> None:
         """Take an order in. Raises: InvalidInput for an amount that is no amount, or an id that is open already."""
+        self._check(order)
+        bar = self.mark(order.mint)
+        lands_ns = landing_ns(self.conditions, self._chance, order, 0)
+        self._open.append(Submitted(order, None if bar is None else bar.close, 0, lands_ns))
+
+    def _check(self, order: Order) -> None:
         if order.amount_in <= 0 or order.min_out < 0 or order.priority_fee_lamports < 0:
             msg = f"order {order.id}: amount_in must be above 0, min_out and priority_fee_lamports at least 0"
             raise InvalidInput(msg, field="amount_in")
         if any(submitted.order.id == order.id for submitted in self._open):
             msg = f"order {order.id} is open already"
             raise InvalidInput(msg, field="id")
-        bar = self.mark(order.mint)
-        lands_ns = landing_ns(self.conditions, self._chance, order, 0)
-        self._open.append(_Submitted(order, None if bar is None else bar.close, 0, lands_ns))
 
     def on_market(self, event: MarketEvent) -> Sequence[VenueReport]:
         """Move the market and return what became of open orders because of it, in submission order."""
@@ -224,7 +227,7 @@ class SimulatedVenue:
         """Return the reports in submission order; within a bar what lands first meets the pool first."""
         ts_ns = ts_of(event)
         reports: dict[str, VenueReport] = {}
-        landed: list[tuple[int, _Submitted]] = []
+        landed: list[tuple[int, Submitted]] = []
         for submitted in self._open:
             order = submitted.order
             market = self._markets.get(order.mint)
@@ -250,7 +253,7 @@ class SimulatedVenue:
         self._open = waiting
         return ordered
 
-    def _send_again(self, submitted: _Submitted, ts_ns: int) -> None:
+    def _send_again(self, submitted: Submitted, ts_ns: int) -> None:
         """Send an exit with a new blockhash as often as the old ones ran out by now."""
         order, conditions = submitted.order, self.conditions
         if order.purpose is Purpose.ENTRY:
@@ -259,7 +262,7 @@ class SimulatedVenue:
             submitted.sending += 1
             submitted.lands_ns = landing_ns(conditions, self._chance, order, submitted.sending)
 
-    def _expired(self, submitted: _Submitted, market: Market, ts_ns: int) -> Rejected | None:
+    def _expired(self, submitted: Submitted, market: Market, ts_ns: int) -> Rejected | None:
         """Return the end of an entry that cannot fill any more; a bar is known only when it closes."""
         order = submitted.order
         if submitted.lands_ns is None:
@@ -273,7 +276,7 @@ class SimulatedVenue:
     def _has_expired(self, order: Order, ts_ns: int) -> bool:
         return order.purpose is Purpose.ENTRY and ts_ns - order.ts_ns > self.conditions.expiry_ns
 
-    def _execute_landed(self, landed: list[tuple[int, _Submitted]], bar: Bar, reports: dict[str, VenueReport]) -> None:
+    def _execute_landed(self, landed: list[tuple[int, Submitted]], bar: Bar, reports: dict[str, VenueReport]) -> None:
         market = self._markets[bar.mint]
         met: _Meeting | None = None
         for ts_ns, submitted in sorted(landed, key=lambda each: each[0]):
@@ -282,7 +285,7 @@ class SimulatedVenue:
                 met = _Meeting(ts_ns, market.pool_at(price_sol, self.conditions))
             reports[submitted.order.id] = self._execute(submitted, market.instrument, met)
 
-    def _execute(self, submitted: _Submitted, instrument: Instrument, met: _Meeting) -> VenueReport:
+    def _execute(self, submitted: Submitted, instrument: Instrument, met: _Meeting) -> VenueReport:
         order, ts_ns, pool = submitted.order, met.ts_ns, met.pool
         if self._has_expired(order, ts_ns):
             return Rejected(order.id, ts_ns, "expired", "the next bar opened after the blockhash ran out", 0)
@@ -295,10 +298,9 @@ class SimulatedVenue:
             return self._rejected(order, ts_ns, "insufficient_funds", message)
         if self._is_hit(submitted, "failure", self.conditions.failure_ppm):
             return self._rejected(order, ts_ns, "failed", "the transaction landed and failed")
-        found = self._swapped(order, pool, instrument)
-        if isinstance(found, str):
-            return self._rejected(order, ts_ns, "slippage", found)
-        swap, min_out = found
+        swap = self._swapped(order, pool, instrument)
+        if isinstance(swap, str):
+            return self._rejected(order, ts_ns, "slippage", swap)
         if self._overflows(order.mint, order.side, swap):
             message = f"{swap.base_units} base units are more than an account holds"
             return self._rejected(order, ts_ns, "overflow", message)
@@ -310,34 +312,30 @@ class SimulatedVenue:
         met.pool = swap.after
         adverse = 0
         if self._is_hit(submitted, "adverse", self.conditions.adverse_ppm):
-            swap, adverse = _traded_around(order, swap, min_out, self.conditions.adverse_bps)
+            swap, adverse = _traded_around(order, swap, self.conditions.adverse_bps)
         fill = self._fill(submitted, swap, instrument.decimals, ts_ns)
         self._book(order, swap.base_units)
         return replace(fill, adverse_lamports=adverse, graduates=swap.graduates) if adverse or swap.graduates else fill
 
     @staticmethod
-    def _swapped(order: Order, pool: Pool, instrument: Instrument) -> tuple[PoolSwap, int] | str:
-        """Return the swap of an order and the least that it must give, or what is wrong with it."""
-        min_out = max(1, order.min_out)
+    def _swapped(order: Order, pool: Pool, instrument: Instrument) -> PoolSwap | str:
+        """Return the swap of an order, or what is wrong with it."""
         if order.amount_out:
-            exact = pools.buy_exact(pool, order.amount_out, instrument)
-            if exact is None:
+            swap = pools.buy_exact(pool, order.amount_out, instrument)
+            if swap is None:
                 return f"the pool has less than {order.amount_out} base units to sell"
-            if exact.lamports > order.amount_in:
-                return f"would cost {exact.lamports}, at most {order.amount_in} was offered"
-            swap = exact
+            if swap.lamports > order.amount_in:
+                return f"would cost {swap.lamports}, at most {order.amount_in} was offered"
         else:
             swap = _swap(order.side, pool, order.amount_in, instrument)
-            if order.fills_in_part and (_is_short(swap) or _out(order.side, swap) < min_out):
-                swap, min_out = _part(order, pool, instrument, swap)
         if _is_short(swap):
             return f"the pool cannot swap all of {order.amount_in}"
         out = _out(order.side, swap)
-        if out < min_out:
-            return f"would give {out}, at least {min_out} was asked for"
-        return swap, min_out
+        if out < _min_out(order):
+            return f"would give {out}, at least {_min_out(order)} was asked for"
+        return swap
 
-    def _is_hit(self, submitted: _Submitted, what: Literal["failure", "adverse"], ppm: int) -> bool:
+    def _is_hit(self, submitted: Submitted, what: Literal["failure", "adverse"], ppm: int) -> bool:
         if ppm == 0:
             return False
         fate = self._chance.fate(submitted.order.id, submitted.sending, self.conditions.jitter_slots)
@@ -350,7 +348,7 @@ class SimulatedVenue:
         else:
             del self._held[order.mint]
 
-    def _fill(self, submitted: _Submitted, swap: PoolSwap, decimals: int, ts_ns: int) -> Fill:
+    def _fill(self, submitted: Submitted, swap: PoolSwap, decimals: int, ts_ns: int) -> Fill:
         order = submitted.order
         expected = 0
         if submitted.mark_sol is not None:
@@ -397,31 +395,18 @@ def _is_short(swap: PoolSwap) -> bool:
     return not swap.is_complete and not swap.graduates
 
 
-def _part(order: Order, pool: Pool, instrument: Instrument, whole: PoolSwap) -> tuple[PoolSwap, int]:
-    """Return the largest part of an order that is swapped at the price of its ``min_out``, and what it must give.
-
-    More in never gives a better price, so the part is found by halving.
-    """
-    low, high = 0, order.amount_in
-    found, least = whole, max(1, order.min_out)
-    while low < high:
-        amount = (low + high + 1) // 2
-        swap = _swap(order.side, pool, amount, instrument)
-        needed = max(1, -(-order.min_out * amount // order.amount_in))
-        if not _is_short(swap) and _out(order.side, swap) >= needed:
-            low, found, least = amount, swap, needed
-        else:
-            high = amount - 1
-    return found, least
+def _min_out(order: Order) -> int:
+    """Return the least that a swap must give: never nothing."""
+    return max(1, order.min_out)
 
 
-def _traded_around(order: Order, swap: PoolSwap, min_out: int, adverse_bps: int) -> tuple[PoolSwap, int]:
+def _traded_around(order: Order, swap: PoolSwap, adverse_bps: int) -> tuple[PoolSwap, int]:
     """Return the swap with that share of its slippage tolerance taken by others, and what that was worth."""
     if order.amount_out:  # what it gets is fixed: what it pays is what others can move
         taken = (order.amount_in - swap.lamports) * adverse_bps // BPS_ONE
         dearer = replace(swap, lamports=swap.lamports + taken, impact_lamports=swap.impact_lamports + taken)
         return dearer, taken
-    taken = (_out(order.side, swap) - min_out) * adverse_bps // BPS_ONE
+    taken = (_out(order.side, swap) - _min_out(order)) * adverse_bps // BPS_ONE
     if order.side is Side.SELL:
         lost = replace(swap, lamports=swap.lamports - taken, impact_lamports=swap.impact_lamports + taken)
         return lost, taken

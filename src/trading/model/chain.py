@@ -119,7 +119,10 @@ class SignatureSeen:
 @dataclass(frozen=True, slots=True)
 class MintSeen:
     """What a mint account says. Authorities are "" where there is none. ``extensions`` are the names of all Token-2022
-    extensions it carries; ``unknown_extensions`` the numbers of those that we do not know: not to be traded."""
+    extensions it carries; ``unknown_extensions`` the numbers of those that we do not know: not to be traded.
+
+    ``transfer_fee_bps`` is the highest that is set, now or for the next epoch. The last four say what may change: who
+    can set another fee or another hook, and who can stop all transfers, or has."""
 
     mint: str
     token_program: str
@@ -135,6 +138,10 @@ class MintSeen:
     is_non_transferable: bool
     extensions: tuple[str, ...] = ()
     unknown_extensions: tuple[int, ...] = ()
+    transfer_fee_authority: str = ""
+    transfer_hook_authority: str = ""
+    pause_authority: str = ""
+    is_paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +189,29 @@ class SwapOffer:
     others: tuple[InstructionWanted, ...]
     lookup_tables: dict[str, tuple[str, ...]]
     blockhash: BlockhashSeen | None
+    received_ns: int
+    quote: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderOffer:
+    """A router's offer as a whole transaction that our wallet, and nobody else, is to sign. Not signed yet.
+
+    ``transaction`` is the wire form with an empty signature. ``request_id`` is what the router wants to have back with
+    the signed bytes. ``fee_bps`` is what it takes for itself; ``priority_fee_lamports`` includes tips.
+    """
+
+    wanted: SwapWanted
+    out_units: int
+    min_out_units: int
+    price_impact_bps: int
+    venues: tuple[str, ...]
+    label: str
+    transaction: bytes
+    request_id: str
+    last_valid_block_height: int
+    fee_bps: int
+    priority_fee_lamports: int
     received_ns: int
     quote: str = ""
 

@@ -11,12 +11,14 @@ from dataclasses import MISSING, fields, is_dataclass
 from decimal import Decimal
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from trading.errors import DataError
 
 from . import commands, events
 from .order import Measure
+
+T = TypeVar("T")
 
 Body = dict[str, Any]
 _PLAIN: Final = frozenset({int, str, bool, type(None)})
@@ -49,6 +51,12 @@ def decode(kind: str, body: Mapping[str, Any]) -> events.Event | commands.Comman
 def encode_record(record: Any) -> Body:
     """Return the body of any dataclass made of the same field types (an order, a signal, a bar)."""
     return _encoded_record(record)
+
+
+def decode_record(cls: type[T], body: Any) -> T:
+    """Return the record of a body, for a class that some event is made of. Raises: KeyError, TypeError, ValueError."""
+    record: T = _decoded_record(cls, body)
+    return record
 
 
 def _encoded_record(record: Any) -> Body:

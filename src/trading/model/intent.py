@@ -38,6 +38,27 @@ class AttemptState(StrEnum):
     EXPIRED = "expired"
 
 
+INTENT_STEPS: Final = frozenset(
+    {
+        (IntentState.OPEN, IntentState.SIGNED),
+        (IntentState.OPEN, IntentState.FAILED),
+        (IntentState.OPEN, IntentState.CANCELLED),
+        (IntentState.SIGNED, IntentState.OPEN),  # the attempt was proven dead
+        (IntentState.SIGNED, IntentState.LANDED),
+        (IntentState.SIGNED, IntentState.SETTLED),  # found finalized
+        (IntentState.SIGNED, IntentState.REVERTED),
+        (IntentState.LANDED, IntentState.SIGNED),  # a block that vanished took it along
+        (IntentState.LANDED, IntentState.SETTLED),
+        (IntentState.LANDED, IntentState.REVERTED),
+        (IntentState.SIGNED, IntentState.NEEDS_REVIEW),
+        (IntentState.LANDED, IntentState.NEEDS_REVIEW),
+        (IntentState.NEEDS_REVIEW, IntentState.SETTLED),  # a person answered
+        (IntentState.NEEDS_REVIEW, IntentState.REVERTED),
+        (IntentState.NEEDS_REVIEW, IntentState.FAILED),
+        (IntentState.NEEDS_REVIEW, IntentState.SIGNED),
+    }
+)
+"""Every step that an intent may take."""
 FINAL_INTENTS: Final = frozenset({IntentState.SETTLED, IntentState.REVERTED, IntentState.FAILED, IntentState.CANCELLED})
 ALIVE_ATTEMPTS: Final = frozenset({AttemptState.SIGNED, AttemptState.LANDED})
 
@@ -48,7 +69,8 @@ class Intent:
 
     ``amount_in`` base units of ``in_mint`` are swapped for at least ``min_out`` base units of ``out_mint``.
     ``fee_lamports_max`` bounds signature fee, priority fee and tip of one attempt together. ``deadline_ns`` is the
-    time after which no new attempt is signed. ``is_exit``: it only makes the desk safer.
+    time after which no new attempt is signed. ``is_exit``: it only makes the desk safer. With ``out_max`` above 0 an
+    offer of more is refused: a buy that gives more is cheaper than what is held, so the price fell (anti-DCA).
     """
 
     id: str
@@ -65,6 +87,7 @@ class Intent:
     deadline_ns: int
     is_exit: bool
     reason: str = ""
+    out_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +103,8 @@ class Balances:
 class Attempt:
     """One signed transaction of an intent. ``raw`` are its bytes: they, and no others, are what is sent.
 
-    ``quoted_out`` is what the router offered; ``quote`` its answer as canonical JSON, kept as evidence.
+    ``fee_lamports`` is what the chain charges for these bytes, landed or failed (signatures, and compute price times
+    limit). ``quoted_out`` is what the router offered; ``quote`` its answer as canonical JSON, kept as evidence.
     """
 
     intent_id: str
@@ -93,6 +117,7 @@ class Attempt:
     fee_lamports: int
     before: Balances
     signed_ns: int
+    tip_lamports: int = 0
     quote: str = ""
     state: AttemptState = AttemptState.SIGNED
 
@@ -117,3 +142,36 @@ class Settlement:
     tip_lamports: int
     rent_lamports: int
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IntentRecord:
+    """An intent and what is known of it. ``problem`` says why it failed or waits for a person."""
+
+    intent: Intent
+    state: IntentState
+    attempts: tuple[Attempt, ...] = ()
+    settlement: Settlement | None = None
+    problem: str = ""
+    is_cancel_asked: bool = False
+
+    @property
+    def alive(self) -> Attempt | None:
+        """The attempt that may be, or become, part of the chain."""
+        return next((each for each in reversed(self.attempts) if each.state in ALIVE_ATTEMPTS), None)
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL_INTENTS
+
+
+@dataclass(frozen=True, slots=True)
+class IntentEvent:
+    """One line of the append-only record of what happened to intents and wallets. ``body`` is canonical JSON."""
+
+    seq: int
+    ts_ns: int
+    wallet: str
+    intent_id: str
+    kind: str
+    body: bytes

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from .instrument import Instrument
-from .order import Side
+from .order import Side, VenueReport
 from .token_facts import Facts
 
 
@@ -114,7 +114,19 @@ class CycleEnd:
     sol_usd: Decimal | None
 
 
-MarketEvent = Bar | Swap | TokenListed | FactsKnown | TokenGone | FeedGap | History | CycleEnd
+@dataclass(frozen=True, slots=True)
+class VenueReported:
+    """What became of an order on a real venue. It comes between two cycles and is written down before it is booked.
+
+    ``source`` names the transaction, or why there was none.
+    """
+
+    ts_ns: int
+    report: VenueReport
+    source: str
+
+
+MarketEvent = Bar | Swap | TokenListed | FactsKnown | TokenGone | FeedGap | History | CycleEnd | VenueReported
 
 
 @dataclass(frozen=True, slots=True)

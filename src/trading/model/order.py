@@ -47,8 +47,7 @@ class Order:
     ``amount_in``. Otherwise the whole of ``amount_in`` is swapped. ``held_base_units`` and ``held_lamports`` are what
     was held of the token when a buy was decided and what that cost, fees included: a buy that would fill below this
     average is refused at the fill, because the price fell after the decision (anti-DCA).
-    A swap happens whole or not at all, as on chain; ``fills_in_part`` lets the venue swap the part of ``amount_in``
-    that the pool takes at the price of ``min_out`` or better.
+    A swap happens whole or not at all, as on chain.
     """
 
     id: str
@@ -66,7 +65,6 @@ class Order:
     amount_out: int = 0
     held_base_units: int = 0
     held_lamports: int = 0
-    fills_in_part: bool = field(default=False, metadata=LATER)
 
     def is_below_average(self, lamports: int, base_units: int) -> bool:
         """Tell whether buying so much for so much, fees included, would be cheaper than what is held."""

@@ -120,6 +120,10 @@ class Ledger:
         """Refundable deposits of open token accounts."""
         return self._rent_lamports
 
+    def rent_deposits(self) -> dict[str, int]:
+        """Return the deposit of each open token account, by mint."""
+        return {mint: deposit for mint, (_, deposit) in self._rent_by_mint.items()}
+
     @property
     def realised_lamports(self) -> int:
         return sum(bucket.realised_lamports for bucket in self._buckets.values())

@@ -73,6 +73,7 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "riskier_profile": Denial("the profile may risk more, and only an operator may do that", "an operator switches"),
     "module_not_in_tier": Denial("strategies of that kind do not enter at this size of desk", "the tier changes"),
     "entries_stopped": Denial("an operator or an agent stopped entries", "an operator resumes"),
+    "after_gap": Denial("nothing was seen for a while, by sleep, crash or feed", "some fresh cycles have passed"),
     "untradable": Denial("the token has no price or cannot be traded now", _MARKET),
     "own_order_open": Denial("the token has an order under way", "that order has filled or failed"),
     **{reason.value: Denial(meaning, "the facts have changed") for reason, meaning in _RUGS.items()},
@@ -104,6 +105,12 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "turnover_day_lamports": Denial("too much would be bought and sold today (UTC)", "the next day begins"),
     "positions": Denial("too many tokens would be held", "one is sold"),
     "bucket_cash_lamports": Denial("the bucket has not so much cash", "the order is smaller, or money comes in"),
+    "own_order_crosses": Denial("an order of ours trades the token the other way", "that order has ended"),
+    "wallet_unknown": Denial("the desk has no such wallet", "the wallet is configured"),
+    "wallet_halted": Denial("the wallet is halted until a person answers", "`memmcp-trade review` is answered"),
+    "wallet_orders": Denial("the wallet has as many orders open as it may", "one of them ends"),
+    "wallet_balance": Denial("the wallet has not so much that no other order was promised", "less is traded"),
+    "wallet_exit_reserve": Denial("the wallet would have too little SOL left for its exits", "SOL comes in"),
     "exit_reserve_lamports": Denial("too little SOL would be left for exits", "the order is smaller, or SOL comes in"),
 }
 """By the word that the journal keeps; about in the order in which they are asked."""

@@ -120,6 +120,9 @@ def _check_may_enter(order: Order, account: AccountView, token: TokenView) -> De
         return Denied(f"state_{account.state.value.lower()}", f"the desk is {account.state.value}: it only reduces")
     if not account.entries_allowed:
         return Denied("entries_stopped", "entries are stopped")
+    if account.cycles_to_wait:
+        message = f"nothing was seen for a while: entries wait for {account.cycles_to_wait} more cycles"
+        return Denied("after_gap", message, 0, account.cycles_to_wait)
     if token.level is not None:
         return denied_by(token.level)
     if token.mark_sol is None or token.quote is None:

@@ -11,6 +11,7 @@ from trading.adapters.profile_files import find_profile
 from trading.engine.kernel import Kernel
 from trading.engine.run import RunSetup
 from trading.execution.conditions import IDEAL, Conditions
+from trading.execution.reported_venue import ReportedVenue
 from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.event_codec import encode_record
 from trading.model.market_data import FeedDescription
@@ -33,6 +34,12 @@ class RunPlan:
     target_lamports: int
     seed: int = 0
     conditions: Conditions = IDEAL
+    wallet: str = ""
+    """The public key whose money it is, empty on paper."""
+
+    @property
+    def is_live(self) -> bool:
+        return bool(self.wallet)
 
     @property
     def scope(self) -> str:
@@ -52,12 +59,12 @@ class RunPlan:
 
     @property
     def identity(self) -> str:
-        """What makes a later start go on with the same account: the mode, the feed, the start capital, and conditions
-        under which its open orders would have another fate."""
+        """What makes a later start go on with the same account: the mode, the feed, the start capital or the wallet,
+        and conditions under which its open orders would have another fate."""
         body = {
             "mode": self.mode,
             "feed": _identity_of(self.feed),
-            "equity_lamports": self.equity_lamports,
+            **({"wallet": self.wallet} if self.is_live else {"equity_lamports": self.equity_lamports}),
             **({"seed": self.seed} if self.conditions != IDEAL else {}),
             **self._conditions_body(),
         }
@@ -112,7 +119,8 @@ def make_kernel(plan: RunPlan, run_id: str, journal: Journal, scope: str | None 
         seed=plan.seed,
         conditions="" if plan.conditions == IDEAL else canonical_json(plan.conditions.model_dump(mode="json")).decode(),
     )
-    return Kernel(setup, journal, SimulatedVenue(conditions=plan.conditions, seed=plan.seed), make_strategies)
+    venue = ReportedVenue if plan.is_live else SimulatedVenue
+    return Kernel(setup, journal, venue(conditions=plan.conditions, seed=plan.seed), make_strategies)
 
 
 def make_strategies(profile: Profile) -> list[Strategy]:

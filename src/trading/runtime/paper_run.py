@@ -60,7 +60,9 @@ async def paper_desk(
         store = await anyio.to_thread.run_sync(JournalStore.at, options.data_dir / JOURNAL_NAME)
         stack.callback(store.close)
         if chosen is None:
-            chosen = await choose_feed(options.feed, sections.market, WallClock(), recorded=options.recorded)
+            chosen = await choose_feed(
+                options.feed, sections.market, WallClock(), recorded=options.recorded, chain=sections.chain
+            )
         opener = Opener(store, _plan(chosen, profile, sections), _recorded(chosen.feed))
         session = await anyio.to_thread.run_sync(opener)
         if not isinstance(chosen.feed, Feed):

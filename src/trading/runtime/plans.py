@@ -39,6 +39,7 @@ def plan_text(plan: RunPlan) -> bytes:
         "target_lamports": plan.target_lamports,
         "seed": plan.seed,
         "conditions": plan.conditions.model_dump(mode="json"),
+        "wallet": plan.wallet,
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
@@ -67,4 +68,5 @@ def _plan_of(document: Mapping[str, Any]) -> RunPlan:
         target_lamports=document["target_lamports"],
         seed=document["seed"],
         conditions=Conditions.model_validate(document["conditions"]),
+        wallet=document.get("wallet", ""),
     )

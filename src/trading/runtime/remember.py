@@ -5,7 +5,7 @@ acted on is one note with its reason; how a strategy did in a window is a digest
 trades. Keys are made from the run and the row, so telling it twice changes nothing.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -64,6 +64,7 @@ class Remembrance:
             events.PositionClosed: self._position_closed,
             events.TradingStateChanged: self._state_changed,
             events.LevelStateChanged: self._level_changed,
+            events.GapSeen: self._gap_seen,
             events.ProfileSwitched: self._profile_switched,
             events.TierChanged: self._tier_changed,
             events.WindowReported: self._window_reported,
@@ -238,6 +239,12 @@ class Remembrance:
         what = f"{event.level.value} {event.name}"
         text = f"The {what} went from {event.before.value} to {event.after.value}: {event.reason}"
         return [self._note(row, "state", text, {"state": event.after.value, "level": what}, embed=True)]
+
+    def _gap_seen(self, event: events.GapSeen, row: JournalRow) -> list[MemoryRecord]:
+        done = Counter(step.action.value for step in event.steps)
+        told = ", ".join(f"{count} to {action}" for action, count in sorted(done.items())) or "none were open"
+        figures = {"since": event.since_ns, "positions": dict(done)}
+        return [self._note(row, "gap", f"A gap: {event.reason}. Positions: {told}.", figures, embed=True)]
 
     def _profile_switched(self, event: events.ProfileSwitched, row: JournalRow) -> list[MemoryRecord]:
         told = [encode_record(each) for each in event.changes]

@@ -15,8 +15,11 @@ from trading.engine.inputs import ENDED
 from trading.engine.kernel import Kernel
 from trading.engine.run import StoredRow
 from trading.errors import JournalUnavailable, TradingError
+from trading.execution.reported_venue import ReportedVenue, report_of
 from trading.model import commands
-from trading.model.market_data import CycleEnd, History, MarketEvent, TokenListed, ts_of
+from trading.model.intent import IntentRecord
+from trading.model.market_data import CycleEnd, History, MarketEvent, TokenListed, VenueReported, ts_of
+from trading.model.order import Order
 from trading.model.profile import profile_named
 from trading.model.profile_content import content_of, profile_of
 from trading.ports import Bookmarked, Feed, JournalRow
@@ -92,6 +95,25 @@ class Session:
     def command(self, command: commands.Command) -> Outcome:
         """Carry a command out. Raises: InvalidInput."""
         return self.control.take(command)
+
+    def open_orders(self) -> list[Order]:
+        """Return what is approved and has no report yet, oldest first."""
+        return list(self.kernel.venue.open_orders())
+
+    def report(self, order_id: str, record: IntentRecord) -> bool:
+        """Book what a final intent came to; False where its order is not open any more: it is booked already."""
+        kernel = self.kernel
+        venue = kernel.venue
+        assert isinstance(venue, ReportedVenue)
+        order = next((each for each in venue.open_orders() if each.id == order_id), None)
+        if order is None:
+            return False
+        instrument = kernel.valuer.instruments[order.mint]
+        now_ns = kernel.state.now_ns
+        report = report_of(order, venue.marked_at(order_id), record, instrument, now_ns)
+        signature = record.settlement.signature if record.settlement is not None else record.intent.id
+        kernel.on_event(VenueReported(now_ns, report, signature))
+        return True
 
     def remember_answer(self, scope: str, key: str, answer: Mapping[str, Any]) -> None:
         """Keep what was answered to a key, durable with what was done."""

@@ -47,3 +47,49 @@ def test_a_secret_is_not_shown_in_an_error() -> None:
         load({"TRADING_MARKET__GECKO_KEY": "very-secret", "TRADING_MARKET__TOKENS_MAX": "0"})
     assert "very-secret" not in str(raised.value)
     assert "very-secret" not in repr(load({"TRADING_MARKET__GECKO_KEY": "very-secret"}))
+
+
+def test_endpoints_of_the_chain_are_read_and_their_addresses_are_secrets() -> None:
+    given = '[{"url": "https://rpc.example/?api-key=topsecret", "websocket_url": "wss://rpc.example/topsecret"}]'
+    chain = load({"TRADING_CHAIN__ENDPOINTS": given, "TRADING_CHAIN__LAG_SLOTS_MAX": "12"}).chain
+    assert chain.endpoints[0].url.get_secret_value() == "https://rpc.example/?api-key=topsecret"
+    assert chain.lag_slots_max == 12
+    assert "topsecret" not in repr(chain)
+    assert "topsecret" not in str(chain)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ('[{"url": "ftp://rpc.example/topsecret"}]', "TRADING_CHAIN__ENDPOINTS[0].url: "),
+        ('[{"url": "https://[topsecret"}]', "TRADING_CHAIN__ENDPOINTS[0].url: "),
+        ('[{"url": "https://a.example/topsecret", "websocket_url": "https://a"}]', "[0].websocket_url: "),
+        ('[{"url": "https://a.example/topsecret", "pace": 3}]', "TRADING_CHAIN__ENDPOINTS[0].pace: "),
+        ('[{"url": "https://a.example/topsecret"}, {"url": "https://a.example/topsecret/"}]', "TRADING_CHAIN: "),
+        ('{"url": "https://a.example/topsecret"}', "TRADING_CHAIN__ENDPOINTS"),
+        ("https://a.example/topsecret", "TRADING_CHAIN__ENDPOINTS: "),
+    ],
+)
+def test_a_bad_endpoint_is_named_without_its_secret(given: str, expected: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        load({"TRADING_CHAIN__ENDPOINTS": given})
+    assert expected in raised.value.message
+    assert "topsecret" not in raised.value.message
+
+
+def test_pools_and_feeds_of_the_router_are_json() -> None:
+    section = load(
+        {
+            "TRADING_ROUTER__SECOND_PRICE": "pool",
+            "TRADING_ROUTER__POOLS": '{"Frog": ["vault", "sol-vault"]}',
+            "TRADING_ROUTER__COMPUTE_UNIT_PRICE_PERCENTILE": "7500",
+            "TRADING_ROUTER__DEXES_EXCLUDED": '["SolFi"]',
+        }
+    ).router
+    assert section.pools == {"Frog": ("vault", "sol-vault")}
+    assert section.compute_unit_price_percentile == 7_500
+    assert section.dexes_excluded == ("SolFi",)
+    with pytest.raises(InvalidInput, match="TRADING_ROUTER__COMPUTE_UNIT_PRICE_PERCENTILE"):
+        load({"TRADING_ROUTER__COMPUTE_UNIT_PRICE_PERCENTILE": "10001"})
+    with pytest.raises(InvalidInput, match="TRADING_ROUTER__SECOND_PRICE"):
+        load({"TRADING_ROUTER__SECOND_PRICE": "jupiter"})

@@ -232,23 +232,11 @@ def test_the_parts_of_a_fill_that_others_traded_around_still_add_up() -> None:
     assert second.impact_lamports == first.impact_lamports + second.adverse_lamports
 
 
-def test_by_default_an_order_fills_whole_or_not_at_all() -> None:
-    for part in (False, True):
-        venue = _venue()
-        quote = venue.quote(MINT, Side.BUY, 100 * SOL)
-        assert quote is not None
-        order = make_order(ts_ns=DECIDED, amount_in=1_000 * SOL, min_out=quote.amount_out * 10, fills_in_part=part)
-        venue.submit(order)
-        (report,) = _run(venue, make_bar(1))
-        assert isinstance(report, Fill) is part
-        if isinstance(report, Fill):
-            assert 99 * SOL < report.lamports < 101 * SOL  # up to where the price is that of the whole order
-            assert report.base_units * order.amount_in >= order.min_out * report.lamports
-
-
-def test_a_part_of_nothing_is_a_rejection() -> None:
+def test_an_order_fills_whole_or_not_at_all() -> None:
     venue = _venue()
-    venue.submit(make_order(ts_ns=DECIDED, min_out=10**17, fills_in_part=True))
+    quote = venue.quote(MINT, Side.BUY, 100 * SOL)
+    assert quote is not None
+    venue.submit(make_order(ts_ns=DECIDED, amount_in=1_000 * SOL, min_out=quote.amount_out * 10))
     (report,) = _run(venue, make_bar(1))
     assert isinstance(report, Rejected)
     assert (report.reason, report.charged_lamports) == ("slippage", CHARGE)
@@ -348,19 +336,13 @@ def test_an_exact_purchase_that_cannot_be_is_charged(amount_in: int, amount_out:
     assert venue.quote_exact("nobody", 5) is None
 
 
-def test_a_pool_that_runs_out_gives_no_quote_and_no_fill_but_a_part_where_that_is_allowed() -> None:
-    thin = Instrument(MINT, "CL", 5, pool=Concentrated(10**6, 1))
-    for part in (False, True):
-        venue = _venue(thin)
-        assert venue.quote(MINT, Side.BUY, 10**30) is None
-        venue.submit(make_order(ts_ns=DECIDED, amount_in=10**17, fills_in_part=part))
-        (report,) = _run(venue, make_bar(1))
-        if part:
-            assert isinstance(report, Fill)
-            assert 0 < report.lamports < 10**17
-        else:
-            assert isinstance(report, Rejected)
-            assert "cannot swap all" in report.message
+def test_a_pool_that_runs_out_gives_no_quote_and_no_fill() -> None:
+    venue = _venue(Instrument(MINT, "CL", 5, pool=Concentrated(10**6, 1)))
+    assert venue.quote(MINT, Side.BUY, 10**30) is None
+    venue.submit(make_order(ts_ns=DECIDED, amount_in=10**17))
+    (report,) = _run(venue, make_bar(1))
+    assert isinstance(report, Rejected)
+    assert "cannot swap all" in report.message
 
 
 def test_the_luck_of_an_order_does_not_rest_on_the_others() -> None:

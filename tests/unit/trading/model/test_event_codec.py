@@ -11,6 +11,7 @@ from trading.errors import DataError
 from trading.model import commands, event_codec, events
 from trading.model.account import Level, TradingState
 from trading.model.forecast import Direction, Forecast, ForecastScore, OrderImpact, RankedToken
+from trading.model.gap import GapAction, GapStep
 from trading.model.market_data import FeedDescription, TokenGone, ts_of
 from trading.model.order import Denied, Measure, Side
 
@@ -55,6 +56,16 @@ EVENTS: list[events.Event | commands.Command] = [
     events.PositionClosed("t", "s", "b", "m", T0, -5, -10, 300, "stop_loss"),
     events.TradingStateChanged(T0, ACTIVE, HALTED, False, "drawdown"),
     events.LevelStateChanged(T0, Level.BUCKET, "momentum_breakout", ACTIVE, HALTED, "drawdown"),
+    events.GapSeen(
+        T0,
+        T0 - 5,
+        7,
+        (
+            GapStep("b", "m", GapAction.TIGHTEN, Decimal("0.97"), "why"),
+            GapStep("b", "n", GapAction.EXIT, None, "why"),
+        ),
+        "nothing was seen for 5 s",
+    ),
     events.ProfileSwitched(T0, "foundation", "cautious", "operator"),
     events.WindowReported(
         T0,

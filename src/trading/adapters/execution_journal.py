@@ -1,0 +1,342 @@
+"""What is owed to the chain, in ``execution.db``: the body of ``ports.ExecutionJournal``.
+
+The states are columns and the record is append-only rows, both of one transaction. Whoever opens the file last is the
+only one who may write: an older process finds a newer epoch and stops.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from trading.errors import IllegalTransition, InvalidInput, JournalUnavailable
+from trading.model.chain import AbsenceProof, StatusSeen
+from trading.model.intent import (
+    INTENT_STEPS,
+    SOL_MINT,
+    Attempt,
+    AttemptState,
+    Balances,
+    Intent,
+    IntentEvent,
+    IntentRecord,
+    IntentState,
+    Settlement,
+)
+
+from .canonical import canonical_json, parse_json
+from .execution_schema import STEPS, attempts, fence, intents, record, wallets
+from .sqlite import open_engine, translating, writing
+
+_UNFINISHED: Final = (IntentState.OPEN, IntentState.SIGNED, IntentState.LANDED, IntentState.NEEDS_REVIEW)
+_ALIVE: Final = (AttemptState.SIGNED.value, AttemptState.LANDED.value)
+
+
+class SqlExecutionJournal:
+    """Made by ``SqlExecutionJournal.at(path, now_ns)``; any thread may call it, one at a time gets in."""
+
+    def __init__(self, engine: sa.Engine, path: Path, now_ns: Callable[[], int], epoch: int) -> None:
+        self._engine = engine
+        self.path = path
+        self._now_ns = now_ns
+        self._epoch = epoch
+        self._lock = threading.Lock()
+
+    @classmethod
+    def at(cls, path: Path, now_ns: Callable[[], int]) -> "SqlExecutionJournal":
+        """Open or make the journal and shut out whoever had it open before."""
+        engine = open_engine(path, STEPS, connections=1)
+        with translating(path), writing(engine) as connection:
+            connection.execute(sa.update(fence).values(epoch=fence.c.epoch + 1))
+            epoch = int(connection.execute(sa.select(fence.c.epoch)).scalar_one())
+        return cls(engine, path, now_ns, epoch)
+
+    def open(self, intent: Intent) -> IntentRecord:
+        _check(intent)
+        with self._writing() as connection:
+            known = _record_where(connection, intents.c.key == intent.key)
+            if known is not None:
+                _same_wish(known.intent, intent)
+                return known
+            halted = connection.execute(
+                sa.select(wallets.c.problem).where(wallets.c.wallet == intent.wallet)
+            ).scalar_one_or_none()
+            if halted:
+                msg = f"wallet {intent.wallet} is halted: {halted}"
+                raise InvalidInput(msg, field="wallet", hint="`memmcp-trade review` shows what waits for an answer")
+            number = connection.execute(sa.select(sa.func.coalesce(sa.func.max(intents.c.number), 0) + 1)).scalar_one()
+            connection.execute(
+                sa.insert(intents).values(
+                    id=intent.id,
+                    number=number,
+                    key=intent.key,
+                    wallet=intent.wallet,
+                    state=IntentState.OPEN.value,
+                    body=canonical_json(asdict(intent)),
+                    problem="",
+                    is_cancel_asked=False,
+                )
+            )
+            self._note(connection, intent.wallet, intent.id, "opened", asdict(intent))
+            return IntentRecord(intent, IntentState.OPEN)
+
+    def record(self, intent_id: str) -> IntentRecord:
+        with self._reading() as connection:
+            return _known(connection, intent_id)
+
+    def by_key(self, key: str) -> IntentRecord | None:
+        with self._reading() as connection:
+            return _record_where(connection, intents.c.key == key)
+
+    def unfinished(self) -> Sequence[IntentRecord]:
+        wanted = intents.c.state.in_([state.value for state in _UNFINISHED])
+        with self._reading() as connection:
+            ids = connection.execute(sa.select(intents.c.id).where(wanted).order_by(intents.c.number)).scalars().all()
+            return [_known(connection, each) for each in ids]
+
+    def signed(self, attempt: Attempt) -> None:
+        body = asdict(attempt)
+        raw = body.pop("raw")
+        del body["state"]
+        with self._step(attempt.intent_id, IntentState.SIGNED) as (connection, known):
+            if known.is_cancel_asked:
+                msg = f"intent {attempt.intent_id}: it was asked to be cancelled, so nothing more is signed for it"
+                raise IllegalTransition(msg)
+            if attempt.number != len(known.attempts) + 1:
+                msg = f"intent {attempt.intent_id}: attempt {attempt.number} does not follow {len(known.attempts)}"
+                raise IllegalTransition(msg)
+            connection.execute(
+                sa.insert(attempts).values(
+                    intent_id=attempt.intent_id,
+                    number=attempt.number,
+                    signature=attempt.signature,
+                    state=AttemptState.SIGNED.value,
+                    raw=raw,
+                    body=canonical_json(body),
+                )
+            )
+            self._note(connection, known.intent.wallet, attempt.intent_id, "signed", body)
+
+    def landed(self, intent_id: str, status: StatusSeen) -> None:
+        with self._step(intent_id, IntentState.LANDED) as (connection, known):
+            _move_alive(connection, intent_id, AttemptState.LANDED)
+            seen = {"signature": status.signature, "slot": status.slot, "endpoint": status.endpoint}
+            self._note(connection, known.intent.wallet, intent_id, "landed", seen)
+
+    def vanished(self, intent_id: str, why: str) -> None:
+        with self._step(intent_id, IntentState.SIGNED, since=IntentState.LANDED) as (connection, known):
+            _move_alive(connection, intent_id, AttemptState.SIGNED)
+            self._note(connection, known.intent.wallet, intent_id, "vanished", {"why": why})
+
+    def expired(self, intent_id: str, proof: AbsenceProof) -> None:
+        with self._step(intent_id, IntentState.OPEN, since=IntentState.SIGNED) as (connection, known):
+            alive = known.alive
+            if alive is None or alive.signature != proof.signature:
+                msg = f"intent {intent_id}: the proof is about another transaction, {proof.signature}"
+                raise IllegalTransition(msg)
+            if any(height.block_height <= alive.last_valid_block_height for height in proof.heights):
+                msg = f"intent {intent_id}: block {alive.last_valid_block_height} is not over for all who testify"
+                raise IllegalTransition(msg)
+            _move_alive(connection, intent_id, AttemptState.EXPIRED)
+            self._note(connection, known.intent.wallet, intent_id, "expired", asdict(proof))
+
+    def settled(self, settlement: Settlement) -> None:
+        state = IntentState.REVERTED if settlement.error else IntentState.SETTLED
+        with self._step(settlement.intent_id, state) as (connection, known):
+            body = asdict(settlement)
+            signature = connection.execute(
+                sa.update(attempts)
+                .where(attempts.c.intent_id == settlement.intent_id, attempts.c.signature == settlement.signature)
+                .values(state=AttemptState(state.value).value)
+            )
+            if signature.rowcount != 1:
+                msg = f"intent {settlement.intent_id}: {settlement.signature} is none of its attempts"
+                raise IllegalTransition(msg)
+            connection.execute(
+                sa.update(intents)
+                .where(intents.c.id == settlement.intent_id)
+                .values(settlement=canonical_json(body), problem=settlement.error)
+            )
+            self._note(connection, known.intent.wallet, settlement.intent_id, state.value, body)
+
+    def ended(self, intent_id: str, state: IntentState, problem: str) -> None:
+        if state not in {IntentState.FAILED, IntentState.CANCELLED}:
+            msg = f"intent {intent_id}: it ends as failed or cancelled, not as {state.value}"
+            raise IllegalTransition(msg)
+        with self._step(intent_id, state) as (connection, known):
+            if known.alive is not None and known.state is not IntentState.NEEDS_REVIEW:
+                msg = f"intent {intent_id}: attempt {known.alive.number} is not proven dead"
+                raise IllegalTransition(msg)
+            connection.execute(sa.update(intents).where(intents.c.id == intent_id).values(problem=problem))
+            self._note(connection, known.intent.wallet, intent_id, state.value, {"problem": problem})
+
+    def ask_to_cancel(self, intent_id: str) -> None:
+        with self._writing() as connection:
+            known = _known(connection, intent_id)
+            if known.is_final or known.is_cancel_asked:
+                return
+            connection.execute(sa.update(intents).where(intents.c.id == intent_id).values(is_cancel_asked=True))
+            self._note(connection, known.intent.wallet, intent_id, "cancel_asked", {})
+
+    def needs_review(self, intent_id: str, problem: str, evidence: Mapping[str, Any]) -> None:
+        with self._step(intent_id, IntentState.NEEDS_REVIEW) as (connection, known):
+            connection.execute(sa.update(intents).where(intents.c.id == intent_id).values(problem=problem))
+            body = {"problem": problem, "evidence": dict(evidence)}
+            self._note(connection, known.intent.wallet, intent_id, "needs_review", body)
+            self._halt(connection, known.intent.wallet, problem, {"intent_id": intent_id})
+
+    def halt(self, wallet: str, problem: str, evidence: Mapping[str, Any]) -> None:
+        with self._writing() as connection:
+            self._halt(connection, wallet, problem, evidence)
+
+    def release(self, wallet: str, actor: str, reason: str) -> None:
+        with self._writing() as connection:
+            waiting = sa.select(intents.c.id).where(
+                intents.c.wallet == wallet, intents.c.state == IntentState.NEEDS_REVIEW.value
+            )
+            first = connection.execute(waiting.order_by(intents.c.number).limit(1)).scalar_one_or_none()
+            if first is not None:
+                msg = f"wallet {wallet}: intent {first} still needs review"
+                raise InvalidInput(msg, field="wallet", hint="answer it with `memmcp-trade review` first")
+            connection.execute(sa.update(wallets).where(wallets.c.wallet == wallet).values(problem=""))
+            self._note(connection, wallet, "", "released", {"actor": actor, "reason": reason})
+
+    def halted(self) -> Mapping[str, str]:
+        query = sa.select(wallets.c.wallet, wallets.c.problem).where(wallets.c.problem != "")
+        with self._reading() as connection:
+            return {row.wallet: row.problem for row in connection.execute(query)}
+
+    def reserved(self, wallet: str) -> Mapping[str, int]:
+        held: dict[str, int] = {}
+        for each in self.unfinished():
+            if each.intent.wallet == wallet:
+                held[each.intent.in_mint] = held.get(each.intent.in_mint, 0) + each.intent.amount_in
+                held[SOL_MINT] = held.get(SOL_MINT, 0) + each.intent.fee_lamports_max
+        return held
+
+    def knows(self, signature: str) -> bool:
+        query = sa.select(sa.literal(1)).where(attempts.c.signature == signature)
+        with self._reading() as connection:
+            return connection.execute(query).first() is not None
+
+    def cursor(self, wallet: str) -> str | None:
+        query = sa.select(wallets.c.cursor).where(wallets.c.wallet == wallet)
+        with self._reading() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def swept(self, wallet: str, newest: str) -> None:
+        with self._writing() as connection:
+            _wallet_row(connection, wallet)
+            connection.execute(sa.update(wallets).where(wallets.c.wallet == wallet).values(cursor=newest))
+
+    def events(self, after: int = 0, limit: int = 1_000) -> Sequence[IntentEvent]:
+        query = sa.select(record).where(record.c.seq > after).order_by(record.c.seq).limit(limit)
+        with self._reading() as connection:
+            return [IntentEvent(*row) for row in connection.execute(query)]
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _step(
+        self, intent_id: str, to: IntentState, since: IntentState | None = None
+    ) -> Iterator[tuple[sa.Connection, IntentRecord]]:
+        """Move an intent, and let the caller write what belongs to it. ``since``: the only state it may be in."""
+        with self._writing() as connection:
+            known = _known(connection, intent_id)
+            if (known.state, to) not in INTENT_STEPS or (since is not None and known.state is not since):
+                msg = f"intent {intent_id} is {known.state.value}: it cannot become {to.value}"
+                raise IllegalTransition(msg)
+            connection.execute(sa.update(intents).where(intents.c.id == intent_id).values(state=to.value))
+            yield connection, known
+
+    def _halt(self, connection: sa.Connection, wallet: str, problem: str, evidence: Mapping[str, Any]) -> None:
+        _wallet_row(connection, wallet)
+        connection.execute(sa.update(wallets).where(wallets.c.wallet == wallet).values(problem=problem))
+        self._note(connection, wallet, "", "halted", {"problem": problem, "evidence": dict(evidence)})
+
+    def _note(self, connection: sa.Connection, wallet: str, intent_id: str, kind: str, body: Mapping[str, Any]) -> None:
+        connection.execute(
+            sa.insert(record).values(
+                ts_ns=self._now_ns(), wallet=wallet, intent_id=intent_id, kind=kind, body=canonical_json(body)
+            )
+        )
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with self._lock, translating(self.path), writing(self._engine) as connection:
+            if connection.execute(sa.select(fence.c.epoch)).scalar_one() != self._epoch:
+                msg = f"{self.path} was opened by another process since: this one may not write any more"
+                raise JournalUnavailable(msg, hint="stop this process; one desk works for a wallet at a time")
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with translating(self.path), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+
+def _check(intent: Intent) -> None:
+    for name in ("amount_in", "attempts_max"):
+        if getattr(intent, name) <= 0:
+            msg = f"{name}: {getattr(intent, name)} is not above 0"
+            raise InvalidInput(msg, field=name)
+    for name in ("min_out", "slippage_bps_max", "fee_lamports_max"):
+        if getattr(intent, name) < 0:
+            msg = f"{name}: {getattr(intent, name)} is below 0"
+            raise InvalidInput(msg, field=name)
+    if intent.in_mint == intent.out_mint:
+        msg = f"out_mint: {intent.out_mint} is swapped for itself"
+        raise InvalidInput(msg, field="out_mint")
+
+
+def _same_wish(known: Intent, given: Intent) -> None:
+    for name in ("wallet", "in_mint", "out_mint", "amount_in", "min_out", "is_exit"):
+        if getattr(known, name) != getattr(given, name):
+            msg = f"key {given.key} stands for intent {known.id} with {name} {getattr(known, name)}"
+            raise InvalidInput(msg, field="key", hint="a repeat names the same wish; a new wish takes a new key")
+
+
+def _known(connection: sa.Connection, intent_id: str) -> IntentRecord:
+    found = _record_where(connection, intents.c.id == intent_id)
+    if found is None:
+        msg = f"intent_id: {intent_id!r} is not known"
+        raise InvalidInput(msg, field="intent_id")
+    return found
+
+
+def _record_where(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> IntentRecord | None:
+    row = connection.execute(sa.select(intents).where(condition)).one_or_none()
+    if row is None:
+        return None
+    query = sa.select(attempts).where(attempts.c.intent_id == row.id).order_by(attempts.c.number)
+    return IntentRecord(
+        Intent(**parse_json(row.body)),
+        IntentState(row.state),
+        tuple(_attempt(each) for each in connection.execute(query)),
+        None if row.settlement is None else Settlement(**parse_json(row.settlement)),
+        row.problem,
+        row.is_cancel_asked,
+    )
+
+
+def _attempt(row: Any) -> Attempt:
+    body = parse_json(row.body)
+    body["before"] = Balances(**body["before"])
+    return Attempt(**body, raw=row.raw, state=AttemptState(row.state))
+
+
+def _move_alive(connection: sa.Connection, intent_id: str, to: AttemptState) -> None:
+    connection.execute(
+        sa.update(attempts)
+        .where(attempts.c.intent_id == intent_id, attempts.c.state.in_(_ALIVE))
+        .values(state=to.value)
+    )
+
+
+def _wallet_row(connection: sa.Connection, wallet: str) -> None:
+    connection.execute(sa.insert(wallets).prefix_with("OR IGNORE"), {"wallet": wallet, "problem": ""})

@@ -1,0 +1,107 @@
+"""One way to open the desk's SQLite files: WAL, ``synchronous=FULL``, our own BEGIN, schema steps, our own errors."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.pool import QueuePool
+
+from trading.errors import JournalUnavailable
+
+BUSY_TIMEOUT_S: Final = 10.0
+Step = Callable[[sa.Connection], None]
+
+_version = sa.Table(
+    "schema_version",
+    sa.MetaData(),
+    sa.Column("number", sa.Integer, primary_key=True),
+)
+
+
+def open_engine(path: Path, steps: Sequence[Step], *, connections: int = 4) -> sa.Engine:
+    """Open or make a database and bring its schema up to date. ``connections`` are kept, twice as many at a peak.
+
+    Raises: JournalUnavailable naming the file.
+    """
+    with translating(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(
+            sa.URL.create("sqlite+pysqlite", database=str(path)),
+            poolclass=QueuePool,
+            pool_size=connections,
+            max_overflow=connections,
+            connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S},
+        )
+        sa.event.listen(engine, "connect", _prepare)
+        sa.event.listen(engine, "begin", _begin)
+        try:
+            _migrate(engine, path, steps)
+        except BaseException:
+            engine.dispose()
+            raise
+    return engine
+
+
+def _migrate(engine: sa.Engine, path: Path, steps: Sequence[Step]) -> None:
+    """Run the steps that the database has not seen, each in one transaction with its record.
+
+    Raises: JournalUnavailable when the database was made by a newer version.
+    """
+    with writing(engine) as connection:
+        _version.create(connection, checkfirst=True)
+        at = connection.execute(sa.select(sa.func.max(_version.c.number))).scalar_one() or 0
+    if at > len(steps):
+        msg = f"{path} was made by a newer version (schema {at}; this version knows {len(steps)})"
+        raise JournalUnavailable(msg, hint="install the newer version again")
+    for number in range(at + 1, len(steps) + 1):
+        with writing(engine) as connection:
+            steps[number - 1](connection)
+            connection.execute(sa.insert(_version).values(number=number))
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that holds the write lock from its beginning, so that what it read cannot change under it."""
+    with engine.connect() as connection:
+        connection = connection.execution_options(memmcp_begin="BEGIN IMMEDIATE")
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def translating(path: Path) -> Iterator[None]:
+    """Turn what the database or the disk says into JournalUnavailable naming the file."""
+    try:
+        yield
+    except sa.exc.IntegrityError as error:
+        msg = f"{path}: another process writes to this run; stop it, then start again"
+        raise JournalUnavailable(msg) from error
+    except sa.exc.DatabaseError as error:
+        msg = f"{path}: {error.orig}"
+        raise JournalUnavailable(msg, hint="check that the disk has space and the file can be written") from error
+    except OSError as error:
+        msg = f"{path}: {error.strerror or error}"
+        raise JournalUnavailable(msg) from error
+
+
+def run_all(statements: Sequence[str]) -> Step:
+    """Return the schema step that runs these statements."""
+
+    def step(connection: sa.Connection) -> None:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+    return step
+
+
+def _prepare(connection: Any, _record: Any) -> None:
+    # autocommit at the driver, so that SQLAlchemy's "begin" event alone decides which BEGIN is sent
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("memmcp_begin", "BEGIN"))

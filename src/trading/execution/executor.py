@@ -1,0 +1,394 @@
+"""Carries intents out on a chain, exactly once, whatever dies: the write-ahead machine of ``model/intent.py``.
+
+Each step reads what is durable, does one thing, and makes its outcome durable before the next. What it must never do:
+send bytes that are not written down, sign again before the last attempt is proven dead, or conclude from an error.
+The bytes of an attempt are sent again and again until they are part of the chain or can never be.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from trading.errors import (
+    DataError,
+    InvalidInput,
+    RouteRefused,
+    SendRefused,
+    SigningRefused,
+    TradingError,
+    Unavailable,
+    WrongChain,
+)
+from trading.model.chain import Commitment, StatusSeen
+from trading.model.intent import SOL_MINT, Attempt, Intent, IntentRecord, IntentState
+from trading.model.units import NS_PER_S
+from trading.ports import Chain, ExecutionJournal
+
+from .settlement import discrepancies, settlement_of
+
+SWEEP_LIMIT: Final = 5_000
+
+logger = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorRules:
+    """``poll_s`` is how long to wait for a wake-up before the chain is asked again, ``resend_s`` how often the bytes
+    are sent again meanwhile. A step that found nobody to ask is tried again after ``backoff_s``, doubled up to
+    ``backoff_cap_s``. ``intents_len_max`` bounds how many are carried out at once; more wait their turn."""
+
+    genesis_hash: str
+    poll_s: float = 0.8
+    resend_s: float = 2.0
+    backoff_s: float = 0.5
+    backoff_cap_s: float = 8.0
+    sweep_s: float = 30.0
+    intents_len_max: int = 64
+
+
+class Beside(Protocol):
+    """Runs a blocking call and waits for it; calls run one at a time, in the order of asking."""
+
+    async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+
+class InThread:
+    """Body of ``Beside``: a thread, so that a sync of the disk does not hold up other intents."""
+
+    def __init__(self) -> None:
+        self._one = anyio.CapacityLimiter(1)
+
+    async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await anyio.to_thread.run_sync(lambda: call(*args, **kwargs), limiter=self._one)
+
+
+class Preparer(Protocol):
+    """Turns an open intent into a signed attempt that passed every check. It sends nothing and writes nothing."""
+
+    async def prepare(self, known: IntentRecord) -> Attempt:
+        """Return the next attempt.
+
+        Raises: RouteRefused, SigningRefused, InvalidInput where this intent is not to be signed; Unavailable where it
+        could not be found out.
+        """
+
+
+@dataclass(slots=True)
+class Outlook:
+    """The desk as the executor sees it: its clock, its say before each new signature, and who hears of what moved."""
+
+    now_ns: Callable[[], int]
+    may_go_on: Callable[[IntentRecord], str] = lambda _known: ""
+    """Returns why nothing more may be signed for it, "" where it may: risk limits are asked again for each attempt."""
+    on_change: Callable[[str], None] = lambda _intent_id: None
+    on_flow: Callable[[str, str], None] = lambda _wallet, _signature: None
+    """A finalized transaction of the wallet that is not ours: a deposit, a withdrawal, a trade by hand."""
+
+
+@dataclass(slots=True)
+class _Turns:
+    """One swap of a token at a time in a wallet: its orders do not cross, and each sees what the last one left."""
+
+    locks: dict[tuple[str, str], anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
+
+    def of(self, intent: Intent) -> list[anyio.Lock]:
+        mints = sorted({intent.in_mint, intent.out_mint} - {SOL_MINT})
+        return [self.locks[intent.wallet, mint] for mint in mints]
+
+
+class Executor:
+    """One per execution journal. ``running()`` reconciles, then works until it is cancelled; ``take`` hands in."""
+
+    def __init__(
+        self,
+        journal: ExecutionJournal,
+        chain: Chain,
+        preparer: Preparer,
+        rules: ExecutorRules,
+        outlook: Outlook,
+        beside: Beside | None = None,
+    ) -> None:
+        self._journal = journal
+        self._chain = chain
+        self._preparer = preparer
+        self._rules = rules
+        self._now_ns = outlook.now_ns
+        self._outlook = outlook
+        self._turns = _Turns()
+        self._room = anyio.CapacityLimiter(rules.intents_len_max)
+        self._io = beside or InThread()
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._driven: set[str] = set()
+        self._unsure: dict[str, set[str]] = {}
+        """Per wallet the intents whose last attempt is not looked up yet since the start: nothing new is signed."""
+        self._looked_up: dict[str, anyio.Event] = {}
+        self.is_reconciled = False
+
+    async def run(self, wallets: Sequence[str], *, task_status: anyio.abc.TaskStatus[None] | None = None) -> None:
+        """Pin the chain, take up what is unfinished, sweep the wallets, then work until cancelled.
+
+        Raises: WrongChain; JournalUnavailable: nothing may be done that cannot be written down.
+        """
+        await self._pin()
+        unfinished = await self._io(self._journal.unfinished)
+        for known in unfinished:
+            if known.alive is not None and known.state is not IntentState.NEEDS_REVIEW:
+                self._unsure.setdefault(known.intent.wallet, set()).add(known.intent.id)
+        for wallet in {*wallets, *self._unsure}:
+            self._looked_up[wallet] = anyio.Event()
+            if wallet not in self._unsure:
+                self._looked_up[wallet].set()
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            try:
+                for wallet in wallets:
+                    await self._sweep_until_told(wallet)
+                # Those whose fate is open come first: others of their wallet wait for them.
+                for known in sorted(unfinished, key=lambda each: each.alive is None):
+                    self._drive(known)
+                self.is_reconciled = True
+                if task_status is not None:
+                    task_status.started()
+                while True:
+                    await anyio.sleep(self._rules.sweep_s)
+                    for wallet in wallets:
+                        await self._sweep_until_told(wallet)
+            finally:
+                self._tasks = None
+                self.is_reconciled = False
+
+    async def take(self, intent: Intent) -> IntentRecord:
+        """Write an intent down and begin; the same key again returns what became of it.
+
+        Raises: InvalidInput; JournalUnavailable.
+        """
+        known = await self._io(self._journal.open, intent)
+        self._drive(known)
+        return known
+
+    async def cancel(self, intent_id: str) -> IntentRecord:
+        """Ask that nothing more is signed for an intent. What was signed is waited for: it may still land."""
+        await self._io(self._journal.ask_to_cancel, intent_id)
+        known = await self._io(self._journal.record, intent_id)
+        self._drive(known)
+        return known
+
+    async def take_up(self, wallet: str) -> None:
+        """Go on with what waited while the wallet was halted."""
+        for known in await self._io(self._journal.unfinished):
+            if known.intent.wallet == wallet:
+                self._drive(known)
+
+    def _drive(self, known: IntentRecord) -> None:
+        if known.is_final or known.intent.id in self._driven or self._tasks is None:
+            return
+        self._driven.add(known.intent.id)
+        self._tasks.start_soon(self._carry_out, known.intent)
+
+    async def _carry_out(self, intent: Intent) -> None:
+        first, *others = self._turns.of(intent)
+        try:
+            async with self._room, first:
+                if others:
+                    async with others[0]:
+                        await self.advance(intent.id)
+                else:
+                    await self.advance(intent.id)
+        finally:
+            self._driven.discard(intent.id)
+
+    async def advance(self, intent_id: str) -> IntentRecord:
+        """Take steps until the intent is final or waits for a person, and return how it stands."""
+        wait_s = self._rules.backoff_s
+        while True:
+            known = await self._io(self._journal.record, intent_id)
+            if known.is_final or known.state is IntentState.NEEDS_REVIEW:
+                self._is_sure(known.intent)
+                return known
+            try:
+                if known.state is IntentState.OPEN:
+                    self._is_sure(known.intent)
+                    if not await self._sign(known):
+                        return await self._io(self._journal.record, intent_id)
+                elif known.state is IntentState.SIGNED:
+                    await self._follow(known)
+                else:
+                    self._is_sure(known.intent)
+                    await self._settle(known)
+                wait_s = self._rules.backoff_s
+            except Unavailable as error:
+                if error.code == "journal_unavailable":
+                    raise
+                logger.warning("intent %s: %s; tried again", intent_id, error)
+                await anyio.sleep(wait_s)
+                wait_s = min(2 * wait_s, self._rules.backoff_cap_s)
+            self._outlook.on_change(intent_id)
+
+    async def _sign(self, known: IntentRecord) -> bool:
+        """Sign the next attempt, or end the intent. Returns False where it has to wait for its wallet."""
+        intent = known.intent
+        await self._looked_up_in(intent.wallet)
+        if intent.wallet in await self._io(self._journal.halted):
+            return False
+        over = self._over(known)
+        if over is not None:
+            await self._io(self._journal.ended, intent.id, *over)
+            return True
+        try:
+            attempt = await self._preparer.prepare(known)
+        except (RouteRefused, SigningRefused, InvalidInput, DataError) as error:
+            logger.info("intent %s is given up: %s", intent.id, error)
+            await self._io(self._journal.ended, intent.id, IntentState.FAILED, f"{error.code}: {error.message}")
+            return True
+        if (await self._io(self._journal.record, intent.id)).is_cancel_asked:
+            return True  # asked for while it was being prepared; nobody has seen these bytes
+        await self._io(self._journal.signed, attempt)
+        await self._send(attempt, is_first=True)
+        return True
+
+    def _over(self, known: IntentRecord) -> tuple[IntentState, str] | None:
+        """Return how an intent ends for which nothing more is to be signed, None where it goes on."""
+        intent = known.intent
+        if known.is_cancel_asked:
+            return IntentState.CANCELLED, "asked for before anything of it was on chain"
+        if self._now_ns() > intent.deadline_ns:
+            return IntentState.FAILED, "the deadline passed before it landed"
+        if len(known.attempts) >= intent.attempts_max:
+            return IntentState.FAILED, f"{len(known.attempts)} attempts expired"
+        why = self._outlook.may_go_on(known)
+        return (IntentState.FAILED, why) if why else None
+
+    async def _follow(self, known: IntentRecord) -> None:
+        """Send the same bytes until they are part of the chain or proven dead."""
+        attempt = _alive(known)
+        sent_ns = self._now_ns()
+        if len(self._unsure.get(known.intent.wallet, ())) and known.intent.id in self._unsure[known.intent.wallet]:
+            sent_ns = 0  # taken up after a start: whether they were ever sent is not known
+        while True:
+            status = await self._chain.status(attempt.signature)
+            if status is not None and await self._is_decided(known, attempt, status):
+                return
+            if status is None:
+                proof = await self._chain.proof_of_absence(attempt.signature, attempt.last_valid_block_height)
+                if proof is not None:
+                    await self._io(self._journal.expired, known.intent.id, proof)
+                    return
+                if self._now_ns() - sent_ns >= self._rules.resend_s * NS_PER_S:
+                    await self._send(attempt, is_first=False)
+                    sent_ns = self._now_ns()
+            await self._chain.wait(attempt.signature, self._rules.poll_s)
+
+    async def _is_decided(self, known: IntentRecord, attempt: Attempt, status: StatusSeen) -> bool:
+        if status.error:
+            # A failure counts when it is final: until then the block that holds it may vanish.
+            return status.commitment is Commitment.FINALIZED and await self._book(known, attempt)
+        if status.commitment is Commitment.PROCESSED:
+            return False
+        await self._io(self._journal.landed, known.intent.id, status)
+        return True
+
+    async def _settle(self, known: IntentRecord) -> None:
+        """Wait until a landed transaction is final and book what it did; one that vanished is alive again."""
+        attempt = _alive(known)
+        while not await self._book(known, attempt):
+            if await self._chain.status(attempt.signature) is None:
+                await self._io(self._journal.vanished, known.intent.id, "no endpoint knows it any more")
+                return
+            await self._chain.wait(attempt.signature, self._rules.poll_s)
+
+    async def _book(self, known: IntentRecord, attempt: Attempt) -> bool:
+        """Book the finalized transaction, or stop for a person; False while no endpoint has it."""
+        seen = await self._chain.transaction(attempt.signature)
+        if seen is None:
+            return False
+        settlement = settlement_of(known.intent, attempt, seen)
+        wrong = discrepancies(known.intent, attempt, seen, settlement)
+        if wrong:
+            evidence = {"signature": seen.signature, "slot": seen.slot, "endpoint": seen.endpoint, "wrong": wrong}
+            await self._io(self._journal.needs_review, known.intent.id, "; ".join(wrong), evidence)
+        else:
+            await self._io(self._journal.settled, settlement)
+        return True
+
+    async def _send(self, attempt: Attempt, *, is_first: bool) -> None:
+        """Hand the bytes out. Whatever the answer, only the chain says what became of them."""
+        try:
+            await self._chain.send(attempt.raw, is_first=is_first)
+        except (SendRefused, Unavailable) as error:
+            logger.info("intent %s: sending attempt %s: %s", attempt.intent_id, attempt.number, error)
+
+    async def _pin(self) -> None:
+        wait_s = self._rules.backoff_s
+        while True:
+            try:
+                found = await self._chain.genesis_hash()
+                break
+            except Unavailable as error:
+                logger.warning("the chain cannot be reached: %s", error)
+                await anyio.sleep(wait_s)
+                wait_s = min(2 * wait_s, self._rules.backoff_cap_s)
+        if found != self._rules.genesis_hash:
+            msg = f"the endpoints are of the chain {found}, the desk is for {self._rules.genesis_hash}"
+            raise WrongChain(msg, hint="set chain.endpoints and chain.genesis_hash to one cluster")
+
+    async def _sweep_until_told(self, wallet: str) -> None:
+        try:
+            await self.sweep(wallet)
+        except Unavailable as error:
+            if error.code == "journal_unavailable":
+                raise
+            logger.warning("wallet %s is not swept: %s", wallet, error)
+
+    async def sweep(self, wallet: str, limit: int = SWEEP_LIMIT) -> None:
+        """Look through what the wallet's history has that was not seen yet; halt it for a swap that is not ours.
+
+        The first sweep of a wallet only remembers where its history ends. Raises: ChainUnavailable.
+        """
+        cursor = await self._io(self._journal.cursor, wallet)
+        found = await self._chain.signatures(wallet, until=cursor, limit=limit if cursor else 1)
+        if cursor and len(found) >= limit:
+            problem = f"{len(found)} transactions or more since the wallet was looked at: too many to look through"
+            await self._io(self._journal.halt, wallet, problem, {"cursor": cursor})
+            return
+        for each in reversed(found if cursor else ()):
+            if await self._io(self._journal.knows, each.signature):
+                continue
+            seen = await self._chain.transaction(each.signature)
+            if seen is None:
+                return  # not told yet: the next sweep begins here
+            if seen.payer == wallet:
+                evidence: Mapping[str, Any] = {"signature": each.signature, "slot": each.slot}
+                problem = f"transaction {each.signature} was signed by the wallet and is not one of ours"
+                await self._io(self._journal.halt, wallet, problem, evidence)
+            self._outlook.on_flow(wallet, each.signature)
+            await self._io(self._journal.swept, wallet, each.signature)
+        if found:
+            await self._io(self._journal.swept, wallet, found[0].signature)
+
+    def _is_sure(self, intent: Intent) -> None:
+        unsure = self._unsure.get(intent.wallet)
+        if unsure is not None:
+            unsure.discard(intent.id)
+            if not unsure:
+                del self._unsure[intent.wallet]
+                self._looked_up[intent.wallet].set()
+
+    async def _looked_up_in(self, wallet: str) -> None:
+        waiting = self._looked_up.get(wallet)
+        if waiting is not None:
+            await waiting.wait()
+
+
+def _alive(known: IntentRecord) -> Attempt:
+    if known.alive is None:
+        msg = f"intent {known.intent.id} is {known.state.value} without a living attempt"
+        raise TradingError(msg)
+    return known.alive

@@ -1,0 +1,99 @@
+"""What a finalized transaction did to a wallet, to the last unit: from balances before and after, never from a quote.
+
+The chain charges what the bytes of the transaction say: 5,000 lamports a signature and the compute price times its
+limit (solana.com/docs/core/fees). That is known before sending, so a balance that does not fit is a discrepancy, and a
+person has to look at it.
+"""
+
+from typing import Final
+
+from trading.model.chain import TokenBalance, TransactionSeen
+from trading.model.intent import SOL_MINT, Attempt, Intent, Settlement
+
+NATIVE: Final = SOL_MINT
+
+
+def settlement_of(intent: Intent, attempt: Attempt, seen: TransactionSeen) -> Settlement:
+    """Return what the transaction took and gave, in base units, with what else it cost told apart.
+
+    SOL counts as one sum over the wallet, its wrapped SOL and the deposits of its token accounts, so a deposit only
+    changes its place. What the swap itself took or gave of it is the change of that sum without fee and tip.
+    """
+    rent = sum(_deposit_change(seen, balance.account, balance.mint) for balance in _own(intent, seen))
+    tip = 0 if seen.error else attempt.tip_lamports
+    spent = -_sol_change(intent, seen) - attempt.fee_lamports - tip
+    units = {mint: _token_change(intent, seen, mint) for mint in (intent.in_mint, intent.out_mint)}
+    return Settlement(
+        intent_id=intent.id,
+        signature=attempt.signature,
+        slot=seen.slot,
+        block_time_s=seen.block_time_s,
+        in_units=spent if intent.in_mint == NATIVE else -units[intent.in_mint],
+        out_units=-spent if intent.out_mint == NATIVE else units[intent.out_mint],
+        fee_lamports=attempt.fee_lamports,
+        tip_lamports=tip,
+        rent_lamports=rent,
+        error=seen.error,
+    )
+
+
+def discrepancies(intent: Intent, attempt: Attempt, seen: TransactionSeen, settlement: Settlement) -> list[str]:
+    """Return everything about the transaction that is not as it was signed; empty: it may be booked."""
+    found = []
+    if seen.signature != attempt.signature:
+        found.append(f"it is another transaction: {seen.signature}")
+    if seen.raw and seen.raw != attempt.raw:
+        found.append("its bytes are not those that were signed")
+    if seen.payer != intent.wallet:
+        found.append(f"its fee was paid by {seen.payer}")
+    if intent.wallet not in seen.lamports:
+        found.append("the wallet is none of its accounts")
+    if seen.error:
+        if settlement.in_units or settlement.out_units or settlement.rent_lamports:
+            found.append(
+                f"it failed, yet {settlement.in_units} of {intent.in_mint} and {settlement.out_units} of "
+                f"{intent.out_mint} moved"
+            )
+        return found
+    if settlement.in_units != intent.amount_in:
+        found.append(f"it took {settlement.in_units} of {intent.in_mint} instead of {intent.amount_in}")
+    if settlement.out_units < intent.min_out:
+        found.append(f"it gave {settlement.out_units} of {intent.out_mint}, less than {intent.min_out}")
+    found.extend(
+        f"it moved {balance.mint} too"
+        for balance in _own(intent, seen)
+        if balance.mint not in {intent.in_mint, intent.out_mint, NATIVE}
+        and (balance.before_units or 0) != (balance.after_units or 0)
+    )
+    return found
+
+
+def _own(intent: Intent, seen: TransactionSeen) -> list[TokenBalance]:
+    return [balance for balance in seen.tokens if balance.owner == intent.wallet]
+
+
+def _token_change(intent: Intent, seen: TransactionSeen, mint: str) -> int:
+    return sum(
+        (balance.after_units or 0) - (balance.before_units or 0)
+        for balance in _own(intent, seen)
+        if balance.mint == mint
+    )
+
+
+def _deposit_change(seen: TransactionSeen, account: str, mint: str) -> int:
+    """Return by how much the deposit of a token account grew; wrapped SOL in it is no deposit."""
+    before, after = seen.lamports.get(account, (0, 0))
+    if mint != NATIVE:
+        return after - before
+    balance = next(each for each in seen.tokens if each.account == account)
+    return (after - (balance.after_units or 0)) - (before - (balance.before_units or 0))
+
+
+def _sol_change(intent: Intent, seen: TransactionSeen) -> int:
+    """Return the change of all SOL that is the wallet's: its own, wrapped, and deposits."""
+    before, after = seen.lamports.get(intent.wallet, (0, 0))
+    change = after - before
+    for balance in _own(intent, seen):
+        account_before, account_after = seen.lamports.get(balance.account, (0, 0))
+        change += account_after - account_before
+    return change

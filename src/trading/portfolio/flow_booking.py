@@ -1,0 +1,167 @@
+"""Ledger events of one foreign transaction, drafted against a copy of the books so that each of them can be booked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from trading.model.events import CapitalDeposited, CapitalMoved, CapitalWithdrawn, OrderFilled
+from trading.model.identifiers import derived_id
+from trading.model.order import Fill, Side
+from trading.model.units import BPS_ONE
+
+from .ledger import Ledger
+
+FlowEvent = CapitalDeposited | CapitalWithdrawn | CapitalMoved | OrderFilled
+HAND = "manual"
+"""The strategy that a person is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What the books have: cash by bucket, (base units, cost) by (bucket, mint), rent deposits by mint."""
+
+    cash: dict[str, int]
+    positions: dict[tuple[str, str], tuple[int, int]]
+    deposits: dict[str, int]
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> "Books":
+        return cls(
+            {name: bucket.cash_lamports for name, bucket in ledger.buckets.items()},
+            {(each.bucket, each.mint): (each.base_units, each.cost_lamports) for each in ledger.positions()},
+            ledger.rent_deposits(),
+        )
+
+
+@dataclass(slots=True)
+class FlowDraft:
+    """Events in the order in which they are to be booked. ``cash_lamports`` is what they change the cash by."""
+
+    key: str
+    ts_ns: int
+    bucket: str
+    books: Books
+    events: list[FlowEvent] = field(default_factory=list)
+    cash_lamports: int = 0
+    _cash: dict[str, int] = field(init=False)
+    _returned: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._cash = dict(self.books.cash)
+
+    def held_units(self, mint: str) -> int:
+        return sum(units for (_, held), (units, _cost) in self.books.positions.items() if held == mint)
+
+    def cost_of(self, mint: str, units: int) -> int:
+        """Return what so many of the units held cost, rounded down."""
+        held = self.held_units(mint)
+        cost = sum(cost for (_, name), (_units, cost) in self.books.positions.items() if name == mint)
+        return cost * units // held if held else 0
+
+    def has_returned(self, mint: str) -> bool:
+        """Tell whether the deposit of the mint's account came back with a sale."""
+        return mint in self._returned
+
+    def buy(self, mint: str, units: int, lamports: int, fee: int, deposit: int) -> bool:
+        """Buy for the hand, with cash of other buckets where its own is not enough; False where there is too little."""
+        rent = deposit if deposit > 0 and not self.books.deposits.get(mint) else 0
+        if not self._fund(lamports + fee + rent):
+            return False
+        self._fill(self.bucket, Side.BUY, mint, units, (lamports, fee, rent), HAND)
+        self._add(self.bucket, -lamports - fee - rent)
+        return True
+
+    def sell(self, mint: str, units: int, lamports: int, fee: int, deposit: int) -> None:
+        """Sell so many units, at most those held: the hand's own first, then where most is held."""
+        holders = sorted(
+            ((name, held) for (name, token), (held, _) in self.books.positions.items() if token == mint and held),
+            key=lambda each: (each[0] != self.bucket, -each[1], each[0]),
+        )
+        left_units, left_lamports = units, lamports
+        for bucket, held in holders:
+            part = min(held, left_units)
+            if not part:
+                break
+            share = left_lamports * part // left_units
+            left_units, left_lamports = left_units - part, left_lamports - share
+            is_last = left_units == 0
+            rent = deposit if is_last and deposit < 0 and self.books.deposits.get(mint) == -deposit else 0
+            paid = fee if is_last and fee <= share else 0
+            self._fill(bucket, Side.SELL, mint, part, (share, paid, rent), HAND)
+            self._add(bucket, share - paid - rent)
+            if rent:
+                self._returned.add(mint)
+
+    def bring_in(self, what: str, lamports: int) -> None:
+        """Bring cash in for the hand."""
+        if lamports > 0:
+            key = f"{self.key}/{what}"
+            self.events.append(CapitalDeposited(key, self.ts_ns, self.bucket, lamports, "came in, seen on chain"))
+            self._add(self.bucket, lamports)
+
+    def take_out(self, what: str, lamports: int) -> bool:
+        """Take cash out, the hand's own first, then where most is; False where there is too little."""
+        if sum(cash for cash in self._cash.values() if cash > 0) < lamports:
+            return False
+        left = lamports
+        for name in sorted(self._cash, key=lambda each: (each != self.bucket, -self._cash[each], each)):
+            part = min(left, max(0, self._cash[name]))
+            if part:
+                key = f"{self.key}/{what}/{name}"
+                self.events.append(CapitalWithdrawn(key, self.ts_ns, name, part, "went out, seen on chain"))
+                self._add(name, -part)
+                left -= part
+        return True
+
+    def flow(self, lamports: int, weights_bps: Sequence[tuple[str, int]]) -> bool:
+        """Book what no trade explains: what came in is split by the weights; False where more went than there is."""
+        if lamports < 0:
+            return self.take_out("out", -lamports)
+        left = lamports
+        for name, weight in weights_bps:
+            part = min(left, lamports * weight // BPS_ONE)
+            if part:
+                key = f"{self.key}/in/{name}"
+                self.events.append(CapitalDeposited(key, self.ts_ns, name, part, "came in, seen on chain"))
+                self._add(name, part)
+                left -= part
+        self.bring_in("in", left)
+        return True
+
+    def _fund(self, lamports: int) -> bool:
+        """Move cash to the hand until it has so much."""
+        lacking = lamports - self._cash.get(self.bucket, 0)
+        others = {name: cash for name, cash in self._cash.items() if name != self.bucket and cash > 0}
+        if lacking > sum(others.values()):
+            return False
+        for name in sorted(others, key=lambda each: (-others[each], each)):
+            part = min(lacking, others[name])
+            if part <= 0:
+                break
+            key = f"{self.key}/fund/{name}/{len(self.events)}"
+            self.events.append(CapitalMoved(key, self.ts_ns, name, self.bucket, part, "pays a trade by hand"))
+            self._cash[name] -= part
+            self._cash[self.bucket] = self._cash.get(self.bucket, 0) + part
+            lacking -= part
+        return True
+
+    def _fill(self, bucket: str, side: Side, mint: str, units: int, money: tuple[int, int, int], strategy: str) -> None:
+        lamports, fee, rent = money
+        fill = Fill(
+            order_id=f"{self.key}/{side.value}/{mint}/{bucket}",
+            ts_ns=self.ts_ns,
+            side=side,
+            mint=mint,
+            lamports=lamports,
+            base_units=units,
+            pool_fee_lamports=0,
+            impact_lamports=0,
+            network_fee_lamports=fee,
+            priority_fee_lamports=0,
+            rent_lamports=rent,
+            slippage_bps=0,
+        )
+        self.events.append(OrderFilled(derived_id("trj", self.key, mint), strategy, bucket, fill))
+
+    def _add(self, bucket: str, lamports: int) -> None:
+        self._cash[bucket] = self._cash.get(bucket, 0) + lamports
+        self.cash_lamports += lamports

@@ -1,0 +1,1 @@
+"""Keys and the process that holds them: what is signed is decided here, under limits of its own."""
