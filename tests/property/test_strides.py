@@ -22,9 +22,10 @@ from trading.execution.simulated_venue import SimulatedVenue
 from trading.model import commands
 from trading.model.gap import GapRules
 from trading.model.instrument import Instrument
-from trading.model.market_data import Bar, CycleEnd, MarketEvent, TokenListed
-from trading.model.profile import AGGRESSIVE, FOUNDATION, Profile
+from trading.model.market_data import Bar, CycleEnd, FeedDescription, MarketEvent, TokenListed
+from trading.model.profile import AGGRESSIVE, FOUNDATION, Profile, StrategyChoice
 from trading.runtime.assembly import RunPlan, begin, make_kernel
+from trading.strategies import tokens
 
 MINUTE_NS = 60 * 10**9
 START_NS = 1_700_000_100 * 10**9
@@ -178,6 +179,24 @@ def test_a_run_of_whole_strategies_is_the_same_in_strides(rules_: Profile, monke
         found.append((journal.sha256(), marks, checkpoint.taken(kernel)))
     assert found[0] == found[1]
     assert feed.cycles_total == len(found[0][1]) == 6_000
+
+
+def test_more_tokens_than_a_strategy_remembers_are_shown_bar_by_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "TOKENS_MAX", 1)
+    events = market([(number % 40 - 20, number * 7 % 30 - 15) for number in range(300)])
+    choice = StrategyChoice(name="sma_cross", weight_bps=10_000, parameters={"fast_bars": 3, "slow_bars": 8})
+    wanted = rules("never").model_copy(update={"strategies": (choice,)})
+    plan = RunPlan("backtest", FeedDescription("replay", "x", 60, (("x", "00"),)), wanted, 10**10, 10**12)
+    found = []
+    for tokens_max in (0, 1, 4_096):
+        monkeypatch.setattr(strides, "TOKENS_MAX", tokens_max)
+        journal = MemoryJournal()
+        kernel = make_kernel(plan, "run", journal)
+        begin(kernel)
+        (in_strides if tokens_max else in_one_by_one)(kernel, events)
+        journal.commit()
+        found.append(journal.sha256())
+    assert found[0] == found[1] != found[2]
 
 
 def test_most_cycles_of_a_calm_market_are_passed_over() -> None:

@@ -16,6 +16,7 @@ from typing import Final
 from trading.model.market_data import Bar, CycleEnd, MarketEvent
 from trading.model.order import Signal
 from trading.ports import ManyBars, RecordedVenue
+from trading.strategies.tokens import TOKENS_MAX
 
 from .inputs import Recorded
 from .kernel import Kernel
@@ -158,8 +159,10 @@ class Walk:
         """Let the strategies see every bar; return what they say by cycle, each cycle's in the order of its bars."""
         stride = self._stride
         said: list[tuple[int, int, Signal]] = []
+        # Beyond so many tokens one is forgotten for another, and which one rests on the order of all bars.
+        by_token = len(self._kernel.valuer.instruments) <= TOKENS_MAX
         for number, strategy in enumerate(self._kernel.strategies):
-            if isinstance(strategy, ManyBars):
+            if by_token and isinstance(strategy, ManyBars):
                 for track in stride.tracks.values():
                     said += [(track.places[place], number, each) for place, each in strategy.on_bars(track.bars)]
                 continue
