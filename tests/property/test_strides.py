@@ -137,7 +137,7 @@ BY_HAND = st.sampled_from(
 
 
 @pytest.mark.requirement("T1")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(MARKETS | JOURNEYS | JOURNEYS, st.sampled_from(["early", "late", "levels", "never"]), BY_HAND, st.data())
 def test_strides_leave_what_single_events_leave(
     run: tuple[list[MarketEvent], dict[tuple[str, int], float]],
@@ -166,7 +166,7 @@ def test_strides_leave_what_single_events_leave(
 @pytest.mark.requirement("T1")
 @pytest.mark.parametrize("rules_", [yardstick.profile(), FOUNDATION, AGGRESSIVE], ids=lambda each: each.name)
 def test_a_run_of_whole_strategies_is_the_same_in_strides(rules_: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    feed = yardstick.feed_of(yardstick.walk(6_000))
+    feed = yardstick.feed_of(yardstick.walk(4_000))
     plan = RunPlan("backtest", feed.description, rules_, yardstick.EQUITY_LAMPORTS, 10**16)
     monkeypatch.setattr(strides, "EVENTS_MAX", 1_999)
     found = []
@@ -178,7 +178,31 @@ def test_a_run_of_whole_strategies_is_the_same_in_strides(rules_: Profile, monke
         journal.commit()
         found.append((journal.sha256(), marks, checkpoint.taken(kernel)))
     assert found[0] == found[1]
-    assert feed.cycles_total == len(found[0][1]) == 6_000
+    assert feed.cycles_total == len(found[0][1]) == 4_000
+
+
+@pytest.mark.parametrize("by_reference", [True, False])
+@pytest.mark.parametrize("transfer_fee_bps", [0, 5])
+def test_a_held_token_that_stops_trading_and_one_whose_pool_takes_more_to_tell(
+    by_reference: bool, transfer_fee_bps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strides, "EVENTS_MAX", 50)
+    moves = [(number % 5 - 2, number % 3 - 1 if number < 60 else None) for number in range(300)]
+    events = [
+        replace(event, instrument=replace(event.instrument, transfer_fee_bps=transfer_fee_bps))
+        if isinstance(event, TokenListed)
+        else event
+        for event in market(moves)
+    ]
+    said = {(mint, 10): 1.0 for mint in MINTS} | {(MINTS[0], 200): -1.0}
+    found = []
+    for way in (in_one_by_one, in_strides):
+        bench = KernelBench(opinion(said), rules=rules("never"), by_reference=by_reference)
+        marks = way(bench.kernel, events)
+        bench.journal.commit()
+        assert MINTS[1] in bench.kernel.state.ledger.held_mints()
+        found.append((bench.journal.sha256(), marks, everything(bench.kernel)))
+    assert found[0] == found[1]
 
 
 def test_more_tokens_than_a_strategy_remembers_are_shown_bar_by_bar(monkeypatch: pytest.MonkeyPatch) -> None:

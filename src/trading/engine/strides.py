@@ -254,9 +254,7 @@ class Walk:
     def _values(self, mint: str, base_units: int, first: int, stop: int) -> list[int]:
         """Return what selling all of a token would bring at the end of each cycle, as far as it stays in its ranges."""
         quiet = self._kernel.quiet
-        watches = quiet.watches.get(mint)
-        if watches is None:
-            return []
+        watches = quiet.watches[mint]  # without one no cycle is quiet
         value = self._venue.liquidation_lamports(mint, base_units)
         track = self._stride.tracks.get(mint)
         if track is None:
