@@ -94,7 +94,7 @@ def _memento() -> Memento:
         {
             DeskState: frozenset({"_appliers", "day", "profile", "tier", "trades"}),
             DrawdownGuard: frozenset({"_calendar", "_limits"}),
-            LevelBook: frozenset({"_calendar", "_limits"}),
+            LevelBook: frozenset({"_calendar", "_limits", "is_watching"}),
             GapBook: frozenset({"_least_ns"}),
             ProtectionBook: frozenset({"_rules"}),
             ReturnBook: frozenset({"_spans"}),

@@ -182,6 +182,11 @@ class DeskState:
         return self.curve.grown_lamports(self.start_lamports)
 
     @property
+    def due_ns(self) -> int:
+        """From when on the end of a cycle has a forecast to score or an hour's returns to note."""
+        return min(self.forecasts.next_due_ns, self.returns.due_ns)
+
+    @property
     def slippage_bps_mean(self) -> int | None:
         return round(self.slippage_bps_sum / self.fills_total) if self.fills_total else None
 
