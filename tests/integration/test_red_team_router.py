@@ -18,6 +18,7 @@ from trading.adapters.solana.chain import SolanaChain
 from trading.config import ChainSection, RouterSection
 from trading.errors import RouteRefused, SigningRefused
 from trading.execution.preparing import PreparingParts, PreparingRules, SwapPreparer
+from trading.execution.price_check import PriceRules
 from trading.model.intent import SOL_MINT, Attempt, Intent, IntentRecord, IntentState
 from trading.rehearsal.jupiter_faults import Fault
 from trading.rehearsal.jupiter_parts import MALICE
@@ -65,7 +66,7 @@ class Team:
         parts = PreparingParts(
             self.chain, JupiterBuild(self.api), self.prices, signer, lambda _account: (), WallClock().now_ns
         )
-        return await SwapPreparer(parts, PreparingRules()).prepare(IntentRecord(intent, IntentState.OPEN))
+        return await SwapPreparer(parts, PreparingRules(PriceRules())).prepare(IntentRecord(intent, IntentState.OPEN))
 
 
 @pytest.fixture(scope="module")

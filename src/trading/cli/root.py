@@ -10,6 +10,7 @@ from trading.cli import (
     data,
     drift,
     export_tax,
+    live,
     night,
     paper,
     profiles,
@@ -43,6 +44,7 @@ data.register(app)
 trials.register(app)
 profiles.register(app)
 signer.register(app)
+live.register(app)
 
 
 @app.callback()
