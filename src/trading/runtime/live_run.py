@@ -34,6 +34,7 @@ from .arming import ArmingWatch
 from .clock import WallClock
 from .courier import Courier, CourierRules
 from .mailbox import Mailbox
+from .reviewing import LiveReview
 from .signer_run import uid_of
 
 EXECUTION_NAME: Final = "execution.db"
@@ -112,6 +113,15 @@ class LiveDesk:
         courier = Courier(mailbox, executor, parts.wallet, carried, clock.now_ns)
         outlook.on_change = lambda _intent_id: courier.wake()
         return cls(parts, executor, courier, ArmingWatch(parts.signer, mailbox, live.arming_poll_s))
+
+    @property
+    def review(self) -> LiveReview:
+        """What waits for a person; a wallet that is released goes on at once."""
+        return LiveReview(self.parts.journal, self._released)
+
+    async def _released(self, wallet: str) -> None:
+        await self.executor.take_up(wallet)
+        self.courier.wake()
 
     async def run(self) -> None:
         """Reconcile, then carry orders, until cancelled. Raises: WrongChain, JournalUnavailable."""
