@@ -41,7 +41,9 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T7": Requirement("Risk gate, limits, states", "partly", "more than one wallet"),
     "T8": Requirement("Buckets whose sum is the wallet", "done"),
     "T9": Requirement("Realistic fills", "done"),
-    "T10": Requirement("Live execution on Solana", "partly", "the desk trades on paper only"),
+    "T10": Requirement(
+        "Live execution on Solana", "partly", "several wallets, Jito, the report of exits under congestion"
+    ),
     "T11": Requirement("Evolution", "partly", "search, purged cross-validation, promotion"),
     "T12": Requirement("Rotation of capital", "planned"),
     "T13": Requirement("Memory-driven decisions", "planned"),
@@ -67,7 +69,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "O5": Requirement("Authentication, guards, limits, audit", "partly", "roles, rate limits, audit log"),
     "O6": Requirement("A CLI for operators", "partly", "top, alerts"),
     "O7": Requirement("Outside engines", "partly", "shown on the page"),
-    "O8": Requirement("Bad night", "planned"),
+    "O8": Requirement("Bad night", "partly", "review, back-up of both journals, service"),
     "D1": Requirement("Queue statistics and health", "done"),
     "D2": Requirement("Trading snapshot", "done"),
     "D3": Requirement("Compounding tracker", "partly", "editable targets with history, projection"),

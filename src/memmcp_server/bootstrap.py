@@ -6,10 +6,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
 
+from .adapters.back_ups import DeskFiles
 from .adapters.golden_file import GoldenFile
 from .adapters.index.options import WorkerOptions
 from .adapters.index.sink import QdrantSink, points_of
@@ -104,7 +106,7 @@ async def open_services(
         news = News(journal, policies, clock, sections.news)
         await news.open()
         await stack.enter_async_context(beside("news", news.run))
-        erasing = _forgetting(journal, index, policies, clock)
+        erasing = _forgetting(journal, index, policies, clock, sections.data_dir)
         copies, erasure, forgetting = await stack.enter_async_context(erasing)
         merging = Merging(journal, index, clock, policies)
         await stack.enter_async_context(_running("merging", merging.run))
@@ -142,10 +144,10 @@ async def open_services(
 
 @asynccontextmanager
 async def _forgetting(
-    journal: Journal, index: VectorIndex, policies: Policies, clock: Clock
+    journal: Journal, index: VectorIndex, policies: Policies, clock: Clock, data_dir: Path
 ) -> AsyncIterator[tuple[Copies, Erasure, Forgetting]]:
     """Finish what forgettings have left to do, those of before this start too, and obey the policies' retention."""
-    copies = Copies(journal)
+    copies = Copies(journal, DeskFiles(data_dir))
     erasure = Erasure(journal, index, copies)
     forgetting = Forgetting(journal, policies, clock, erasure)
     retention = Retention(journal, policies, forgetting, clock)

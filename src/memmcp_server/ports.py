@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from .domain.backups import Manifest
 from .domain.drift import DriftKind
 from .domain.golden import GoldenSet
 from .domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
@@ -254,6 +255,16 @@ class Journal(Protocol):
         """Return as soon as the horizon is beyond ``after``, or the present horizon when the time is over."""
 
 
+class BesideMemory(Protocol):
+    """What is backed up with the memory journal."""
+
+    async def copy(self, memory: Path) -> tuple[Path, Manifest]:
+        """Copy it into the directory of the memory's copy, which was made before; return the manifest of all.
+
+        Raises: DataDirectoryError, StorageFull, JournalUnavailable.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class IndexPoint:
     """One version of a memory for the index. ``known_to_ns`` None: current. ``text_dense`` None: words only.
@@ -452,6 +463,9 @@ class TradingDesk(Protocol):
         until_ns: int | None = None,
     ) -> JsonObject:
         """wire.WhyAnswer: the chain of a trade, or the funnel of why nothing happened"""
+
+    async def night(self, *, since_ns: int | None) -> JsonObject:
+        """wire.NightReport: what happened since then, and what waits for a person"""
 
     async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         """wire.TradeRequest -> wire.TradeAnswer. Without preview_id a preview; with it the order, once per key."""

@@ -1,5 +1,6 @@
 """What every chain promises, whoever asks it and through however many endpoints."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,22 +13,26 @@ from tests.support.scripted_rpc import ScriptedRpc
 from tests.support.transfers import signed_transfer
 
 from trading.adapters.solana.chain import SolanaChain
+from trading.config import ChainSection
 from trading.errors import ChainUnavailable, SendRefused, WrongChain
 from trading.model.chain import BlockhashSeen, Commitment
 from trading.ports import Chain
+from trading.rehearsal.cluster import Cluster
+from trading.rehearsal.faults import FOREVER, Fault, Kind
+from trading.rehearsal.server import Endpoint, Rehearsal, rehearsing
 
 pytestmark = [pytest.mark.requirement("T10"), pytest.mark.anyio]
 
 FUNDS = 10_000_000_000
 SIGNATURE_LAMPORTS = 5_000
+FINALITY_SLOTS = 32
 
 
 @dataclass
-class Trial:
+class Trial(ABC):
     """A chain of two endpoints, a funded payer, and what a test may do to the world behind the chain."""
 
     chain: Chain
-    world: ScriptedChain
     payer: Keypair = field(default_factory=Keypair)
 
     async def transfer(self, lamports: int, to: str = "") -> tuple[str, bytes, BlockhashSeen]:
@@ -37,18 +42,46 @@ class Trial:
         )
         return signature, raw, seen
 
-    async def tick(self, slots: int = 1) -> None:
-        self.world.tick(slots)
-
     async def finalize(self) -> None:
-        await self.tick(self.world.finality_slots + 1)
+        self.tick(FINALITY_SLOTS + 1)
 
     async def expire(self) -> None:
         """Let the window of every blockhash handed out so far pass, finalized."""
-        self.world.expire()
+        self.tick(150 + FINALITY_SLOTS + 2)
 
+    @abstractmethod
+    def tick(self, slots: int = 1) -> None: ...
+
+    @abstractmethod
     def drop_next(self) -> None:
         """Let the next sending come to nothing, at whichever endpoints."""
+
+    @abstractmethod
+    def lag(self, endpoint: int, slots: int) -> None: ...
+
+    @abstractmethod
+    def deny(self, endpoint: int, signature: str) -> None:
+        """Let the endpoint say that it does not know the signature."""
+
+    @abstractmethod
+    def pretend_ahead(self, endpoint: int, blocks: int) -> None: ...
+
+    @abstractmethod
+    def shut(self, endpoint: int) -> None: ...
+
+    @abstractmethod
+    def disguise(self, endpoint: int) -> None:
+        """Let the endpoint be of another cluster."""
+
+
+@dataclass
+class ScriptedTrial(Trial):
+    world: ScriptedChain = field(default_factory=ScriptedChain)
+
+    def tick(self, slots: int = 1) -> None:
+        self.world.tick(slots)
+
+    def drop_next(self) -> None:
         self.world.fates.append(Fate(Take.DROPPED))
 
     def lag(self, endpoint: int, slots: int) -> None:
@@ -64,14 +97,43 @@ class Trial:
         self.world.endpoints[endpoint].is_down = True
 
     def disguise(self, endpoint: int) -> None:
-        """Let the endpoint be of another cluster."""
         self.world.endpoints[endpoint].genesis = "OtherGenesis111111111111111111111111111111"
+
+
+@dataclass
+class RehearsalTrial(Trial):
+    world: Rehearsal = field(default_factory=lambda: Rehearsal(Cluster()))
+
+    def tick(self, slots: int = 1) -> None:
+        self.world.cluster.tick(slots)
+
+    def drop_next(self) -> None:
+        for endpoint in self.world.endpoints.values():
+            endpoint.faults.add(Fault(Kind.DROP, ("sendTransaction",)))
+
+    def lag(self, endpoint: int, slots: int) -> None:
+        self._endpoint(endpoint).node.lag_slots = slots
+
+    def deny(self, endpoint: int, signature: str) -> None:
+        self._endpoint(endpoint).faults.add(Fault(Kind.DENY, calls=FOREVER))
+
+    def pretend_ahead(self, endpoint: int, blocks: int) -> None:
+        self._endpoint(endpoint).faults.add(Fault(Kind.AHEAD, slots=blocks, calls=FOREVER))
+
+    def shut(self, endpoint: int) -> None:
+        self._endpoint(endpoint).faults.add(Fault(Kind.BROKEN, calls=FOREVER))
+
+    def disguise(self, endpoint: int) -> None:
+        self._endpoint(endpoint).faults.add(Fault(Kind.WRONG_CHAIN, calls=FOREVER))
+
+    def _endpoint(self, number: int) -> Endpoint:
+        return list(self.world.endpoints.values())[number]
 
 
 @asynccontextmanager
 async def scripted() -> AsyncIterator[Trial]:
     chain = ScriptedChain()
-    trial = Trial(chain, chain)
+    trial = ScriptedTrial(chain, world=chain)
     chain.bank.give(str(trial.payer.pubkey()), FUNDS)
     chain.tick(40)
     yield trial
@@ -82,13 +144,35 @@ async def solana() -> AsyncIterator[Trial]:
     """The real client; the endpoints that it asks are scripted."""
     world = ScriptedChain()
     async with ScriptedRpc.serving(world) as server, SolanaChain.connect(server.section(), SystemClock()) as chain:
-        trial = Trial(chain, world)
+        trial = ScriptedTrial(chain, world=world)
         world.bank.give(str(trial.payer.pubkey()), FUNDS)
         world.tick(40)
         yield trial
 
 
-BODIES = {"scripted": scripted, "solana": solana}
+@asynccontextmanager
+async def rehearsal() -> AsyncIterator[Trial]:
+    """The real client on the rehearsal chain, which executes in a real virtual machine."""
+    world = Rehearsal(Cluster(finality_slots=FINALITY_SLOTS))
+    async with rehearsing(world, slots_run=False):
+        section = ChainSection.model_validate(
+            {
+                "endpoints": [
+                    {"url": world.url(name), "websocket_url": world.websocket_url(name), "calls_per_second": 100_000}
+                    for name in world.endpoints
+                ],
+                "genesis_hash": world.cluster.genesis_hash,
+                "health_age_s": 0.0,
+            }
+        )
+        async with SolanaChain.connect(section, SystemClock()) as chain:
+            trial = RehearsalTrial(chain, world=world)
+            world.cluster.airdrop(trial.payer.pubkey(), FUNDS)
+            world.cluster.tick(40)
+            yield trial
+
+
+BODIES = {"scripted": scripted, "solana": solana, "rehearsal": rehearsal}
 
 
 def opened(body: str) -> AbstractAsyncContextManager[Trial]:
@@ -105,7 +189,7 @@ async def test_a_transfer_that_lands_is_seen_at_each_level_and_its_balances_add_
         signature, raw, _ = await trial.transfer(1_000_000, to)
         assert await trial.chain.status(signature) is None
         assert await trial.chain.send(raw, is_first=True) == signature
-        await trial.tick(2)
+        trial.tick(2)
         early = await trial.chain.status(signature)
         assert early is not None
         assert early.commitment is Commitment.CONFIRMED
@@ -135,10 +219,10 @@ async def test_the_same_bytes_sent_again_and_again_land_once(body: str) -> None:
         signature, raw, _ = await trial.transfer(2_000_000, to)
         for _ in range(3):
             await trial.chain.send(raw, is_first=False)
-        await trial.tick(2)
+        trial.tick(2)
         # Taken before: the first sending of a process that does not remember it.
         assert await trial.chain.send(raw, is_first=True) == signature
-        await trial.tick(2)
+        trial.tick(2)
         account = (await trial.chain.accounts([to]))[to]
         assert account is not None
         assert account.lamports == 2_000_000
@@ -188,10 +272,10 @@ async def test_a_transaction_that_would_fail_is_refused_first_and_lands_failed_w
         with pytest.raises(SendRefused) as refused:
             await trial.chain.send(raw, is_first=True)
         assert refused.value.error == '{"InstructionError":[2,{"Custom":1}]}'
-        await trial.tick(2)
+        trial.tick(2)
         assert await trial.chain.status(signature) is None
         await trial.chain.send(raw, is_first=False)
-        await trial.tick(2)
+        trial.tick(2)
         await trial.finalize()
         status = await trial.chain.status(signature)
         assert status is not None
@@ -206,10 +290,10 @@ async def test_a_transaction_that_would_fail_is_refused_first_and_lands_failed_w
 @over_all
 async def test_absence_is_proven_by_two_endpoints_and_only_after_the_window(body: str) -> None:
     async with opened(body) as trial:
-        signature, raw, seen = await trial.transfer(1_000)
+        signature, raw, seen = await trial.transfer(1_000_000)
         trial.drop_next()
         await trial.chain.send(raw, is_first=True)
-        await trial.tick(3)
+        trial.tick(3)
         assert await trial.chain.proof_of_absence(signature, seen.last_valid_block_height) is None
         await trial.expire()
         proof = await trial.chain.proof_of_absence(signature, seen.last_valid_block_height)
@@ -219,16 +303,16 @@ async def test_absence_is_proven_by_two_endpoints_and_only_after_the_window(body
         assert all(each.block_height > seen.last_valid_block_height for each in proof.heights)
         # What is proven is true: the bytes can do nothing any more.
         await trial.chain.send(raw, is_first=False)
-        await trial.tick(3)
+        trial.tick(3)
         assert await trial.chain.status(signature) is None
 
 
 @over_all
 async def test_a_landed_transaction_is_never_proven_absent(body: str) -> None:
     async with opened(body) as trial:
-        signature, raw, seen = await trial.transfer(1_000)
+        signature, raw, seen = await trial.transfer(1_000_000)
         await trial.chain.send(raw, is_first=True)
-        await trial.tick(2)
+        trial.tick(2)
         await trial.expire()
         assert await trial.chain.proof_of_absence(signature, seen.last_valid_block_height) is None
 
@@ -236,9 +320,9 @@ async def test_a_landed_transaction_is_never_proven_absent(body: str) -> None:
 @over_all
 async def test_one_lying_endpoint_makes_no_proof(body: str) -> None:
     async with opened(body) as trial:
-        signature, raw, seen = await trial.transfer(1_000)
+        signature, raw, seen = await trial.transfer(1_000_000)
         await trial.chain.send(raw, is_first=True)
-        await trial.tick(2)
+        trial.tick(2)
         trial.deny(0, signature)
         await trial.expire()
         assert await trial.chain.proof_of_absence(signature, seen.last_valid_block_height) is None
@@ -250,18 +334,18 @@ async def test_one_lying_endpoint_makes_no_proof(body: str) -> None:
 @over_all
 async def test_an_endpoint_that_pretends_to_be_ahead_makes_no_proof(body: str) -> None:
     async with opened(body) as trial:
-        signature, raw, seen = await trial.transfer(1_000)
+        signature, raw, seen = await trial.transfer(1_000_000)
         trial.pretend_ahead(1, 400)
         assert await trial.chain.proof_of_absence(signature, seen.last_valid_block_height) is None
         await trial.chain.send(raw, is_first=False)
-        await trial.tick(2)
+        trial.tick(2)
         assert await trial.chain.status(signature) is not None
 
 
 @over_all
 async def test_a_lagging_endpoint_makes_no_proof_and_gives_no_blockhash(body: str) -> None:
     async with opened(body) as trial:
-        signature, raw, seen = await trial.transfer(1_000)
+        signature, raw, seen = await trial.transfer(1_000_000)
         trial.drop_next()
         await trial.chain.send(raw, is_first=True)
         await trial.expire()
@@ -278,7 +362,7 @@ async def test_a_lagging_endpoint_makes_no_proof_and_gives_no_blockhash(body: st
 @over_all
 async def test_one_endpoint_left_answers_but_proves_nothing(body: str) -> None:
     async with opened(body) as trial:
-        signature, _, seen = await trial.transfer(1_000)
+        signature, _, seen = await trial.transfer(1_000_000)
         await trial.expire()
         trial.shut(1)
         assert await trial.chain.proof_of_absence(signature, seen.last_valid_block_height) is None
@@ -288,7 +372,7 @@ async def test_one_endpoint_left_answers_but_proves_nothing(body: str) -> None:
 @over_all
 async def test_no_endpoint_left_is_unavailable_and_not_an_answer(body: str) -> None:
     async with opened(body) as trial:
-        signature, raw, seen = await trial.transfer(1_000)
+        signature, raw, seen = await trial.transfer(1_000_000)
         trial.shut(0)
         trial.shut(1)
         for asked in (
@@ -323,7 +407,7 @@ async def test_a_history_is_finalized_newest_first_and_ends_before_its_cursor(bo
         for lamports in (1_000_000, 1_000_001, 1_000_002, 1_000_003):
             signature, raw, _ = await trial.transfer(lamports)
             await trial.chain.send(raw, is_first=True)
-            await trial.tick(2)
+            trial.tick(2)
             made.append(signature)
         wallet = str(trial.payer.pubkey())
         await trial.finalize()
@@ -338,6 +422,6 @@ async def test_a_history_is_finalized_newest_first_and_ends_before_its_cursor(bo
 @over_all
 async def test_waiting_ends_and_a_fee_is_a_whole_number(body: str) -> None:
     async with opened(body) as trial:
-        signature, _, _ = await trial.transfer(1_000)
+        signature, _, _ = await trial.transfer(1_000_000)
         await trial.chain.wait(signature, 0.05)
         assert await trial.chain.priority_fee([str(trial.payer.pubkey())]) >= 0

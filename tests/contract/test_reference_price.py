@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import pytest
+from tests.doubles.plain_chain import TOKEN, PlainChain
 from tests.doubles.scripted_accounts import ScriptedAccounts
-from tests.doubles.scripted_chain import TOKEN, ScriptedChain
 from tests.doubles.scripted_prices import ChainPoolPrices, ScriptedPrices
 from tests.support.jupiter_pages import FROG, JupiterPages
 from tests.support.market_server import NS, FakePool, MarketServer, SteppedClock, address, status
@@ -52,7 +52,7 @@ async def scripted() -> AsyncIterator[Stage]:
 
 @asynccontextmanager
 async def chain_pool() -> AsyncIterator[Stage]:
-    chain = ScriptedChain()
+    chain = PlainChain()
     yield Stage(ChainPoolPrices(chain), TOKEN, "other", Fraction(*chain.pool), chain.now_ns())
 
 
@@ -142,7 +142,12 @@ BODIES: list[Callable[[], AbstractAsyncContextManager[Stage]]] = [
 ]
 
 
-@pytest.fixture(params=BODIES, ids=lambda make: make.__name__)
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module", params=BODIES, ids=lambda make: make.__name__)
 async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     async with request.param() as made:
         yield made

@@ -5,9 +5,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
 import pytest
-from tests.doubles.scripted_chain import TOKEN, ScriptedChain
-from tests.doubles.scripted_router import ScriptedChainMarket, ScriptedRouter
+from tests.doubles.plain_chain import TOKEN, PlainChain
+from tests.doubles.scripted_router import PlainChainMarket, RehearsalMarket, ScriptedRouter
+from tests.support.rehearsal import WallClock, a_stage, jupiter_stage
 
+from trading.adapters.jupiter.build import JupiterBuild
+from trading.adapters.jupiter.gateway import JupiterApi
+from trading.config import RouterSection
 from trading.errors import RouteRefused
 from trading.model.chain import SwapWanted
 from trading.model.intent import SOL_MINT
@@ -30,14 +34,40 @@ class Stage:
 
 
 @asynccontextmanager
-async def scripted() -> AsyncIterator[Stage]:
-    yield Stage(ScriptedRouter(ScriptedChainMarket(ScriptedChain())), "wallet", TOKEN, "Nobody")
+async def scripted_on_plain_chain() -> AsyncIterator[Stage]:
+    yield Stage(ScriptedRouter(PlainChainMarket(PlainChain())), "wallet", TOKEN, "Nobody")
 
 
-BODIES: list[Callable[[], AbstractAsyncContextManager[Stage]]] = [scripted]
+@asynccontextmanager
+async def scripted_on_rehearsal() -> AsyncIterator[Stage]:
+    stage = a_stage()
+    router = ScriptedRouter(RehearsalMarket(stage.cluster, stage.pool))
+    yield Stage(router, str(stage.wallet().pubkey()), stage.frog, stage.stranger)
 
 
-@pytest.fixture(params=BODIES, ids=lambda make: make.__name__)
+@asynccontextmanager
+async def jupiter_build() -> AsyncIterator[Stage]:
+    async with (
+        jupiter_stage() as stage,
+        JupiterApi.connect(stage.market(), RouterSection(), WallClock()) as api,
+    ):
+        wallet = str(stage.wallet().pubkey())
+        yield Stage(JupiterBuild(api), wallet, stage.frog, stage.stranger)
+
+
+BODIES: list[Callable[[], AbstractAsyncContextManager[Stage]]] = [
+    scripted_on_plain_chain,
+    scripted_on_rehearsal,
+    jupiter_build,
+]
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module", params=BODIES, ids=lambda make: make.__name__)
 async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     async with request.param() as made:
         yield made

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 
-from tests.doubles.scripted_chain import TOKEN, ScriptedChain
+from tests.doubles.plain_chain import TOKEN, PlainChain
 
 from trading.errors import TradingError
 from trading.model.chain import PricePoint
@@ -39,9 +39,9 @@ class ScriptedPrices:
 
 
 class ChainPoolPrices:
-    """The price that the pool of a ``ScriptedChain`` stands at; ``off_bps`` moves what it tells away from that."""
+    """The price that the pool of a ``PlainChain`` stands at; ``off_bps`` moves what it tells away from that."""
 
-    def __init__(self, chain: ScriptedChain) -> None:
+    def __init__(self, chain: PlainChain) -> None:
         self._chain = chain
         self.off_bps = 0
 

@@ -1,18 +1,26 @@
 """A router that offers what its market gives now, or what a test makes of it: a body of ``ports.SwapRouter``.
 
-The market may be a scripted chain (``ScriptedChainMarket``) or anything else that quotes and names instructions.
+The market may be a plain chain (``PlainChainMarket``), a pool of a rehearsal chain (``RehearsalMarket``) or whatever
+else quotes and names instructions.
 """
 
 import json
 from collections import deque
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Protocol
 
-from tests.doubles.scripted_chain import TOKEN, ScriptedChain
+from solders.instruction import Instruction
+from solders.pubkey import Pubkey
+from tests.doubles.plain_chain import TOKEN, PlainChain
 
 from trading.errors import RouteRefused, TradingError
 from trading.model.chain import BlockhashSeen, InstructionWanted, SwapOffer, SwapWanted
 from trading.model.intent import SOL_MINT
+from trading.rehearsal.cluster import Cluster, Level
+from trading.rehearsal.jupiter_market import Quote
+from trading.rehearsal.jupiter_parts import Parts, assemble
+from trading.rehearsal.pools import Pool
 
 SWAP_PROGRAM = "Swap111111111111111111111111111111111111111"
 SETUP_PROGRAM = "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"
@@ -39,10 +47,10 @@ class SwapMarket(Protocol):
     async def blockhash(self) -> BlockhashSeen: ...
 
 
-class ScriptedChainMarket:
-    """The one pool of a ``ScriptedChain``. An instruction's data is JSON that says what it does."""
+class PlainChainMarket:
+    """The one pool of a ``PlainChain``. An instruction's data is JSON that says what it does."""
 
-    def __init__(self, chain: ScriptedChain) -> None:
+    def __init__(self, chain: PlainChain) -> None:
         self._chain = chain
 
     def now_ns(self) -> int:
@@ -79,6 +87,49 @@ class ScriptedChainMarket:
 
     async def blockhash(self) -> BlockhashSeen:
         return await self._chain.latest_blockhash()
+
+
+class RehearsalMarket:
+    """A pool of a rehearsal chain, asked in this process: instructions that its program carries out."""
+
+    def __init__(self, cluster: Cluster, pool: Pool) -> None:
+        self._cluster = cluster
+        self._pool = pool
+
+    def now_ns(self) -> int:
+        return self._cluster.time_s(self._cluster.slot) * 10**9
+
+    def reserves(self, in_mint: str, out_mint: str) -> tuple[int, int] | None:
+        if {in_mint, out_mint} != {str(mint) for mint in self._pool.mints}:
+            return None
+        return self._pool.reserves(self._cluster, Pubkey.from_string(in_mint))
+
+    def out_units(self, wanted: SwapWanted) -> int:
+        return self._pool.quote(self._cluster, Pubkey.from_string(wanted.in_mint), wanted.amount_in)
+
+    def setup(self, wanted: SwapWanted) -> tuple[InstructionWanted, ...]:
+        return tuple(map(_named, self._parts(wanted).setup))
+
+    def swap(self, wanted: SwapWanted, min_out: int) -> InstructionWanted:
+        return _named(self._parts(wanted).swap)  # the program reckons the minimum from quote and slippage as we do
+
+    def cleanup(self, wanted: SwapWanted) -> tuple[InstructionWanted, ...]:
+        closed = self._parts(wanted).cleanup
+        return (_named(closed),) if closed else ()
+
+    async def blockhash(self) -> BlockhashSeen:
+        block = self._cluster.newest(Level.CONFIRMED)
+        return BlockhashSeen(block.blockhash, self._cluster.last_valid_height(block), block.slot)
+
+    def _parts(self, wanted: SwapWanted) -> Parts:
+        mint = Pubkey.from_string(wanted.in_mint)
+        quote = Quote(self._pool, mint, wanted.amount_in, self.out_units(wanted), Decimal(0))
+        return assemble(Pubkey.from_string(wanted.wallet), quote, wanted.slippage_bps, wraps=True)
+
+
+def _named(given: Instruction) -> InstructionWanted:
+    accounts = tuple((str(each.pubkey), each.is_signer, each.is_writable) for each in given.accounts)
+    return InstructionWanted(str(given.program_id), accounts, bytes(given.data))
 
 
 class ScriptedRouter:

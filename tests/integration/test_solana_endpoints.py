@@ -432,6 +432,21 @@ async def test_the_refusal_that_says_most_is_told() -> None:
         assert refused.value.logs == ("custom program error: 0x1771",)
 
 
+@pytest.mark.parametrize("err", ["[" * 1_000 + "]" * 1_000, "0.5", '{"Custom":1e999}', "null", '""'])
+async def test_an_error_of_the_chain_that_cannot_be_read_is_still_a_refusal_or_no_answer(err: str) -> None:
+    world = ScriptedChain(("one",))
+    async with chain_of(world) as (chain, server):
+        signature, raw, _ = await transfer(world, chain)
+        body = f'{{"id":%d,"error":{{"code":-32002,"message":"failed","data":{{"err":{err}}}}}}}'
+        server.always["one"]["sendTransaction"] = says(lambda asked: Response(body % asked["id"]))
+        with pytest.raises((SendRefused, ChainUnavailable)):
+            await chain.send(raw, is_first=True)
+        found = f'{{"id":%d,"result":{{"context":{{"slot":1}},"value":[{{"slot":1,"err":{err}}}]}}}}'
+        server.always["one"]["getSignatureStatuses"] = says(lambda asked: Response(found % asked["id"]))
+        with pytest.raises(ChainUnavailable):
+            await chain.status(signature)
+
+
 async def test_an_endpoint_that_answers_with_another_signature_has_not_taken_it() -> None:
     world = ScriptedChain(("one",))
     async with chain_of(world) as (chain, server):
@@ -549,6 +564,59 @@ async def test_what_is_no_answer_never_makes_a_proof(what: str) -> None:
         assert await chain.proof_of_absence(signature, last_valid) is None
 
 
+async def test_a_second_source_that_is_always_slower_is_a_source_all_the_same() -> None:
+    world = ScriptedChain()
+    async with chain_of(world, grace_s=0.02) as (chain, server):
+        signature, _, last_valid = await transfer(world, chain)
+        world.expire()
+
+        async def slowly(headers: Headers, asked: dict[str, Any]) -> Response:
+            await anyio.sleep(0.1)
+            return result(server._get_epoch_info(world.endpoints[1], *asked["params"]))(asked)
+
+        server.always["two"]["getEpochInfo"] = slowly
+        assert await chain.proof_of_absence(signature, last_valid) is not None
+
+
+async def test_a_slot_that_was_told_by_mistake_is_forgotten() -> None:
+    """And with it that everybody else is far behind."""
+    world = ScriptedChain()
+    async with chain_of(world) as (chain, server):
+        wallet = str(Keypair().pubkey())
+        server.faults["one"]["getSlot"].append(says(result(10**15)))
+        server.always["one"]["getMultipleAccounts"] = text("<html>")
+        with pytest.raises(ChainUnavailable):
+            await chain.accounts([wallet])
+        with anyio.fail_after(5):
+            while True:
+                try:
+                    assert await chain.accounts([wallet]) == {wallet: None}
+                    break
+                except ChainUnavailable:
+                    await anyio.sleep(0.02)
+
+
+async def test_no_blockhash_comes_from_one_that_is_behind_what_another_told_before() -> None:
+    world = ScriptedChain()
+    async with chain_of(world) as (chain, _):
+        await chain.latest_blockhash()
+        world.endpoints[1].lag_slots = 200
+        world.endpoints[0].is_down = True
+        with pytest.raises(ChainUnavailable, match="behind"):
+            await chain.latest_blockhash()
+
+
+async def test_a_transaction_is_not_there_only_where_somebody_says_so() -> None:
+    world = ScriptedChain()
+    async with chain_of(world) as (chain, server):
+        signature, _, _ = await transfer(world, chain)
+        server.always["one"]["getTransaction"] = text("<html>", 500)
+        assert await chain.transaction(signature) is None
+        server.always["two"]["getTransaction"] = says(error(-32015, "Transaction version (1) is not supported"))
+        with pytest.raises(ChainUnavailable):
+            await chain.transaction(signature)
+
+
 async def test_a_proof_asks_for_the_height_first_and_never_whether_a_blockhash_is_valid() -> None:
     world = ScriptedChain(("one",))
     async with chain_of(world) as (chain, server):
@@ -590,6 +658,18 @@ async def test_a_dropped_transaction_is_proven_dead_with_two_of_three_when_one_l
         proof = await chain.proof_of_absence(signature, last_valid)
         assert proof is not None
         assert len(proof.heights) == 2
+
+
+async def test_one_endpoint_that_knows_it_outweighs_two_that_deny_it() -> None:
+    world = ScriptedChain(("one", "two", "three"))
+    async with chain_of(world) as (chain, _):
+        signature, raw, last_valid = await transfer(world, chain)
+        await chain.send(raw, is_first=True)
+        world.tick(2)
+        world.expire()
+        for liar in world.endpoints[:2]:
+            liar.denies.add(signature)
+        assert await chain.proof_of_absence(signature, last_valid) is None
 
 
 async def test_a_fee_that_an_endpoint_reports_too_low_does_not_change_what_the_balances_say() -> None:

@@ -217,7 +217,32 @@ async def test_a_message_that_is_too_long_costs_the_connection_and_nothing_else(
         await eventually(lambda: len(notifier.connections) == 2)
 
 
-async def test_what_nobody_waits_for_any_more_is_unsubscribed() -> None:
+async def test_who_waits_again_soon_goes_on_with_the_same_subscription() -> None:
+    async with opened() as (wake, notifier):
+        for _ in range(3):
+            await wake.wait(SIGNATURE, 0.03)
+        async with waiting(wake) as over:
+            await eventually(lambda: bool(notifier.asked))
+            await notifier.notify()
+            await over_soon(over)
+        assert [each["method"] for each in notifier.asked] == ["signatureSubscribe"]
+
+
+async def test_what_is_told_between_two_waits_is_not_missed() -> None:
+    async with opened() as (wake, notifier):
+        await wake.wait(SIGNATURE, 0.05)
+        await eventually(lambda: bool(notifier.asked))
+        await notifier.notify()
+        await eventually(lambda: wake.report().get("notified") == 1)
+        with anyio.fail_after(5):
+            await wake.wait(SIGNATURE, LONG_S)
+        started = anyio.current_time()
+        await wake.wait(SIGNATURE, 0.05)
+        assert anyio.current_time() - started > 0.04, "once"
+
+
+async def test_what_nobody_waits_for_any_more_is_unsubscribed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trading.adapters.solana.wake.LINGER_S", 0.05)
     async with opened() as (wake, notifier):
         async with waiting(wake, OTHER):
             async with waiting(wake):
@@ -231,10 +256,15 @@ async def test_what_nobody_waits_for_any_more_is_unsubscribed() -> None:
 
 async def test_there_are_never_more_subscriptions_than_allowed() -> None:
     section = SECTION.model_copy(update={"subscriptions_max": 1})
-    async with opened(section) as (wake, notifier), waiting(wake):
-        await eventually(lambda: len(notifier.asked) == 1)
-        await wake.wait(OTHER, 0.05)
-        assert notifier.subscribed(OTHER) == []
+    async with opened(section) as (wake, notifier):
+        async with waiting(wake):
+            await eventually(lambda: len(notifier.asked) == 1)
+            await wake.wait(OTHER, 0.05)
+            assert notifier.subscribed(OTHER) == []
+        # Whoever is not waited for any more makes room.
+        async with waiting(wake, OTHER):
+            await eventually(lambda: len(notifier.asked) == 3)
+        assert {each["method"] for each in notifier.asked[1:]} == {"signatureSubscribe", "signatureUnsubscribe"}
 
 
 async def test_two_who_wait_for_one_signature_share_a_subscription() -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from solders.pubkey import Pubkey
 
+from trading.model.chain import SignWanted
 from trading.model.intent import SOL_MINT
 from trading.model.mandate import Mandate, Side
 from trading.signing.keys import KeyFolder, Root
@@ -86,6 +87,45 @@ def mandate_toml(wanted: Mandate) -> str:
     lines.append(f"armed_hours_max = {wanted.armed_s_max // 3_600}")
     lines.append(f"expires = {datetime.fromtimestamp(wanted.expires_ns // NS_PER_S, UTC).isoformat()}")
     return "\n".join(lines) + "\n"
+
+
+class SetClock:
+    """A clock that a test sets."""
+
+    def __init__(self, now_ns: int = NOW_NS) -> None:
+        self.now_ns = now_ns
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def advance(self, seconds: float) -> None:
+        self.now_ns += int(seconds * NS_PER_S)
+
+
+def buy(number: int = 1, **changes: Any) -> SignWanted:
+    """Return a good buy of ``TOKEN`` for a tenth of a SOL; each number is an intent of its own."""
+    return replace(
+        SignWanted(
+            intent_id=f"intent-{number}",
+            attempt=1,
+            wallet=WALLET,
+            message=b"swap %d" % number,
+            in_mint=SOL_MINT,
+            out_mint=TOKEN,
+            amount_in=SOL // 10,
+            min_out=1_000,
+            fee_lamports_max=100_000,
+            last_valid_block_height=1_100,
+            is_exit=False,
+        ),
+        **changes,
+    )
+
+
+def sell(number: int = 1, **changes: Any) -> SignWanted:
+    """Return a good sale of ``TOKEN``."""
+    wish = {"in_mint": TOKEN, "out_mint": SOL_MINT, "amount_in": 1_000, "min_out": SOL // 10, "is_exit": True}
+    return buy(number, **{"intent_id": f"exit-{number}", "message": b"swap back %d" % number, **wish, **changes})
 
 
 __all__ = ["COLD", "KEY", "OTHER_TOKEN", "PASSPHRASE", "SOL", "SOL_MINT", "TOKEN", "WALLET"]

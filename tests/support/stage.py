@@ -15,6 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from memmcp_server.adapters.back_ups import DeskFiles
 from memmcp_server.adapters.golden_file import GoldenFile
 from memmcp_server.adapters.index.sink import QdrantSink, points_of
 from memmcp_server.adapters.secrets import RuleScanner
@@ -99,7 +100,7 @@ async def staged(
         migration = Migration(journal, index_health, evaluation, clock)
         keeper = IndexKeeper(journal, index, index_health, migration, clock)
         memories = memories_of(index)
-        copies = Copies(journal)
+        copies = Copies(journal, DeskFiles(data_dir))
         erasure = Erasure(journal, index, copies, answer_wait_s=PROOF_WAIT_S)
         services = Services(
             clock=clock,

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from memmcp_server.adapters.back_ups import restore, verified
+from memmcp_server.daemon.lease import Lease
 from memmcp_server.errors import InvalidInput
 
 from .client import LONG_TIMEOUT_S, Client, Failed, found_or_started, places_of
@@ -73,13 +75,53 @@ def _exported(daemon: Client, file: Path) -> Iterator[dict[str, Any]]:
 def backup(
     directory: Annotated[Path, typer.Argument(metavar="DIR")], data_dir: DataDir = None, json: Json = False
 ) -> None:
-    """Copy the memory journal while the daemon runs: one consistent point, ready to be opened.
-
-    The trading journal (trading/journal.db) is not part of it.
-    """
+    """Copy both journals while the daemon runs, as of one point, with a manifest of hashes; never keys or tokens."""
     with exit_codes(), found_or_started(places_of(data_dir)) as daemon:
         answer = daemon.post("/admin/backup", {"directory": str(directory.absolute())}, LONG_TIMEOUT_S)
-    print_json(answer) if json else say(f"the memory journal is copied to {answer['path']}")
+    if json:
+        print_json(answer)
+    else:
+        say(f"{', '.join(answer['files'])} are in {directory}; the manifest is {answer['manifest']}")
+
+
+Backup = Annotated[Path, typer.Argument(metavar="BACKUP", help="The directory, or a manifest-....json in it.")]
+
+
+def verify_backup(place: Backup, json: Json = False) -> None:
+    """Compare every file of a back-up with its manifest. Without a daemon; nothing is changed."""
+    with exit_codes():
+        path, manifest = verified(place)
+    if json:
+        print_json(
+            {"manifest": str(path), "made_at": manifest.made_at, "files": [each.name for each in manifest.files]}
+        )
+    else:
+        say(f"{path}: {len(manifest.files)} files of {manifest.made_at} are as they were written")
+
+
+def restore_backup(
+    place: Backup,
+    replace: Annotated[bool, typer.Option("--replace", help="Move what is there aside first.")] = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Put a back-up into a data directory that no daemon uses, after comparing it with its manifest.
+
+    Live trading then starts under review: nothing is signed until the chain agrees and a person resumes.
+    """
+    places = places_of(data_dir)
+    with exit_codes():
+        lease = Lease.take(places)
+        try:
+            manifest, aside = restore(place, places.data_dir, replaces=replace)
+        finally:
+            lease.release()
+    if json:
+        print_json({"data_dir": str(places.data_dir), "made_at": manifest.made_at, "aside": aside and str(aside)})
+        return
+    say(f"{places.data_dir} holds the back-up of {manifest.made_at}; the search index is made anew at the next start")
+    if aside is not None:
+        say(f"what was there is in {aside}")
 
 
 def rebuild_index(
@@ -94,4 +136,6 @@ def rebuild_index(
 def register(app: typer.Typer) -> None:
     app.command()(export)
     app.command()(backup)
+    app.command("verify-backup")(verify_backup)
+    app.command("restore-backup")(restore_backup)
     app.command("rebuild-index")(rebuild_index)

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from memmcp_server.domain.backups import Manifest
 from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.lifecycle import AUDIT_BACKUP, AUDIT_EXPORT, RecordAudit
 from memmcp_server.domain.memory import Provenance
-from memmcp_server.ports import Journal
+from memmcp_server.ports import BesideMemory, Journal
 
 COPIES_MAX = 1_000
 """So many of the newest copies of each kind are looked at."""
@@ -17,16 +18,21 @@ COPIES_NAMED_MAX = 100
 
 
 class Copies:
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, beside: BesideMemory) -> None:
         self._journal = journal
+        self._beside = beside
         self._in_progress: dict[int, Path] = {}
 
-    async def back_up(self, directory: Path, caller: Caller) -> Path:
-        """Make a back-up and note where it is. Raises: what ``Journal.backup`` raises."""
+    async def back_up(self, directory: Path, caller: Caller) -> tuple[Path, Path, Manifest]:
+        """Make a back-up and note where it is; return where the memory's copy is, and the manifest of all.
+
+        Raises: what ``Journal.backup`` raises.
+        """
         with self._counted(directory):
             path = await self._journal.backup(directory)
             await self._note(AUDIT_BACKUP, path, caller)
-        return path
+            manifest_path, manifest = await self._beside.copy(path)
+        return path, manifest_path, manifest
 
     async def note_export(self, path: Path, caller: Caller) -> None:
         """Note that an export is being written to a file of this machine."""

@@ -44,7 +44,11 @@ class BackupRequest(WireRequest):
 
 
 class BackupAnswer(Wire):
+    """``path`` is the memory's copy; ``manifest`` names all ``files`` of the back-up, which lie beside it."""
+
     path: str
+    manifest: str
+    files: list[str]
 
 
 class OutboxQuery(WireRequest):
@@ -162,8 +166,10 @@ class Admin:
         if not directory.is_absolute():
             msg = f"directory is {wish.directory}; an absolute path is needed, since the daemon has its own folder"
             raise InvalidInput(msg, field="directory")
-        path = await self._services.copies.back_up(directory, caller_of(request, "POST /admin/backup", role="operator"))
-        return answer(BackupAnswer(path=str(path)))
+        caller = caller_of(request, "POST /admin/backup", role="operator")
+        path, manifest_path, manifest = await self._services.copies.back_up(directory, caller)
+        names = [each.name for each in manifest.files]
+        return answer(BackupAnswer(path=str(path), manifest=str(manifest_path), files=names))
 
     async def namespaces(self, request: Request) -> JSONResponse:
         wish = query_as(request, NamespaceQuery)
@@ -204,7 +210,7 @@ class Admin:
             ("POST", "/admin/stop", self.stop, "End the daemon in order."),
             ("GET", "/admin/export", self.export, "A page of an export."),
             ("POST", "/admin/import", self.import_, "Take lines of an export; repeats change nothing."),
-            ("POST", "/admin/backup", self.backup, "A consistent copy of the memory journal, made while running."),
+            ("POST", "/admin/backup", self.backup, "A consistent copy of both journals, made while running."),
             *IndexAdmin(self._services).rows(),
             ("GET", "/admin/namespaces", self.namespaces, "Policies of namespaces, and what holds in one."),
             ("POST", "/admin/namespaces", self.set_namespace, "Set the policy of a namespace or a subtree."),

@@ -15,6 +15,7 @@ from trading.execution.simulated_venue import SimulatedVenue
 from trading.model.memento import Memento
 from trading.model.profile_content import content_of, profile_of
 from trading.model.tier import tier_named
+from trading.risk.after_gap import GapBook
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.levels import LevelBook
 from trading.risk.protections import ProtectionBook
@@ -93,7 +94,8 @@ def _memento() -> Memento:
         {
             DeskState: frozenset({"_appliers", "day", "profile", "tier", "trades"}),
             DrawdownGuard: frozenset({"_calendar", "_limits"}),
-            LevelBook: frozenset({"_calendar", "_limits"}),
+            LevelBook: frozenset({"_calendar", "_limits", "is_watching"}),
+            GapBook: frozenset({"_least_ns"}),
             ProtectionBook: frozenset({"_rules"}),
             ReturnBook: frozenset({"_spans"}),
             PerToken: frozenset({"_make"}),

@@ -18,6 +18,7 @@ from trading.portfolio.buckets import Booking
 from trading.portfolio.forecasts import ForecastBook
 from trading.portfolio.ledger import Ledger
 from trading.portfolio.performance import EquityCurve, TrackRecords
+from trading.risk.after_gap import GapBook
 from trading.risk.day import DayTally
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.exits import PeakPrices
@@ -66,6 +67,7 @@ class DeskState:
         self.guard = DrawdownGuard(profile.limits.drawdown, self.day)
         self.levels = LevelBook(profile.limits, self.day)
         self.protections = ProtectionBook(profile.limits.protections)
+        self.gaps = GapBook(profile.after_gap)
         self.returns = ReturnBook()
         self.today = DayTally()
         self.peaks = PeakPrices()
@@ -117,6 +119,7 @@ class DeskState:
             events.PositionClosed: _nothing,
             events.TradingStateChanged: self._state_changed,
             events.LevelStateChanged: self._level_changed,
+            events.GapSeen: self._gap_seen,
             events.ProfileSwitched: self._profile_switched,
             events.TierChanged: self._tier_changed,
             events.WindowReported: self._window_reported,
@@ -179,6 +182,11 @@ class DeskState:
         return self.curve.grown_lamports(self.start_lamports)
 
     @property
+    def due_ns(self) -> int:
+        """From when on the end of a cycle has a forecast to score or an hour's returns to note."""
+        return min(self.forecasts.next_due_ns, self.returns.due_ns)
+
+    @property
     def slippage_bps_mean(self) -> int | None:
         return round(self.slippage_bps_sum / self.fills_total) if self.fills_total else None
 
@@ -238,6 +246,7 @@ class DeskState:
         if booking.closed is not None:
             self.records.add(booking.closed)
             self.peaks.forget(booking.closed.bucket, booking.closed.mint)
+            self.gaps.forget(booking.closed.bucket, booking.closed.mint)
         return booking
 
     def _filled(self, ts_ns: int, event: events.OrderFilled) -> Booking:
@@ -309,6 +318,9 @@ class DeskState:
     def _level_changed(self, _ts_ns: int, event: events.LevelStateChanged) -> None:
         self.levels.told(event.level, event.name, event.after)
 
+    def _gap_seen(self, _ts_ns: int, event: events.GapSeen) -> None:
+        self.gaps.take(event.steps, event.entries_from_cycle)
+
     def _profile_switched(self, _ts_ns: int, event: events.ProfileSwitched) -> None:
         self.profile = profile_of(event.content) if event.content else profile_named(event.after)
         self.use_limits()
@@ -318,6 +330,7 @@ class DeskState:
         self.guard.use(self.profile.limits.drawdown, self.day)
         self.levels.use(self.profile.limits, self.day)
         self.protections.use(self.profile.limits.protections)
+        self.gaps.use(self.profile.after_gap)
 
     def _tier_changed(self, _ts_ns: int, event: events.TierChanged) -> None:
         self.tier = tier_named(event.after)

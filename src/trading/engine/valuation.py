@@ -124,6 +124,7 @@ class Valuer:
             turnover_day_lamports=state.today.turnover_lamports(day) + spent,
             entries_day=state.today.entries(day),
             zone=state.zone,
+            cycles_to_wait=state.gaps.cycles_to_wait(state.cycle),
         )
 
     def token(

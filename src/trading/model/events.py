@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from .account import Level, TradingState
 from .forecast import Forecast, ForecastScore, OrderImpact, RankedToken
+from .gap import GapStep
 from .order import LATER, Denied, Fill, Measure, Order, Rejected, Signal
 from .profile_content import ProfileChange
 
@@ -189,6 +190,18 @@ class LevelStateChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class GapSeen:
+    """Nothing was seen from ``since_ns`` until now. ``steps``: what is done about each position; nothing is entered
+    before the cycle after ``entries_from_cycle``."""
+
+    ts_ns: int
+    since_ns: int
+    entries_from_cycle: int
+    steps: tuple[GapStep, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileSwitched:
     """``content`` is the whole new profile (``profile_content``) and ``sha256`` its hash, so that a replay needs no
     file; rows without them name one that ships with the desk."""
@@ -265,6 +278,7 @@ Event = (
     | PositionClosed
     | TradingStateChanged
     | LevelStateChanged
+    | GapSeen
     | ProfileSwitched
     | TierChanged
     | WindowReported

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from trading.errors import InvalidInput
 
 from .account import Level
+from .gap import GapRules
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
 from .protection import Protection, ProtectionKind
 from .rug_rules import RugRules
@@ -232,6 +233,7 @@ class Profile(_Rules):
     fees: FeeRules
     strategies: tuple[StrategyChoice, ...] = Field(min_length=1, max_length=64)
     buckets: BucketRules = BucketRules()
+    after_gap: GapRules = GapRules()
     rugs: RugRules = RugRules()
 
     @model_validator(mode="after")
@@ -337,6 +339,7 @@ FOUNDATION: Final = Profile(
     ),
     fees=FeeRules(priority_micro_lamports_per_cu=100_000, compute_units_max=200_000, exit_slippage_bps_max=1_000),
     strategies=_STRATEGIES,
+    after_gap=GapRules.protecting(1_800, 3, 250, exit_losing_h=6, exit_all_h=48),
 )
 
 CAUTIOUS: Final = Profile(
@@ -385,6 +388,7 @@ CAUTIOUS: Final = Profile(
     ),
     fees=FOUNDATION.fees,
     strategies=_STRATEGIES,
+    after_gap=GapRules.protecting(1_200, 6, 150, exit_losing_h=2, exit_all_h=12),
 )
 
 AGGRESSIVE: Final = Profile(
@@ -430,6 +434,7 @@ AGGRESSIVE: Final = Profile(
     ),
     fees=_changed(FOUNDATION.fees, {"priority_micro_lamports_per_cu": 250_000}),
     strategies=_STRATEGIES,
+    after_gap=GapRules(gap_s=3_600, entries_wait_cycles=2, tighten_s=3_600, tighten_bps=500, exit_losing_s=24 * 3_600),
 )
 
 PROFILES: Final[tuple[Profile, ...]] = (FOUNDATION, CAUTIOUS, AGGRESSIVE)

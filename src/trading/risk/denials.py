@@ -73,6 +73,7 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "riskier_profile": Denial("the profile may risk more, and only an operator may do that", "an operator switches"),
     "module_not_in_tier": Denial("strategies of that kind do not enter at this size of desk", "the tier changes"),
     "entries_stopped": Denial("an operator or an agent stopped entries", "an operator resumes"),
+    "after_gap": Denial("nothing was seen for a while, by sleep, crash or feed", "some fresh cycles have passed"),
     "untradable": Denial("the token has no price or cannot be traded now", _MARKET),
     "own_order_open": Denial("the token has an order under way", "that order has filled or failed"),
     **{reason.value: Denial(meaning, "the facts have changed") for reason, meaning in _RUGS.items()},

@@ -29,7 +29,7 @@ class Gate:
         if denied is not None:
             return denied
         measures = self.measures(order, account, token)
-        broken = tuple(measure for measure in measures if measure.is_broken)
+        broken = tuple([measure for measure in measures if measure.is_broken])
         if broken:
             first = broken[0]
             text = explained(first, order, account, token, self.bounds)
@@ -38,8 +38,8 @@ class Gate:
 
     def measures(self, order: Order, account: AccountView, token: TokenView) -> tuple[Measure, ...]:
         """Return every limit that applies to this entry, in the order in which they are asked."""
-        found = (limit(order, account, token, self.bounds) for limit in limits.ENTRY_LIMITS)
-        return tuple(measure for measure in found if measure is not None)
+        found = [limit(order, account, token, self.bounds) for limit in limits.ENTRY_LIMITS]
+        return tuple([measure for measure in found if measure is not None])
 
     def account_measures(self, account: AccountView, tail: TailView | None = None) -> tuple[Measure, ...]:
         """Return the limits of the account as it stands, for people and snapshots; ``tail`` is of what is held."""
@@ -124,6 +124,9 @@ def _check_may_enter(order: Order, account: AccountView, token: TokenView) -> De
         return Denied(f"state_{account.state.value.lower()}", f"the desk is {account.state.value}: it only reduces")
     if not account.entries_allowed:
         return Denied("entries_stopped", "entries are stopped")
+    if account.cycles_to_wait:
+        message = f"nothing was seen for a while: entries wait for {account.cycles_to_wait} more cycles"
+        return Denied("after_gap", message, 0, account.cycles_to_wait)
     if token.level is not None:
         return denied_by(token.level)
     if token.mark_sol is None or token.quote is None:

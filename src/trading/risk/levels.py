@@ -58,6 +58,8 @@ class LevelBook:
     def __init__(self, limits: Limits, calendar: TradingDay) -> None:
         self._limits = limits
         self._calendar = calendar
+        self.is_watching = _is_watched(limits)
+        """Whether any level has a drawdown limit that can be crossed."""
         self._guards: dict[LevelKey, DrawdownGuard] = {}
         self._told: dict[LevelKey, TradingState] = {}
         """The journalled states other than ACTIVE."""
@@ -66,17 +68,13 @@ class LevelBook:
         self.foreign_lamports: dict[tuple[str, str], int] = {}
         """What (bucket, strategy) has realised, failed transactions included, where the bucket is another's."""
 
-    @property
-    def is_watching(self) -> bool:
-        """Whether any level has a drawdown limit that can be crossed."""
-        return any(self._limits.drawdown_of(level).is_watched for level in Level)
-
     def use(self, limits: Limits, calendar: TradingDay) -> None:
         """Go on under the limits of another profile, with days of this calendar. Where nothing was watched, peaks begin
         at the next mark."""
         self._begins = self._begins or not self.is_watching
         self._limits = limits
         self._calendar = calendar
+        self.is_watching = _is_watched(limits)
         for (level, _), guard in self._guards.items():
             guard.use(limits.drawdown_of(level), calendar)
 
@@ -172,3 +170,7 @@ class LevelBook:
         if guard is None:
             guard = self._guards[key] = DrawdownGuard(self._limits.drawdown_of(key[0]), self._calendar)
         return guard
+
+
+def _is_watched(limits: Limits) -> bool:
+    return any(limits.drawdown_of(level).is_watched for level in Level)

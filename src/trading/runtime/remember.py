@@ -5,7 +5,7 @@ acted on is one note with its reason; how a strategy did in a window is a digest
 trades. Keys are made from the run and the row, so telling it twice changes nothing.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -37,6 +37,15 @@ Handler = Callable[[Any, JournalRow], list[MemoryRecord]]
 Past = Callable[[str], Sequence[JournalRow]]
 
 
+CONTROLS: Final = (
+    commands.StopEntries,
+    commands.AllowEntries,
+    commands.ReduceOnly,
+    commands.FlattenAndHalt,
+    commands.Resume,
+)
+
+
 class Remembrance:
     """Turns the rows of one run into records, in order. Feed it every row from the start of a cycle on.
 
@@ -64,6 +73,7 @@ class Remembrance:
             events.PositionClosed: self._position_closed,
             events.TradingStateChanged: self._state_changed,
             events.LevelStateChanged: self._level_changed,
+            events.GapSeen: self._gap_seen,
             events.ProfileSwitched: self._profile_switched,
             events.TierChanged: self._tier_changed,
             events.WindowReported: self._window_reported,
@@ -81,7 +91,7 @@ class Remembrance:
                 self._instruments[listed.instrument.mint] = listed.instrument
             return [self._warmed_up(row)] if row.kind == HISTORY else []
         event = decode(row.kind, parse_json(row.body))
-        if isinstance(event, commands.StopEntries | commands.ReduceOnly | commands.FlattenAndHalt | commands.Resume):
+        if isinstance(event, CONTROLS):
             where = f" of {level}" if (level := getattr(event, "level", "")) else ""
             text = f"{event.actor}: {row.kind}{where}. {event.reason}"
             return [self._note(row, "control", text, {"actor": event.actor})]
@@ -238,6 +248,12 @@ class Remembrance:
         what = f"{event.level.value} {event.name}"
         text = f"The {what} went from {event.before.value} to {event.after.value}: {event.reason}"
         return [self._note(row, "state", text, {"state": event.after.value, "level": what}, embed=True)]
+
+    def _gap_seen(self, event: events.GapSeen, row: JournalRow) -> list[MemoryRecord]:
+        done = Counter(step.action.value for step in event.steps)
+        told = ", ".join(f"{count} to {action}" for action, count in sorted(done.items())) or "none were open"
+        figures = {"since": event.since_ns, "positions": dict(done)}
+        return [self._note(row, "gap", f"A gap: {event.reason}. Positions: {told}.", figures, embed=True)]
 
     def _profile_switched(self, event: events.ProfileSwitched, row: JournalRow) -> list[MemoryRecord]:
         told = [encode_record(each) for each in event.changes]

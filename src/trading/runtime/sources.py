@@ -155,7 +155,8 @@ class LiveSource:
                 return [Cycle(self._number, events)]
 
     def age_s(self) -> float | None:
-        return None if self._newest_ns is None else max(0.0, (self._now_ns() - self._newest_ns) / NS_PER_S)
+        """A clock that was set back makes the newest event one of the future: nothing more is decided until then."""
+        return None if self._newest_ns is None else abs(self._now_ns() - self._newest_ns) / NS_PER_S
 
     def health(self) -> dict[str, Any]:
         return dict(self._feed.health())

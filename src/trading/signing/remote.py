@@ -1,11 +1,11 @@
 """Keys that never come here: remote signers behind the interface of ``solana-keychain``."""
 
-import asyncio
 import dataclasses
 import importlib
 from collections.abc import Mapping
 from typing import Any, Final
 
+import anyio
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from solana_keychain import SignerError, SolanaSigner, create_keychain_signer
@@ -35,7 +35,7 @@ class RemoteKey:
     async def signature(self, message: bytes) -> bytes:
         """Raises: SignerUnavailable: no answer in time, a refusal, or a signature that is not of this message."""
         try:
-            async with asyncio.timeout(self._timeout_s):
+            with anyio.fail_after(self._timeout_s):
                 signed = bytes(await self._signer.sign_message(message))
             self._public.verify(signed, message)
         except TimeoutError as error:
@@ -65,7 +65,7 @@ class LateRemoteKey:
     async def signature(self, message: bytes) -> bytes:
         if self._key is None:
             try:
-                async with asyncio.timeout(TIMEOUT_S):
+                with anyio.fail_after(TIMEOUT_S):
                     signer = await create_keychain_signer(self._backend, self._config)
             except (SignerError, TimeoutError) as error:
                 msg = f"the remote signer of {self.address} cannot be reached ({type(error).__name__})"

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -20,6 +21,22 @@ ROWS_AT_ONCE = 1_000
 
 
 def back_up(engines: Engines, directory: Path, name: str) -> Path:
+    """Write a copy of the journal, as ``copy_file``. Raises: DataDirectoryError, StorageFull, JournalUnavailable."""
+    path = engines.place.path
+    if path is not None:
+        return copy_file(path, directory, name)
+    return _placed(directory, name, lambda target: _copy_rows(engines.reader, target))
+
+
+def copy_file(source: Path, directory: Path, name: str) -> Path:
+    """Copy a SQLite database while it is written to, as of one moment; return the copy's path.
+
+    Raises: DataDirectoryError, StorageFull, JournalUnavailable.
+    """
+    return _placed(directory, name, lambda target: _copy_pages(source, target))
+
+
+def _placed(directory: Path, name: str, copy: Callable[[Path], None]) -> Path:
     """Write the copy beside its place, flush it, then put it there in one step; return its path.
 
     Raises: DataDirectoryError, StorageFull, JournalUnavailable.
@@ -38,21 +55,17 @@ def back_up(engines: Engines, directory: Path, name: str) -> Path:
     unfinished = Path(unfinished_name)
     try:
         with translating(str(target)):
-            _copy(engines, unfinished)
-            _sync(unfinished)
+            copy(unfinished)
+            sync(unfinished)
             unfinished.replace(target)
-            _sync(directory)
+            sync(directory)
     finally:
         for leftover in (unfinished, *(Path(f"{unfinished}{suffix}") for suffix in ("-journal", "-wal", "-shm"))):
             leftover.unlink(missing_ok=True)
     return target
 
 
-def _copy(engines: Engines, target: Path) -> None:
-    path = engines.place.path
-    if path is None:
-        _copy_rows(engines.reader, target)
-        return
+def _copy_pages(path: Path, target: Path) -> None:
     # One step over all pages: a snapshot of the write-ahead log, during which writers go on.
     source_url = f"{path.absolute().as_uri()}?mode=ro"
     with closing(sqlite3.connect(source_url, uri=True)) as source, closing(sqlite3.connect(target)) as copy:
@@ -74,7 +87,7 @@ def _copy_rows(source: Engine, target: Path) -> None:
                 writing.execute(table.insert(), [dict(row) for row in rows])
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

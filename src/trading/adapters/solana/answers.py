@@ -1,5 +1,5 @@
-"""What endpoints answer, read into values. Every function raises ValueError (KeyError, TypeError, IndexError) for an
-answer that does not say what it should; who calls them makes a failure of the endpoint out of it."""
+"""What endpoints answer, read into values. Every function raises one of UNREADABLE for an answer that does not say what
+it should; who calls them makes a failure of the endpoint out of it."""
 
 import base64
 import binascii
@@ -19,7 +19,7 @@ from trading.model.chain import (
     TransactionSeen,
 )
 
-UNREADABLE: Final = (ValueError, KeyError, TypeError, IndexError, AttributeError)
+UNREADABLE: Final = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 _SIGNATURE_BYTES: Final = 64
 _KEY_BYTES: Final = 32
 _U64_MAX: Final = 2**64 - 1

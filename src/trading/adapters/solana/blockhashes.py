@@ -26,18 +26,17 @@ async def newest_blockhash(pool: EndpointPool, section: ChainSection) -> Blockha
     """
     told = [_Told(peer, seen) for peer, seen in await pool.each(await pool.usable(), _METHOD, _ask)]
     for each in told:
-        each.peer.note(each.seen.context_slot)
-    reference = pool.reference([each.seen.context_slot for each in told])
+        each.peer.slot = each.seen.context_slot
+    reference = pool.reference()
     near = [each for each in told if abs(reference - each.seen.context_slot) <= section.lag_slots_max]
+    if not near:
+        raise ChainUnavailable(f"{_METHOD}: every endpoint that answers is behind one that answered before")
     last = max(each.seen.last_valid_block_height for each in near)
-    is_contradicted = False
     # The oldest of the young first: it is the most likely to be known everywhere.
     for each in sorted(near, key=lambda one: one.seen.context_slot):
         witness = next((other.peer for other in near if other is not each), None)
         if witness is None or await _is_known(witness, each.seen.blockhash):
             return BlockhashSeen(each.seen.blockhash, last, each.seen.context_slot)
-        is_contradicted = True
-    assert is_contradicted
     names = ", ".join(each.peer.name for each in near)
     raise ChainUnavailable(f"{_METHOD}: {names} do not know each other's blockhashes: one may be on a dead fork")
 

@@ -51,7 +51,7 @@ class SolanaChain:
         self._wake = wake
         self._sender = Sender(section, pool, tasks)
         self._statuses = StatusReader(section, pool, tasks)
-        self._fees = PriorityFees(section, pool)
+        self._fees = PriorityFees(section, pool, tasks)
         self._heights: Shared[Commitment, HeightSeen] = Shared(tasks)
 
     @classmethod
@@ -116,23 +116,21 @@ class SolanaChain:
         return await self._statuses.proof_of_absence(signature, last_valid_block_height)
 
     async def transaction(self, signature: str) -> TransactionSeen | None:
-        async def ask(peer: Peer) -> TransactionSeen | None:
-            found = await peer.endpoint.call("getTransaction", [signature, _TRANSACTION])
-            return None if found is None else answers.transaction(signature, found, peer.name)
+        unknown: list[str] = []
 
-        problems: list[str] = []
-        peers = await self._pool.usable()
-        for peer in peers:
-            try:
-                found = await self._pool.first([peer], "getTransaction", ask)
-            except ChainUnavailable as error:
-                problems.append(error.message)
-                continue
-            if found is not None:
-                return found
-        if len(problems) == len(peers):
-            raise ChainUnavailable("; ".join(problems), hint="nothing is known about the chain because of this")
-        return None
+        async def ask(peer: Peer) -> TransactionSeen:
+            found = await peer.endpoint.call("getTransaction", [signature, _TRANSACTION])
+            if found is None:
+                unknown.append(peer.name)
+                raise ChainUnavailable(f"{peer.name} does not have it")
+            return answers.transaction(signature, found, peer.name)
+
+        try:
+            return await self._pool.first(await self._pool.usable(), "getTransaction", ask)
+        except ChainUnavailable:
+            if unknown:
+                return None
+            raise
 
     async def signatures(self, address: str, *, until: str | None, limit: int) -> Sequence[SignatureSeen]:
         async def ask(peer: Peer) -> list[SignatureSeen]:
@@ -199,7 +197,7 @@ class SolanaChain:
 
     def _check_age(self, peer: Peer, method: str, slot: int) -> None:
         """An endpoint may be several machines: the one that answers may be far behind the one that told its slot."""
-        peer.note(slot)
         behind = self._pool.reference() - slot
         if behind > self._section.lag_slots_max:
             raise peer.endpoint.reject(method, f"the answer is {behind} slots old")
+        peer.slot = slot

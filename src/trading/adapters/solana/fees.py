@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import anyio
+from anyio.abc import TaskGroup
 
 from trading.adapters.solana.answers import whole
 from trading.adapters.solana.pool import EndpointPool, Peer
+from trading.adapters.solana.shared import Shared
 from trading.config import ChainSection
 from trading.errors import ChainUnavailable
 
@@ -25,9 +27,10 @@ _HELIUS_METHOD: Final = "getPriorityFeeEstimate"
 class PriorityFees:
     """Prices in micro-lamports a compute unit, remembered for ``fee_age_s``."""
 
-    def __init__(self, section: ChainSection, pool: EndpointPool) -> None:
+    def __init__(self, section: ChainSection, pool: EndpointPool, tasks: TaskGroup) -> None:
         self._section = section
         self._pool = pool
+        self._shared: Shared[tuple[str, ...], int] = Shared(tasks)
         self._known: OrderedDict[tuple[str, ...], tuple[float, int]] = OrderedDict()
 
     async def price(self, writable: Sequence[str]) -> int:
@@ -36,18 +39,12 @@ class PriorityFees:
         at_s, known = self._known.get(key, (float("-inf"), 0))
         if anyio.current_time() - at_s < self._section.fee_age_s:
             return known
-        price = self.clamped(await self._asked(key))
+        price = clamped(await self._shared.get(key, lambda: self._asked(key)), self._section)
         self._known[key] = (anyio.current_time(), price)
         self._known.move_to_end(key)
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return price
-
-    def clamped(self, price: int) -> int:
-        """Return the price within the floor and the cap of the settings. The cap wins over the floor."""
-        section = self._section
-        floor = -(-section.fee_floor_lamports * _MICRO // section.fee_units)
-        return min(max(price, floor), section.fee_cap_lamports * _MICRO // UNITS_MAX)
 
     async def _asked(self, accounts: tuple[str, ...]) -> int:
         healthy = await self._pool.healthy()
@@ -63,6 +60,12 @@ class PriorityFees:
             return typical([whole(each["prioritizationFee"]) for each in given], self._section.fee_percentile)
 
         return await self._pool.first(healthy, "getRecentPrioritizationFees", ask)
+
+
+def clamped(price: int, section: ChainSection) -> int:
+    """Return the price within the floor and the cap of the settings. The cap wins over the floor."""
+    floor = -(-section.fee_floor_lamports * _MICRO // section.fee_units)
+    return min(max(price, floor), section.fee_cap_lamports * _MICRO // UNITS_MAX)
 
 
 def typical(fees: Sequence[int], percentile: int) -> int:

@@ -20,8 +20,8 @@ _LIARS_BORNE: Final = 3
 
 @dataclass(slots=True)
 class Peer:
-    """An endpoint and what is known of it. ``genesis`` is "" until it was asked; ``slot`` is the newest confirmed one
-    that it told; ``lag_slots`` how far it was behind the others when all were asked."""
+    """An endpoint and what is known of it. ``genesis`` is "" until it was asked; ``slot`` is the confirmed one that it
+    told last; ``lag_slots`` how far it was behind the others when all were asked."""
 
     endpoint: RpcEndpoint
     genesis: str = ""
@@ -31,9 +31,6 @@ class Peer:
     @property
     def name(self) -> str:
         return self.endpoint.name
-
-    def note(self, slot: int) -> None:
-        self.slot = max(self.slot, slot)
 
 
 Ask = Callable[[Peer], Awaitable[_Value]]
@@ -75,7 +72,7 @@ class EndpointPool:
             if is_due and len(self.peers) > 1:
                 told = await self._each(found, self._ask_slot)
                 for peer, slot in told:
-                    peer.note(slot)
+                    peer.slot = slot
                 reference = self.reference()
                 for peer, slot in told:
                     peer.lag_slots = max(0, reference - slot)
@@ -86,7 +83,10 @@ class EndpointPool:
         return found
 
     def reference(self, slots: Sequence[int] = ()) -> int:
-        """Return the slot that endpoints are held against: the newest that was told, of three or more the second."""
+        """Return the slot that endpoints are held against: the newest that was told, of three or more the second.
+
+        Without ``slots`` it is of those that the endpoints told last, also of one that is silent now.
+        """
         told = sorted(slots or [peer.slot for peer in self.peers if peer.slot], reverse=True)
         if not told:
             return 0
@@ -134,13 +134,16 @@ class EndpointPool:
                         problems.append(str(answer))
         raise self._nobody(method, problems)
 
-    async def each(self, peers: Sequence[Peer], method: str, ask: "Ask[_Value]") -> list[tuple[Peer, _Value]]:
-        """Return what all of them answer, at least one; after the first answer the others have ``grace_s`` left.
+    async def each(
+        self, peers: Sequence[Peer], method: str, ask: "Ask[_Value]", *, is_patient: bool = False
+    ) -> list[tuple[Peer, _Value]]:
+        """Return what all of them answer, at least one.
 
+        After the first answer the others have ``grace_s`` left; ``is_patient``: as long as each question may take.
         Raises: ChainUnavailable where none gave a usable answer.
         """
         problems: list[str] = []
-        found = await self._each(peers, ask, problems)
+        found = await self._each(peers, ask, problems, is_patient=is_patient)
         if not found:
             raise self._nobody(method, problems)
         return found
@@ -161,7 +164,12 @@ class EndpointPool:
         }
 
     async def _each(
-        self, peers: Sequence[Peer], ask: "Ask[_Value]", problems: list[str] | None = None
+        self,
+        peers: Sequence[Peer],
+        ask: "Ask[_Value]",
+        problems: list[str] | None = None,
+        *,
+        is_patient: bool = False,
     ) -> list[tuple[Peer, _Value]]:
         found: dict[int, _Value] = {}
         send, answers = anyio.create_memory_object_stream[tuple[Peer, _Value | ChainUnavailable]](max(1, len(peers)))
@@ -179,7 +187,8 @@ class EndpointPool:
                     del late[peer.name]
                     if not isinstance(answer, ChainUnavailable):
                         found[self.peers.index(peer)] = answer
-                        until_s = min(until_s, anyio.current_time() + self._section.grace_s)
+                        if not is_patient:
+                            until_s = min(until_s, anyio.current_time() + self._section.grace_s)
                     elif problems is not None:
                         problems.append(str(answer))
                 tasks.cancel_scope.cancel()

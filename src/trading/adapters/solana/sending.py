@@ -8,7 +8,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
-from trading.adapters.solana.answers import error_text, signature_of
+from trading.adapters.solana.answers import UNREADABLE, error_text, signature_of
 from trading.adapters.solana.endpoint import RpcRefused
 from trading.adapters.solana.pool import EndpointPool, Peer
 from trading.config import ChainSection
@@ -40,7 +40,7 @@ class Sender:
             raise SendRefused(f"the transaction has {len(raw)} bytes; at most {TRANSACTION_BYTES_MAX} can be sent")
         try:
             signature = signature_of(raw)
-        except (ValueError, IndexError) as error:
+        except UNREADABLE as error:
             raise SendRefused("these bytes are no signed transaction") from error
         # Also to those behind: what they take they pass on, and a lag cannot make a sending wrong.
         peers = await self._pool.usable()
@@ -107,7 +107,7 @@ def _read(error: RpcRefused) -> Answer:
 def _text(error: Any) -> str:
     try:
         return error_text(error)
-    except TypeError:
+    except UNREADABLE:
         return ""
 
 

@@ -64,7 +64,8 @@ class StatusReader:
                     found.append(seen)
             return found
 
-        told = await self._pool.each(peers, "proof of absence", ask)
+        # Nobody is hurried: a second source that is always slower than the first is a source all the same.
+        told = await self._pool.each(peers, "proof of absence", ask, is_patient=True)
         seen = [each for _, found in told for each in found]
         heights = tuple(each for each in seen if isinstance(each, HeightSeen))
         # Whoever knows the signature outweighs all who do not.

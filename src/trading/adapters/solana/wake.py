@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import orjson
@@ -19,10 +19,13 @@ from trading.config import ChainSection
 from trading.model.chain import Commitment
 
 MESSAGE_BYTES_MAX: Final = 65_536
+LINGER_S: Final = 5.0
+"""So long a subscription stays after the last who waited has gone."""
 _QUEUE_MAX: Final = 64
 _PING_S: Final = 20.0
 _CLOSE_S: Final = 1.0
 _REMEMBERED: Final = 4_096
+_Value = TypeVar("_Value")
 _TROUBLE: Final = (OSError, TimeoutError, websockets.WebSocketException, ssl.SSLError)
 
 
@@ -34,6 +37,8 @@ class _Wanted:
     level: Commitment
     woken: anyio.Event = field(default_factory=anyio.Event)
     waiters: int = 0
+    left_s: float = 0.0
+    """When the last of those who waited left."""
 
 
 class Wake:
@@ -48,6 +53,7 @@ class Wake:
         self._section = section
         self._wanted: dict[tuple[str, Commitment], _Wanted] = {}
         self._told: OrderedDict[str, Commitment] = OrderedDict()
+        self._missed: OrderedDict[str, bool] = OrderedDict()
         self._changed = anyio.Event()
         self._counts: Counter[str] = Counter()
         self._connected = ""
@@ -58,7 +64,9 @@ class Wake:
         """Return when the signature was told of, or the connection was lost, at the latest after ``timeout_s``."""
         level = {None: Commitment.CONFIRMED, Commitment.CONFIRMED: Commitment.FINALIZED}.get(self._told.get(signature))
         key = (signature, level or Commitment.FINALIZED)
-        is_listened = level is not None and (key in self._wanted or len(self._wanted) < self._section.subscriptions_max)
+        if self._missed.pop(signature, False):
+            return  # told while nobody waited
+        is_listened = level is not None and (key in self._wanted or self._has_room())
         with anyio.move_on_after(timeout_s):
             if not self._urls or not is_listened:
                 await anyio.sleep_forever()
@@ -69,20 +77,20 @@ class Wake:
                 await wanted.woken.wait()
             finally:
                 wanted.waiters -= 1
-                if not wanted.waiters and self._wanted.get(key) is wanted:
-                    del self._wanted[key]
-                    self._change()
+                wanted.left_s = anyio.current_time()
 
     def report(self) -> Mapping[str, Any]:
         """Return the host that is connected ("" for none), how many are waited for, and counts of what happened."""
-        return {"connected": self._connected, "waiting": len(self._wanted), **dict(sorted(self._counts.items()))}
+        waiting = sum(each.waiters > 0 for each in self._wanted.values())
+        return {"connected": self._connected, "waiting": waiting, **dict(sorted(self._counts.items()))}
 
     async def run(self) -> None:
         """Keep one connection until cancelled, with a growing pause after each that fails."""
         failures = 0
         number = 0
         while self._urls:
-            while not self._wanted:  # nobody waits: no connection is kept for that
+            self._drop_idle()
+            while not self._wanted:  # nobody waits: no connection is opened for that
                 await self._changed.wait()
             url = self._urls[number % len(self._urls)].get_secret_value()
             started_s = anyio.current_time()
@@ -134,6 +142,7 @@ class Wake:
 
     async def _keep_subscribed(self, connection: ClientConnection, session: "_Session") -> None:
         while True:
+            self._drop_idle()
             changed = self._changed  # taken first: what changes while something is sent is seen afterwards
             for key, wanted in list(self._wanted.items()):
                 if key not in session.asked:
@@ -147,7 +156,8 @@ class Wake:
                 for subscription in [each for each, asked in session.subscriptions.items() if asked == number]:
                     del session.subscriptions[subscription]
                     await connection.send(_request(next(session.numbers), "signatureUnsubscribe", [subscription]))
-            await changed.wait()
+            with anyio.move_on_after(LINGER_S):
+                await changed.wait()
 
     def _hear(self, message: str | bytes, session: "_Session") -> None:
         try:
@@ -166,12 +176,26 @@ class Wake:
             self._counts["unreadable"] += 1
             return
         self._counts["notified"] += 1
-        self._told[key[0]] = key[1]
-        self._told.move_to_end(key[0])
-        while len(self._told) > _REMEMBERED:
-            self._told.popitem(last=False)
-        if (wanted := self._wanted.pop(key, None)) is not None:
+        _remember(self._told, key[0], key[1])
+        wanted = self._wanted.pop(key, None)
+        if wanted is not None and wanted.waiters:
             wanted.woken.set()
+        else:
+            _remember(self._missed, key[0], True)
+
+    def _has_room(self) -> bool:
+        """Return whether one more may be listened to; who is not waited for any more makes room."""
+        most = self._section.subscriptions_max
+        if len(self._wanted) >= most:
+            self._drop_idle(at_once=True)
+        return len(self._wanted) < most
+
+    def _drop_idle(self, *, at_once: bool = False) -> None:
+        """Whoever looks in between and waits again soon goes on with the same subscription."""
+        until_s = anyio.current_time() - (0 if at_once else LINGER_S)
+        for key, wanted in list(self._wanted.items()):
+            if not wanted.waiters and wanted.left_s <= until_s:
+                del self._wanted[key]
 
     def _change(self) -> None:
         self._changed.set()
@@ -186,6 +210,13 @@ class _Session:
         self.asked: dict[tuple[str, Commitment], int] = {}
         self.keys: dict[int, tuple[str, Commitment]] = {}
         self.subscriptions: dict[int, int] = {}
+
+
+def _remember(memory: "OrderedDict[str, _Value]", signature: str, value: _Value) -> None:
+    memory[signature] = value
+    memory.move_to_end(signature)
+    while len(memory) > _REMEMBERED:
+        memory.popitem(last=False)
 
 
 def _request(number: int, method: str, params: Sequence[Any]) -> str:

@@ -1,15 +1,15 @@
 // A constant-product pool as a Solana program: it swaps real SPL tokens by calls to the token programs.
 //
-// It reads its arguments where Jupiter's `route` instruction has them, so that loaded under that program's address it
-// is what a router's transaction calls. No data section and no library: it is linked by link.py.
+// It reads its arguments where Jupiter's `route_v2` instruction has them, so that loaded under that program's address
+// it is what a router's transaction calls. No data section and no library: it is linked by link.py.
 //
-// Accounts: 0 token program of what comes in, 1 user (signer), 2 user's account of what comes in, 3 user's account of
-// what goes out, 4 to 8 unused here (as in `route`), 9 pool id (a seed), 10 pool authority, 11 the pool's account of
-// what comes in, 12 the pool's account of what goes out, 13 mint of what comes in, 14 mint of what goes out, 15 token
-// program of what goes out.
-// Data: 8 bytes discriminator, u32 number of hops, then per hop u8 kind, u8 bump of the authority, u16 fee in bps,
-// u8 percent, u8 input, u8 output; the last 19 bytes are u64 amount in, u64 quoted amount out, u16 slippage in bps,
-// u8 platform fee in bps.
+// Accounts: 0 user (signer), 1 user's account of what comes in, 2 user's account of what goes out, 3 mint of what comes
+// in, 4 mint of what goes out, 5 token program of what comes in, 6 token program of what goes out, 7 to 9 unused here
+// (as in `route_v2`), then of the hop: 10 pool id (a seed), 11 pool authority, 12 the pool's account of what comes in,
+// 13 the pool's account of what goes out.
+// Data: 8 bytes discriminator, u64 amount in, u64 quoted amount out, u16 slippage in bps, u16 platform fee in bps, u16
+// positive slippage in bps, u32 number of hops, then per hop u8 kind, u8 bump of the authority, u16 fee in bps, u16
+// share in bps, u8 input, u8 output.
 
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -21,9 +21,9 @@ typedef unsigned long long u64;
 #define SLIPPAGE_EXCEEDED 6001
 #define BAD_ACCOUNTS 6008
 #define BAD_DATA 6000
-#define ACCOUNTS 16
-#define HOP_BYTES 7
-#define TAIL_BYTES 19
+#define ACCOUNTS 14
+#define HEAD_BYTES 30
+#define HOP_BYTES 8
 #define GROWTH_BYTES 10240
 
 typedef struct { u8 *key; u64 *lamports; u64 data_len; u8 *data; u8 *owner; u64 rent_epoch; u8 is_signer, is_writable, executable; } Info;
@@ -122,11 +122,11 @@ u64 entrypoint(u8 *input) {
   }
   u64 data_len = *(u64 *)at;
   u8 *data = at + 8;
-  if (data_len != 12 + HOP_BYTES + TAIL_BYTES || read(data + 8, 4) != 1) return BAD_DATA;
-  if (!s->infos[1].is_signer) return BAD_ACCOUNTS;
+  if (data_len != HEAD_BYTES + 4 + HOP_BYTES || read(data + HEAD_BYTES, 4) != 1) return BAD_DATA;
+  if (!s->infos[0].is_signer) return BAD_ACCOUNTS;
 
-  u8 *hop = data + 12, *tail = hop + HOP_BYTES;
-  u64 amount = read(tail, 8), quoted = read(tail + 8, 8), slippage_bps = read(tail + 16, 2);
+  u8 *hop = data + HEAD_BYTES + 4;
+  u64 amount = read(data + 8, 8), quoted = read(data + 16, 8), slippage_bps = read(data + 24, 2);
   u64 fee_bps = read(hop + 2, 2);
   if (slippage_bps > 10000 || fee_bps > 10000) return BAD_DATA;
 
@@ -134,25 +134,25 @@ u64 entrypoint(u8 *input) {
   s->fee[0] = hop[2]; s->fee[1] = hop[3];
   s->bump[0] = hop[1];
   s->seeds[0].at = s->word; s->seeds[0].len = 4;
-  s->seeds[1].at = s->infos[9].key; s->seeds[1].len = 32;
+  s->seeds[1].at = s->infos[10].key; s->seeds[1].len = 32;
   s->seeds[2].at = s->fee; s->seeds[2].len = 2;
   s->seeds[3].at = s->bump; s->seeds[3].len = 1;
   s->signer.seeds = s->seeds;
   s->signer.len = 4;
 
-  u64 have = units_of(&s->infos[11]), want = units_of(&s->infos[12]), held = units_of(&s->infos[3]);
-  u64 failed = transfer(s, 0, 2, 13, 11, 1, amount, 0);
+  u64 have = units_of(&s->infos[12]), want = units_of(&s->infos[13]), held = units_of(&s->infos[2]);
+  u64 failed = transfer(s, 5, 1, 3, 12, 0, amount, 0);
   if (failed) return failed;
   // What arrived, not what was sent: a mint may keep a fee.
-  u64 arrived = units_of(&s->infos[11]) - have;
+  u64 arrived = units_of(&s->infos[12]) - have;
   u64 fee = mul_div(arrived, fee_bps, 10000);
   if (mul_div(fee, 10000, fee_bps ? fee_bps : 1) < arrived && fee_bps) fee += 1;
   u64 net = arrived - fee;
   if (have + net < have || have + net == 0) return BAD_DATA;
   u64 out = mul_div(want, net, have + net);
-  failed = transfer(s, 15, 12, 14, 3, 10, out, 1);
+  failed = transfer(s, 6, 13, 4, 2, 11, out, 1);
   if (failed) return failed;
-  u64 given = units_of(&s->infos[3]) - held;
+  u64 given = units_of(&s->infos[2]) - held;
   // At least quoted * (1 - slippage), rounded up.
   u64 least = quoted - mul_div(quoted, slippage_bps, 10000);
   return given < least ? SLIPPAGE_EXCEEDED : 0;

@@ -11,6 +11,7 @@ from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.memory_journal import MemoryJournal
 from tests.support.journals import a_draft
 
+from memmcp_server.adapters.back_ups import DeskFiles
 from memmcp_server.adapters.index.sink import QdrantSink
 from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.identifiers import MemoryId
@@ -59,7 +60,7 @@ class House:
         self.clock = ManualClock()
         self.journal, self.index = Journal(self.clock), Index(self.clock)
         self.journal.purged, self.journal.wholes, self.index.purged = [], [], []
-        self.copies = Copies(self.journal)
+        self.copies = Copies(self.journal, DeskFiles(Path("no such directory")))
         self.start()
 
     def start(self) -> None:
@@ -180,8 +181,8 @@ async def test_residues_are_told_and_not_hidden(house: House) -> None:
 
 async def test_copies_that_are_still_there_are_named(house: House, tmp_path: Path) -> None:
     memory_id = await house.write()
-    kept, export = await house.copies.back_up(tmp_path / "kept", CLAUDE), tmp_path / "all.jsonl"
-    gone = await house.copies.back_up(tmp_path / "gone", CLAUDE)
+    (kept, *_), export = await house.copies.back_up(tmp_path / "kept", CLAUDE), tmp_path / "all.jsonl"
+    gone, *_ = await house.copies.back_up(tmp_path / "gone", CLAUDE)
     Path(gone).unlink(missing_ok=True)
     await house.copies.note_export(export, CLAUDE)
     Path(kept).parent.mkdir(exist_ok=True)
@@ -195,7 +196,7 @@ async def test_copies_that_are_still_there_are_named(house: House, tmp_path: Pat
 
 
 async def test_copies_are_named_also_while_the_journal_cannot_be_purged(house: House, tmp_path: Path) -> None:
-    memory_id, kept = await house.write(), await house.copies.back_up(tmp_path / "kept", CLAUDE)
+    memory_id, (kept, *_) = await house.write(), await house.copies.back_up(tmp_path / "kept", CLAUDE)
     Path(kept).parent.mkdir(exist_ok=True)
     Path(kept).touch()
     house.journal.busy = 99

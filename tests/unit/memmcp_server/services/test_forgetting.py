@@ -1,6 +1,7 @@
 """Forgetting: who may, what goes along, what a preview binds, and what the audit keeps."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.memory_journal import MemoryJournal
 from tests.support.journals import SECOND_NS, T0_NS, a_draft
 
+from memmcp_server.adapters.back_ups import DeskFiles
 from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.identifiers import MemoryId, TrajectoryId
 from memmcp_server.domain.lifecycle import MergeMemory, SetPolicy, UpdateMemory
@@ -35,7 +37,9 @@ class House:
         self.journal = MemoryJournal(self.clock)
         self.policies = Policies(self.journal, self.clock)
         self.index = MemoryIndex(self.clock)
-        erasure = Erasure(self.journal, self.index, Copies(self.journal), answer_wait_s=0.01)
+        erasure = Erasure(
+            self.journal, self.index, Copies(self.journal, DeskFiles(Path("no such directory"))), answer_wait_s=0.01
+        )
         self.forgetting = Forgetting(self.journal, self.policies, self.clock, erasure)
 
     async def write(self, *contents: str, **fields: Any) -> list[MemoryId]:

@@ -1,5 +1,6 @@
 """Retention forgets what a policy says, in rounds, and nothing by accident."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.memory_journal import MemoryJournal
 from tests.support.journals import a_draft
 
+from memmcp_server.adapters.back_ups import DeskFiles
 from memmcp_server.domain.lifecycle import SetPolicy, UpdateMemory
 from memmcp_server.domain.memory import MemoryFilter, Provenance
 from memmcp_server.services import retention as module
@@ -27,7 +29,9 @@ class House:
         self.clock = ManualClock()
         self.journal = MemoryJournal(self.clock)
         self.policies = Policies(self.journal, self.clock)
-        erasure = Erasure(self.journal, MemoryIndex(self.clock), Copies(self.journal))
+        erasure = Erasure(
+            self.journal, MemoryIndex(self.clock), Copies(self.journal, DeskFiles(Path("no such directory")))
+        )
         forgetting = Forgetting(self.journal, self.policies, self.clock, erasure)
         self.retention = Retention(self.journal, self.policies, forgetting, self.clock)
 

@@ -22,7 +22,7 @@ def whole(profile: Profile) -> str:
     protections = document["limits"].pop("protections")
     lines = [
         line
-        for section in ("limits", "sizing", "exits", "fees")
+        for section in ("limits", "sizing", "exits", "fees", "after_gap")
         for line in (f"[{section}]", *(f"{key} = {value}" for key, value in document[section].items()))
     ]
     for rule in protections:

@@ -6,10 +6,12 @@ from typing import Any, get_args
 import pytest
 from tests.support.trading import T0, deposit, filled, make_bar, make_fill, make_order, make_signal, rejected
 
+from trading.adapters.canonical import canonical_json
 from trading.errors import DataError
 from trading.model import commands, event_codec, events
 from trading.model.account import Level, TradingState
 from trading.model.forecast import Direction, Forecast, ForecastScore, OrderImpact, RankedToken
+from trading.model.gap import GapAction, GapStep
 from trading.model.market_data import FeedDescription, TokenGone, ts_of
 from trading.model.order import Denied, Measure, Side
 
@@ -54,6 +56,16 @@ EVENTS: list[events.Event | commands.Command] = [
     events.PositionClosed("t", "s", "b", "m", T0, -5, -10, 300, "stop_loss"),
     events.TradingStateChanged(T0, ACTIVE, HALTED, False, "drawdown"),
     events.LevelStateChanged(T0, Level.BUCKET, "momentum_breakout", ACTIVE, HALTED, "drawdown"),
+    events.GapSeen(
+        T0,
+        T0 - 5,
+        7,
+        (
+            GapStep("b", "m", GapAction.TIGHTEN, Decimal("0.97"), "why"),
+            GapStep("b", "n", GapAction.EXIT, None, "why"),
+        ),
+        "nothing was seen for 5 s",
+    ),
     events.ProfileSwitched(T0, "foundation", "cautious", "operator"),
     events.WindowReported(
         T0,
@@ -103,6 +115,17 @@ def test_every_event_and_command_comes_back_from_its_row_as_it_was(event: events
     kind, body = event_codec.encode(event)
     assert not _has_float(body)
     assert event_codec.decode(kind, json.loads(json.dumps(body))) == event
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event_codec.kind_of(event))
+def test_a_body_is_written_as_it_stands_because_its_keys_are_in_order(event: events.Event) -> None:
+    _, body = event_codec.encode(event)
+    assert canonical_json(body, is_plain=True) == canonical_json(body)
+
+
+def test_evidence_is_put_in_order() -> None:
+    _, body = event_codec.encode(events.SignalRaised("t", make_signal(evidence={"b": 1, "a": 0.5})))
+    assert list(body["signal"]["evidence"].items()) == [("a", "0.5"), ("b", 1)]
 
 
 def test_the_list_above_holds_every_kind_of_event_and_command() -> None:

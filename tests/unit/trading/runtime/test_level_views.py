@@ -12,6 +12,7 @@ from trading.adapters.canonical import canonical_json
 from trading.model import commands, events
 from trading.model.account import Level, TradingState
 from trading.model.event_codec import encode
+from trading.model.gap import GapAction, GapStep
 from trading.ports import JournalRow
 from trading.runtime.paper_desk import _command
 from trading.runtime.remember import Remembrance
@@ -62,3 +63,11 @@ def test_memory_is_told_of_a_levels_state_and_of_who_changed_it() -> None:
         [record] = Remembrance("run", 0, lambda _: ()).records_of(JournalRow(1, 5, kind, canonical_json(body)))
         texts.append(record.text)
     assert texts == ["The bucket b went from ACTIVE to HALTED: drawdown", "maria: resume of bucket:b. looked at it"]
+
+
+@pytest.mark.requirement("O8")
+def test_memory_is_told_of_a_gap_and_what_became_of_what_was_open() -> None:
+    steps = (GapStep("b", "m", GapAction.EXIT, None, "why"), GapStep("b", "n", GapAction.EXIT, None, "why"))
+    kind, body = encode(events.GapSeen(9, 5, 7, steps, "nothing was seen for 4 s"))
+    [record] = Remembrance("run", 0, lambda _: ()).records_of(JournalRow(1, 9, kind, canonical_json(body)))
+    assert record.text == "A gap: nothing was seen for 4 s. Positions: 2 to exit."

@@ -1,11 +1,12 @@
 """Pace, order and bounds of the sources; what a preview binds."""
 
 import pytest
-from tests.doubles.scripted_market import ScriptedFeed, script
+from tests.doubles.scripted_market import START_NS, ManualFeed, ScriptedFeed, script
 
 from trading.config import PreviewSection
+from trading.model.market_data import ts_of
 from trading.runtime.previews import Preview, Previews, Refused, fingerprint
-from trading.runtime.sources import BATCH_CYCLES_MAX, PacedSource
+from trading.runtime.sources import BATCH_CYCLES_MAX, LiveSource, PacedSource
 
 pytestmark = pytest.mark.anyio
 
@@ -111,3 +112,19 @@ def test_a_preview_ends_with_its_time() -> None:
 def test_an_argument_left_out_and_none_are_the_same_argument() -> None:
     assert fingerprint({"a": 1, "b": None}) == fingerprint({"a": 1, "preview_id": "x"})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+@pytest.mark.requirement("Q4")
+async def test_a_clock_that_was_set_back_makes_a_live_feed_old() -> None:
+    now_ns = START_NS
+    feed = ManualFeed("m", "M", "1")
+    source = LiveSource(feed, lambda: now_ns)
+    assert source.age_s() is None
+    async with feed.running():
+        feed.push()
+        [cycle] = await source.next() or []
+    end_ns = ts_of(cycle.events[-1])
+    now_ns = end_ns + 2 * 10**9
+    assert source.age_s() == 2.0
+    now_ns = end_ns - 3_600 * 10**9
+    assert source.age_s() == 3_600.0

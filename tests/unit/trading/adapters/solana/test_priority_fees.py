@@ -13,8 +13,7 @@ from tests.doubles.scripted_chain import ScriptedChain
 from tests.support.scripted_rpc import ScriptedRpc, error, result, says
 
 from trading.adapters.solana.chain import SolanaChain
-from trading.adapters.solana.fees import FEW, UNITS_MAX, PriorityFees, typical
-from trading.adapters.solana.pool import EndpointPool
+from trading.adapters.solana.fees import FEW, UNITS_MAX, clamped, typical
 from trading.config import ChainSection
 
 pytestmark = pytest.mark.requirement("T10")
@@ -60,11 +59,11 @@ def test_the_answer_is_bounded_by_what_was_paid(fees: list[int], percentile: int
 @given(st.integers(0, 2**63), st.integers(0, 10**7), st.integers(0, 10**8), st.integers(1_000, UNITS_MAX))
 def test_no_transaction_pays_more_than_the_cap_whatever_its_limit(price: int, floor: int, cap: int, units: int) -> None:
     section = ChainSection(fee_floor_lamports=floor, fee_cap_lamports=cap, fee_units=units)
-    clamped = PriorityFees(section, EndpointPool([], section)).clamped(price)
-    assert clamped * UNITS_MAX <= cap * 1_000_000
-    if clamped < cap * 1_000_000 // UNITS_MAX:
-        assert clamped >= price
-        assert clamped * units >= floor * 1_000_000
+    paid = clamped(price, section)
+    assert paid * UNITS_MAX <= cap * 1_000_000
+    if paid < cap * 1_000_000 // UNITS_MAX:
+        assert paid >= price
+        assert paid * units >= floor * 1_000_000
 
 
 @pytest.mark.anyio
@@ -89,6 +88,14 @@ async def test_a_price_is_remembered_for_a_while() -> None:
         assert await chain.priority_fee(ACCOUNTS[:1]) == 50_000
         await anyio.sleep(0.21)
         assert await chain.priority_fee(ACCOUNTS) == 50_000
+
+
+@pytest.mark.anyio
+async def test_many_who_need_the_same_price_at_once_ask_once() -> None:
+    async with chain_of() as (chain, server), anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(chain.priority_fee, ACCOUNTS)
+    assert server.calls["one"]["getRecentPrioritizationFees"] == 1
 
 
 @pytest.mark.anyio

@@ -1,0 +1,254 @@
+"""From an open intent to a signed attempt: quote, second price, build, read, simulate, sign. Nothing is sent here.
+
+Each check can end it, and what the signer is asked to sign is the message that was read and simulated last.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from solders.message import MessageV0
+from solders.signature import Signature
+
+from trading.errors import DataError, FeedUnavailable, RouteRefused, SigningRefused
+from trading.model.chain import AccountSeen, SignWanted, Simulated, SwapOffer, SwapWanted
+from trading.model.intent import SOL_MINT, Attempt, Balances, Intent, IntentRecord
+from trading.model.network import COMPUTE_UNITS_PER_TRANSACTION_MAX, TOKEN_ACCOUNT_RENT_LAMPORTS
+from trading.model.units import BPS_ONE
+from trading.ports import Chain, ReferencePrice, Signer, SwapRouter
+
+from .price_check import Offered, PriceRules, price_problem
+from .transactions import Built, ComputeBudget, addresses_in_table, build, token_account, units_of
+from .verifier import TOKEN_PROGRAMS, SwapBounds, all_keys, parsed, violations_of
+
+SIMULATION_UNITS: Final = COMPUTE_UNITS_PER_TRANSACTION_MAX
+UNITS_MARGIN_BPS: Final = 12_000
+"""Of what the simulation used: the pool may be elsewhere by then."""
+LAMPORTS_LEFT_MIN: Final = 890_880
+"""An account with less than this besides nothing at all is not allowed to exist (rent of an empty account)."""
+OFFERS_MAX: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PreparingRules:
+    """``reserve_lamports``: what an entry leaves in the wallet, so that every exit can be paid. ``price_floor``: the
+    least that is offered a compute unit, in micro-lamports."""
+
+    prices: PriceRules
+    tip_lamports_max: int = 0
+    tip_accounts: tuple[str, ...] = ()
+    reserve_lamports: Callable[[str], int] = lambda _wallet: 10_000_000
+    price_floor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PreparingParts:
+    """Whom it asks. ``mint_problems`` says why a mint is not to be bought, from its account: nothing where it may."""
+
+    chain: Chain
+    router: SwapRouter
+    second_price: ReferencePrice
+    signer: Signer
+    mint_problems: Callable[[AccountSeen], Sequence[str]]
+    now_ns: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The wallet's accounts that a swap touches, as they are; addresses of the token accounts by mint."""
+
+    balances: Balances
+    addresses: tuple[str, str, str]
+    seen: Mapping[str, AccountSeen | None]
+
+
+class SwapPreparer:
+    """Body of ``executor.Preparer`` over a real chain."""
+
+    def __init__(self, parts: PreparingParts, rules: PreparingRules) -> None:
+        self._parts = parts
+        self._rules = rules
+        self._programs: dict[str, str] = {SOL_MINT: TOKEN_PROGRAMS[0]}
+
+    async def prepare(self, known: IntentRecord) -> Attempt:
+        intent = known.intent
+        held = await self._held(intent)
+        offer = await self._offer(intent)
+        await self._hold_against_price(intent, offer)
+        blockhash = await self._parts.chain.latest_blockhash()
+        price = max(self._rules.price_floor, await self._price(offer))
+        widest = ComputeBudget.within(SIMULATION_UNITS, price, intent.fee_lamports_max)
+        draft = build(offer, widest, blockhash.blockhash)
+        simulated = await self._simulated(intent, held, draft)
+        units = min(COMPUTE_UNITS_PER_TRANSACTION_MAX, -(-simulated.compute_units * UNITS_MARGIN_BPS // BPS_ONE))
+        budget = ComputeBudget.within(max(1, units), price, intent.fee_lamports_max)
+        built = build(offer, budget, blockhash.blockhash)
+        number = len(known.attempts) + 1
+        wanted = SignWanted(
+            intent_id=intent.id,
+            attempt=number,
+            wallet=intent.wallet,
+            message=built.message,
+            in_mint=intent.in_mint,
+            out_mint=intent.out_mint,
+            amount_in=intent.amount_in,
+            min_out=intent.min_out,
+            fee_lamports_max=intent.fee_lamports_max,
+            last_valid_block_height=blockhash.last_valid_block_height,
+            is_exit=intent.is_exit,
+            venues=offer.venues,
+        )
+        await self._read(wanted, built, intent)
+        signature = await self._parts.signer.sign(wanted)
+        return Attempt(
+            intent_id=intent.id,
+            number=number,
+            signature=str(Signature.from_bytes(signature)),
+            raw=built.signed(signature),
+            blockhash=blockhash.blockhash,
+            last_valid_block_height=blockhash.last_valid_block_height,
+            quoted_out=offer.out_units,
+            fee_lamports=built.fee_lamports,
+            before=held.balances,
+            signed_ns=self._parts.now_ns(),
+            quote=offer.quote,
+        )
+
+    async def _held(self, intent: Intent) -> _Held:
+        """Return what the wallet has now. Raises: RouteRefused where that is not enough, or the mint is a trap."""
+        chain = self._parts.chain
+        pair = (intent.in_mint, intent.out_mint)
+        # Before a buy the mint is read anew each time; an exit only needs to know its token program.
+        asked = [mint for mint in pair if mint != SOL_MINT and not (intent.is_exit and mint in self._programs)]
+        mints = await chain.accounts(asked) if asked else {}
+        for mint in asked:
+            self._learn(mint, mints[mint], intent)
+        accounts = [token_account(intent.wallet, mint, self._programs[mint]) for mint in pair]
+        addresses = (intent.wallet, accounts[0], accounts[1])
+        seen = await chain.accounts(addresses)
+        wallet = seen[intent.wallet]
+        lamports = 0 if wallet is None else wallet.lamports
+        balances = Balances(lamports, units_of(seen[accounts[0]]), units_of(seen[accounts[1]]))
+        self._require_funds(intent, balances, opens=seen[accounts[1]] is None)
+        return _Held(balances, addresses, seen)
+
+    def _learn(self, mint: str, account: AccountSeen | None, intent: Intent) -> None:
+        if account is None or account.owner not in TOKEN_PROGRAMS:
+            msg = f"{mint} is no mint of this chain"
+            raise RouteRefused(msg, reason="no_mint")
+        self._programs[mint] = account.owner
+        problems = self._parts.mint_problems(account) if mint == intent.out_mint and not intent.is_exit else ()
+        if problems:
+            msg = f"{mint} is not bought: {'; '.join(problems)}"
+            raise RouteRefused(msg, reason="mint_refused")
+
+    def _require_funds(self, intent: Intent, balances: Balances, *, opens: bool) -> None:
+        needs = intent.fee_lamports_max + (TOKEN_ACCOUNT_RENT_LAMPORTS if opens else 0) + LAMPORTS_LEFT_MIN
+        if not intent.is_exit:
+            needs += self._rules.reserve_lamports(intent.wallet)
+        if intent.in_mint == SOL_MINT:
+            needs += intent.amount_in
+        elif balances.in_units < intent.amount_in:
+            msg = f"the wallet holds {balances.in_units} of {intent.in_mint}, not {intent.amount_in}"
+            raise RouteRefused(msg, reason="insufficient_funds")
+        if balances.lamports < needs:
+            msg = f"the wallet holds {balances.lamports} lamports; {needs} are needed, fees and reserve included"
+            raise RouteRefused(msg, reason="insufficient_lamports")
+
+    async def _offer(self, intent: Intent) -> SwapOffer:
+        """Return an offer that gives ``min_out`` at least; asked again with a slippage that makes it so."""
+        slippage_bps = intent.slippage_bps_max
+        for _ in range(OFFERS_MAX):
+            wanted = SwapWanted(intent.wallet, intent.in_mint, intent.out_mint, intent.amount_in, slippage_bps)
+            offer = await self._parts.router.offer(wanted)
+            if offer.out_units < intent.min_out:
+                msg = f"{offer.out_units} are offered, {intent.min_out} is the least that was wished"
+                raise RouteRefused(msg, reason="price_moved")
+            if 0 < intent.out_max < offer.out_units:
+                msg = f"{offer.out_units} for that much would be cheaper than what is held: the price fell"
+                raise RouteRefused(msg, reason="below_average")
+            if offer.min_out_units >= intent.min_out:
+                return offer
+            # A basis point less than this offer needs: the next one may be a little worse.
+            slippage_bps = max(0, (offer.out_units - intent.min_out) * BPS_ONE // offer.out_units - 1)
+        msg = f"the router's least of {offer.min_out_units} stays below {intent.min_out}"
+        raise RouteRefused(msg, reason="price_moved")
+
+    async def _hold_against_price(self, intent: Intent, offer: SwapOffer) -> None:
+        is_buy = intent.in_mint == SOL_MINT
+        token = intent.out_mint if is_buy else intent.in_mint
+        try:
+            point = await self._parts.second_price.price(token)
+        except FeedUnavailable:
+            point = None
+        amounts = (intent.amount_in, offer.out_units) if is_buy else (offer.out_units, intent.amount_in)
+        offered = Offered(is_buy, intent.is_exit, *amounts)
+        problem = price_problem(offered, point, self._parts.now_ns(), self._rules.prices)
+        if problem:
+            source = "no second price" if point is None else f"the price of {point.source}"
+            msg = f"{offer.out_units} for {intent.amount_in} against {source}: {problem}"
+            raise RouteRefused(msg, reason=problem)
+
+    async def _price(self, offer: SwapOffer) -> int:
+        """Return what a compute unit is worth now: what others paid, and the router's advice where that is more."""
+        writable = [address for address, _, writes in offer.swap.accounts if writes]
+        return max(await self._parts.chain.priority_fee(writable), offer.compute_unit_price_micro_lamports)
+
+    async def _simulated(self, intent: Intent, held: _Held, draft: Built) -> Simulated:
+        """Run the draft, and hold what it would do against what was wished."""
+        simulated = await self._parts.chain.simulate(draft.unsigned, held.addresses, verifies=False)
+        if simulated.error:
+            msg = f"the simulation failed: {simulated.error}"
+            raise RouteRefused(msg, reason="simulation_failed")
+        problems = simulation_problems(intent, held.balances, held.addresses, simulated, draft.fee_lamports)
+        if problems:
+            msg = f"the simulation does something else: {'; '.join(problems)}"
+            raise RouteRefused(msg, reason="simulation_differs")
+        return simulated
+
+    async def _read(self, wanted: SignWanted, built: Built, intent: Intent) -> None:
+        """Read the message as the chain will: lookup tables as they are there, not as the router says."""
+        message = parsed(built.message)
+        if message is None:
+            msg = "the message is of no known version"
+            raise SigningRefused(msg, reasons=("unparseable",))
+        tables: dict[str, tuple[str, ...]] = {}
+        if isinstance(message, MessageV0) and message.address_table_lookups:
+            seen = await self._parts.chain.accounts([str(each.account_key) for each in message.address_table_lookups])
+            tables = {key: addresses_in_table(account) for key, account in seen.items()}
+        keys = all_keys(message, tables)
+        bounds = SwapBounds(
+            fee_lamports_max=intent.fee_lamports_max,
+            slippage_bps_max=intent.slippage_bps_max,
+            tip_lamports_max=self._rules.tip_lamports_max,
+            tip_accounts=self._rules.tip_accounts,
+        )
+        problems = ("lookup_table",) if keys is None else violations_of(message, keys, wanted, bounds)
+        if problems:
+            msg = f"the transaction is not the swap that was wished: {', '.join(problems)}"
+            raise SigningRefused(msg, reasons=tuple(problems))
+
+
+def simulation_problems(
+    intent: Intent, before: Balances, addresses: Sequence[str], simulated: Simulated, fee_lamports: int
+) -> list[str]:
+    """Return what a simulation does that was not wished. Lamports may leave for the amount, the fee and deposits."""
+    wallet, in_account, out_account = (simulated.accounts.get(each) for each in addresses)
+    lamports = 0 if wallet is None else wallet.lamports
+    try:
+        in_units, out_units = units_of(in_account), units_of(out_account)
+    except DataError as error:
+        return [error.message]
+    problems = []
+    spent = before.lamports - lamports
+    if intent.in_mint == SOL_MINT:
+        if not intent.amount_in <= spent <= intent.amount_in + fee_lamports + TOKEN_ACCOUNT_RENT_LAMPORTS:
+            problems.append(f"{spent} lamports leave the wallet for {intent.amount_in}")
+    elif before.in_units - in_units != intent.amount_in:
+        problems.append(f"{before.in_units - in_units} of {intent.in_mint} leave instead of {intent.amount_in}")
+    if intent.out_mint == SOL_MINT:
+        if -spent < intent.min_out - fee_lamports:
+            problems.append(f"{-spent} lamports arrive, at least {intent.min_out - fee_lamports} were due")
+    elif out_units - before.out_units < intent.min_out:
+        problems.append(f"{out_units - before.out_units} of {intent.out_mint} arrive, less than {intent.min_out}")
+    return problems
