@@ -1,6 +1,7 @@
 """Frozen sections. Only ``settings`` reads the environment; everybody else is handed a section."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -254,6 +255,13 @@ class RouterSection(Section):
         return value
 
 
+class SignerSection(Section):
+    """Where the signer answers, and as which user: without them, in the data directory's ``signer``, as ourselves."""
+
+    socket: Path | None = None
+    user: str | None = Field(default=None, min_length=1, max_length=64)
+
+
 class Sections(Section):
     """Everything the desk is configured by, apart from what its caller decides (data directory, feed, money)."""
 
@@ -263,5 +271,6 @@ class Sections(Section):
     relay: RelaySection = RelaySection()
     market: MarketSection = MarketSection()
     fetch: FetchSection = FetchSection()
+    signer: SignerSection = SignerSection()
     chain: ChainSection = ChainSection()
     router: RouterSection = RouterSection()

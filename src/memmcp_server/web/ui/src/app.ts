@@ -7,6 +7,7 @@ import { isRange, loadHistory, WINDOW_S } from "./history";
 import type { Range } from "./history";
 import { EquityHistory, failed, Heartbeat, LOADING, MemoryFeed, ready, valueOf, WriteRate } from "./model";
 import type { Loadable } from "./model";
+import { ApprovalsPanel } from "./panels/approvals";
 import { ChartPanel } from "./panels/chart";
 import { CompoundingPanel } from "./panels/compounding";
 import { Detail } from "./panels/detail";
@@ -60,6 +61,7 @@ export class App {
   private readonly tradesPanel = new TradesPanel();
   private readonly chartPanel = new ChartPanel();
   private readonly streamPanel = new StreamPanel(() => this.plan());
+  private readonly approvalsPanel = new ApprovalsPanel(this.api);
 
   constructor() {
     this.stream = new EventStream({
@@ -231,6 +233,7 @@ export class App {
       if (isMissing && nowMs - this.reloadedMs >= RETRY_EVERY_MS) void this.reload();
       this.followTrades(this.trading.value, nowMs);
     }
+    this.approvalsPanel.follow(nowMs);
     if (document.hidden) this.draw(); // frames stand still in a hidden tab; its title should not
     else this.plan();
   }
