@@ -464,6 +464,9 @@ class TradingDesk(Protocol):
     ) -> JsonObject:
         """wire.WhyAnswer: the chain of a trade, or the funnel of why nothing happened"""
 
+    async def night(self, *, since_ns: int | None) -> JsonObject:
+        """wire.NightReport: what happened since then, and what waits for a person"""
+
     async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         """wire.TradeRequest -> wire.TradeAnswer. Without preview_id a preview; with it the order, once per key."""
 
@@ -488,13 +491,8 @@ class Approvals(Protocol):
     """
 
     async def overview(self) -> JsonObject: ...
-
     async def challenge(self, approval_id: str) -> JsonObject: ...
-
     async def approve(self, approval_id: str, credential: Mapping[str, Any]) -> JsonObject: ...
-
     async def refuse(self, approval_id: str) -> JsonObject: ...
-
     async def passkey_options(self, code: str) -> JsonObject: ...
-
     async def register_passkey(self, code: str, credential: Mapping[str, Any], label: str) -> JsonObject: ...

@@ -56,19 +56,19 @@ async def open(environ: Mapping[str, str], memory: Memory, options: DeskOptions)
     Raises: InvalidInput (a setting, the feed, the profile, real money), DataError (recorded data),
     JournalUnavailable (the desk's own disk).
     """
-    if options.money != "paper":
-        msg = f"money: {options.money!r} is not possible in this version, which trades on paper only"
-        raise InvalidInput(msg, field="money", hint="use money=paper; nothing was traded")
-    wishes = PaperOptions(options.data_dir, options.feed, options.profile, _recorded(environ), options.profiles_dir)
+    is_real = options.money == "real"
+    wishes = PaperOptions(
+        options.data_dir, options.feed, options.profile, _recorded(environ), options.profiles_dir, is_real
+    )
     async with paper_desk(wishes, load(environ), memory) as desk:
         yield desk
 
 
 def signer_of(environ: Mapping[str, str], data_dir: Path) -> SocketSigner:
     """Return the signer that the environment names, or that of the data directory. Raises: InvalidInput (a setting)."""
-    section = load(environ).signer
-    socket = section.socket or data_dir / "signer" / "signer.sock"
-    uid = os.geteuid() if section.user is None else uid_of(section.user)
+    section = load(environ).live
+    socket = section.signer_socket or data_dir / "signer" / "signer.sock"
+    uid = os.geteuid() if section.signer_user is None else uid_of(section.signer_user)
     return SocketSigner(SignerSocket(socket.expanduser().absolute(), uid))
 
 

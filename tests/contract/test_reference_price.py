@@ -142,7 +142,12 @@ BODIES: list[Callable[[], AbstractAsyncContextManager[Stage]]] = [
 ]
 
 
-@pytest.fixture(params=BODIES, ids=lambda make: make.__name__)
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module", params=BODIES, ids=lambda make: make.__name__)
 async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     async with request.param() as made:
         yield made

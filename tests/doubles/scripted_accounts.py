@@ -30,6 +30,6 @@ class ScriptedAccounts:
     def put_mint(self, mint: str, decimals: int) -> None:
         self.put(mint, bytes(44) + bytes([decimals, 1]) + bytes(36))
 
-    def put_account(self, address: str, mint: str, units: int) -> None:
+    def put_account(self, address: str, mint: str, units: int, state: int = 1) -> None:
         head = bytes(Pubkey.from_string(mint)) + bytes(32) + units.to_bytes(8, "little")
-        self.put(address, head + bytes(36) + b"\x01" + bytes(165 - len(head) - 37))
+        self.put(address, head + bytes(36) + bytes([state]) + bytes(165 - len(head) - 37))

@@ -22,6 +22,7 @@ from trading.adapters.solana.token_facts import ChainFacts, facts_of_chain, fact
 from trading.errors import ChainUnavailable
 from trading.model.chain import MintSeen
 from trading.model.market_data import CycleEnd, FactsKnown, MarketEvent, TokenListed
+from trading.model.rug_rules import RugRules
 from trading.model.token_facts import Facts
 from trading.risk.rug_checks import RugReason, findings
 
@@ -175,9 +176,9 @@ def seen(**changes: Any) -> MintSeen:
     ],
 )
 async def test_each_trap_of_a_mint_fails_a_rug_check(changes: dict[str, Any], reason: RugReason) -> None:
-    found = findings(facts_of_mint(seen(**changes), top_ten_bps=0, age_s=0))
+    found = findings(facts_of_mint(seen(**changes), top_ten_bps=0, age_s=0), RugRules())
     assert reason in {each.reason for each in found}
-    clean = findings(facts_of_mint(seen(), top_ten_bps=0, age_s=0))
+    clean = findings(facts_of_mint(seen(), top_ten_bps=0, age_s=0), RugRules())
     assert {each.reason for each in clean} == {RugReason.FACTS_UNKNOWN}
 
 

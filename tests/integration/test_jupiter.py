@@ -259,7 +259,8 @@ async def test_the_advice_on_the_price_is_zero_where_none_is_given_and_a_limit_i
 ) -> None:
     async with an_api() as (pages, api):
         limit = {**price_of(0), "data": base64.b64encode(b"\x02" + (200_000).to_bytes(4, "little")).decode()}
-        pages.changes["build"] = {"computeBudgetInstructions": [limit]}
+        other = {**price_of(0), "data": base64.b64encode(b"\x07" + (9).to_bytes(8, "little")).decode()}
+        pages.changes["build"] = {"computeBudgetInstructions": [limit, other]}
         assert (await JupiterBuild(api).offer(WANTED)).compute_unit_price_micro_lamports == 0
         pages.changes["build"] = {"computeBudgetInstructions": [limit, price_of(2**64 - 1)]}
         assert (await JupiterBuild(api).offer(WANTED)).compute_unit_price_micro_lamports == 2**64 - 1

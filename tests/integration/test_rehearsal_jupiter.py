@@ -57,21 +57,18 @@ def _no_faults_left(stage: JupiterStage) -> None:
     stage.server.faults.clear()
 
 
-def buying(stage: JupiterStage, wallet: Keypair, lamports: int = 10**9) -> SwapWanted:
-    return SwapWanted(str(wallet.pubkey()), SOL_MINT, stage.frog, lamports, 100)
-
-
 # -- offers that happen
 
 
 async def test_what_is_offered_is_what_comes_out_to_the_unit(stage: JupiterStage, api: JupiterApi) -> None:
     wallet, router = stage.wallet(), JupiterBuild(api)
-    bought = await router.offer(buying(stage, wallet))
+    paid = 10**9 + 7  # no round number, so that what is rounded shows
+    bought = await router.offer(stage.buying(wallet, paid))
     before = stage.lamports(wallet)
     assert stage.carry_out(wallet, bought) is None
     assert stage.units(wallet, stage.frog) == bought.out_units
     rent, fee = 2_039_280, 5_000 + 300
-    assert stage.lamports(wallet) == before - 10**9 - rent - fee  # the wrapped SOL account is closed again
+    assert stage.lamports(wallet) == before - paid - rent - fee  # the wrapped SOL account is closed again
 
     sale = SwapWanted(str(wallet.pubkey()), stage.frog, SOL_MINT, bought.out_units, 50)
     sold = await router.offer(sale)
@@ -82,7 +79,7 @@ async def test_what_is_offered_is_what_comes_out_to_the_unit(stage: JupiterStage
 
 
 async def test_an_offer_uses_lookup_tables_that_are_on_the_chain(stage: JupiterStage, api: JupiterApi) -> None:
-    offer = await JupiterBuild(api).offer(buying(stage, stage.wallet()))
+    offer = await JupiterBuild(api).offer(stage.buying(stage.wallet()))
     (held,) = offer.lookup_tables.values()
     assert str(stage.pool.authority) in held
 
@@ -91,20 +88,20 @@ async def test_a_pool_that_moved_since_the_offer_gives_no_less_than_the_minimum(
     stage: JupiterStage, api: JupiterApi
 ) -> None:
     mine, other, router = stage.wallet(), stage.wallet(200 * 10**9), JupiterBuild(api)
-    offer = await router.offer(buying(stage, mine))
-    assert stage.carry_out(other, await router.offer(buying(stage, other, 100 * 10**9))) is None
+    offer = await router.offer(stage.buying(mine))
+    assert stage.carry_out(other, await router.offer(stage.buying(other, 100 * 10**9))) is None
     assert stage.carry_out(mine, offer) == SLIPPAGE_EXCEEDED
     assert stage.units(mine, stage.frog) == 0
 
 
 async def test_a_stale_offer_is_one_of_the_pool_as_it_stood_before(stage: JupiterStage, api: JupiterApi) -> None:
     mine, other, router = stage.wallet(), stage.wallet(200 * 10**9), JupiterBuild(api)
-    old = await router.offer(buying(stage, mine))
-    mover = await router.offer(buying(stage, other, 100 * 10**9))
+    old = await router.offer(stage.buying(mine))
+    mover = await router.offer(stage.buying(other, 100 * 10**9))
     assert stage.carry_out(other, mover) is None
     stage.server.faults.put("build", Fault("stale"))
-    stale = await router.offer(buying(stage, mine))
-    fresh = await router.offer(buying(stage, mine))
+    stale = await router.offer(stage.buying(mine))
+    fresh = await router.offer(stage.buying(mine))
     assert stale.out_units == old.out_units > fresh.out_units
     assert stage.carry_out(mine, stale) == SLIPPAGE_EXCEEDED
     assert stage.carry_out(mine, fresh) is None
@@ -120,7 +117,7 @@ def signed(wallet: Keypair, raw: bytes) -> bytes:
 async def test_an_order_is_signed_handed_in_and_lands_once(stage: JupiterStage, api: JupiterApi) -> None:
     async with stage.running():
         wallet, router = stage.wallet(), JupiterOrder(api)
-        order = await router.order(buying(stage, wallet))
+        order = await router.order(stage.buying(wallet))
         raw = signed(wallet, order.transaction)
         signature = await router.execute(raw, order.request_id)
         assert stage.units(wallet, stage.frog) == order.out_units
@@ -131,7 +128,7 @@ async def test_an_order_is_signed_handed_in_and_lands_once(stage: JupiterStage, 
 
 async def test_other_bytes_than_the_order_are_not_sent(stage: JupiterStage, api: JupiterApi) -> None:
     wallet, router = stage.wallet(), JupiterOrder(api)
-    one, two = await router.order(buying(stage, wallet)), await router.order(buying(stage, wallet, 2 * 10**9))
+    one, two = await router.order(stage.buying(wallet)), await router.order(stage.buying(wallet, 2 * 10**9))
     for raw, request_id, code in (
         (signed(wallet, one.transaction), two.request_id, "-3"),
         (signed(wallet, one.transaction), "unknown", "-1"),
@@ -146,10 +143,11 @@ async def test_other_bytes_than_the_order_are_not_sent(stage: JupiterStage, api:
 async def test_an_answer_that_is_lost_or_says_no_proves_nothing(stage: JupiterStage, api: JupiterApi) -> None:
     async with stage.running():
         wallet, router = stage.wallet(), JupiterOrder(api)
-        order = await router.order(buying(stage, wallet))
+        order = await router.order(stage.buying(wallet))
         raw = signed(wallet, order.transaction)
         stage.server.faults.put("execute", Fault("never_sent"))
         await router.execute(raw, order.request_id)  # "failed to land": nothing was sent
+        stage.cluster.tick(3)
         assert stage.units(wallet, stage.frog) == 0
         stage.server.faults.put("execute", Fault("lost_answer"))
         with pytest.raises(RouterUnavailable):
@@ -164,7 +162,7 @@ async def test_an_order_beyond_what_the_taker_has_is_not_built(
     stage: JupiterStage, api: JupiterApi, lamports: int, reason: str
 ) -> None:
     with pytest.raises(RouteRefused) as refused:
-        await JupiterOrder(api).order(buying(stage, stage.wallet(lamports)))
+        await JupiterOrder(api).order(stage.buying(stage.wallet(lamports)))
     assert refused.value.reason == reason
 
 
@@ -180,20 +178,21 @@ def every(offer: SwapOffer) -> tuple[InstructionWanted, ...]:
 
 
 def shows(kind: str, bad: SwapOffer, good: SwapOffer) -> bool:
-    """Tell whether an offer has what its fault says is wrong with it."""
+    """Tell whether an offer has what its fault says is wrong with it. ``route_v2``: amount, quote, slippage follow the
+    discriminator; the accounts are wallet, what pays, what is paid."""
     thief = str(STRANGER)
     extra = bad.others[len(good.others) :]
     return {
         "wrong_payer": lambda: thief in signers(bad),
         "extra_signer": lambda: thief in {key for key, signs, _ in bad.swap.accounts if signs},
         "unknown_program": lambda: extra[0].program == str(UNKNOWN_PROGRAM),
-        "lower_minimum": lambda: bad.swap.data[-3:-1] == (10_000).to_bytes(2, "little"),
-        "larger_amount": lambda: bad.swap.data[-19:-11] == (2 * bad.wanted.amount_in).to_bytes(8, "little"),
+        "lower_minimum": lambda: bad.swap.data[24:26] == (10_000).to_bytes(2, "little"),
+        "larger_amount": lambda: bad.swap.data[8:16] == (2 * bad.wanted.amount_in).to_bytes(8, "little"),
         "approve": lambda: extra[0].data[0] == 4 and extra[0].accounts[1][0] == thief,
         "set_authority": lambda: extra[0].data[:3] == bytes([6, 2, 1]) and extra[0].data[3:] == bytes(STRANGER),
         "oversized_fee": lambda: bad.compute_unit_price_micro_lamports >= 2**40,
-        "swapped_mint": lambda: bad.swap.accounts[3] != good.swap.accounts[3] and bad.setup[-1] != good.setup[-1],
-        "foreign_destination": lambda: bad.swap.accounts[3] != good.swap.accounts[3] and bad.setup == good.setup,
+        "swapped_mint": lambda: bad.swap.accounts[2] != good.swap.accounts[2] and bad.setup[-1] != good.setup[-1],
+        "foreign_destination": lambda: bad.swap.accounts[2] != good.swap.accounts[2] and bad.setup == good.setup,
         "drain": lambda: extra[0].accounts[1][0] == thief and extra[0].data[0] == 2,
         "close_to_stranger": lambda: bad.cleanup[0].accounts[1][0] == thief,
         "second_swap": lambda: extra == (bad.swap,),
@@ -204,7 +203,7 @@ def shows(kind: str, bad: SwapOffer, good: SwapOffer) -> bool:
 async def test_a_malicious_offer_is_what_its_name_says_and_tells_the_same_as_an_honest_one(
     stage: JupiterStage, api: JupiterApi, kind: str
 ) -> None:
-    wanted, router = buying(stage, stage.wallet()), JupiterBuild(api)
+    wanted, router = stage.buying(stage.wallet()), JupiterBuild(api)
     good = await router.offer(wanted)
     stage.server.faults.put("build", Fault(kind))
     bad = await router.offer(wanted)
@@ -224,7 +223,7 @@ def shows_safely(kind: str, good: SwapOffer) -> bool:
 async def test_a_tip_that_nobody_asked_for_is_refused_by_the_client(stage: JupiterStage, api: JupiterApi) -> None:
     stage.server.faults.put("build", Fault("tip"))
     with pytest.raises(RouteRefused) as refused:
-        await JupiterBuild(api).offer(buying(stage, stage.wallet()))
+        await JupiterBuild(api).offer(stage.buying(stage.wallet()))
     assert refused.value.reason == "not_as_asked"
 
 
@@ -234,7 +233,7 @@ async def test_an_order_that_a_stranger_signs_too_is_refused_by_the_client(
 ) -> None:
     stage.server.faults.put("order", Fault(kind))
     with pytest.raises(RouteRefused) as refused:
-        await JupiterOrder(api).order(buying(stage, stage.wallet()))
+        await JupiterOrder(api).order(stage.buying(stage.wallet()))
     assert refused.value.reason == "not_ours_to_sign"
 
 
@@ -242,8 +241,8 @@ async def test_a_lower_minimum_that_is_signed_takes_what_the_pool_gives(stage: J
     """The control: without a check before signing, the fault does harm."""
     mine, other, router = stage.wallet(), stage.wallet(200 * 10**9), JupiterBuild(api)
     stage.server.faults.put("build", Fault("lower_minimum"))
-    offer = await router.offer(buying(stage, mine))
-    assert stage.carry_out(other, await router.offer(buying(stage, other, 100 * 10**9))) is None
+    offer = await router.offer(stage.buying(mine))
+    assert stage.carry_out(other, await router.offer(stage.buying(other, 100 * 10**9))) is None
     assert stage.carry_out(mine, offer) is None
     assert stage.units(mine, stage.frog) < offer.min_out_units
 
@@ -253,7 +252,7 @@ async def test_a_lower_minimum_that_is_signed_takes_what_the_pool_gives(stage: J
 
 @pytest.mark.parametrize("kind", ["429", "500", "502", "html", "cut"])
 async def test_a_fault_is_no_answer_and_is_used_up(stage: JupiterStage, api: JupiterApi, kind: str) -> None:
-    wanted = buying(stage, stage.wallet())
+    wanted = stage.buying(stage.wallet())
     stage.server.faults.put("build", Fault(kind, retry_after_s=0))
     with pytest.raises(RouterUnavailable):
         await JupiterBuild(api).offer(wanted)
@@ -264,7 +263,7 @@ async def test_a_fault_is_no_answer_and_is_used_up(stage: JupiterStage, api: Jup
 async def test_slow_is_late_and_hanging_is_given_up(stage: JupiterStage) -> None:
     section = RouterSection(backoff_base_s=0.001, backoff_cap_s=0.001, timeout_s=0.3)
     async with JupiterApi.connect(stage.market(), section, WallClock()) as api:
-        wanted = buying(stage, stage.wallet())
+        wanted = stage.buying(stage.wallet())
         stage.server.faults.put("build", Fault("slow", seconds=0.02))
         assert (await JupiterBuild(api).offer(wanted)).out_units > 0
         stage.server.faults.put("build", Fault("hang", seconds=0.6))
@@ -275,7 +274,7 @@ async def test_slow_is_late_and_hanging_is_given_up(stage: JupiterStage) -> None
 async def test_a_chain_that_is_away_is_an_error_of_the_server(stage: JupiterStage, api: JupiterApi) -> None:
     stage.rehearsal.control({"endpoint": "one", "fault": {"kind": "broken", "status": 502, "calls": 1}})
     with pytest.raises(RouterUnavailable):
-        await JupiterBuild(api).offer(buying(stage, stage.wallet()))
+        await JupiterBuild(api).offer(stage.buying(stage.wallet()))
 
 
 async def test_the_control_endpoint_queues_and_forgets_faults(stage: JupiterStage, http: httpx2.AsyncClient) -> None:
@@ -339,8 +338,8 @@ async def test_an_order_without_a_taker_is_a_quote(stage: JupiterStage, http: ht
 
 async def test_the_advised_price_is_a_percentile_of_what_was_paid_lately(stage: JupiterStage, api: JupiterApi) -> None:
     wallet = stage.wallet()
-    assert stage.carry_out(wallet, await JupiterBuild(api).offer(buying(stage, wallet))) is None  # pays 1,000
-    offer = await JupiterBuild(api).offer(buying(stage, wallet))
+    assert stage.carry_out(wallet, await JupiterBuild(api).offer(stage.buying(wallet))) is None  # pays 1,000
+    offer = await JupiterBuild(api).offer(stage.buying(wallet))
     assert offer.compute_unit_price_micro_lamports == 1_000
 
 
@@ -367,7 +366,7 @@ async def test_prices_follow_the_pool_and_a_symbol_may_mean_a_token_without_one(
 async def test_a_server_with_keys_and_a_limit_turns_away_as_the_gateway_does() -> None:
     options = ServerOptions(keys=frozenset({"good"}), calls_per_minute=2)
     async with jupiter_stage(options) as stage:
-        wanted = buying(stage, stage.wallet())
+        wanted = stage.buying(stage.wallet())
         async with JupiterApi.connect(stage.market(jupiter_key="bad"), RouterSection(), WallClock()) as api:
             with pytest.raises(RouteRefused) as refused:
                 await JupiterBuild(api).offer(wanted)

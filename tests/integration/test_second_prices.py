@@ -105,6 +105,9 @@ async def test_accounts_that_hold_something_else_are_no_pool(chain: ScriptedAcco
     chain.put("sol-vault", bytes(165))
     with pytest.raises(FeedUnavailable, match="something else"):
         await of_pool(chain).price(FROG)
+    chain.put_account("sol-vault", SOL_MINT, 10**12, state=0)
+    with pytest.raises(FeedUnavailable, match="something else"):
+        await of_pool(chain).price(FROG)
     del chain.held["sol-vault"]
     with pytest.raises(FeedUnavailable, match="something else"):
         await of_pool(chain).price(FROG)

@@ -14,7 +14,7 @@ from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from trading.config import MarketSection
-from trading.model.chain import InstructionWanted, SwapOffer
+from trading.model.chain import InstructionWanted, SwapOffer, SwapWanted
 from trading.rehearsal.cluster import Cluster
 from trading.rehearsal.jupiter_chain import RpcChain
 from trading.rehearsal.jupiter_market import LocalMarket, LocalToken
@@ -23,7 +23,7 @@ from trading.rehearsal.jupiter_server import JupiterServer, ServerOptions, servi
 from trading.rehearsal.pools import Pool, install, make_pool, make_token
 from trading.rehearsal.server import Rehearsal, rehearsing
 from trading.rehearsal.tables import make_table
-from trading.rehearsal.tokens import associated, token_balance
+from trading.rehearsal.tokens import NATIVE_MINT, associated, token_balance
 
 POOL_LAMPORTS = 1_000 * 10**9
 POOL_UNITS = 10**15
@@ -49,6 +49,9 @@ class ChainStage:
     @property
     def cluster(self) -> Cluster:
         return self.rehearsal.cluster
+
+    def buying(self, wallet: Keypair, lamports: int = 10**9) -> SwapWanted:
+        return SwapWanted(str(wallet.pubkey()), str(NATIVE_MINT), self.frog, lamports, 100)
 
     def wallet(self, lamports: int = 20 * 10**9) -> Keypair:
         """Return a new wallet with money."""

@@ -24,7 +24,7 @@ class SignerStage:
     @property
     def environ(self) -> dict[str, str]:
         """What a daemon's environment says of this signer."""
-        return {"TRADING_SIGNER__SOCKET": str(self.socket)}
+        return {"TRADING_LIVE__SIGNER_SOCKET": str(self.socket)}
 
     def ask(self, number: int = 1, reason: str = "") -> str:
         """Put a buy before the operator, and return the approval's id."""

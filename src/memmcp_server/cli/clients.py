@@ -45,7 +45,7 @@ def connect(
             entry = http_entry(kind, f"{record.get('http', DEFAULT_HTTP)}/mcp")
         else:
             arguments = ["stdio", *(["--data-dir", str(data_dir.absolute())] if data_dir else [])]
-            entry = stdio_entry(kind, _own_command(), arguments)
+            entry = stdio_entry(kind, own_command(), arguments)
         change = plan(kind, path, entry)
         backup = apply(change) if change.is_needed and not dry_run else None
     if json:
@@ -62,7 +62,7 @@ def connect(
             note(f"the file as it was: {backup}")
 
 
-def _own_command() -> str:
+def own_command() -> str:
     """Return this installation's ``memmcp``: a desktop client knows no virtual environment and no PATH of a shell."""
     beside = Path(sys.executable).parent / ("memmcp.exe" if sys.platform == "win32" else "memmcp")
     if beside.exists():

@@ -20,6 +20,7 @@ from . import (
     news,
     outbox,
     overview,
+    service,
 )
 
 app = typer.Typer(
@@ -64,3 +65,4 @@ for _commands in (
     _commands.register(app)
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(index.app, name="index")
+app.add_typer(service.app, name="service")

@@ -29,7 +29,8 @@ from trading.model.intent import (
 )
 
 from .canonical import canonical_json, parse_json
-from .execution_schema import STEPS, attempts, fence, intents, record, wallets
+from .execution_schema import STEPS, attempts, fence, home, intents, record, wallets
+from .instance import InstanceFile
 from .sqlite import open_engine, translating, writing
 
 _UNFINISHED: Final = (IntentState.OPEN, IntentState.SIGNED, IntentState.LANDED, IntentState.NEEDS_REVIEW)
@@ -47,13 +48,54 @@ class SqlExecutionJournal:
         self._lock = threading.Lock()
 
     @classmethod
-    def at(cls, path: Path, now_ns: Callable[[], int]) -> "SqlExecutionJournal":
-        """Open or make the journal and shut out whoever had it open before."""
+    def at(cls, path: Path, now_ns: Callable[[], int], instance: InstanceFile | None = None) -> "SqlExecutionJournal":
+        """Open or make the journal and shut out whoever had it open before.
+
+        With ``instance`` one that is not of this directory takes no new intent, and every wallet that it knows is
+        halted, until ``accept`` and ``release``.
+        """
         engine = open_engine(path, STEPS, connections=1)
         with translating(path), writing(engine) as connection:
             connection.execute(sa.update(fence).values(epoch=fence.c.epoch + 1))
             epoch = int(connection.execute(sa.select(fence.c.epoch)).scalar_one())
-        return cls(engine, path, now_ns, epoch)
+        found = cls(engine, path, now_ns, epoch)
+        if instance is not None:
+            found._bind(instance)
+        return found
+
+    def _bind(self, instance: InstanceFile) -> None:
+        """Notice a journal that is not of this directory, and make it of this directory."""
+        with self._writing() as connection:
+            bound = connection.execute(sa.select(home.c.instance)).scalar_one()
+            is_used = connection.execute(sa.select(record.c.seq).limit(1)).first() is not None
+            problem = instance.problem(bound, self._epoch - 1, is_used=is_used)
+            own = instance.renewed(is_problem=bool(problem))
+            connection.execute(sa.update(home).values(instance=own))
+            if problem:
+                connection.execute(sa.update(home).values(problem=problem))
+                self._note(connection, "", "", "moved", {"problem": problem})
+                known = sa.union(sa.select(intents.c.wallet), sa.select(wallets.c.wallet))
+                for wallet in connection.execute(known).scalars().all():
+                    self._halt(connection, wallet, f"the journal is not of this place: {problem}", {})
+        with translating(self.path):
+            instance.write(own, self._epoch)
+
+    @property
+    def problem(self) -> str:
+        """Why the journal as a whole is not to be trusted, "" where it is."""
+        with self._reading() as connection:
+            return str(connection.execute(sa.select(home.c.problem)).scalar_one())
+
+    def accept(self, actor: str, reason: str) -> None:
+        """Take intents again after a person has looked: the journal is of this place from now on. Wallets that were
+        halted for it are released one by one. Raises: InvalidInput where there is nothing to accept, or no reason."""
+        with self._writing() as connection:
+            problem = connection.execute(sa.select(home.c.problem)).scalar_one()
+            if not problem or not reason.strip():
+                msg = "the journal is of this place already" if reason.strip() else "reason: say what was looked at"
+                raise InvalidInput(msg, field="reason")
+            connection.execute(sa.update(home).values(problem=""))
+            self._note(connection, "", "", "accepted", {"actor": actor, "reason": reason, "problem": problem})
 
     def open(self, intent: Intent) -> IntentRecord:
         _check(intent)
@@ -62,6 +104,10 @@ class SqlExecutionJournal:
             if known is not None:
                 _same_wish(known.intent, intent)
                 return known
+            problem = connection.execute(sa.select(home.c.problem)).scalar_one()
+            if problem:
+                msg = f"{self.path}: {problem}"
+                raise InvalidInput(msg, field="wallet", hint="`memmcp-trade review` shows what waits for an answer")
             halted = connection.execute(
                 sa.select(wallets.c.problem).where(wallets.c.wallet == intent.wallet)
             ).scalar_one_or_none()

@@ -44,6 +44,13 @@ wallets = sa.Table(
     sa.Column("problem", sa.String, nullable=False),  # empty: it may trade
     sa.Column("cursor", sa.String),
 )
+home = sa.Table(
+    "home",  # the directory that the journal was opened in last, and why it is not to be trusted
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("instance", sa.String, nullable=False),
+    sa.Column("problem", sa.String, nullable=False),  # empty: it is
+)
 record = sa.Table(
     "record",
     metadata,
@@ -84,5 +91,10 @@ _FIRST = (
     "CREATE TRIGGER attempts_no_delete BEFORE DELETE ON attempts BEGIN SELECT RAISE(ABORT, 'attempts stay'); END",
 )
 
-STEPS: tuple[Step, ...] = (run_all(_FIRST),)
+_HOME = (
+    "CREATE TABLE home (id INTEGER NOT NULL PRIMARY KEY, instance VARCHAR NOT NULL, problem VARCHAR NOT NULL)",
+    "INSERT INTO home (id, instance, problem) VALUES (1, '', '')",
+)
+
+STEPS: tuple[Step, ...] = (run_all(_FIRST), run_all(_HOME))
 """Step n brings schema n-1 to n. A step that was released is never changed; the next one corrects it."""

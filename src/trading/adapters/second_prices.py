@@ -14,18 +14,14 @@ from typing import Final, Protocol
 from solders.pubkey import Pubkey
 
 from trading.adapters.market_api import MarketApi
-from trading.errors import ChainUnavailable, FeedUnavailable
+from trading.adapters.solana.mints import TOKEN_2022_PROGRAM, TOKEN_PROGRAM, read_mint
+from trading.errors import ChainUnavailable, DataError, FeedUnavailable
 from trading.model.chain import AccountSeen, PricePoint
 from trading.model.intent import SOL_MINT
 from trading.ports import Clock
 
-TOKEN_PROGRAMS: Final = frozenset(
-    {"TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA", "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"}
-)
+TOKEN_PROGRAMS: Final = frozenset({TOKEN_PROGRAM, TOKEN_2022_PROGRAM})
 _SOL_DECIMALS: Final = 9
-_MINT_BYTES: Final = 82
-_MINT_DECIMALS_AT: Final = 44
-_MINT_INITIALIZED_AT: Final = 45
 _ACCOUNT_BYTES: Final = 165
 _AMOUNT: Final = slice(64, 72)
 _STATE_AT: Final = 108
@@ -54,11 +50,12 @@ class ChainDecimals:
     async def of(self, mint: str) -> int | None:
         if mint not in self._known:
             seen = (await _accounts(self._chain, mint))[mint]
-            if seen is None or seen.owner not in TOKEN_PROGRAMS or len(seen.data) < _MINT_BYTES:
+            if seen is None:
                 return None
-            if seen.data[_MINT_INITIALIZED_AT] != 1:
+            try:
+                self._known[mint] = read_mint(seen).decimals
+            except DataError:
                 return None
-            self._known[mint] = seen.data[_MINT_DECIMALS_AT]
         return self._known[mint]
 
 

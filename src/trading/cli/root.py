@@ -11,6 +11,7 @@ from trading.cli import (
     drift,
     export_tax,
     live,
+    night,
     paper,
     profiles,
     report,
@@ -37,6 +38,7 @@ export_tax.register(app)
 control.register(app)
 report.register(app)
 views.register(app)
+night.register(app)
 review.register(app)
 data.register(app)
 trials.register(app)

@@ -1,8 +1,9 @@
 """What the account is worth and what the gate must know, taken from the state and the venue at one moment."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from trading.model.account import Level
 from trading.model.instrument import Instrument
 from trading.model.market_data import Bar, TokenListed
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
@@ -108,6 +109,7 @@ class Valuer:
         fees = sum(self._reserved_lamports(order) for order in entries)
         spent = sum(order.amount_in for order in entries)
         tokens = set(valuation.by_mint) | {order.mint for order in entries}
+        day = state.day.number(state.now_ns)
         return AccountView(
             now_ns=state.now_ns,
             state=state.trading_state,
@@ -119,8 +121,9 @@ class Valuer:
             drawdown_bps=state.guard.drawdown_bps,
             total_drawdown_bps=state.guard.total_drawdown_bps,
             day_loss_bps=state.guard.day_loss_bps,
-            turnover_day_lamports=state.today.turnover_lamports(state.now_ns) + spent,
-            entries_day=state.today.entries(state.now_ns),
+            turnover_day_lamports=state.today.turnover_lamports(day) + spent,
+            entries_day=state.today.entries(day),
+            zone=state.zone,
             cycles_to_wait=state.gaps.cycles_to_wait(state.cycle),
         )
 
@@ -152,7 +155,23 @@ class Valuer:
             edge_bps=edge_bps,
             tail=self.tail(valuation, mint) if self._may_buy(mint, quote) else None,
             locks=tuple(state.protections.locks(state.now_ns, mint)),
+            exposures=dict(self._level_exposures(place, valuation)),
         )
+
+    def _level_exposures(self, place: Place, valuation: Valuation) -> Iterator[tuple[Level, int]]:
+        """Yield what the wallet, the bucket and the strategy of an order hold, where a limit asks for it."""
+        state, (bucket, strategy) = self._state, place
+        inside: dict[Level, Callable[[Position | Order], bool]] = {
+            Level.WALLET: lambda _each: True,
+            Level.BUCKET: lambda each: each.bucket == bucket,
+            Level.STRATEGY: lambda each: each.strategy == strategy,
+        }
+        for level, is_inside in inside.items():
+            if state.profile.limits.exposure_bps_max_of(level) < BPS_ONE:
+                held = sum(
+                    self.position_lamports(each, valuation) for each in state.ledger.positions() if is_inside(each)
+                )
+                yield level, held + sum(each.amount_in for each in state.pending_entries() if is_inside(each))
 
     def tail(self, valuation: Valuation, mint: str | None = None) -> TailView | None:
         """Return the cases of the risk budget for all that is held and on order, and for more of ``mint``; None where

@@ -26,7 +26,7 @@ UNITS_MARGIN_BPS: Final = 12_000
 """Of what the simulation used: the pool may be elsewhere by then."""
 LAMPORTS_LEFT_MIN: Final = 890_880
 """An account with less than this besides nothing at all is not allowed to exist (rent of an empty account)."""
-OFFERS_MAX: Final = 2
+OFFERS_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class PreparingRules:
     """``reserve_lamports``: what an entry leaves in the wallet, so that every exit can be paid. ``price_floor``: the
     least that is offered a compute unit, in micro-lamports."""
 
-    prices: PriceRules = PriceRules()
+    prices: PriceRules
     tip_lamports_max: int = 0
     tip_accounts: tuple[str, ...] = ()
     reserve_lamports: Callable[[str], int] = lambda _wallet: 10_000_000
@@ -77,9 +77,8 @@ class SwapPreparer:
         await self._hold_against_price(intent, offer)
         blockhash = await self._parts.chain.latest_blockhash()
         price = max(self._rules.price_floor, await self._price(offer))
-        draft = build(
-            offer, ComputeBudget.within(SIMULATION_UNITS, price, intent.fee_lamports_max), blockhash.blockhash
-        )
+        widest = ComputeBudget.within(SIMULATION_UNITS, price, intent.fee_lamports_max)
+        draft = build(offer, widest, blockhash.blockhash)
         simulated = await self._simulated(intent, held, draft)
         units = min(COMPUTE_UNITS_PER_TRANSACTION_MAX, -(-simulated.compute_units * UNITS_MARGIN_BPS // BPS_ONE))
         budget = ComputeBudget.within(max(1, units), price, intent.fee_lamports_max)
@@ -118,16 +117,13 @@ class SwapPreparer:
     async def _held(self, intent: Intent) -> _Held:
         """Return what the wallet has now. Raises: RouteRefused where that is not enough, or the mint is a trap."""
         chain = self._parts.chain
-        unknown = [mint for mint in (intent.in_mint, intent.out_mint) if mint not in self._programs]
-        asked = (
-            [mint for mint in (intent.in_mint, intent.out_mint) if mint != SOL_MINT] if not intent.is_exit else unknown
-        )
+        pair = (intent.in_mint, intent.out_mint)
+        # Before a buy the mint is read anew each time; an exit only needs to know its token program.
+        asked = [mint for mint in pair if mint != SOL_MINT and not (intent.is_exit and mint in self._programs)]
         mints = await chain.accounts(asked) if asked else {}
         for mint in asked:
             self._learn(mint, mints[mint], intent)
-        accounts = [
-            token_account(intent.wallet, mint, self._programs[mint]) for mint in (intent.in_mint, intent.out_mint)
-        ]
+        accounts = [token_account(intent.wallet, mint, self._programs[mint]) for mint in pair]
         addresses = (intent.wallet, accounts[0], accounts[1])
         seen = await chain.accounts(addresses)
         wallet = seen[intent.wallet]
@@ -160,7 +156,7 @@ class SwapPreparer:
             raise RouteRefused(msg, reason="insufficient_lamports")
 
     async def _offer(self, intent: Intent) -> SwapOffer:
-        """Return an offer that gives ``min_out`` at least; asked again once with a slippage that makes it so."""
+        """Return an offer that gives ``min_out`` at least; asked again with a slippage that makes it so."""
         slippage_bps = intent.slippage_bps_max
         for _ in range(OFFERS_MAX):
             wanted = SwapWanted(intent.wallet, intent.in_mint, intent.out_mint, intent.amount_in, slippage_bps)
@@ -173,7 +169,8 @@ class SwapPreparer:
                 raise RouteRefused(msg, reason="below_average")
             if offer.min_out_units >= intent.min_out:
                 return offer
-            slippage_bps = (offer.out_units - intent.min_out) * BPS_ONE // offer.out_units
+            # A basis point less than this offer needs: the next one may be a little worse.
+            slippage_bps = max(0, (offer.out_units - intent.min_out) * BPS_ONE // offer.out_units - 1)
         msg = f"the router's least of {offer.min_out_units} stays below {intent.min_out}"
         raise RouteRefused(msg, reason="price_moved")
 

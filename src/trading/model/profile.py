@@ -11,6 +11,7 @@ from .account import Level
 from .gap import GapRules
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
 from .protection import Protection, ProtectionKind
+from .rug_rules import RugRules
 from .units import BASE_UNITS_MAX, BPS_ONE, ceil_div
 
 Bps = Annotated[int, Field(ge=0, le=10_000)]
@@ -54,7 +55,9 @@ class Limits(_Rules):
     a joint fall of all tokens by ``GAP_JOINT_MOVE_BPS`` may cost. A position that grew beyond is cut back to it.
     ``{wallet,bucket,strategy}_drawdown_*``: the same as for the account, each measured on its own (``risk.levels``);
     10000 watches nothing.
-    ``turnover_bps_day_max``: what may be bought and sold in a day (UTC), a round trip counts twice;
+    ``{wallet,bucket,strategy}_exposure_bps_max``: what may be held in one of them, as a share of the account's equity;
+    10000 asks for nothing. A desk on one wallet holds everything in it.
+    ``turnover_bps_day_max``: what may be bought and sold in a day (``account.zone``), a round trip counts twice;
     ``entries_day_max``: how many entries may be sent in it. Exits count and are never denied.
     ``protections``: after which closed trades entries wait.
     ``cvar_bps_max``: what the worst hours may cost on average: the expected shortfall of all that is held, over
@@ -100,6 +103,9 @@ class Limits(_Rules):
     adds_max: int = Field(default=0, ge=0, le=20)
     add_step_bps: Bps = 200
     add_size_bps_max: int = Field(default=5_000, ge=1, le=BPS_ONE - 1)
+    wallet_exposure_bps_max: Bps = BPS_ONE
+    bucket_exposure_bps_max: Bps = BPS_ONE
+    strategy_exposure_bps_max: Bps = BPS_ONE
 
     @property
     def drawdown(self) -> DrawdownLimits:
@@ -116,6 +122,11 @@ class Limits(_Rules):
             case Level.STRATEGY:
                 bounds = (self.strategy_drawdown_reducing_bps, self.strategy_drawdown_halted_bps)
         return DrawdownLimits(*bounds, self.reducing_s)
+
+    def exposure_bps_max_of(self, level: Level) -> int:
+        """Return what may be held in each wallet, bucket or strategy, as a share of equity."""
+        by_level = (self.wallet_exposure_bps_max, self.bucket_exposure_bps_max, self.strategy_exposure_bps_max)
+        return dict(zip(Level, by_level, strict=True))[level]
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -197,7 +208,7 @@ class FeeRules(_Rules):
 
 
 class BucketRules(_Rules):
-    """``band_bps``: once a day (UTC) cash moves between the buckets of strategies when the share of one is further from
+    """``band_bps``: once a day cash moves between the buckets of strategies when the share of one is further from
     its weight than so much of their capital; 10000: profit stays where it was made."""
 
     band_bps: Bps = BPS_ONE
@@ -223,6 +234,7 @@ class Profile(_Rules):
     strategies: tuple[StrategyChoice, ...] = Field(min_length=1, max_length=64)
     buckets: BucketRules = BucketRules()
     after_gap: GapRules = GapRules()
+    rugs: RugRules = RugRules()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -10,8 +10,11 @@ from pydantic import ValidationError
 
 from trading.errors import DataError
 
+from .account import Level
 from .profile import Profile
 from .protection import ProtectionKind
+from .rug_rules import RugRules
+from .units import BPS_ONE
 
 _PROTECTIONS: Final = "limits.protections."
 _UNTOLD: Final = frozenset({"name", "title"})
@@ -66,9 +69,21 @@ class ProfileChange:
     after: str
 
 
+def document_of(profile: Profile) -> dict[str, Any]:
+    """Return the profile as plain values, without rules that were added later and say nothing: texts of before there
+    were such rules, and what was hashed from them, stay what they were."""
+    document = profile.model_dump(mode="json")
+    if profile.rugs == RugRules():
+        del document["rugs"]
+    for level in Level:
+        if profile.limits.exposure_bps_max_of(level) == BPS_ONE:
+            del document["limits"][f"{level}_exposure_bps_max"]
+    return document
+
+
 def content_of(profile: Profile) -> str:
     """Return the whole profile as canonical JSON; ``profile_of`` gives it back."""
-    return json.dumps(profile.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(document_of(profile), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def profile_of(content: str) -> Profile:

@@ -81,8 +81,8 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "data_age_s": Denial("the newest price of the token is too old", "a newer one comes"),
     "drawdown_bps": Denial("equity is too far below its peak", "equity recovers, or `reducing_s` pass"),
     "total_drawdown_bps": Denial("equity is too far below its highest peak", "an operator resumes"),
-    "day_loss_bps": Denial("too much was lost today (UTC)", "the next day begins"),
-    "entries_day": Denial("enough entries were sent today (UTC)", "the next day begins"),
+    "day_loss_bps": Denial("too much was lost today (`account.zone`)", "the next day begins"),
+    "entries_day": Denial("enough entries were sent today (`account.zone`)", "the next day begins"),
     "cooldown_s": Denial("the token was sold at a loss a short time ago", _TIME),
     "reentry_s": Denial("the token is below the price of its last losing exit", f"the price rises, or {_TIME}"),
     **{kind.value: Denial(meaning, _TIME) for kind, meaning in _PROTECTIONS.items()},
@@ -99,10 +99,16 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "order_lamports": Denial("the order is too large a share of equity", "the order is smaller"),
     "token_exposure_lamports": Denial("too much of equity would be in the token", _SMALLER),
     "total_exposure_lamports": Denial("too much of equity would be in tokens", _SMALLER),
+    **{
+        f"{level.value}_exposure_lamports": Denial(
+            f"too much of equity would be in tokens of the {level.value}", _SMALLER
+        )
+        for level in Level
+    },
     "gap_token_lamports": Denial("the token at zero would cost too much", _SMALLER),
     "gap_joint_lamports": Denial("a joint fall of all tokens would cost too much", _SMALLER),
     "cvar_bps": Denial("the worst hours would cost too much of equity (expected shortfall)", _SMALLER),
-    "turnover_day_lamports": Denial("too much would be bought and sold today (UTC)", "the next day begins"),
+    "turnover_day_lamports": Denial("too much would be bought and sold today (`account.zone`)", "the next day begins"),
     "positions": Denial("too many tokens would be held", "one is sold"),
     "bucket_cash_lamports": Denial("the bucket has not so much cash", "the order is smaller, or money comes in"),
     "own_order_crosses": Denial("an order of ours trades the token the other way", "that order has ended"),

@@ -7,6 +7,7 @@ measure means in words (``limit_texts``) is asked only of the one that denies.
 from collections.abc import Callable
 from typing import Final
 
+from trading.model.account import Level
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Measure, Order
 from trading.model.profile import Limits
@@ -128,6 +129,19 @@ def token_exposure(order: Order, account: AccountView, token: TokenView, bounds:
 def total_exposure(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
     limit = share_lamports(account.equity_lamports, bounds.limits.total_exposure_bps_max)
     return Measure("total_exposure_lamports", account.exposure_lamports + order.amount_in, limit, "lamports")
+
+
+def level_exposure(level: Level) -> Limit:
+    """Return the limit on what the order's wallet, bucket or strategy holds of all tokens."""
+
+    def held(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
+        lamports = token.exposures.get(level)
+        if lamports is None:
+            return None
+        limit = share_lamports(account.equity_lamports, bounds.limits.exposure_bps_max_of(level))
+        return Measure(f"{level}_exposure_lamports", lamports + order.amount_in, limit, "lamports")
+
+    return held
 
 
 def gap_token(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure:
@@ -255,6 +269,7 @@ ENTRY_LIMITS: Final[tuple[Limit, ...]] = (
     add_size,
     token_exposure,
     total_exposure,
+    *(level_exposure(level) for level in Level),
     gap_token,
     gap_joint,
     cvar,

@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import Final
 
 from trading.model.order import Denied, Measure
+from trading.model.rug_rules import RugRules
 from trading.model.token_facts import Facts, LiquidityHold
-from trading.model.units import BPS_ONE, LAMPORTS_PER_SOL, ceil_div, sol_text
+from trading.model.units import BPS_ONE, ceil_div, sol_text
 
 
 class RugReason(StrEnum):
@@ -32,21 +33,6 @@ class RugReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RugBounds:
-    """``sell_loss_bps_max``: how much less than its worth the simulated sale may bring, fees of the pool included."""
-
-    sell_loss_bps_max: int = 1_000
-    transfer_fee_bps_max: int = 0
-    liquidity_lamports_min: int = 20 * LAMPORTS_PER_SOL
-    top_ten_bps_max: int = 4_000
-    holders_min: int = 20
-    age_s_min: int = 0
-
-
-RUG_BOUNDS: Final = RugBounds()
-
-
-@dataclass(frozen=True, slots=True)
 class RugFinding:
     """``measure`` tells the distance, where there is one."""
 
@@ -55,10 +41,10 @@ class RugFinding:
     measure: Measure | None = None
 
 
-Check = Callable[[Facts, RugBounds], RugFinding | None]
+Check = Callable[[Facts, RugRules], RugFinding | None]
 
 
-def sale(facts: Facts, bounds: RugBounds) -> RugFinding | None:
+def sale(facts: Facts, rules: RugRules) -> RugFinding | None:
     """A sale that was tried must go through and bring about what the tokens are worth."""
     tried = facts.sale
     if tried is None:
@@ -66,35 +52,35 @@ def sale(facts: Facts, bounds: RugBounds) -> RugFinding | None:
     if tried.lamports_out is None:
         return RugFinding(RugReason.UNSELLABLE, f"a simulated sale fails: {tried.problem or 'no reason was given'}")
     lost_bps = ceil_div((tried.worth_lamports - tried.lamports_out) * BPS_ONE, max(1, tried.worth_lamports))
-    if tried.worth_lamports <= 0 or lost_bps > bounds.sell_loss_bps_max:
+    if tried.worth_lamports <= 0 or lost_bps > rules.sell_loss_bps_max:
         message = f"a simulated sale brings {lost_bps} bps less than the tokens are worth"
-        return _measured(RugReason.SELL_LOSS, message, lost_bps, bounds.sell_loss_bps_max, "bps")
+        return _measured(RugReason.SELL_LOSS, message, lost_bps, rules.sell_loss_bps_max, "bps")
     return None
 
 
-def mint_authority(facts: Facts, bounds: RugBounds) -> RugFinding | None:
+def mint_authority(facts: Facts, rules: RugRules) -> RugFinding | None:
     """Nobody may be able to make more of it."""
     return _nobody(RugReason.MINT_AUTHORITY, facts.mint_authority, "can mint more of it")
 
 
-def freeze_authority(facts: Facts, bounds: RugBounds) -> RugFinding | None:
+def freeze_authority(facts: Facts, rules: RugRules) -> RugFinding | None:
     """Nobody may be able to freeze our account."""
     return _nobody(RugReason.FREEZE_AUTHORITY, facts.freeze_authority, "can freeze accounts of it")
 
 
-def permanent_delegate(facts: Facts, bounds: RugBounds) -> RugFinding | None:
+def permanent_delegate(facts: Facts, rules: RugRules) -> RugFinding | None:
     """Nobody may be able to move our tokens (Token-2022)."""
     return _nobody(RugReason.PERMANENT_DELEGATE, facts.permanent_delegate, "can move anybody's tokens")
 
 
-def transfer_hook(facts: Facts, bounds: RugBounds) -> RugFinding | None:
+def transfer_hook(facts: Facts, rules: RugRules) -> RugFinding | None:
     """No program may have a say in every transfer (Token-2022)."""
     return _nobody(RugReason.TRANSFER_HOOK, facts.transfer_hook, "is asked at every transfer and can refuse it")
 
 
-def transfer_fee(facts: Facts, bounds: RugBounds) -> RugFinding | None:
+def transfer_fee(facts: Facts, rules: RugRules) -> RugFinding | None:
     """Transfers may not be taxed (Token-2022)."""
-    fee, most = facts.transfer_fee_bps, bounds.transfer_fee_bps_max
+    fee, most = facts.transfer_fee_bps, rules.transfer_fee_bps_max
     if fee is None:
         return _unknown("its transfer fee")
     if fee <= most:
@@ -102,7 +88,7 @@ def transfer_fee(facts: Facts, bounds: RugBounds) -> RugFinding | None:
     return _measured(RugReason.TRANSFER_FEE, f"every transfer costs {fee} bps of it", fee, most, "bps")
 
 
-def liquidity_hold(facts: Facts, bounds: RugBounds) -> RugFinding | None:
+def liquidity_hold(facts: Facts, rules: RugRules) -> RugFinding | None:
     """The owner of the liquidity may not be able to take it."""
     if facts.liquidity_hold is None:
         return _unknown("who can take its liquidity")
@@ -111,9 +97,9 @@ def liquidity_hold(facts: Facts, bounds: RugBounds) -> RugFinding | None:
     return None
 
 
-def liquidity(facts: Facts, bounds: RugBounds) -> RugFinding | None:
+def liquidity(facts: Facts, rules: RugRules) -> RugFinding | None:
     """There must be enough to sell into."""
-    depth, least = facts.liquidity_lamports, bounds.liquidity_lamports_min
+    depth, least = facts.liquidity_lamports, rules.liquidity_lamports_min
     if depth is None:
         return _unknown("its liquidity")
     if depth >= least:
@@ -122,9 +108,9 @@ def liquidity(facts: Facts, bounds: RugBounds) -> RugFinding | None:
     return _measured(RugReason.LIQUIDITY_THIN, message, depth, least, "lamports", is_floor=True)
 
 
-def concentration(facts: Facts, bounds: RugBounds) -> RugFinding | None:
+def concentration(facts: Facts, rules: RugRules) -> RugFinding | None:
     """Few may not hold most of it."""
-    share, most = facts.top_ten_bps, bounds.top_ten_bps_max
+    share, most = facts.top_ten_bps, rules.top_ten_bps_max
     if share is None:
         return _unknown("what its largest holders have")
     if share <= most:
@@ -132,9 +118,9 @@ def concentration(facts: Facts, bounds: RugBounds) -> RugFinding | None:
     return _measured(RugReason.CONCENTRATED, f"ten holders have {share} bps of it", share, most, "bps")
 
 
-def holders(facts: Facts, bounds: RugBounds) -> RugFinding | None:
+def holders(facts: Facts, rules: RugRules) -> RugFinding | None:
     """Somebody else must hold it too."""
-    count, least = facts.holders, bounds.holders_min
+    count, least = facts.holders, rules.holders_min
     if count is None:
         return _unknown("how many hold it")
     if count >= least:
@@ -142,9 +128,9 @@ def holders(facts: Facts, bounds: RugBounds) -> RugFinding | None:
     return _measured(RugReason.FEW_HOLDERS, f"{count} hold it", count, least, "holders", is_floor=True)
 
 
-def age(facts: Facts, bounds: RugBounds) -> RugFinding | None:
+def age(facts: Facts, rules: RugRules) -> RugFinding | None:
     """It must have been there for a while."""
-    old, least = facts.age_s, bounds.age_s_min
+    old, least = facts.age_s, rules.age_s_min
     if old is None:
         return _unknown("its age")
     if old >= least:
@@ -168,12 +154,12 @@ CHECKS: Final[tuple[Check, ...]] = (
 """The worst first: a token is refused for the first that it fails."""
 
 
-def findings(facts: Facts, bounds: RugBounds = RUG_BOUNDS) -> list[RugFinding]:
+def findings(facts: Facts, rules: RugRules) -> list[RugFinding]:
     """Return all that speaks against the token, the worst first."""
-    return [found for check in CHECKS if (found := check(facts, bounds)) is not None]
+    return [found for check in CHECKS if (found := check(facts, rules)) is not None]
 
 
-def refusal(facts: Facts | None, *, are_needed: bool, bounds: RugBounds = RUG_BOUNDS) -> Denied | None:
+def refusal(facts: Facts | None, rules: RugRules, *, are_needed: bool) -> Denied | None:
     """Return why the token may not be bought, None where nothing speaks against it.
 
     ``are_needed``: without facts, or without one of them, it is not bought. Otherwise only what is known counts.
@@ -181,7 +167,7 @@ def refusal(facts: Facts | None, *, are_needed: bool, bounds: RugBounds = RUG_BO
     if facts is None:
         message = "nothing but its market is known about it"
         return Denied(RugReason.FACTS_UNKNOWN.value, message) if are_needed else None
-    found = findings(facts, bounds)
+    found = findings(facts, rules)
     if not are_needed:
         found = [each for each in found if each.reason is not RugReason.FACTS_UNKNOWN]
     if not found:

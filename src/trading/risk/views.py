@@ -1,13 +1,15 @@
 """What the gate looks at: plain figures that the kernel takes at the moment of the decision."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
-from trading.model.account import LosingExit, TradingState
+from trading.model.account import Level, LosingExit, TradingState
 from trading.model.order import SwapQuote
 from trading.model.position import Holding, Position
 from trading.model.profile import Limits
 from trading.model.tier import Tier
+from trading.model.trading_day import UTC
 
 from .levels import Held
 from .protections import Lock
@@ -33,8 +35,8 @@ class AccountView:
     Open entry orders count as if they were filled: their ``amount_in`` and fees are no longer in ``cash_lamports``, and
     are in ``exposure_lamports``; their tokens are among ``tokens_held``. ``drawdown_bps`` is the drop since the last
     rebase (a resume or an expired REDUCING), ``total_drawdown_bps`` the one since the last resume.
-    ``turnover_day_lamports`` and ``entries_day`` are of the day (UTC). ``cycles_to_wait``: how many cycles after a gap
-    nothing is entered yet.
+    ``turnover_day_lamports`` and ``entries_day`` are of the day in ``zone``. ``cycles_to_wait``: how many cycles after
+    a gap nothing is entered yet.
     """
 
     now_ns: int
@@ -49,6 +51,7 @@ class AccountView:
     day_loss_bps: int
     turnover_day_lamports: int = 0
     entries_day: int = 0
+    zone: str = UTC
     cycles_to_wait: int = 0
 
 
@@ -61,6 +64,8 @@ class TokenView:
     holds and has not on sale. ``edge_bps`` is None for an order by hand. ``level``: the order's wallet, bucket or
     strategy that lets no entry pass. ``locks``: what protections make wait. ``tail``: the cases of the risk
     budget, None where it is not asked. ``position``: what the order's own bucket holds of the token.
+    ``exposures``: what the order's own wallet, bucket and strategy hold of all tokens, open entries counted as if they
+    were filled; without those whose limit asks for nothing.
     """
 
     mint: str
@@ -81,3 +86,4 @@ class TokenView:
     locks: tuple[Lock, ...] = ()
     tail: TailView | None = None
     position: Position | None = None
+    exposures: Mapping[Level, int] = field(default_factory=dict)

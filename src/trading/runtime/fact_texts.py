@@ -1,12 +1,13 @@
 """What is known about a token, in words."""
 
+from trading.model.rug_rules import RugRules
 from trading.model.token_facts import Facts
 from trading.model.units import sol_text
 from trading.risk.rug_checks import findings
 
 
-def facts_text(facts: Facts, symbol: str) -> str:
-    """Return what stands out, and what speaks against the token."""
+def facts_text(facts: Facts, symbol: str, rules: RugRules) -> str:
+    """Return what stands out, and what speaks against the token under these rules."""
     known = [
         None if facts.holders is None else f"{facts.holders} holders",
         None if facts.top_ten_bps is None else f"ten of them have {facts.top_ten_bps} bps",
@@ -15,5 +16,5 @@ def facts_text(facts: Facts, symbol: str) -> str:
         None if facts.age_s is None else f"{facts.age_s} s old",
     ]
     told = ", ".join(each for each in known if each) or "nothing but its mint"
-    against = "; ".join(found.message for found in findings(facts)) or "nothing"
+    against = "; ".join(found.message for found in findings(facts, rules)) or "nothing"
     return f"known about {symbol}: {told}; against it speaks: {against}"

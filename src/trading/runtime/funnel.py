@@ -31,7 +31,7 @@ FUNNEL_SPAN_NS = 86_400 * NS_PER_S
 
 def passed_over(kernel: Kernel) -> dict[str, str]:
     """Return the tokens that nothing would be bought of now, whatever a strategy said, with the reason."""
-    state, venue = kernel.state, kernel.venue
+    state, venue, facts = kernel.state, kernel.venue, kernel.valuer.facts
     age_max_ns = state.profile.limits.data_age_s_max * NS_PER_S
     found: dict[str, str] = {}
     for mint in kernel.valuer.instruments:
@@ -45,7 +45,7 @@ def passed_over(kernel: Kernel) -> dict[str, str]:
             found[mint] = "pool_lamports"
         elif lock is not None:
             found[mint] = lock.kind.value
-        elif (refused := rug_checks.refusal(kernel.valuer.facts.get(mint), are_needed=False)) is not None:
+        elif (refused := rug_checks.refusal(facts.get(mint), state.profile.rugs, are_needed=False)) is not None:
             found[mint] = refused.reason
     return found
 

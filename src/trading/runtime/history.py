@@ -15,6 +15,7 @@ from trading.model.identifiers import forecast_trajectory
 from trading.model.instrument import Instrument
 from trading.model.market_data import FactsKnown
 from trading.model.order import Denied, Purpose, Side
+from trading.model.rug_rules import RugRules
 from trading.model.units import NS_PER_S, sol_text
 from trading.ports import Journal, JournalRow
 
@@ -44,7 +45,8 @@ CHAIN_KINDS = (
 @dataclass(frozen=True, slots=True)
 class RunView:
     """What a reader must know about the run besides its rows. ``passed_over``: tokens that nothing would be bought of
-    now, whatever a strategy said, and why; ``seen_ns``: the close of the newest bar of each token."""
+    now, whatever a strategy said, and why; ``seen_ns``: the close of the newest bar of each token; ``rugs``: what is
+    asked of a token's facts now."""
 
     run_id: str
     journal: Journal
@@ -53,6 +55,7 @@ class RunView:
     now_ns: int
     passed_over: Mapping[str, str]
     seen_ns: Mapping[str, int]
+    rugs: RugRules
 
 
 def stored_trade(each: Trade) -> Document:
@@ -240,7 +243,7 @@ def _step(run: RunView, row: JournalRow, event: Any) -> Document:
 def _told(run: RunView, event: Any) -> tuple[str, str]:
     match event:
         case FactsKnown(facts=facts):
-            return "facts", facts_text(facts, symbol_of(run, facts.mint))
+            return "facts", facts_text(facts, symbol_of(run, facts.mint), run.rugs)
         case events.ForecastMade(forecast=forecast):
             return "forecast", forecast_text(forecast, symbol_of(run, forecast.mint))
         case events.ForecastScored(score=score):

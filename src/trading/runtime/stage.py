@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import orjson
@@ -14,6 +14,7 @@ from trading.errors import TradingError
 from trading.execution.conditions import IDEAL
 from trading.model.instrument import Instrument
 from trading.model.market_data import FeedDescription
+from trading.model.rug_rules import RugRules
 from trading.ports import Journal
 
 from .documents import Document, iso
@@ -24,7 +25,8 @@ from .sources import Source
 from .views import Surroundings, snapshot
 
 STALE_INTERVALS = 3
-MONEY = "paper"
+PAPER: Final = "paper"
+REAL: Final = "real"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Published:
     sol_usd: Decimal | None
     held: frozenset[str]
     has_ended: bool
+    rugs: RugRules
 
 
 class Stage:
@@ -70,6 +73,7 @@ class Stage:
         self._changed = anyio.Event()
         self._recorded_at_s: float | None = None
         self.waiting_commands: Callable[[], int] = lambda: 0
+        self.money = PAPER
 
     # The loop's side
 
@@ -81,7 +85,6 @@ class Stage:
         around = Surroundings(
             context=self.context(state.now_ns or None, has_ended=has_ended),
             queues=self._queues(),
-            zone=self._sections.account.zone,
             interval_s=self._source.description.interval_s,
             has_ended=has_ended,
             wall_ns=self._wall_ns(),
@@ -99,6 +102,7 @@ class Stage:
             sol_usd=state.sol_usd,
             held=frozenset(state.ledger.held_mints()),
             has_ended=has_ended,
+            rugs=state.profile.rugs,
         )
         if kernel.cycles and (is_last or self._is_due()):
             self._recorded_at_s = self._monotonic_s()
@@ -154,7 +158,7 @@ class Stage:
         if self._sections.paper.conditions != IDEAL.name:
             detail += f"; conditions of the chain: {self._sections.paper.conditions}"
         return {
-            "money": MONEY,
+            "money": self.money,
             "feed": {
                 "kind": description.kind,
                 "detail": f"{detail}; ended" if has_ended else detail,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.doubles.kernel_bench import KernelBench, catch_up, fingerprint, stored
+from tests.doubles.kernel_bench import KernelBench, catch_up, fingerprint, profile, stored
 from tests.doubles.scripted_facts import ScriptedFacts, clean_facts
 from tests.doubles.scripted_market import INTERVAL_NS, MINT, START_NS, ScriptedFeed, ScriptedStrategy, merged, script
 
@@ -17,6 +17,7 @@ from trading.model import commands, events
 from trading.model.market_data import Bar, FactsKnown, MarketEvent, TokenListed
 from trading.model.order import Side
 from trading.model.profile import Profile
+from trading.model.rug_rules import RugRules
 from trading.model.token_facts import Facts
 from trading.ports import LaunchListener, Strategy, TokenFacts
 from trading.runtime.funnel import passed_over
@@ -147,6 +148,14 @@ def test_the_newest_facts_count() -> None:
     place = next(n for n, each in enumerate(events_of) if isinstance(each, Bar) and each.ts_close_ns == end_ns)
     events_of.insert(place, FactsKnown(end_ns, clean_facts(MINT), "script:renounced"))
     assert bought(LaunchBench().feed(events_of)) == {MINT, OTHER}
+
+
+def test_the_profile_says_what_a_token_must_be() -> None:
+    strict = profile().model_copy(update={"rugs": RugRules(holders_min=450)})
+    bench = KernelBench(lambda _: 1.0, rules=strict).feed(market(holders=449))
+    assert bought(bench) == {OTHER}
+    assert passed_over(bench.kernel) == {MINT: "rug_few_holders"}
+    assert bought(KernelBench(lambda _: 1.0).feed(market(holders=449))) == {MINT, OTHER}
 
 
 def test_an_order_by_hand_into_a_known_rug_is_denied_and_a_way_out_of_it_is_not() -> None:

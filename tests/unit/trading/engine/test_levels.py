@@ -13,6 +13,7 @@ from trading.model.account import Level, TradingState
 from trading.model.event_codec import KINDS, decode
 from trading.model.order import Denied, Side
 from trading.model.profile import PROFILES, Limits, Profile
+from trading.model.trading_day import TradingDay
 from trading.risk.levels import WALLET
 
 pytestmark = pytest.mark.requirement("T7")
@@ -187,7 +188,7 @@ def test_a_profile_that_watches_begins_to_measure_when_it_is_switched_on() -> No
     levels = bench_of(FALL).kernel.state.levels
     assert not levels.is_watching
     limits = rules(bucket_drawdown_reducing_bps=10, bucket_drawdown_halted_bps=10).limits
-    levels.use(limits)
+    levels.use(limits, TradingDay())
     levels.mark(0, dict.fromkeys(levels.known(), 10**9))
     assert levels.changes() == []
     levels.mark(0, dict.fromkeys(levels.known(), 9 * 10**8))
@@ -205,3 +206,21 @@ def test_a_level_reduces_before_it_halts() -> None:
     broken = {**PROFILES[0].limits.model_dump(), "bucket_drawdown_reducing_bps": 9_999}
     with pytest.raises(ValueError, match="bucket_drawdown_reducing_bps must be above 0 and at most"):
         Limits.model_validate(broken)
+
+
+@pytest.mark.parametrize("level", list(Level))
+def test_what_a_level_holds_of_all_tokens_is_cut_to_its_limit(level: Level) -> None:
+    market = merged(script(UP), script(UP, mint=OTHER))
+    free, bound = (
+        KernelBench(lambda _: 1.0, rules=rules(**limits)).feed(market)
+        for limits in ({}, {f"{level.value}_exposure_bps_max": 4_000})
+    )
+    spent = [[fill.fill.lamports for fill in bench.events(events.OrderFilled)] for bench in (free, bound)]
+    assert [len(each) for each in spent] == [2, 2]
+    assert sum(spent[0]) > 4 * 10**9 >= sum(spent[1])
+    denied = by_hand(bound, OWN, OWN, MINT)
+    assert isinstance(denied, Denied)
+    assert f"{level.value}_exposure_lamports" in {each.name for each in denied.broken}
+    elsewhere = by_hand(bound, "manual", "manual", MINT)  # the wallet is the same one
+    broken = {each.name for each in elsewhere.broken} if isinstance(elsewhere, Denied) else set()
+    assert (f"{level.value}_exposure_lamports" in broken) is (level is Level.WALLET)

@@ -11,6 +11,7 @@ from trading.feeds.synthetic import SyntheticFeed, SyntheticMarket
 from trading.feeds.synthetic_facts import SPRINGS, Trap, planted
 from trading.model.market_data import Bar, CycleEnd, FactsKnown, MarketEvent, TokenGone, TokenListed
 from trading.model.order import Rejected, Side
+from trading.model.rug_rules import RugRules
 from trading.model.token_facts import Facts
 from trading.risk.rug_checks import RugReason, findings
 
@@ -35,7 +36,7 @@ def facts() -> dict[str, Facts]:
 
 
 def reasons(known: Facts) -> set[RugReason]:
-    return {each.reason for each in findings(known)}
+    return {each.reason for each in findings(known, RugRules())}
 
 
 def test_every_token_has_facts_right_after_its_listing() -> None:

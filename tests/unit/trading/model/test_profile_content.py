@@ -39,6 +39,18 @@ def test_parameters_keep_their_kind_in_the_content() -> None:
     ]
 
 
+def test_rules_added_later_are_no_part_of_a_text_in_which_they_say_nothing() -> None:
+    for profile in BACKTEST_PROFILES:
+        assert "rugs" not in json.loads(content_of(profile))
+        assert "bucket_exposure_bps_max" not in json.loads(content_of(profile))["limits"]
+    strict = altered("rugs", holders_min=100)
+    assert json.loads(content_of(strict))["rugs"]["holders_min"] == 100
+    narrow = altered("limits", bucket_exposure_bps_max=3_000)
+    assert json.loads(content_of(narrow))["limits"]["bucket_exposure_bps_max"] == 3_000
+    for profile in (strict, narrow):
+        assert profile_of(content_of(profile)) == profile
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": 1}'])
 def test_a_content_that_cannot_be_read_is_an_error_of_the_data(content: str) -> None:
     with pytest.raises(DataError, match="the content of a profile cannot be read"):
@@ -95,6 +107,8 @@ def test_the_shipped_profiles_are_safer_in_their_order_and_not_the_other_way() -
         ("exits", "trailing_stop_bps", 399, 0),
         ("exits", "take_profit_bps", 1_499, 0),
         ("exits", "holding_s_max", 86_399, 86_401),
+        ("rugs", "holders_min", 21, 19),
+        ("rugs", "top_ten_bps_max", 3_999, 4_001),
     ],
 )
 def test_each_field_has_the_side_on_which_it_is_safer(section: str, name: str, safer: int, wilder: int) -> None:
@@ -104,14 +118,12 @@ def test_each_field_has_the_side_on_which_it_is_safer(section: str, name: str, s
 
 def test_every_field_that_sizes_or_limits_has_a_side() -> None:
     """Without one a field could not be tightened by an agent, and nobody would notice."""
-    for section in ("limits", "sizing", "exits"):
+    for section in ("limits", "sizing", "exits", "rugs"):
         for name, value in FOUNDATION.model_dump()[section].items():
             if name == "protections":
                 continue  # below
-            document = json.loads(content_of(FOUNDATION))
             risky = 0
             for step in (-1, 1):
-                document[section][name] = value + step
                 other = FOUNDATION.model_copy(
                     update={section: getattr(FOUNDATION, section).model_copy(update={name: value + step})}
                 )

@@ -16,7 +16,7 @@ from tests.support.trading import (
     make_token,
 )
 
-from trading.model.account import LosingExit, TradingState
+from trading.model.account import Level, LosingExit, TradingState
 from trading.model.order import Approved, Denied, Side
 from trading.model.position import Holding, Position
 from trading.model.protection import ProtectionKind
@@ -44,7 +44,8 @@ def test_a_sound_entry_is_approved_with_how_far_each_limit_is_used() -> None:
     assert (measures["order_lamports"].used, measures["order_lamports"].limit) == (SOL // 5, 4 * SOL // 10)
     assert measures["exit_reserve_lamports"].used == 2 * SOL - SOL // 5 - 25_000 - RENT
     assert measures["edge_over_cost_bps"].used == 300 - 55
-    silent = 7 + len(ProtectionKind)  # nothing is held, was sold at a loss or waits, and no budget is asked for
+    # Nothing is held, was sold at a loss or waits; no budget is asked for, and nothing of the levels.
+    silent = 7 + len(ProtectionKind) + len(Level)
     assert len(verdict.measures) == len(limits.ENTRY_LIMITS) - silent
 
 
@@ -133,6 +134,22 @@ def test_an_entry_exactly_at_a_limit_is_approved(
 ) -> None:
     verdict = _check(replace(ORDER, **order), make_account(**account), make_token(**token))
     assert isinstance(verdict, Approved), verdict
+
+
+@pytest.mark.requirement("T7")
+@pytest.mark.parametrize("level", Level)
+def test_what_a_level_holds_is_limited_and_the_headroom_goes_up_to_that(level: Level) -> None:
+    bounds = make_bounds(**{f"{level.value}_exposure_bps_max": 2_500})
+    gate, account = Gate(bounds), make_account()
+    most = account.equity_lamports // 4 - ORDER.amount_in
+    at, beyond = (make_token(exposures={level: held}, edge_bps=None) for held in (most, most + 1))
+    assert isinstance(gate.check(ORDER, account, at), Approved)
+    assert gate.headroom_lamports(account, at, ORDER.priority_fee_lamports) == ORDER.amount_in
+    denied = gate.check(ORDER, account, beyond)
+    assert isinstance(denied, Denied)
+    assert denied.reason == f"{level.value}_exposure_lamports"
+    assert (denied.limit, denied.used) == (account.equity_lamports // 4, account.equity_lamports // 4 + 1)
+    assert "bps of equity" in denied.message
 
 
 def test_a_denial_tells_limit_use_and_unit() -> None:

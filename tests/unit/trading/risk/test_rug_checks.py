@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.doubles.scripted_facts import clean_facts
 
+from trading.model.rug_rules import RugRules
 from trading.model.token_facts import Facts, LiquidityHold, SellSimulation, facts_body, facts_of
-from trading.risk.rug_checks import CHECKS, RugBounds, RugReason, findings, refusal
+from trading.risk.rug_checks import CHECKS, RugReason, findings, refusal
 
 OWNER = "sim:owner"
 CRAFTED: dict[RugReason, dict[str, Any]] = {
@@ -31,10 +32,10 @@ UNKNOWN = ("age_s", "holders", "top_ten_bps", "mint_authority", "freeze_authorit
 @pytest.mark.requirement("T4")
 @pytest.mark.parametrize("reason", CRAFTED, ids=str)
 def test_each_crafted_rug_is_caught_by_its_own_check_and_no_other(reason: RugReason) -> None:
-    found = findings(clean_facts(**CRAFTED[reason]))
+    found = findings(clean_facts(**CRAFTED[reason]), RugRules())
     assert [each.reason for each in found] == [reason]
     for are_needed in (True, False):
-        denied = refusal(clean_facts(**CRAFTED[reason]), are_needed=are_needed)
+        denied = refusal(clean_facts(**CRAFTED[reason]), RugRules(), are_needed=are_needed)
         assert denied is not None
         assert denied.reason == reason
         assert denied.message == found[0].message
@@ -50,30 +51,30 @@ def test_a_clean_token_passes_and_so_does_one_at_each_bound() -> None:
         liquidity_hold=LiquidityHold.LOCKED,
     )
     for facts in (clean_facts(), at_bounds):
-        assert findings(facts) == []
-        assert refusal(facts, are_needed=True) is None
+        assert findings(facts, RugRules()) == []
+        assert refusal(facts, RugRules(), are_needed=True) is None
 
 
 @pytest.mark.parametrize("field", UNKNOWN)
 def test_what_is_not_known_has_not_been_passed_where_facts_are_needed(field: str) -> None:
     facts = clean_facts(**{field: None})
-    denied = refusal(facts, are_needed=True)
+    denied = refusal(facts, RugRules(), are_needed=True)
     assert denied is not None
     assert denied.reason == RugReason.FACTS_UNKNOWN
     assert denied.message.startswith("not known: ")
-    assert refusal(facts, are_needed=False) is None
+    assert refusal(facts, RugRules(), are_needed=False) is None
 
 
 def test_without_any_facts_only_those_who_need_them_are_refused() -> None:
-    denied = refusal(None, are_needed=True)
+    denied = refusal(None, RugRules(), are_needed=True)
     assert denied is not None
     assert denied.reason == "rug_facts_unknown"
-    assert refusal(None, are_needed=False) is None
+    assert refusal(None, RugRules(), are_needed=False) is None
 
 
 def test_a_refusal_names_all_that_is_wrong_the_worst_first_with_its_distances() -> None:
     facts = clean_facts(holders=3, top_ten_bps=9_000, sale=None, mint_authority=OWNER)
-    denied = refusal(facts, are_needed=True)
+    denied = refusal(facts, RugRules(), are_needed=True)
     assert denied is not None
     assert denied.reason == RugReason.MINT_AUTHORITY  # what is known to be wrong before what is not known
     for text in ("can mint more of it", "not known: whether it can be sold", "9000 bps", "3 hold it"):
@@ -82,19 +83,21 @@ def test_a_refusal_names_all_that_is_wrong_the_worst_first_with_its_distances() 
         (RugReason.CONCENTRATED, 9_000, 4_000, True),
         (RugReason.FEW_HOLDERS, 3, 20, True),
     ]
-    thin = refusal(clean_facts(liquidity_lamports=1), are_needed=False)
+    thin = refusal(clean_facts(liquidity_lamports=1), RugRules(), are_needed=False)
     assert thin is not None
     assert (thin.limit, thin.used) == (20 * 10**9, 1)
 
 
 def test_bounds_can_be_wider_and_a_token_too_young_waits() -> None:
-    wide = RugBounds(transfer_fee_bps_max=100, top_ten_bps_max=10_000, age_s_min=7_200)
+    wide = RugRules(transfer_fee_bps_max=100, top_ten_bps_max=10_000, age_s_min=7_200)
     facts = clean_facts(transfer_fee_bps=100, top_ten_bps=9_999)
     assert [each.reason for each in findings(facts, wide)] == [RugReason.TOO_YOUNG]
 
 
 def test_a_sale_of_nothing_proves_nothing() -> None:
-    assert [each.reason for each in findings(clean_facts(sale=SellSimulation(0, 0, 0)))] == [RugReason.SELL_LOSS]
+    assert [each.reason for each in findings(clean_facts(sale=SellSimulation(0, 0, 0)), RugRules())] == [
+        RugReason.SELL_LOSS
+    ]
 
 
 def test_every_check_says_why_it_is_there() -> None:
@@ -125,7 +128,7 @@ facts_strategy = st.builds(
 @given(facts_strategy)
 def test_facts_come_back_from_their_row_and_only_what_is_clean_passes(facts: Facts) -> None:
     assert facts_of(facts_body(facts)) == facts
-    needed, known = refusal(facts, are_needed=True), refusal(facts, are_needed=False)
+    needed, known = refusal(facts, RugRules(), are_needed=True), refusal(facts, RugRules(), are_needed=False)
     assert (needed is None) <= (known is None)  # who needs facts is never laxer
     if needed is None:
         assert not any(getattr(facts, name) is None for name in UNKNOWN)

@@ -12,6 +12,7 @@ from trading.adapters.journal_archive import RunArchive
 from trading.adapters.sql_journal import JournalStore
 from trading.model import events
 from trading.model.market_data import Bar, FactsKnown, MarketEvent, TokenListed
+from trading.model.rug_rules import RugRules
 from trading.runtime.documents import Document
 from trading.runtime.fact_texts import facts_text
 from trading.runtime.funnel import passed_over
@@ -40,6 +41,7 @@ def told(store: JournalStore, market: list[MarketEvent]) -> list[Document]:
         kernel.state.now_ns,
         passed_over(kernel),
         dict(kernel.seen_ns),
+        kernel.state.profile.rugs,
     )
     raised = {event.trajectory_id: event for event in bench.events(events.SignalRaised)}
     found = [chain(view, order_id=None, trajectory_id=trajectory) for trajectory in raised]
@@ -84,4 +86,6 @@ def test_without_facts_the_chain_is_what_it_was(store: JournalStore) -> None:
 
 def test_what_is_not_known_is_not_told() -> None:
     bare = clean_facts(holders=None, top_ten_bps=None, liquidity_lamports=None, liquidity_hold=None, age_s=None)
-    assert facts_text(bare, "AAA").startswith("known about AAA: nothing but its mint; against it speaks: not known: ")
+    assert facts_text(bare, "AAA", RugRules()).startswith(
+        "known about AAA: nothing but its mint; against it speaks: not known: "
+    )

@@ -56,6 +56,7 @@ class Run:
             kernel.state.now_ns,
             passed_over(kernel),
             dict(kernel.seen_ns),
+            kernel.state.profile.rugs,
         )
 
 

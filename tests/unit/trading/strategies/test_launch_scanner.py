@@ -23,6 +23,7 @@ from trading.model.instrument import Instrument
 from trading.model.market_data import Bar, CycleEnd, FactsKnown, MarketEvent, Swap, TokenListed
 from trading.model.order import Side, Signal
 from trading.model.profile import BACKTEST_PROFILES, BASELINE, FOUNDATION, Profile, StrategyChoice
+from trading.model.rug_rules import RugRules
 from trading.risk.rug_checks import findings
 from trading.runtime.assembly import RunPlan, begin, make_kernel
 from trading.strategies.launch_scanner import LaunchScanner
@@ -225,7 +226,7 @@ def test_of_a_market_full_of_rugs_only_clean_launches_are_bought() -> None:
     mine = bought(run)
     assert len(mine) >= 15
     assert all(mint.startswith("sim:NEW") for mint in mine)  # the established ones are old, new as they are here
-    assert [mint for mint in mine if findings(facts[mint])] == []
+    assert [mint for mint in mine if findings(facts[mint], RugRules())] == []
     refused = {reason for reason in run.state.denials if reason.startswith("rug_")}
     assert {"rug_unsellable", "rug_mint_authority", "rug_freeze_authority", "rug_concentrated"} <= refused
 

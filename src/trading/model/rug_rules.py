@@ -1,0 +1,21 @@
+"""What the facts about a token must be for it to be bought: the bounds of the checks in ``risk.rug_checks``."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .units import BPS_ONE, LAMPORTS_PER_SOL
+
+
+class RugRules(BaseModel):
+    """``sell_loss_bps_max``: how much less than its worth the simulated sale may bring, fees of the pool included.
+    ``top_ten_bps_max``: what ten holders may have of the token. Whoever can mint, freeze, move or refuse is a reason at
+    any bounds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sell_loss_bps_max: int = Field(default=1_000, ge=0, le=BPS_ONE)
+    transfer_fee_bps_max: int = Field(default=0, ge=0, le=BPS_ONE)
+    liquidity_lamports_min: int = Field(default=20 * LAMPORTS_PER_SOL, ge=0, le=10**18)
+    top_ten_bps_max: int = Field(default=4_000, ge=0, le=BPS_ONE)
+    holders_min: int = Field(default=20, ge=0, le=10**9)
+    age_s_min: int = Field(default=0, ge=0, le=365 * 86_400)
