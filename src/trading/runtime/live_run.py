@@ -29,13 +29,13 @@ from trading.execution.preparing import PreparingParts, PreparingRules, SwapPrep
 from trading.execution.price_check import PriceRules
 from trading.model.chain import AccountSeen
 from trading.signing.client import SignerSocket, SocketSigner
+from trading.signing.frames import uid_of
 
 from .arming import ArmingWatch
 from .clock import WallClock
 from .courier import Courier, CourierRules
 from .mailbox import Mailbox
 from .reviewing import LiveReview
-from .signer_run import uid_of
 
 EXECUTION_NAME: Final = "execution.db"
 SIGNER_SOCKET: Final = Path("signer") / "signer.sock"
@@ -167,7 +167,7 @@ def mint_problems(account: AccountSeen) -> list[str]:
 
 
 def _socket(data_dir: Path, live: LiveSection) -> SignerSocket:
-    path = live.signer_socket or data_dir / SIGNER_SOCKET
+    path = live.signer_socket or data_dir.parent / SIGNER_SOCKET  # beside the desk's own directory
     return SignerSocket(path, os.geteuid() if live.signer_user is None else uid_of(live.signer_user))
 
 
