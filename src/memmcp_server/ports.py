@@ -464,6 +464,9 @@ class TradingDesk(Protocol):
     ) -> JsonObject:
         """wire.WhyAnswer: the chain of a trade, or the funnel of why nothing happened"""
 
+    async def night(self, *, since_ns: int | None) -> JsonObject:
+        """wire.NightReport: what happened since then, and what waits for a person"""
+
     async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         """wire.TradeRequest -> wire.TradeAnswer. Without preview_id a preview; with it the order, once per key."""
 

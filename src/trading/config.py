@@ -1,6 +1,7 @@
 """Frozen sections. Only ``settings`` reads the environment; everybody else is handed a section."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -254,6 +255,33 @@ class RouterSection(Section):
         return value
 
 
+class LiveSection(Section):
+    """Real money. ``wallet`` is the public key whose money the desk trades; its key lies with the signer.
+
+    ``signer_socket`` (unset: signer/signer.sock in the data directory) is where the signer answers, ``signer_user`` who
+    it must be: a user's name or number, unset for the desk's own. ``mints`` maps names that a feed uses to mints of
+    the chain, for a rehearsal. An order's own least amount binds; a router is asked for at most
+    ``slippage_bps_max``. An entry that is not signed after ``entry_wait_s`` is given up, an exit after ``exit_wait_s``,
+    and decided anew. ``reserve_lamports`` stay in the wallet for fees of exits, whatever an entry wants.
+    ``oracle_deviation_bps_max``: how far an offer may lie from the second price.
+    """
+
+    wallet: str = ""
+    signer_socket: Path | None = None
+    signer_user: str | None = None
+    mints: dict[str, str] = Field(default_factory=dict)
+    slippage_bps_max: int = Field(default=300, ge=1, le=5_000)
+    attempts_max: int = Field(default=3, ge=1, le=10)
+    entry_wait_s: float = Field(default=20.0, gt=0, le=600)
+    exit_wait_s: float = Field(default=90.0, gt=0, le=600)
+    reserve_lamports: int = Field(default=10_000_000, ge=1_000_000)
+    oracle_deviation_bps_max: int = Field(default=300, ge=1, le=5_000)
+    exit_deviation_bps_max: int = Field(default=2_000, ge=1, le=10_000)
+    arming_poll_s: float = Field(default=2.0, gt=0, le=60)
+    poll_s: float = Field(default=0.8, gt=0, le=10)
+    resend_s: float = Field(default=2.0, gt=0, le=30)
+
+
 class Sections(Section):
     """Everything the desk is configured by, apart from what its caller decides (data directory, feed, money)."""
 
@@ -265,3 +293,4 @@ class Sections(Section):
     fetch: FetchSection = FetchSection()
     chain: ChainSection = ChainSection()
     router: RouterSection = RouterSection()
+    live: LiveSection = LiveSection()

@@ -52,10 +52,10 @@ async def open(environ: Mapping[str, str], memory: Memory, options: DeskOptions)
     Raises: InvalidInput (a setting, the feed, the profile, real money), DataError (recorded data),
     JournalUnavailable (the desk's own disk).
     """
-    if options.money != "paper":
-        msg = f"money: {options.money!r} is not possible in this version, which trades on paper only"
-        raise InvalidInput(msg, field="money", hint="use money=paper; nothing was traded")
-    wishes = PaperOptions(options.data_dir, options.feed, options.profile, _recorded(environ), options.profiles_dir)
+    is_real = options.money == "real"
+    wishes = PaperOptions(
+        options.data_dir, options.feed, options.profile, _recorded(environ), options.profiles_dir, is_real
+    )
     async with paper_desk(wishes, load(environ), memory) as desk:
         yield desk
 

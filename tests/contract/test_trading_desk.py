@@ -18,6 +18,7 @@ from memmcp_server.config import JournalSection, Sections, TradingSection
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.errors import InvalidInput
 from memmcp_server.ports import TradingDesk
+from memmcp_server.wire.night import NightReport
 from memmcp_server.wire.orders import ControlAnswer, RebalanceAnswer, TradeAnswer
 from memmcp_server.wire.trading import (
     EquitySeries,
@@ -237,6 +238,13 @@ async def test_stopped_entries_deny_a_buy_and_resume_allows_it_again(bench: Benc
     resume: JsonObject = {"action": "resume", "reason": "a contract test"}
     resumed = ControlAnswer.model_validate(await bench.desk.control(resume, actor="operator:o", key="s2"))
     assert resumed.entries_allowed
+
+
+async def test_a_night_is_told_as_the_wire_promises(bench: Bench) -> None:
+    await bought(bench)
+    told = NightReport.model_validate(await bench.desk.night(since_ns=None))
+    assert told.since < told.until
+    NightReport.model_validate(await bench.desk.night(since_ns=2**62))
 
 
 async def test_flatten_and_halt_leaves_no_position(bench: Bench) -> None:

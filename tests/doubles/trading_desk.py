@@ -225,6 +225,24 @@ class InMemoryDesk:
             "evidence": [trade.trajectory_id for trade in self.trades_made],
         }
 
+    async def night(self, *, since_ns: int | None) -> JsonObject:
+        now = datetime.now(UTC)
+        since = now - timedelta(hours=12) if since_ns is None else datetime.fromtimestamp(since_ns / 1e9, UTC)
+        return self._context() | {
+            "since": since.isoformat(),
+            "until": now.isoformat(),
+            "equity_before": None,
+            "equity": _amount(self.cash),
+            "closed": 0,
+            "wins": 0,
+            "realised": _amount(self.realised),
+            "trades": [],
+            "denials": {},
+            "happenings": [],
+            "is_cut": False,
+            "waiting": [],
+        }
+
     async def why(
         self,
         *,
@@ -463,7 +481,7 @@ class InMemoryDesk:
                 "average_price_sol": "0.001",
                 "mark_price_sol": str(Decimal(self.lamports_per_token) / SOL),
                 "opened_at": self.now.isoformat(),
-                "trajectory_id": self.trades_made[-1].trajectory_id,
+                "trajectory_id": self.trades_made[-1].trajectory_id if self.trades_made else "trj-0",
             }
         ]
 

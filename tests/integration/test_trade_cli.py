@@ -217,3 +217,30 @@ async def test_something_else_on_the_port_is_no_daemon(tmp_path: Path) -> None:
         result = await anyio.to_thread.run_sync(lambda: CliRunner().invoke(app, ["risk", "--data-dir", str(tmp_path)]))
     assert result.exit_code == 1
     assert "is another program listening there?" in result.stderr
+
+
+@pytest.mark.requirement("O8")
+async def test_a_halted_desk_resumes_only_with_its_cause_acknowledged(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.run("flatten-and-halt")
+        bare = await desk.run("resume")
+        assert bare.exit_code == 2
+        assert "HALTED" in bare.output
+        assert desk.stage.trading.calls[-1][0] == "control:flatten_and_halt"
+        waiting = await desk.json("night")
+        assert waiting["money"] == "paper"
+        done = await desk.run("resume", "--reason", "the feed was wrong")
+        assert done.exit_code == 0, done.output
+        assert "state ACTIVE" in done.stdout
+        assert (await desk.run("resume", "--level", "bucket:manual")).exit_code == 2
+        assert (await desk.run("resume")).exit_code == 0
+
+
+@pytest.mark.requirement("O8")
+async def test_the_night_is_shown_with_what_waits(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        shown = await desk.run("night", "--since", "2026-01-01")
+        assert shown.exit_code == 0, shown.output
+        assert "Since 2026-01-01" in shown.stdout
+        assert "waits for an answer" in shown.stdout
+        assert (await desk.run("night", "--since", "yesterday")).exit_code == 2

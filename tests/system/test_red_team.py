@@ -14,14 +14,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from tests.support.authenticator import ORIGIN, Authenticator
-from tests.support.signing import PASSPHRASE, REHEARSAL_GENESIS, SOL, key_folder, mandate, mandate_toml
+from tests.support.signing import PASSPHRASE, SOL, key_folder, mandate, mandate_toml
+from tests.support.still_chain import still_chain
 from tests.support.swap_messages import AMOUNT, STRANGER, Market, budget, transfer
 
 from trading.model.chain import SignWanted
@@ -34,33 +34,6 @@ SUPPORT = Path(__file__).parents[1] / "support" / "red_team"
 OPERATOR_UID, SIGNER_UID = 54_321, 54_322
 START_S = 30.0
 MARKET = Market()
-
-
-class Endpoint(ThreadingHTTPServer):
-    """A chain that stands still."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answers)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Answers(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        result: Any = REHEARSAL_GENESIS if asked["method"] == "getGenesisHash" else 1_000
-        body = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_args: object) -> None:
-        """Say nothing."""
 
 
 @dataclass
@@ -127,11 +100,7 @@ def stage() -> Iterator[Stage]:
         for name, uid in (("operator", OPERATOR_UID), ("run", SIGNER_UID)):
             (place / name).mkdir()
             own(place / name, uid, 0o755)
-        endpoint = stack.enter_context(Endpoint())
-        thread = threading.Thread(target=endpoint.serve_forever, args=(0.05,))
-        thread.start()
-        stack.callback(thread.join)
-        stack.callback(endpoint.shutdown)
+        endpoint = stack.enter_context(still_chain())
         words = [str(place / "signer"), str(place / "run" / "signer.sock"), str(OPERATOR_UID), ORIGIN]
         process = stack.enter_context(as_user(SIGNER_UID, "signer_process.py", *words))
         stack.callback(process.terminate)

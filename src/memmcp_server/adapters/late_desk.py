@@ -66,6 +66,9 @@ class LateDesk:
             order_id=order_id, trajectory_id=trajectory_id, mint=mint, since_ns=since_ns, until_ns=until_ns
         )
 
+    async def night(self, *, since_ns: int | None) -> JsonObject:
+        return await self._real().night(since_ns=since_ns)
+
     async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         return await self._real().place_trade(request, agent=agent, key=key)
 

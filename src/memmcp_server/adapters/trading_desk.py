@@ -239,6 +239,10 @@ class AdaptedDesk:
                 order_id=order_id, trajectory_id=trajectory_id, mint=mint, since_ns=since_ns, until_ns=until_ns
             )
 
+    async def night(self, *, since_ns: int | None) -> JsonObject:
+        with translating():
+            return await self._desk.night(since_ns=since_ns)
+
     async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         with translating():
             return await self._desk.place_trade(request, agent=agent, key=key)

@@ -17,6 +17,7 @@ from memmcp_server.ports import TradingDesk
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import IdempotencyKey, Moment, SolAmount
 from memmcp_server.wire.base import Request as WireRequest
+from memmcp_server.wire.night import NightReport
 from memmcp_server.wire.orders import CONTROL_FIELDS, LEVEL_ACTIONS, ControlAnswer, ControlRequest, ProfileName
 from memmcp_server.wire.telemetry import (
     DeskList,
@@ -78,6 +79,10 @@ class WhyQuery(WireRequest):
     mint: str | None = Field(default=None, min_length=2, max_length=64)
     since: Moment | None = None
     until: Moment | None = None
+
+
+class NightQuery(WireRequest):
+    since: Moment | None = Field(default=None, description="ISO 8601 with zone; the last 12 hours where left out.")
 
 
 class ActionRequest(WireRequest):
@@ -163,6 +168,11 @@ class TradingRoutes:
         )
         return answer(WhyAnswer.model_validate(body))
 
+    async def night(self, request: Request) -> JSONResponse:
+        wish = query_as(request, NightQuery)
+        body = await self._desk().night(since_ns=instant_ns("since", wish.since))
+        return answer(NightReport.model_validate(body))
+
     async def act(self, request: Request) -> JSONResponse:
         name = request.path_params["name"]
         if name not in ACTIONS:
@@ -227,6 +237,14 @@ class TradingRoutes:
                 "The chain of a trade, or the funnel of why nothing happened.",
                 query=WhyQuery,
                 answer=WhyAnswer,
+            ),
+            ApiRoute(
+                "GET",
+                "/night",
+                self.night,
+                "What happened since you looked last, and what waits for an answer.",
+                query=NightQuery,
+                answer=NightReport,
             ),
             ApiRoute(
                 "POST",

@@ -386,3 +386,20 @@ def _move_alive(connection: sa.Connection, intent_id: str, to: AttemptState) -> 
 
 def _wallet_row(connection: sa.Connection, wallet: str) -> None:
     connection.execute(sa.insert(wallets).prefix_with("OR IGNORE"), {"wallet": wallet, "problem": ""})
+
+
+def review_queue(path: Path) -> tuple[int, tuple[str, ...]]:
+    """Return how many intents need review and which wallets are halted, shutting nobody out of the journal.
+
+    Raises: JournalUnavailable where the file is none of ours; (0, ()) where there is none.
+    """
+    if not path.is_file():
+        return 0, ()
+    engine = open_engine(path, STEPS, connections=1)
+    try:
+        with translating(path), engine.connect() as connection:
+            waiting = sa.select(sa.func.count()).where(intents.c.state == IntentState.NEEDS_REVIEW.value)
+            stopped = sa.select(wallets.c.wallet).where(wallets.c.problem != "").order_by(wallets.c.wallet)
+            return int(connection.execute(waiting).scalar_one()), tuple(connection.execute(stopped).scalars())
+    finally:
+        engine.dispose()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
@@ -105,3 +106,16 @@ def _prepare(connection: Any, _record: Any) -> None:
 
 def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("memmcp_begin", "BEGIN"))
+
+
+def integrity_problem(path: Path) -> str:
+    """Read a database through without changing it; return what is wrong with it, "" for a sound one."""
+    engine = sa.create_engine(f"sqlite+pysqlite:///file:{quote(str(path.absolute()))}?mode=ro&uri=true")
+    try:
+        with engine.connect() as connection:
+            found = str(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one())
+    except sa.exc.DatabaseError as error:
+        return str(error.orig)
+    finally:
+        engine.dispose()
+    return "" if found == "ok" else found

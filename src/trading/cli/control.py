@@ -25,6 +25,7 @@ Percent = Annotated[int, typer.Argument(metavar="[PERCENT]", help="How much of t
 Sol = Annotated[str, typer.Argument(metavar="SOL", help="Amount in SOL, at most 9 decimals.")]
 
 BY_HAND = "by the operator, from the command line"
+REASON_LEN_MAX = 1_000
 
 
 def register(app: typer.Typer) -> None:
@@ -70,14 +71,28 @@ def flatten_and_halt(
 
 
 def resume(
-    reason: Reason = BY_HAND,
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", help="Why the cause is over; needed where the desk or a level reduces or is halted."),
+    ] = None,
     level: Level = None,
     key: Key = None,
     data_dir: DataDir = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Allow entries again. Open positions stay as they are."""
-    _act("resume", _at(level, reason), key, data_dir, as_json)
+    """Allow entries again. Open positions stay as they are. The cause is kept with the reason that you give."""
+    with reporting(as_json=as_json):
+        snapshot = Daemon.find(data_dir).get("/telemetry/trading")
+        cause = f"{snapshot['state']}, {snapshot['state_reason']}"
+        if reason is None and (level is not None or snapshot["state"] != "ACTIVE"):
+            msg = f"the desk is {cause}" if level is None else f"{level} is to trade again"
+            raise InvalidInput(
+                msg, field="reason", hint="say with --reason why that is over; `memmcp-trade night` shows it"
+            )
+    said = BY_HAND if reason is None else reason
+    if reason is not None and level is None and snapshot["state"] != "ACTIVE":
+        said = f"{reason} (acknowledged: {cause})"[:REASON_LEN_MAX]
+    _act("resume", _at(level, said), key, data_dir, as_json)
 
 
 def close(

@@ -1,4 +1,4 @@
-"""``review``: what the desk expects, and how far its earlier forecasts came true."""
+"""``review``: what waits for an answer, what the desk expects, and how far its earlier forecasts came true."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from rich.text import Text
 
 from trading.cli.client import Daemon
 from trading.cli.console import bps_text, figures, listing, out, print_json, reporting
+from trading.cli.night import waiting_table
 from trading.cli.options import DataDir, JsonFlag
 
 
@@ -16,15 +17,19 @@ def register(app: typer.Typer) -> None:
 
 
 def review(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
-    """Show open forecasts, how far each strategy's earlier ones came true, and the ranking of all tokens."""
+    """Show what waits for an answer, with its evidence; then open forecasts, how far earlier ones came true, and the
+    ranking of all tokens."""
     with reporting(as_json=as_json):
-        answer = Daemon.find(data_dir).get("/strategies")
+        daemon = Daemon.find(data_dir)
+        answer = daemon.get("/strategies")
+        waiting = daemon.get("/night")["waiting"]
     outlook: dict[str, Any] = answer.get("outlook") or {}
     if as_json:
         context = {name: answer[name] for name in ("money", "feed") if name in answer}
-        print_json({**context, **outlook})
+        print_json({**context, **outlook, "waiting": waiting})
         return
     console = out()
+    console.print(waiting_table(waiting))
     title = f"The desk's forecasts (money: {answer['money']}, feed: {answer['feed']['kind']})"
     ranking = outlook.get("ranking") or {}
     ranked = ", ".join(each["symbol"] for each in ranking.get("tokens", [])) or "none"

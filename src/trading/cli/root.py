@@ -10,6 +10,8 @@ from trading.cli import (
     data,
     drift,
     export_tax,
+    live,
+    night,
     paper,
     profiles,
     report,
@@ -36,11 +38,13 @@ export_tax.register(app)
 control.register(app)
 report.register(app)
 views.register(app)
+night.register(app)
 review.register(app)
 data.register(app)
 trials.register(app)
 profiles.register(app)
 signer.register(app)
+live.register(app)
 
 
 @app.callback()

@@ -2,11 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from trading.cli.client import data_dir_of
+
+if TYPE_CHECKING:
+    from trading.signing.client import SignerSocket
 
 SIGNER_FOLDER: Final = "signer"
 SOCKET_NAME: Final = "signer.sock"
@@ -35,9 +38,14 @@ def socket_of(socket: Path | None, folder: Path | None) -> Path:
     return (socket or folder_of(folder) / SOCKET_NAME).expanduser().absolute()
 
 
-async def ask_signer(socket: Path, user: str | None, op: str, body: dict[str, Any] | None = None) -> Any:
-    """Ask the signer one thing. Raises: SignerUnavailable where nobody, or another user, answers; what it says."""
+def signer_socket(socket: Path, user: str | None) -> "SignerSocket":
+    """Return the signer's socket, at which nobody but its user is believed. Raises: InvalidInput (the user)."""
     from trading.runtime.signer_run import uid_of
     from trading.signing.client import SignerSocket
 
-    return await SignerSocket(socket, os.geteuid() if user is None else uid_of(user)).ask(op, body)
+    return SignerSocket(socket, os.geteuid() if user is None else uid_of(user))
+
+
+async def ask_signer(socket: Path, user: str | None, op: str, body: dict[str, Any] | None = None) -> Any:
+    """Ask the signer one thing. Raises: SignerUnavailable where nobody, or another user, answers; what it says."""
+    return await signer_socket(socket, user).ask(op, body)

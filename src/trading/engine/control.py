@@ -36,6 +36,7 @@ class Control:
         self._kernel = kernel
         self._handlers: Mapping[type, Callable[[Any], Outcome]] = {
             commands.StopEntries: self._stop_entries,
+            commands.AllowEntries: self._allow_entries,
             commands.ReduceOnly: self._reduce_only,
             commands.FlattenAndHalt: self._flatten_and_halt,
             commands.Resume: self._resume,
@@ -106,6 +107,10 @@ class Control:
     def _stop_entries(self, command: commands.StopEntries) -> Outcome:
         self._kernel.update_state(f"{command.actor}: {command.reason}", entries_allowed=False)
         return Outcome("Nothing new is opened. Open positions stay and are managed by their exit rules.")
+
+    def _allow_entries(self, command: commands.AllowEntries) -> Outcome:
+        self._kernel.update_state(f"{command.actor}: {command.reason}", entries_allowed=True)
+        return Outcome("Entries are allowed again.")
 
     def _reduce_only(self, command: commands.ReduceOnly) -> Outcome:
         if command.level:

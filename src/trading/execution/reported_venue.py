@@ -4,8 +4,8 @@ Prices, depth and quotes are those of the feed's market, as in a simulation; so 
 only. A swap is exact-in here, because the router knows no other: buying an exact amount is not offered.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
@@ -26,13 +26,15 @@ _SLIPPAGE_ERROR: Final = '"Custom":6001'
 
 @dataclass(frozen=True, slots=True)
 class IntentTerms:
-    """What the desk adds to an order for the chain: how long and how often it may be tried, from when on."""
+    """What the desk adds to an order for the chain: how long and how often it may be tried, from when on. ``mints``
+    maps the feed's names of tokens to mints of the chain, where they differ."""
 
     slippage_bps_max: int
     attempts_max: int
     entry_wait_ns: int
     exit_wait_ns: int
     now_ns: int
+    mints: Mapping[str, str] = field(default_factory=dict)
 
 
 class ReportedVenue(SimulatedVenue):
@@ -76,6 +78,7 @@ def intent_of(order: Order, wallet: str, run_id: str, terms: IntentTerms) -> Int
     """Return what an approved order wishes from the chain; the same order is the same intent."""
     is_buy = order.side is Side.BUY
     key = f"{run_id}/{order.id}"
+    token = terms.mints.get(order.mint, order.mint)
     out_max = 0
     if is_buy and order.held_lamports:
         fees = SIGNATURE_FEE_LAMPORTS + order.priority_fee_lamports
@@ -84,8 +87,8 @@ def intent_of(order: Order, wallet: str, run_id: str, terms: IntentTerms) -> Int
         id=derived_id("int", key),
         key=key,
         wallet=wallet,
-        in_mint=SOL_MINT if is_buy else order.mint,
-        out_mint=order.mint if is_buy else SOL_MINT,
+        in_mint=SOL_MINT if is_buy else token,
+        out_mint=token if is_buy else SOL_MINT,
         amount_in=order.amount_in,
         min_out=order.min_out,
         slippage_bps_max=terms.slippage_bps_max,

@@ -19,6 +19,15 @@ class StopEntries:
 
 
 @dataclass(frozen=True, slots=True)
+class AllowEntries:
+    """Take a stop of entries back, and nothing else: no drawdown is measured anew by it."""
+
+    key: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReduceOnly:
     """Only reduce: exits by rule and by hand go on, entries are denied. ``level``: only there, as ``bucket:NAME``."""
 
@@ -137,6 +146,7 @@ class MoveCapital:
 
 Command = (
     StopEntries
+    | AllowEntries
     | ReduceOnly
     | FlattenAndHalt
     | Resume
@@ -150,6 +160,7 @@ Command = (
 )
 CommandName = Literal[
     "stop_entries",
+    "allow_entries",
     "reduce_only",
     "flatten_and_halt",
     "resume",

@@ -6,8 +6,8 @@ was carried twice is noticed.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
@@ -37,6 +37,7 @@ class CourierRules:
     attempts_max: int = 3
     entry_wait_s: float = 20.0
     exit_wait_s: float = 90.0
+    mints: Mapping[str, str] = field(default_factory=dict)
 
 
 class Courier:
@@ -102,6 +103,7 @@ class Courier:
             entry_wait_ns=int(rules.entry_wait_s * NS_PER_S),
             exit_wait_ns=int(rules.exit_wait_s * NS_PER_S),
             now_ns=self._now_ns(),
+            mints=rules.mints,
         )
 
 

@@ -19,14 +19,15 @@ from trading.errors import InvalidInput
 from trading.model import commands, events
 from trading.model.event_codec import decode
 from trading.model.profile_content import content_of
-from trading.model.units import sol_to_lamports
+from trading.model.units import NS_PER_S, sol_to_lamports
 
-from . import history, orders, rebalancing, views
+from . import history, orders, rebalancing, reviewing, views
 from .documents import Document, costs_of_fill, iso
 from .funnel import funnel
 from .history import RunView
 from .mailbox import Mailbox
 from .naming import public_id
+from .night import night
 from .orders import Shown
 from .outlook import outlook
 from .previews import Previews, Refused
@@ -36,6 +37,7 @@ from .stage import Stage
 WINDOW = re.compile(r"^(all|[1-9]\d{0,3}[mhdw])$")
 LIMIT_MAX = 500
 RESOLUTION_S_MAX = 366 * 86_400
+NIGHT_S = 12 * 3_600
 OUTCOME_KINDS = ("order_filled", "order_rejected")
 
 Confirm = Callable[[Session, Mapping[str, Any], str], Document]
@@ -145,6 +147,13 @@ class PaperDesk:
         found["funnel"]["feed_age_s"] = answer["feed"]["age_s"]
         found["funnel"]["next_evaluation"] = self._stage.current.snapshot["next_evaluation"]
         return answer
+
+    async def night(self, *, since_ns: int | None) -> Document:
+        """What happened since then (unset: in the last ``NIGHT_S`` of the desk's time), and what waits for a person."""
+        run, current = self._run(), self._stage.current
+        since_ns = max(0, run.now_ns - NIGHT_S * NS_PER_S) if since_ns is None else since_ns
+        found = await anyio.to_thread.run_sync(night, run, since_ns, current.sol_usd)
+        return self._with_context(found | {"waiting": reviewing.desk_items(self._stage.document())})
 
     async def changes(self) -> AsyncIterator[Document]:
         """Yield the snapshot after each cycle, the newest only: a slow reader skips, it never queues."""

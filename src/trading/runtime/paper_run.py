@@ -1,9 +1,11 @@
-"""Puts a paper desk together and keeps it running: feed, session, loop, relay; ends them in reverse order."""
+"""Puts a desk together and keeps it running: feed, session, loop, relay; ends them in reverse order."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -28,21 +30,27 @@ from .recorded_runs import JOURNAL_NAME
 from .relay import MemoryRelay, RelayStats
 from .session import Opener, Session
 from .sources import LiveSource, PacedSource, Source
-from .stage import Published, Stage
+from .stage import REAL, Published, Stage
+
+if TYPE_CHECKING:
+    from .live_run import LiveDesk, LiveParts
 
 FLUSH_TIMEOUT_S = 3.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class PaperOptions:
     """``feed``: auto, market, synthetic[:SEED] or replay:PATH[,PATH...]; ``recorded``: what auto falls back to;
-    ``profiles_dir``: where the operator's own profiles lie."""
+    ``profiles_dir``: where the operator's own profiles lie; ``is_real``: real money."""
 
     data_dir: Path
     feed: str
     profile: str
     recorded: tuple[Path, ...] = ()
     profiles_dir: Path | None = None
+    is_real: bool = False
 
 
 @asynccontextmanager
@@ -63,12 +71,13 @@ async def paper_desk(
             chosen = await choose_feed(
                 options.feed, sections.market, WallClock(), recorded=options.recorded, chain=sections.chain
             )
-        opener = Opener(store, _plan(chosen, profile, sections), _recorded(chosen.feed))
+        live = await _opened_live(options, sections, stack) if options.is_real else None
+        opener = Opener(store, _plan(chosen, profile, sections, live), _recorded(chosen.feed))
         session = await anyio.to_thread.run_sync(opener)
         if not isinstance(chosen.feed, Feed):
             chosen.feed.hold(session.kernel.state.ledger.held_mints())
             await stack.enter_async_context(chosen.feed.running())
-        parts = _Parts(store, chosen, sections, memory, options.profiles_dir)
+        parts = _Parts(store, chosen, sections, memory, options.profiles_dir, live)
         yield await stack.enter_async_context(_running(opener, session, parts))
 
 
@@ -79,6 +88,7 @@ class _Parts:
     sections: Sections
     memory: Memory
     profiles_dir: Path | None
+    live: "LiveParts | None"
 
 
 @asynccontextmanager
@@ -91,6 +101,8 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
 
     def published(state: Published) -> None:
         relay.wake()
+        if live is not None:
+            live.courier.wake()
         if not isinstance(parts.chosen.feed, Feed):
             parts.chosen.feed.hold(state.held)
 
@@ -99,6 +111,9 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     mailbox = Mailbox(sections.paper.commands_len_max, sections.paper.command_timeout_s, lambda: loop.wake())
     stage.waiting_commands = lambda: len(mailbox)
     loop = PaperLoop(opener, source, mailbox, stage)
+    live = None if parts.live is None else parts.live.desk(sections.live, mailbox)
+    if live is not None:
+        stage.money = REAL
     await anyio.to_thread.run_sync(lambda: stage.show(session, is_last=False))
     await anyio.to_thread.run_sync(session.commit)
     stage.published()
@@ -106,6 +121,8 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(loop.run, session)
         tasks.start_soon(relay.run)
+        if live is not None:
+            tasks.start_soon(_live, live, loop, mailbox, stage)
         try:
             yield PaperDesk(stage, mailbox, parts.store, previews, sections, parts.profiles_dir)
         finally:
@@ -117,7 +134,38 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
             pass
 
 
-def _plan(chosen: Chosen, profile: Profile, sections: Sections) -> RunPlan:
+async def _opened_live(options: PaperOptions, sections: Sections, stack: AsyncExitStack) -> "LiveParts":
+    # Only real money pays for loading what it takes.
+    from .live_run import live_parts
+
+    return await stack.enter_async_context(live_parts(options.data_dir, sections))
+
+
+async def _live(live: "LiveDesk", loop: PaperLoop, mailbox: Mailbox, stage: Stage) -> None:
+    """Carry orders to the chain; what cannot be gone on with stops the desk and is shown."""
+    try:
+        await live.run()
+    except* TradingError as errors:
+        logger.exception("real money stopped")
+        first = errors.exceptions[0]
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        stopped = Unavailable(f"the desk stopped: {first}", hint="see the log; restart the daemon")
+        mailbox.close(stopped)
+        stage.troubled(stopped)
+        stage.published()
+
+
+def _plan(chosen: Chosen, profile: Profile, sections: Sections, live: "LiveParts | None") -> RunPlan:
+    if live is not None:
+        return RunPlan(
+            mode="live",
+            feed=chosen.feed.description,
+            profile=profile,
+            equity_lamports=live.lamports,
+            target_lamports=int(sol_to_lamports(sections.account.target_sol)),
+            wallet=f"{live.genesis_hash}/{live.wallet}",
+        )
     return RunPlan(
         mode="paper",
         feed=chosen.feed.description,

@@ -37,6 +37,15 @@ Handler = Callable[[Any, JournalRow], list[MemoryRecord]]
 Past = Callable[[str], Sequence[JournalRow]]
 
 
+CONTROLS: Final = (
+    commands.StopEntries,
+    commands.AllowEntries,
+    commands.ReduceOnly,
+    commands.FlattenAndHalt,
+    commands.Resume,
+)
+
+
 class Remembrance:
     """Turns the rows of one run into records, in order. Feed it every row from the start of a cycle on.
 
@@ -82,7 +91,7 @@ class Remembrance:
                 self._instruments[listed.instrument.mint] = listed.instrument
             return [self._warmed_up(row)] if row.kind == HISTORY else []
         event = decode(row.kind, parse_json(row.body))
-        if isinstance(event, commands.StopEntries | commands.ReduceOnly | commands.FlattenAndHalt | commands.Resume):
+        if isinstance(event, CONTROLS):
             where = f" of {level}" if (level := getattr(event, "level", "")) else ""
             text = f"{event.actor}: {row.kind}{where}. {event.reason}"
             return [self._note(row, "control", text, {"actor": event.actor})]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import orjson
@@ -25,7 +25,8 @@ from .sources import Source
 from .views import Surroundings, snapshot
 
 STALE_INTERVALS = 3
-MONEY = "paper"
+PAPER: Final = "paper"
+REAL: Final = "real"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Stage:
         self._changed = anyio.Event()
         self._recorded_at_s: float | None = None
         self.waiting_commands: Callable[[], int] = lambda: 0
+        self.money = PAPER
 
     # The loop's side
 
@@ -157,7 +159,7 @@ class Stage:
         if self._sections.paper.conditions != IDEAL.name:
             detail += f"; conditions of the chain: {self._sections.paper.conditions}"
         return {
-            "money": MONEY,
+            "money": self.money,
             "feed": {
                 "kind": description.kind,
                 "detail": f"{detail}; ended" if has_ended else detail,

@@ -5,7 +5,7 @@ signed, which is the safe side.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -133,7 +133,7 @@ class SignerCore:
         self._passkeys.give_up()
         await self._close_view()
 
-    async def arm(self, passphrase: Passphrase, text: bytes, source: Path) -> Arming:
+    async def arm(self, passphrase: Passphrase, text: bytes, source: Path, evidence: Sequence[str] = ()) -> Arming:
         """Arm a mandate, whose file is ``source`` and says ``text``; it ends by itself.
 
         Raises: WrongPassphrase; InvalidInput: the mandate is wrong, has no key here, or its file says otherwise;
@@ -165,6 +165,7 @@ class SignerCore:
                 "armed_ns": now_ns,
                 "ends_ns": ends_ns,
                 "sha256": mandate.sha256,
+                "evidence": list(evidence),
                 "seal": seal(state.seal_key, mandate, number, now_ns, ends_ns),
             },
         )

@@ -91,11 +91,12 @@ class Unlock(Request):
 
 
 class Arm(Request):
-    """``text`` is what the file ``source`` says: both must agree when it is armed."""
+    """``text`` is what the file ``source`` says: both must agree when it is armed. ``evidence`` is noted."""
 
     passphrase: Secret
     text: Annotated[str, Field(min_length=1, max_length=FILE_BYTES_MAX)]
     source: Annotated[str, Field(min_length=2, max_length=4_096, pattern="^/")]
+    evidence: Annotated[list[Annotated[str, Field(max_length=400)]], Field(max_length=20)] = []
 
 
 class Disarm(Request):

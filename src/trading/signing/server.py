@@ -188,7 +188,7 @@ class SignerServer:
         return self._core.status()
 
     async def _arm(self, body: ask.Arm) -> dict[str, Any]:
-        await self._core.arm(Passphrase(body.passphrase), body.text.encode(), Path(body.source))
+        await self._core.arm(Passphrase(body.passphrase), body.text.encode(), Path(body.source), body.evidence)
         return self._core.status()
 
     async def _passkey_begin(self, body: ask.Unlock) -> str:

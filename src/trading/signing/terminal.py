@@ -22,12 +22,12 @@ def require_terminal() -> None:
     except OSError as error:
         msg = f"this process has no terminal ({error.strerror})"
         raise InvalidInput(msg, field="terminal", hint=_HINT) from error
+    os.close(handle)
     try:
-        if os.fstat(0).st_rdev != os.stat(os.ttyname(handle)).st_rdev:  # noqa: PTH116 - of a device's name
-            msg = "standard input is another terminal than the one that controls this process"
-            raise InvalidInput(msg, field="terminal", hint=_HINT)
-    finally:
-        os.close(handle)
+        os.tcgetpgrp(0)  # it answers for the controlling terminal alone
+    except OSError as error:
+        msg = "standard input is another terminal than the one that controls this process"
+        raise InvalidInput(msg, field="terminal", hint=_HINT) from error
 
 
 def ask_passphrase(prompt: str) -> Passphrase:

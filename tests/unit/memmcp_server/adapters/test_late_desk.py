@@ -29,6 +29,7 @@ CALLS = {
     "strategies": ((), {}),
     "strategy_digest": ((), {"strategy": "s", "window": "day"}),
     "why": ((), {"order_id": "o", "trajectory_id": "t", "mint": "m", "since_ns": 4, "until_ns": 5}),
+    "night": ((), {"since_ns": 6}),
     "place_trade": (({"a": 1},), {"agent": "x", "key": "k"}),
     "close_position": (({"a": 2},), {"agent": "x", "key": "k"}),
     "rebalance": (({"a": 3},), {"agent": "x", "key": "k"}),

@@ -383,13 +383,13 @@ async def test_what_is_held_is_followed_by_the_feed(tmp_path: Path) -> None:
         assert here.feed.held == {MINT}
 
 
-async def test_real_money_is_refused_in_this_version(tmp_path: Path) -> None:
+async def test_real_money_needs_a_wallet(tmp_path: Path) -> None:
     options = door.DeskOptions(tmp_path, feed="synthetic", money="real")
-    with pytest.raises(InvalidInput, match="paper only") as raised:
+    with pytest.raises(InvalidInput, match="real money needs the wallet") as raised:
         async with door.open({}, ListMemory(), options):
             pass
-    assert raised.value.field == "money"
-    assert not (tmp_path / "journal.db").exists()
+    assert raised.value.field == "live.wallet"
+    assert not (tmp_path / "execution.db").exists()
 
 
 async def test_a_stopped_desk_refuses_and_says_so(tmp_path: Path) -> None:

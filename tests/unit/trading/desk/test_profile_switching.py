@@ -85,7 +85,7 @@ async def test_a_switch_while_the_desk_runs_is_in_the_journal_whole_and_in_memor
     [note] = [each for each in memory.records if each.kind == "profile"]
     assert note.metadata["sha256"] == row["sha256"]
     assert {"field": "limits.order_bps_max", "before": "2000", "after": "900"} in note.metadata["changes"]
-    assert note.text.startswith("Profile foundation was switched to calm: the weather turns. Changed: exits.")
+    assert note.text.startswith("Profile foundation was switched to calm: the weather turns. Changed: after_gap.")
 
 
 @pytest.mark.requirement("T2")
@@ -95,7 +95,7 @@ async def test_an_agent_may_switch_to_a_safer_profile_and_to_no_other(tmp_path: 
         await here.move()
         refused = await switched(here, "aggressive", actor="agent:a")
         assert refused["status"] == "denied"
-        assert "which is the operator's to decide: exits." in str(refused["effect"])
+        assert "which is the operator's to decide: after_gap." in str(refused["effect"])
         assert (await here.move()).profile == "foundation"
         assert (await switched(here, "cautious", actor="agent:a", key="k2"))["status"] == "done"
         back = await switched(here, "foundation", actor="agent:a", key="k3")

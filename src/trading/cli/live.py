@@ -1,0 +1,201 @@
+"""``live``: arming real money, and what is armed. Arming is done on a terminal, by who knows the passphrase."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import anyio
+import typer
+from rich.text import Text
+
+from trading.cli.client import data_dir_of
+from trading.cli.console import EXIT_FAILED, figures, lamports_text, listing, out, print_json, reporting
+from trading.cli.options import DataDir, JsonFlag, desks_of
+from trading.cli.signer import signer_rows
+from trading.cli.signer_options import Folder, SignerUser, Socket, ask_signer, signer_socket, socket_of
+
+if TYPE_CHECKING:
+    from trading.model.mandate import Mandate
+    from trading.signing.readiness import Check
+
+MANDATE_NAME = "mandate.toml"
+MandatePath = Annotated[
+    Path | None, typer.Option("--mandate", help="The mandate's file (default: mandate.toml in the data directory).")
+]
+Backup = Annotated[Path | None, typer.Option("--backup", help="The back-up to read through: a directory.")]
+Paper = Annotated[
+    str | None, typer.Option("--paper", help="The session on paper that the strategies are judged by: its directory.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(help="Arm and disarm real money; on a terminal only.", no_args_is_help=True)
+    group.command("ready")(ready)
+    group.command("arm")(arm)
+    group.command("disarm")(disarm)
+    group.command("status")(status)
+    app.add_typer(group, name="live")
+
+
+def ready(
+    mandate: MandatePath = None,
+    backup: Backup = None,
+    paper: Paper = None,
+    folder: Folder = None,
+    socket: Socket = None,
+    signer_user: SignerUser = None,
+    data_dir: DataDir = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the readiness list with its evidence. Exit code 1 while something of it is in the way of arming."""
+    with reporting(as_json=as_json):
+        path, wanted, _ = _mandate(mandate, data_dir)
+        checks = _checks(wanted, socket_of(socket, folder), signer_user, data_dir, backup, paper)
+    if as_json:
+        print_json({"mandate": str(path), "sha256": wanted.sha256, "checks": [_check_body(each) for each in checks]})
+    else:
+        _show_checks(checks)
+    if any(each.is_in_the_way for each in checks):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def arm(
+    mandate: MandatePath = None,
+    backup: Backup = None,
+    paper: Paper = None,
+    folder: Folder = None,
+    socket: Socket = None,
+    signer_user: SignerUser = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Arm a mandate: show it and the readiness list, ask, and hand it to the signer, which seals it. It ends by itself.
+
+    For root and the signer's own user, on a terminal.
+    """
+    with reporting():
+        from trading.signing.terminal import ask_passphrase, ask_yes, require_terminal
+
+        require_terminal()
+        path, wanted, text = _mandate(mandate, data_dir)
+        place = socket_of(socket, folder)
+        checks = _checks(wanted, place, signer_user, data_dir, backup, paper)
+        _show_checks(checks)
+        _show_mandate(path, wanted)
+        if any(each.is_in_the_way for each in checks):
+            out().print(Text("not armed: see what is in the way", style="red"))
+            raise typer.Exit(EXIT_FAILED)
+        if not ask_yes(f"arm this mandate ({wanted.network.value} money)?"):
+            out().print(Text("not armed"))
+            raise typer.Exit(EXIT_FAILED)
+        typed = ask_passphrase("passphrase of the signer: ").reveal().decode()
+        wish = {
+            "passphrase": typed,
+            "text": text.decode(),
+            "source": str(path),
+            "evidence": [
+                f"{each.name}: {'met' if each.is_met else 'not met'}: {each.evidence}"[:400] for each in checks
+            ],
+        }
+        found = anyio.run(ask_signer, place, signer_user, "arm", wish)
+    out().print(figures("Armed", signer_rows(found)))
+
+
+def disarm(
+    why: Annotated[str, typer.Option("--why", help="Why, for the signer's record.")] = "",
+    folder: Folder = None,
+    socket: Socket = None,
+    signer_user: SignerUser = None,
+) -> None:
+    """Disarm at once: nothing is bought any more; what is held may still be sold. Anybody of the desk may."""
+    with reporting():
+        found = anyio.run(ask_signer, socket_of(socket, folder), signer_user, "disarm", {"why": why})
+    out().print(figures("Disarmed", signer_rows(found)))
+
+
+def status(
+    folder: Folder = None,
+    socket: Socket = None,
+    signer_user: SignerUser = None,
+    data_dir: DataDir = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what is armed, until when, what of the day is spent, and what waits for a person."""
+    with reporting(as_json=as_json):
+        from trading.adapters.execution_journal import review_queue
+        from trading.runtime.live_readiness import EXECUTION_NAME
+
+        found = anyio.run(ask_signer, socket_of(socket, folder), signer_user, "status")
+        waiting, halted = review_queue(desks_of(data_dir)[0] / EXECUTION_NAME)
+    if as_json:
+        print_json({"signer": found, "review": {"waiting": waiting, "halted": list(halted)}})
+        return
+    rows = [*signer_rows(found), ("needs review", f"{waiting} intents"), ("halted", ", ".join(halted) or "no wallet")]
+    out().print(figures("Live", rows))
+
+
+def _mandate(given: Path | None, data_dir: Path | None) -> "tuple[Path, Mandate, bytes]":
+    """Return the file's place, what it says, and its very text. Raises: InvalidInput."""
+    from trading.signing.files import read_bounded
+    from trading.signing.mandate import FILE_BYTES_MAX, parse_mandate
+
+    path = (given or data_dir_of(data_dir) / MANDATE_NAME).expanduser().absolute()
+    text = read_bounded(path, FILE_BYTES_MAX)
+    return path, parse_mandate(text), text
+
+
+def _checks(
+    wanted: "Mandate", socket: Path, user: str | None, data_dir: Path | None, backup: Path | None, paper: str | None
+) -> "tuple[Check, ...]":
+    from contextlib import ExitStack
+
+    from trading.runtime.live_readiness import look
+    from trading.runtime.recorded_runs import recorded_run
+    from trading.signing.readiness import checks_of
+
+    desks = desks_of(data_dir)
+    with ExitStack() as stack:
+        run = None if paper is None else stack.enter_context(recorded_run(paper, desks))
+        return checks_of(anyio.run(look, wanted, signer_socket(socket, user), desks[0], backup, run))
+
+
+def _told(check: "Check") -> str:
+    return f"{check.name}: {'met' if check.is_met else 'not met'}: {check.evidence}"[:400]
+
+
+def _check_body(check: "Check") -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "is_met": check.is_met,
+        "is_required": check.is_required,
+        "evidence": check.evidence,
+        "remedy": "" if check.is_met else check.remedy,
+    }
+
+
+def _show_checks(checks: "tuple[Check, ...]") -> None:
+    rows = []
+    for each in checks:
+        word = "met" if each.is_met else "in the way" if each.is_required else "not met (rehearsal)"
+        rows.append((each.name, word, each.evidence, "" if each.is_met else each.remedy))
+    out().print(listing("Readiness", ("check", "", "seen", "to do"), rows))
+
+
+def _show_mandate(path: Path, wanted: "Mandate") -> None:
+    from trading.runtime.documents import iso
+
+    rows = [
+        ("file", f"{path}, SHA-256 {wanted.sha256}"),
+        ("name, money", f"{wanted.name}, {wanted.network.value} ({wanted.genesis_hash})"),
+        ("wallets", ", ".join(wanted.wallets)),
+        ("cold address", wanted.cold_address),
+        ("endpoints", ", ".join(wanted.endpoints)),
+        ("tokens", ", ".join(wanted.mints)),
+        ("sides, venues", f"{', '.join(wanted.sides)}; {', '.join(wanted.venues) or 'any'}"),
+        ("an order, a day", f"{lamports_text(wanted.order_lamports_max)}, {lamports_text(wanted.day_lamports_max)}"),
+        ("fee, a day", f"{lamports_text(wanted.fee_lamports_max)}, {lamports_text(wanted.fee_day_lamports_max)}"),
+        ("slippage", f"{wanted.slippage_bps_max} bps"),
+        ("first trades", f"{wanted.ramp_trades} of at most {lamports_text(wanted.ramp_lamports_max)}"),
+        ("approval above", lamports_text(wanted.approval_above_lamports)),
+        ("ends", f"after {wanted.armed_s_max // 3_600} hours, at the latest {iso(wanted.expires_ns)}"),
+    ]
+    out().print(figures("The mandate", rows))

@@ -1,0 +1,181 @@
+"""What a desk needs beside its loop when the money is real: chain, router, signer, executor, and who carries orders.
+
+Opened in that order and closed in reverse. Everything that is said about money waits for the chain: until it has been
+reached, pinned and reconciled, orders wait.
+"""
+
+import logging
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+
+from trading.adapters.execution_journal import SqlExecutionJournal
+from trading.adapters.instance import InstanceFile
+from trading.adapters.jupiter.build import JupiterBuild
+from trading.adapters.jupiter.gateway import JupiterApi
+from trading.adapters.second_price_choice import second_price
+from trading.adapters.solana.chain import SolanaChain
+from trading.adapters.solana.mints import read_mint
+from trading.config import LiveSection, Sections
+from trading.errors import ChainUnavailable, InvalidInput, TradingError
+from trading.execution.executor import Executor, ExecutorRules, Outlook
+from trading.execution.preparing import PreparingParts, PreparingRules, SwapPreparer
+from trading.execution.price_check import PriceRules
+from trading.model.chain import AccountSeen
+from trading.signing.client import SignerSocket, SocketSigner
+
+from .arming import ArmingWatch
+from .clock import WallClock
+from .courier import Courier, CourierRules
+from .mailbox import Mailbox
+from .signer_run import uid_of
+
+EXECUTION_NAME: Final = "execution.db"
+SIGNER_SOCKET: Final = Path("signer") / "signer.sock"
+BALANCE_TRIES: Final = 5
+RETRY_S: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveParts:
+    """What was opened. ``lamports`` is what the wallet held when it was."""
+
+    wallet: str
+    genesis_hash: str
+    chain: SolanaChain
+    journal: SqlExecutionJournal
+    signer: SocketSigner
+    preparer: SwapPreparer
+    lamports: int
+
+    def desk(self, live: LiveSection, mailbox: Mailbox) -> "LiveDesk":
+        """Return the parts at work beside a desk's mailbox."""
+        return LiveDesk.of(self, live, mailbox)
+
+
+@asynccontextmanager
+async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LiveParts]:
+    """Open what real money needs.
+
+    Raises: InvalidInput naming the setting; WrongChain; ChainUnavailable where the wallet's balance cannot be read;
+    JournalUnavailable.
+    """
+    live = sections.live
+    if not live.wallet:
+        msg = "real money needs the wallet that it is in"
+        raise InvalidInput(msg, field="live.wallet", hint="`memmcp-trade signer status` shows the signer's wallets")
+    clock = WallClock()
+    async with AsyncExitStack() as stack:
+        place = data_dir / EXECUTION_NAME
+        journal = await anyio.to_thread.run_sync(
+            lambda: SqlExecutionJournal.at(place, clock.now_ns, InstanceFile(data_dir))
+        )
+        stack.callback(journal.close)
+        chain = await stack.enter_async_context(SolanaChain.connect(sections.chain, clock))
+        await chain.genesis_hash()
+        api = await stack.enter_async_context(JupiterApi.connect(sections.market, sections.router, clock))
+        price = await stack.enter_async_context(second_price(sections.market, sections.router, chain, clock))
+        signer = SocketSigner(_socket(data_dir, live))
+        parts = PreparingParts(chain, JupiterBuild(api), price, signer, mint_problems, clock.now_ns)
+        preparer = SwapPreparer(parts, _preparing(live))
+        lamports = await _balance(chain, live.wallet)
+        genesis_hash = sections.chain.genesis_hash
+        yield LiveParts(live.wallet, genesis_hash, chain, journal, signer, preparer, lamports)
+
+
+@dataclass(slots=True)
+class LiveDesk:
+    """The parts at work beside a loop. ``wake`` after each commit of the loop."""
+
+    parts: LiveParts
+    executor: Executor
+    courier: Courier
+    arming: ArmingWatch
+
+    @classmethod
+    def of(cls, parts: LiveParts, live: LiveSection, mailbox: Mailbox) -> "LiveDesk":
+        clock = WallClock()
+        rules = ExecutorRules(genesis_hash=parts.genesis_hash, poll_s=live.poll_s, resend_s=live.resend_s)
+        outlook = Outlook(clock.now_ns)
+        executor = Executor(parts.journal, parts.chain, parts.preparer, rules, outlook)
+        carried = CourierRules(
+            live.slippage_bps_max, live.attempts_max, live.entry_wait_s, live.exit_wait_s, live.mints
+        )
+        courier = Courier(mailbox, executor, parts.wallet, carried, clock.now_ns)
+        outlook.on_change = lambda _intent_id: courier.wake()
+        return cls(parts, executor, courier, ArmingWatch(parts.signer, mailbox, live.arming_poll_s))
+
+    async def run(self) -> None:
+        """Reconcile, then carry orders, until cancelled. Raises: WrongChain, JournalUnavailable."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.arming.run)
+            await tasks.start(self._execute)
+            tasks.start_soon(self.courier.run)
+
+    async def _execute(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        await self.executor.run([self.parts.wallet], task_status=task_status)
+
+    def health(self) -> Mapping[str, Any]:
+        """Return how the chain's endpoints, the signer and the wallet stand."""
+        return {
+            "wallet": self.parts.wallet,
+            "genesis_hash": self.parts.genesis_hash,
+            "is_reconciled": self.executor.is_reconciled,
+            "not_armed": self.arming.problem,
+            "halted": dict(self.parts.journal.halted()),
+            "unfinished": len(self.parts.journal.unfinished()),
+            **self.parts.chain.health(),
+        }
+
+
+def mint_problems(account: AccountSeen) -> list[str]:
+    """Return why a mint is not bought: whoever made it could take, freeze or tax what was bought."""
+    try:
+        seen = read_mint(account)
+    except TradingError as error:
+        return [error.message]
+    wrong = {
+        "somebody can mint more of it": bool(seen.mint_authority),
+        "somebody can freeze it": bool(seen.freeze_authority),
+        "it takes a fee of every transfer": seen.transfer_fee_bps > 0,
+        "a program of its own is asked at every transfer": bool(seen.transfer_hook),
+        "somebody can take it from any account": bool(seen.permanent_delegate),
+        "new accounts of it are frozen": seen.is_frozen_by_default,
+        "it cannot be sent on": seen.is_non_transferable,
+        "its transfers are stopped": seen.is_paused,
+        "it has an extension that is not known here": bool(seen.unknown_extensions),
+    }
+    return [problem for problem, is_so in wrong.items() if is_so]
+
+
+def _socket(data_dir: Path, live: LiveSection) -> SignerSocket:
+    path = live.signer_socket or data_dir / SIGNER_SOCKET
+    return SignerSocket(path, os.geteuid() if live.signer_user is None else uid_of(live.signer_user))
+
+
+def _preparing(live: LiveSection) -> PreparingRules:
+    prices = PriceRules(live.oracle_deviation_bps_max, live.exit_deviation_bps_max)
+    return PreparingRules(prices=prices, reserve_lamports=lambda _wallet: live.reserve_lamports)
+
+
+async def _balance(chain: SolanaChain, wallet: str) -> int:
+    for _ in range(BALANCE_TRIES - 1):
+        try:
+            return await _lamports(chain, wallet)
+        except ChainUnavailable as error:
+            logger.warning("the wallet's balance cannot be read: %s; tried again", error)
+            await anyio.sleep(RETRY_S)
+    return await _lamports(chain, wallet)
+
+
+async def _lamports(chain: SolanaChain, wallet: str) -> int:
+    found = (await chain.accounts([wallet]))[wallet]
+    return 0 if found is None else found.lamports
