@@ -56,8 +56,8 @@ class Taken:
 def engine(prices: Walk) -> Taken:
     """Run the full engine; the feed is made before, as every peer's data is."""
     from trading.adapters.memory_journal import MemoryJournal
+    from trading.engine import strides
     from trading.feeds.series import collector_paused
-    from trading.model.market_data import CycleEnd
     from trading.runtime.assembly import RunPlan, begin, make_kernel
 
     feed = yardstick.feed_of(prices)
@@ -65,18 +65,11 @@ def engine(prices: Walk) -> Taken:
     journal = MemoryJournal()
     kernel = make_kernel(plan, "yardstick", journal)
     begin(kernel)
-    take = kernel.on_event
     before_mb = rss_mb()
     with collector_paused():
         began = time.perf_counter()
-        since = 0
-        for event in feed.events():
-            take(event)
-            if type(event) is CycleEnd:
-                since += 1
-                if since == 25_000:
-                    journal.commit()
-                    since = 0
+        for _ in strides.take(kernel, feed.events()):
+            journal.commit()
         kernel.end()
         journal.commit()
         seconds = time.perf_counter() - began

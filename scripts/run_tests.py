@@ -14,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import set_up
 
 COVERAGE_MIN_PERCENT = 95
+SYSTEM, BROWSER = ("tests/system", "tests/clients"), "tests/browser"
+"""Where the tests with these marks are, and no others: reading all the rest takes its time too."""
 
 
 def run(command: Sequence[str | Path], cwd: Path = set_up.ROOT, **environ: str) -> int:
@@ -36,9 +38,10 @@ def python_tests(*, coverage: bool) -> int:
         run([set_up.BIN / "python", "-m", "coverage", "erase"])
     codes = [
         run([*pytest, "-n", "2", "-m", "not system and not browser", *counted]),
-        run([*pytest, "-m", "system and not browser and not bench", *counted]),
+        # Files are run side by side, since most of what they do is waiting for processes of their own.
+        run([*pytest, "-n", "2", "--dist", "loadfile", "-m", "system and not bench", *SYSTEM, *counted]),
         # In a process of their own: Playwright keeps an event loop running in its thread.
-        run([*pytest, "-m", "browser", *counted]),
+        run([*pytest, "-m", "browser", BROWSER, *counted]),
     ]
     if coverage:
         codes.append(run([set_up.BIN / "python", "-m", "coverage", "report", f"--fail-under={COVERAGE_MIN_PERCENT}"]))

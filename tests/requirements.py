@@ -41,7 +41,9 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T7": Requirement("Risk gate, limits, states", "partly", "more than one wallet"),
     "T8": Requirement("Buckets whose sum is the wallet", "done"),
     "T9": Requirement("Realistic fills", "done"),
-    "T10": Requirement("Live execution on Solana", "partly", "several wallets, Jito, the report of exits under congestion"),
+    "T10": Requirement(
+        "Live execution on Solana", "partly", "several wallets, Jito, the report of exits under congestion"
+    ),
     "T11": Requirement("Evolution", "partly", "search, purged cross-validation, promotion"),
     "T12": Requirement("Rotation of capital", "planned"),
     "T13": Requirement("Memory-driven decisions", "planned"),

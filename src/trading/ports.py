@@ -144,6 +144,18 @@ class Venue(Protocol):
     def open_orders(self) -> Sequence[Order]: ...
 
 
+@runtime_checkable
+class RecordedVenue(Venue, Protocol):
+    """A venue that moves by recorded bars alone, so that many of them can be taken at once."""
+
+    def on_bars(self, bars: Sequence[Bar]) -> None:
+        """Take bars of one listed token while no order is open: as ``on_market`` with each. Raises: InvalidInput."""
+
+    def liquidations(self, mint: str, base_units: int, bars: Sequence[Bar]) -> Iterator[int] | None:
+        """Return what ``liquidation_lamports`` would say after each of these bars of the token, without taking them;
+        None where that takes more than the bar."""
+
+
 class Strategy(Protocol):
     """Turns bars into opinions; owns its indicators and nothing else. One file each, parameters declared."""
 
@@ -157,6 +169,15 @@ class Strategy(Protocol):
 
     def on_bar(self, bar: Bar) -> Signal | None:
         """Take one closed bar of one token; return an opinion or None. Sees nothing later than the bar's close."""
+
+
+@runtime_checkable
+class ManyBars(Protocol):
+    """A strategy that is faster with many bars at once, and looks at each token by itself."""
+
+    def on_bars(self, bars: Sequence[Bar]) -> Sequence[tuple[int, Signal]]:
+        """Take closed bars of one token, as ``on_bar`` with each: the same opinions, each after the place of its bar in
+        ``bars``, and the same strategy afterwards."""
 
 
 @runtime_checkable
@@ -217,7 +238,8 @@ class Journal(Protocol):
     """
 
     def append(self, ts_ns: int, kind: str, body: Mapping[str, Any], *, is_plain: bool = False) -> int:
-        """``is_plain``: the body was encoded (``event_codec``), so nothing but ints and strings is in it."""
+        """``is_plain``: the body was encoded (``event_codec``), so that nothing but ints and strings is in it and all
+        keys are in order."""
 
     def append_canonical(self, ts_ns: int, kind: str, body: bytes) -> int:
         """As ``append``, for a body that is canonical already and names no order and no trajectory."""

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scripts.run_tests import BROWSER, SYSTEM
 
 ROOT = Path(__file__).resolve().parents[2]
 SRC = ROOT / "src"
+HERE = Path("tests/architecture/test_house_rules.py")
 FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
 PARAMETERS_MAX = 7  # six and self
@@ -88,3 +90,12 @@ def test_no_machine_path_or_registry_host_is_in_the_tree() -> None:
             if FOREIGN.search(line):
                 found.append(f"{path.relative_to(ROOT)}:{number}")
     assert found == []
+
+
+def test_tests_with_daemons_or_a_browser_are_where_make_test_looks_for_them() -> None:
+    homes = {"system": {*SYSTEM, BROWSER}, "browser": {BROWSER}}
+    for mark, folders in homes.items():
+        paths = [path for path in tracked("tests/**/*.py") if f"mark.{mark}" in path.read_text("utf-8")]
+        marked = {path.relative_to(ROOT) for path in paths} - {HERE}
+        assert marked
+        assert [str(path) for path in sorted(marked) if path.parent.as_posix() not in folders] == []

@@ -44,9 +44,11 @@ class KernelBench:
         by_reference: bool = True,
         journal: Journal | None = None,
         begin: bool = True,
+        zone: str = "UTC",
     ) -> None:
         self.opinion = opinion
-        setup = RunSetup("run", "scope", "backtest", "a script", rules or profile(), equity, 10**11, by_reference)
+        given = (rules or profile(), equity, 10**11, by_reference)
+        setup = RunSetup("run", "scope", "backtest", "a script", *given, zone=zone)
         self.setup = setup
         self.journal = journal or MemoryJournal()
         self.kernel = Kernel(setup, self.journal, SimulatedVenue(), self._strategies)

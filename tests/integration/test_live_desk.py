@@ -168,7 +168,8 @@ async def test_an_agents_order_becomes_a_swap_and_the_books_are_the_chains(tmp_p
             [position] = held["positions"]
             assert int(position["amount_base_units"]) == world.stage.units(world.key, world.stage.frog)
             assert held["cash"]["lamports"] == world.stage.lamports(world.key) + DEPOSIT
-            again = await here.buy(world.stage.frog, "0.05", "one")
+            wish = {"side": "buy", "mint": world.stage.frog, "amount_sol": "0.05", "reason": "r", "bucket": "manual"}
+            again = await here.desk.place_trade(wish, agent="a", key="one")
             assert again["status"] == "done"
             assert again["order_id"] == sent["order_id"]
             close = {"mint": world.stage.frog, "percent": 100, "reason": "enough"}

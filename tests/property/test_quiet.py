@@ -30,14 +30,14 @@ def test_no_rule_sells_within_the_watched_range(
 ) -> None:
     position = Position("b", "m", "s", "t", opened_ns=5, base_units=units, cost_lamports=cost)
     found = watch(rules, position, peak, decimals)
-    at_bounds = st.sampled_from([found.low_sol, found.high_sol]).map(
-        lambda bound: bound * (1 + Decimal(share) / 10**12)
-    )
-    close = data.draw(st.one_of(at_bounds, st.just(peak * share / 10_000)))
+    bounds = [bound for bound in (found.low_sol, found.high_sol) if bound.is_finite()]
+    at_bounds = st.sampled_from(bounds).map(lambda bound: bound * (1 + Decimal(share) / 10**12))
+    closes = st.one_of(at_bounds, st.sampled_from([peak * share / 10_000, bounds[-1] * share / 20_000]))
     now_ns = data.draw(st.sampled_from([5, found.until_ns - 1, found.until_ns]))
-    if found.low_sol < close <= found.high_sol and now_ns < found.until_ns:
-        assert close <= peak
-        assert decide_exit(rules, position, ExitView(now_ns, close, peak, decimals)) is None
+    for close in data.draw(st.lists(closes, min_size=1, max_size=3)):
+        if found.low_sol < close <= found.high_sol and now_ns < found.until_ns:
+            peak = max(peak, close)  # and with the new peak the range is the same
+            assert decide_exit(rules, position, ExitView(now_ns, close, peak, decimals)) is None
 
 
 def test_the_watched_range_is_no_wider_than_a_billionth_needs() -> None:

@@ -16,6 +16,7 @@ from trading.model.instrument import Instrument
 from trading.model.market_data import Bar, CycleEnd, TokenListed
 from trading.model.order import Approved, Denied, Fill, Order, Side, Verdict
 from trading.model.position import token_value_lamports
+from trading.model.trading_day import TradingDay
 from trading.portfolio.ledger import Ledger
 from trading.risk.drawdown import DrawdownGuard
 from trading.risk.gate import Gate
@@ -122,7 +123,9 @@ class Desk:
 def _desk(check: Check | None = None) -> Desk:
     bounds = make_bounds()
     ledger = Ledger.folded([deposit(SOL, "a", "1"), deposit(SOL, "b", "2")])
-    desk = Desk(check or Gate(bounds).check, DrawdownGuard(bounds.limits.drawdown), SimulatedVenue(), ledger)
+    desk = Desk(
+        check or Gate(bounds).check, DrawdownGuard(bounds.limits.drawdown, TradingDay()), SimulatedVenue(), ledger
+    )
     desk.guard.flow(2 * SOL)
     desk.venue.on_market(TokenListed(T0, Instrument(MINT, "BONK", 5, pool_lamports_default=500 * SOL), "t"))
     desk.advance(0, 1)
@@ -219,7 +222,7 @@ def test_control_a_gate_that_lost_a_limit_is_caught(lost: tuple[str, ...]) -> No
 def test_the_state_never_softens_by_itself_past_a_halt_and_flows_trip_nothing(
     marks: list[tuple[int, int, int]],
 ) -> None:
-    guard = DrawdownGuard(make_bounds().limits.drawdown)
+    guard = DrawdownGuard(make_bounds().limits.drawdown, TradingDay())
     guard.flow(2 * SOL)
     ts_ns, halted = T0, False
     for equity, seconds, flow in marks:

@@ -20,18 +20,23 @@ class Policies:
         self._clock = clock
         self._book = PolicyBook({})
         self._read_at_s: float | None = None
+        self._changes = 0
 
     async def book(self) -> PolicyBook:
         """Return the policies that hold now. Raises: JournalBusy, JournalUnavailable."""
         now_s = self._clock.monotonic_s()
-        if self._read_at_s is None or now_s - self._read_at_s > FRESH_S:
+        while self._read_at_s is None or now_s - self._read_at_s > FRESH_S:
+            changes = self._changes
             stored = await self._journal.policies()
+            if changes != self._changes:
+                continue  # what was read may be of before the change, and must not stand for what holds after it
             self._book = PolicyBook({name: parse_policy(name, document) for name, document in stored.items()})
             self._read_at_s = now_s
         return self._book
 
     def refresh(self) -> None:
         """Read the policies anew at the next look: somebody else has set some."""
+        self._changes += 1
         self._read_at_s = None
 
     async def set(self, namespace: str, document: JsonObject | None, caller: Caller) -> PolicyBook:

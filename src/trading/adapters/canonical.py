@@ -15,7 +15,7 @@ _PLAIN = frozenset({str, int, bool, type(None)})
 def canonical_json(body: Mapping[str, Any], *, is_plain: bool = False) -> bytes:
     """Return sorted keys, no spaces, UTF-8; ints of any size and strings only.
 
-    ``is_plain``: the caller has made sure of that, and it is not looked at again.
+    ``is_plain``: the caller has made sure of that and of the order of all keys, and it is not looked at again.
     Raises: TypeError naming the key of a float or of anything else that has no canonical spelling.
     """
     if not is_plain:
@@ -23,7 +23,7 @@ def canonical_json(body: Mapping[str, Any], *, is_plain: bool = False) -> bytes:
             if type(value) not in _PLAIN:
                 _check(value, key)
     try:
-        return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(body, option=None if is_plain else orjson.OPT_SORT_KEYS)
     except TypeError:  # an int beyond 64 bits, which orjson refuses and JSON does not
         return _ANY_INT.encode(body).encode()
 

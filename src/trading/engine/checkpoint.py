@@ -73,7 +73,7 @@ def put_back(kernel: Kernel, body: Mapping[str, Any]) -> None:
             msg = f"the profile {profile.name} has other rules or strategies than when the checkpoint was written"
             raise DataError(msg)
         memento.fill(kernel.state, body["state"])
-        kernel.state.use_limits()
+        kernel.state.use_zone(kernel.state.zone)
         kernel.state.tier = tier_named(body["tier"])
         memento.fill(kernel.venue, body["venue"])
         kernel.valuer.instruments.update(memento.decode(body["instruments"]))
@@ -92,9 +92,9 @@ def put_back(kernel: Kernel, body: Mapping[str, Any]) -> None:
 def _memento() -> Memento:
     return Memento(
         {
-            DeskState: frozenset({"_appliers", "profile", "tier", "trades"}),
-            DrawdownGuard: frozenset({"_limits"}),
-            LevelBook: frozenset({"_limits"}),
+            DeskState: frozenset({"_appliers", "day", "profile", "tier", "trades"}),
+            DrawdownGuard: frozenset({"_calendar", "_limits"}),
+            LevelBook: frozenset({"_calendar", "_limits", "is_watching"}),
             GapBook: frozenset({"_least_ns"}),
             ProtectionBook: frozenset({"_rules"}),
             ReturnBook: frozenset({"_spans"}),

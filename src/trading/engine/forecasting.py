@@ -17,7 +17,7 @@ from trading.portfolio.forecasts import Outcome
 from trading.ports import Venue
 from trading.risk.sizing import VOLATILITY_KEY
 
-from .state import DAY, RETURN_PERIOD_NS, DeskState
+from .state import DAY, DeskState
 from .trader import Trader
 from .valuation import Valuer
 
@@ -59,7 +59,7 @@ class Forecaster:
         for trajectory, score in scores:
             self._emit(events.ForecastScored(trajectory, score))
         made = [self._made(signal) for signal in signals]
-        if state.ranked_ns // RETURN_PERIOD_NS < state.now_ns // RETURN_PERIOD_NS:
+        if state.day.number(state.ranked_ns) < state.day.number(state.now_ns):
             self._rank(DAY)
         elif any(made) or any(score.direction is Direction.UP for _, score in scores):
             self._rank(CHANGE)

@@ -10,7 +10,8 @@ So most bars cost little: while no strategy speaks, no order fills and equity an
 rule could have a say (``quiet``), a cycle only notes the equity.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Final
 
 from trading.errors import DataError
@@ -22,6 +23,7 @@ from trading.model.order import Fill, Purpose, Signal, VenueReport
 from trading.model.profile import Profile
 from trading.model.profile_content import content_of
 from trading.model.tier import moved_tier
+from trading.model.trading_day import UTC
 from trading.portfolio.buckets import Booking, split_lamports
 from trading.ports import Journal, Strategy, Venue
 
@@ -93,7 +95,7 @@ class Kernel:
         """Begin an empty run: the header, then the start capital, split over the buckets by the profile's weights."""
         setup = self.setup
         header = (setup.run_id, setup.mode, setup.profile.name, setup.feed, parameters, setup.seed, setup.conditions)
-        self.emit(events.RunStarted(*header, content_of(setup.profile)))
+        self.emit(events.RunStarted(*header, content_of(setup.profile), "" if setup.zone == UTC else setup.zone))
         shares = split_lamports(
             setup.equity_lamports, {choice.name: choice.weight_bps for choice in setup.profile.strategies}
         )
@@ -143,6 +145,38 @@ class Kernel:
         elif type(event) is TokenGone:
             self._write_off(event)
 
+    def take_cycle(self, bars: Sequence[Bar], end: CycleEnd, signals: Sequence[Signal]) -> None:
+        """Take the bars of a cycle, to which the strategies have said these opinions already, and its end."""
+        on_bar, self._on_bar = self._on_bar, []
+        for bar in bars:
+            self.on_event(bar)
+        self._on_bar = on_bar
+        self._signals += signals
+        self.on_event(end)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether the newest event ended a cycle that left nothing to decide or to write down."""
+        return self._is_between and not self._is_loud and not self._signals
+
+    def pass_over(self, bars: Sequence[Bar], ends: Sequence[CycleEnd]) -> None:
+        """Count in the bars and the ends of quiet cycles that venue, strategies and account have taken already; nothing
+        was due before the last of them."""
+        stretch, state = self._stretch, self.state
+        if stretch.first is None:
+            stretch.first = bars[0] if bars and bars[0].ts_close_ns <= ends[0].ts_ns else ends[0]
+        stretch.newest = ends[-1]
+        stretch.events += len(bars) + len(ends)
+        state.now_ns = ends[-1].ts_ns
+        sol_usd = _newest_sol_usd(bars, ends)
+        if sol_usd is not None:
+            state.sol_usd = sol_usd
+        self.bars += len(bars)
+        self.cycles += len(ends)
+        state.cycle = self.cycles
+        if state.now_ns >= state.due_ns:
+            self._look(state.now_ns)
+
     def _take_report(self, event: VenueReported) -> None:
         """Book what became of an order on a real venue; it comes between two cycles, and the next one decides."""
         self._record(event)
@@ -172,7 +206,7 @@ class Kernel:
         """Write down the inputs that have no row yet and, between two cycles, the mark of the one that was quiet."""
         if self._stretch.events:
             stretch, self._stretch = self._stretch, Stretch()
-            self._journal.append(stretch.ts_ns, INPUT, stretch.body())
+            self._journal.append(stretch.ts_ns, INPUT, stretch.body(), is_plain=True)
             if self._is_between:
                 state = self.state
                 self._write_mark(state.equity_lamports, state.ledger.cash_lamports, state.exposure_lamports)
@@ -321,10 +355,8 @@ class Kernel:
             state = self.state
             if event.sol_usd is not None:
                 state.sol_usd = event.sol_usd
-            if event.ts_ns >= state.forecasts.next_due_ns:
-                self.forecaster.look(event.ts_ns)
-            if event.ts_ns >= state.returns.due_ns:
-                state.returns.sample(event.ts_ns, self.valuer.newest_bars())
+            if event.ts_ns >= state.due_ns:
+                self._look(event.ts_ns)
         elif type(event) is Swap:
             for on_swap in self._listeners.on_swap:
                 on_swap(event)
@@ -335,6 +367,13 @@ class Kernel:
                     strategy.on_bar(bar)  # what it thought then is over
         else:
             self._listeners.tell(event, self.valuer)
+
+    def _look(self, now_ns: int) -> None:
+        """Note what is due at the end of a cycle and leaves no row."""
+        if now_ns >= self.state.forecasts.next_due_ns:
+            self.forecaster.look(now_ns)
+        if now_ns >= self.state.returns.due_ns:
+            self.state.returns.sample(now_ns, self.valuer.newest_bars())
 
     def _decide(self) -> None:
         is_new_day = close_day(self.state, self.emit)
@@ -409,3 +448,15 @@ class Kernel:
     def _close_out(self, booking: Booking, reason: str) -> None:
         if booking.closed is not None:
             self.emit(closed(booking.closed, reason))
+
+
+def _newest_sol_usd(bars: Sequence[Bar], ends: Sequence[CycleEnd]) -> Decimal | None:
+    """Return the newest SOL price that these carry, None where none does; the end of a cycle comes after its bars."""
+    end = next((each for each in reversed(ends) if each.sol_usd is not None), None)
+    since_ns = -1 if end is None else end.ts_ns
+    for bar in reversed(bars):
+        if bar.ts_close_ns <= since_ns:
+            break
+        if bar.sol_usd is not None:
+            return bar.sol_usd
+    return None if end is None else end.sol_usd

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from trading.model.profile import Profile
+from trading.model.trading_day import UTC
 
 
 @dataclass(frozen=True, slots=True)
 class RunSetup:
     """What a run is made of. ``scope`` goes into every id and is a function of the inputs alone, so that a replay names
-    everything the same; ``by_reference``: bars can be looked up in a recorded or generated feed."""
+    everything the same; ``by_reference``: bars can be looked up in a recorded or generated feed;
+    ``zone``: whose days limits and digests count by, from its begin to its end."""
 
     run_id: str
     scope: str
@@ -22,6 +24,7 @@ class RunSetup:
     by_reference: bool
     seed: int = 0
     conditions: str = ""
+    zone: str = UTC
 
 
 @dataclass(frozen=True, slots=True)

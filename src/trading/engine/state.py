@@ -12,6 +12,7 @@ from trading.model.order import Order, Purpose
 from trading.model.profile import Profile, profile_named
 from trading.model.profile_content import profile_of
 from trading.model.tier import tier_bounds, tier_named, tier_of
+from trading.model.trading_day import UTC, TradingDay
 from trading.model.units import NS_PER_S
 from trading.portfolio.buckets import Booking
 from trading.portfolio.forecasts import ForecastBook
@@ -60,8 +61,11 @@ class DeskState:
         self.profile = profile
         self.target_lamports = target_lamports
         self.ledger = Ledger()
-        self.guard = DrawdownGuard(profile.limits.drawdown)
-        self.levels = LevelBook(profile.limits)
+        self.day = TradingDay()
+        """The days that limits and digests count by."""
+        self.zone = self.day.zone
+        self.guard = DrawdownGuard(profile.limits.drawdown, self.day)
+        self.levels = LevelBook(profile.limits, self.day)
         self.protections = ProtectionBook(profile.limits.protections)
         self.gaps = GapBook(profile.after_gap)
         self.returns = ReturnBook()
@@ -80,7 +84,7 @@ class DeskState:
         self.marked_ns = 0
         """The newest mark that has a row."""
         self.window_ns = 0
-        """Where the present window began: at the last day (UTC) that was reported, or at the first cycle."""
+        """Where the present window began: at the last day that was reported, or at the first cycle."""
         self.start_lamports = 0
         self.exposure_lamports = 0
         self.fills_total = 0
@@ -98,7 +102,7 @@ class DeskState:
         self._ordinals: dict[str, int] = {}
         self._ordinals_ns = 0
         self._appliers: Mapping[type, Callable[[int, Any], Booking | None]] = {
-            events.RunStarted: _nothing,
+            events.RunStarted: self._run_started,
             events.CapitalDeposited: self._flow_applied,
             events.CapitalWithdrawn: self._flow_applied,
             events.CapitalMoved: self._moved,
@@ -178,6 +182,11 @@ class DeskState:
         return self.curve.grown_lamports(self.start_lamports)
 
     @property
+    def due_ns(self) -> int:
+        """From when on the end of a cycle has a forecast to score or an hour's returns to note."""
+        return min(self.forecasts.next_due_ns, self.returns.due_ns)
+
+    @property
     def slippage_bps_mean(self) -> int | None:
         return round(self.slippage_bps_sum / self.fills_total) if self.fills_total else None
 
@@ -200,6 +209,15 @@ class DeskState:
             for order in self.open_orders.values()
             if order.purpose is Purpose.EXIT and order.bucket == bucket and order.mint == mint
         )
+
+    def _run_started(self, _ts_ns: int, event: events.RunStarted) -> None:
+        self.use_zone(event.zone or UTC)
+
+    def use_zone(self, zone: str) -> None:
+        """Count days by the clocks of this zone."""
+        self.zone = zone
+        self.day = TradingDay(zone)
+        self.use_limits()
 
     def _flow_applied(self, _ts_ns: int, event: events.CapitalDeposited | events.CapitalWithdrawn) -> Booking:
         booking = self.ledger.apply(event)
@@ -240,7 +258,7 @@ class DeskState:
         if not booking.duplicate:
             self.fills_total += 1
             self.slippage_bps_sum += event.fill.slippage_bps
-            self.today.trade(ts_ns, event.fill.lamports)
+            self.today.trade(self.day.number(ts_ns), event.fill.lamports)
             self.trades.append(Trade(self.fills_total, event, booking.realised_lamports, reason, self.sol_usd))
             if len(self.trades) > TRADES_MAX:
                 del self.trades[: TRADES_MAX // 10]
@@ -280,7 +298,7 @@ class DeskState:
         self._count_order(ts_ns, event.order)
         self.open_orders[event.order.id] = event.order
         if event.order.purpose is Purpose.ENTRY:
-            self.today.enter(ts_ns)
+            self.today.enter(self.day.number(ts_ns))
 
     def _order_denied(self, ts_ns: int, event: events.OrderDenied) -> None:
         self._count_order(ts_ns, event.order)
@@ -309,8 +327,8 @@ class DeskState:
 
     def use_limits(self) -> None:
         """Go on under the limits of the profile; peaks and states stay."""
-        self.guard.use(self.profile.limits.drawdown)
-        self.levels.use(self.profile.limits)
+        self.guard.use(self.profile.limits.drawdown, self.day)
+        self.levels.use(self.profile.limits, self.day)
         self.protections.use(self.profile.limits.protections)
         self.gaps.use(self.profile.after_gap)
 

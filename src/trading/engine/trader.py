@@ -141,14 +141,19 @@ class Trader:
         return None if signal is None else f"signal: {signal.reason}"
 
     def watch(self, position: Position) -> Watch | None:
-        """Return the range of closes in which no rule sells the position, None while one does already."""
+        """Return the range of closes in which no rule sells the position, None while it closes outside of any."""
         bar = self._venue.mark(position.mint)
-        if bar is None or self._exit_reason(position, None) is not None:
+        if bar is None:
             return None
         peak = self._state.peaks.observe(position.bucket, position.mint, bar.close)
         decimals = self._valuer.instruments[position.mint].decimals
         found = watch(self._state.profile.exits, position, peak, decimals)
-        floor = self._state.gaps.floor_sol(position.bucket, position.mint)
+        if not found.low_sol < bar.close <= found.high_sol or self._state.now_ns >= found.until_ns:
+            return None
+        gaps = self._state.gaps
+        if gaps.reason(position.bucket, position.mint, bar.close) is not None:
+            return None
+        floor = gaps.floor_sol(position.bucket, position.mint)
         found = found if floor <= found.low_sol else replace(found, low_sol=floor)
         ledger = self._state.ledger
         units = ledger.holdings[position.mint].base_units
@@ -161,21 +166,19 @@ class Trader:
         quote = self._venue.quote(position.mint, Side.SELL, units) if units > 0 else None
         if quote is None or quote.amount_out == 0:
             return None
-        order = self._order(
-            Order(
-                id="",
-                trajectory_id=position.trajectory_id,
-                ts_ns=self._state.now_ns,
-                side=Side.SELL,
-                purpose=Purpose.EXIT,
-                mint=position.mint,
-                strategy=position.strategy,
-                bucket=position.bucket,
-                amount_in=units,
-                min_out=min_out(quote.amount_out, self._state.profile.fees.exit_slippage_bps_max),
-                priority_fee_lamports=self._state.profile.priority_fee_lamports,
-                reason=reason,
-            )
+        order = Order(
+            id=self._order_id(position.trajectory_id),
+            trajectory_id=position.trajectory_id,
+            ts_ns=self._state.now_ns,
+            side=Side.SELL,
+            purpose=Purpose.EXIT,
+            mint=position.mint,
+            strategy=position.strategy,
+            bucket=position.bucket,
+            amount_in=units,
+            min_out=min_out(quote.amount_out, self._state.profile.fees.exit_slippage_bps_max),
+            priority_fee_lamports=self._state.profile.priority_fee_lamports,
+            reason=reason,
         )
         token = self._valuer.token(order.mint, (order.bucket, order.strategy), quote, valuation, None)
         verdict = self._valuer.gate().check(order, self._valuer.account(valuation), token)
@@ -275,23 +278,21 @@ class Trader:
 
     def _buy(self, signal: Signal, bucket: str, trajectory: str, lamports: int) -> Order:
         holding = self._state.ledger.holdings.get(signal.mint)
-        return self._order(
-            Order(
-                id="",
-                trajectory_id=trajectory,
-                ts_ns=self._state.now_ns,
-                side=Side.BUY,
-                purpose=Purpose.ENTRY,
-                mint=signal.mint,
-                strategy=signal.strategy,
-                bucket=bucket,
-                amount_in=lamports,
-                min_out=0,
-                priority_fee_lamports=self._state.profile.priority_fee_lamports,
-                reason=signal.reason,
-                held_base_units=0 if holding is None else holding.base_units,
-                held_lamports=0 if holding is None else holding.cost_lamports,
-            )
+        return Order(
+            id=self._order_id(trajectory),
+            trajectory_id=trajectory,
+            ts_ns=self._state.now_ns,
+            side=Side.BUY,
+            purpose=Purpose.ENTRY,
+            mint=signal.mint,
+            strategy=signal.strategy,
+            bucket=bucket,
+            amount_in=lamports,
+            min_out=0,
+            priority_fee_lamports=self._state.profile.priority_fee_lamports,
+            reason=signal.reason,
+            held_base_units=0 if holding is None else holding.base_units,
+            held_lamports=0 if holding is None else holding.cost_lamports,
         )
 
     # Orders by hand
@@ -302,23 +303,22 @@ class Trader:
         is_buy = command.side is Side.BUY
         strategy = position.strategy if position and not is_buy else command.strategy
         holding = self._state.ledger.holdings.get(command.mint) if is_buy else None
-        order = self._order(
-            Order(
-                id="",
-                trajectory_id=self.trajectory_of(command.bucket, command.strategy, command.mint),
-                ts_ns=self._state.now_ns,
-                side=command.side,
-                purpose=Purpose.ENTRY if is_buy else Purpose.EXIT,
-                mint=command.mint,
-                strategy=strategy,
-                bucket=command.bucket,
-                amount_in=command.amount_in,
-                min_out=command.min_out,
-                priority_fee_lamports=self._state.profile.priority_fee_lamports,
-                reason=f"{command.actor}: {command.reason}",
-                held_base_units=0 if holding is None else holding.base_units,
-                held_lamports=0 if holding is None else holding.cost_lamports,
-            )
+        trajectory = self.trajectory_of(command.bucket, command.strategy, command.mint)
+        order = Order(
+            id=self._order_id(trajectory),
+            trajectory_id=trajectory,
+            ts_ns=self._state.now_ns,
+            side=command.side,
+            purpose=Purpose.ENTRY if is_buy else Purpose.EXIT,
+            mint=command.mint,
+            strategy=strategy,
+            bucket=command.bucket,
+            amount_in=command.amount_in,
+            min_out=command.min_out,
+            priority_fee_lamports=self._state.profile.priority_fee_lamports,
+            reason=f"{command.actor}: {command.reason}",
+            held_base_units=0 if holding is None else holding.base_units,
+            held_lamports=0 if holding is None else holding.cost_lamports,
         )
         quote = self._venue.quote(command.mint, command.side, command.amount_in)
         account = self._valuer.account(valuation)
@@ -370,9 +370,8 @@ class Trader:
         self._venue.submit(plan.order)
         return True
 
-    def _order(self, order: Order) -> Order:
-        ordinal = self._state.orders_now(order.trajectory_id)
-        return replace(order, id=order_id(self._scope, order.trajectory_id, order.ts_ns, ordinal))
+    def _order_id(self, trajectory: str) -> str:
+        return order_id(self._scope, trajectory, self._state.now_ns, self._state.orders_now(trajectory))
 
     def trajectory_of(self, bucket: str, strategy: str, mint: str) -> str:
         """Return the trajectory of the bucket's position, or the one that begins now."""

@@ -1,7 +1,8 @@
 """Where equity was: enough of the past for a sparkline and for the change since a day and a week, and no more."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Sequence
 
 from trading.model.units import NS_PER_S
 
@@ -34,6 +35,23 @@ class Trail:
         self._count += 1
         if not self._samples or ts_ns - self._samples[-1][0] >= SPACING_NS:
             self._samples.append((ts_ns, equity_lamports))
+
+    def add_all(self, times_ns: Sequence[int], equities: Sequence[int]) -> None:
+        """Do as ``add`` does with each in turn."""
+        count = self._count
+        self._count += len(equities)
+        self._newest, self.newest_ns = equities[-1], times_ns[-1]
+        at = -count % self._stride
+        while at < len(equities):
+            self._points.append(equities[at])
+            if len(self._points) > POINTS_MAX - 1:
+                self._points = self._points[::2]
+                self._stride *= 2
+            at += 1 + -(count + at + 1) % self._stride
+        at = bisect_left(times_ns, self._samples[-1][0] + SPACING_NS) if self._samples else 0
+        while at < len(times_ns):
+            self._samples.append((times_ns[at], equities[at]))
+            at = bisect_left(times_ns, times_ns[at] + SPACING_NS, at)
 
     def sparkline(self) -> list[int]:
         """Return at most ``POINTS_MAX`` equities, oldest first, the newest at the end."""

@@ -109,6 +109,7 @@ class Valuer:
         fees = sum(self._reserved_lamports(order) for order in entries)
         spent = sum(order.amount_in for order in entries)
         tokens = set(valuation.by_mint) | {order.mint for order in entries}
+        day = state.day.number(state.now_ns)
         return AccountView(
             now_ns=state.now_ns,
             state=state.trading_state,
@@ -120,8 +121,9 @@ class Valuer:
             drawdown_bps=state.guard.drawdown_bps,
             total_drawdown_bps=state.guard.total_drawdown_bps,
             day_loss_bps=state.guard.day_loss_bps,
-            turnover_day_lamports=state.today.turnover_lamports(state.now_ns) + spent,
-            entries_day=state.today.entries(state.now_ns),
+            turnover_day_lamports=state.today.turnover_lamports(day) + spent,
+            entries_day=state.today.entries(day),
+            zone=state.zone,
             cycles_to_wait=state.gaps.cycles_to_wait(state.cycle),
         )
 

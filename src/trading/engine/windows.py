@@ -1,11 +1,11 @@
-"""The reports of each strategy's window: at the end of a day (UTC) and when the desk comes to another tier."""
+"""The reports of each strategy's window: at the end of a day and when the desk comes to another tier."""
 
 from collections.abc import Callable
 from typing import Any, Final
 
 from trading.model import events
 
-from .state import DAY, RETURN_PERIOD_NS, DeskState
+from .state import DAY, DeskState
 
 EVIDENCE_MAX: Final = 50
 """Trades that the report of a window names."""
@@ -15,7 +15,7 @@ Emit = Callable[[events.WindowReported], Any]
 
 def close_day(state: DeskState, emit: Emit) -> bool:
     """Report the windows when a day is over, at the first cycle of another one; tell whether it is."""
-    day_ns = state.now_ns - state.now_ns % RETURN_PERIOD_NS
+    day_ns = state.day.since_ns(state.now_ns)
     is_over = 0 < state.window_ns < day_ns
     if is_over:
         report_windows(state, emit, DAY, day_ns)

@@ -12,10 +12,11 @@ with reserves S (lamports) and T (base units), before fees
 ``curve_check`` runs these same functions against recorded on-chain trades.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from trading.model.units import BPS_ONE, ceil_div, sol_price_ratio
+from trading.model.units import BPS_ONE, LAMPORTS_PER_SOL, ceil_div, sol_price_ratio, token_scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,26 @@ def sold(reserves: Reserves, out_of_pool: int, base_units: int, fee_bps: int, cr
         price_impact_bps=ceil_div(impact * BPS_ONE, mid) if mid else 0,
         after=Reserves(reserves.lamports - out_of_pool, reserves.base_units + base_units),
     )
+
+
+def sales_lamports(
+    base_units: int, pools: Iterable[tuple[Decimal, int]], decimals: int, fee_bps: int, creator_fee_bps: int
+) -> Iterator[int]:
+    """Yield what selling ``base_units`` brings after fees in each pool of this mid price and SOL-side depth, 0 where
+    there is no pool: ``reserves_at``, ``lamports_from_sale`` and ``fees_lamports`` in one, for many prices."""
+    units_scale = token_scale(decimals)
+    for price_sol, depth in pools:
+        numerator, denominator = price_sol.as_integer_ratio()
+        lamports = numerator * LAMPORTS_PER_SOL
+        reserve = depth * denominator * units_scale // lamports if lamports > 0 and depth > 0 else 0
+        if reserve <= 0:
+            yield 0
+            continue
+        out = base_units * depth // (reserve + base_units)
+        fee = -(-out * fee_bps // BPS_ONE)
+        if creator_fee_bps:
+            fee += -(-out * creator_fee_bps // BPS_ONE)
+        yield out - fee if fee < out else 0
 
 
 def slippage_bps(paid_lamports: int, expected_lamports: int, *, is_buy: bool) -> int:

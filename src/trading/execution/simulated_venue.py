@@ -17,13 +17,13 @@ Conventions, declared:
   fill below the average cost of what is held: a guard in the transaction sees the price that the decision could not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NoReturn
 
 from trading.errors import InvalidInput
-from trading.model.instrument import Instrument
+from trading.model.instrument import CONSTANT_PRODUCT, Instrument
 from trading.model.market_data import Bar, CycleEnd, FactsKnown, MarketEvent, Swap, TokenGone, TokenListed, ts_of
 from trading.model.network import SIGNATURE_FEE_LAMPORTS, TOKEN_ACCOUNT_RENT_LAMPORTS
 from trading.model.order import Fill, Order, Purpose, Rejected, Side, SwapQuote, VenueReport
@@ -86,10 +86,7 @@ class SimulatedVenue:
     def on_market(self, event: MarketEvent) -> Sequence[VenueReport]:
         """Move the market and return what became of open orders because of it, in submission order."""
         if type(event) is Bar:
-            known = self._markets.get(event.mint)
-            if known is None:
-                msg = f"a bar of {event.mint} came before the token was listed ({event.source})"
-                raise InvalidInput(msg, field="mint")
+            known = self._markets.get(event.mint) or self._unlisted(event)
             reports = self._settle(event) if self._open else ()
             known.bar = event
             known.pool = None
@@ -158,6 +155,29 @@ class SimulatedVenue:
             out_of_pool, fill_model.fees_lamports(out_of_pool, instrument.pool_fee_bps, instrument.creator_fee_bps)
         )
 
+    def liquidations(self, mint: str, base_units: int, bars: Sequence[Bar]) -> Iterator[int] | None:
+        """Return what ``liquidation_lamports`` would say at each of these bars; None for a pool that is more than a
+        constant product, or whose depth rests on more than the bar."""
+        market = self._markets.get(mint)
+        if market is None or market.learns or market.gone_reason is not None or base_units <= 0:
+            return None
+        instrument = market.instrument
+        if instrument.pool != CONSTANT_PRODUCT or instrument.transfer_fee_bps or not instrument.is_sellable:
+            return None
+        depth = instrument.pool_lamports_default
+        pools = ((bar.close, depth if bar.pool_lamports is None else bar.pool_lamports) for bar in bars)
+        fees = (instrument.pool_fee_bps, instrument.creator_fee_bps)
+        return fill_model.sales_lamports(base_units, pools, instrument.decimals, *fees)
+
+    def on_bars(self, bars: Sequence[Bar]) -> None:
+        """Take bars of one listed token while no order is open: as ``on_market`` with each."""
+        market = self._markets.get(bars[0].mint) or self._unlisted(bars[0])
+        market.bar = bars[-1]
+        market.pool = None
+        if market.learns:
+            for bar in bars:
+                market.learn(bar, self.conditions)
+
     def mark(self, mint: str) -> Bar | None:
         """Return the newest bar."""
         market = self._markets.get(mint)
@@ -187,6 +207,11 @@ class SimulatedVenue:
     def held(self, mint: str) -> int:
         """Return the base units in the wallet."""
         return self._held.get(mint, 0)
+
+    @staticmethod
+    def _unlisted(bar: Bar) -> NoReturn:
+        msg = f"a bar of {bar.mint} came before the token was listed ({bar.source})"
+        raise InvalidInput(msg, field="mint")
 
     def _listed(self, instrument: Instrument) -> Market:
         known = self._markets.get(instrument.mint)

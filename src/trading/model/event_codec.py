@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hi
 from trading.errors import DataError
 
 from . import commands, events
+from .order import Measure
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ def kind_of(event: events.Event | commands.Command) -> str:
 
 
 def encode(event: events.Event | commands.Command) -> tuple[str, Body]:
-    """Return (kind, body)."""
+    """Return (kind, body). Every object in the body has its keys in order, as canonical JSON has them."""
     return kind_of(event), _encoded_record(event)
 
 
@@ -74,14 +75,28 @@ def _encoded_record(record: Any) -> Body:
     return encoded
 
 
+def _encoded_measure(measure: Measure) -> Body:
+    """Spelled out: there are twenty of them in every entry."""
+    return {
+        "is_floor": measure.is_floor,
+        "limit": measure.limit,
+        "message": measure.message,
+        "name": measure.name,
+        "unit": measure.unit,
+        "used": measure.used,
+    }
+
+
 def _names(record: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(record))
+    return tuple(sorted(field.name for field in fields(record)))
 
 
 def _encoded(value: Any) -> Any:
     kind = type(value)
     if kind in _PLAIN:
         return value
+    if kind is Measure:
+        return _encoded_measure(value)
     if kind in _READERS:
         return _encoded_record(value)
     if kind is tuple or kind is list:
@@ -161,8 +176,8 @@ _Reader = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[str, ..
 _READERS: Final[Mapping[type[Any], _Reader]] = types.MappingProxyType(
     {
         record: (
-            tuple(hints),
-            attrgetter(*hints),
+            tuple(sorted(hints)),
+            attrgetter(*sorted(hints)),
             tuple(name for name, hint in hints.items() if hint not in _PLAIN),
             tuple((each.name, each.default) for each in fields(record) if each.metadata.get("later")),
         )

@@ -17,7 +17,8 @@ from .profile_content import ProfileChange
 @dataclass(frozen=True, slots=True)
 class RunStarted:
     """``parameters`` are those of every strategy, in canonical JSON; ``conditions`` those of the chain that fills are
-    simulated in, empty for ideal ones. ``content`` is the whole profile, so that no file is needed to go on."""
+    simulated in, empty for ideal ones. ``content`` is the whole profile, so that no file is needed to go on. ``zone``
+    is the one whose days are counted, empty for UTC."""
 
     run_id: str
     mode: str
@@ -27,6 +28,7 @@ class RunStarted:
     seed: int
     conditions: str = field(default="", metadata=LATER)
     content: str = field(default="", metadata=LATER)
+    zone: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class ForecastScored:
 
 @dataclass(frozen=True, slots=True)
 class UniverseRanked:
-    """All tokens that can be traded, ranked: at the first cycle of a day (UTC), and when one changed places among the
+    """All tokens that can be traded, ranked: at the first cycle of a day, and when one changed places among the
     first. ``occasion`` is ``day`` or ``change``; ``tokens`` counts all of them, ``ranked`` holds the first."""
 
     ts_ns: int
@@ -223,7 +225,7 @@ class TierChanged:
 
 @dataclass(frozen=True, slots=True)
 class WindowReported:
-    """How a strategy did since ``since_ns``, told when a day (UTC) is over or the tier changes.
+    """How a strategy did since ``since_ns``, told when a day is over or the tier changes.
 
     ``occasion`` is ``day`` or ``tier``. Of the trades closed from ``since_ns`` (included) until ``until_ns``; means are
     None where there is none. ``capital_lamports``: what the bucket has in cash, rent and, at cost, in positions.

@@ -1,6 +1,7 @@
 """Identifiers that are pure functions of their inputs, so that a replay names everything the same."""
 
 import hashlib
+from functools import lru_cache
 
 ID_HEX_LEN = 24
 """96 bits: two of a billion ids are equal with a chance of about 1e-11."""
@@ -11,11 +12,9 @@ def derived_id(prefix: str, *parts: str | int) -> str:
 
     Parts are length-prefixed: ("ab", "c") and ("a", "bc") differ. Ints and their text are the same part.
     """
-    digest = hashlib.sha256()
-    for part in (prefix, *parts):
-        text = str(part).encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % len(text) + text)
-    return f"{prefix}_{digest.hexdigest()[:ID_HEX_LEN]}"
+    texts = [str(part).encode("utf-8", "surrogatepass") for part in (prefix, *parts)]
+    framed = b"".join([b"%d:%b" % (len(text), text) for text in texts])
+    return f"{prefix}_{hashlib.sha256(framed).hexdigest()[:ID_HEX_LEN]}"
 
 
 def order_id(run_id: str, trajectory_id: str, ts_ns: int, ordinal: int) -> str:
@@ -33,6 +32,10 @@ def forecast_trajectory(forecast: str) -> str:
     return f"trj_{forecast.removeprefix('fct_').partition('_')[0]}"
 
 
+@lru_cache(maxsize=64)
 def trajectory_id(run_id: str, strategy: str, mint: str, ts_ns: int) -> str:
-    """Name the trajectory that starts with this strategy's signal about this token at this time."""
+    """Name the trajectory that starts with this strategy's signal about this token at this time.
+
+    It is asked for several times in one decision.
+    """
     return derived_id("trj", run_id, strategy, mint, ts_ns)

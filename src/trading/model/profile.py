@@ -57,7 +57,7 @@ class Limits(_Rules):
     10000 watches nothing.
     ``{wallet,bucket,strategy}_exposure_bps_max``: what may be held in one of them, as a share of the account's equity;
     10000 asks for nothing. A desk on one wallet holds everything in it.
-    ``turnover_bps_day_max``: what may be bought and sold in a day (UTC), a round trip counts twice;
+    ``turnover_bps_day_max``: what may be bought and sold in a day (``account.zone``), a round trip counts twice;
     ``entries_day_max``: how many entries may be sent in it. Exits count and are never denied.
     ``protections``: after which closed trades entries wait.
     ``cvar_bps_max``: what the worst hours may cost on average: the expected shortfall of all that is held, over
@@ -208,7 +208,7 @@ class FeeRules(_Rules):
 
 
 class BucketRules(_Rules):
-    """``band_bps``: once a day (UTC) cash moves between the buckets of strategies when the share of one is further from
+    """``band_bps``: once a day cash moves between the buckets of strategies when the share of one is further from
     its weight than so much of their capital; 10000: profit stays where it was made."""
 
     band_bps: Bps = BPS_ONE

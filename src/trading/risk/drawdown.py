@@ -2,9 +2,9 @@
 
 from trading.model.account import HighWater, TradingState, drawdown_bps, floor_lamports
 from trading.model.profile import DrawdownLimits
+from trading.model.trading_day import TradingDay
 from trading.model.units import NS_PER_S
 
-_DAY_NS = 86_400 * NS_PER_S
 _SEVERITY = {TradingState.ACTIVE: 0, TradingState.REDUCING: 1, TradingState.HALTED: 2}
 
 
@@ -13,13 +13,14 @@ class DrawdownGuard:
 
     A desk that reduces is soon flat, and a flat desk cannot climb out of a drawdown. So REDUCING ends after
     ``reducing_s``, and the short peak then starts anew; the long one does not, so that repeated losses add up to a
-    halt, which only a person ends. The day's loss is against the equity at the first mark of the UTC day. Deposits and
+    halt, which only a person ends. The day's loss is against the equity at the first mark of the day. Deposits and
     withdrawals move all of these in proportion and so trip nothing. A limit is crossed when the drop is larger than it.
     """
 
     __slots__ = (
         "_by_drawdown",
         "_by_hand",
+        "_calendar",
         "_day",
         "_day_number",
         "_equity_lamports",
@@ -31,8 +32,9 @@ class DrawdownGuard:
         "_short",
     )
 
-    def __init__(self, limits: DrawdownLimits) -> None:
+    def __init__(self, limits: DrawdownLimits, calendar: TradingDay) -> None:
         self._limits = limits
+        self._calendar = calendar
         self._long = HighWater()
         self._short = HighWater()
         self._day = HighWater()
@@ -96,7 +98,7 @@ class DrawdownGuard:
 
     def mark(self, ts_ns: int, equity_lamports: int) -> TradingState:
         """Take the equity at liquidation value and return the state from now on."""
-        day_number = ts_ns // _DAY_NS
+        day_number = self._calendar.number(ts_ns)
         is_same = equity_lamports == self._equity_lamports and day_number == self._day_number
         if is_same and self._is_settled and self._by_drawdown is not TradingState.REDUCING:
             return self.state
@@ -152,9 +154,10 @@ class DrawdownGuard:
         self.begin(equity_lamports)
         return self.mark(ts_ns, equity_lamports)
 
-    def use(self, limits: DrawdownLimits) -> None:
-        """Go on under the limits of another profile; peaks and state stay."""
+    def use(self, limits: DrawdownLimits, calendar: TradingDay) -> None:
+        """Go on under the limits of another profile, with days of this calendar; peaks and state stay."""
         self._limits = limits
+        self._calendar = calendar
         self._is_settled = False
 
     def _has_rested(self, ts_ns: int) -> bool:

@@ -8,6 +8,7 @@ from trading.model.profile import ExitRules
 from trading.model.units import BPS_ONE, LAMPORTS_PER_SOL, NS_PER_S, ceil_div, ratio_bps, token_scale
 
 _WIDER = 1 + Decimal("1e-9")
+_NO_PRICE = Decimal("Infinity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +45,33 @@ def decide_exit(rules: ExitRules, position: Position, view: ExitView) -> ExitDec
 @dataclass(frozen=True, slots=True)
 class Watch:
     """While its token closes above ``low_sol`` and at most at ``high_sol``, before ``until_ns``, no rule sells the
-    position and its peak stays. Bounds err on the narrow side: a close outside only says that the rules are asked."""
+    position: a close above ``peak_sol`` is a new peak and changes no rule. Bounds err on the narrow side: a close
+    outside only says that the rules are asked."""
 
     low_sol: Decimal
     high_sol: Decimal
     until_ns: int
+    peak_sol: Decimal
 
 
 def watch(rules: ExitRules, position: Position, peak_sol: Decimal, decimals: int) -> Watch:
     """Return the range of closes in which ``decide_exit`` has nothing to say of a position with this peak."""
     scale = Decimal(token_scale(decimals)) / (position.base_units * LAMPORTS_PER_SOL)
     cost = position.cost_lamports
-    low, high = Decimal(0), peak_sol
+    low, high = Decimal(0), _NO_PRICE
     if rules.stop_loss_bps:
         low = (cost - position.risked_lamports * rules.stop_loss_bps // BPS_ONE + 1) * scale * _WIDER
     if rules.take_profit_bps:
-        high = min(high, (cost + cost * rules.take_profit_bps // BPS_ONE - 1) * scale / _WIDER)
-    if rules.trailing_stop_bps and _return_bps(position, peak_sol, decimals) >= rules.trailing_arm_bps:
-        low = max(low, peak_sol * (BPS_ONE - rules.trailing_stop_bps) / BPS_ONE * _WIDER)
-    return Watch(low, high, position.opened_ns + rules.holding_s_max * NS_PER_S)
+        high = (cost + cost * rules.take_profit_bps // BPS_ONE - 1) * scale / _WIDER
+    if rules.trailing_stop_bps:
+        is_armed = _return_bps(position, peak_sol, decimals) >= rules.trailing_arm_bps
+        if is_armed:
+            low = max(low, peak_sol * (BPS_ONE - rules.trailing_stop_bps) / BPS_ONE * _WIDER)
+        if is_armed or not rules.trailing_arm_bps:
+            high = min(high, peak_sol)
+        else:  # a new peak is nothing until it arms the stop
+            high = min(high, (cost + cost * rules.trailing_arm_bps // BPS_ONE - 1) * scale / _WIDER)
+    return Watch(low, high, position.opened_ns + rules.holding_s_max * NS_PER_S, peak_sol)
 
 
 def stop_loss(rules: ExitRules, position: Position, view: ExitView) -> ExitDecision | None:

@@ -29,7 +29,7 @@ class Gate:
         if denied is not None:
             return denied
         measures = self.measures(order, account, token)
-        broken = tuple(measure for measure in measures if measure.is_broken)
+        broken = tuple([measure for measure in measures if measure.is_broken])
         if broken:
             first = broken[0]
             text = explained(first, order, account, token, self.bounds)
@@ -38,8 +38,8 @@ class Gate:
 
     def measures(self, order: Order, account: AccountView, token: TokenView) -> tuple[Measure, ...]:
         """Return every limit that applies to this entry, in the order in which they are asked."""
-        found = (limit(order, account, token, self.bounds) for limit in limits.ENTRY_LIMITS)
-        return tuple(measure for measure in found if measure is not None)
+        found = [limit(order, account, token, self.bounds) for limit in limits.ENTRY_LIMITS]
+        return tuple([measure for measure in found if measure is not None])
 
     def account_measures(self, account: AccountView, tail: TailView | None = None) -> tuple[Measure, ...]:
         """Return the limits of the account as it stands, for people and snapshots; ``tail`` is of what is held."""

@@ -17,6 +17,7 @@ from typing import Final
 
 from trading.model.account import Level, TradingState
 from trading.model.profile import DrawdownLimits, Limits
+from trading.model.trading_day import TradingDay
 
 from .drawdown import DrawdownGuard
 
@@ -54,8 +55,11 @@ class Held:
 class LevelBook:
     """The guards, and the states that were journalled. Levels appear with their first money."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, calendar: TradingDay) -> None:
         self._limits = limits
+        self._calendar = calendar
+        self.is_watching = _is_watched(limits)
+        """Whether any level has a drawdown limit that can be crossed."""
         self._guards: dict[LevelKey, DrawdownGuard] = {}
         self._told: dict[LevelKey, TradingState] = {}
         """The journalled states other than ACTIVE."""
@@ -64,17 +68,15 @@ class LevelBook:
         self.foreign_lamports: dict[tuple[str, str], int] = {}
         """What (bucket, strategy) has realised, failed transactions included, where the bucket is another's."""
 
-    @property
-    def is_watching(self) -> bool:
-        """Whether any level has a drawdown limit that can be crossed."""
-        return any(self._limits.drawdown_of(level).is_watched for level in Level)
-
-    def use(self, limits: Limits) -> None:
-        """Go on under the limits of another profile. Where nothing was watched, peaks begin at the next mark."""
+    def use(self, limits: Limits, calendar: TradingDay) -> None:
+        """Go on under the limits of another profile, with days of this calendar. Where nothing was watched, peaks begin
+        at the next mark."""
         self._begins = self._begins or not self.is_watching
         self._limits = limits
+        self._calendar = calendar
+        self.is_watching = _is_watched(limits)
         for (level, _), guard in self._guards.items():
-            guard.use(limits.drawdown_of(level))
+            guard.use(limits.drawdown_of(level), calendar)
 
     def known(self) -> Iterator[LevelKey]:
         """Yield the levels that have money, or had some."""
@@ -166,5 +168,9 @@ class LevelBook:
     def _guard(self, key: LevelKey) -> DrawdownGuard:
         guard = self._guards.get(key)
         if guard is None:
-            guard = self._guards[key] = DrawdownGuard(self._limits.drawdown_of(key[0]))
+            guard = self._guards[key] = DrawdownGuard(self._limits.drawdown_of(key[0]), self._calendar)
         return guard
+
+
+def _is_watched(limits: Limits) -> bool:
+    return any(limits.drawdown_of(level).is_watched for level in Level)

@@ -34,7 +34,9 @@ TEXTS: Final[Mapping[str, Text]] = {
     "data_age_s": lambda m, o, a, t, b: f"the newest price of {o.mint} is {m.used} s old",
     "drawdown_bps": lambda m, o, a, t, b: f"equity is {m.used} bps below its peak",
     "total_drawdown_bps": lambda m, o, a, t, b: f"equity is {m.used} bps below its highest peak",
-    "day_loss_bps": lambda m, o, a, t, b: f"today's loss is {m.used} bps of the equity at the start of the day (UTC)",
+    "day_loss_bps": lambda m, o, a, t, b: (
+        f"today's loss is {m.used} bps of the equity at the start of the day ({a.zone})"
+    ),
     "cooldown_s": lambda m, o, a, t, b: f"{o.mint} was sold at a loss {m.used} s ago",
     "reentry_s": lambda m, o, a, t, b: f"{o.mint} is below the price of its losing exit {m.used} s ago",
     **{kind.value: lambda m, o, a, t, b: _protected(m, o, t) for kind in ProtectionKind},
@@ -60,8 +62,8 @@ TEXTS: Final[Mapping[str, Text]] = {
     "gap_token_lamports": lambda m, o, a, t, b: f"{o.mint} at zero would cost {_share(m.used, a)}",
     "gap_joint_lamports": lambda m, o, a, t, b: f"a joint fall of all tokens would cost {_share(m.used, a)}",
     "cvar_bps": lambda m, o, a, t, b: f"in the worst hours all tokens would cost {m.used} bps of equity on average",
-    "turnover_day_lamports": lambda m, o, a, t, b: f"{_share(m.used, a)} would be bought and sold today (UTC)",
-    "entries_day": lambda m, o, a, t, b: f"{m.used} entries would be sent today (UTC)",
+    "turnover_day_lamports": lambda m, o, a, t, b: f"{_share(m.used, a)} would be bought and sold today ({a.zone})",
+    "entries_day": lambda m, o, a, t, b: f"{m.used} entries would be sent today ({a.zone})",
     "positions": lambda m, o, a, t, b: f"{m.used} tokens would be held",
     "impact_bps": lambda m, o, a, t, b: f"the order would move the price of {o.mint} by {m.used} bps",
     "slippage_bps": lambda m, o, a, t, b: f"the order accepts {m.used} bps less than it is quoted",

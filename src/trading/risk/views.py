@@ -9,6 +9,7 @@ from trading.model.order import SwapQuote
 from trading.model.position import Holding, Position
 from trading.model.profile import Limits
 from trading.model.tier import Tier
+from trading.model.trading_day import UTC
 
 from .levels import Held
 from .protections import Lock
@@ -34,8 +35,8 @@ class AccountView:
     Open entry orders count as if they were filled: their ``amount_in`` and fees are no longer in ``cash_lamports``, and
     are in ``exposure_lamports``; their tokens are among ``tokens_held``. ``drawdown_bps`` is the drop since the last
     rebase (a resume or an expired REDUCING), ``total_drawdown_bps`` the one since the last resume.
-    ``turnover_day_lamports`` and ``entries_day`` are of the day (UTC). ``cycles_to_wait``: how many cycles after a gap
-    nothing is entered yet.
+    ``turnover_day_lamports`` and ``entries_day`` are of the day in ``zone``. ``cycles_to_wait``: how many cycles after
+    a gap nothing is entered yet.
     """
 
     now_ns: int
@@ -50,6 +51,7 @@ class AccountView:
     day_loss_bps: int
     turnover_day_lamports: int = 0
     entries_day: int = 0
+    zone: str = UTC
     cycles_to_wait: int = 0
 
 

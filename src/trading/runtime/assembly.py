@@ -17,6 +17,7 @@ from trading.model.event_codec import encode_record
 from trading.model.market_data import FeedDescription
 from trading.model.profile import PROFILES, Profile, StrategyChoice
 from trading.model.profile_content import document_of
+from trading.model.trading_day import UTC
 from trading.ports import Journal, Strategy
 from trading.strategies.registry import create_all, strategy_class
 
@@ -37,6 +38,8 @@ class RunPlan:
     conditions: Conditions = IDEAL
     wallet: str = ""
     """The public key whose money it is, empty on paper."""
+    zone: str = UTC
+    """Whose days limits and digests count by."""
 
     @property
     def is_live(self) -> bool:
@@ -53,6 +56,7 @@ class RunPlan:
                     "profile": json.dumps(document_of(self.profile), sort_keys=True),
                     "equity_lamports": self.equity_lamports,
                     "seed": self.seed,
+                    **({} if self.zone == UTC else {"zone": self.zone}),
                     **self._conditions_body(),
                 }
             )
@@ -119,6 +123,7 @@ def make_kernel(plan: RunPlan, run_id: str, journal: Journal, scope: str | None 
         by_reference=plan.by_reference,
         seed=plan.seed,
         conditions="" if plan.conditions == IDEAL else canonical_json(plan.conditions.model_dump(mode="json")).decode(),
+        zone=plan.zone,
     )
     venue = ReportedVenue if plan.is_live else SimulatedVenue
     return Kernel(setup, journal, venue(conditions=plan.conditions, seed=plan.seed), make_strategies)

@@ -16,6 +16,7 @@ from typing import Any
 from trading.adapters.memory_journal import MemoryJournal
 from trading.adapters.sql_journal import JournalStore, SqlJournal
 from trading.adapters.trial_ledger import Standing, Trial, TrialLedger, family_of
+from trading.engine import strides
 from trading.engine.kernel import Kernel
 from trading.errors import DataError, InvalidInput
 from trading.execution.conditions import IDEAL, Conditions, conditions_of
@@ -135,19 +136,15 @@ def _drive(
     kernel: Kernel, journal: Journal, events: Iterator[MarketEvent], progress: Progress | None
 ) -> tuple[tuple[int, int], ...]:
     """Take every event; return time and equity at the end of each cycle."""
-    since_commit = 0
-    take, state = kernel.on_event, kernel.state
-    equity: list[tuple[int, int]] = []
-    for event in events:
-        take(event)
-        since_commit += 1
-        if type(event) is CycleEnd:
-            equity.append((event.ts_ns, state.equity_lamports))
-            if since_commit >= COMMIT_EVENTS:
-                journal.commit()
-                since_commit = 0
-                if progress is not None:
-                    progress(kernel.cycles, kernel.bars)
+    committed = 0
+    equity: strides.Marks = []
+    for marks in strides.take(kernel, events):
+        equity += marks
+        if kernel.bars + kernel.cycles - committed >= COMMIT_EVENTS:
+            journal.commit()
+            committed = kernel.bars + kernel.cycles
+            if progress is not None:
+                progress(kernel.cycles, kernel.bars)
     return tuple(equity)
 
 

@@ -174,6 +174,7 @@ def _plan(chosen: Chosen, profile: Profile, sections: Sections, live: "LiveParts
         target_lamports=int(sol_to_lamports(sections.account.target_sol)),
         seed=sections.paper.seed,
         conditions=conditions_of(sections.paper.conditions),
+        zone=sections.account.zone,
     )
 
 

@@ -11,6 +11,7 @@ from trading.errors import DataError
 from trading.execution.conditions import Conditions
 from trading.model.market_data import FeedDescription
 from trading.model.profile import Profile
+from trading.model.trading_day import UTC
 
 from .assembly import ENGINE_VERSION, RunPlan
 
@@ -40,6 +41,7 @@ def plan_text(plan: RunPlan) -> bytes:
         "seed": plan.seed,
         "conditions": plan.conditions.model_dump(mode="json"),
         "wallet": plan.wallet,
+        "zone": plan.zone,
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
@@ -69,4 +71,5 @@ def _plan_of(document: Mapping[str, Any]) -> RunPlan:
         seed=document["seed"],
         conditions=Conditions.model_validate(document["conditions"]),
         wallet=document.get("wallet", ""),
+        zone=document.get("zone", UTC),
     )

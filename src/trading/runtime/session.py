@@ -22,6 +22,7 @@ from trading.model.market_data import CycleEnd, History, MarketEvent, TokenListe
 from trading.model.order import Order
 from trading.model.profile import profile_named
 from trading.model.profile_content import content_of, profile_of
+from trading.model.trading_day import UTC
 from trading.ports import Bookmarked, Feed, JournalRow
 
 from .assembly import RunPlan, begin, make_kernel
@@ -208,13 +209,15 @@ class Opener:
         return Session(kernel, journal, run, self._feed)
 
     def _plan_as_begun(self, journal: SqlJournal) -> RunPlan:
-        """Return the plan with the profile that the run began under: a later one is switched to, which is a row."""
+        """Return the plan with the profile and the zone that the run began under: a later profile is switched to, which
+        is a row, and the zone stays."""
         [header] = journal.newest(("run_started",))
         began = parse_json(header.body)
+        plan = replace(self._plan, zone=began.get("zone") or UTC)
         if "content" in began:
-            return replace(self._plan, profile=profile_of(began["content"]))
+            return replace(plan, profile=profile_of(began["content"]))
         name = str(began["profile"])  # a run of before the header held it all
-        return self._plan if name == self._plan.profile.name else replace(self._plan, profile=profile_named(name))
+        return plan if name == plan.profile.name else replace(plan, profile=profile_named(name))
 
     def _catch_up(self, kernel: Kernel, journal: SqlJournal) -> None:
         """Take the quiet cycles once more that were committed without a row, so that time does not go back."""
@@ -227,7 +230,7 @@ class Opener:
                 return
 
     def _from_checkpoint(self, point: Checkpoint, journal: SqlJournal, run: RunRef) -> Session:
-        kernel = make_kernel(self._plan, run.run_id, journal)
+        kernel = make_kernel(self._plan_as_begun(journal), run.run_id, journal)
         checkpoint.put_back(kernel, point.body["kernel"])
         bookmarked, bookmark = _bookmarked(self._feed), point.body["feed"]
         if bookmarked is not None and bookmark is not None:

@@ -85,7 +85,6 @@ class Stage:
         around = Surroundings(
             context=self.context(state.now_ns or None, has_ended=has_ended),
             queues=self._queues(),
-            zone=self._sections.account.zone,
             interval_s=self._source.description.interval_s,
             has_ended=has_ended,
             wall_ns=self._wall_ns(),

@@ -30,12 +30,11 @@ WINDOW_UNITS_S: Mapping[str, int] = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a snapshot says beside the kernel's own state: context (money, feed), queues, zone, bar interval, and the
+    """What a snapshot says beside the kernel's own state: context (money, feed), queues, bar interval, and the
     wall time, which stands for the market's until the market has said something."""
 
     context: Document
     queues: Document
-    zone: str
     interval_s: int
     has_ended: bool
     wall_ns: int
@@ -86,7 +85,7 @@ def snapshot(kernel: Kernel, around: Surroundings) -> Document:
         "queues": around.queues,
         "compounding": compounding(kernel, valuation),
         "next_evaluation": None if due_ns is None else iso(due_ns),
-        "zone": around.zone,
+        "zone": state.zone,
     }
 
 

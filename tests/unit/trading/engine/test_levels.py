@@ -13,6 +13,7 @@ from trading.model.account import Level, TradingState
 from trading.model.event_codec import KINDS, decode
 from trading.model.order import Denied, Side
 from trading.model.profile import PROFILES, Limits, Profile
+from trading.model.trading_day import TradingDay
 from trading.risk.levels import WALLET
 
 pytestmark = pytest.mark.requirement("T7")
@@ -187,7 +188,7 @@ def test_a_profile_that_watches_begins_to_measure_when_it_is_switched_on() -> No
     levels = bench_of(FALL).kernel.state.levels
     assert not levels.is_watching
     limits = rules(bucket_drawdown_reducing_bps=10, bucket_drawdown_halted_bps=10).limits
-    levels.use(limits)
+    levels.use(limits, TradingDay())
     levels.mark(0, dict.fromkeys(levels.known(), 10**9))
     assert levels.changes() == []
     levels.mark(0, dict.fromkeys(levels.known(), 9 * 10**8))

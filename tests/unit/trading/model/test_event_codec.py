@@ -6,6 +6,7 @@ from typing import Any, get_args
 import pytest
 from tests.support.trading import T0, deposit, filled, make_bar, make_fill, make_order, make_signal, rejected
 
+from trading.adapters.canonical import canonical_json
 from trading.errors import DataError
 from trading.model import commands, event_codec, events
 from trading.model.account import Level, TradingState
@@ -114,6 +115,17 @@ def test_every_event_and_command_comes_back_from_its_row_as_it_was(event: events
     kind, body = event_codec.encode(event)
     assert not _has_float(body)
     assert event_codec.decode(kind, json.loads(json.dumps(body))) == event
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event_codec.kind_of(event))
+def test_a_body_is_written_as_it_stands_because_its_keys_are_in_order(event: events.Event) -> None:
+    _, body = event_codec.encode(event)
+    assert canonical_json(body, is_plain=True) == canonical_json(body)
+
+
+def test_evidence_is_put_in_order() -> None:
+    _, body = event_codec.encode(events.SignalRaised("t", make_signal(evidence={"b": 1, "a": 0.5})))
+    assert list(body["signal"]["evidence"].items()) == [("a", "0.5"), ("b", 1)]
 
 
 def test_the_list_above_holds_every_kind_of_event_and_command() -> None:

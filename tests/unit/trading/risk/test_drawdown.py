@@ -5,6 +5,7 @@ from tests.support.trading import SOL, T0, make_bounds
 
 from trading.model.account import TradingState
 from trading.model.profile import CAUTIOUS, FOUNDATION
+from trading.model.trading_day import TradingDay
 from trading.model.units import NS_PER_S
 from trading.portfolio.performance import EquityCurve
 from trading.risk.drawdown import DrawdownGuard
@@ -15,7 +16,7 @@ DAY = 86_400 * 10**9
 
 
 def _guard(*marks: tuple[int, int]) -> DrawdownGuard:
-    guard = DrawdownGuard(make_bounds().limits.drawdown)
+    guard = DrawdownGuard(make_bounds().limits.drawdown, TradingDay())
     guard.flow(10_000)
     for ts_ns, equity in marks:
         guard.mark(T0 + ts_ns, equity)
@@ -101,16 +102,16 @@ def test_reducing_by_drawdown_says_so_and_an_operators_word_is_told_apart() -> N
 
 def test_another_profiles_limits_apply_from_the_next_mark() -> None:
     guard = _guard((0, 10_000), (1, 9_000))
-    guard.use(CAUTIOUS.limits.drawdown)
+    guard.use(CAUTIOUS.limits.drawdown, TradingDay())
     assert guard.mark(T0 + 2, 9_000) is REDUCING
 
 
 def test_the_limits_of_another_profile_bind_at_the_next_mark_also_where_equity_did_not_move() -> None:
-    guard = DrawdownGuard(FOUNDATION.limits.drawdown)
+    guard = DrawdownGuard(FOUNDATION.limits.drawdown, TradingDay())
     guard.mark(T0, 1_000_000)
     guard.mark(T0 + 1, 870_000)  # 13 %: within this profile
     assert guard.mark(T0 + 2, 870_000) is TradingState.ACTIVE
-    guard.use(CAUTIOUS.limits.drawdown)
+    guard.use(CAUTIOUS.limits.drawdown, TradingDay())
     assert guard.mark(T0 + 3, 870_000) is TradingState.HALTED
 
 
@@ -126,7 +127,7 @@ def test_a_mark_that_says_nothing_new_changes_nothing_and_hides_nothing(
     steps: list[tuple[str, int]],
 ) -> None:
     """One guard takes each mark as it is, the other one is made to look anew each time."""
-    quick, slow = DrawdownGuard(FOUNDATION.limits.drawdown), DrawdownGuard(FOUNDATION.limits.drawdown)
+    quick, slow = (DrawdownGuard(FOUNDATION.limits.drawdown, TradingDay()) for _ in range(2))
     curve, plain = EquityCurve(10), EquityCurve(10)
     equity = 1_000_000
     for number, (step, value) in enumerate(steps):
@@ -138,7 +139,7 @@ def test_a_mark_that_says_nothing_new_changes_nothing_and_hides_nothing(
                 case "resume":
                     guard.resume(ts_ns, equity)
                 case "use":
-                    guard.use((FOUNDATION if value % 2 else CAUTIOUS).limits.drawdown)
+                    guard.use((FOUNDATION if value % 2 else CAUTIOUS).limits.drawdown, TradingDay())
                 case "reduce":
                     guard.demand(TradingState.REDUCING, "o")
         if step == "flow":

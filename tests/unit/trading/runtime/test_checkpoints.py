@@ -123,6 +123,20 @@ def test_a_run_reopened_from_checkpoints_writes_the_rows_of_one_that_was_not(
     whole.close()
 
 
+@pytest.mark.requirement("T21")
+def test_a_run_keeps_the_zone_that_it_began_in_whatever_is_set_later(store: JournalStore, tmp_path: Path) -> None:
+    feed, whole = waves(by_reference=True), JournalStore.at(tmp_path / "whole.db")
+    there = replace(plan(feed), zone="America/Havana")
+    drive(Opener(whole, there, feed)(), feed, 700)
+    drive(Opener(store, there, feed)(), feed, 450)
+    session = Opener(store, plan(feed), feed)()
+    assert session.checkpointed_at == 400
+    assert session.kernel.state.zone == "America/Havana"
+    drive(session, feed, 700)
+    assert rows(store) == rows(whole)
+    whole.close()
+
+
 def test_a_generated_market_goes_on_from_its_bookmark(store: JournalStore) -> None:
     feed = synthetic()
     drive(Opener(store, plan(feed), feed)(), feed, BOOKMARK_CYCLES + 500)
