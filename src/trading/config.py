@@ -263,12 +263,10 @@ class LiveSection(Section):
     the chain, for a rehearsal. An order's own least amount binds; a router is asked for at most
     ``slippage_bps_max``. An entry that is not signed after ``entry_wait_s`` is given up, an exit after ``exit_wait_s``,
     and decided anew. ``reserve_lamports`` stay in the wallet for fees of exits, whatever an entry wants.
-    ``oracle_deviation_bps_max``: how far an offer may lie from the second price. ``rehearsal_control``: where a
-    rehearsal chain is told to what its pools moved, so that they follow the feed; on any other chain it is refused.
+    ``oracle_deviation_bps_max``: how far an offer may lie from the second price.
     """
 
     wallet: str = ""
-    rehearsal_control: str = ""
     signer_socket: Path | None = None
     signer_user: str | None = None
     mints: dict[str, str] = Field(default_factory=dict)

@@ -12,8 +12,7 @@ from trading.cli.console import figures, out, print_json, reporting
 from trading.cli.options import JsonFlag, lamports_of
 from trading.errors import InvalidInput
 
-TOKENS_DEFAULT = "ALFA,BIRCH,COMET,DELTA,EMBER"
-"""Those of the generated market, so that a desk with `--feed synthetic` trades here."""
+TOKENS_DEFAULT = "FROG,BIRD,MOON"
 
 
 def register(app: typer.Typer) -> None:

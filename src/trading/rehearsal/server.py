@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import anyio
 import uvicorn
-from solders.pubkey import Pubkey
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -23,7 +22,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from .cluster import Block, Cluster, Level
 from .faults import Fault, Faults, Kind, error_body
 from .rpc import INVALID_PARAMS, Node, Rpc, RpcError, signature_in
-from .tokens import token_account, token_balance
 
 LOOPBACK: Final = "127.0.0.1"
 BODY_BYTES_MAX: Final = 1_000_000
@@ -156,8 +154,7 @@ class Rehearsal:
     # Control
 
     async def _control(self, request: Request) -> Response:
-        """Take one JSON object: ``tick``, ``die``, ``reserves`` (units by token account), or ``endpoint`` with
-        ``fault``, ``clear``, ``lag``, ``mute`` or ``cut``."""
+        """Take one JSON object: ``tick``, ``die``, ``endpoint`` with ``fault``, ``clear``, ``lag``, ``mute`` or cut."""
         if request.client is None or request.client.host not in {LOOPBACK, "::1", "testclient"}:
             return Response("only from this machine", status_code=403)
         try:
@@ -172,9 +169,6 @@ class Rehearsal:
             self.cluster.dies.add(self.cluster.slot + int(body["die"]))
         if "tick" in body:
             self.cluster.tick(int(body["tick"]))
-        if "reserves" in body:
-            for address, units in body["reserves"].items():
-                self._hold(Pubkey.from_string(address), int(units))
         if "endpoint" in body:
             endpoint = self.endpoints[body["endpoint"]]
             if body.get("clear"):
@@ -196,15 +190,6 @@ class Rehearsal:
                 name: {"lag": each.node.lag_slots, "met": each.faults.met} for name, each in self.endpoints.items()
             },
         }
-
-    def _hold(self, address: Pubkey, units: int) -> None:
-        """Let a token account hold so much, whoever's it is: a pool whose market moved. Raises: ValueError."""
-        held = token_balance(self.cluster.account(address))
-        if held is None or not 0 < units < 1 << 63:
-            msg = f"reserves: {units} of {address} cannot be"
-            raise ValueError(msg)
-        mint, owner, program = (Pubkey.from_string(each) for each in (held.mint, held.owner, held.program))
-        self.cluster.set_account(address, token_account(mint, owner, units, program))
 
     # WebSocket
 

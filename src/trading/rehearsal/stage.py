@@ -66,8 +66,6 @@ class Stage:
             "TRADING_MARKET__JUPITER_CALLS_PER_MINUTE": "6000",
             "TRADING_ROUTER__SECOND_PRICE": "pool",
             "TRADING_ROUTER__POOLS": json.dumps(vaults),
-            "TRADING_LIVE__MINTS": json.dumps({f"sim:{symbol}": mint for symbol, mint in self.mints.items()}),
-            "TRADING_LIVE__REHEARSAL_CONTROL": self.rehearsal.control_url,
         }
 
 

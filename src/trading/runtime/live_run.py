@@ -35,7 +35,6 @@ from .arming import ArmingWatch
 from .clock import WallClock
 from .courier import Courier, CourierRules
 from .mailbox import Mailbox
-from .rehearsal_market import RehearsalMarket
 from .reviewing import LiveReview
 
 EXECUTION_NAME: Final = "execution.db"
@@ -58,9 +57,9 @@ class LiveParts:
     preparer: SwapPreparer
     lamports: int
 
-    def desk(self, sections: Sections, mailbox: Mailbox) -> "LiveDesk":
-        """Return the parts at work beside a desk's mailbox. Raises: InvalidInput naming the setting."""
-        return LiveDesk.of(self, sections, mailbox)
+    def desk(self, live: LiveSection, mailbox: Mailbox) -> "LiveDesk":
+        """Return the parts at work beside a desk's mailbox."""
+        return LiveDesk.of(self, live, mailbox)
 
 
 @asynccontextmanager
@@ -101,11 +100,10 @@ class LiveDesk:
     executor: Executor
     courier: Courier
     arming: ArmingWatch
-    market: RehearsalMarket | None
 
     @classmethod
-    def of(cls, parts: LiveParts, sections: Sections, mailbox: Mailbox) -> "LiveDesk":
-        clock, live = WallClock(), sections.live
+    def of(cls, parts: LiveParts, live: LiveSection, mailbox: Mailbox) -> "LiveDesk":
+        clock = WallClock()
         rules = ExecutorRules(genesis_hash=parts.genesis_hash, poll_s=live.poll_s, resend_s=live.resend_s)
         outlook = Outlook(clock.now_ns)
         executor = Executor(parts.journal, parts.chain, parts.preparer, rules, outlook)
@@ -114,17 +112,7 @@ class LiveDesk:
         )
         courier = Courier(mailbox, executor, parts.wallet, carried, clock.now_ns)
         outlook.on_change = lambda _intent_id: courier.wake()
-        arming = ArmingWatch(parts.signer, mailbox, live.arming_poll_s)
-        market = None
-        if live.rehearsal_control:
-            market = RehearsalMarket(live, sections.router, parts.genesis_hash, mailbox)
-        return cls(parts, executor, courier, arming, market)
-
-    def wake(self) -> None:
-        """The desk has moved: there may be orders to carry, and prices to tell a rehearsal."""
-        self.courier.wake()
-        if self.market is not None:
-            self.market.wake()
+        return cls(parts, executor, courier, ArmingWatch(parts.signer, mailbox, live.arming_poll_s))
 
     @property
     def review(self) -> LiveReview:
@@ -139,8 +127,6 @@ class LiveDesk:
         """Reconcile, then carry orders, until cancelled. Raises: WrongChain, JournalUnavailable."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.arming.run)
-            if self.market is not None:
-                tasks.start_soon(self.market.run)
             await tasks.start(self._execute)
             tasks.start_soon(self.courier.run)
 

@@ -102,7 +102,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     def published(state: Published) -> None:
         relay.wake()
         if live is not None:
-            live.wake()
+            live.courier.wake()
         if not isinstance(parts.chosen.feed, Feed):
             parts.chosen.feed.hold(state.held)
 
@@ -111,7 +111,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     mailbox = Mailbox(sections.paper.commands_len_max, sections.paper.command_timeout_s, lambda: loop.wake())
     stage.waiting_commands = lambda: len(mailbox)
     loop = PaperLoop(opener, source, mailbox, stage)
-    live = None if parts.live is None else parts.live.desk(sections, mailbox)
+    live = None if parts.live is None else parts.live.desk(sections.live, mailbox)
     if live is not None:
         stage.money = REAL
     await anyio.to_thread.run_sync(lambda: stage.show(session, is_last=False))
