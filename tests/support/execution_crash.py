@@ -22,7 +22,7 @@ from trading.rehearsal.tokens import NATIVE_MINT
 from trading.runtime.clock import WallClock
 
 SOL = 10**9
-SLOT_S = 0.008
+SLOT_S = 0.005
 LIVES_MAX = 4
 
 
@@ -50,7 +50,10 @@ WEATHER: dict[str, Callable[[Rehearsal], None]] = {
     "first sends dropped": _all(Fault(Kind.DROP, calls=3)),
     "landed late": _all(Fault(Kind.DELAY, calls=FOREVER, slots=120)),
     "answer lost": _all(Fault(Kind.LOST, ("sendTransaction",), calls=3)),
-    "429 storm": _all(Fault(Kind.TOO_MANY, calls=12, retry_after_s=0.02)),
+    "429 storm": _all(
+        Fault(Kind.TOO_MANY, ("sendTransaction",), calls=3, retry_after_s=0.02),
+        Fault(Kind.TOO_MANY, ("getSignatureStatuses", "getTransaction", "getEpochInfo"), calls=9, retry_after_s=0.02),
+    ),
     "one lags": _lag,
     "one lies": _lie,
     "all dropped, then expired": _all(Fault(Kind.DROP, calls=40)),
@@ -77,10 +80,8 @@ def matrix() -> list[Case]:
 
 def chosen(count: int) -> list[Case]:
     """Return so many cases that cover each step and each weather as evenly as they can."""
-    names = list(WEATHER)
-    cases = [
-        Case(names[(at + turn) % len(names)], place) for turn in range(len(names)) for at, place in enumerate(PLACES)
-    ]
+    names, places = list(WEATHER), list(enumerate(PLACES))
+    cases = [Case(names[(at + turn) % len(names)], place) for turn in range(len(names)) for at, place in places]
     expired = [Case("all dropped, then expired", f"{when} expired") for when in ("before", "after")]
     return [*expired, *dict.fromkeys(cases)][:count]
 
@@ -163,7 +164,8 @@ def _wrong(stage: JupiterStage, wallet: str, spent: int, units: int, path: Path)
             assert settled is not None
             booked = settled.in_units + settled.fee_lamports + settled.tip_lamports + settled.rent_lamports
             if (len(swaps), booked, settled.out_units) != (1, spent, units):
-                return f"{len(swaps)} swaps, {spent} lamports and {units} units moved; booked {booked}, {settled.out_units}"
+                moved = f"{len(swaps)} swaps, {spent} lamports and {units} units moved"
+                return f"{moved}; booked {booked} and {settled.out_units}"
         elif known.is_final:
             if swaps or units:
                 return f"{known.state.value}, and yet {len(swaps)} swaps"

@@ -17,7 +17,7 @@ from memmcp_server.ports import TradingDesk
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import IdempotencyKey, Moment, SolAmount
 from memmcp_server.wire.base import Request as WireRequest
-from memmcp_server.wire.night import NightReport
+from memmcp_server.wire.night import NightReport, ReviewAnswer, ReviewRequest
 from memmcp_server.wire.orders import CONTROL_FIELDS, LEVEL_ACTIONS, ControlAnswer, ControlRequest, ProfileName
 from memmcp_server.wire.telemetry import (
     DeskList,
@@ -173,6 +173,12 @@ class TradingRoutes:
         body = await self._desk().night(since_ns=instant_ns("since", wish.since))
         return answer(NightReport.model_validate(body))
 
+    async def answer_review(self, request: Request) -> JSONResponse:
+        wish = await body_as(request, ReviewRequest)
+        caller = caller_of(request, "POST /review", role="operator")
+        body = await self._desk().answer_review(wish.model_dump(), actor=f"operator:{caller.agent}")
+        return answer(ReviewAnswer.model_validate(body))
+
     async def act(self, request: Request) -> JSONResponse:
         name = request.path_params["name"]
         if name not in ACTIONS:
@@ -189,9 +195,9 @@ class TradingRoutes:
         return answer(ControlAnswer.model_validate(body))
 
     def routes(self) -> list[ApiRoute]:
-        takes = "; ".join(f"{name.replace('_', '-')}: {', '.join(fields)}" for name, fields in CONTROL_FIELDS.items())
-        takes += f"; {', '.join(each.replace('_', '-') for each in sorted(LEVEL_ACTIONS))}: level (not required)"
-        actions = " ".join(f"{name}: {text}" for name, text in ACTIONS.items())
+        return [*self._read_routes(), *self._acting_routes()]
+
+    def _read_routes(self) -> list[ApiRoute]:
         return [
             ApiRoute("GET", "/telemetry/trading", self.latest, "The present snapshot.", NoQuery, None, TradingSnapshot),
             ApiRoute(
@@ -245,6 +251,22 @@ class TradingRoutes:
                 "What happened since you looked last, and what waits for an answer.",
                 query=NightQuery,
                 answer=NightReport,
+            ),
+        ]
+
+    def _acting_routes(self) -> list[ApiRoute]:
+        takes = "; ".join(f"{name.replace('_', '-')}: {', '.join(fields)}" for name, fields in CONTROL_FIELDS.items())
+        takes += f"; {', '.join(each.replace('_', '-') for each in sorted(LEVEL_ACTIONS))}: level (not required)"
+        actions = " ".join(f"{name}: {text}" for name, text in ACTIONS.items())
+        return [
+            ApiRoute(
+                "POST",
+                "/review",
+                self.answer_review,
+                "A person's answer to what waits at a desk with real money.",
+                body=ReviewRequest,
+                answer=ReviewAnswer,
+                operator=True,
             ),
             ApiRoute(
                 "POST",
