@@ -18,15 +18,17 @@ from scripts.results_file import commit, splice
 from trading.adapters.trial_ledger import Trial, TrialLedger, family_of
 from trading.cli.trials import ledger_path
 from trading.evolution.launch_study import (
-    DEPTH_LAMPORTS,
+    CURVE,
     EQUITY_LAMPORTS,
     TRADES_MIN,
     Figures,
     Study,
+    graduates_at_once,
     scope_of,
     study,
     token_feeds,
 )
+from trading.execution.bonding_curve import graduated_reserves
 from trading.feeds.instruments import LAUNCH_POOL_FEE_BPS
 from trading.feeds.replay import ReplayFeed, open_replay
 from trading.model.units import sol_text
@@ -57,7 +59,8 @@ def main(arguments: Sequence[str]) -> int:
     feeds, candidates = token_feeds(feed), drawn(options.candidates, options.seed)
     _count(feeds, candidates, options.seed)
     found = study(feeds, candidates, options.seed)
-    section = described(found, feed, options.candidates, options.seed)
+    pooled = sum(map(graduates_at_once, feeds.values()))
+    section = described(found, feed, pooled, options.candidates, options.seed)
     splice("launch-study", section)
     print(section)
     print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
@@ -94,8 +97,9 @@ def _count(feeds: dict[str, ReplayFeed], candidates: Sequence[dict[str, Value]],
     with_ledger.close()
 
 
-def described(found: Study, feed: ReplayFeed, candidates: int, seed: int) -> str:
-    """Return the section."""
+def described(found: Study, feed: ReplayFeed, pooled: int, candidates: int, seed: int) -> str:
+    """Return the section; ``pooled`` tokens leave their curve within their first bar."""
+    depth = sol_text(graduated_reserves(CURVE).lamports // 10**7 * 10**7)
     command = f"python -m scripts.launch_study FOLDER --candidates {candidates} --seed {seed}"
     text = f"""## Launch study
 
@@ -106,8 +110,11 @@ among {candidates} sets (the defaults and seeded draws from the grid in the scri
 choice is judged once. Prices in USD are divided by SOL's hourly price: the open by SOL's close of the hour before, the
 close by its own. Each token is a run of its own in the full engine: {sol_text(EQUITY_LAMPORTS)} SOL, a tenth of it a
 trade, at most one trade a token; decided at a bar's close, filled at the next bar's open; the pool's fee of
-{LAUNCH_POOL_FEE_BPS / 100} % each way, the impact in a pool of {sol_text(DEPTH_LAMPORTS)} SOL (declared: no reserves
-are recorded), network and priority fees. What is held at the last bar counts at what a sale would bring. No facts are
+{LAUNCH_POOL_FEE_BPS / 100} % each way, network and priority fees. No reserves are recorded, so the impact is that of a
+declared model: pump.fun's launch curve while the price is below its graduation, and the pool that it becomes from then
+on ({depth} SOL at that price, less with the root of it as the token falls); {pooled} of
+{found.first_tokens + found.second_tokens} tokens reach it within their first bar. What is held at the last bar counts
+at what a sale would bring. No facts are
 recorded, so no rug check stood before any trade, and none of this says what the checks are worth. The trimmed mean
 leaves out a tenth of the trades at either end (one launch in a hundred decides a plain mean); intervals are of 95 %,
 by drawing tokens 2,000 times.

@@ -467,6 +467,9 @@ class TradingDesk(Protocol):
     async def night(self, *, since_ns: int | None) -> JsonObject:
         """wire.NightReport: what happened since then, and what waits for a person"""
 
+    async def answer_review(self, request: JsonObject, *, actor: str) -> JsonObject:
+        """wire.ReviewRequest -> wire.ReviewAnswer. The caller has checked that this actor is a person."""
+
     async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         """wire.TradeRequest -> wire.TradeAnswer. Without preview_id a preview; with it the order, once per key."""
 

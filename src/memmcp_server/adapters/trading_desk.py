@@ -245,6 +245,10 @@ class AdaptedDesk:
         with translating():
             return await self._desk.night(since_ns=since_ns)
 
+    async def answer_review(self, request: JsonObject, *, actor: str) -> JsonObject:
+        with translating():
+            return await self._desk.answer_review(request, actor=actor)
+
     async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         with translating():
             return await self._desk.place_trade(request, agent=agent, key=key)

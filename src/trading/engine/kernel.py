@@ -361,6 +361,7 @@ class Kernel:
             for on_swap in self._listeners.on_swap:
                 on_swap(event)
         elif type(event) is History:
+            self.state.returns.learn(event.ts_ns, event.bars)
             for bar in event.bars:
                 self.seen_ns[event.mint] = bar.ts_close_ns
                 for strategy in self.strategies:

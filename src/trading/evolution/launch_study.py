@@ -17,9 +17,11 @@ from trading.adapters.canonical import canonical_json, parse_json
 from trading.adapters.memory_journal import MemoryJournal
 from trading.engine.closings import NOT_FILLED
 from trading.errors import InvalidInput
+from trading.execution.bonding_curve import curve_at
 from trading.feeds.replay import ReplayFeed
 from trading.model import events
 from trading.model.event_codec import decode
+from trading.model.instrument import LaunchCurve
 from trading.model.market_data import Bar, CycleEnd, FeedGap, MarketEvent, TokenListed
 from trading.model.profile import BASELINE, Profile, StrategyChoice
 from trading.model.units import BPS_ONE, LAMPORTS_PER_SOL
@@ -35,8 +37,9 @@ RESAMPLES: Final = 2_000
 CONFIDENCE: Final = 0.95
 EQUITY_LAMPORTS: Final = 3 * LAMPORTS_PER_SOL // 2
 """Of which the profile buys a tenth."""
-DEPTH_LAMPORTS: Final = 20 * LAMPORTS_PER_SOL
-"""Declared for every pool: one of 85 SOL whose token has lost 94 % holds as much, so what still stands is cheaper."""
+CURVE: Final = LaunchCurve()
+"""Declared for every token, because no reserves are recorded: its price tells whether it is still on the curve, and how
+deep the pool is that the curve became."""
 EVERY_LAUNCH: Final[Mapping[str, Value]] = {"wait_bars": 1, "window_bars": 1, "entry_rise": -1.0, "entry_flow": -1.0}
 """What makes the scanner buy every launch one bar late."""
 
@@ -85,14 +88,14 @@ def split(mints: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
 
 
 def token_feeds(feed: ReplayFeed) -> dict[str, ReplayFeed]:
-    """Return a feed of each token alone, with the cycles in which it has a bar, at the declared depth."""
+    """Return a feed of each token alone, with the cycles in which it has a bar, on the declared curve."""
     groups: dict[str, dict[int, list[MarketEvent]]] = {}
     cycles: dict[str, list[CycleEnd]] = {}
     together: dict[str, list[MarketEvent]] = {}
     for event in feed.events():
         match event:
             case TokenListed(instrument=instrument):
-                declared = replace(instrument, pool_lamports_default=DEPTH_LAMPORTS)
+                declared = replace(instrument, pool=CURVE)
                 together.setdefault(instrument.mint, []).append(replace(event, instrument=declared))
             case Bar(mint=mint) | FeedGap(mint=mint):
                 together.setdefault(mint, []).append(event)
@@ -108,6 +111,19 @@ def token_feeds(feed: ReplayFeed) -> dict[str, ReplayFeed]:
         mint: ReplayFeed(groups[mint], cycles[mint], replace(feed.description, detail=mint), feed.summary)
         for mint in sorted(groups)
     }
+
+
+def graduates_at_once(feed: ReplayFeed) -> bool:
+    """Say whether the first bar of a token reaches the price at which its curve becomes a pool: from its second bar on
+    it trades in that pool."""
+    decimals = 0
+    for event in feed.events():
+        match event:
+            case TokenListed(instrument=instrument):
+                decimals = instrument.decimals
+            case Bar(high=high):
+                return curve_at(CURVE, high, decimals) is None
+    return False
 
 
 def traded(feed: ReplayFeed, parameters: Mapping[str, Value]) -> float | None:

@@ -62,7 +62,8 @@ class FeedGap:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Bars of a token that closed before the desk followed it: strategies warm up on them, nobody trades on them.
+    """Bars of a token that closed before the desk followed it: strategies and the risk budget warm up on them, nobody
+    trades on them.
 
     Oldest first, all closed by ``ts_ns``, of one length. They carry neither a SOL price nor a depth, and name the same
     ``source`` as the event.

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final
 
 from trading.model.market_data import Bar
@@ -24,7 +25,8 @@ class ReturnBook:
     def __init__(self) -> None:
         self.due_ns = 0
         """When the next sample is due."""
-        self._sampled_ns = -1
+        self._times: deque[int] = deque(maxlen=RETURNS_MAX + 1)
+        """When samples were taken."""
         self._closes: dict[str, float] = {}
         """Of the last sample. A quotient of two floats is the same everywhere, and it is rounded to millionths."""
         self._returns: dict[str, deque[int]] = {}
@@ -33,7 +35,8 @@ class ReturnBook:
 
     def sample(self, now_ns: int, newest: Iterable[Bar | None]) -> None:
         """Take the newest bar of every token."""
-        since_ns, self._sampled_ns = self._sampled_ns, now_ns
+        since_ns = self._times[-1] if self._times else -1
+        self._times.append(now_ns)
         self.due_ns = now_ns - now_ns % PERIOD_NS + PERIOD_NS
         self._spans = {}
         before, known = self._closes, self._returns
@@ -49,6 +52,34 @@ class ReturnBook:
                 row.append(round(close / before[mint] * MILLION) - MILLION)
             else:
                 returns[mint] = deque(maxlen=RETURNS_MAX)
+
+    def learn(self, now_ns: int, past: Sequence[Bar]) -> None:
+        """Take the past of a token, oldest first, as if it had been sampled whenever the others were, and hour by hour
+        before that. One that has a sample already is left as it is."""
+        mint = past[0].mint
+        if mint in self._closes:
+            return
+        if not self._times:
+            self._times.append(now_ns - now_ns % PERIOD_NS)
+            self.due_ns = self._times[0] + PERIOD_NS
+        missing = range(RETURNS_MAX + 2 - len(self._times), 0, -1)
+        times = [*(self._times[0] - hours * PERIOD_NS for hours in missing), *self._times]
+        row: deque[int] = deque(maxlen=RETURNS_MAX)
+        close: float | None = None
+        place = 0
+        for since_ns, at_ns in pairwise(times):
+            before, close = close, None
+            while place < len(past) and past[place].ts_close_ns <= at_ns:
+                if past[place].ts_close_ns > since_ns:
+                    close = float(past[place].close)
+                place += 1
+            if before is None or close is None:
+                row.clear()
+            else:
+                row.append(round(close / before * MILLION) - MILLION)
+        if close is not None:
+            self._closes[mint] = close
+            self._returns[mint] = row
 
     def hours(self, mint: str) -> int:
         """Return how many hourly returns are known of the token."""

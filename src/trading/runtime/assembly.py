@@ -21,7 +21,7 @@ from trading.model.trading_day import UTC
 from trading.ports import Journal, Strategy
 from trading.strategies.registry import create_all, strategy_class
 
-ENGINE_VERSION = 3
+ENGINE_VERSION = 4
 """Part of every scope: raised when the same inputs may lead to other decisions than before."""
 
 

@@ -36,6 +36,7 @@ from .arming import ArmingWatch
 from .clock import WallClock
 from .courier import Courier, CourierRules
 from .mailbox import Mailbox
+from .reviewing import LiveReview
 
 EXECUTION_NAME: Final = "execution.db"
 SIGNER_SOCKET: Final = Path("signer") / "signer.sock"
@@ -114,6 +115,15 @@ class LiveDesk:
         courier = Courier(mailbox, executor, parts.wallet, carried, clock.now_ns)
         outlook.on_change = lambda _intent_id: courier.wake()
         return cls(parts, executor, courier, ArmingWatch(parts.signer, mailbox, live.arming_poll_s))
+
+    @property
+    def review(self) -> LiveReview:
+        """What waits for a person; a wallet that is released goes on at once."""
+        return LiveReview(self.parts.journal, self._released)
+
+    async def _released(self, wallet: str) -> None:
+        await self.executor.take_up(wallet)
+        self.courier.wake()
 
     async def run(self) -> None:
         """Reconcile, then carry orders, until cancelled. Raises: WrongChain, JournalUnavailable."""

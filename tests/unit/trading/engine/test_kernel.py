@@ -25,6 +25,7 @@ from trading.model import commands, events
 from trading.model.account import TradingState
 from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, TokenListed
 from trading.model.order import Side, Signal
+from trading.model.profile import FOUNDATION
 from trading.strategies.momentum_breakout import MomentumBreakout
 
 
@@ -281,6 +282,20 @@ def test_history_is_restored_from_the_rows_and_from_a_recorded_feed_alike() -> N
         assert fingerprint(other.kernel) == fingerprint(bench.kernel)
         seen = [[each.ts_close_ns for each in one.kernel.strategies[0].seen] for one in (bench, other)]  # type: ignore[attr-defined]
         assert seen[0] == seen[1]
+
+
+@pytest.mark.requirement("T7")
+def test_a_past_counts_for_the_risk_budget_at_once_and_after_a_restart() -> None:
+    market = script(["1"] * 4)
+    feed = [market[0], past(range(-999, 1), at=1, price="2"), *market[1:]]
+    bench = KernelBench().feed(feed)
+    other = bench.restored(ScriptedFeed(feed))
+    for each in (bench, other):
+        assert each.kernel.state.returns.hours(MINT) >= FOUNDATION.limits.cvar_history_h_min
+        tail = each.kernel.valuer.tail(each.kernel.valuer.value(), MINT)
+        assert tail is not None
+        assert tail.token is not None
+    assert fingerprint(other.kernel) == fingerprint(bench.kernel)
 
 
 def test_real_strategies_may_speak_at_once_after_a_past_as_long_as_their_warm_up() -> None:

@@ -8,12 +8,14 @@ from random import Random
 import pytest
 from scripts import launch_study as script
 from scripts.results_file import splice
+from tests.support.trading import SOL, make_order
 from tests.unit.trading.feeds.bar_writers import START_S, SWAP_HEADER, swap_row, write_csv
 
 from trading.errors import InvalidInput
 from trading.evolution.launch_study import (
     EVERY_LAUNCH,
     Study,
+    graduates_at_once,
     scope_of,
     split,
     study,
@@ -21,8 +23,10 @@ from trading.evolution.launch_study import (
     traded,
     trimmed_mean,
 )
+from trading.execution.simulated_venue import SimulatedVenue
 from trading.feeds.replay import ReplayFeed, open_replay
 from trading.model.market_data import Bar
+from trading.model.order import Fill
 from trading.model.profile import BACKTEST_PROFILES
 from trading.strategies.parameters import Value
 
@@ -44,10 +48,10 @@ def turns(chance: Random, is_good: bool) -> list[float]:
     return [0.4 if is_good else -0.4, *(-0.1 + chance.gauss(0, 0.05) for _ in range(9))]
 
 
-def launches(folder: Path, moves: Path_, count: int = 200, seed: int = 3) -> ReplayFeed:
+def launches(folder: Path, moves: Path_, count: int = 200, seed: int = 3, first: float = 1e-6) -> ReplayFeed:
     chance, rows = Random(seed), []
     for number in range(count):
-        price = 1e-6
+        price = first
         for hour, move in enumerate(moves(chance, number % 2 == 0)):
             opened, price = price, price * math.exp(move)
             ts = START_S // HOUR_S * HOUR_S + (number + hour) * HOUR_S
@@ -149,6 +153,30 @@ def test_a_trade_is_what_it_brought_after_costs_open_or_closed(tmp_path: Path) -
     assert late < -0.5
 
 
+def fills_of(feed: ReplayFeed) -> list[Fill]:
+    venue = SimulatedVenue()
+    found: list[Fill] = []
+    for event in feed.events():
+        found += [report for report in venue.on_market(event) if isinstance(report, Fill)]
+        if isinstance(event, Bar) and not venue.open_orders():
+            name = f"o{event.ts_close_ns}"
+            venue.submit(make_order(id=name, mint=event.mint, ts_ns=event.ts_close_ns, amount_in=SOL, min_out=1))
+    return found
+
+
+def test_a_token_trades_on_its_curve_below_the_graduation_price_and_in_the_pool_from_then_on(tmp_path: Path) -> None:
+    steady: Path_ = lambda _chance, is_good: [0.0] * 4 if is_good else [0.0, 0.0, 3.0, 0.0]  # noqa: E731
+    feeds = token_feeds(launches(tmp_path, steady, count=2, first=1e-7))
+    stays, leaves = (feeds[f"mint00{number}"] for number in range(2))
+    assert [graduates_at_once(feed) for feed in (stays, leaves)] == [False, False]
+    shares = [[fill.impact_lamports / fill.lamports for fill in fills_of(feed)] for feed in (stays, leaves)]
+    # A SOL into virtual reserves of 56.7 SOL, and into a pool of 85 SOL that grew with the root of its price.
+    assert shares[0] == pytest.approx([0.0169] * 3, abs=0.0005)
+    assert shares[1][-1] == pytest.approx(SOL / (85 * SOL * math.sqrt(1e-7 * math.e**3 / 4.108e-7)), rel=0.05)
+    late = token_feeds(launches(tmp_path, steady, count=1))["mint000"]
+    assert graduates_at_once(late)
+
+
 def test_the_trimmed_mean_leaves_the_ends_out() -> None:
     assert trimmed_mean([1.0] * 8 + [100.0, -50.0]) == 1.0
     assert trimmed_mean([]) == 0.0
@@ -169,9 +197,17 @@ def test_candidates_are_drawn_once_each_and_named_by_what_decides_them(tmp_path:
 
 
 def test_the_section_says_what_was_found_and_takes_the_place_of_the_one_before(tmp_path: Path, losing: Study) -> None:
-    section = script.described(losing, launches(tmp_path, turns, count=2), 2, 1)
-    for text in ("| scanner, second part |", "every launch one bar late", "1.5 SOL", "1.25 %", "Not proven: "):
-        assert text in section
+    section = script.described(losing, launches(tmp_path, turns, count=2), 1, 2, 1)
+    wanted = (
+        "| scanner, second part |",
+        "every launch one bar late",
+        "1.5 SOL",
+        "1.25 %",
+        "Not proven: ",
+        "(84.99 SOL at",
+        "1 of\n200 tokens",
+    )
+    assert [text for text in wanted if text not in section] == []
     path = tmp_path / "results.md"
     splice("launch-study", "obsolete", path)
     splice("other", "stays", path)

@@ -14,6 +14,7 @@ from tests.support.trading import SOL, make_account, make_bounds, make_order, ma
 
 from trading.engine import checkpoint
 from trading.model import events
+from trading.model.market_data import Bar
 from trading.model.order import Approved, Denied
 from trading.model.profile import FOUNDATION, Limits
 from trading.risk.gate import Gate
@@ -96,6 +97,51 @@ def test_a_token_without_a_new_bar_begins_anew_and_is_not_taken_for_a_calm_one()
     book = ReturnBook()
     sample(book, {MINT: ["1"] * 4, OTHER: ["1"] * 2})
     assert (book.hours(MINT), book.hours(OTHER)) == (3, 0)
+
+
+@st.composite
+def followed_late(draw: st.DrawFn) -> tuple[list[int], dict[int, Bar], int]:
+    """Return when samples were taken, in minutes, the bars of five minutes by their close, and when the last came."""
+    steps = draw(st.lists(st.sampled_from([60, 60, 60, 65, 120, 185]), min_size=2, max_size=30))
+    times = [sum(steps[: place + 1]) for place in range(len(steps))]
+    last = times[-1] + draw(st.integers(0, 11)) * 5
+    known = draw(st.sets(st.sampled_from(range(5, last + 1, 5)), min_size=1))
+    whole = next(event for event in script(["1"], mint=OTHER) if isinstance(event, Bar))
+    return times, {at: replace(whole, ts_close_ns=at * HOUR // 60, close=Decimal(at % 17 + 1)) for at in known}, last
+
+
+@given(followed_late())
+def test_a_past_is_learned_as_if_the_token_had_been_followed_all_along(
+    case: tuple[list[int], dict[int, Bar], int],
+) -> None:
+    times, bars, last = case
+    always, late = ReturnBook(), ReturnBook()
+    for at in times:
+        # The first sample of all takes a bar however old it is; there the past is asked for the hour before.
+        newest = max((close for close in bars if (at - 60 if at == times[0] else 0) < close <= at), default=None)
+        always.sample(at * HOUR // 60, [] if newest is None else [bars[newest]])
+        late.sample(at * HOUR // 60, [])
+    late.learn(last * HOUR // 60, [bars[close] for close in sorted(bars)])
+    known = late.over(OTHER, 1)
+    assert always.over(OTHER, 1) == (known[-always.hours(OTHER) :] if always.hours(OTHER) else [])
+    following = replace(bars[max(bars)], ts_close_ns=(last + 60) * HOUR // 60, close=Decimal(2))
+    for book in (always, late):
+        book.sample((last + 60) * HOUR // 60, [following])
+    assert always.over(OTHER, 1) == (late.over(OTHER, 1)[-always.hours(OTHER) :] if always.hours(OTHER) else [])
+
+
+def test_before_the_first_sample_a_past_is_taken_hour_by_hour_and_a_known_token_is_left_alone() -> None:
+    [whole] = [event for event in script(["1"]) if isinstance(event, Bar)]
+    bars = [replace(whole, ts_close_ns=each * HOUR // 12, close=Decimal(100 + each // 12)) for each in range(1, 1_001)]
+    book = ReturnBook()
+    book.learn(1_000 * HOUR // 12, bars)
+    assert book.hours(MINT) == 82  # a page of a thousand bars of five minutes: more than the budget asks for
+    assert book.hours(MINT) >= FOUNDATION.limits.cvar_history_h_min
+    assert book.over(MINT, 1)[-1] == round(MILLION / 182)
+    assert book.due_ns == 84 * HOUR
+    before = book.over(MINT, 1)
+    book.learn(1_000 * HOUR // 12, bars[:500])
+    assert book.over(MINT, 1) == before
 
 
 @given(st.lists(st.integers(-900_000, 2_000_000), min_size=1, max_size=30), st.integers(1, 6))

@@ -146,6 +146,24 @@ export interface Trade {
   reason: string;
 }
 
+export interface Happening { ts: string; kind: string; text: string }
+
+export interface WaitingItem { id: string; what: string; evidence: string[]; answers: string[] }
+
+export interface NightReport {
+  since: string;
+  until: string;
+  equity_before: Amount | null;
+  equity: Amount | null;
+  closed: number;
+  wins: number;
+  realised: Amount;
+  denials: Record<string, number>;
+  happenings: Happening[];
+  is_cut: boolean;
+  waiting: WaitingItem[];
+}
+
 export interface Step { id: string; kind: string; ts: string; content: string }
 
 export interface Trajectory {
@@ -190,6 +208,18 @@ function check<T>(what: string, value: unknown, fields: Record<string, Kind>): T
 }
 
 const AMOUNT: Record<string, Kind> = { lamports: "number", sol: "string" };
+
+/** Check what happened since the last look. Throws UnknownDocument naming the field. */
+export function readNight(value: unknown): NightReport {
+  const night = check<NightReport>("night report", value, {
+    since: "string", until: "string", closed: "number", wins: "number", realised: "object", denials: "object",
+    happenings: "array", is_cut: "boolean", waiting: "array",
+  });
+  check("night report: realised", night.realised, AMOUNT);
+  for (const each of night.happenings) check("night report: happening", each, { ts: "string", kind: "string", text: "string" });
+  for (const each of night.waiting) check("night report: waiting", each, { id: "string", what: "string", evidence: "array", answers: "array" });
+  return night;
+}
 
 /** Check a trading snapshot. Throws UnknownDocument naming the field. */
 export function readSnapshot(value: unknown): TradingSnapshot {
