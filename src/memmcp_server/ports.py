@@ -434,8 +434,7 @@ class SecretScanner(Protocol):
 class TradingDesk(Protocol):
     """The trading runtime as the server sees it. Documents are the models of ``wire`` as JSON objects.
 
-    A refusal by the desk (risk verdict, unknown token, stale preview) is a document with ``status``, not an exception.
-    Raises: TradingUnavailable, InvalidInput.
+    A refusal by the desk is a document with ``status``. Raises: TradingUnavailable, InvalidInput.
     """
 
     async def snapshot(self) -> JsonObject:
@@ -489,8 +488,7 @@ class TradingDesk(Protocol):
 class Approvals(Protocol):
     """Orders of real money that wait for the operator's passkey. Documents are models of ``wire.approvals``.
 
-    The signer decides; nothing here makes an answer good. ``challenge`` and ``passkey_options`` give what the browser's
-    WebAuthn calls take. Raises: TradingUnavailable (no signer, or a locked one), InvalidInput.
+    The signer decides. Raises: TradingUnavailable, InvalidInput.
     """
 
     async def overview(self) -> JsonObject: ...
