@@ -44,9 +44,10 @@ results: setup-test ## Walk-forward (MARKET=folder of *USDT_1h.csv.gz), fee leve
 launch-study: setup-test ## The launch scanner on recorded launches, into docs/results.md (MARKET=folder of them)
 	@$(BIN)/python -m scripts.launch_study $(or $(MARKET),$(MEMMCP_MARKET_DIR)/dex)
 
-crash: setup-test ## The kill matrix of the memory journal, and an outage of its index (RUNS=100 SEED=1)
+crash: setup-test ## The kill matrices of memory and of live execution, an outage of the index (RUNS=100 SEED=1 STATE=file)
 	@$(BIN)/python -m benchmarks.crash --runs $(or $(RUNS),100) --seed $(or $(SEED),1)
 	@$(BIN)/python -m benchmarks.outage
+	@$(BIN)/python -m benchmarks.crash_execution --runs $(or $(RUNS),200) --seed $(or $(SEED),1) $(if $(STATE),--state $(STATE))
 
 clients: setup-test ## Real MCP clients over every transport
 	@$(BIN)/pytest tests/clients -q

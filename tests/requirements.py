@@ -69,7 +69,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "O5": Requirement("Authentication, guards, limits, audit", "partly", "roles, rate limits, audit log"),
     "O6": Requirement("A CLI for operators", "partly", "top, alerts"),
     "O7": Requirement("Outside engines", "partly", "shown on the page"),
-    "O8": Requirement("Bad night", "partly", "review, back-up of both journals, service"),
+    "O8": Requirement("Bad night", "partly", "answers to what waits are not carried to a live desk yet"),
     "D1": Requirement("Queue statistics and health", "done"),
     "D2": Requirement("Trading snapshot", "done"),
     "D3": Requirement("Compounding tracker", "partly", "editable targets with history, projection"),

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from .domain.backups import Manifest
 from .domain.drift import DriftKind
@@ -467,6 +467,9 @@ class TradingDesk(Protocol):
     async def night(self, *, since_ns: int | None) -> JsonObject:
         """wire.NightReport: what happened since then, and what waits for a person"""
 
+    async def answer_review(self, request: JsonObject, *, actor: str) -> JsonObject:
+        """wire.ReviewRequest -> wire.ReviewAnswer. The caller has checked that this actor is a person."""
+
     async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         """wire.TradeRequest -> wire.TradeAnswer. Without preview_id a preview; with it the order, once per key."""
 
@@ -481,3 +484,18 @@ class TradingDesk(Protocol):
 
     def changes(self) -> AsyncIterator[JsonObject]:
         """Yield wire.TradingSnapshot after each cycle, the newest only: a slow reader skips, it never queues."""
+
+
+class Approvals(Protocol):
+    """Orders of real money that wait for the operator's passkey. Documents are models of ``wire.approvals``.
+
+    The signer decides; nothing here makes an answer good. ``challenge`` and ``passkey_options`` give what the browser's
+    WebAuthn calls take. Raises: TradingUnavailable (no signer, or a locked one), InvalidInput.
+    """
+
+    async def overview(self) -> JsonObject: ...
+    async def challenge(self, approval_id: str) -> JsonObject: ...
+    async def approve(self, approval_id: str, credential: Mapping[str, Any]) -> JsonObject: ...
+    async def refuse(self, approval_id: str) -> JsonObject: ...
+    async def passkey_options(self, code: str) -> JsonObject: ...
+    async def register_passkey(self, code: str, credential: Mapping[str, Any], label: str) -> JsonObject: ...

@@ -243,6 +243,10 @@ class InMemoryDesk:
             "waiting": [],
         }
 
+    async def answer_review(self, request: JsonObject, *, actor: str) -> JsonObject:
+        msg = "item: nothing waits for such an answer where the money is paper"
+        raise InvalidInput(msg, field="item")
+
     async def why(
         self,
         *,

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from memmcp_server.wire.memory import TrajectoryDocument, TrajectoryStep
+from memmcp_server.wire.night import Happening, NightReport, WaitingItem
 from memmcp_server.wire.status import MetricsAnswer, QueueStats
 from memmcp_server.wire.trading import (
     Amount,
@@ -246,3 +247,30 @@ def trajectory(number: int, **changes: Any) -> Document:
         "url": f"/trajectories/trade-{number}",
     }
     return TrajectoryDocument.model_validate(values | changes).model_dump(mode="json")
+
+
+def night(text: str = "A gap: nothing was seen for 30300 s. Positions: 1 to exit.") -> Document:
+    """A night with a gap, a loss and a desk that waits."""
+    return NightReport(
+        money="paper",
+        feed=feed(),
+        since=START - timedelta(hours=9),
+        until=START,
+        equity_before=amount(2_100_000_000),
+        equity=amount(2_050_000_000),
+        closed=3,
+        wins=1,
+        realised=amount(-50_000_000),
+        trades=[],
+        denials={"after_gap": 4, "cooldown_s": 2},
+        happenings=[Happening(ts=START - timedelta(hours=3), kind="gap_seen", text=text)],
+        is_cut=False,
+        waiting=[
+            WaitingItem(
+                id="desk",
+                what="the desk is HALTED",
+                evidence=["state HALTED: drawdown"],
+                answers=["memmcp-trade resume --reason 'the cause, and why it is over'"],
+            )
+        ],
+    ).model_dump(mode="json")

@@ -69,6 +69,9 @@ class LateDesk:
     async def night(self, *, since_ns: int | None) -> JsonObject:
         return await self._real().night(since_ns=since_ns)
 
+    async def answer_review(self, request: JsonObject, *, actor: str) -> JsonObject:
+        return await self._real().answer_review(request, actor=actor)
+
     async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         return await self._real().place_trade(request, agent=agent, key=key)
 

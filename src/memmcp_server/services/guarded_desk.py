@@ -46,6 +46,10 @@ class GuardedDesk:
     async def night(self, *, since_ns: int | None) -> JsonObject:
         return await self._desk.night(since_ns=since_ns)
 
+    async def answer_review(self, request: JsonObject, *, actor: str) -> JsonObject:
+        self._check(request, actor, "")
+        return await self._desk.answer_review(request, actor=actor)
+
     async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         self._check(request, agent, key)
         return await self._desk.place_trade(request, agent=agent, key=key)

@@ -17,7 +17,7 @@ from memmcp_server.ports import TradingDesk
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import IdempotencyKey, Moment, SolAmount
 from memmcp_server.wire.base import Request as WireRequest
-from memmcp_server.wire.night import NightReport
+from memmcp_server.wire.night import NightReport, ReviewAnswer, ReviewRequest
 from memmcp_server.wire.orders import CONTROL_FIELDS, LEVEL_ACTIONS, ControlAnswer, ControlRequest, ProfileName
 from memmcp_server.wire.telemetry import (
     DeskList,
@@ -173,6 +173,12 @@ class TradingRoutes:
         body = await self._desk().night(since_ns=instant_ns("since", wish.since))
         return answer(NightReport.model_validate(body))
 
+    async def answer_review(self, request: Request) -> JSONResponse:
+        wish = await body_as(request, ReviewRequest)
+        caller = caller_of(request, "POST /review", role="operator")
+        body = await self._desk().answer_review(wish.model_dump(), actor=f"operator:{caller.agent}")
+        return answer(ReviewAnswer.model_validate(body))
+
     async def act(self, request: Request) -> JSONResponse:
         name = request.path_params["name"]
         if name not in ACTIONS:
@@ -245,6 +251,15 @@ class TradingRoutes:
                 "What happened since you looked last, and what waits for an answer.",
                 query=NightQuery,
                 answer=NightReport,
+            ),
+            ApiRoute(
+                "POST",
+                "/review",
+                self.answer_review,
+                "A person's answer to what waits at a desk with real money.",
+                body=ReviewRequest,
+                answer=ReviewAnswer,
+                operator=True,
             ),
             ApiRoute(
                 "POST",

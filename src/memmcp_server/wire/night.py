@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
-from .base import Wire
+from pydantic import Field
+
+from .base import Request, Wire
 from .money import Amount, TradingContext
 from .trading import TradeView
 
@@ -39,4 +41,18 @@ class NightReport(TradingContext):
     denials: dict[str, int]
     happenings: list[Happening]
     is_cut: bool
+    waiting: list[WaitingItem]
+
+
+class ReviewRequest(Request):
+    """An answer to an item that waits: one of those that it allows."""
+
+    item: str = Field(min_length=1, max_length=200)
+    answer: str = Field(min_length=1, max_length=40)
+    reason: str = Field(min_length=3, max_length=1_000, description="What was looked at; kept in the record.")
+
+
+class ReviewAnswer(TradingContext):
+    """What waits still."""
+
     waiting: list[WaitingItem]

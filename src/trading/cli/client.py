@@ -93,6 +93,10 @@ class Daemon:
             hint = f"repeat it with the same key, which changes nothing twice: --key {used}"
             raise OutcomeUnknown(exc.message, hint=hint) from exc
 
+    def answer(self, item: str, answer: str, reason: str) -> Any:
+        """POST an answer to what waits. Raises DaemonUnreachable, DaemonRefused, OutcomeUnknown."""
+        return self._exchange("POST", "/review", document={"item": item, "answer": answer, "reason": reason})
+
     def _exchange(
         self, method: str, path: str, *, params: Mapping[str, Any] | None = None, document: Any = None
     ) -> Any:

@@ -1,6 +1,6 @@
 """``night``: what happened since you looked last, and what waits for an answer."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from trading.runtime.documents import iso
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("night")(night)
+    app.command("answer")(answer)
 
 
 def night(since: Since = None, data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
@@ -40,6 +41,21 @@ def night(since: Since = None, data_dir: DataDir = None, as_json: JsonFlag = Fal
     console.print(waiting_table(answer["waiting"]))
     if answer["is_cut"]:
         console.print("There is more than is told here: ask for a later --since.")
+
+
+def answer(
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="What waits, as `memmcp-trade night` names it.")],
+    given: Annotated[str, typer.Argument(metavar="ANSWER", help="One of the answers that it allows.")],
+    reason: Annotated[str, typer.Option("--reason", help="What you looked at; kept in the record.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Answer what waits at a desk with real money. On a terminal only."""
+    with reporting():
+        from trading.signing.terminal import require_terminal
+
+        require_terminal()
+        found = Daemon.find(data_dir).answer(item, given, reason)
+    out().print(waiting_table(found["waiting"]))
 
 
 def waiting_table(items: list[dict[str, Any]]) -> Any:

@@ -14,6 +14,7 @@ from trading.cli import (
     night,
     paper,
     profiles,
+    rehearse,
     report,
     review,
     signer,
@@ -44,6 +45,7 @@ data.register(app)
 trials.register(app)
 profiles.register(app)
 signer.register(app)
+rehearse.register(app)
 live.register(app)
 
 

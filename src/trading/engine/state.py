@@ -101,7 +101,10 @@ class DeskState:
         """The newest ``TRADES_MAX`` fills, oldest first; the whole of them is in the journal."""
         self._ordinals: dict[str, int] = {}
         self._ordinals_ns = 0
-        self._appliers: Mapping[type, Callable[[int, Any], Booking | None]] = {
+        self._appliers = self._appliers_of_kinds()
+
+    def _appliers_of_kinds(self) -> Mapping[type, Callable[[int, Any], Booking | None]]:
+        return {
             events.RunStarted: self._run_started,
             events.CapitalDeposited: self._flow_applied,
             events.CapitalWithdrawn: self._flow_applied,

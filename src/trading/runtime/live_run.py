@@ -29,12 +29,13 @@ from trading.execution.preparing import PreparingParts, PreparingRules, SwapPrep
 from trading.execution.price_check import PriceRules
 from trading.model.chain import AccountSeen
 from trading.signing.client import SignerSocket, SocketSigner
+from trading.signing.frames import uid_of
 
 from .arming import ArmingWatch
 from .clock import WallClock
 from .courier import Courier, CourierRules
 from .mailbox import Mailbox
-from .signer_run import uid_of
+from .reviewing import LiveReview
 
 EXECUTION_NAME: Final = "execution.db"
 SIGNER_SOCKET: Final = Path("signer") / "signer.sock"
@@ -113,6 +114,15 @@ class LiveDesk:
         outlook.on_change = lambda _intent_id: courier.wake()
         return cls(parts, executor, courier, ArmingWatch(parts.signer, mailbox, live.arming_poll_s))
 
+    @property
+    def review(self) -> LiveReview:
+        """What waits for a person; a wallet that is released goes on at once."""
+        return LiveReview(self.parts.journal, self._released)
+
+    async def _released(self, wallet: str) -> None:
+        await self.executor.take_up(wallet)
+        self.courier.wake()
+
     async def run(self) -> None:
         """Reconcile, then carry orders, until cancelled. Raises: WrongChain, JournalUnavailable."""
         async with anyio.create_task_group() as tasks:
@@ -157,7 +167,7 @@ def mint_problems(account: AccountSeen) -> list[str]:
 
 
 def _socket(data_dir: Path, live: LiveSection) -> SignerSocket:
-    path = live.signer_socket or data_dir / SIGNER_SOCKET
+    path = live.signer_socket or data_dir.parent / SIGNER_SOCKET  # beside the desk's own directory
     return SignerSocket(path, os.geteuid() if live.signer_user is None else uid_of(live.signer_user))
 
 

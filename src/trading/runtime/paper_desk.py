@@ -57,6 +57,7 @@ class PaperDesk:
         previews: Previews,
         sections: Sections,
         profiles_dir: Path | None = None,
+        review: reviewing.LiveReview | None = None,
     ) -> None:
         self._stage = stage
         self._mailbox = mailbox
@@ -64,6 +65,7 @@ class PaperDesk:
         self._previews = previews
         self._sections = sections
         self._profiles_dir = profiles_dir
+        self._review = review
         self._under_way: dict[tuple[str, str], anyio.Lock] = {}
 
     # Reading
@@ -153,7 +155,19 @@ class PaperDesk:
         run, current = self._run(), self._stage.current
         since_ns = max(0, run.now_ns - NIGHT_S * NS_PER_S) if since_ns is None else since_ns
         found = await anyio.to_thread.run_sync(night, run, since_ns, current.sol_usd)
-        return self._with_context(found | {"waiting": reviewing.desk_items(self._stage.document())})
+        waiting = reviewing.desk_items(self._stage.document())
+        if self._review is not None:
+            waiting += await self._review.waiting()
+        return self._with_context(found | {"waiting": waiting})
+
+    async def answer_review(self, request: Mapping[str, Any], *, actor: str) -> Document:
+        """Answer what waits for a person; return what waits still. The caller has checked that it is one."""
+        if self._review is None:
+            msg = "item: nothing waits for such an answer where the money is paper"
+            raise InvalidInput(msg, field="item", hint="a desk that is halted resumes with `memmcp-trade resume`")
+        given = {name: str(request[name]) for name in ("item", "answer", "reason")}
+        await self._review.answer(given["item"], given["answer"], actor, given["reason"])
+        return self._with_context({"waiting": await self._review.waiting()})
 
     async def changes(self) -> AsyncIterator[Document]:
         """Yield the snapshot after each cycle, the newest only: a slow reader skips, it never queues."""

@@ -124,7 +124,8 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
         if live is not None:
             tasks.start_soon(_live, live, loop, mailbox, stage)
         try:
-            yield PaperDesk(stage, mailbox, parts.store, previews, sections, parts.profiles_dir)
+            review = None if live is None else live.review
+            yield PaperDesk(stage, mailbox, parts.store, previews, sections, parts.profiles_dir, review)
         finally:
             mailbox.close(Unavailable("the desk is stopping", hint="repeat with the same key when it is back"))
             tasks.cancel_scope.cancel()

@@ -1,7 +1,9 @@
 """What waits for a person: each with its evidence and the answers that are allowed. Anything else goes on by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
+
+import anyio.to_thread
 
 from trading.adapters.canonical import parse_json
 from trading.errors import InvalidInput
@@ -22,6 +24,23 @@ class MovedJournal(ExecutionJournal, Protocol):
     def problem(self) -> str: ...
 
     def accept(self, actor: str, reason: str) -> None: ...
+
+
+class LiveReview:
+    """What waits at a desk with real money, and the answers to it. ``answered`` hears of a wallet that trades again."""
+
+    def __init__(self, journal: MovedJournal, answered: Callable[[str], Awaitable[None]]) -> None:
+        self._journal = journal
+        self._answered = answered
+
+    async def waiting(self) -> list[Document]:
+        return await anyio.to_thread.run_sync(execution_items, self._journal)
+
+    async def answer(self, item: str, given: str, actor: str, reason: str) -> None:
+        """Carry out an answer, and let go on what waited for it. Raises: as ``answer``."""
+        await anyio.to_thread.run_sync(answer, self._journal, item, given, actor, reason)
+        if given == RELEASE:
+            await self._answered(item.partition("/")[2])
 
 
 def desk_items(snapshot: Mapping[str, Any]) -> list[Document]:

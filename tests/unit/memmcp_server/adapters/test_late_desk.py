@@ -30,6 +30,7 @@ CALLS = {
     "strategy_digest": ((), {"strategy": "s", "window": "day"}),
     "why": ((), {"order_id": "o", "trajectory_id": "t", "mint": "m", "since_ns": 4, "until_ns": 5}),
     "night": ((), {"since_ns": 6}),
+    "answer_review": (({"a": 5},), {"actor": "x"}),
     "place_trade": (({"a": 1},), {"agent": "x", "key": "k"}),
     "close_position": (({"a": 2},), {"agent": "x", "key": "k"}),
     "rebalance": (({"a": 3},), {"agent": "x", "key": "k"}),

@@ -88,6 +88,7 @@ EVENTS: list[events.Event | commands.Command] = [
     events.TierChanged(T0, "foundation", "acceleration", 20 * 10**9),
     events.CycleMarked(T0, 1, 2, 3, 4, 5, ACTIVE),
     commands.StopEntries("k", "me", "why"),
+    commands.AllowEntries("k", "me", "why"),
     commands.ReduceOnly("k", "me", "why"),
     commands.FlattenAndHalt("k", "me", "why"),
     commands.Resume("k", "me", "why"),

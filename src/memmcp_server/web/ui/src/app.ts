@@ -5,13 +5,16 @@ import { byId, setAttribute, setText } from "./dom";
 import { duration, plain, ZonedTime } from "./format";
 import { isRange, loadHistory, WINDOW_S } from "./history";
 import type { Range } from "./history";
+import { BrowserKeep, LastLook } from "./look";
 import { EquityHistory, failed, Heartbeat, LOADING, MemoryFeed, ready, valueOf, WriteRate } from "./model";
 import type { Loadable } from "./model";
+import { ApprovalsPanel } from "./panels/approvals";
 import { ChartPanel } from "./panels/chart";
 import { CompoundingPanel } from "./panels/compounding";
 import { Detail } from "./panels/detail";
 import { GatePanel } from "./panels/gate";
 import { Header } from "./panels/header";
+import { NightPanel } from "./panels/night";
 import type { Surroundings } from "./panels/panel";
 import { QueuesPanel } from "./panels/queues";
 import { StreamPanel } from "./panels/stream";
@@ -19,14 +22,15 @@ import { TradesPanel } from "./panels/trades";
 import { PositionsPanel, TradingPanel } from "./panels/trading";
 import { EventStream } from "./stream";
 import type { SseEvent, StreamStatus } from "./stream";
-import { readMemoryNote, readMetrics, readResync, readSnapshot, readTrades } from "./wire";
-import type { Metrics, Trade, TradingSnapshot } from "./wire";
+import { isStarting, readMemoryNote, readMetrics, readNight, readResync, readSnapshot, readTrades } from "./wire";
+import type { Metrics, NightReport, Trade, TradingSnapshot } from "./wire";
 
 const MEMORIES_AT_START = 40;
 const TRADES_SHOWN = 40;
 const TRADES_EVERY_MS = 3_000;
 const RETRY_EVERY_MS = 5_000;
 const TOKEN_KEY = "memmcp-token";
+const LOOK_KEY = "memmcp-looked";
 
 export class App {
   private readonly api = new Api(() => sessionStorage.getItem(TOKEN_KEY));
@@ -38,6 +42,8 @@ export class App {
   private metrics: Loadable<Metrics> = LOADING;
   private trades: Loadable<Trade[]> = LOADING;
   private historyLoad: Loadable<true> = LOADING;
+  private night: Loadable<NightReport> | null = null;
+  private readonly look = new LastLook(new BrowserKeep(LOOK_KEY));
   private history = new EquityHistory(null);
   private range: Range = "all";
   private feed = new MemoryFeed(0);
@@ -52,6 +58,7 @@ export class App {
   private lastNewsMs = 0;
 
   private readonly header = new Header();
+  private readonly nightPanel = new NightPanel();
   private readonly tradingPanel = new TradingPanel();
   private readonly positionsPanel = new PositionsPanel();
   private readonly compoundingPanel = new CompoundingPanel();
@@ -60,6 +67,7 @@ export class App {
   private readonly tradesPanel = new TradesPanel();
   private readonly chartPanel = new ChartPanel();
   private readonly streamPanel = new StreamPanel(() => this.plan());
+  private readonly approvalsPanel = new ApprovalsPanel(this.api);
 
   constructor() {
     this.stream = new EventStream({
@@ -114,6 +122,12 @@ export class App {
       (byId("login") as HTMLDialogElement).close();
       this.stream.connect();
     });
+    byId("night-seen").addEventListener("click", () => {
+      const deskTime = valueOf(this.trading)?.ts;
+      if (deskTime !== undefined) this.look.seen(Date.parse(deskTime), Date.now());
+      this.night = null;
+      this.plan();
+    });
     window.addEventListener("online", () => this.stream.connect());
     document.addEventListener("visibilitychange", () => this.plan());
   }
@@ -161,6 +175,18 @@ export class App {
     if (snapshot.zone !== this.time.zone) this.time = new ZonedTime(snapshot.zone);
     if (this.historyLoad.state === "ready" && this.history.add(snapshot) === "restarted") void this.reloadHistory();
     this.followTrades(snapshot, nowMs);
+    const sinceMs = isStarting(snapshot) ? null : this.look.look(Date.parse(snapshot.ts), nowMs, !document.hidden);
+    if (sinceMs !== null) void this.loadNight(sinceMs);
+  }
+
+  private async loadNight(sinceMs: number): Promise<void> {
+    this.night = LOADING;
+    try {
+      this.night = ready(readNight(await this.api.get(`/night?since=${encodeURIComponent(new Date(sinceMs).toISOString())}`)), Date.now());
+    } catch (error) {
+      this.night = failed(LOADING, messageOf(error));
+    }
+    this.plan();
   }
 
   private takeMetrics(metrics: Metrics): void {
@@ -231,6 +257,7 @@ export class App {
       if (isMissing && nowMs - this.reloadedMs >= RETRY_EVERY_MS) void this.reload();
       this.followTrades(this.trading.value, nowMs);
     }
+    this.approvalsPanel.follow(nowMs);
     if (document.hidden) this.draw(); // frames stand still in a hidden tab; its title should not
     else this.plan();
   }
@@ -262,6 +289,7 @@ export class App {
     this.header.drawSnapshot(snapshot, receivedMs, nowMs);
     this.header.drawConnection(this.status, nowMs);
     this.header.drawClock(nowMs, this.time);
+    this.nightPanel.draw(this.night, this.time, around);
     this.tradingPanel.draw(this.trading, this.time, desk);
     this.positionsPanel.draw(this.trading, this.time, desk);
     this.compoundingPanel.draw(this.trading, desk);

@@ -146,6 +146,24 @@ export interface Trade {
   reason: string;
 }
 
+export interface Happening { ts: string; kind: string; text: string }
+
+export interface WaitingItem { id: string; what: string; evidence: string[]; answers: string[] }
+
+export interface NightReport {
+  since: string;
+  until: string;
+  equity_before: Amount | null;
+  equity: Amount | null;
+  closed: number;
+  wins: number;
+  realised: Amount;
+  denials: Record<string, number>;
+  happenings: Happening[];
+  is_cut: boolean;
+  waiting: WaitingItem[];
+}
+
 export interface Step { id: string; kind: string; ts: string; content: string }
 
 export interface Trajectory {
@@ -190,6 +208,18 @@ function check<T>(what: string, value: unknown, fields: Record<string, Kind>): T
 }
 
 const AMOUNT: Record<string, Kind> = { lamports: "number", sol: "string" };
+
+/** Check what happened since the last look. Throws UnknownDocument naming the field. */
+export function readNight(value: unknown): NightReport {
+  const night = check<NightReport>("night report", value, {
+    since: "string", until: "string", closed: "number", wins: "number", realised: "object", denials: "object",
+    happenings: "array", is_cut: "boolean", waiting: "array",
+  });
+  check("night report: realised", night.realised, AMOUNT);
+  for (const each of night.happenings) check("night report: happening", each, { ts: "string", kind: "string", text: "string" });
+  for (const each of night.waiting) check("night report: waiting", each, { id: "string", what: "string", evidence: "array", answers: "array" });
+  return night;
+}
 
 /** Check a trading snapshot. Throws UnknownDocument naming the field. */
 export function readSnapshot(value: unknown): TradingSnapshot {
@@ -257,4 +287,39 @@ export function readTrades(value: unknown): Trade[] {
     check("trade, value", trade.value, AMOUNT);
   }
   return page.trades;
+}
+
+export interface Approval {
+  id: string;
+  state: "awaiting_operator" | "approved" | "refused" | "expired" | "done";
+  asked_at: string;
+  expires_at: string;
+  intent_id: string;
+  wallet: string;
+  in_mint: string;
+  out_mint: string;
+  amount_in: string;
+  min_out: string;
+  fee_lamports_max: string;
+  reason: string;
+}
+
+export interface Approvals {
+  is_available: boolean;
+  is_armed: boolean;
+  why_not: string;
+  approvals: Approval[];
+  passkeys: { fingerprint: string; label: string }[];
+  origins: string[];
+}
+
+export function readApprovals(value: unknown): Approvals {
+  const found = check<Approvals>("approvals", value, { approvals: "array", passkeys: "array", origins: "array", why_not: "string" });
+  for (const approval of found.approvals) {
+    check("approval", approval, {
+      id: "string", state: "string", expires_at: "string", intent_id: "string", wallet: "string", in_mint: "string",
+      out_mint: "string", amount_in: "string", min_out: "string", fee_lamports_max: "string", reason: "string",
+    });
+  }
+  return found;
 }

@@ -1,0 +1,102 @@
+"""``rehearse``: a chain and a router on this machine, to try live trading on without money."""
+
+import shlex
+import sys
+from typing import Annotated, Any
+
+import anyio
+import typer
+from rich.text import Text
+
+from trading.cli.console import figures, out, print_json, reporting
+from trading.cli.options import JsonFlag, lamports_of
+from trading.errors import InvalidInput
+
+TOKENS_DEFAULT = "FROG,BIRD,MOON"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("rehearse")(rehearse)
+
+
+def rehearse(
+    wallet: Annotated[
+        list[str] | None, typer.Option("--wallet", help="Public key of a wallet that gets SOL; may be repeated.")
+    ] = None,
+    sol: Annotated[str, typer.Option("--sol", help="How much SOL each wallet gets.")] = "10",
+    tokens: Annotated[str, typer.Option("--tokens", help="Symbols that get a pool against SOL.")] = TOKENS_DEFAULT,
+    pool_sol: Annotated[str, typer.Option("--pool-sol", help="SOL in each pool.")] = "1000",
+    port: Annotated[int, typer.Option("--port", help="Port of the chain; 0 for a free one.", min=0, max=65_535)] = 8899,
+    jupiter_port: Annotated[
+        int, typer.Option("--jupiter-port", help="Port of the router; 0 for a free one.", min=0, max=65_535)
+    ] = 8898,
+    slot_ms: Annotated[int, typer.Option("--slot-ms", help="Milliseconds a slot.", min=5, max=60_000)] = 400,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run a rehearsal chain with pools and a local Jupiter until Ctrl-C; print the settings to trade there with.
+
+    Both listen on this machine only, and nothing is kept: the next rehearsal begins anew, with the same addresses.
+    """
+    with reporting(as_json=as_json):
+        from trading.rehearsal.stage import StagePlan
+
+        symbols = tuple(each for each in tokens.split(",") if each)
+        if not symbols:
+            raise InvalidInput("a rehearsal needs at least one token", field="tokens")
+        plan = StagePlan(
+            tokens=symbols,
+            wallets=tuple(map(_key, wallet or [])),
+            wallet_lamports=lamports_of("sol", sol),
+            pool_lamports=lamports_of("pool_sol", pool_sol),
+            slot_ms=slot_ms,
+            chain_port=port,
+            jupiter_port=jupiter_port,
+        )
+        try:
+            anyio.run(_run, plan, as_json)
+        except (OSError, BaseExceptionGroup) as error:
+            # Of the second server it comes out of the task group of the first.
+            found = error if isinstance(error, OSError) else error.subgroup(OSError)
+            if found is None:
+                raise
+            msg = "a port is taken, or may not be used"
+            raise InvalidInput(msg, field="port", hint="give others with --port and --jupiter-port") from error
+        except KeyboardInterrupt:
+            return
+
+
+async def _run(plan: Any, as_json: bool) -> None:
+    from trading.rehearsal.stage import staging
+
+    async with staging(plan) as stage:
+        settings = stage.settings()
+        document = {
+            "genesis_hash": stage.rehearsal.cluster.genesis_hash,
+            "endpoints": [stage.rehearsal.url(name) for name in stage.rehearsal.endpoints],
+            "control": stage.rehearsal.control_url,
+            "jupiter": stage.jupiter.url,
+            "tokens": stage.mints,
+            "wallets": [str(each) for each in plan.wallets],
+            "settings": settings,
+        }
+        if as_json:
+            print_json(document)
+        else:
+            console = out()
+            rows = [("genesis hash", str(document["genesis_hash"])), *stage.mints.items()]
+            console.print(figures("Rehearsal: no money, until Ctrl-C", rows))
+            for name, value in settings.items():
+                console.print(Text(f"export {name}={shlex.quote(value)}"), soft_wrap=True)
+        sys.stdout.flush()  # whoever started it by a pipe waits for these lines
+        await anyio.sleep_forever()
+
+
+def _key(text: str) -> Any:
+    from solders.pubkey import Pubkey
+
+    try:
+        return Pubkey.from_string(text)
+    except ValueError as error:
+        msg = f"{text!r} is no public key"
+        raise InvalidInput(msg, field="wallet") from error

@@ -1,0 +1,102 @@
+"""A whole rehearsal: the chain, pools of tokens against SOL, wallets with money, and the local Jupiter server."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from solders.pubkey import Pubkey
+
+from .cluster import Cluster
+from .jupiter_chain import RpcChain
+from .jupiter_market import LocalMarket, LocalToken
+from .jupiter_server import JupiterServer, serving
+from .pools import Pool, install, make_pool, make_token
+from .server import Rehearsal, rehearsing
+from .tables import make_table
+
+FINAL_SLOTS = 33
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """``tokens`` are symbols; each gets a pool of ``pool_lamports`` against ``pool_units`` base units. ``wallets`` are
+    public keys that get ``wallet_lamports`` each. A port of 0 is a free one."""
+
+    tokens: tuple[str, ...]
+    wallets: tuple[Pubkey, ...] = ()
+    wallet_lamports: int = 10 * 10**9
+    pool_lamports: int = 1_000 * 10**9
+    pool_units: int = 10**15
+    slot_ms: int = 400
+    chain_port: int = 0
+    jupiter_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What runs. ``pools`` by symbol."""
+
+    rehearsal: Rehearsal
+    jupiter: JupiterServer
+    pools: dict[str, Pool]
+
+    @property
+    def mints(self) -> dict[str, str]:
+        return {symbol: str(pool.mints[1]) for symbol, pool in self.pools.items()}
+
+    def settings(self) -> dict[str, str]:
+        """Return the variables with which a desk trades here; the second price is read from the pools themselves."""
+        endpoints = [
+            {
+                "url": self.rehearsal.url(name),
+                "websocket_url": self.rehearsal.websocket_url(name),
+                "calls_per_second": 1_000,
+            }
+            for name in self.rehearsal.endpoints
+        ]
+        vaults = {
+            str(pool.mints[1]): [str(pool.vault(pool.mints[1])), str(pool.vault(pool.mints[0]))]
+            for pool in self.pools.values()
+        }
+        return {
+            "TRADING_CHAIN__ENDPOINTS": json.dumps(endpoints),
+            "TRADING_CHAIN__GENESIS_HASH": self.rehearsal.cluster.genesis_hash,
+            "TRADING_MARKET__JUPITER_URL": self.jupiter.url,
+            "TRADING_MARKET__JUPITER_CALLS_PER_MINUTE": "6000",
+            "TRADING_ROUTER__SECOND_PRICE": "pool",
+            "TRADING_ROUTER__POOLS": json.dumps(vaults),
+        }
+
+
+@asynccontextmanager
+async def staging(plan: StagePlan) -> AsyncIterator[Stage]:
+    """Run it until the block is left; nothing is kept. Addresses of tokens and pools are the same every time.
+
+    Raises: OSError where a port is taken.
+    """
+    rehearsal = Rehearsal(Cluster(slot_ms=plan.slot_ms))
+    cluster = rehearsal.cluster
+    install(cluster)
+    pools = {
+        symbol: make_pool(cluster, make_token(cluster, symbol), plan.pool_lamports, plan.pool_units)
+        for symbol in dict.fromkeys(plan.tokens)
+    }
+    for wallet in plan.wallets:
+        cluster.airdrop(wallet, plan.wallet_lamports)
+    tables = [make_table(cluster, _addresses(pool)) for pool in pools.values()]
+    cluster.tick(FINAL_SLOTS)  # what was put in place is final, and older than the first question
+    tokens = [LocalToken(str(pool.mints[1]), symbol, symbol, cluster.time_s(1)) for symbol, pool in pools.items()]
+
+    def market(chain: RpcChain) -> LocalMarket:
+        return LocalMarket(chain, tuple(pools.values()), tokens, tables)
+
+    async with (
+        rehearsing(rehearsal, port=plan.chain_port),
+        serving(rehearsal.url(next(iter(rehearsal.endpoints))), market, port=plan.jupiter_port) as jupiter,
+    ):
+        yield Stage(rehearsal, jupiter, pools)
+
+
+def _addresses(pool: Pool) -> Sequence[Pubkey]:
+    return (*pool.mints, pool.id, pool.authority, *map(pool.vault, pool.mints))
