@@ -247,10 +247,7 @@ async def test_a_desk_that_died_with_an_order_on_its_way_books_it_at_the_next_st
 async def test_real_money_names_what_is_not_set_up(tmp_path: Path) -> None:
     async with a_world(tmp_path) as world:
         options = PaperOptions(tmp_path, "market", "foundation", is_real=True)
-        manual = ManualFeed(world.stage.frog, "FROG", PRICE)
-        manual._send.close()
-        manual._receive.close()
-        feed = Chosen(manual, "by hand")
+        feed = Chosen(ManualFeed(world.stage.frog, "FROG", PRICE), "by hand")
         for changes, field in (
             ({"live": LiveSection()}, "live.wallet"),
             ({"chain": ChainSection()}, "chain.endpoints"),
