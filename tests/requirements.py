@@ -63,7 +63,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "A2": Requirement("Resources and prompts", "partly", "prompts"),
     "A3": Requirement("stdio, Streamable HTTP, SSE", "partly", "the official conformance suite"),
     "A4": Requirement("Ready configuration for each client", "partly", "bundle, manifest, rule files"),
-    "A5": Requirement("Orders by agents", "partly", "mandate and approval"),
+    "A5": Requirement("Orders by agents", "partly", "an agent's order that waits for approval is not told so"),
     "A6": Requirement("Agent tasks", "planned"),
     "A7": Requirement("One reservation for two agents", "planned"),
     "O1": Requirement("The HTTP routes", "partly", "risk, nodes, alerts, approvals, Prometheus"),

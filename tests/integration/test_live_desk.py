@@ -22,7 +22,15 @@ from tests.support.signing import PASSPHRASE, mandate, mandate_toml
 from tests.support.swap_messages import transfer
 
 from trading.adapters.live_feed_choice import Chosen
-from trading.config import ChainSection, LiveSection, PaperSection, RelaySection, RouterSection, Sections
+from trading.config import (
+    AccountSection,
+    ChainSection,
+    LiveSection,
+    PaperSection,
+    RelaySection,
+    RouterSection,
+    Sections,
+)
 from trading.errors import InvalidInput
 from trading.model.mandate import Mandate
 from trading.rehearsal.cluster import Level
@@ -73,6 +81,7 @@ class World:
             stage.frog: [str(stage.pool.vault(Pubkey.from_string(stage.frog))), str(stage.pool.vault(NATIVE_MINT))]
         }
         return Sections(
+            account=AccountSection(zone="Europe/Berlin"),
             paper=PaperSection(fill_wait_s=0.0, snapshot_interval_s=0.0),
             relay=RelaySection(backoff_base_s=0.01, poll_s=0.05),
             market=stage.market(),
@@ -191,6 +200,7 @@ async def test_a_desk_that_is_not_armed_reconciles_reports_and_opens_nothing(tmp
         async with a_desk(world) as here:
             quiet = await here.until(lambda each: each["cycle"] > 3 and not each["entries_allowed"])
             assert "locked" in quiet["state_reason"]
+            assert quiet["zone"] == "Europe/Berlin"
             wish = {"side": "buy", "mint": world.stage.frog, "amount_sol": "0.05", "reason": "r", "bucket": "manual"}
             denied = await here.desk.place_trade(wish, agent="a", key="p")
             assert denied["status"] == "denied", denied

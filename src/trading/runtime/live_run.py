@@ -29,6 +29,7 @@ from trading.execution.preparing import PreparingParts, PreparingRules, SwapPrep
 from trading.execution.price_check import PriceRules
 from trading.model.chain import AccountSeen
 from trading.portfolio.chain_flows import FlowRules, Foreign
+from trading.signing.approving import ApprovingSigner
 from trading.signing.client import SignerSocket, SocketSigner
 from trading.signing.frames import uid_of
 
@@ -87,7 +88,8 @@ async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LivePa
         api = await stack.enter_async_context(JupiterApi.connect(sections.market, sections.router, clock))
         price = await stack.enter_async_context(second_price(sections.market, sections.router, chain, clock))
         signer = SocketSigner(_socket(data_dir, live))
-        parts = PreparingParts(chain, JupiterBuild(api), price, signer, mint_problems, clock.now_ns)
+        asking = ApprovingSigner(signer, clock.now_ns)
+        parts = PreparingParts(chain, JupiterBuild(api), price, asking, mint_problems, clock.now_ns)
         preparer = SwapPreparer(parts, _preparing(live))
         lamports = await _balance(chain, live.wallet)
         genesis_hash = sections.chain.genesis_hash
