@@ -42,7 +42,7 @@ def a_rehearsal(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[s
 
 @pytest.mark.anyio
 async def test_the_settings_that_a_rehearsal_prints_are_enough_to_trade_on_it() -> None:
-    given = ("--port", "0", "--jupiter-port", "0", "--wallet", str(WALLET), "--sol", "3", "--tokens", "FROG,BIRD")
+    given = ("--port", "0", "--jupiter-port", "0", "--wallet", str(WALLET), "--sol", "3", "--feed", "synthetic:5")
     with a_rehearsal(*given) as (process, told):
         sections, clock = load(told["settings"]), SystemClock()
         async with (
@@ -54,8 +54,9 @@ async def test_the_settings_that_a_rehearsal_prints_are_enough_to_trade_on_it() 
             held = (await chain.accounts([str(WALLET)]))[str(WALLET)]
             assert held is not None
             assert held.lamports == 3 * 10**9
-            for symbol in ("FROG", "BIRD"):
-                mint = told["tokens"][symbol]
+            assert sections.live.wallet == str(WALLET)
+            assert sections.live.mints == {f"sim:{name}": mint for name, mint in told["tokens"].items()}
+            for mint in list(told["tokens"].values())[:2]:
                 offer = await JupiterBuild(api).offer(SwapWanted(str(WALLET), SOL_MINT, mint, 10**9, 100))
                 point = await prices.price(mint)
                 assert point is not None

@@ -14,6 +14,7 @@ from .jupiter_server import JupiterServer, serving
 from .pools import Pool, install, make_pool, make_token
 from .server import Rehearsal, rehearsing
 from .tables import make_table
+from .tokens import token_account
 
 FINAL_SLOTS = 33
 
@@ -44,6 +45,12 @@ class Stage:
     @property
     def mints(self) -> dict[str, str]:
         return {symbol: str(pool.mints[1]) for symbol, pool in self.pools.items()}
+
+    def stand(self, symbol: str, lamports: int, units: int) -> None:
+        """Let a pool hold this much, as if others had traded; what the desk swapped there is gone over."""
+        pool, cluster = self.pools[symbol], self.rehearsal.cluster
+        for mint, held in zip(pool.mints, (lamports, units), strict=True):
+            cluster.set_account(pool.vault(mint), token_account(mint, pool.authority, held, pool.program(mint)))
 
     def settings(self) -> dict[str, str]:
         """Return the variables with which a desk trades here; the second price is read from the pools themselves."""

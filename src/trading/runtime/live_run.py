@@ -28,6 +28,7 @@ from trading.execution.executor import Executor, ExecutorRules, Outlook
 from trading.execution.preparing import PreparingParts, PreparingRules, SwapPreparer
 from trading.execution.price_check import PriceRules
 from trading.model.chain import AccountSeen
+from trading.portfolio.chain_flows import FlowRules, Foreign
 from trading.signing.approving import ApprovingSigner
 from trading.signing.client import SignerSocket, SocketSigner
 from trading.signing.frames import uid_of
@@ -35,6 +36,7 @@ from trading.signing.frames import uid_of
 from .arming import ArmingWatch
 from .clock import WallClock
 from .courier import Courier, CourierRules
+from .flow_watch import FlowWatch
 from .mailbox import Mailbox
 from .reviewing import LiveReview
 
@@ -114,6 +116,8 @@ class LiveDesk:
         )
         courier = Courier(mailbox, executor, parts.wallet, carried, clock.now_ns)
         outlook.on_change = lambda _intent_id: courier.wake()
+        names = {mint: name for name, mint in live.mints.items()}
+        outlook.on_flow = FlowWatch(mailbox, parts.journal, parts.wallet, _flow_rules(live), names).take
         return cls(parts, executor, courier, ArmingWatch(parts.signer, mailbox, live.arming_poll_s))
 
     @property
@@ -166,6 +170,10 @@ def mint_problems(account: AccountSeen) -> list[str]:
         "it has an extension that is not known here": bool(seen.unknown_extensions),
     }
     return [problem for problem, is_so in wrong.items() if is_so]
+
+
+def _flow_rules(live: LiveSection) -> FlowRules:
+    return FlowRules(foreign=Foreign(live.foreign), banned=frozenset(live.banned))
 
 
 def _socket(data_dir: Path, live: LiveSection) -> SignerSocket:
