@@ -14,6 +14,7 @@ from trading.cli import (
     night,
     paper,
     profiles,
+    rehearse,
     report,
     review,
     signer,
@@ -45,6 +46,7 @@ trials.register(app)
 profiles.register(app)
 signer.register(app)
 live.register(app)
+rehearse.register(app)
 
 
 @app.callback()
