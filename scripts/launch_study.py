@@ -31,6 +31,7 @@ from trading.evolution.launch_study import (
 from trading.execution.bonding_curve import graduated_reserves
 from trading.feeds.instruments import LAUNCH_POOL_FEE_BPS
 from trading.feeds.replay import ReplayFeed, open_replay
+from trading.model.tier import tier_of
 from trading.model.units import sol_text
 from trading.strategies.launch_scanner import LaunchScanner
 from trading.strategies.parameters import Value
@@ -100,6 +101,7 @@ def _count(feeds: dict[str, ReplayFeed], candidates: Sequence[dict[str, Value]],
 def described(found: Study, feed: ReplayFeed, pooled: int, candidates: int, seed: int) -> str:
     """Return the section; ``pooled`` tokens leave their curve within their first bar."""
     depth = sol_text(graduated_reserves(CURVE).lamports // 10**7 * 10**7)
+    least = sol_text(tier_of(EQUITY_LAMPORTS).pool_lamports_min)
     command = f"python -m scripts.launch_study FOLDER --candidates {candidates} --seed {seed}"
     text = f"""## Launch study
 
@@ -113,8 +115,9 @@ trade, at most one trade a token; decided at a bar's close, filled at the next b
 {LAUNCH_POOL_FEE_BPS / 100} % each way, network and priority fees. No reserves are recorded, so the impact is that of a
 declared model: pump.fun's launch curve while the price is below its graduation, and the pool that it becomes from then
 on ({depth} SOL at that price, less with the root of it as the token falls); {pooled} of
-{found.first_tokens + found.second_tokens} tokens reach it within their first bar. What is held at the last bar counts
-at what a sale would bring. No facts are
+{found.first_tokens + found.second_tokens} tokens reach it within their first bar. A pool of less than {least} SOL is
+too shallow for a desk of that size, so launches that fell that far by then are not bought. What is held at the last bar
+counts at what a sale would bring. No facts are
 recorded, so no rug check stood before any trade, and none of this says what the checks are worth. The trimmed mean
 leaves out a tenth of the trades at either end (one launch in a hundred decides a plain mean); intervals are of 95 %,
 by drawing tokens 2,000 times.

@@ -18,6 +18,7 @@ from .adapters.index.sink import QdrantSink, points_of
 from .adapters.index.worker_index import WorkerIndex
 from .adapters.late_desk import LateDesk
 from .adapters.secrets import RuleScanner
+from .adapters.signer_approvals import SignerApprovals
 from .adapters.sql_journal import open_journal
 from .config import Sections
 from .domain.drafts import DraftLimits
@@ -139,6 +140,7 @@ async def open_services(
             keeper=keeper,
             evaluation=evaluation,
             limits=limits,
+            approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from .domain.backups import Manifest
 from .domain.drift import DriftKind
@@ -434,8 +434,7 @@ class SecretScanner(Protocol):
 class TradingDesk(Protocol):
     """The trading runtime as the server sees it. Documents are the models of ``wire`` as JSON objects.
 
-    A refusal by the desk (risk verdict, unknown token, stale preview) is a document with ``status``, not an exception.
-    Raises: TradingUnavailable, InvalidInput.
+    A refusal by the desk is a document with ``status``. Raises: TradingUnavailable, InvalidInput.
     """
 
     async def snapshot(self) -> JsonObject:
@@ -484,3 +483,17 @@ class TradingDesk(Protocol):
 
     def changes(self) -> AsyncIterator[JsonObject]:
         """Yield wire.TradingSnapshot after each cycle, the newest only: a slow reader skips, it never queues."""
+
+
+class Approvals(Protocol):
+    """Orders of real money that wait for the operator's passkey. Documents are models of ``wire.approvals``.
+
+    The signer decides. Raises: TradingUnavailable, InvalidInput.
+    """
+
+    async def overview(self) -> JsonObject: ...
+    async def challenge(self, approval_id: str) -> JsonObject: ...
+    async def approve(self, approval_id: str, credential: Mapping[str, Any]) -> JsonObject: ...
+    async def refuse(self, approval_id: str) -> JsonObject: ...
+    async def passkey_options(self, code: str) -> JsonObject: ...
+    async def register_passkey(self, code: str, credential: Mapping[str, Any], label: str) -> JsonObject: ...

@@ -263,7 +263,9 @@ class LiveSection(Section):
     the chain, for a rehearsal. An order's own least amount binds; a router is asked for at most
     ``slippage_bps_max``. An entry that is not signed after ``entry_wait_s`` is given up, an exit after ``exit_wait_s``,
     and decided anew. ``reserve_lamports`` stay in the wallet for fees of exits, whatever an entry wants.
-    ``oracle_deviation_bps_max``: how far an offer may lie from the second price.
+    ``oracle_deviation_bps_max``: how far an offer may lie from the second price. ``foreign``: what becomes of tokens
+    that nobody bought: adopt (they are the hand's, at what they could be sold for), leave (told of, never traded) or
+    ignore. What is paid for ``banned`` mints has left the desk.
     """
 
     wallet: str = ""
@@ -274,6 +276,8 @@ class LiveSection(Section):
     attempts_max: int = Field(default=3, ge=1, le=10)
     entry_wait_s: float = Field(default=20.0, gt=0, le=600)
     exit_wait_s: float = Field(default=90.0, gt=0, le=600)
+    foreign: Literal["adopt", "leave", "ignore"] = "leave"
+    banned: tuple[str, ...] = ()
     reserve_lamports: int = Field(default=10_000_000, ge=1_000_000)
     oracle_deviation_bps_max: int = Field(default=300, ge=1, le=5_000)
     exit_deviation_bps_max: int = Field(default=2_000, ge=1, le=10_000)

@@ -1,5 +1,6 @@
 """The only door to the trading runtime for outsiders: what it takes, what it raises, and ``open``."""
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from .ports import Memory, MemoryRecord
 from .runtime.paper_desk import PaperDesk as Desk
 from .runtime.paper_run import PaperOptions, paper_desk
 from .settings import load, unknown_variables
+from .signing.client import SignerSocket, SocketSigner
+from .signing.frames import uid_of
 
 __all__ = [
     "Desk",
@@ -24,6 +27,7 @@ __all__ = [
     "TradingError",
     "Unavailable",
     "open",
+    "signer_of",
     "unknown_variables",
 ]
 
@@ -58,6 +62,14 @@ async def open(environ: Mapping[str, str], memory: Memory, options: DeskOptions)
     )
     async with paper_desk(wishes, load(environ), memory) as desk:
         yield desk
+
+
+def signer_of(environ: Mapping[str, str], data_dir: Path) -> SocketSigner:
+    """Return the signer that the environment names, or that of the data directory. Raises: InvalidInput (a setting)."""
+    section = load(environ).live
+    socket = section.signer_socket or data_dir / "signer" / "signer.sock"
+    uid = os.geteuid() if section.signer_user is None else uid_of(section.signer_user)
+    return SocketSigner(SignerSocket(socket.expanduser().absolute(), uid))
 
 
 def _recorded(environ: Mapping[str, str]) -> tuple[Path, ...]:

@@ -101,7 +101,6 @@ class ManualFeed:
         self._number = 0
         self._send: MemoryObjectSendStream[MarketEvent]
         self._receive: MemoryObjectReceiveStream[MarketEvent]
-        self._send, self._receive = anyio.create_memory_object_stream[MarketEvent](1_000)
 
     @property
     def description(self) -> FeedDescription:
@@ -109,6 +108,8 @@ class ManualFeed:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
+        # Made here: a feed that nobody runs leaves nothing open.
+        self._send, self._receive = anyio.create_memory_object_stream[MarketEvent](1_000)
         with self._send, self._receive:
             yield
 

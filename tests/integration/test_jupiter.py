@@ -364,6 +364,16 @@ async def test_more_questions_than_the_limit_wait_their_turn_or_are_told_to_come
         assert pages.calls["build"] == 4
 
 
+@pytest.mark.parametrize("number", ["100.0", "1e2", "100"])
+async def test_a_whole_number_may_be_written_with_a_point(an_api: Opening, number: str) -> None:
+    async with an_api() as (pages, api):
+        pages.raw["build"] = ('"slippageBps":100', f'"slippageBps":{number}')
+        assert (await JupiterBuild(api).offer(WANTED)).out_units == 1_000_000_000
+        pages.raw["build"] = ('"slippageBps":100', '"slippageBps":100.5')
+        with pytest.raises(RouterUnavailable):
+            await JupiterBuild(api).offer(WANTED)
+
+
 # -- /order and /execute
 
 
@@ -419,6 +429,7 @@ async def test_an_order_that_is_not_ours_alone_is_refused(an_api: Opening, chang
     [
         {"transaction": "AAAA"},
         {"transaction": "@"},
+        {"transaction": base64.b64encode(a_transaction(moves=30)).decode()},
         {"requestId": ""},
         {"lastValidBlockHeight": None},
         {"priceImpact": None},
@@ -456,9 +467,10 @@ async def test_executing_hands_in_the_very_bytes_and_gives_their_signature(an_ap
 @pytest.mark.parametrize("code", [-1, -2, -3, -1002, -1003, -1004, -2002])
 async def test_what_was_not_sent_is_said_to_be(an_api: Opening, code: int) -> None:
     async with an_api() as (pages, api):
-        pages.changes["execute"] = {"status": "Failed", "code": code, "signature": "", "error": "no"}
-        with pytest.raises(SendRefused):
-            await JupiterOrder(api).execute(signed(), "req-1")
+        for told in (code, str(code)):
+            pages.changes["execute"] = {"status": "Failed", "code": told, "signature": "", "error": "no"}
+            with pytest.raises(SendRefused):
+                await JupiterOrder(api).execute(signed(), "req-1")
 
 
 @pytest.mark.parametrize("code", [-1000, -1001, -2000, -2001, -2003, -2004, -77, 6001])

@@ -10,17 +10,30 @@ from typing import Any
 
 import anyio
 import pytest
+from solders.hash import Hash
 from solders.keypair import Keypair
+from solders.message import MessageV0
 from solders.pubkey import Pubkey
+from solders.transaction import VersionedTransaction
 from tests.doubles.desk_memory import ListMemory
 from tests.doubles.scripted_market import ManualFeed
 from tests.support.rehearsal import JupiterStage, jupiter_stage
 from tests.support.signing import PASSPHRASE, mandate, mandate_toml
+from tests.support.swap_messages import transfer
 
 from trading.adapters.live_feed_choice import Chosen
-from trading.config import ChainSection, LiveSection, PaperSection, RelaySection, RouterSection, Sections
+from trading.config import (
+    AccountSection,
+    ChainSection,
+    LiveSection,
+    PaperSection,
+    RelaySection,
+    RouterSection,
+    Sections,
+)
 from trading.errors import InvalidInput
 from trading.model.mandate import Mandate
+from trading.rehearsal.cluster import Level
 from trading.rehearsal.tokens import NATIVE_MINT
 from trading.runtime.paper_desk import PaperDesk
 from trading.runtime.paper_run import PaperOptions, paper_desk
@@ -68,6 +81,7 @@ class World:
             stage.frog: [str(stage.pool.vault(Pubkey.from_string(stage.frog))), str(stage.pool.vault(NATIVE_MINT))]
         }
         return Sections(
+            account=AccountSection(zone="Europe/Berlin"),
             paper=PaperSection(fill_wait_s=0.0, snapshot_interval_s=0.0),
             relay=RelaySection(backoff_base_s=0.01, poll_s=0.05),
             market=stage.market(),
@@ -186,6 +200,7 @@ async def test_a_desk_that_is_not_armed_reconciles_reports_and_opens_nothing(tmp
         async with a_desk(world) as here:
             quiet = await here.until(lambda each: each["cycle"] > 3 and not each["entries_allowed"])
             assert "locked" in quiet["state_reason"]
+            assert quiet["zone"] == "Europe/Berlin"
             wish = {"side": "buy", "mint": world.stage.frog, "amount_sol": "0.05", "reason": "r", "bucket": "manual"}
             denied = await here.desk.place_trade(wish, agent="a", key="p")
             assert denied["status"] == "denied", denied
@@ -242,3 +257,48 @@ async def test_real_money_names_what_is_not_set_up(tmp_path: Path) -> None:
                 async with paper_desk(options, sections, ListMemory(), feed):
                     pass
             assert raised.value.field == field
+
+
+def by_hand(world: World, *instructions: Any, signer: Keypair | None = None) -> str:
+    """Land a transaction that the desk knows nothing of, until it is final."""
+    payer = signer or world.key
+    cluster = world.stage.cluster
+    blockhash = Hash.from_string(cluster.newest(Level.CONFIRMED).blockhash)
+    message = MessageV0.try_compile(payer.pubkey(), list(instructions), [], blockhash)
+    signature = cluster.submit(bytes(VersionedTransaction(message, [payer])))
+    cluster.tick(40)
+    return signature
+
+
+@pytest.mark.requirement("T20")
+@pytest.mark.requirement("O8")
+async def test_what_the_wallet_did_by_itself_is_booked_at_the_start_and_halts_it_until_a_person_answers(
+    tmp_path: Path,
+) -> None:
+    async with a_world(tmp_path) as world:
+        await world.arm()
+        feed = ManualFeed(world.stage.frog, "FROG", PRICE)
+        friend = world.stage.wallet()
+        by_hand(world, transfer(world.key.pubkey(), 1, friend.pubkey()), signer=friend)  # a history begins
+        async with a_desk(world, feed) as here:
+            before = await here.until(lambda each: each["cycle"] > 2 and each["entries_allowed"])
+        by_hand(world, transfer(world.key.pubkey(), SOL, friend.pubkey()), signer=friend)
+        spent = by_hand(world, transfer(friend.pubkey(), SOL // 4, world.key.pubkey()))
+        other = ManualFeed(world.stage.frog, "FROG", PRICE)
+        other._number = feed._number
+        async with a_desk(world, other) as here:
+            now = world.stage.lamports(world.key)
+            after = await here.until(lambda each: each["cash"]["lamports"] == now)
+            assert after["time_weighted_return_bps"] == before["time_weighted_return_bps"]
+            assert after["net_deposits"]["lamports"] > before["net_deposits"]["lamports"] + SOL // 2
+            waiting = {each["id"]: each for each in (await here.desk.night(since_ns=None))["waiting"]}
+            halted = waiting[f"wallet/{world.wallet}"]
+            assert spent in halted["evidence"][0]
+            assert halted["answers"] == ["release"]
+            answer = {"item": halted["id"], "answer": "release", "reason": "that was me"}
+            left = await here.desk.answer_review(answer, actor="operator:maria")
+            assert halted["id"] not in {each["id"] for each in left["waiting"]}
+            await here.until(lambda each: each["entries_allowed"])
+            await here.buy(world.stage.frog, "0.05", "again")
+            held = await here.until(lambda each: each["positions"])
+            assert held["cash"]["lamports"] == world.stage.lamports(world.key) + DEPOSIT

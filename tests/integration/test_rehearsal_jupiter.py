@@ -1,5 +1,6 @@
 """The local Jupiter server over a rehearsal chain: what it offers happens to the unit, what it breaks is noticed."""
 
+import base64
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -20,9 +21,13 @@ from trading.config import RouterSection
 from trading.errors import RouteRefused, RouterUnavailable, SendRefused
 from trading.model.chain import InstructionWanted, SwapOffer, SwapWanted
 from trading.model.intent import SOL_MINT
+from trading.rehearsal.cluster import Cluster
+from trading.rehearsal.jupiter_chain import RpcChain
 from trading.rehearsal.jupiter_faults import Fault
+from trading.rehearsal.jupiter_orders import Orders
 from trading.rehearsal.jupiter_parts import MALICE, STRANGER, UNKNOWN_PROGRAM
 from trading.rehearsal.jupiter_server import ServerOptions
+from trading.rehearsal.tables import make_table
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T10")]
 SLIPPAGE_EXCEEDED = {"InstructionError": [6, {"Custom": 6001}]}
@@ -164,6 +169,50 @@ async def test_an_order_beyond_what_the_taker_has_is_not_built(
     with pytest.raises(RouteRefused) as refused:
         await JupiterOrder(api).order(stage.buying(stage.wallet(lamports)))
     assert refused.value.reason == reason
+
+
+async def test_an_order_that_fails_on_chain_is_told_with_the_programs_own_number(
+    stage: JupiterStage, api: JupiterApi, http: httpx2.AsyncClient
+) -> None:
+    mine, other = stage.wallet(), stage.wallet(200 * 10**9)
+    order = await JupiterOrder(api).order(stage.buying(mine))
+    assert stage.carry_out(other, await JupiterBuild(api).offer(stage.buying(other, 100 * 10**9))) is None
+    raw = signed(mine, order.transaction)
+    body = {"signedTransaction": base64.b64encode(raw).decode(), "requestId": order.request_id}
+    async with stage.running():
+        told = (await http.post(f"{stage.server.url}/swap/v2/execute", json=body)).json()
+        assert (told["status"], told["code"]) == ("Failed", 6001)
+        # What the client says is the signature: whether it failed is for the chain to say.
+        assert await JupiterOrder(api).execute(raw, order.request_id) == told["signature"]
+
+
+async def test_an_order_is_good_for_two_minutes(stage: JupiterStage, api: JupiterApi) -> None:
+    order = await JupiterOrder(api).order(stage.buying(stage.wallet()))
+    now_s = [1_000.0]
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        orders = Orders(RpcChain(http, stage.rehearsal.url("one")), 0.0, lambda: now_s[0])
+        body = {"signedTransaction": "", "requestId": orders.remember(order.transaction, 1)}
+        now_s[0] += 120
+        assert (await orders.execute(body, sends=False))["code"] == -2  # known, and what is signed is nothing
+        now_s[0] += 0.1
+        assert (await orders.execute(body, sends=False))["code"] == -1
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"{", "Invalid JSON"),
+        (b"[]", "are required"),
+        (b'{"requestId": "x"}', "are required"),
+        (b" " * 16_385, "too large"),
+    ],
+)
+async def test_an_execution_that_cannot_be_read_is_a_400(
+    stage: JupiterStage, http: httpx2.AsyncClient, content: bytes, error: str
+) -> None:
+    answer = await http.post(f"{stage.server.url}/swap/v2/execute", content=content)
+    assert answer.status_code == 400
+    assert error in answer.json()["error"]
 
 
 # -- offers that nobody may sign
@@ -327,6 +376,22 @@ async def test_a_bad_question_is_a_400_with_its_error(
     assert answer.headers["x-api-gateway-request-id"]
 
 
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/price/v3", "1 to 50"),
+        (f"/price/v3?ids={','.join(['x'] * 51)}", "1 to 50"),
+        ("/tokens/v2/search", "query is required"),
+    ],
+)
+async def test_prices_and_tokens_want_a_question(
+    stage: JupiterStage, http: httpx2.AsyncClient, path: str, error: str
+) -> None:
+    answer = await http.get(stage.server.url + path)
+    assert answer.status_code == 400
+    assert error in answer.json()["error"]
+
+
 async def test_an_order_without_a_taker_is_a_quote(stage: JupiterStage, http: httpx2.AsyncClient) -> None:
     question = {"inputMint": SOL_MINT, "outputMint": stage.frog, "amount": "1000000"}
     body: dict[str, Any] = (await http.get(f"{stage.server.url}/swap/v2/order", params=question)).json()
@@ -377,3 +442,10 @@ async def test_a_server_with_keys_and_a_limit_turns_away_as_the_gateway_does() -
             with pytest.raises(RouterUnavailable) as raised:
                 await JupiterBuild(api).offer(wanted)
             assert 50 < raised.value.retry_after_s <= 62  # until the first call is a minute old
+
+
+def test_a_table_holds_no_more_than_the_chain_allows() -> None:
+    cluster = Cluster()
+    assert make_table(cluster, [STRANGER] * 256)
+    with pytest.raises(ValueError, match="256"):
+        make_table(cluster, [STRANGER] * 257)

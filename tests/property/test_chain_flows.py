@@ -10,7 +10,7 @@ from tests.support.hand_chain import BASE_FEE_PAYER, HandChain
 from trading.model.events import CapitalDeposited
 from trading.model.intent import SOL_MINT
 from trading.portfolio.chain_flows import AlarmKind, ChainFlows, FlowRules, Foreign, unexplained
-from trading.portfolio.flow_booking import Books
+from trading.portfolio.flow_booking import Books, events_of, steps_of
 from trading.portfolio.ledger import Ledger
 
 WALLETS = ("w1", "w2")
@@ -80,7 +80,7 @@ def test_the_books_keep_up_with_the_chain_to_the_unit(
         books = Books.of(ledger)
         told = flows.take(seen, books, lambda _mint, units: units * 7 if has_price else None, number)
         assert not {alarm.kind for alarm in told.alarms} & {AlarmKind.BOOKS_SHORT}
-        for event in told.events:
+        for event in events_of(f"chain/{seen.signature}", number, steps_of(told.events)):
             assert not ledger.apply(event).duplicate
         again = flows.take(seen, books, lambda _mint, _units: None, number)
         assert (again.events, again.alarms) == ((), ())

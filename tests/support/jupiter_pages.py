@@ -49,9 +49,13 @@ def instruction(data: bytes, wallet: str) -> dict[str, Any]:
     return {"programId": PROGRAM, "accounts": accounts, "data": base64.b64encode(data).decode()}
 
 
-def a_transaction(payer: Keypair = WALLET, signer: Keypair | None = None) -> bytes:
+def a_transaction(payer: Keypair = WALLET, signer: Keypair | None = None, moves: int = 1) -> bytes:
     """Return an unsigned v0 transaction that ``payer`` pays for, and ``signer`` signs too where one is given."""
-    moves = [transfer(TransferParams(from_pubkey=payer.pubkey(), to_pubkey=Pubkey.from_string(FROG), lamports=1))]
+    return _unsigned(payer, signer, [Pubkey.from_bytes(bytes([each + 1]) * 32) for each in range(moves)])
+
+
+def _unsigned(payer: Keypair, signer: Keypair | None, targets: list[Pubkey]) -> bytes:
+    moves = [transfer(TransferParams(from_pubkey=payer.pubkey(), to_pubkey=to, lamports=1)) for to in targets]
     if signer is not None:
         to = Pubkey.from_string(FROG)
         moves.append(transfer(TransferParams(from_pubkey=signer.pubkey(), to_pubkey=to, lamports=1)))
@@ -62,7 +66,10 @@ def a_transaction(payer: Keypair = WALLET, signer: Keypair | None = None) -> byt
 
 class JupiterPages:
     """Start with ``serving``. ``faults[name]`` is a queue of answers given instead of the next pages of that name,
-    ``changes[name]`` what is laid over the documented page. Names: build, order, execute, price, search, pyth."""
+    ``changes[name]`` what is laid over the documented page, ``raw[name]`` a text in it and what it becomes.
+
+    Names: build, order, execute, price, search, pyth.
+    """
 
     def __init__(self, clock: SteppedClock) -> None:
         self.clock = clock
@@ -76,6 +83,7 @@ class JupiterPages:
         self.calls: dict[str, int] = defaultdict(int)
         self.faults: dict[str, deque[Answer]] = defaultdict(deque)
         self.changes: dict[str, dict[str, Any]] = defaultdict(dict)
+        self.raw: dict[str, tuple[str, str]] = {}
         self.asked: list[dict[str, str]] = []
         self.bodies: list[dict[str, Any]] = []
         self.headers_seen: list[dict[str, str]] = []
@@ -111,6 +119,8 @@ class JupiterPages:
             self.asked.append(dict(request.query_params))
             given = self.faults[name].popleft() if self.faults[name] else made
             response = await given(request)
+            if name in self.raw:
+                response = Response(bytes(response.body).decode().replace(*self.raw[name]))
             response.headers["date"] = formatdate(self.clock.now_ns() / NS, usegmt=True)
             response.headers["x-api-gateway-request-id"] = f"{name}-{self.calls[name]}"
             return response

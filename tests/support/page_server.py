@@ -25,6 +25,14 @@ STATIC = Path(__file__).resolve().parents[2] / "src" / "memmcp_server" / "web" /
 HEADERS = dict(SECURITY_HEADERS)
 """What the daemon's guard puts on every answer: the page is tested under the policy it is served under."""
 START_TIMEOUT_S = 10.0
+NO_SIGNER: dict[str, Any] = {
+    "is_available": False,
+    "approvals": [],
+    "passkeys": [],
+    "origins": [],
+    "is_armed": False,
+    "why_not": "no signer answers",
+}
 
 
 def sse(event: str, document: dict[str, Any], event_id: int | None = None) -> str:
@@ -38,7 +46,7 @@ def sse(event: str, document: dict[str, Any], event_id: int | None = None) -> st
 class Stage:
     """What the server answers. Written by the test's thread, read by the server's."""
 
-    answers: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    answers: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=lambda: {"/approvals": (200, NO_SIGNER)})
     greeting: list[str] = field(default_factory=list)
     connections: list[str] = field(default_factory=list)
     token: str | None = None

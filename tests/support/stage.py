@@ -21,7 +21,7 @@ from memmcp_server.adapters.index.sink import QdrantSink, points_of
 from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.config import HttpSection, JournalSection, NewsSection, Sections
-from memmcp_server.ports import VectorIndex
+from memmcp_server.ports import Approvals, VectorIndex
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
@@ -76,7 +76,12 @@ class Stage:
 
 @contextlib.asynccontextmanager
 async def staged(
-    data_dir: Path, *, http: HttpSection | None = None, desk: InMemoryDesk | None = None, without_desk: bool = False
+    data_dir: Path,
+    *,
+    http: HttpSection | None = None,
+    desk: InMemoryDesk | None = None,
+    without_desk: bool = False,
+    approvals: Approvals | None = None,
 ) -> AsyncIterator[Stage]:
     """Open a stage on a fresh journal in ``data_dir``; the application's lifespan runs for as long as the block.
 
@@ -124,6 +129,7 @@ async def staged(
             news=News(journal, policies, clock, sections.news),
             keeper=keeper,
             evaluation=evaluation,
+            approvals=approvals,
         )
         await services.news.open()
         mcp = build_server(services)

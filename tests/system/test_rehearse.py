@@ -1,37 +1,68 @@
-"""``memmcp-trade rehearse`` as a person runs it."""
+"""A rehearsal as a person starts it: its printed settings are enough to trade on it."""
 
 import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-import httpx2
 import pytest
+from solders.keypair import Keypair
+from tests.doubles.clocks import SystemClock
+
+from trading.adapters.jupiter.build import JupiterBuild
+from trading.adapters.jupiter.gateway import JupiterApi
+from trading.adapters.second_price_choice import second_price
+from trading.adapters.solana.chain import SolanaChain
+from trading.model.chain import SwapWanted
+from trading.model.intent import SOL_MINT
+from trading.settings import load
 
 pytestmark = [pytest.mark.system, pytest.mark.requirement("T10")]
+WALLET = Keypair.from_seed(bytes([9]) * 32).pubkey()
+COMMAND = [sys.executable, "-m", "trading", "rehearse", "--json", "--slot-ms", "20"]
 
-WALLET = "11111111111111111111111111111112"
 
-
-def test_a_rehearsal_serves_the_tokens_of_the_generated_market_until_it_is_stopped(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "trading", "rehearse", "--folder", str(tmp_path), "--ports", "0", "0"]
-    command += ["--slot-ms", "20", "--fund", WALLET, "--sol", "3", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+@contextmanager
+def a_rehearsal(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            text = ""
+            lines = []
             for line in process.stdout:
-                text += line
-                if line == "}\n":
+                lines.append(line)
+                if line.startswith("}"):
                     break
-            told = json.loads(text)
-            assert sorted(told["tokens"]) == [f"sim:{each}" for each in ("ALFA", "BIRCH", "COMET", "DELTA", "EMBER")]
-            call = {"jsonrpc": "2.0", "id": 1, "method": "getBalance", "params": [WALLET]}
-            answer = httpx2.post(told["endpoints"][0]["url"], json=call, trust_env=False).json()
-            assert answer["result"]["value"] == 3 * 10**9
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            yield process, json.loads("".join(lines))
         finally:
             process.kill()
-    assert (tmp_path / "chain.json.gz").exists()
+
+
+@pytest.mark.anyio
+async def test_the_settings_that_a_rehearsal_prints_are_enough_to_trade_on_it() -> None:
+    given = ("--port", "0", "--jupiter-port", "0", "--wallet", str(WALLET), "--sol", "3", "--feed", "synthetic:5")
+    with a_rehearsal(*given) as (process, told):
+        sections, clock = load(told["settings"]), SystemClock()
+        async with (
+            SolanaChain.connect(sections.chain, clock) as chain,
+            JupiterApi.connect(sections.market, sections.router, clock) as api,
+            second_price(sections.market, sections.router, chain, clock) as prices,
+        ):
+            assert await chain.genesis_hash() == told["genesis_hash"]
+            held = (await chain.accounts([str(WALLET)]))[str(WALLET)]
+            assert held is not None
+            assert held.lamports == 3 * 10**9
+            assert sections.live.wallet == str(WALLET)
+            assert sections.live.mints == {f"sim:{name}": mint for name, mint in told["tokens"].items()}
+            for mint in list(told["tokens"].values())[:2]:
+                offer = await JupiterBuild(api).offer(SwapWanted(str(WALLET), SOL_MINT, mint, 10**9, 100))
+                point = await prices.price(mint)
+                assert point is not None
+                fair = 10**9 * point.base_units_denominator / point.lamports_numerator
+                assert 0.995 < offer.out_units / fair < 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""

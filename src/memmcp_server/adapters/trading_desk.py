@@ -4,7 +4,9 @@ import logging
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import Final
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
 
 from memmcp_server.config import Sections
 from memmcp_server.domain.identifiers import JsonObject, MemoryId, Namespace, TrajectoryId
@@ -267,3 +269,58 @@ class AdaptedDesk:
         with translating():
             async for snapshot in self._desk.changes():
                 yield snapshot
+
+
+class ApprovalDoor:
+    """``ports.Approvals`` over the signer's socket: its words, as documents of ``wire.approvals``."""
+
+    def __init__(self, environ: Mapping[str, str], data_dir: Path) -> None:
+        with translating():
+            self._signer = trading.signer_of(environ, data_dir)
+
+    async def overview(self) -> JsonObject:
+        with translating():
+            status = await self._signer.status()
+            found = await self._signer.approvals() if status["is_unlocked"] else []
+        return {
+            "approvals": [_approval(each) for each in found],
+            "passkeys": status["passkeys"],
+            "origins": status.get("origins", []),
+            "is_armed": status["armed"] is not None,
+            "why_not": status["why_not"],
+        }
+
+    async def challenge(self, approval_id: str) -> JsonObject:
+        with translating():
+            return {"options": await self._signer.challenge(approval_id)}
+
+    async def approve(self, approval_id: str, credential: Mapping[str, Any]) -> JsonObject:
+        with translating():
+            return _approval(await self._signer.approve(approval_id, credential))
+
+    async def refuse(self, approval_id: str) -> JsonObject:
+        with translating():
+            return _approval(await self._signer.refuse(approval_id))
+
+    async def passkey_options(self, code: str) -> JsonObject:
+        with translating():
+            return {"options": await self._signer.passkey_options(code)}
+
+    async def register_passkey(self, code: str, credential: Mapping[str, Any], label: str) -> JsonObject:
+        with translating():
+            return await self._signer.register_passkey(code, credential, label)
+
+
+def _approval(found: Mapping[str, Any]) -> JsonObject:
+    order = dict(found["order"])
+    return {
+        "id": found["id"],
+        "state": found["state"],
+        "asked_at": _moment(found["asked_ns"]),
+        "expires_at": _moment(order.pop("expires_ns")),
+        **{name: str(value) for name, value in order.items()},
+    }
+
+
+def _moment(ts_ns: int) -> str:
+    return datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC).isoformat()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from memmcp_server.domain.drafts import DraftLimits
-from memmcp_server.ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
+from memmcp_server.ports import Approvals, Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 
 from .clients import ClientRegistry
 from .copies import Copies
@@ -24,7 +24,7 @@ from .trajectories import Trajectories
 
 @dataclass(frozen=True)
 class Services:
-    """``desk`` None: trading is off. ``started_at_ns`` is wall time. ``limits``: sizes of a memory."""
+    """``desk``, ``approvals`` None: trading is off. ``started_at_ns`` is wall time. ``limits``: sizes of a memory."""
 
     clock: Clock
     journal: Journal
@@ -48,3 +48,4 @@ class Services:
     keeper: IndexKeeper
     evaluation: Evaluation
     limits: DraftLimits = field(default_factory=DraftLimits)
+    approvals: Approvals | None = None

@@ -16,6 +16,7 @@ from memmcp_server.config import Sections
 from memmcp_server.errors import MemoryServerError
 from memmcp_server.services.container import Services
 
+from .approval_routes import ApprovalRoutes
 from .errors import on_http_exception, on_server_error, on_unforeseen
 from .events_route import EventsRoute
 from .guard import Guard, guard_policy
@@ -108,6 +109,7 @@ def api_routes(services: Services, live: LiveEvents) -> list[ApiRoute]:
         *MemoryRoutes(services).routes(),
         *TrajectoryRoutes(services).routes(),
         *TradingRoutes(services).routes(),
+        *ApprovalRoutes(services).routes(),
         *StatusRoutes(services).routes(),
         *EventsRoute(services, live).routes(),
     ]

@@ -195,9 +195,9 @@ class TradingRoutes:
         return answer(ControlAnswer.model_validate(body))
 
     def routes(self) -> list[ApiRoute]:
-        takes = "; ".join(f"{name.replace('_', '-')}: {', '.join(fields)}" for name, fields in CONTROL_FIELDS.items())
-        takes += f"; {', '.join(each.replace('_', '-') for each in sorted(LEVEL_ACTIONS))}: level (not required)"
-        actions = " ".join(f"{name}: {text}" for name, text in ACTIONS.items())
+        return [*self._read_routes(), *self._acting_routes()]
+
+    def _read_routes(self) -> list[ApiRoute]:
         return [
             ApiRoute("GET", "/telemetry/trading", self.latest, "The present snapshot.", NoQuery, None, TradingSnapshot),
             ApiRoute(
@@ -252,6 +252,13 @@ class TradingRoutes:
                 query=NightQuery,
                 answer=NightReport,
             ),
+        ]
+
+    def _acting_routes(self) -> list[ApiRoute]:
+        takes = "; ".join(f"{name.replace('_', '-')}: {', '.join(fields)}" for name, fields in CONTROL_FIELDS.items())
+        takes += f"; {', '.join(each.replace('_', '-') for each in sorted(LEVEL_ACTIONS))}: level (not required)"
+        actions = " ".join(f"{name}: {text}" for name, text in ACTIONS.items())
+        return [
             ApiRoute(
                 "POST",
                 "/review",

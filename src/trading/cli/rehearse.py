@@ -1,28 +1,22 @@
-"""``rehearse``: a chain of one's own with worthless money, for the whole way that real money would go."""
+"""``rehearse``: a chain and a router on this machine, to try live trading on without money."""
 
-import signal
+import json
+import shlex
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from decimal import Decimal
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, Final
 
 import anyio
 import typer
+from rich.text import Text
 
-from trading.cli.client import data_dir_of
-from trading.cli.console import err, figures, listing, out, print_json, reporting
-from trading.cli.options import JsonFlag, lamports_of
+from trading.cli.console import figures, out, print_json, reporting
+from trading.cli.files import require_folder
+from trading.cli.options import DataDir, JsonFlag, lamports_of
 from trading.errors import InvalidInput
 
-if TYPE_CHECKING:
-    from trading.rehearsal.local import LocalOptions, LocalRehearsal, PoolWanted
-
-SOL_DECIMALS = 9
-FOLDER_NAME = "rehearsal"
-PORT_DEFAULT = 8899
-JUPITER_PORT_DEFAULT = 8898
+TOKENS_DEFAULT: Final = "FROG,BIRD,MOON"
 
 
 def register(app: typer.Typer) -> None:
@@ -31,105 +25,144 @@ def register(app: typer.Typer) -> None:
 
 
 def rehearse(
-    folder: Annotated[
-        Path | None,
-        typer.Option("--folder", help="Keeps the chain between two starts (default: rehearsal in the data directory)."),
+    wallet: Annotated[
+        list[str] | None, typer.Option("--wallet", help="Public key of a wallet that gets SOL; may be repeated.")
     ] = None,
-    fund: Annotated[
-        list[str] | None, typer.Option("--fund", help="Address of a wallet that is given money; may be repeated.")
+    sol: Annotated[str, typer.Option("--sol", help="How much SOL each wallet gets.")] = "10",
+    tokens: Annotated[
+        str | None, typer.Option("--tokens", help=f"Symbols that get a pool against SOL (default: {TOKENS_DEFAULT}).")
     ] = None,
-    sol: Annotated[str, typer.Option("--sol", help="SOL that a funded wallet has at least.")] = "20",
     feed: Annotated[
-        str, typer.Option("--feed", help="synthetic[:SEED]: the generated market whose tokens get pools.")
-    ] = "synthetic",
-    ports: Annotated[
-        tuple[int, int],
-        typer.Option("--ports", min=0, max=65_535, help="Loopback ports of chain and Jupiter; 0: a free one."),
-    ] = (PORT_DEFAULT, JUPITER_PORT_DEFAULT),
-    slot_ms: Annotated[
-        int, typer.Option("--slot-ms", min=10, max=10_000, help="Milliseconds of a slot of a new chain.")
-    ] = 400,
+        str | None,
+        typer.Option(
+            "--feed",
+            help="synthetic[:SEED]: pools for that market's tokens, moved along with the daemon of --data-dir.",
+        ),
+    ] = None,
+    pool_sol: Annotated[str, typer.Option("--pool-sol", help="SOL in each pool.")] = "1000",
+    port: Annotated[int, typer.Option("--port", help="Port of the chain; 0 for a free one.", min=0, max=65_535)] = 8899,
+    jupiter_port: Annotated[
+        int, typer.Option("--jupiter-port", help="Port of the router; 0 for a free one.", min=0, max=65_535)
+    ] = 8898,
+    slot_ms: Annotated[int, typer.Option("--slot-ms", help="Milliseconds a slot.", min=5, max=60_000)] = 400,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="File that the chain is kept in and goes on from (default: none).")
+    ] = None,
+    data_dir: DataDir = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run a Solana chain and Jupiter's API on this machine, with worthless money, until Ctrl-C.
+    """Run a rehearsal chain with pools and a local Jupiter until Ctrl-C; print the settings to trade there with.
 
-    Prints the addresses and the settings of a desk that is to trade there.
+    Both listen on this machine only. Without --keep the next rehearsal begins anew, with the same addresses.
     """
     with reporting(as_json=as_json):
-        from trading.rehearsal.local import LocalOptions
+        from trading.rehearsal.stage import StagePlan
 
-        options = LocalOptions(
-            folder=(folder or data_dir_of(None) / FOLDER_NAME).expanduser().absolute(),
-            pools=_pools(feed),
-            funded=tuple(fund or ()),
-            lamports=lamports_of("sol", sol),
+        seed = None if feed is None else _seed(feed)
+        if seed is not None and tokens is not None:
+            raise InvalidInput("a market has its own tokens", field="tokens", hint="give --feed or --tokens")
+        symbols = _symbols(tokens, seed)
+        if not symbols:
+            raise InvalidInput("a rehearsal needs at least one token", field="tokens")
+        plan = StagePlan(
+            tokens=symbols,
+            wallets=tuple(map(_key, wallet or [])),
+            wallet_lamports=lamports_of("sol", sol),
+            pool_lamports=lamports_of("pool_sol", pool_sol),
             slot_ms=slot_ms,
-            port=ports[0],
-            jupiter_port=ports[1],
+            chain_port=port,
+            jupiter_port=jupiter_port,
+            kept=keep.expanduser().absolute() if keep else None,
         )
-        with suppress(KeyboardInterrupt):
-            anyio.run(_run, options, as_json)
+        require_folder(plan.kept, "keep")
+        try:
+            anyio.run(_run, plan, Follow(seed, data_dir), as_json)
+        except (OSError, BaseExceptionGroup) as error:
+            # Of the second server it comes out of the task group of the first.
+            found = error if isinstance(error, OSError) else error.subgroup(OSError)
+            if found is None:
+                raise
+            msg = "a port is taken, or may not be used"
+            raise InvalidInput(msg, field="port", hint="give others with --port and --jupiter-port") from error
+        except KeyboardInterrupt:
+            return
 
 
-async def _run(options: "LocalOptions", as_json: bool) -> None:
-    from trading.rehearsal.local import local_rehearsal
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Which generated market the pools go along with, and whose; ``seed`` None for none."""
 
-    async with local_rehearsal(options) as running:
+    seed: int | None
+    data_dir: Path | None
+
+
+async def _run(plan: Any, followed: Follow, as_json: bool) -> None:
+    from trading.rehearsal.stage import staging
+
+    async with staging(plan) as stage:
+        settings = stage.settings()
+        if len(plan.wallets) == 1:
+            settings["TRADING_LIVE__WALLET"] = str(plan.wallets[0])
+        if followed.seed is not None:
+            settings["TRADING_LIVE__MINTS"] = json.dumps({f"sim:{name}": mint for name, mint in stage.mints.items()})
+        document = {
+            "genesis_hash": stage.rehearsal.cluster.genesis_hash,
+            "endpoints": [stage.rehearsal.url(name) for name in stage.rehearsal.endpoints],
+            "control": stage.rehearsal.control_url,
+            "jupiter": stage.jupiter.url,
+            "tokens": stage.mints,
+            "wallets": [str(each) for each in plan.wallets],
+            "settings": settings,
+        }
         if as_json:
-            print_json(running.document() | {"folder": str(options.folder)})
+            print_json(document)
         else:
-            _show(running, options)
-        sys.stdout.flush()
-        await _until_stopped()
-    err().print(f"stopped; the chain is kept in {options.folder}")
+            console = out()
+            rows = [("genesis hash", str(document["genesis_hash"])), *stage.mints.items()]
+            console.print(figures("Rehearsal: no money, until Ctrl-C", rows))
+            for name, value in settings.items():
+                console.print(Text(f"export {name}={shlex.quote(value)}"), soft_wrap=True)
+        sys.stdout.flush()  # whoever started it by a pipe waits for these lines
+        await along(stage, followed)
 
 
-async def _until_stopped() -> None:
-    if sys.platform == "win32":  # Ctrl-C cancels there
+async def along(stage: Any, followed: Follow) -> None:
+    """Keep the pools where the followed market stands, for ever."""
+    from trading.cli.rehearse_follow import MarketFollower, follow
+
+    if followed.seed is None:
         await anyio.sleep_forever()
-    else:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
-                return
+        return
+
+    def move(symbol: str, lamports: int, units: int) -> None:
+        if symbol in stage.pools:  # what is launched later has no pool here
+            stage.stand(symbol, lamports, units)
+
+    await follow(followed.data_dir, MarketFollower(followed.seed, move))
 
 
-def _show(running: "LocalRehearsal", options: "LocalOptions") -> None:
-    chain = running.rehearsal
-    rows = [
-        ("money", "worthless"),
-        ("genesis hash", chain.cluster.genesis_hash),
-        *((f"endpoint {name}", f"{chain.url(name)}  {chain.websocket_url(name)}") for name in chain.endpoints),
-        ("control", chain.control_url),
-        ("Jupiter", running.jupiter_url),
-        ("kept in", str(options.folder)),
-    ]
-    console = out()
-    console.print(figures("Rehearsal chain", rows))
-    console.print(listing("Tokens", ("feed", "mint"), list(running.mints.items())))
-    console.print("Settings of a desk that is to trade here:", markup=False)
-    for name, value in running.settings.items():
-        console.print(f"export {name}='{value}'", markup=False, highlight=False)
-
-
-def _pools(feed: str) -> "Sequence[PoolWanted]":
-    """Return a pool for each token that the generated market begins with, at the price of its first bar."""
-    from trading.feeds.select import open_feed, parse_feed
-    from trading.model.market_data import Bar, CycleEnd, TokenListed
-    from trading.rehearsal.local import PoolWanted
+def _seed(feed: str) -> int:
+    from trading.feeds.select import parse_feed
 
     spec = parse_feed(feed)
     if spec.kind != "synthetic":
-        msg = f"feed is {feed[:60]!r}; allowed: synthetic[:SEED]"
-        raise InvalidInput(msg, field="feed")
-    listed = {}
-    wanted = []
-    for event in open_feed(spec).events():
-        if isinstance(event, TokenListed):
-            listed[event.instrument.mint] = event.instrument
-        elif isinstance(event, Bar) and event.pool_lamports:
-            token = listed[event.mint]
-            units = int(Decimal(event.pool_lamports).scaleb(token.decimals - SOL_DECIMALS) / event.close)
-            wanted.append(PoolWanted(token.mint, token.symbol, token.decimals, event.pool_lamports, units))
-        elif isinstance(event, CycleEnd):
-            break
-    return wanted
+        raise InvalidInput(f"feed is {feed!r}; a rehearsal follows synthetic[:SEED] only", field="feed")
+    return spec.seed
+
+
+def _symbols(tokens: str | None, seed: int | None) -> tuple[str, ...]:
+    from trading.cli.rehearse_follow import established_tokens
+
+    if seed is not None:
+        return tuple(established_tokens(seed))
+    return tuple(each for each in (TOKENS_DEFAULT if tokens is None else tokens).split(",") if each)
+
+
+def _key(text: str) -> Any:
+    from solders.pubkey import Pubkey
+
+    try:
+        return Pubkey.from_string(text)
+    except ValueError as error:
+        msg = f"{text!r} is no public key"
+        raise InvalidInput(msg, field="wallet") from error

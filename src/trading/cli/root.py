@@ -45,8 +45,8 @@ data.register(app)
 trials.register(app)
 profiles.register(app)
 signer.register(app)
-live.register(app)
 rehearse.register(app)
+live.register(app)
 
 
 @app.callback()

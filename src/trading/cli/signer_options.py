@@ -40,8 +40,8 @@ def socket_of(socket: Path | None, folder: Path | None) -> Path:
 
 def signer_socket(socket: Path, user: str | None) -> "SignerSocket":
     """Return the signer's socket, at which nobody but its user is believed. Raises: InvalidInput (the user)."""
-    from trading.runtime.signer_run import uid_of
     from trading.signing.client import SignerSocket
+    from trading.signing.frames import uid_of
 
     return SignerSocket(socket, os.geteuid() if user is None else uid_of(user))
 

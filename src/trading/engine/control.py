@@ -12,6 +12,7 @@ from trading.model.profile import Profile, profile_named
 from trading.model.profile_content import changes, content_of, profile_of, riskier, sha256_of
 from trading.model.units import LAMPORTS_MAX, sol_text
 from trading.portfolio.buckets import split_lamports
+from trading.portfolio.flow_booking import events_of
 from trading.strategies.registry import create_all
 
 from .kernel import Kernel
@@ -47,6 +48,7 @@ class Control:
             commands.SetTarget: self._set_target,
             commands.SwitchProfile: self._switch_profile,
             commands.MoveCapital: self._move_capital,
+            commands.BookFlow: self._book_flow,
         }
 
     def take(self, command: commands.Command) -> Outcome:
@@ -87,6 +89,8 @@ class Control:
                     most = sol_text(max(0, LAMPORTS_MAX - owned))
                     msg = f"amount: at most {most} SOL, not {sol_text(command.lamports)}"
                     raise InvalidInput(msg, field="amount_sol")
+            case commands.BookFlow():
+                events_of(command.key, kernel.state.now_ns, command.steps)
             case commands.SwitchProfile():
                 create_all(_profile_of(command).strategies)
             case commands.ReduceOnly() | commands.FlattenAndHalt() | commands.Resume():
@@ -223,6 +227,11 @@ class Control:
             f"From {before.name} to {after.name}, {len(found)} fields changed. Open positions are managed by its exit "
             "rules from now on."
         )
+
+    def _book_flow(self, command: commands.BookFlow) -> Outcome:
+        for event in events_of(command.key, self._kernel.state.now_ns, command.steps):
+            self._kernel.book(event, command.reason)
+        return Outcome("What happened on the chain is in the books. Open positions are managed by their exit rules.")
 
     def _move_capital(self, command: commands.MoveCapital) -> Outcome:
         kernel = self._kernel

@@ -438,6 +438,12 @@ class Kernel:
         if order.purpose is Purpose.ENTRY and self.state.ledger.position(order.bucket, order.mint) is None:
             self.emit(never_filled(order, report))
 
+    def book(self, event: events.LedgerEvent, reason: str) -> None:
+        """Book what happened without an order of ours; a position that it closes has that reason."""
+        booking = self.emit(event)
+        assert booking is not None
+        self._close_out(booking, reason)
+
     def _write_off(self, gone: TokenGone) -> None:
         for position in self.state.ledger.positions():
             if position.mint == gone.mint:

@@ -7,7 +7,7 @@ The bytes of an attempt are sent again and again until they are part of the chai
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
@@ -25,7 +25,7 @@ from trading.errors import (
     Unavailable,
     WrongChain,
 )
-from trading.model.chain import Commitment, StatusSeen
+from trading.model.chain import Commitment, StatusSeen, TransactionSeen
 from trading.model.intent import SOL_MINT, Attempt, Intent, IntentRecord, IntentState
 from trading.model.units import NS_PER_S
 from trading.ports import Chain, ExecutionJournal
@@ -81,6 +81,10 @@ class Preparer(Protocol):
         """
 
 
+async def _nobody(_wallet: str, _seen: TransactionSeen) -> None:
+    """Nobody hears of it."""
+
+
 @dataclass(slots=True)
 class Outlook:
     """The desk as the executor sees it: its clock, its say before each new signature, and who hears of what moved."""
@@ -89,7 +93,7 @@ class Outlook:
     may_go_on: Callable[[IntentRecord], str] = lambda _known: ""
     """Returns why nothing more may be signed for it, "" where it may: risk limits are asked again for each attempt."""
     on_change: Callable[[str], None] = lambda _intent_id: None
-    on_flow: Callable[[str, str], None] = lambda _wallet, _signature: None
+    on_flow: Callable[[str, TransactionSeen], Awaitable[None]] = _nobody
     """A finalized transaction of the wallet that is not ours: a deposit, a withdrawal, a trade by hand."""
 
 
@@ -368,7 +372,7 @@ class Executor:
                 evidence: Mapping[str, Any] = {"signature": each.signature, "slot": each.slot}
                 problem = f"transaction {each.signature} was signed by the wallet and is not one of ours"
                 await self._io(self._journal.halt, wallet, problem, evidence)
-            self._outlook.on_flow(wallet, each.signature)
+            await self._outlook.on_flow(wallet, seen)
             await self._io(self._journal.swept, wallet, each.signature)
         if found:
             await self._io(self._journal.swept, wallet, found[0].signature)

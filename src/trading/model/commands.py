@@ -144,6 +144,31 @@ class MoveCapital:
     lamports: int
 
 
+@dataclass(frozen=True, slots=True)
+class FlowStep:
+    """One entry of what happened on the chain without the desk. ``what``: deposit, withdraw, move, buy or sell; the
+    figures are those of the ledger's event of that kind, 0 and "" where it has none."""
+
+    what: str
+    bucket: str
+    lamports: int
+    to_bucket: str = ""
+    mint: str = ""
+    base_units: int = 0
+    fee_lamports: int = 0
+    rent_lamports: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BookFlow:
+    """Book a finalized transaction that is none of the desk's: ``key`` is chain/SIGNATURE."""
+
+    key: str
+    actor: str
+    reason: str
+    steps: tuple[FlowStep, ...]
+
+
 Command = (
     StopEntries
     | AllowEntries
@@ -157,6 +182,7 @@ Command = (
     | SetTarget
     | SwitchProfile
     | MoveCapital
+    | BookFlow
 )
 CommandName = Literal[
     "stop_entries",
@@ -171,4 +197,5 @@ CommandName = Literal[
     "set_target",
     "switch_profile",
     "move_capital",
+    "book_flow",
 ]

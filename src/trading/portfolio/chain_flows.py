@@ -5,7 +5,7 @@ and wrapped), to the lamport, whatever was done. Whoever signed with a key of ou
 of. Transactions between our own wallets only cost their fee.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -126,10 +126,13 @@ class ChainFlows:
         self.foreign: dict[str, int] = dict(foreign or {})
         self._seen: dict[str, None] = {}
 
-    def take(self, seen: TransactionSeen, books: Books, value: Value, now_ns: int) -> Told:
+    def take(
+        self, seen: TransactionSeen, books: Books, value: Value, now_ns: int, known: Collection[str] | None = None
+    ) -> Told:
         """Return what a transaction means that none of our intents made. One that was taken before means nothing.
 
-        ``books`` are those of after everything that was told before.
+        ``books`` are those of after everything that was told before. Mints that are not ``known`` (None: all are) are
+        outside of the desk, as banned ones are.
         """
         if seen.signature in self._seen:
             return Told()
@@ -147,7 +150,8 @@ class ChainFlows:
             alarm(AlarmKind.SIGNED_WITHOUT_INTENT, message, halts=not self._rules.expects_hand)
         kept = dict(self.foreign)
         draft = FlowDraft(f"chain/{seen.signature}", now_ns, self._rules.bucket, books)
-        is_booked = self._book(change, draft, value, alarm)
+        inside = {mint for mint in change.units if mint not in self._rules.banned and (known is None or mint in known)}
+        is_booked = self._book(change, draft, value, alarm, inside)
         if not is_booked:
             self.foreign = kept
             message = f"the books have less than what left the wallets: {-change.cash_lamports} lamports net"
@@ -155,8 +159,10 @@ class ChainFlows:
             return Told((), tuple(alarms))
         return Told(tuple(draft.events), tuple(alarms))
 
-    def _book(self, change: Change, draft: FlowDraft, value: Value, alarm: Callable[..., None]) -> bool:
-        scoped = {mint: moved for mint, moved in change.units.items() if mint not in self._rules.banned}
+    def _book(
+        self, change: Change, draft: FlowDraft, value: Value, alarm: Callable[..., None], inside: Collection[str]
+    ) -> bool:
+        scoped = {mint: moved for mint, moved in change.units.items() if mint in inside}
         came = {mint: moved for mint, moved in scoped.items() if moved > 0}
         went = {mint: -moved for mint, moved in scoped.items() if moved < 0}
         is_whole = len(scoped) == len(change.units)

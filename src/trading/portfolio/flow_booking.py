@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from trading.errors import InvalidInput
+from trading.model.commands import FlowStep
 from trading.model.events import CapitalDeposited, CapitalMoved, CapitalWithdrawn, OrderFilled
 from trading.model.identifiers import derived_id
 from trading.model.order import Fill, Side
@@ -30,6 +32,68 @@ class Books:
             {(each.bucket, each.mint): (each.base_units, each.cost_lamports) for each in ledger.positions()},
             ledger.rent_deposits(),
         )
+
+
+def steps_of(events: Sequence[FlowEvent]) -> tuple[FlowStep, ...]:
+    """Return the entries of drafted events, for ``events_of`` to give them back."""
+    return tuple(_step(event) for event in events)
+
+
+def _step(event: FlowEvent) -> FlowStep:
+    match event:
+        case CapitalDeposited():
+            return FlowStep("deposit", event.bucket, event.lamports)
+        case CapitalWithdrawn():
+            return FlowStep("withdraw", event.bucket, event.lamports)
+        case CapitalMoved():
+            return FlowStep("move", event.from_bucket, event.lamports, event.to_bucket)
+        case OrderFilled():
+            fill = event.fill
+            return FlowStep(
+                fill.side.value,
+                event.bucket,
+                fill.lamports,
+                mint=fill.mint,
+                base_units=fill.base_units,
+                fee_lamports=fill.network_fee_lamports,
+                rent_lamports=fill.rent_lamports,
+            )
+
+
+def events_of(key: str, ts_ns: int, steps: Sequence[FlowStep]) -> list[FlowEvent]:
+    """Return the ledger's events of these entries; the same key and entries give the same events.
+
+    Raises: InvalidInput for an entry that is none.
+    """
+    return [_event(f"{key}/{number}", key, ts_ns, step) for number, step in enumerate(steps)]
+
+
+def _event(name: str, key: str, ts_ns: int, step: FlowStep) -> FlowEvent:
+    match step.what:
+        case "deposit":
+            return CapitalDeposited(name, ts_ns, step.bucket, step.lamports, "came in, seen on chain")
+        case "withdraw":
+            return CapitalWithdrawn(name, ts_ns, step.bucket, step.lamports, "went out, seen on chain")
+        case "move":
+            return CapitalMoved(name, ts_ns, step.bucket, step.to_bucket, step.lamports, "pays a trade by hand")
+        case "buy" | "sell":
+            fill = Fill(
+                order_id=name,
+                ts_ns=ts_ns,
+                side=Side(step.what),
+                mint=step.mint,
+                lamports=step.lamports,
+                base_units=step.base_units,
+                pool_fee_lamports=0,
+                impact_lamports=0,
+                network_fee_lamports=step.fee_lamports,
+                priority_fee_lamports=0,
+                rent_lamports=step.rent_lamports,
+                slippage_bps=0,
+            )
+            return OrderFilled(derived_id("trj", key, step.mint), HAND, step.bucket, fill)
+    msg = f"what: {step.what!r} is no entry of a flow"
+    raise InvalidInput(msg, field="what")
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
@@ -36,11 +36,12 @@ class _Order:
 
 class Orders:
     """The orders that were given out, each for two minutes, at most ten thousand. ``wait_s``: how long an execution
-    waits for the chain."""
+    waits for the chain; ``now_s`` is the time by which orders age."""
 
-    def __init__(self, chain: RpcChain, wait_s: float) -> None:
+    def __init__(self, chain: RpcChain, wait_s: float, now_s: Callable[[], float] = monotonic) -> None:
         self._chain = chain
         self._wait_s = wait_s
+        self._now_s = now_s
         self._known: dict[str, _Order] = {}
 
     def transaction(self, parts: Parts, blockhash: str, tables: Mapping[str, Sequence[str]], *, payer: Pubkey) -> bytes:
@@ -56,7 +57,7 @@ class Orders:
 
     def remember(self, raw: bytes, last_valid_block_height: int) -> str:
         """Return the request id under which the signed transaction is expected."""
-        now_s = monotonic()
+        now_s = self._now_s()
         for name in [name for name, each in self._known.items() if now_s - each.made_s > ORDER_LIFE_S]:
             del self._known[name]
         if len(self._known) >= ORDERS_MAX:
@@ -69,7 +70,7 @@ class Orders:
     async def execute(self, body: Mapping[str, Any], *, sends: bool) -> dict[str, Any]:
         """Send a signed order and wait for it. The same body again sends the same bytes: nothing happens twice."""
         order = self._known.get(str(body.get("requestId")))
-        if order is None or monotonic() - order.made_s > ORDER_LIFE_S:
+        if order is None or self._now_s() - order.made_s > ORDER_LIFE_S:
             return _failed(-1, "Order not found or expired")
         try:
             raw = base64.b64decode(str(body.get("signedTransaction")), validate=True)

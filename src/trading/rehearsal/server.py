@@ -7,7 +7,7 @@ event loop owns the cluster, so nothing is locked.
 import json
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -346,9 +346,16 @@ async def rehearsing(rehearsal: Rehearsal, *, port: int = 0, slots_run: bool = T
     """
     # With the protocol named, asyncio switches the delay of small packets off: 40 ms less per answer.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((LOOPBACK, port))
-    rehearsal.port = listening.getsockname()[1]
+    with closing(listening):
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((LOOPBACK, port))
+        rehearsal.port = listening.getsockname()[1]
+        async with _serving(rehearsal, listening, slots_run=slots_run):
+            yield rehearsal
+
+
+@asynccontextmanager
+async def _serving(rehearsal: Rehearsal, listening: socket.socket, *, slots_run: bool) -> AsyncIterator[None]:
     config = uvicorn.Config(rehearsal.app(), log_level="error", lifespan="off", timeout_graceful_shutdown=1)
     server = _Server(config)
     async with anyio.create_task_group() as tasks:
@@ -357,13 +364,12 @@ async def rehearsing(rehearsal: Rehearsal, *, port: int = 0, slots_run: bool = T
         if slots_run:
             tasks.start_soon(_run_slots, rehearsal.cluster)
         try:
-            yield rehearsal
+            yield
         finally:
             server.should_exit = server.force_exit = True
             with anyio.CancelScope(shield=True), anyio.move_on_after(2):
                 await server.down.wait()
             tasks.cancel_scope.cancel()
-            listening.close()
 
 
 class _Server(uvicorn.Server):

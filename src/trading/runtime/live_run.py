@@ -28,14 +28,17 @@ from trading.execution.executor import Executor, ExecutorRules, Outlook
 from trading.execution.preparing import PreparingParts, PreparingRules, SwapPreparer
 from trading.execution.price_check import PriceRules
 from trading.model.chain import AccountSeen
+from trading.portfolio.chain_flows import FlowRules, Foreign
+from trading.signing.approving import ApprovingSigner
 from trading.signing.client import SignerSocket, SocketSigner
+from trading.signing.frames import uid_of
 
 from .arming import ArmingWatch
 from .clock import WallClock
 from .courier import Courier, CourierRules
+from .flow_watch import FlowWatch
 from .mailbox import Mailbox
 from .reviewing import LiveReview
-from .signer_run import uid_of
 
 EXECUTION_NAME: Final = "execution.db"
 SIGNER_SOCKET: Final = Path("signer") / "signer.sock"
@@ -85,7 +88,8 @@ async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LivePa
         api = await stack.enter_async_context(JupiterApi.connect(sections.market, sections.router, clock))
         price = await stack.enter_async_context(second_price(sections.market, sections.router, chain, clock))
         signer = SocketSigner(_socket(data_dir, live))
-        parts = PreparingParts(chain, JupiterBuild(api), price, signer, mint_problems, clock.now_ns)
+        asking = ApprovingSigner(signer, clock.now_ns)
+        parts = PreparingParts(chain, JupiterBuild(api), price, asking, mint_problems, clock.now_ns)
         preparer = SwapPreparer(parts, _preparing(live))
         lamports = await _balance(chain, live.wallet)
         genesis_hash = sections.chain.genesis_hash
@@ -112,6 +116,8 @@ class LiveDesk:
         )
         courier = Courier(mailbox, executor, parts.wallet, carried, clock.now_ns)
         outlook.on_change = lambda _intent_id: courier.wake()
+        names = {mint: name for name, mint in live.mints.items()}
+        outlook.on_flow = FlowWatch(mailbox, parts.journal, parts.wallet, _flow_rules(live), names).take
         return cls(parts, executor, courier, ArmingWatch(parts.signer, mailbox, live.arming_poll_s))
 
     @property
@@ -166,8 +172,12 @@ def mint_problems(account: AccountSeen) -> list[str]:
     return [problem for problem, is_so in wrong.items() if is_so]
 
 
+def _flow_rules(live: LiveSection) -> FlowRules:
+    return FlowRules(foreign=Foreign(live.foreign), banned=frozenset(live.banned))
+
+
 def _socket(data_dir: Path, live: LiveSection) -> SignerSocket:
-    path = live.signer_socket or data_dir / SIGNER_SOCKET
+    path = live.signer_socket or data_dir.parent / SIGNER_SOCKET  # beside the desk's own directory
     return SignerSocket(path, os.geteuid() if live.signer_user is None else uid_of(live.signer_user))
 
 

@@ -166,6 +166,7 @@ def _plan(chosen: Chosen, profile: Profile, sections: Sections, live: "LiveParts
             equity_lamports=live.lamports,
             target_lamports=int(sol_to_lamports(sections.account.target_sol)),
             wallet=f"{live.genesis_hash}/{live.wallet}",
+            zone=sections.account.zone,
         )
     return RunPlan(
         mode="paper",

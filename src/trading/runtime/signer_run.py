@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import pwd
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from trading.errors import InvalidInput
 from trading.signing.chain_view import RpcChainView
 from trading.signing.core import SignerCore, SignerParts
+from trading.signing.frames import uid_of
 from trading.signing.hardening import harden
 from trading.signing.keyrings import KeyringRoot
 from trading.signing.keys import KeyFolder
@@ -30,17 +30,6 @@ class SignerOptions:
     desk_users: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     uses_keyring: bool = False
-
-
-def uid_of(user: str) -> int:
-    """Return the number of a user. Raises: InvalidInput for a name that the system does not know."""
-    if user.isdecimal():
-        return int(user)
-    try:
-        return pwd.getpwnam(user).pw_uid
-    except KeyError as error:
-        msg = f"there is no user {user[:60]!r}"
-        raise InvalidInput(msg, field="user") from error
 
 
 async def run_signer(

@@ -21,10 +21,9 @@ from trading.model.chain import SignWanted
 
 from .audit import AuditAltered
 from .book import ApprovalOrder
-from .frames import Connection
+from .frames import Connection, NotAllowed
 from .keys import WrongPassphrase
 from .requests import Sign
-from .server import NotAllowed
 
 TIMEOUT_S: Final = 30.0
 SIGNATURE_BYTES: Final = 64

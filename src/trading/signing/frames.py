@@ -5,6 +5,7 @@ A request is ``{"op": ..., "body": {...}}``. An answer is ``{"result": ...}`` or
 
 import asyncio
 import json
+import pwd
 import socket
 import struct
 import sys
@@ -12,11 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from trading.errors import InvalidInput, SignerUnavailable
+from trading.errors import InvalidInput, SignerUnavailable, TradingError
 
 FRAME_BYTES_MAX: Final = 192 * 1024
 _HEAD: Final = struct.Struct(">I")
 _CREDENTIALS: Final = struct.Struct("3i")
+
+
+class NotAllowed(TradingError):
+    """This user may not ask for that."""
+
+    code = "not_allowed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,17 @@ class Connection:
         self._writer.close()
         with suppress(OSError):
             await self._writer.wait_closed()
+
+
+def uid_of(user: str) -> int:
+    """Return the number of a user. Raises: InvalidInput for a name that the system does not know."""
+    if user.isdecimal():
+        return int(user)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError as error:
+        msg = f"there is no user {user[:60]!r}"
+        raise InvalidInput(msg, field="user") from error
 
 
 def _peer_of(raw: socket.socket) -> Peer:

@@ -20,7 +20,7 @@ from trading.errors import InvalidInput, SignerUnavailable, SigningRefused, Trad
 from . import requests as ask
 from .book import Approval, Passkey
 from .core import SignerCore
-from .frames import Connection, Peer
+from .frames import Connection, NotAllowed, Peer
 from .requests import parsed
 from .secrets import Passphrase
 
@@ -30,12 +30,6 @@ CONNECTIONS_MAX: Final = 32
 IDLE_S: Final = 60.0
 REQUEST_S: Final = 60.0
 APPROVALS_SHOWN: Final = 50
-
-
-class NotAllowed(TradingError):
-    """This user may not ask for that."""
-
-    code = "not_allowed"
 
 
 @dataclass(frozen=True, slots=True)

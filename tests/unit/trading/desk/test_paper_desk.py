@@ -20,7 +20,7 @@ from trading import desk as door
 from trading.adapters.canonical import parse_json
 from trading.adapters.live_feed_choice import Chosen
 from trading.adapters.sql_journal import JournalStore
-from trading.config import PaperSection, PreviewSection, RelaySection, Sections
+from trading.config import AccountSection, PaperSection, PreviewSection, RelaySection, Sections
 from trading.engine import state
 from trading.errors import InvalidInput, Unavailable
 from trading.model.market_data import History, TokenListed
@@ -351,6 +351,16 @@ async def test_sums_are_in_sol_and_usd_and_the_zone_is_named(tmp_path: Path) -> 
         assert snapshot.zone == "UTC"
         page = await here.desk.trades(strategy=None, cursor=None, limit=1)
         assert page["trades"][0]["value"]["usd"] == "7.50"
+
+
+@pytest.mark.requirement("T21")
+async def test_the_desk_names_the_zone_whose_days_it_counts_and_keeps_it(tmp_path: Path) -> None:
+    feed = ManualFeed(MINT, "AAA", "0.001")
+    there = SECTIONS.model_copy(update={"account": AccountSection(zone="Asia/Kolkata")})
+    for sections in (there, SECTIONS):  # the second start asks for UTC
+        options = PaperOptions(tmp_path, "market", "foundation")
+        async with paper_desk(options, sections, ListMemory(), Chosen(feed, "by hand")) as desk:
+            assert (await desk.snapshot())["zone"] == "Asia/Kolkata"
 
 
 async def test_the_equity_series_has_a_point_a_cycle_or_the_last_of_each_bucket(tmp_path: Path) -> None:

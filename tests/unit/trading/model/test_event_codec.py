@@ -56,6 +56,8 @@ EVENTS: list[events.Event | commands.Command] = [
     events.PositionClosed("t", "s", "b", "m", T0, -5, -10, 300, "stop_loss"),
     events.TradingStateChanged(T0, ACTIVE, HALTED, False, "drawdown"),
     events.LevelStateChanged(T0, Level.BUCKET, "momentum_breakout", ACTIVE, HALTED, "drawdown"),
+    commands.AllowEntries("k", "signer", "armed"),
+    commands.BookFlow("k", "chain", "r", (commands.FlowStep("move", "a", 5, "b"), commands.FlowStep("buy", "a", 5))),
     events.GapSeen(
         T0,
         T0 - 5,

@@ -292,3 +292,13 @@ async def test_a_registration_from_elsewhere_is_refused(desk: Desk, bend: Callab
 async def test_without_a_passkey_nothing_can_be_approved(desk: Desk) -> None:
     with pytest.raises(InvalidInput, match="no passkey is registered"):
         desk.challenge(desk.ask(desk.order()))
+
+
+async def test_a_challenge_that_was_answered_wrongly_is_used_up(desk: Desk) -> None:
+    await desk.register()
+    asked = desk.ask(desk.order())
+    answer = desk.authenticator.get(desk.challenge(asked))
+    with pytest.raises(InvalidInput, match="not one that the operator gave"):
+        desk.approve(asked, {**answer, "id": "AAAA"})
+    with pytest.raises(InvalidInput, match="no challenge"):
+        desk.approve(asked, answer)

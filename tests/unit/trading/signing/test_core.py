@@ -1,12 +1,17 @@
 """The signer without its socket: unlocking, arming, signing, and what survives a restart."""
 
+import base64
 import json
+import logging
+import os
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from solders.keypair import Keypair
 from tests.doubles.signer_parts import SetChain, WordCheck
 from tests.support.signing import (
     COLD,
@@ -299,11 +304,43 @@ async def test_locking_forgets_the_keys(stage: Stage) -> None:
         await core.sign(sell())
 
 
-async def test_no_line_of_the_record_holds_key_material(stage: Stage) -> None:
-    async with stage.signer() as core:
+@pytest.mark.requirement("T10")
+async def test_no_record_log_error_or_status_holds_key_material(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """Everything that can be printed after a run at debug level, with failures of every kind in it."""
+    caplog.set_level(logging.DEBUG)
+    told = []
+    async with stage.signer(unlocked=False) as core:
+        for passphrase in (PASSPHRASE + "!", PASSPHRASE):
+            try:
+                await core.unlock(Passphrase(passphrase))
+            except WrongPassphrase:
+                told.append(traceback.format_exc())
         await stage.arm(core)
-        await core.sign(buy())
-        await refusals(core, buy(wallet=COLD))
-    text = (stage.folder.folder / "audit.jsonl").read_text()
-    for secret in (PASSPHRASE, KEY.seed_for_storage().hex(), str(list(KEY.seed_for_storage()))):
-        assert secret not in text
+        told += [repr(core), str(await core.sign(buy())), json.dumps(core.status())]
+        for wanted in (buy(wallet=COLD), buy(2, message=b"steal"), buy(3, amount_in=9 * SOL)):
+            try:
+                await core.sign(wanted)
+            except SigningRefused:
+                told.append(traceback.format_exc())
+        stage.chain.is_gone = True
+        try:
+            await core.sign(buy(4))
+        except SignerUnavailable:
+            told.append(traceback.format_exc())
+        told += [repr(vars(core)), repr(os.environ)]
+    files = [path.read_text() for path in stage.folder.folder.rglob("*") if path.is_file()]
+    text = "\n".join([*told, *files, caplog.text])
+    seed = KEY.seed_for_storage()
+    pair = Keypair.from_seed(seed)
+    spelled = {
+        PASSPHRASE,
+        seed.hex(),
+        base64.b64encode(seed).decode(),
+        base64.urlsafe_b64encode(seed).decode(),
+        str(list(seed)),
+        str(seed),
+        str(pair),
+        json.dumps(list(bytes(pair))),
+    }
+    assert KEY.address in text
+    assert [each for each in spelled if each in text] == []

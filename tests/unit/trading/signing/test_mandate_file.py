@@ -91,3 +91,10 @@ def test_a_seal_holds_for_one_mandate_one_arming_and_one_key() -> None:
         ("genesis_hash", MAINNET_GENESIS),
     ):
         assert not is_sealed(KEY, replace(wanted, **{field: value}), 4, NOW_NS, NOW_NS + 1, made)
+
+
+def test_the_mandate_in_the_threat_model_is_one() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    shown = page.split("```toml\n")[1].split("```")[0]
+    shown = shown.replace("YOUR_WALLET", WALLET).replace("YOUR_COLD_ADDRESS", COLD)
+    assert parse_mandate(shown.encode()).network is Network.LIVE

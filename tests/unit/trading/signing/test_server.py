@@ -15,10 +15,10 @@ from tests.support.signing import COLD, KEY, PASSPHRASE, WALLET, SetClock, buy, 
 from trading.errors import InvalidInput, SignerUnavailable, SigningRefused
 from trading.signing.client import SignerSocket, SocketSigner
 from trading.signing.core import SignerCore, SignerParts
-from trading.signing.frames import FRAME_BYTES_MAX, Connection
+from trading.signing.frames import FRAME_BYTES_MAX, Connection, NotAllowed
 from trading.signing.keys import WrongPassphrase
 from trading.signing.remote import LateRemoteKey
-from trading.signing.server import Doors, NotAllowed, SignerServer, listening
+from trading.signing.server import Doors, SignerServer, listening
 
 pytestmark = pytest.mark.anyio
 ME = os.geteuid()

@@ -36,11 +36,21 @@ export class Api {
   }
 
   /** GET a JSON document. Throws ApiError. */
-  async get(path: string): Promise<unknown> {
+  get(path: string): Promise<unknown> {
+    return this.exchange(path, { headers: { Accept: "application/json", ...this.headers() } });
+  }
+
+  /** POST a JSON document and read the answer. Throws ApiError. */
+  post(path: string, document: unknown): Promise<unknown> {
+    const headers = { Accept: "application/json", "Content-Type": "application/json", ...this.headers() };
+    return this.exchange(path, { method: "POST", headers, body: JSON.stringify(document) });
+  }
+
+  private async exchange(path: string, init: RequestInit): Promise<unknown> {
     let response: Response;
     try {
       response = await this.fetcher(path, {
-        headers: { Accept: "application/json", ...this.headers() },
+        ...init,
         cache: "no-store",
         credentials: "same-origin",
         signal: AbortSignal.timeout(this.timeoutMs),

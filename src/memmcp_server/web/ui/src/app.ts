@@ -8,6 +8,7 @@ import type { Range } from "./history";
 import { BrowserKeep, LastLook } from "./look";
 import { EquityHistory, failed, Heartbeat, LOADING, MemoryFeed, ready, valueOf, WriteRate } from "./model";
 import type { Loadable } from "./model";
+import { ApprovalsPanel } from "./panels/approvals";
 import { ChartPanel } from "./panels/chart";
 import { CompoundingPanel } from "./panels/compounding";
 import { Detail } from "./panels/detail";
@@ -66,6 +67,7 @@ export class App {
   private readonly tradesPanel = new TradesPanel();
   private readonly chartPanel = new ChartPanel();
   private readonly streamPanel = new StreamPanel(() => this.plan());
+  private readonly approvalsPanel = new ApprovalsPanel(this.api);
 
   constructor() {
     this.stream = new EventStream({
@@ -255,6 +257,7 @@ export class App {
       if (isMissing && nowMs - this.reloadedMs >= RETRY_EVERY_MS) void this.reload();
       this.followTrades(this.trading.value, nowMs);
     }
+    this.approvalsPanel.follow(nowMs);
     if (document.hidden) this.draw(); // frames stand still in a hidden tab; its title should not
     else this.plan();
   }

@@ -288,3 +288,38 @@ export function readTrades(value: unknown): Trade[] {
   }
   return page.trades;
 }
+
+export interface Approval {
+  id: string;
+  state: "awaiting_operator" | "approved" | "refused" | "expired" | "done";
+  asked_at: string;
+  expires_at: string;
+  intent_id: string;
+  wallet: string;
+  in_mint: string;
+  out_mint: string;
+  amount_in: string;
+  min_out: string;
+  fee_lamports_max: string;
+  reason: string;
+}
+
+export interface Approvals {
+  is_available: boolean;
+  is_armed: boolean;
+  why_not: string;
+  approvals: Approval[];
+  passkeys: { fingerprint: string; label: string }[];
+  origins: string[];
+}
+
+export function readApprovals(value: unknown): Approvals {
+  const found = check<Approvals>("approvals", value, { approvals: "array", passkeys: "array", origins: "array", why_not: "string" });
+  for (const approval of found.approvals) {
+    check("approval", approval, {
+      id: "string", state: "string", expires_at: "string", intent_id: "string", wallet: "string", in_mint: "string",
+      out_mint: "string", amount_in: "string", min_out: "string", fee_lamports_max: "string", reason: "string",
+    });
+  }
+  return found;
+}
