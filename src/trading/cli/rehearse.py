@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from trading.cli.console import figures, out, print_json, reporting
+from trading.cli.files import require_folder
 from trading.cli.options import DataDir, JsonFlag, lamports_of
 from trading.errors import InvalidInput
 
@@ -44,12 +45,15 @@ def rehearse(
         int, typer.Option("--jupiter-port", help="Port of the router; 0 for a free one.", min=0, max=65_535)
     ] = 8898,
     slot_ms: Annotated[int, typer.Option("--slot-ms", help="Milliseconds a slot.", min=5, max=60_000)] = 400,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="File that the chain is kept in and goes on from (default: none).")
+    ] = None,
     data_dir: DataDir = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a rehearsal chain with pools and a local Jupiter until Ctrl-C; print the settings to trade there with.
 
-    Both listen on this machine only, and nothing is kept: the next rehearsal begins anew, with the same addresses.
+    Both listen on this machine only. Without --keep the next rehearsal begins anew, with the same addresses.
     """
     with reporting(as_json=as_json):
         from trading.rehearsal.stage import StagePlan
@@ -68,7 +72,9 @@ def rehearse(
             slot_ms=slot_ms,
             chain_port=port,
             jupiter_port=jupiter_port,
+            kept=keep.expanduser().absolute() if keep else None,
         )
+        require_folder(plan.kept, "keep")
         try:
             anyio.run(_run, plan, Follow(seed, data_dir), as_json)
         except (OSError, BaseExceptionGroup) as error:

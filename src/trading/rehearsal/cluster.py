@@ -96,6 +96,22 @@ class Block:
 Listener = Callable[["Cluster", Block], None]
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that a cluster goes on from, programs excepted. ``pending``: (slot from which on it is due, bytes)."""
+
+    name: str
+    slot_ms: int
+    finality_slots: int
+    slot: int
+    height: int
+    accounts: dict[Pubkey, Account]
+    blocks: list[Block]
+    executed: list[Executed]
+    pending: list[tuple[int, bytes]]
+    dies: list[int]
+
+
 class Cluster:
     """``finality_slots`` is the age at which a block is finalized; at one slot it is confirmed.
 
@@ -115,6 +131,7 @@ class Cluster:
         self._heights: dict[str, int] = {}
         self._pending: dict[str, _Pending] = {}
         self._taken = 0
+        self._touched: set[Pubkey] = set()
         self.slot = 0
         self.height = 0
         self.skip_next = 0
@@ -227,6 +244,7 @@ class Cluster:
 
     def set_account(self, address: Pubkey, account: Account) -> None:
         """Put any state in place, as no transaction could."""
+        self._touched.add(address)
         self._svm.set_account(address, account)
 
     def airdrop(self, address: Pubkey, lamports: int) -> None:
@@ -260,6 +278,47 @@ class Cluster:
             writable += [entries[i] for i in lookup.writable_indexes if i < len(entries)]
             readonly += [entries[i] for i in lookup.readonly_indexes if i < len(entries)]
         return keys + writable + readonly, (writable, readonly)
+
+    # Going on later
+
+    def state(self) -> State:
+        """Return what ``at`` goes on from; nothing in it changes with the cluster but the newest blocks."""
+        found = {key: self.account(key) for key in sorted(self._touched, key=bytes)}
+        return State(
+            name=self.name,
+            slot_ms=self.slot_ms,
+            finality_slots=self.finality_slots,
+            slot=self.slot,
+            height=self.height,
+            accounts={key: each for key, each in found.items() if each and not each.executable},
+            blocks=list(self.blocks),
+            executed=list(self.executed.values()),
+            pending=[(each.due_slot, bytes(each.transaction)) for each in self._pending.values()],
+            dies=sorted(self.dies),
+        )
+
+    @classmethod
+    def at(cls, state: State) -> "Cluster":
+        """Return a cluster that goes on where another one stood. Its programs must be added again.
+
+        Raises: ValueError for pending bytes that are no transaction.
+        """
+        made = cls(state.name, slot_ms=state.slot_ms, finality_slots=state.finality_slots)
+        made.slot, made.height = state.slot, state.height
+        made.blocks = deque(state.blocks, maxlen=made.blocks.maxlen)
+        made._heights = {block.blockhash: block.height for block in state.blocks}
+        made._svm.warp_to_slot(state.slot)
+        made._svm.set_clock(Clock(state.slot, GENESIS_TIME_S, 0, 0, made.time_s(state.slot)))
+        for key, account in state.accounts.items():
+            made.set_account(key, account)
+        for executed in state.executed:
+            made.executed[executed.signature] = executed
+            for name in executed.keys:
+                made._by_address.setdefault(name, []).append(executed.signature)
+        for due_slot, raw in state.pending:
+            made.submit(raw, delay_slots=due_slot - state.slot - 1)
+        made.dies = set(state.dies)
+        return made
 
     # Inside
 
@@ -304,6 +363,7 @@ class Cluster:
             tokens=self._token_changes(accounts, after),
             inner=json.loads(meta.to_json())["inner_instructions"],
         )
+        self._touched.update(keys)
         block.undo += list(zip(keys, accounts, strict=True))
         block.signatures.append(signature)
         writable = frozenset(key for i, key in enumerate(executed.keys) if accounts[i] != after[i])

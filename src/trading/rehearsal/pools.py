@@ -114,9 +114,14 @@ def make_token(cluster: Cluster, name: str, decimals: int = 6, supply: int = 10*
 
     ``more``: ``freezer``, ``program``, as ``tokens.mint_account`` takes them.
     """
-    mint = Pubkey.from_bytes(hashlib.sha256(b"rehearsal token " + name.encode()).digest())
+    mint = mint_of(name)
     cluster.set_account(mint, mint_account(None, supply, decimals, **more))
     return mint
+
+
+def mint_of(name: str) -> Pubkey:
+    """Return the address of the token that ``make_token`` makes under a name."""
+    return Pubkey.from_bytes(hashlib.sha256(b"rehearsal token " + name.encode()).digest())
 
 
 def make_pool(cluster: Cluster, token: Pubkey, lamports: int, units: int, fee_bps: int = 25) -> Pool:
@@ -126,15 +131,18 @@ def make_pool(cluster: Cluster, token: Pubkey, lamports: int, units: int, fee_bp
 
 def pool_between(cluster: Cluster, first: tuple[Pubkey, int], second: tuple[Pubkey, int], fee_bps: int = 25) -> Pool:
     """Put a pool of two mints in place with these reserves in base units."""
-    mints = (first[0], second[0])
-    digest = hashlib.sha256(b"rehearsal pool " + bytes(mints[0]) + bytes(mints[1])).digest()
-    pool = Pool(
-        Pubkey.from_bytes(digest), mints, fee_bps, (_program_of(cluster, mints[0]), _program_of(cluster, mints[1]))
-    )
+    pool = pool_of(cluster, (first[0], second[0]), fee_bps)
     for mint, units in (first, second):
         cluster.set_account(pool.vault(mint), token_account(mint, pool.authority, units, pool.program(mint)))
     cluster.set_account(pool.id, Account(1_000_000, b"", Pubkey.default()))
     return pool
+
+
+def pool_of(cluster: Cluster, mints: tuple[Pubkey, Pubkey], fee_bps: int = 25) -> Pool:
+    """Return the pool of two mints of the chain as it is addressed, whether it is there or not."""
+    digest = hashlib.sha256(b"rehearsal pool " + bytes(mints[0]) + bytes(mints[1])).digest()
+    programs = (_program_of(cluster, mints[0]), _program_of(cluster, mints[1]))
+    return Pool(Pubkey.from_bytes(digest), mints, fee_bps, programs)
 
 
 def _program_of(cluster: Cluster, mint: Pubkey) -> Pubkey:

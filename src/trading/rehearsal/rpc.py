@@ -294,6 +294,37 @@ class Rpc:
             **({"version": version} if wanted.get("maxSupportedTransactionVersion") is not None else {}),
         }
 
+    def do_getBlock(self, slot: int, config: Mapping[str, Any] | None = None) -> Any:
+        """Return a block with its transactions, or, as ``transactionDetails`` asks, with signatures only or neither."""
+        wanted = config or {}
+        block = next((each for each in self.node.cluster.blocks if each.slot == slot), None)
+        level = self.node.level_of(slot)
+        if block is None or level is None or level < _level(wanted.get("commitment", "finalized")):
+            raise RpcError(NOT_IN_SLOT, f"Block not available for slot {slot}")
+        parent = next((each for each in reversed(self.node.cluster.blocks) if each.slot < slot), block)
+        answer = {
+            "blockhash": block.blockhash,
+            "previousBlockhash": parent.blockhash,
+            "parentSlot": parent.slot,
+            "blockHeight": block.height,
+            "blockTime": self.node.cluster.time_s(slot),
+            "rewards": [],
+        }
+        match wanted.get("transactionDetails", "full"):
+            case "none":
+                return answer
+            case "signatures":
+                return answer | {"signatures": list(block.signatures)}
+            case "full":
+                asked = {**wanted, "commitment": wanted.get("commitment", "finalized")}
+                return answer | {"transactions": [self._in_block(each, asked) for each in block.signatures]}
+            case other:
+                raise RpcError(INVALID_PARAMS, f"Invalid params: unknown transactionDetails {other!r}")
+
+    def _in_block(self, signature: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        whole = self.do_getTransaction(signature, config)
+        return {name: value for name, value in whole.items() if name not in {"slot", "blockTime"}}
+
     def do_getSignaturesForAddress(self, address: str, config: Mapping[str, Any] | None = None) -> Any:
         wanted = config or {}
         limit = wanted.get("limit", SIGNATURES_MAX)
