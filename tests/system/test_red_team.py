@@ -218,6 +218,20 @@ async def test_an_agent_with_a_shell_arms_nothing_approves_nothing_and_raises_no
     assert (armed["number"], again["number"]) == (1, 2)
 
 
+async def test_the_signers_memory_is_closed_to_its_own_user_too(stage: Stage) -> None:
+    """The control is a process of the same user that does nothing about it."""
+    with as_user(SIGNER_UID, "idle.py") as idle:
+        assert idle.stdout is not None
+        assert idle.stdout.readline() == "ready\n"
+        pids = [str(stage.process.pid), str(idle.pid)]
+        with as_user(SIGNER_UID, "tracer.py", *pids) as tracer:
+            said, _ = await anyio.to_thread.run_sync(tracer.communicate)
+        idle.kill()
+    found = json.loads(said)
+    assert found[pids[0]] == []
+    assert "environ" in found[pids[1]]
+
+
 async def test_the_operator_is_not_shut_out_by_what_keeps_the_agent_out(stage: Stage) -> None:
     """The control: the same requests, from the desk's own user for a signature and from root for the rest."""
     await stage.arm()

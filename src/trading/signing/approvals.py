@@ -15,9 +15,11 @@ from .book import Approval, ApprovalOrder, ApprovalState, Book
 from .passkeys import PasskeyDesk, challenge_options
 
 WAITING_MAX: Final = 16
+ASKED_IN_HOUR_MAX: Final = 120
 LIFE_NS_MAX: Final = 15 * 60 * 1_000_000_000
 CHALLENGE_LIFE_NS: Final = 2 * 60 * 1_000_000_000
 _NONCE_BYTES: Final = 32
+_HOUR_NS: Final = 3_600_000_000_000
 _TEXT_MAX: Final = 300
 
 
@@ -41,6 +43,9 @@ class ApprovalDesk:
         if sum(each.state is ApprovalState.AWAITING_OPERATOR for each in everything) >= WAITING_MAX:
             msg = f"{WAITING_MAX} orders wait for the operator already"
             raise InvalidInput(msg, field="order", hint="answer those first")
+        if sum(each.asked_ns > now_ns - _HOUR_NS for each in everything) >= ASKED_IN_HOUR_MAX:
+            msg = f"{ASKED_IN_HOUR_MAX} orders were put before the operator within an hour"
+            raise InvalidInput(msg, field="order", hint="wait, or raise approval_above_lamports in the mandate")
         self._write("approval_asked", {"id": approval_id, "order": asdict(order)})
         return self._book.approvals[approval_id]
 

@@ -1,12 +1,9 @@
 """What a process does so that its memory stays its own: no dumps, no tracing, no swapping where the system lets it."""
 
 import ctypes
-import logging
 import resource
 import sys
 from typing import Final
-
-logger = logging.getLogger(__name__)
 
 _PR_SET_DUMPABLE: Final = 4
 _PR_GET_DUMPABLE: Final = 3
@@ -32,6 +29,4 @@ def harden() -> tuple[str, ...]:
         missing.append("memory may be swapped (LimitMEMLOCK=infinity allows to lock it)")
     elif libc.mlockall(_MCL_CURRENT | _MCL_FUTURE) != 0:
         missing.append("memory may be swapped (it could not be locked)")
-    for each in missing:
-        logger.warning("%s", each)
     return tuple(missing)

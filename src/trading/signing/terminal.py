@@ -6,6 +6,7 @@ from typing import Final
 
 from trading.errors import InvalidInput
 
+from .hardening import harden
 from .secrets import Passphrase
 
 _TTY: Final = "/dev/tty"
@@ -36,6 +37,7 @@ def ask_passphrase(prompt: str) -> Passphrase:
     import warnings
 
     require_terminal()
+    harden()  # before there is anything to see in this process
     with warnings.catch_warnings():
         warnings.simplefilter("error", getpass.GetPassWarning)  # it would fall back to standard input, with echo
         try:

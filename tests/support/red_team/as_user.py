@@ -1,10 +1,12 @@
 """Run a Python file as another user: ``as_user.py UID FILE ...``. What it needs is imported while we may read it."""
 
+import ctypes
 import importlib
 import os
 import sys
 from pathlib import Path
 
+PR_SET_DUMPABLE = 4
 NEEDED = """asyncio base64 contextlib hashlib struct typing concurrent.futures.thread ctypes encodings.hex_codec
     encodings.idna fcntl getpass http.client json pty resource select signal socket ssl subprocess termios tomllib
     traceback warnings"""
@@ -23,6 +25,8 @@ def main() -> None:
         os.setgroups([])
         os.setgid(uid)
         os.setuid(uid)
+        # A change of user closes a process to others; one that its user starts is open until it closes itself.
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
     exec(code, {"__name__": "__main__", "__file__": str(file)})
 
 

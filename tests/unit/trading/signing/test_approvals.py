@@ -246,6 +246,15 @@ async def test_the_queue_is_bounded_and_the_same_question_is_one(desk: Desk) -> 
     desk.ask(desk.order(99))
 
 
+async def test_questions_are_rated_so_that_asking_and_refusing_fills_no_disk(desk: Desk) -> None:
+    for number in range(120):
+        desk.core.approvals().refuse(desk.ask(desk.order(number)), desk.clock())
+    with pytest.raises(InvalidInput, match="within an hour"):
+        desk.ask(desk.order(999))
+    desk.clock.advance(3_600)
+    desk.ask(desk.order(999))
+
+
 async def test_a_registration_needs_the_code_and_the_operators_second_look(desk: Desk) -> None:
     with pytest.raises(WrongPassphrase):
         await desk.core.begin_passkey(Passphrase("wrong wrong wrong"))
