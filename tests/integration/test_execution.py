@@ -5,12 +5,16 @@ from pathlib import Path
 
 import anyio
 import pytest
+from solders.pubkey import Pubkey
 from tests.support.live_stage import LiveStage, at_work, decided, journal_at, live_stage
 
-from trading.model.intent import IntentRecord, IntentState
+from trading.execution.executor import Outlook
+from trading.model.intent import Attempt, IntentRecord, IntentState
 from trading.rehearsal.faults import FOREVER, Fault, Kind
 from trading.rehearsal.jupiter_faults import Fault as RouterFault
 from trading.rehearsal.jupiter_parts import MALICE
+from trading.rehearsal.tokens import NATIVE_MINT, associated, token_account
+from trading.runtime.clock import WallClock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T10")]
 
@@ -160,3 +164,79 @@ async def test_the_reserve_for_exits_is_not_spent_by_an_entry(tmp_path: Path) ->
             [known] = await decided(executor, journal, [stage.buying(wallet, SOL - 10_000_000, "all")])
         assert known.state is IntentState.FAILED
         assert "reserve included" in known.problem
+
+
+@pytest.mark.parametrize("gift", ["lamports", "wrapped"])
+async def test_what_strangers_send_to_a_wallets_accounts_stops_neither_entry_nor_exit(
+    gift: str, tmp_path: Path
+) -> None:
+    async with live_stage() as stage, journal_at(tmp_path / "execution.db") as journal:
+        wallet, cluster = stage.wallet(), stage.market.cluster
+        owner, frog = Pubkey.from_string(wallet), Pubkey.from_string(stage.market.frog)
+        wrapped = associated(owner, NATIVE_MINT)
+
+        def give() -> None:
+            if gift == "wrapped":
+                cluster.set_account(wrapped, token_account(NATIVE_MINT, owner, 1_000_000))
+            else:
+                cluster.airdrop(wrapped, 890_880)
+
+        executor = stage.executor(journal)
+        async with at_work(executor, [wallet]):
+            give()
+            if gift == "lamports":
+                cluster.airdrop(associated(owner, frog), 890_880)
+            before = stage.lamports(wallet)
+            [bought] = await decided(executor, journal, [stage.buying(wallet, SOL, "buy")])
+            assert bought.state is IntentState.SETTLED, bought.problem
+            assert bought.settlement is not None
+            assert bought.settlement.in_units == SOL
+            taken_in = 1_000_000 if gift == "wrapped" else 0
+            assert stage.lamports(wallet) == before - spent(bought) + taken_in
+            give()
+            [sold] = await decided(executor, journal, [stage.selling(wallet, stage.units(wallet), "sell")])
+        assert sold.state is IntentState.SETTLED, sold.problem
+
+
+@pytest.mark.parametrize("why", ["halted", "deadline"])
+async def test_what_changed_while_an_attempt_was_prepared_keeps_it_from_being_sent(why: str, tmp_path: Path) -> None:
+    async with live_stage() as stage, journal_at(tmp_path / "execution.db") as journal:
+        wallet = stage.wallet()
+        late_ns = 0
+        honest = stage.preparer.prepare
+
+        async def slow(known: IntentRecord) -> Attempt:
+            nonlocal late_ns
+            attempt = await honest(known)
+            if why == "halted":
+                journal.halt(wallet, "a stranger signed", {})
+            else:
+                late_ns = 3_600 * 10**9
+            return attempt
+
+        stage.preparer.prepare = slow  # type: ignore[method-assign]
+        executor = stage.executor(journal, Outlook(lambda: WallClock().now_ns() + late_ns))
+        known = journal.open(stage.buying(wallet, SOL, "slow"))
+        with anyio.fail_after(20):
+            known = await executor.advance(known.intent.id)
+        assert known.state is (IntentState.OPEN if why == "halted" else IntentState.FAILED)
+        assert known.attempts == ()
+        assert list(stage.market.cluster.history(wallet)) == []
+
+
+async def test_a_cancel_between_the_last_look_and_the_write_ends_the_intent_alone(tmp_path: Path) -> None:
+    async with live_stage() as stage, journal_at(tmp_path / "execution.db") as journal:
+        wallet = stage.wallet()
+        executor = stage.executor(journal)
+        write = journal.signed
+
+        def after_cancel(attempt: Attempt) -> None:
+            journal.ask_to_cancel(attempt.intent_id)
+            write(attempt)
+
+        journal.signed = after_cancel  # type: ignore[method-assign]
+        known = journal.open(stage.buying(wallet, SOL, "cancelled"))
+        with anyio.fail_after(20):
+            known = await executor.advance(known.intent.id)
+        assert known.state is IntentState.CANCELLED
+        assert known.attempts == ()

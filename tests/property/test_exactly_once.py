@@ -26,6 +26,8 @@ BUY_LAMPORTS = 10**9
 RUNS_EACH = 200
 """2,000 over all weathers."""
 
+WALLET = "US517G5965aydkZ46HS38QLi7UQiSojurfbQfKCELFx"
+
 
 def calm(_chain: PlainChain) -> None:
     """Nothing goes wrong."""
@@ -91,13 +93,13 @@ WEATHER = (
 
 def a_chain() -> tuple[PlainChain, Intent]:
     chain = PlainChain(endpoints=[Endpoint("a"), Endpoint("b")], slots_per_wait=4)
-    chain.wallets["w"] = [START_LAMPORTS, 0]
-    return chain, buying(chain, "w", BUY_LAMPORTS)
+    chain.wallets[WALLET] = [START_LAMPORTS, 0]
+    return chain, buying(chain, WALLET, BUY_LAMPORTS)
 
 
 def held_against_chain(chain: PlainChain, path: Path, known: IntentRecord) -> None:
     """The books say what the chain says, to the unit, and nothing stays reserved."""
-    lamports, units = chain.wallets["w"]
+    lamports, units = chain.wallets[WALLET]
     if known.state is IntentState.SETTLED:
         settled = known.settlement
         assert settled is not None
@@ -110,7 +112,7 @@ def held_against_chain(chain: PlainChain, path: Path, known: IntentRecord) -> No
         assert units == 0
     journal = SqlExecutionJournal.at(path, chain.now_ns)
     assert journal.unfinished() == []
-    assert journal.reserved("w") == {}
+    assert journal.reserved(WALLET) == {}
     assert journal.halted() == {}
     journal.close()
 
@@ -205,23 +207,23 @@ def test_a_bot_that_quotes_again_after_a_timeout_is_caught() -> None:
 def test_a_swap_that_nobody_wrote_down_halts_its_wallet(disk: Path) -> None:
     chain, intent = a_chain()
     path = disk / "halt.db"
-    chain.deposit("w", 7, payer="friend")
+    chain.deposit(WALLET, 7, payer="friend")
     chain.tick(40)
     assert live_once(path, chain, intent) is not None
-    chain.deposit("w", 5, payer="friend")
+    chain.deposit(WALLET, 5, payer="friend")
     chain.tick(40)
-    second = buying(chain, "w", BUY_LAMPORTS, "two")
+    second = buying(chain, WALLET, BUY_LAMPORTS, "two")
     assert live_once(path, chain, second) is not None  # money that came in is no alarm
-    chain.deposit("w", -5, payer="w")
+    chain.deposit(WALLET, -5, payer=WALLET)
     chain.tick(40)
-    third = buying(chain, "w", BUY_LAMPORTS, "three")
+    third = buying(chain, WALLET, BUY_LAMPORTS, "three")
     with pytest.raises(BaseExceptionGroup) as caught:
         live_once(path, chain, third)
     assert "is not one of ours" in str(caught.value.exceptions[0])
     journal = SqlExecutionJournal.at(path, chain.now_ns)
-    assert list(journal.halted()) == ["w"]
+    assert list(journal.halted()) == [WALLET]
     assert [event.kind for event in journal.events()][-1] == "halted"
-    journal.release("w", "operator", "it was me, from the phone")
+    journal.release(WALLET, "operator", "it was me, from the phone")
     journal.close()
     assert live_once(path, chain, third) is not None
     assert len(chain.swaps) == 3
@@ -237,8 +239,8 @@ def test_a_settlement_that_is_not_what_was_signed_waits_for_a_person(disk: Path)
         seen = await honest(signature)
         if seen is None:
             return None
-        before, after = seen.lamports["w"]
-        return replace(seen, lamports={**seen.lamports, "w": (before, after - 1)})
+        before, after = seen.lamports[WALLET]
+        return replace(seen, lamports={**seen.lamports, WALLET: (before, after - 1)})
 
     chain.transaction = dishonest  # type: ignore[method-assign, assignment]
     known = live_once(path, chain, intent)
@@ -246,8 +248,8 @@ def test_a_settlement_that_is_not_what_was_signed_waits_for_a_person(disk: Path)
     assert known.state is IntentState.NEEDS_REVIEW
     assert known.problem == f"it took {BUY_LAMPORTS + 1} of {SOL_MINT} instead of {BUY_LAMPORTS}"
     journal = SqlExecutionJournal.at(path, chain.now_ns)
-    assert journal.halted() == {"w": known.problem}
-    assert journal.reserved("w")[SOL_MINT] >= BUY_LAMPORTS
+    assert journal.halted() == {WALLET: known.problem}
+    assert journal.reserved(WALLET)[SOL_MINT] >= BUY_LAMPORTS
     journal.close()
 
 
@@ -257,10 +259,10 @@ def test_a_sale_settles_what_it_brought(disk: Path) -> None:
     bought = live_once(path, chain, intent)
     assert bought is not None
     assert bought.settlement is not None
-    before = list(chain.wallets["w"])
+    before = list(chain.wallets[WALLET])
     units = bought.settlement.out_units
     sale = replace(
-        buying(chain, "w", BUY_LAMPORTS, "sale"),
+        buying(chain, WALLET, BUY_LAMPORTS, "sale"),
         in_mint=TOKEN,
         out_mint=SOL_MINT,
         amount_in=units,
@@ -271,4 +273,4 @@ def test_a_sale_settles_what_it_brought(disk: Path) -> None:
     assert sold is not None
     assert sold.settlement is not None
     assert sold.settlement.in_units == units
-    assert chain.wallets["w"][0] == before[0] + sold.settlement.out_units - sold.settlement.fee_lamports
+    assert chain.wallets[WALLET][0] == before[0] + sold.settlement.out_units - sold.settlement.fee_lamports

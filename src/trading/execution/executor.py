@@ -17,6 +17,7 @@ import anyio.to_thread
 
 from trading.errors import (
     DataError,
+    IllegalTransition,
     InvalidInput,
     RouteRefused,
     SendRefused,
@@ -252,9 +253,17 @@ class Executor:
             logger.info("intent %s is given up: %s", intent.id, error)
             await self._io(self._journal.ended, intent.id, IntentState.FAILED, f"{error.code}: {error.message}")
             return True
-        if (await self._io(self._journal.record, intent.id)).is_cancel_asked:
-            return True  # asked for while it was being prepared; nobody has seen these bytes
-        await self._io(self._journal.signed, attempt)
+        # Preparing can take as long as a person takes to approve. Nobody has seen these bytes yet: ask all again.
+        if self._over(await self._io(self._journal.record, intent.id)) is not None:
+            return True
+        if intent.wallet in await self._io(self._journal.halted):
+            return False
+        try:
+            await self._io(self._journal.signed, attempt)
+        except IllegalTransition:
+            if (await self._io(self._journal.record, intent.id)).is_cancel_asked:
+                return True  # asked for between the look and the write
+            raise
         await self._send(attempt, is_first=True)
         return True
 

@@ -18,7 +18,7 @@ from trading.model.units import BPS_ONE
 from trading.ports import Chain, ReferencePrice, Signer, SwapRouter
 
 from .price_check import Offered, PriceRules, price_problem
-from .transactions import Built, ComputeBudget, addresses_in_table, build, token_account, units_of
+from .transactions import Built, ComputeBudget, addresses_in_table, build, is_opened, token_account, units_of
 from .verifier import TOKEN_PROGRAMS, SwapBounds, all_keys, parsed, violations_of
 
 SIMULATION_UNITS: Final = COMPUTE_UNITS_PER_TRANSACTION_MAX
@@ -129,7 +129,7 @@ class SwapPreparer:
         wallet = seen[intent.wallet]
         lamports = 0 if wallet is None else wallet.lamports
         balances = Balances(lamports, units_of(seen[accounts[0]]), units_of(seen[accounts[1]]))
-        self._require_funds(intent, balances, opens=seen[accounts[1]] is None)
+        self._require_funds(intent, balances, opens=not is_opened(seen[accounts[1]]))
         return _Held(balances, addresses, seen)
 
     def _learn(self, mint: str, account: AccountSeen | None, intent: Intent) -> None:
@@ -181,6 +181,8 @@ class SwapPreparer:
             point = await self._parts.second_price.price(token)
         except FeedUnavailable:
             point = None
+        if point is not None and point.mint != token:
+            point = None
         amounts = (intent.amount_in, offer.out_units) if is_buy else (offer.out_units, intent.amount_in)
         offered = Offered(is_buy, intent.is_exit, *amounts)
         problem = price_problem(offered, point, self._parts.now_ns(), self._rules.prices)
@@ -200,7 +202,7 @@ class SwapPreparer:
         if simulated.error:
             msg = f"the simulation failed: {simulated.error}"
             raise RouteRefused(msg, reason="simulation_failed")
-        problems = simulation_problems(intent, held.balances, held.addresses, simulated, draft.fee_lamports)
+        problems = simulation_problems(intent, held.addresses, held.seen, simulated.accounts, draft.fee_lamports)
         if problems:
             msg = f"the simulation does something else: {'; '.join(problems)}"
             raise RouteRefused(msg, reason="simulation_differs")
@@ -230,25 +232,38 @@ class SwapPreparer:
 
 
 def simulation_problems(
-    intent: Intent, before: Balances, addresses: Sequence[str], simulated: Simulated, fee_lamports: int
+    intent: Intent,
+    addresses: Sequence[str],
+    before: Mapping[str, AccountSeen | None],
+    after: Mapping[str, AccountSeen | None],
+    fee_lamports: int,
 ) -> list[str]:
-    """Return what a simulation does that was not wished. Lamports may leave for the amount, the fee and deposits."""
-    wallet, in_account, out_account = (simulated.accounts.get(each) for each in addresses)
-    lamports = 0 if wallet is None else wallet.lamports
+    """Return what a simulation does that was not wished to the accounts at ``addresses``: wallet, in, out.
+
+    SOL counts as one sum over the three, deposits and wrapped SOL included: who sends any to one of them, which anybody
+    can, changes nothing of what the swap itself takes and gives.
+    """
     try:
-        in_units, out_units = units_of(in_account), units_of(out_account)
+        units = [[units_of(seen.get(each)) for each in addresses[1:]] for seen in (before, after)]
     except DataError as error:
         return [error.message]
+    taken, given = units[0][0] - units[1][0], units[1][1] - units[0][1]
+    spent = _lamports_of(before, addresses) - _lamports_of(after, addresses)
     problems = []
-    spent = before.lamports - lamports
     if intent.in_mint == SOL_MINT:
-        if not intent.amount_in <= spent <= intent.amount_in + fee_lamports + TOKEN_ACCOUNT_RENT_LAMPORTS:
+        if not intent.amount_in <= spent <= intent.amount_in + fee_lamports:
             problems.append(f"{spent} lamports leave the wallet for {intent.amount_in}")
-    elif before.in_units - in_units != intent.amount_in:
-        problems.append(f"{before.in_units - in_units} of {intent.in_mint} leave instead of {intent.amount_in}")
+    elif taken != intent.amount_in:
+        problems.append(f"{taken} of {intent.in_mint} leave instead of {intent.amount_in}")
     if intent.out_mint == SOL_MINT:
         if -spent < intent.min_out - fee_lamports:
             problems.append(f"{-spent} lamports arrive, at least {intent.min_out - fee_lamports} were due")
-    elif out_units - before.out_units < intent.min_out:
-        problems.append(f"{out_units - before.out_units} of {intent.out_mint} arrive, less than {intent.min_out}")
+    elif given < intent.min_out:
+        problems.append(f"{given} of {intent.out_mint} arrive, less than {intent.min_out}")
+    if SOL_MINT not in (intent.in_mint, intent.out_mint) and spent > fee_lamports:
+        problems.append(f"{spent} lamports leave the wallet besides, {fee_lamports} are the fee")
     return problems
+
+
+def _lamports_of(seen: Mapping[str, AccountSeen | None], addresses: Sequence[str]) -> int:
+    return sum(found.lamports for each in addresses if (found := seen.get(each)) is not None)

@@ -1,8 +1,8 @@
 """An offer held against a second, independent price: exact integers, and a rule for when there is none.
 
-An entry needs a second price that is young and near. An exit leaves without one, because a price that is missing must
-not keep anybody in a position; one that is there and says that the offer gives far too little keeps even an exit back,
-because then the route, not the market, is what went wrong.
+An entry needs a second price that is young and near; one of the future or of nothing is none. An exit leaves without
+one, because a price that is missing must not keep anybody in a position; one that is there and says that the offer
+gives far too little keeps even an exit back, because then the route, not the market, is what went wrong.
 """
 
 from dataclasses import dataclass
@@ -42,9 +42,15 @@ def deviation_bps(lamports: int, base_units: int, point: PricePoint) -> int:
     return sign * -(-abs(difference) * BPS_ONE // value)
 
 
+def _is_price(point: PricePoint, now_ns: int, rules: PriceRules) -> bool:
+    # A source whose clock runs ahead would otherwise stay young for ever.
+    is_young = abs(now_ns - point.ts_ns) <= rules.age_s_max * NS_PER_S
+    return is_young and point.lamports_numerator > 0 and point.base_units_denominator > 0
+
+
 def price_problem(offered: Offered, point: PricePoint | None, now_ns: int, rules: PriceRules) -> str:
     """Return why an offer is not taken, "" where it is."""
-    if point is None or now_ns - point.ts_ns > rules.age_s_max * NS_PER_S:
+    if point is None or not _is_price(point, now_ns, rules):
         return "" if offered.is_exit else "no_second_price"
     if offered.lamports <= 0 or offered.base_units <= 0:
         return "no_amount"

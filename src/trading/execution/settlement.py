@@ -10,6 +10,8 @@ from typing import Final
 from trading.model.chain import TokenBalance, TransactionSeen
 from trading.model.intent import SOL_MINT, Attempt, Intent, Settlement
 
+from .verifier import TOKEN_PROGRAMS, associated
+
 NATIVE: Final = SOL_MINT
 
 
@@ -19,7 +21,7 @@ def settlement_of(intent: Intent, attempt: Attempt, seen: TransactionSeen) -> Se
     SOL counts as one sum over the wallet, its wrapped SOL and the deposits of its token accounts, so a deposit only
     changes its place. What the swap itself took or gave of it is the change of that sum without fee and tip.
     """
-    rent = sum(_deposit_change(seen, balance.account, balance.mint) for balance in _own(intent, seen))
+    rent = sum(_deposit_change(seen, account) for account in _own_accounts(intent, seen))
     tip = 0 if seen.error else attempt.tip_lamports
     spent = -_sol_change(intent, seen) - attempt.fee_lamports - tip
     units = {mint: _token_change(intent, seen, mint) for mint in (intent.in_mint, intent.out_mint)}
@@ -48,6 +50,10 @@ def discrepancies(intent: Intent, attempt: Attempt, seen: TransactionSeen, settl
         found.append(f"its fee was paid by {seen.payer}")
     if intent.wallet not in seen.lamports:
         found.append("the wallet is none of its accounts")
+    if NATIVE not in {intent.in_mint, intent.out_mint}:
+        lost = -_sol_change(intent, seen) - settlement.fee_lamports - settlement.tip_lamports
+        if lost:
+            found.append(f"{lost} lamports left the wallet besides fee and tip")
     if seen.error:
         if settlement.in_units or settlement.out_units or settlement.rent_lamports:
             found.append(
@@ -80,20 +86,24 @@ def _token_change(intent: Intent, seen: TransactionSeen, mint: str) -> int:
     )
 
 
-def _deposit_change(seen: TransactionSeen, account: str, mint: str) -> int:
+def _own_accounts(intent: Intent, seen: TransactionSeen) -> set[str]:
+    """Return the wallet's token accounts in the transaction. One that was opened and closed in it has no balances, but
+    it may have had lamports before: anybody can send some there, and closing it gives them to the wallet."""
+    mints = {intent.in_mint, intent.out_mint, NATIVE}
+    addresses = {associated(intent.wallet, mint, program) for mint in mints for program in TOKEN_PROGRAMS}
+    return {balance.account for balance in _own(intent, seen)} | (addresses & seen.lamports.keys())
+
+
+def _deposit_change(seen: TransactionSeen, account: str) -> int:
     """Return by how much the deposit of a token account grew; wrapped SOL in it is no deposit."""
     before, after = seen.lamports.get(account, (0, 0))
-    if mint != NATIVE:
-        return after - before
-    balance = next(each for each in seen.tokens if each.account == account)
-    return (after - (balance.after_units or 0)) - (before - (balance.before_units or 0))
+    wrapped = [each for each in seen.tokens if each.account == account and each.mint == NATIVE]
+    for each in wrapped:
+        before, after = before - (each.before_units or 0), after - (each.after_units or 0)
+    return after - before
 
 
 def _sol_change(intent: Intent, seen: TransactionSeen) -> int:
     """Return the change of all SOL that is the wallet's: its own, wrapped, and deposits."""
-    before, after = seen.lamports.get(intent.wallet, (0, 0))
-    change = after - before
-    for balance in _own(intent, seen):
-        account_before, account_after = seen.lamports.get(balance.account, (0, 0))
-        change += account_after - account_before
-    return change
+    accounts = {intent.wallet, *_own_accounts(intent, seen)}
+    return sum(after - before for before, after in (seen.lamports.get(each, (0, 0)) for each in accounts))

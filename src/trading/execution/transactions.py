@@ -19,7 +19,7 @@ from trading.errors import DataError, InvalidInput
 from trading.model.chain import AccountSeen, InstructionWanted, SwapOffer
 from trading.model.network import COMPUTE_UNITS_PER_TRANSACTION_MAX, SIGNATURE_FEE_LAMPORTS, priority_fee_lamports
 
-from .verifier import BUDGET, MESSAGE_BYTES_MAX, TOKEN_PROGRAMS, associated
+from .verifier import BUDGET, MESSAGE_BYTES_MAX, SYSTEM, TOKEN_PROGRAMS, associated
 
 TABLE_HEAD_BYTES: Final = 56
 _MICRO: Final = 1_000_000
@@ -99,9 +99,14 @@ def token_account(owner: str, mint: str, program: str) -> str:
     return associated(owner, mint, program)
 
 
+def is_opened(seen: AccountSeen | None) -> bool:
+    """Return whether somebody opened the account. Lamports alone open none: anybody can send them to any address."""
+    return seen is not None and not (seen.owner == SYSTEM and not seen.data)
+
+
 def units_of(seen: AccountSeen | None) -> int:
     """Return what a token account holds, 0 for one that does not exist. Raises: DataError for another account."""
-    if seen is None:
+    if seen is None or not is_opened(seen):
         return 0
     if seen.owner not in TOKEN_PROGRAMS or len(seen.data) < _TOKEN_ACCOUNT_BYTES_MIN:
         msg = f"{seen.address} is no token account"

@@ -167,6 +167,9 @@ def mint_problems(account: AccountSeen) -> list[str]:
         "new accounts of it are frozen": seen.is_frozen_by_default,
         "it cannot be sent on": seen.is_non_transferable,
         "its transfers are stopped": seen.is_paused,
+        "somebody can set a fee of every transfer": bool(seen.transfer_fee_authority),
+        "somebody can set a program that is asked at every transfer": bool(seen.transfer_hook_authority),
+        "somebody can stop its transfers": bool(seen.pause_authority),
         "it has an extension that is not known here": bool(seen.unknown_extensions),
     }
     return [problem for problem, is_so in wrong.items() if is_so]
