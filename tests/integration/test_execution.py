@@ -9,6 +9,7 @@ from solders.pubkey import Pubkey
 from tests.support.live_stage import LiveStage, at_work, decided, journal_at, live_stage
 
 from trading.execution.executor import Outlook
+from trading.model.chain import SignWanted
 from trading.model.intent import Attempt, IntentRecord, IntentState
 from trading.rehearsal.faults import FOREVER, Fault, Kind
 from trading.rehearsal.jupiter_faults import Fault as RouterFault
@@ -154,6 +155,23 @@ async def test_a_price_that_no_second_source_supports_is_not_bought(tmp_path: Pa
         assert known.state is IntentState.FAILED
         assert "price_deviates" in known.problem
         assert stage.signer.signed == []
+
+
+async def test_a_signature_of_something_else_is_not_kept(tmp_path: Path) -> None:
+    async with live_stage() as stage, journal_at(tmp_path / "execution.db") as journal:
+        wallet = stage.wallet()
+        honest = stage.signer.sign
+
+        async def mixed_up(wanted: SignWanted) -> bytes:
+            return await honest(replace(wanted, message=wanted.message + b"\0"))
+
+        stage.signer.sign = mixed_up  # type: ignore[method-assign]
+        executor = stage.executor(journal)
+        async with at_work(executor, [wallet]):
+            [known] = await decided(executor, journal, [stage.buying(wallet, SOL, "one")])
+        assert known.state is IntentState.FAILED
+        assert "no signature of this message" in known.problem
+        assert known.attempts == ()
 
 
 async def test_the_reserve_for_exits_is_not_spent_by_an_entry(tmp_path: Path) -> None:

@@ -152,6 +152,12 @@ class SqlExecutionJournal:
             if known.is_cancel_asked:
                 msg = f"intent {attempt.intent_id}: it was asked to be cancelled, so nothing more is signed for it"
                 raise IllegalTransition(msg)
+            halted = connection.execute(
+                sa.select(wallets.c.problem).where(wallets.c.wallet == known.intent.wallet)
+            ).scalar_one_or_none()
+            if halted:
+                msg = f"intent {attempt.intent_id}: its wallet is halted: {halted}"
+                raise IllegalTransition(msg)
             if attempt.number != len(known.attempts) + 1:
                 msg = f"intent {attempt.intent_id}: attempt {attempt.number} does not follow {len(known.attempts)}"
                 raise IllegalTransition(msg)

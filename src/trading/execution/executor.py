@@ -261,8 +261,11 @@ class Executor:
         try:
             await self._io(self._journal.signed, attempt)
         except IllegalTransition:
+            # Asked for, or halted, between the look and the write.
             if (await self._io(self._journal.record, intent.id)).is_cancel_asked:
-                return True  # asked for between the look and the write
+                return True
+            if intent.wallet in await self._io(self._journal.halted):
+                return False
             raise
         await self._send(attempt, is_first=True)
         return True

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from solders.message import MessageV0
+from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from trading.errors import DataError, FeedUnavailable, RouteRefused, SigningRefused
@@ -100,6 +101,10 @@ class SwapPreparer:
         )
         await self._read(wanted, built, intent)
         signature = await self._parts.signer.sign(wanted)
+        # What is tracked by a signature that is not this message's would land unseen.
+        if not Signature.from_bytes(signature).verify(Pubkey.from_string(intent.wallet), built.message):
+            msg = "the signer's answer is no signature of this message"
+            raise SigningRefused(msg, reasons=("signature",))
         return Attempt(
             intent_id=intent.id,
             number=number,
