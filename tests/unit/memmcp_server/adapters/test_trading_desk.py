@@ -155,7 +155,7 @@ def test_the_desks_errors_become_ours_with_field_and_hint() -> None:
 @pytest.mark.parametrize(
     ("section", "field"),
     [
-        (TradingSection(money="real"), "money"),
+        (TradingSection(feed="synthetic", money="real"), "live.wallet"),
         (TradingSection(feed="replay:no/such/file.csv"), None),
         (TradingSection(feed="synthetic", profile="no-such-profile"), "profile"),
     ],
