@@ -336,3 +336,18 @@ async def test_many_newer_rows_with_a_common_word_do_not_hide_the_one_with_every
     words = ["momentum", "zebra"]
     found = [each.content for each in await bench.journal.lexical(words, EVERYTHING, scope=scope, limit=3)]
     assert found == ["zebra momentum lesson", "momentum signal 29", "momentum signal 28"]
+
+
+@pytest.mark.requirement("M1")
+@pytest.mark.parametrize("scope", ["unindexed", "all"])
+@pytest.mark.parametrize(
+    "content", ["note 26 of the ledger", "note 26, of the ledger", "(26) the ledger's note", "ledger: note #26"]
+)
+async def test_a_word_of_its_own_comes_before_newer_ones_that_it_is_only_a_part_of(
+    bench: Bench, scope: LexicalScope, content: str
+) -> None:
+    await bench.journal.commit([a_draft(content)])
+    await bench.journal.commit([a_draft(f"note {number} of the ledger") for number in (126, 260, 2_600, 926)])
+    words = ["note", "26", "ledger"]
+    [first, *_] = await bench.journal.lexical(words, EVERYTHING, scope=scope, limit=2)
+    assert first.content == content

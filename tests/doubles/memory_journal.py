@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -120,7 +121,7 @@ class MemoryJournal(Lifecycle):
             for memory in reversed(self._where(where))
             if (scope == "all" or memory.seq in waiting) and _contains(memory, words)
         ]
-        found.sort(key=lambda memory: -sum(len(word) for word in words if _contains(memory, [word])))
+        found.sort(key=lambda memory: (-_letters(memory, words), -_own(memory, words)))
         return found[:limit]
 
     async def unindexed(self, words: Sequence[str], where: MemoryFilter, *, limit: int) -> tuple[list[Memory], int]:
@@ -506,6 +507,15 @@ def _json(value: object) -> JsonObject:
     """Return the value as it comes back from a text column."""
     decoded: JsonObject = json.loads(json.dumps(value))
     return decoded
+
+
+def _letters(memory: Memory, words: Sequence[str]) -> int:
+    return sum(len(word) for word in words if _contains(memory, [word]))
+
+
+def _own(memory: Memory, words: Sequence[str]) -> int:
+    standing = set(re.findall(r"\w+", memory.content.casefold()))
+    return sum(word.casefold() in standing for word in words)
 
 
 def _contains(memory: Memory, words: Sequence[str]) -> bool:

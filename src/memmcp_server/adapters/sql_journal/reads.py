@@ -1,5 +1,6 @@
 """Queries of the journal. Each is bounded by a limit and runs in one short read transaction."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,8 +71,10 @@ def lexical(
     # Ranked here and not by the caller: a few hundred new rows with a common word must not hide the one with all words.
     newest = matching.order_by(memories.c.seq.desc()).limit(LEXICAL_RANKED_MAX).subquery()
     letters = sum((case((_contains(word), len(word)), else_=0) for word in words), literal(0))
+    # And of those with as many letters the one with the words themselves: 26 is in 126, 260 and 926 too.
+    own = sum((case((_contains_own(word), 1), else_=0) for word in words), literal(0))
     query = select(memories).join(newest, newest.c.seq == memories.c.seq)
-    query = query.order_by(letters.desc(), memories.c.seq.desc()).limit(limit)
+    query = query.order_by(letters.desc(), own.desc(), memories.c.seq.desc()).limit(limit)
     return [to_memory(row) for row in connection.execute(query)]
 
 
@@ -229,6 +232,11 @@ def _contains(word: str) -> ColumnElement[bool]:
     spellings = {word} if word.isascii() else {word, word.lower(), word.upper(), word.title()}
     patterns = [f"%{escape_like(spelling)}%" for spelling in sorted(spellings)]
     return or_(*(column.ilike(p, escape="\\") for p in patterns for column in (memories.c.content, memories.c.tags)))
+
+
+def _contains_own(word: str) -> ColumnElement[bool]:
+    """Say "the word stands in the content by itself, not within a longer one" whatever its case."""
+    return memories.c.content.regexp_match(rf"(?i)(^|\W){re.escape(word)}(\W|$)")
 
 
 def escape_like(text: str) -> str:

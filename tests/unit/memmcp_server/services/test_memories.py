@@ -287,6 +287,7 @@ async def test_a_memory_is_read_by_id_and_version_and_an_unknown_one_is_named() 
         ("what is it", ("what", "is", "it")),
         ("DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263", ("dezxaz8z7pnrnrjjz3wxborgixca6xjnb7yab1ppb263",)),
         ("買う BONK bonk", ("買う", "bonk")),
+        ("note number 7 of x", ("note", "number", "7")),
         ("???", ("???",)),
     ],
 )
