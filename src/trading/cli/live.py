@@ -181,6 +181,7 @@ def _show_checks(checks: "tuple[Check, ...]") -> None:
 
 
 def _show_mandate(path: Path, wanted: "Mandate") -> None:
+    from trading.model.network import host_of
     from trading.runtime.documents import iso
 
     rows = [
@@ -188,7 +189,7 @@ def _show_mandate(path: Path, wanted: "Mandate") -> None:
         ("name, money", f"{wanted.name}, {wanted.network.value} ({wanted.genesis_hash})"),
         ("wallets", ", ".join(wanted.wallets)),
         ("cold address", wanted.cold_address),
-        ("endpoints", ", ".join(wanted.endpoints)),
+        ("endpoints", ", ".join(map(host_of, wanted.endpoints))),
         ("tokens", ", ".join(wanted.mints)),
         ("sides, venues", f"{', '.join(wanted.sides)}; {', '.join(wanted.venues) or 'any'}"),
         ("an order, a day", f"{lamports_text(wanted.order_lamports_max)}, {lamports_text(wanted.day_lamports_max)}"),

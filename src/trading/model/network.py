@@ -1,6 +1,7 @@
-"""What Solana itself charges, apart from any pool."""
+"""What Solana itself charges, apart from any pool, and what may be shown of whom one asks it."""
 
 from typing import Final
+from urllib.parse import urlsplit
 
 from .units import ceil_div
 
@@ -15,3 +16,9 @@ _MICRO: Final = 1_000_000
 def priority_fee_lamports(micro_lamports_per_cu: int, compute_units_max: int) -> int:
     """Return ceil(price * limit / 10^6): charged on the limit, whatever was used, also on failure."""
     return ceil_div(micro_lamports_per_cu * compute_units_max, _MICRO)
+
+
+def host_of(url: str) -> str:
+    """Return what of an endpoint's address may be shown: host and port. The rest may hold a key."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)

@@ -10,6 +10,7 @@ from statistics import mean, stdev
 from typing import Final
 
 from trading.model.mandate import Mandate, Network
+from trading.model.network import host_of
 
 ENDPOINTS_MIN: Final = 2
 LAG_BLOCKS_MAX: Final = 50
@@ -118,8 +119,8 @@ def endpoints_check(found: Readiness) -> Check:
     """At least two endpoints answer, and none of those lags."""
     answering = [each for each in found.endpoints if not each.error]
     best = max((each.block_height for each in answering), default=0)
-    behind = [each.url for each in answering if best - each.block_height > LAG_BLOCKS_MAX]
-    silent = [f"{each.url} ({each.error})" for each in found.endpoints if each.error]
+    behind = [host_of(each.url) for each in answering if best - each.block_height > LAG_BLOCKS_MAX]
+    silent = [f"{host_of(each.url)} ({each.error})" for each in found.endpoints if each.error]
     met = len(answering) >= ENDPOINTS_MIN and not behind and not silent
     evidence = f"{len(answering)} of {len(found.endpoints)} answer, at block {best}"
     evidence += f"; behind: {', '.join(behind)}" if behind else ""

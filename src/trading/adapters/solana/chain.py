@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 
 from trading.adapters.solana import answers
 from trading.adapters.solana.blockhashes import newest_blockhash
-from trading.adapters.solana.endpoint import RpcEndpoint, host_of
+from trading.adapters.solana.endpoint import RpcEndpoint
 from trading.adapters.solana.fees import PriorityFees
 from trading.adapters.solana.pool import EndpointPool, Peer
 from trading.adapters.solana.sending import Sender
@@ -30,6 +30,7 @@ from trading.model.chain import (
     StatusSeen,
     TransactionSeen,
 )
+from trading.model.network import host_of
 from trading.ports import Clock
 
 ACCOUNTS_MAX: Final = 100

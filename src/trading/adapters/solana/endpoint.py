@@ -247,12 +247,6 @@ def _trust(url: str) -> ssl.SSLContext:
     return ssl.create_default_context() if url.startswith("https") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def host_of(url: str) -> str:
-    """Return what of an address may be shown: host and port."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
-
-
 def _opened(url: str) -> tuple[str, dict[str, str], tuple[str, ...]]:
     """Return the address without its user part, the headers to send, and every part that must not be shown."""
     parts = urlsplit(url)

@@ -14,9 +14,9 @@ import websockets
 from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 
-from trading.adapters.solana.endpoint import host_of
 from trading.config import ChainSection
 from trading.model.chain import Commitment
+from trading.model.network import host_of
 
 MESSAGE_BYTES_MAX: Final = 65_536
 LINGER_S: Final = 5.0

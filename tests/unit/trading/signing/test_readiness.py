@@ -96,3 +96,16 @@ def test_the_lower_end_is_below_the_mean_by_its_error() -> None:
     assert lower_end([10] * 30) == 10
     assert lower_end([0, 20] * 50) == pytest.approx(10 - 1.645 * 10.0504 / 10, abs=1e-3)
     assert lower_end([10] * 29) is None
+
+
+def test_a_key_in_an_endpoints_address_is_in_no_evidence() -> None:
+    addresses = [f"https://user:k3y@{name}.example/k3y/?api-key=k3y" for name in ("one", "two", "three")]
+    silent, behind, good = addresses
+    seen = (
+        EndpointSeen(silent, "", 0, "it does not answer"),
+        EndpointSeen(behind, MAINNET_GENESIS, 1),
+        EndpointSeen(good, MAINNET_GENESIS, 1_000),
+    )
+    [told] = [each.evidence for each in checks_of(replace(READY, endpoints=seen)) if each.name == "endpoints"]
+    assert "behind: two.example; silent: one.example (it does not answer)" in told
+    assert "k3y" not in told
