@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from .intent import IntentKind, OwnAccount
+
 
 class Commitment(StrEnum):
     PROCESSED = "processed"
@@ -230,7 +232,9 @@ class PricePoint:
 
 @dataclass(frozen=True, slots=True)
 class SignWanted:
-    """What a signer is asked to sign: the message of one attempt, and the figures it is to be checked against."""
+    """What a signer is asked to sign: the message of one attempt, and the figures it is to be checked against.
+
+    ``kind``, ``to_address`` and ``accounts`` are those of the intent."""
 
     intent_id: str
     attempt: int
@@ -244,3 +248,6 @@ class SignWanted:
     last_valid_block_height: int
     is_exit: bool
     venues: tuple[str, ...] = field(default=())
+    kind: IntentKind = IntentKind.SWAP
+    to_address: str = ""
+    accounts: tuple[OwnAccount, ...] = ()
