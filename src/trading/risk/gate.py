@@ -1,5 +1,6 @@
 """The pre-trade gate: no order without its approval. Limits bind entries; an exit is only asked whether it is one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trading.model.account import TradingState
@@ -29,12 +30,27 @@ class Gate:
         if denied is not None:
             return denied
         measures = self.measures(order, account, token)
+        return self._broken(measures, order, account, token) or Approved(measures)
+
+    def _broken(
+        self, measures: Sequence[Measure], order: Order, account: AccountView, token: TokenView
+    ) -> Denied | None:
         broken = tuple([measure for measure in measures if measure.is_broken])
-        if broken:
-            first = broken[0]
-            text = explained(first, order, account, token, self.bounds)
-            return Denied(first.name, text, first.limit, first.used, broken)
-        return Approved(measures)
+        if not broken:
+            return None
+        first = broken[0]
+        text = explained(first, order, account, token, self.bounds)
+        return Denied(first.name, text, first.limit, first.used, broken)
+
+    def check_standing(self, order: Order, account: AccountView, token: TokenView) -> Denied | None:
+        """Return why an entry that was approved is not to be sent any more, None where it is. What it takes itself is
+        counted in the views, so its size is not asked again: only what no smaller order could cure.
+        """
+        denied = _check_may_enter(order, account, token)
+        if denied is not None:
+            return denied
+        asked = [limit(order, account, token, self.bounds) for limit in limits.STANDING_LIMITS]
+        return self._broken([measure for measure in asked if measure is not None], order, account, token)
 
     def measures(self, order: Order, account: AccountView, token: TokenView) -> tuple[Measure, ...]:
         """Return every limit that applies to this entry, in the order in which they are asked."""
