@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from solders.pubkey import Pubkey
 
 from tests.doubles.desk_memory import ListMemory
 from tests.doubles.scripted_market import ManualFeed
+from tests.support.authenticator import ORIGIN, Authenticator
 from tests.support.rehearsal import JupiterStage, jupiter_stage
 from tests.support.signing import PASSPHRASE, mandate, mandate_toml
 from trading.adapters.live_feed_choice import Chosen
@@ -53,6 +54,10 @@ class World:
     key: Keypair
     folder: Path
     socket: SignerSocket
+    core: SignerCore
+    fill_wait_s: float = 0.0
+    live: dict[str, Any] = field(default_factory=dict)
+    """Settings of ``live`` that a test wants otherwise."""
 
     @property
     def wallet(self) -> str:
@@ -66,7 +71,7 @@ class World:
         }
         return Sections(
             account=AccountSection(zone="Europe/Berlin"),
-            paper=PaperSection(fill_wait_s=0.0, snapshot_interval_s=0.0),
+            paper=PaperSection(fill_wait_s=self.fill_wait_s, snapshot_interval_s=0.0),
             relay=RelaySection(backoff_base_s=0.01, poll_s=0.05),
             market=stage.market(),
             router=RouterSection.model_validate({"second_price": "pool", "pools": vaults, "pool_lamports_min": 0}),
@@ -76,8 +81,15 @@ class World:
                     "genesis_hash": stage.cluster.genesis_hash,
                 }
             ),
-            live=LiveSection(
-                wallet=self.wallet, signer_socket=self.socket.path, poll_s=0.02, resend_s=0.1, arming_poll_s=0.05
+            live=LiveSection.model_validate(
+                {
+                    "wallet": self.wallet,
+                    "signer_socket": self.socket.path,
+                    "poll_s": 0.02,
+                    "resend_s": 0.1,
+                    "arming_poll_s": 0.05,
+                    **self.live,
+                }
             ),
         )
 
@@ -104,6 +116,26 @@ class World:
         await self.socket.ask("unlock", {"passphrase": PASSPHRASE})
         await self.socket.ask("arm", {"passphrase": PASSPHRASE, "text": text, "source": str(path)})
 
+    async def passkey(self) -> Authenticator:
+        """Register a passkey of the operator."""
+        made = Authenticator()
+        code = await self.socket.ask("passkey_begin", {"passphrase": PASSPHRASE})
+        options = await self.socket.ask("passkey_options", {"code": code})
+        seen = await self.socket.ask(
+            "passkey_register", {"code": code, "credential": made.create(options), "label": "a test"}
+        )
+        wish = {"passphrase": PASSPHRASE, "fingerprint": seen["fingerprint"]}
+        await self.socket.ask("passkey_confirm", wish)
+        return made
+
+    async def approve(self, approval_id: str, passkey: Authenticator) -> None:
+        options = await self.socket.ask("approval_challenge", {"id": approval_id})
+        await self.socket.ask("approval_approve", {"id": approval_id, "credential": passkey.get(options)})
+
+    async def question(self, approval_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self.socket.ask("approval", {"id": approval_id})
+        return found
+
 
 @asynccontextmanager
 async def a_world(folder: Path) -> AsyncIterator[World]:
@@ -114,20 +146,21 @@ async def a_world(folder: Path) -> AsyncIterator[World]:
         keys = KeyFolder(folder / "signer", log2_n=10)
         root = keys.create(Passphrase(PASSPHRASE))
         keys.add_seed(root, SecretKey(seed, stage.cluster.genesis_hash))
-        core = SignerCore(SignerParts(keys, SwapMessages(), RpcChainView, LateRemoteKey, time.time_ns))
+        core = SignerCore(SignerParts(keys, SwapMessages(), RpcChainView, LateRemoteKey, time.time_ns, (ORIGIN,)))
         doors = Doors(frozenset({ME}), frozenset({ME}))
         path = folder / "s.sock"
         try:
             async with listening(path, SignerServer(core, doors, time.time_ns), doors):
-                yield World(stage, key, folder, SignerSocket(path, ME))
+                yield World(stage, key, folder, SignerSocket(path, ME), core)
         finally:
             await core.aclose()
 
 
 class Desk:
-    def __init__(self, desk: PaperDesk, feed: ManualFeed) -> None:
+    def __init__(self, desk: PaperDesk, feed: ManualFeed, memory: ListMemory) -> None:
         self.desk = desk
         self.feed = feed
+        self.memory = memory
 
     async def until(self, holds: Any, seconds: float = 20) -> dict[str, Any]:
         """Let cycles pass until a snapshot is so; return it."""
@@ -139,8 +172,22 @@ class Desk:
                 self.feed.push()
                 await anyio.sleep(0.05)
 
+    @staticmethod
+    def wish(mint: str, amount: str) -> dict[str, Any]:
+        return {"side": "buy", "mint": mint, "amount_sol": amount, "reason": "a test buys", "bucket": "manual"}
+
+    async def again(self, mint: str, amount: str, key: str, status: str) -> dict[str, Any]:
+        """Ask with the key of an order that was sent until it stands so; cycles pass meanwhile."""
+        with anyio.fail_after(20):
+            while True:
+                found = await self.desk.place_trade(self.wish(mint, amount), agent="a", key=key)
+                if found["status"] == status:
+                    return dict(found)
+                self.feed.push()
+                await anyio.sleep(0.05)
+
     async def buy(self, mint: str, amount: str, key: str) -> dict[str, Any]:
-        wish = {"side": "buy", "mint": mint, "amount_sol": amount, "reason": "a test buys", "bucket": "manual"}
+        wish = self.wish(mint, amount)
         shown = await self.desk.place_trade(wish, agent="a", key=f"{key}-preview")
         assert shown["status"] == "preview", shown
         return dict(await self.desk.place_trade(wish | {"preview_id": shown["preview_id"]}, agent="a", key=key))
@@ -150,5 +197,6 @@ class Desk:
 async def a_desk(world: World, feed: ManualFeed | None = None) -> AsyncIterator[Desk]:
     moved = feed or ManualFeed(world.stage.frog, "FROG", PRICE)
     options = PaperOptions(world.folder, "market", "foundation", is_real=True)
-    async with paper_desk(options, world.sections, ListMemory(), Chosen(moved, "by hand")) as opened:
-        yield Desk(opened, moved)
+    memory = ListMemory()
+    async with paper_desk(options, world.sections, memory, Chosen(moved, "by hand")) as opened:
+        yield Desk(opened, moved, memory)
