@@ -266,7 +266,8 @@ class LiveSection(Section):
     ``reserve_lamports`` stay in the wallet for fees of exits, whatever an entry wants.
     ``oracle_deviation_bps_max``: how far an offer may lie from the second price. ``foreign``: what becomes of tokens
     that nobody bought: adopt (they are the hand's, at what they could be sold for), leave (told of, never traded) or
-    ignore. What is paid for ``banned`` mints has left the desk.
+    ignore. ``banned`` mints are bought by nobody, on paper neither, under no profile; what is paid for them by hand has
+    left the desk.
     """
 
     wallet: str = ""

@@ -196,7 +196,8 @@ class Desk:
 @asynccontextmanager
 async def a_desk(world: World, feed: ManualFeed | None = None) -> AsyncIterator[Desk]:
     moved = feed or ManualFeed(world.stage.frog, "FROG", PRICE)
-    options = PaperOptions(world.folder, "market", "foundation", is_real=True)
+    profiles = world.folder / "profiles"
+    options = PaperOptions(world.folder, "market", "foundation", profiles_dir=profiles, is_real=True)
     memory = ListMemory()
     async with paper_desk(options, world.sections, memory, Chosen(moved, "by hand")) as opened:
         yield Desk(opened, moved, memory)

@@ -21,13 +21,11 @@ from trading.adapters.jupiter.build import JupiterBuild
 from trading.adapters.jupiter.gateway import JupiterApi
 from trading.adapters.second_price_choice import second_price
 from trading.adapters.solana.chain import SolanaChain
-from trading.adapters.solana.mints import read_mint
 from trading.config import LiveSection, Sections
-from trading.errors import ChainUnavailable, InvalidInput, TradingError
+from trading.errors import ChainUnavailable, InvalidInput
 from trading.execution.executor import Executor, ExecutorRules, Outlook
 from trading.execution.preparing import PreparingParts, PreparingRules, SwapPreparer
 from trading.execution.price_check import PriceRules
-from trading.model.chain import AccountSeen
 from trading.model.intent import IntentRecord
 from trading.model.order import Denied
 from trading.portfolio.chain_flows import FlowRules, Foreign
@@ -40,6 +38,7 @@ from .clock import WallClock
 from .courier import Courier, CourierRules
 from .flow_watch import FlowWatch
 from .mailbox import Mailbox
+from .mint_policy import MintPolicy
 from .reviewing import LiveReview
 from .stage import Published
 from .waiting import WaitingOrders
@@ -63,6 +62,7 @@ class LiveParts:
     signer: SocketSigner
     asking: ApprovingSigner
     preparer: SwapPreparer
+    mints: MintPolicy
     lamports: int
 
     def desk(self, live: LiveSection, mailbox: Mailbox, on_change: Callable[[], None]) -> "LiveDesk":
@@ -94,11 +94,12 @@ async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LivePa
         price = await stack.enter_async_context(second_price(sections.market, sections.router, chain, clock))
         signer = SocketSigner(_socket(data_dir, live))
         asking = ApprovingSigner(signer, clock.now_ns, live.approval_wait_s)
-        parts = PreparingParts(chain, JupiterBuild(api), price, asking, mint_problems, clock.now_ns)
+        mints = MintPolicy()
+        parts = PreparingParts(chain, JupiterBuild(api), price, asking, mints.problems, clock.now_ns)
         preparer = SwapPreparer(parts, _preparing(live))
         lamports = await _balance(chain, live.wallet)
         genesis_hash = sections.chain.genesis_hash
-        yield LiveParts(live.wallet, genesis_hash, chain, journal, signer, asking, preparer, lamports)
+        yield LiveParts(live.wallet, genesis_hash, chain, journal, signer, asking, preparer, mints, lamports)
 
 
 @dataclass(slots=True)
@@ -137,8 +138,9 @@ class LiveDesk:
         return desk
 
     def seen(self, state: Published) -> None:
-        """Follow the desk's newest committed state: what it would let through, and carry what it decided."""
+        """Follow the desk's newest committed state: its profile, what it would let through, what it decided."""
         self._stopped = state.stopped
+        self.parts.mints.rules = state.rugs
         self.courier.wake()
 
     def _may_go_on(self, known: IntentRecord) -> str:
@@ -175,29 +177,6 @@ class LiveDesk:
             "unfinished": len(self.parts.journal.unfinished()),
             **self.parts.chain.health(),
         }
-
-
-def mint_problems(account: AccountSeen) -> list[str]:
-    """Return why a mint is not bought: whoever made it could take, freeze or tax what was bought."""
-    try:
-        seen = read_mint(account)
-    except TradingError as error:
-        return [error.message]
-    wrong = {
-        "somebody can mint more of it": bool(seen.mint_authority),
-        "somebody can freeze it": bool(seen.freeze_authority),
-        "it takes a fee of every transfer": seen.transfer_fee_bps > 0,
-        "a program of its own is asked at every transfer": bool(seen.transfer_hook),
-        "somebody can take it from any account": bool(seen.permanent_delegate),
-        "new accounts of it are frozen": seen.is_frozen_by_default,
-        "it cannot be sent on": seen.is_non_transferable,
-        "its transfers are stopped": seen.is_paused,
-        "somebody can set a fee of every transfer": bool(seen.transfer_fee_authority),
-        "somebody can set a program that is asked at every transfer": bool(seen.transfer_hook_authority),
-        "somebody can stop its transfers": bool(seen.pause_authority),
-        "it has an extension that is not known here": bool(seen.unknown_extensions),
-    }
-    return [problem for problem, is_so in wrong.items() if is_so]
 
 
 def _flow_rules(live: LiveSection) -> FlowRules:

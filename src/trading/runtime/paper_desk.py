@@ -22,6 +22,7 @@ from trading.model.profile_content import content_of
 from trading.model.units import NS_PER_S, sol_to_lamports
 
 from . import history, orders, rebalancing, reviewing, views
+from .bans import with_bans
 from .documents import Document, costs_of_fill, iso
 from .funnel import funnel
 from .history import RunView
@@ -242,7 +243,8 @@ class PaperDesk:
         """Return the command of a request, with the whole of a profile that it names. Raises: InvalidInput."""
         if request.get("action") != "profile":
             return _command(request, actor, key)
-        profile = named_profile(str(_given(request, "profile")), self._profiles_dir)
+        wanted = named_profile(str(_given(request, "profile")), self._profiles_dir)
+        profile = with_bans(wanted, self._sections.live)
         return commands.SwitchProfile(key, actor, request.get("reason") or "", profile.name, content_of(profile))
 
     async def _previewed(

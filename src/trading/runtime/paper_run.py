@@ -21,6 +21,7 @@ from trading.model.units import sol_to_lamports
 from trading.ports import Feed, LiveFeed, Memory
 
 from .assembly import RunPlan, chosen_profile
+from .bans import with_bans
 from .clock import WallClock
 from .mailbox import Mailbox
 from .paper import PaperLoop
@@ -63,7 +64,7 @@ async def paper_desk(
 
     Raises: InvalidInput (feed, profile), DataError (recorded data), JournalUnavailable.
     """
-    profile = chosen_profile(options.profile, folder=options.profiles_dir)
+    profile = with_bans(chosen_profile(options.profile, folder=options.profiles_dir), sections.live)
     async with AsyncExitStack() as stack:
         store = await anyio.to_thread.run_sync(JournalStore.at, options.data_dir / JOURNAL_NAME)
         stack.callback(store.close)
