@@ -26,7 +26,7 @@ EXPECTED = [
     "rebalance",
     "trading_control",
 ]
-DESCRIPTIONS_SHA256 = "3c52df6ad8e19ebd9a7228d8974a5b7058ca2c419b6ade83934832fb54c2f32c"
+DESCRIPTIONS_SHA256 = "2a04bd41544747336d55b55621e90a2e45f25db5f633fe5cc90310f28d6d3f05"
 """Changed only on purpose: a description is what every model obeys, so a change of it is a change of the product."""
 
 
@@ -93,7 +93,7 @@ def test_the_catalogue_stays_small() -> None:
         }
         for spec in SPECS.values()
     ]
-    assert len(json.dumps(shown, separators=(",", ":"))) < 19_500
+    assert len(json.dumps(shown, separators=(",", ":"))) < 19_750
 
 
 def test_descriptions_change_only_on_purpose() -> None:
