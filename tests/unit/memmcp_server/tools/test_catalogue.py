@@ -26,7 +26,7 @@ EXPECTED = [
     "rebalance",
     "trading_control",
 ]
-DESCRIPTIONS_SHA256 = "2a04bd41544747336d55b55621e90a2e45f25db5f633fe5cc90310f28d6d3f05"
+DESCRIPTIONS_SHA256 = "de1de0b51966a86e05a4c05bff1c4857d5f1b523ca16fc27defd08329d58833b"
 """Changed only on purpose: a description is what every model obeys, so a change of it is a change of the product."""
 
 
