@@ -26,7 +26,7 @@ EXPECTED = [
     "rebalance",
     "trading_control",
 ]
-DESCRIPTIONS_SHA256 = "de1de0b51966a86e05a4c05bff1c4857d5f1b523ca16fc27defd08329d58833b"
+DESCRIPTIONS_SHA256 = "ba67b33c5db573dc470da8f654c8c9866de91e0459182f369ceb511f65d036c9"
 """Changed only on purpose: a description is what every model obeys, so a change of it is a change of the product."""
 
 
