@@ -26,7 +26,7 @@ from .model.chain import (
     SwapWanted,
     TransactionSeen,
 )
-from .model.intent import Attempt, Intent, IntentEvent, IntentRecord, IntentState, Settlement
+from .model.intent import ApprovalAsked, Attempt, Intent, IntentEvent, IntentRecord, IntentState, Settlement
 from .model.market_data import Bar, FactsKnown, FeedDescription, MarketEvent, Swap, TokenListed
 from .model.order import Order, Side, Signal, SwapQuote, VenueReport
 from .model.token_facts import Facts
@@ -415,6 +415,12 @@ class ExecutionJournal(Protocol):
 
     def unfinished(self) -> Sequence[IntentRecord]:
         """Return the intents that are not final, oldest first."""
+
+    def approval_asked(self, intent_id: str, asked: ApprovalAsked) -> None:
+        """The intent waits for the operator; what it may take stays reserved."""
+
+    def approval_given(self, intent_id: str) -> None:
+        """The operator said yes: it is open again, and everything about it is found out anew."""
 
     def signed(self, attempt: Attempt) -> None:
         """Write the bytes down, before they are sent."""

@@ -230,7 +230,9 @@ class PricePoint:
 
 @dataclass(frozen=True, slots=True)
 class SignWanted:
-    """What a signer is asked to sign: the message of one attempt, and the figures it is to be checked against."""
+    """What a signer is asked to sign: the message of one attempt, and the figures it is to be checked against.
+
+    ``reason`` is for the operator, where he is asked; nothing is decided by it."""
 
     intent_id: str
     attempt: int
@@ -244,3 +246,4 @@ class SignWanted:
     last_valid_block_height: int
     is_exit: bool
     venues: tuple[str, ...] = field(default=())
+    reason: str = ""
