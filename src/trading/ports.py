@@ -25,6 +25,7 @@ from .model.chain import (
     SwapOffer,
     SwapWanted,
     TransactionSeen,
+    Witnessed,
 )
 from .model.intent import ApprovalAsked, Attempt, Intent, IntentEvent, IntentRecord, IntentState, Settlement
 from .model.market_data import Bar, FactsKnown, FeedDescription, MarketEvent, Swap, TokenListed
@@ -340,6 +341,10 @@ class Chain(Protocol):
 
     async def transaction(self, signature: str) -> TransactionSeen | None:
         """Return a finalized transaction, None while no endpoint has it."""
+
+    async def testimonies(self, signature: str) -> Sequence[Witnessed]:
+        """Ask every configured endpoint for a finalized transaction, its whole history searched, and return what each
+        says: for a person's answer, not for the ordinary course of things."""
 
     async def signatures(self, address: str, *, until: str | None, limit: int) -> Sequence[SignatureSeen]:
         """Return the address's finalized history down to ``until`` (left out), newest first, at most ``limit``."""

@@ -260,6 +260,13 @@ class SqlExecutionJournal:
             self._note(connection, known.intent.wallet, intent_id, "needs_review", body)
             self._halt(connection, known.intent.wallet, problem, {"intent_id": intent_id})
 
+    def looked(self, intent_id: str, actor: str, reason: str, evidence: Sequence[str]) -> None:
+        """Note what a person had looked up about an intent; nothing else changes."""
+        with self._writing() as connection:
+            known = _known(connection, intent_id)
+            body = {"actor": actor, "reason": reason, "evidence": list(evidence)}
+            self._note(connection, known.intent.wallet, intent_id, "looked", body)
+
     def halt(self, wallet: str, problem: str, evidence: Mapping[str, Any]) -> None:
         with self._writing() as connection:
             self._halt(connection, wallet, problem, evidence)

@@ -107,6 +107,16 @@ class TransactionSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Witnessed:
+    """What one endpoint says of a finalized transaction: ``seen`` None where it does not have it. ``problem``: why it
+    says nothing at all, "" where it does."""
+
+    endpoint: str
+    seen: TransactionSeen | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SignatureSeen:
     """One entry of an address's history, newest first as the chain gives them."""
 

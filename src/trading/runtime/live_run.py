@@ -150,7 +150,7 @@ class LiveDesk:
     @property
     def review(self) -> LiveReview:
         """What waits for a person; a wallet that is released goes on at once."""
-        return LiveReview(self.parts.journal, self._released)
+        return LiveReview(self.parts.journal, self.parts.chain, self._released)
 
     async def _released(self, wallet: str) -> None:
         await self.executor.take_up(wallet)

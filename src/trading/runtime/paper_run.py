@@ -32,6 +32,7 @@ from .relay import MemoryRelay, RelayStats
 from .session import Opener, Session
 from .sources import LiveSource, PacedSource, Source
 from .stage import REAL, Published, Stage
+from .unwrapping import unwrapped
 
 if TYPE_CHECKING:
     from .live_run import LiveDesk, LiveParts
@@ -62,8 +63,18 @@ async def paper_desk(
 
     ``chosen`` is a feed that the caller has opened; without it ``options.feed`` says which.
 
-    Raises: InvalidInput (feed, profile), DataError (recorded data), JournalUnavailable.
+    Raises: InvalidInput (feed, profile), DataError (recorded data), JournalUnavailable; of real money also
+    ChainUnavailable and WrongChain.
     """
+    with unwrapped():
+        async with _opened(options, sections, memory, chosen) as desk:
+            yield desk
+
+
+@asynccontextmanager
+async def _opened(
+    options: PaperOptions, sections: Sections, memory: Memory, chosen: Chosen | None
+) -> AsyncIterator[PaperDesk]:
     profile = with_bans(chosen_profile(options.profile, folder=options.profiles_dir), sections.live)
     async with AsyncExitStack() as stack:
         store = await anyio.to_thread.run_sync(JournalStore.at, options.data_dir / JOURNAL_NAME)
