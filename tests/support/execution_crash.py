@@ -29,7 +29,7 @@ from trading.runtime.clock import WallClock
 LAMPORTS = 10**8
 SLOT_S = 0.008
 LIVES_MAX = 4
-LIFE_WAIT_S = 60.0
+LIFE_WAIT_S = 130.0
 LANES = 8
 """How many cases live beside each other: most of a life is waiting for blocks."""
 BATCH = 30

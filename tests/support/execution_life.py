@@ -33,7 +33,7 @@ from trading.model.chain import AbsenceProof, HeightSeen, SignWanted
 from trading.model.intent import Intent, IntentState
 from trading.runtime.clock import WallClock
 
-LIFE_S = 40.0
+LIFE_S = 100.0
 
 
 class Doomed:
