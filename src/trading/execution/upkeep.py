@@ -17,7 +17,7 @@ from trading.model.network import COMPUTE_UNITS_PER_TRANSACTION_MAX
 from trading.model.units import BPS_ONE
 from trading.ports import Chain, Signer
 
-from .settlement import mistaken_identity
+from .settlement import discrepancies, mistaken_identity, settlement_of
 from .token_accounts import closing_problem
 from .transactions import ComputeBudget, build_upkeep, token_account
 from .upkeep_rules import UpkeepBounds, upkeep_violations
@@ -117,6 +117,15 @@ async def own_accounts(chain: Chain, wallet: str, mints: Sequence[str]) -> dict[
     ]
     seen = await chain.accounts([each.address for each in asked]) if asked else {}
     return {each: seen[each.address] for each in asked}
+
+
+def judged(intent: Intent, attempt: Attempt, seen: TransactionSeen) -> tuple[Settlement, list[str]]:
+    """Return what a finalized transaction did, whatever the intent is, and everything that is not as it was signed."""
+    if intent.kind is IntentKind.SWAP:
+        settlement = settlement_of(intent, attempt, seen)
+        return settlement, discrepancies(intent, attempt, seen, settlement)
+    settlement = upkeep_settlement(intent, attempt, seen)
+    return settlement, upkeep_discrepancies(intent, attempt, seen, settlement)
 
 
 def upkeep_settlement(intent: Intent, attempt: Attempt, seen: TransactionSeen) -> Settlement:

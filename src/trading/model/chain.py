@@ -109,6 +109,16 @@ class TransactionSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Witnessed:
+    """What one endpoint says of a finalized transaction: ``seen`` None where it does not have it. ``problem``: why it
+    says nothing at all, "" where it does."""
+
+    endpoint: str
+    seen: TransactionSeen | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SignatureSeen:
     """One entry of an address's history, newest first as the chain gives them."""
 
@@ -234,7 +244,8 @@ class PricePoint:
 class SignWanted:
     """What a signer is asked to sign: the message of one attempt, and the figures it is to be checked against.
 
-    ``kind``, ``to_address`` and ``accounts`` are those of the intent."""
+    ``reason`` is for the operator, where he is asked; nothing is decided by it. ``kind``, ``to_address`` and
+    ``accounts`` are those of the intent."""
 
     intent_id: str
     attempt: int
@@ -248,6 +259,7 @@ class SignWanted:
     last_valid_block_height: int
     is_exit: bool
     venues: tuple[str, ...] = field(default=())
+    reason: str = ""
     kind: IntentKind = IntentKind.SWAP
     to_address: str = ""
     accounts: tuple[OwnAccount, ...] = ()
