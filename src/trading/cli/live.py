@@ -132,7 +132,7 @@ def status(
     """Show what is armed, until when, what of the day is spent, how the desk is, and what waits for a person."""
     with reporting(as_json=as_json):
         from trading.adapters.execution_journal import review_queue
-        from trading.runtime.live_readiness import EXECUTION_NAME
+        from trading.runtime.recorded_runs import EXECUTION_NAME
 
         found = anyio.run(ask_signer, socket_of(socket, folder), signer_user, "status")
         waiting, halted = review_queue(desks_of(data_dir)[0] / EXECUTION_NAME)
