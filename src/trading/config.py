@@ -262,10 +262,12 @@ class LiveSection(Section):
     it must be: a user's name or number, unset for the desk's own. ``mints`` maps names that a feed uses to mints of
     the chain, for a rehearsal. An order's own least amount binds; a router is asked for at most
     ``slippage_bps_max``. An entry that is not signed after ``entry_wait_s`` is given up, an exit after ``exit_wait_s``,
-    and decided anew. ``reserve_lamports`` stay in the wallet for fees of exits, whatever an entry wants.
+    and decided anew; one that needs the operator's approval waits ``approval_wait_s`` for him.
+    ``reserve_lamports`` stay in the wallet for fees of exits, whatever an entry wants.
     ``oracle_deviation_bps_max``: how far an offer may lie from the second price. ``foreign``: what becomes of tokens
     that nobody bought: adopt (they are the hand's, at what they could be sold for), leave (told of, never traded) or
-    ignore. What is paid for ``banned`` mints has left the desk.
+    ignore. ``banned`` mints are bought by nobody, on paper neither, under no profile; what is paid for them by hand has
+    left the desk.
     """
 
     wallet: str = ""
@@ -276,6 +278,7 @@ class LiveSection(Section):
     attempts_max: int = Field(default=3, ge=1, le=10)
     entry_wait_s: float = Field(default=20.0, gt=0, le=600)
     exit_wait_s: float = Field(default=90.0, gt=0, le=600)
+    approval_wait_s: float = Field(default=600.0, gt=0, le=890)
     foreign: Literal["adopt", "leave", "ignore"] = "leave"
     banned: tuple[str, ...] = ()
     reserve_lamports: int = Field(default=10_000_000, ge=1_000_000)

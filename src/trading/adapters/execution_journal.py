@@ -18,6 +18,7 @@ from trading.model.chain import AbsenceProof, StatusSeen
 from trading.model.intent import (
     INTENT_STEPS,
     SOL_MINT,
+    ApprovalAsked,
     Attempt,
     AttemptState,
     Balances,
@@ -33,7 +34,13 @@ from .execution_schema import STEPS, attempts, fence, home, intents, record, wal
 from .instance import InstanceFile
 from .sqlite import open_engine, translating, writing
 
-_UNFINISHED: Final = (IntentState.OPEN, IntentState.SIGNED, IntentState.LANDED, IntentState.NEEDS_REVIEW)
+_UNFINISHED: Final = (
+    IntentState.OPEN,
+    IntentState.WAITING,
+    IntentState.SIGNED,
+    IntentState.LANDED,
+    IntentState.NEEDS_REVIEW,
+)
 _ALIVE: Final = (AttemptState.SIGNED.value, AttemptState.LANDED.value)
 
 
@@ -144,6 +151,18 @@ class SqlExecutionJournal:
             ids = connection.execute(sa.select(intents.c.id).where(wanted).order_by(intents.c.number)).scalars().all()
             return [_known(connection, each) for each in ids]
 
+    def approval_asked(self, intent_id: str, asked: ApprovalAsked) -> None:
+        with self._step(intent_id, IntentState.WAITING) as (connection, known):
+            body = asdict(asked)
+            change = sa.update(intents).where(intents.c.id == intent_id).values(approval=canonical_json(body))
+            connection.execute(change)
+            self._note(connection, known.intent.wallet, intent_id, "approval_asked", body)
+
+    def approval_given(self, intent_id: str) -> None:
+        with self._step(intent_id, IntentState.OPEN, since=IntentState.WAITING) as (connection, known):
+            assert known.approval is not None
+            self._note(connection, known.intent.wallet, intent_id, "approval_given", asdict(known.approval))
+
     def signed(self, attempt: Attempt) -> None:
         body = asdict(attempt)
         raw = body.pop("raw")
@@ -240,6 +259,13 @@ class SqlExecutionJournal:
             body = {"problem": problem, "evidence": dict(evidence)}
             self._note(connection, known.intent.wallet, intent_id, "needs_review", body)
             self._halt(connection, known.intent.wallet, problem, {"intent_id": intent_id})
+
+    def looked(self, intent_id: str, actor: str, reason: str, evidence: Sequence[str]) -> None:
+        """Note what a person had looked up about an intent; nothing else changes."""
+        with self._writing() as connection:
+            known = _known(connection, intent_id)
+            body = {"actor": actor, "reason": reason, "evidence": list(evidence)}
+            self._note(connection, known.intent.wallet, intent_id, "looked", body)
 
     def halt(self, wallet: str, problem: str, evidence: Mapping[str, Any]) -> None:
         with self._writing() as connection:
@@ -373,6 +399,7 @@ def _record_where(connection: sa.Connection, condition: sa.ColumnElement[bool]) 
         None if row.settlement is None else Settlement(**parse_json(row.settlement)),
         row.problem,
         row.is_cancel_asked,
+        None if row.approval is None else ApprovalAsked(**parse_json(row.approval)),
     )
 
 

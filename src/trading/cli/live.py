@@ -7,8 +7,18 @@ import anyio
 import typer
 from rich.text import Text
 
-from trading.cli.client import data_dir_of
-from trading.cli.console import EXIT_FAILED, figures, lamports_text, listing, out, print_json, reporting
+from trading.cli.client import Daemon, data_dir_of
+from trading.cli.console import (
+    EXIT_FAILED,
+    DaemonRefused,
+    DaemonUnreachable,
+    figures,
+    lamports_text,
+    listing,
+    out,
+    print_json,
+    reporting,
+)
 from trading.cli.options import DataDir, JsonFlag, desks_of
 from trading.cli.signer import signer_rows
 from trading.cli.signer_options import Folder, SignerUser, Socket, ask_signer, signer_socket, socket_of
@@ -119,18 +129,39 @@ def status(
     data_dir: DataDir = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what is armed, until when, what of the day is spent, and what waits for a person."""
+    """Show what is armed, until when, what of the day is spent, how the desk is, and what waits for a person."""
     with reporting(as_json=as_json):
         from trading.adapters.execution_journal import review_queue
-        from trading.runtime.live_readiness import EXECUTION_NAME
+        from trading.runtime.recorded_runs import EXECUTION_NAME
 
         found = anyio.run(ask_signer, socket_of(socket, folder), signer_user, "status")
         waiting, halted = review_queue(desks_of(data_dir)[0] / EXECUTION_NAME)
+        desk = _desk_state(data_dir)
     if as_json:
-        print_json({"signer": found, "review": {"waiting": waiting, "halted": list(halted)}})
+        print_json({"signer": found, "review": {"waiting": waiting, "halted": list(halted)}, "desk": desk})
         return
-    rows = [*signer_rows(found), ("needs review", f"{waiting} intents"), ("halted", ", ".join(halted) or "no wallet")]
+    rows = [
+        *signer_rows(found),
+        ("desk", desk),
+        ("needs review", f"{waiting} intents"),
+        ("halted", ", ".join(halted) or "no wallet"),
+    ]
     out().print(figures("Live", rows))
+
+
+def _desk_state(data_dir: Path | None) -> str:
+    """Return how the daemon's desk is, in its own words: what it waits for, where it cannot start yet."""
+    try:
+        daemon = Daemon.find(data_dir)
+        told = str(daemon.get("/health")["checks"]["trading"])
+        if told != "ok":
+            return told
+        snapshot = daemon.get("/telemetry/trading")
+    except (DaemonUnreachable, DaemonRefused) as error:
+        return error.message
+    entries = "entries allowed" if snapshot["entries_allowed"] else "entries stopped"
+    waiting = f", {len(snapshot['waiting_orders'])} orders wait for the operator" if snapshot["waiting_orders"] else ""
+    return f"{snapshot['money']} money, {snapshot['state']}, {entries}: {snapshot['state_reason']}{waiting}"
 
 
 def _mandate(given: Path | None, data_dir: Path | None) -> "tuple[Path, Mandate, bytes]":

@@ -107,6 +107,16 @@ class TransactionSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Witnessed:
+    """What one endpoint says of a finalized transaction: ``seen`` None where it does not have it. ``problem``: why it
+    says nothing at all, "" where it does."""
+
+    endpoint: str
+    seen: TransactionSeen | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SignatureSeen:
     """One entry of an address's history, newest first as the chain gives them."""
 
@@ -230,7 +240,9 @@ class PricePoint:
 
 @dataclass(frozen=True, slots=True)
 class SignWanted:
-    """What a signer is asked to sign: the message of one attempt, and the figures it is to be checked against."""
+    """What a signer is asked to sign: the message of one attempt, and the figures it is to be checked against.
+
+    ``reason`` is for the operator, where he is asked; nothing is decided by it."""
 
     intent_id: str
     attempt: int
@@ -244,3 +256,4 @@ class SignWanted:
     last_valid_block_height: int
     is_exit: bool
     venues: tuple[str, ...] = field(default=())
+    reason: str = ""
