@@ -53,8 +53,7 @@ clients: setup-test ## Real MCP clients over every transport
 	@$(BIN)/pytest tests/clients -q
 
 conformance: setup-test ## The rehearsal chain against Surfpool, a Solana node that is not ours (npm, Linux x86-64)
-	@cd tests/system/surfpool && npm ci --no-audit --no-fund
-	@$(BIN)/pytest tests/system/test_conformance.py -q -rs
+	@$(BIN)/pytest tests/system/test_conformance.py tests/system/test_conformance_execution.py -q -rs
 
 screenshots: setup-test ## Make docs/images anew from the running page
 	@MEMMCP_SCREENSHOTS=1 $(BIN)/pytest tests/browser -q
