@@ -16,6 +16,8 @@ from trading.adapters.execution_journal import SqlExecutionJournal
 from trading.cli import app
 from trading.model.intent import IntentKind
 from trading.rehearsal.tokens import NATIVE_MINT, associated, token_account
+from trading.runtime.recorded_runs import recorded_run
+from trading.runtime.replaying import ReplaySpec, measure
 from trading.runtime.upkeep import Upkeep
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T10"), pytest.mark.requirement("T20")]
@@ -94,6 +96,8 @@ async def test_deposits_come_back_and_profit_goes_to_the_cold_address_once(tmp_p
             assert again["cash"]["lamports"] == world.lamports
             assert again["net_deposits"] == swept["net_deposits"]
         assert cold(world) == gone
+        with recorded_run(str(world.folder)) as run:
+            assert measure(run, ReplaySpec()).first_row is None
         assert_shown(world, tmp_path, gone)
         assert records(world) == [(IntentKind.CLOSE_ACCOUNTS, "settled"), (IntentKind.SWEEP, "settled")]
         assert len(world.stage.cluster.history(world.wallet)) == 4
