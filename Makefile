@@ -18,7 +18,7 @@ setup-test:
 run: setup ## Start the daemon: shared memory, paper trading, the page (ARGS="--feed synthetic" ...)
 	@exec $(BIN)/memmcp serve $(ARGS)
 
-test: setup-test lint ## All gates: lint, types, floors, tests, the page's tests
+test: setup-test ## All gates: lint, types, floors, tests, the page's tests
 	@$(PYTHON) scripts/run_tests.py
 
 coverage: setup-test ## The tests once more with branch coverage, child processes included
@@ -45,6 +45,7 @@ launch-study: setup-test ## The launch scanner on recorded launches, into docs/r
 	@$(BIN)/python -m scripts.launch_study $(or $(MARKET),$(MEMMCP_MARKET_DIR)/dex)
 
 crash: setup-test ## The kill matrices of memory and of live execution, an outage of the index (RUNS=100 SEED=1 STATE=file)
+	@MEMMCP_TESTS_DEEP=1 $(BIN)/pytest tests/property/test_exactly_once.py -q
 	@$(BIN)/python -m benchmarks.crash --runs $(or $(RUNS),100) --seed $(or $(SEED),1)
 	@$(BIN)/python -m benchmarks.outage
 	@$(BIN)/python -m benchmarks.crash_execution --runs $(or $(RUNS),200) --seed $(or $(SEED),1) $(if $(STATE),--state $(STATE))
