@@ -1,6 +1,6 @@
-"""All of ``make test`` behind set-up, in three turns on two cores: lint beside the page's own tests, then the quick tests,
-then those that start daemons beside those in a browser.
+"""All of ``make test`` behind set-up, in three turns on two cores.
 
+Lint beside the page's own tests, then the quick tests, then those that start daemons beside those in a browser.
 ``--coverage`` counts branches too, in child processes as well, which takes about twice as long. Other arguments are
 handed to pytest in the place of the whole suite: ``python scripts/run_tests.py tests/unit -k journal``.
 """

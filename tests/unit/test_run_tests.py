@@ -16,6 +16,7 @@ def phase(name: str, *programs: str) -> Phase:
 def test_phases_run_at_once_and_what_the_others_print_comes_whole_after_the_first(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    told = tmp_path / "told"
     is_told = f"pathlib.Path({str(told)!r}).exists()"
     wait = f"import itertools, pathlib, time; any({is_told} or time.sleep(0.01) for _ in itertools.count())"
     first = phase("first", f"{wait}; print('first')")
