@@ -18,7 +18,7 @@ setup-test:
 run: setup ## Start the daemon: shared memory, paper trading, the page (ARGS="--feed synthetic" ...)
 	@exec $(BIN)/memmcp serve $(ARGS)
 
-test: setup-test lint ## All gates: lint, types, floors, tests, the page's tests
+test: setup-test ## All gates: lint, types, floors, tests, the page's tests
 	@$(PYTHON) scripts/run_tests.py
 
 coverage: setup-test ## The tests once more with branch coverage, child processes included
