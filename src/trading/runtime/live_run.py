@@ -119,8 +119,15 @@ class LiveDesk:
         rules = ExecutorRules(genesis_hash=parts.genesis_hash, poll_s=live.poll_s, resend_s=live.resend_s)
         outlook = Outlook(clock.now_ns, operator=parts.asking)
         executor = Executor(parts.journal, parts.chain, parts.preparer, rules, outlook)
+        arming = ArmingWatch(parts.signer, mailbox, live.arming_poll_s)
         carried = CourierRules(
-            live.slippage_bps_max, live.attempts_max, live.entry_wait_s, live.exit_wait_s, live.mints
+            live.slippage_bps_max,
+            live.attempts_max,
+            live.entry_wait_s,
+            live.exit_wait_s,
+            live.mints,
+            live.exit_fee_times,
+            lambda: arming.fee_lamports_max,
         )
         courier = Courier(mailbox, executor, parts.wallet, carried, clock.now_ns)
         names = {mint: name for name, mint in live.mints.items()}
@@ -133,7 +140,7 @@ class LiveDesk:
 
         outlook.on_change = changed
         outlook.on_flow = FlowWatch(mailbox, parts.journal, parts.wallet, _flow_rules(live), names).take
-        desk = cls(parts, executor, courier, ArmingWatch(parts.signer, mailbox, live.arming_poll_s), waiting)
+        desk = cls(parts, executor, courier, arming, waiting)
         outlook.may_go_on = desk._may_go_on
         return desk
 
