@@ -418,6 +418,9 @@ class ExecutionJournal(Protocol):
 
     def by_key(self, key: str) -> IntentRecord | None: ...
 
+    def of_keys(self, prefix: str, limit: int) -> Sequence[IntentRecord]:
+        """Return the intents whose key begins so, newest first, at most ``limit``."""
+
     def unfinished(self) -> Sequence[IntentRecord]:
         """Return the intents that are not final, oldest first."""
 

@@ -26,8 +26,11 @@ from trading.errors import ChainUnavailable, InvalidInput
 from trading.execution.executor import Executor, ExecutorRules, Outlook
 from trading.execution.preparing import PreparingParts, PreparingRules, SwapPreparer
 from trading.execution.price_check import PriceRules
+from trading.execution.upkeep import EitherPreparer, UpkeepPreparer
+from trading.execution.upkeep import UpkeepParts as PreparerParts
 from trading.model.intent import IntentRecord
 from trading.model.order import Denied
+from trading.model.units import sol_to_lamports
 from trading.portfolio.chain_flows import FlowRules, Foreign
 from trading.signing.approving import ApprovingSigner
 from trading.signing.client import SignerSocket, SocketSigner
@@ -41,9 +44,11 @@ from .mailbox import Mailbox
 from .mint_policy import MintPolicy
 from .reviewing import LiveReview
 from .stage import Published
+from .upkeep import Upkeep, UpkeepParts, UpkeepRules
 from .waiting import WaitingOrders
 
 EXECUTION_NAME: Final = "execution.db"
+UPKEEP_NAME: Final = "upkeep.json"
 SIGNER_SOCKET: Final = Path("signer") / "signer.sock"
 BALANCE_TRIES: Final = 5
 RETRY_S: Final = 1.0
@@ -61,9 +66,10 @@ class LiveParts:
     journal: SqlExecutionJournal
     signer: SocketSigner
     asking: ApprovingSigner
-    preparer: SwapPreparer
+    preparer: EitherPreparer
     mints: MintPolicy
     lamports: int
+    data_dir: Path
 
     def desk(self, live: LiveSection, mailbox: Mailbox, on_change: Callable[[], None]) -> "LiveDesk":
         """Return the parts at work beside a desk's mailbox; ``on_change`` hears that an order went a step further."""
@@ -96,10 +102,11 @@ async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LivePa
         asking = ApprovingSigner(signer, clock.now_ns, live.approval_wait_s)
         mints = MintPolicy()
         parts = PreparingParts(chain, JupiterBuild(api), price, asking, mints.problems, clock.now_ns)
-        preparer = SwapPreparer(parts, _preparing(live))
+        upkeep = UpkeepPreparer(PreparerParts(chain, signer, clock.now_ns))
+        preparer = EitherPreparer(SwapPreparer(parts, _preparing(live)), upkeep)
         lamports = await _balance(chain, live.wallet)
         genesis_hash = sections.chain.genesis_hash
-        yield LiveParts(live.wallet, genesis_hash, chain, journal, signer, asking, preparer, mints, lamports)
+        yield LiveParts(live.wallet, genesis_hash, chain, journal, signer, asking, preparer, mints, lamports, data_dir)
 
 
 @dataclass(slots=True)
@@ -111,6 +118,7 @@ class LiveDesk:
     courier: Courier
     arming: ArmingWatch
     waiting: WaitingOrders
+    upkeep: Upkeep
     _stopped: Mapping[str, Denied] = field(default_factory=dict)
 
     @classmethod
@@ -132,15 +140,18 @@ class LiveDesk:
         courier = Courier(mailbox, executor, parts.wallet, carried, clock.now_ns)
         names = {mint: name for name, mint in live.mints.items()}
         waiting = WaitingOrders(parts.journal, names)
+        kept_up = UpkeepParts(mailbox, executor, parts.chain, parts.journal, arming, clock.now_ns)
+        upkeep = Upkeep(kept_up, parts.wallet, _upkeep_rules(live, names), parts.data_dir / UPKEEP_NAME)
 
-        def changed(_intent_id: str) -> None:
+        def changed(intent_id: str) -> None:
             courier.wake()
+            upkeep.changed(intent_id)
             waiting.changed()
             on_change()
 
         outlook.on_change = changed
         outlook.on_flow = FlowWatch(mailbox, parts.journal, parts.wallet, _flow_rules(live), names).take
-        desk = cls(parts, executor, courier, arming, waiting)
+        desk = cls(parts, executor, courier, arming, waiting, upkeep)
         outlook.may_go_on = desk._may_go_on
         return desk
 
@@ -169,6 +180,7 @@ class LiveDesk:
             tasks.start_soon(self.arming.run)
             await tasks.start(self._execute)
             tasks.start_soon(self.courier.run)
+            tasks.start_soon(self.upkeep.run)
 
     async def _execute(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         await self.executor.run([self.parts.wallet], task_status=task_status)
@@ -182,8 +194,21 @@ class LiveDesk:
             "not_armed": self.arming.problem,
             "halted": dict(self.parts.journal.halted()),
             "unfinished": len(self.parts.journal.unfinished()),
+            "upkeep": dict(self.upkeep.seen),
             **self.parts.chain.health(),
         }
+
+
+def _upkeep_rules(live: LiveSection, names: Mapping[str, str]) -> UpkeepRules:
+    return UpkeepRules(
+        close_after_s=live.close_after_s if live.close_accounts else None,
+        above_lamports=int(sol_to_lamports(live.sweep_above_sol)),
+        keep_lamports=int(sol_to_lamports(live.sweep_keep_sol)),
+        reserve_lamports=live.reserve_lamports,
+        fee_lamports_max=live.upkeep_fee_lamports,
+        poll_s=live.upkeep_poll_s,
+        names=names,
+    )
 
 
 def _flow_rules(live: LiveSection) -> FlowRules:

@@ -13,7 +13,7 @@ import anyio.to_thread
 from trading.adapters.canonical import parse_json
 from trading.errors import InvalidInput
 from trading.execution.looking_again import Finding, Look, Witnesses, look_again
-from trading.model.intent import IntentRecord, IntentState
+from trading.model.intent import IntentKind, IntentRecord, IntentState
 from trading.ports import ExecutionJournal
 
 from .documents import Document, iso
@@ -191,6 +191,10 @@ def _attempts(known: IntentRecord) -> list[str]:
 
 def _swap(known: IntentRecord) -> str:
     wish = known.intent
+    if wish.kind is IntentKind.SWEEP:
+        return f"{wish.amount_in} lamports to the cold address {wish.to_address} from {wish.wallet}"
+    if wish.kind is IntentKind.CLOSE_ACCOUNTS:
+        return f"{len(wish.accounts)} empty accounts of {wish.wallet} closed"
     return f"{wish.amount_in} of {wish.in_mint} for {wish.out_mint} in {wish.wallet}"
 
 
