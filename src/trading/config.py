@@ -262,7 +262,9 @@ class LiveSection(Section):
     it must be: a user's name or number, unset for the desk's own. ``mints`` maps names that a feed uses to mints of
     the chain, for a rehearsal. An order's own least amount binds; a router is asked for at most
     ``slippage_bps_max``. An entry that is not signed after ``entry_wait_s`` is given up, an exit after ``exit_wait_s``,
-    and decided anew; one that needs the operator's approval waits ``approval_wait_s`` for him.
+    and decided anew; one that needs the operator's approval waits ``approval_wait_s`` for him. ``exit_fee_times``: up
+    to how many times the profile's priority fee an exit may pay, within the mandate's ``fee_lamports_max``: it offers
+    three times what the chain asks, and twice that with each new attempt.
     ``reserve_lamports`` stay in the wallet for fees of exits, whatever an entry wants.
     ``oracle_deviation_bps_max``: how far an offer may lie from the second price. ``foreign``: what becomes of tokens
     that nobody bought: adopt (they are the hand's, at what they could be sold for), leave (told of, never traded) or
@@ -282,7 +284,8 @@ class LiveSection(Section):
     slippage_bps_max: int = Field(default=300, ge=1, le=5_000)
     attempts_max: int = Field(default=3, ge=1, le=10)
     entry_wait_s: float = Field(default=20.0, gt=0, le=600)
-    exit_wait_s: float = Field(default=90.0, gt=0, le=600)
+    exit_wait_s: float = Field(default=200.0, gt=0, le=600)
+    exit_fee_times: int = Field(default=4, ge=1, le=20)
     approval_wait_s: float = Field(default=600.0, gt=0, le=890)
     foreign: Literal["adopt", "leave", "ignore"] = "leave"
     banned: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,10 +115,11 @@ def held_against_chain(chain: PlainChain, path: Path, known: IntentRecord) -> No
 
 
 @pytest.fixture
-def disk() -> Path:
+def disk() -> Iterator[Path]:
     """A disk that forgets at once: what is tested is the order of things, and each run syncs some ten times."""
     place = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(dir=place if place.is_dir() else None))
+    with tempfile.TemporaryDirectory(dir=place if place.is_dir() else None) as directory:
+        yield Path(directory)
 
 
 @pytest.fixture

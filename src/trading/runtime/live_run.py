@@ -127,13 +127,19 @@ class LiveDesk:
         rules = ExecutorRules(genesis_hash=parts.genesis_hash, poll_s=live.poll_s, resend_s=live.resend_s)
         outlook = Outlook(clock.now_ns, operator=parts.asking)
         executor = Executor(parts.journal, parts.chain, parts.preparer, rules, outlook)
+        arming = ArmingWatch(parts.signer, mailbox, live.arming_poll_s)
         carried = CourierRules(
-            live.slippage_bps_max, live.attempts_max, live.entry_wait_s, live.exit_wait_s, live.mints
+            live.slippage_bps_max,
+            live.attempts_max,
+            live.entry_wait_s,
+            live.exit_wait_s,
+            live.mints,
+            live.exit_fee_times,
+            lambda: arming.fee_lamports_max,
         )
         courier = Courier(mailbox, executor, parts.wallet, carried, clock.now_ns)
         names = {mint: name for name, mint in live.mints.items()}
         waiting = WaitingOrders(parts.journal, names)
-        arming = ArmingWatch(parts.signer, mailbox, live.arming_poll_s)
         kept_up = UpkeepParts(mailbox, executor, parts.chain, parts.journal, arming, clock.now_ns)
         upkeep = Upkeep(kept_up, parts.wallet, _upkeep_rules(live, names), parts.data_dir / UPKEEP_NAME)
 

@@ -415,6 +415,7 @@ def _arming_body(arming: Arming) -> dict[str, Any]:
         "name": mandate.name,
         "order_lamports_max": mandate.order_lamports_max,
         "day_lamports_max": mandate.day_lamports_max,
+        "fee_lamports_max": mandate.fee_lamports_max,
         "approval_above_lamports": mandate.approval_above_lamports,
         "cold_address": mandate.cold_address,
         "sweep_day_lamports_max": mandate.sweep_day_lamports_max,
