@@ -94,7 +94,7 @@ async def test_a_no_ends_it_and_page_agent_and_memory_say_so(tmp_path: Path) -> 
 
 
 async def test_no_answer_in_time_ends_it(tmp_path: Path) -> None:
-    async with a_careful_world(tmp_path, approval_wait_s=2.5) as world, a_desk(world) as here:
+    async with a_careful_world(tmp_path, approval_wait_s=2.0) as world, a_desk(world) as here:
         await asked(here, world)
         ended = await here.again(world.stage.frog, AMOUNT, "one", "rejected")
         assert "approval_expired" in ended["message"]
