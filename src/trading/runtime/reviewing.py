@@ -123,6 +123,19 @@ def desk_items(snapshot: Mapping[str, Any]) -> list[Document]:
     return found
 
 
+def order_items(waiting_orders: Sequence[Mapping[str, Any]]) -> list[Document]:
+    """Return wire.WaitingOrder documents as what waits for a person."""
+    return [
+        _item(
+            f"order/{each['order_id']}",
+            f"an order waits for your approval until {each['expires_at']}",
+            [each["sees"], f"approval {each['approval_id']}"],
+            ["approve or refuse it in the page, under Approvals"],
+        )
+        for each in waiting_orders
+    ]
+
+
 def execution_items(journal: MovedJournal) -> list[Document]:
     """Return what waits in the journal of what is owed: the journal itself, intents, then wallets."""
     told = _told(journal)
