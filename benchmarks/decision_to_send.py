@@ -53,8 +53,8 @@ GOAL_MS = 5.0
 SEED = bytes([9]) * 32
 SLOT_S = 0.01
 LAMPORTS = 1_000_000
-SYNCS = 3
-"""On the way of an order: its intent, the signer's record, its signed bytes."""
+SYNCS = 2
+"""On the way of an order: the signer's record, and its signed bytes with its intent."""
 
 Spans = list[tuple[int, int]]
 
@@ -292,7 +292,7 @@ def report(ours_ms: list[float], whole_ms: list[float], sync_ms: float, sign_ms:
         f"\n{len(ours_ms)} orders, one after the other, desk, signer and chain as three processes. Ours: from the order"
         "\nin the executor's hand to its bytes in the HTTP client's, without the time in which a question of desk or"
         f"\nsigner was out. The floor of the same run is {floor:.2f} ms: {SYNCS} synced writes of {sync_ms:.2f} ms"
-        f"\n(intent, signer's record, signed bytes) and a signature of {sign_ms:.2f} ms."
+        f"\n(the signer's record; the signed bytes with their intent) and a signature of {sign_ms:.2f} ms."
     )
     p50 = percentile(ours_ms, 50)
     is_met = p50 < GOAL_MS
