@@ -29,6 +29,7 @@ from trading.execution.price_check import PriceRules
 from trading.model.intent import IntentRecord
 from trading.model.order import Denied
 from trading.portfolio.chain_flows import FlowRules, Foreign
+from trading.ports import SwapRouter
 from trading.signing.approving import ApprovingSigner
 from trading.signing.client import SignerSocket, SocketSigner
 from trading.signing.frames import uid_of
@@ -64,6 +65,7 @@ class LiveParts:
     preparer: SwapPreparer
     mints: MintPolicy
     lamports: int
+    router: SwapRouter
 
     def desk(self, live: LiveSection, mailbox: Mailbox, on_change: Callable[[], None]) -> "LiveDesk":
         """Return the parts at work beside a desk's mailbox; ``on_change`` hears that an order went a step further."""
@@ -95,11 +97,12 @@ async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LivePa
         signer = SocketSigner(_socket(data_dir, live))
         asking = ApprovingSigner(signer, clock.now_ns, live.approval_wait_s)
         mints = MintPolicy()
-        parts = PreparingParts(chain, JupiterBuild(api), price, asking, mints.problems, clock.now_ns)
+        router = JupiterBuild(api)
+        parts = PreparingParts(chain, router, price, asking, mints.problems, clock.now_ns)
         preparer = SwapPreparer(parts, _preparing(live))
         lamports = await _balance(chain, live.wallet)
         genesis_hash = sections.chain.genesis_hash
-        yield LiveParts(live.wallet, genesis_hash, chain, journal, signer, asking, preparer, mints, lamports)
+        yield LiveParts(live.wallet, genesis_hash, chain, journal, signer, asking, preparer, mints, lamports, router)
 
 
 @dataclass(slots=True)
