@@ -32,8 +32,10 @@ SYSTEM, BROWSER = ("tests/system", "tests/clients"), "tests/browser"
 
 PYTEST = [str(set_up.BIN / "python"), "-m", "pytest", "-q", "--durations=8"]
 QUICK = [*PYTEST, "-n", "2", "-m", "not system and not browser"]
-# Files are run side by side, since most of what they do is waiting for processes of their own.
-DAEMONS = [*PYTEST, "-n", "2", "--dist", "loadfile", "-m", "system and not bench", *SYSTEM]
+# Files are run side by side, since most of what they do is waiting for processes of their own. In order: those in
+# tests/clients share a daemon that trades until its last test has ended, so they come last.
+BY_FILE = ["--dist", "loadfile", "--no-loadscope-reorder"]
+DAEMONS = [*PYTEST, "-n", "2", *BY_FILE, "-m", "system and not bench", *SYSTEM]
 # In a process of their own: Playwright keeps an event loop running in its thread.
 IN_BROWSER = [*PYTEST, "-m", "browser", BROWSER]
 
