@@ -17,7 +17,6 @@ from tests.support.swap_messages import (
     STRANGER,
     SYSTEM,
     Market,
-    associated,
     budget,
     close,
     create,
@@ -27,7 +26,7 @@ from tests.support.swap_messages import (
 )
 from trading.model.mandate import Mandate
 from trading.rehearsal.pools import ROUTER_PROGRAM
-from trading.rehearsal.tokens import ATA_PROGRAM, NATIVE_MINT, TOKEN_2022_PROGRAM
+from trading.rehearsal.tokens import ATA_PROGRAM, NATIVE_MINT, TOKEN_2022_PROGRAM, associated
 
 Bend = Callable[[list[Instruction]], list[Instruction]]
 MARKET: Final = Market()

@@ -21,7 +21,6 @@ from tests.support.swap_messages import (
     STRANGER,
     SYSTEM,
     Market,
-    associated,
     budget,
     close,
     create,
@@ -31,7 +30,7 @@ from tests.support.swap_messages import (
 from trading.execution.verifier import violations_of
 from trading.model.mandate import Mandate
 from trading.rehearsal.pools import ROUTER_PROGRAM
-from trading.rehearsal.tokens import NATIVE_MINT, TOKEN_PROGRAM, token_balance
+from trading.rehearsal.tokens import NATIVE_MINT, TOKEN_PROGRAM, associated, token_balance
 from trading.signing.messages import SwapMessages, bounds_of
 
 pytestmark = pytest.mark.anyio
