@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,7 +122,8 @@ def install(lock: str) -> Callable[[], None]:
         call([*pip, "check"])
         call([*pip, "install", "--no-deps", "--no-build-isolation", "-e", ROOT], tries=2)
         # What an agent spawns must not compile first, also where Python was told to write no bytecode.
-        call([BIN / "python", "-m", "compileall", "-q", ROOT / "src" / "memmcp_server"])
+        sources = [ROOT / "src" / "memmcp_server", ROOT / "src" / "trading"]
+        call([BIN / "python", "-m", "compileall", "-q", "-j", "0", *sources])
 
     return work
 
@@ -201,25 +203,33 @@ def provide_browser() -> None:
     call(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-inter"], tries=3, **quiet)
 
 
+def set_up(kind: str) -> None:
+    manifest = ROOT / "pyproject.toml"
+    if kind == "test":
+        lock = "requirements-dev.lock"
+        step("packages-test", [ROOT / lock, manifest], BIN / "pytest", install(lock))
+    elif not (VENV / ".memmcp-packages-test").exists():
+        lock = "requirements.lock"
+        step("packages", [ROOT / lock, manifest], BIN / "memmcp", install(lock))
+    step("page", ui_sources(), STATIC / "app.js", bundle_page)
+    if kind == "test":
+        locked = [CLIENTS / "package.json", CLIENTS / "package-lock.json"]
+        step("npm-clients", locked, CLIENTS / "node_modules", lambda: (npm_ci(CLIENTS), None)[1])
+        provide_surfpool()
+
+
 def main(arguments: Sequence[str]) -> int:
     if list(arguments) not in (["run"], ["test"]):
         print("usage: set_up.py run|test", file=sys.stderr)
         return 2
     try:
         make_venv()
-        manifest = ROOT / "pyproject.toml"
-        if arguments[0] == "test":
-            lock = "requirements-dev.lock"
-            step("packages-test", [ROOT / lock, manifest], BIN / "pytest", install(lock))
-        elif not (VENV / ".memmcp-packages-test").exists():
-            lock = "requirements.lock"
-            step("packages", [ROOT / lock, manifest], BIN / "memmcp", install(lock))
-        step("page", ui_sources(), STATIC / "app.js", bundle_page)
-        if arguments[0] == "test":
-            locked = [CLIENTS / "package.json", CLIENTS / "package-lock.json"]
-            step("npm-clients", locked, CLIENTS / "node_modules", lambda: (npm_ci(CLIENTS), None)[1])
-            provide_surfpool()
-            provide_browser()
+        with ThreadPoolExecutor(1) as beside:
+            # apt and pip wait for other servers and write to other places.
+            browser = beside.submit(provide_browser) if arguments[0] == "test" else None
+            set_up(arguments[0])
+            if browser:
+                browser.result()
     except SetUpError as error:
         say(f"failed: {error}")
         return 1

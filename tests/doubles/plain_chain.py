@@ -105,6 +105,9 @@ class PlainChain:
         self.history.setdefault(wallet, []).append(signature)
         return signature
 
+    def preparer(self) -> "PlainPreparer":
+        return PlainPreparer(self)
+
     # -- ports.Chain
 
     async def genesis_hash(self) -> str:

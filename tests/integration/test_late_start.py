@@ -94,11 +94,14 @@ async def refusal(late: LateDesk, word: str) -> str:
             await anyio.sleep(0.05)
 
 
-async def test_a_signer_that_comes_later_is_followed_and_nothing_is_opened_before(tmp_path: Path) -> None:
+async def test_a_signer_and_a_router_that_come_later_are_waited_for_and_nothing_is_opened_before(
+    tmp_path: Path,
+) -> None:
     async with a_world(tmp_path) as world:
         await world.arm()
         place = tmp_path / "late.sock"
         world.live = {"signer_socket": place}
+        world.stage.server.faults.put("build", jupiter_faults.Fault("502"), count=1_000)
         async with a_desk(world) as here:
             quiet = await here.until(lambda each: each["cycle"] > 3 and not each["entries_allowed"])
             assert "does not answer" in quiet["state_reason"]
@@ -107,18 +110,8 @@ async def test_a_signer_that_comes_later_is_followed_and_nothing_is_opened_befor
             doors = Doors(frozenset({os.geteuid()}), frozenset({os.geteuid()}))
             async with listening(place, SignerServer(world.core, doors, time.time_ns), doors):
                 await here.until(lambda each: each["entries_allowed"])
-                await here.buy(world.stage.frog, "0.05", "one")
+                sent = await here.buy(world.stage.frog, "0.05", "one")
+                assert sent["status"] == "working"
+                assert world.stage.cluster.history(world.wallet) == ()
+                world.stage.server.faults.clear()
                 await here.again(world.stage.frog, "0.05", "one", "done")
-
-
-async def test_a_router_that_is_away_at_the_start_is_asked_again(tmp_path: Path) -> None:
-    async with a_world(tmp_path) as world:
-        await world.arm()
-        world.stage.server.faults.put("build", jupiter_faults.Fault("502"), count=1_000)
-        async with a_desk(world) as here:
-            await here.until(lambda each: each["cycle"] > 2 and each["entries_allowed"])
-            sent = await here.buy(world.stage.frog, "0.05", "one")
-            assert sent["status"] == "working"
-            assert world.stage.cluster.history(world.wallet) == ()
-            world.stage.server.faults.clear()
-            await here.again(world.stage.frog, "0.05", "one", "done")

@@ -13,6 +13,7 @@ import pytest
 from click.testing import Result
 from tests.doubles.trading_desk import MINT, SOL, TOKEN, InMemoryDesk
 from tests.support.signer_stage import armed_signer
+from tests.support.signing import COLD
 from tests.support.stage import OPERATOR_TOKEN, Stage, served, staged
 from typer.testing import CliRunner
 
@@ -254,6 +255,10 @@ async def test_live_status_says_how_the_desk_is_and_what_it_waits_for(tmp_path: 
         found = await desk.json(*given)
         assert found["signer"]["armed"]["name"] == "first"
         assert found["desk"].startswith("paper money, ACTIVE, entries allowed: ")
+        assert found["last_sweep"] is None
+        told = await desk.run(*given)
+        assert "cold address" in told.stdout
+        assert f"{COLD[:4]}…{COLD[-4:]}" in told.stdout
         desk.stage.trading.away = "the trading desk waits: no endpoint answers (since noon, the next try at one)"
         assert (await desk.json(*given))["desk"] == desk.stage.trading.away
         (tmp_path / "daemon.json").unlink()

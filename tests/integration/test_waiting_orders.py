@@ -9,6 +9,7 @@ import pytest
 from tests.doubles.scripted_market import ManualFeed
 from tests.support.live_desk import PRICE, SOL, Desk, World, a_desk, a_world
 
+from memmcp_server.wire.night import NightReport
 from memmcp_server.wire.orders import TradeAnswer
 from memmcp_server.wire.trading import TradingSnapshot
 from trading.rehearsal.tokens import NATIVE_MINT, token_account
@@ -61,6 +62,9 @@ async def test_the_agent_is_told_that_it_waits_and_the_operators_yes_makes_it_a_
             assert TradingSnapshot.model_validate(snapshot).waiting_orders[0].order_id == sent["order_id"]
             why = await here.desk.why(order_id=sent["order_id"], trajectory_id=None, mint=None, since_ns=None)
             assert why["chain"][-1]["step"] == "approval"
+            item = NightReport.model_validate(await here.desk.night(since_ns=None)).waiting[0]
+            assert item.id == f"order/{sent['order_id']}"
+            assert approval["sees"] in item.evidence
             # Cycles pass, and it still waits; its money stays promised to it.
             waits = await here.until(lambda each: each["cycle"] > snapshot["cycle"] + 5)
             assert waits["waiting_orders"] == snapshot["waiting_orders"]
@@ -90,7 +94,7 @@ async def test_a_no_ends_it_and_page_agent_and_memory_say_so(tmp_path: Path) -> 
 
 
 async def test_no_answer_in_time_ends_it(tmp_path: Path) -> None:
-    async with a_careful_world(tmp_path, approval_wait_s=2.5) as world, a_desk(world) as here:
+    async with a_careful_world(tmp_path, approval_wait_s=2.0) as world, a_desk(world) as here:
         await asked(here, world)
         ended = await here.again(world.stage.frog, AMOUNT, "one", "rejected")
         assert "approval_expired" in ended["message"]

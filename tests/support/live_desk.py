@@ -64,6 +64,11 @@ class World:
         return str(self.key.pubkey())
 
     @property
+    def lamports(self) -> int:
+        """What the chain says that the wallet has."""
+        return self.stage.lamports(self.key)
+
+    @property
     def sections(self) -> Sections:
         stage = self.stage
         vaults = {

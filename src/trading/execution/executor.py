@@ -8,6 +8,7 @@ The bytes of an attempt are sent again and again until they are part of the chai
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
@@ -32,7 +33,7 @@ from trading.model.intent import SOL_MINT, Answer, ApprovalAsked, Attempt, Inten
 from trading.model.units import NS_PER_S
 from trading.ports import Chain, ExecutionJournal
 
-from .settlement import discrepancies, settlement_of
+from .upkeep import judged
 
 SWEEP_LIMIT: Final = 5_000
 _LATE: Final = "the deadline passed before it landed"
@@ -114,13 +115,15 @@ class Outlook:
 
 @dataclass(slots=True)
 class _Turns:
-    """One swap of a token at a time in a wallet: its orders do not cross, and each sees what the last one left."""
+    """One swap of a token at a time in a wallet: its orders do not cross, and each sees what the last one left. Nor is
+    an account closed while its token is swapped."""
 
     locks: dict[tuple[str, str], anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
 
     def of(self, intent: Intent) -> list[anyio.Lock]:
-        mints = sorted({intent.in_mint, intent.out_mint} - {SOL_MINT})
-        return [self.locks[intent.wallet, mint] for mint in mints]
+        mints = {intent.in_mint, intent.out_mint, *(each.mint for each in intent.accounts)} - {SOL_MINT}
+        # Always in this order, so that no two wait for each other.
+        return [self.locks[intent.wallet, mint] for mint in sorted(mints or {SOL_MINT})]
 
 
 class Executor:
@@ -213,14 +216,12 @@ class Executor:
         self._tasks.start_soon(self._carry_out, known.intent)
 
     async def _carry_out(self, intent: Intent) -> None:
-        first, *others = self._turns.of(intent)
         try:
-            async with self._room, first:
-                if others:
-                    async with others[0]:
-                        await self.advance(intent.id)
-                else:
-                    await self.advance(intent.id)
+            async with AsyncExitStack() as turns:
+                await turns.enter_async_context(self._room)
+                for turn in self._turns.of(intent):
+                    await turns.enter_async_context(turn)
+                await self.advance(intent.id)
         finally:
             self._driven.discard(intent.id)
 
@@ -277,14 +278,12 @@ class Executor:
             await self._io(self._journal.ended, intent.id, IntentState.FAILED, f"{error.code}: {error.message}")
             return True
         # Preparing can take a while. Nobody has seen these bytes yet: ask all again.
-        if self._over(await self._io(self._journal.record, intent.id)) is not None:
+        if self._over(known) is not None:
             return True
-        if intent.wallet in await self._io(self._journal.halted):
-            return False
         try:
+            # Looks once more, in its own transaction, whether an end was asked for or the wallet is halted.
             await self._io(self._journal.signed, attempt)
         except IllegalTransition:
-            # Asked for, or halted, between the look and the write.
             if (await self._io(self._journal.record, intent.id)).is_cancel_asked:
                 return True
             if intent.wallet in await self._io(self._journal.halted):
@@ -372,8 +371,7 @@ class Executor:
         seen = await self._chain.transaction(attempt.signature)
         if seen is None:
             return False
-        settlement = settlement_of(known.intent, attempt, seen)
-        wrong = discrepancies(known.intent, attempt, seen, settlement)
+        settlement, wrong = judged(known.intent, attempt, seen)
         if wrong:
             evidence = {"signature": seen.signature, "slot": seen.slot, "endpoint": seen.endpoint, "wrong": wrong}
             await self._io(self._journal.needs_review, known.intent.id, "; ".join(wrong), evidence)

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from trading.model.chain import AbsenceProof, Witnessed
 from trading.model.intent import Attempt, AttemptState, Intent, IntentRecord, Settlement
 
-from .settlement import discrepancies, settlement_of
+from .upkeep import judged
 
 SOURCES_MIN: Final = 2
 
@@ -72,8 +72,7 @@ def _read(intent: Intent, attempt: Attempt, told: Sequence[Witnessed]) -> Look:
         if each.problem or each.seen is None:
             evidence.append(f"{each.endpoint}: {each.problem or f'has no final transaction {attempt.signature}'}")
             continue
-        settlement = settlement_of(intent, attempt, each.seen)
-        wrong = discrepancies(intent, attempt, each.seen, settlement)
+        settlement, wrong = judged(intent, attempt, each.seen)
         said = "; ".join(wrong) or (f"failed on chain: {settlement.error}" if settlement.error else "as it was signed")
         evidence.append(f"{each.endpoint}: final in slot {each.seen.slot}, {said}")
         differing += bool(wrong)

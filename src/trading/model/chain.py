@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from .intent import IntentKind, OwnAccount
+
 
 class Commitment(StrEnum):
     PROCESSED = "processed"
@@ -242,7 +244,8 @@ class PricePoint:
 class SignWanted:
     """What a signer is asked to sign: the message of one attempt, and the figures it is to be checked against.
 
-    ``reason`` is for the operator, where he is asked; nothing is decided by it."""
+    ``reason`` is for the operator, where he is asked; nothing is decided by it. ``kind``, ``to_address`` and
+    ``accounts`` are those of the intent."""
 
     intent_id: str
     attempt: int
@@ -257,3 +260,6 @@ class SignWanted:
     is_exit: bool
     venues: tuple[str, ...] = field(default=())
     reason: str = ""
+    kind: IntentKind = IntentKind.SWAP
+    to_address: str = ""
+    accounts: tuple[OwnAccount, ...] = ()

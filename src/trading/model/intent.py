@@ -1,4 +1,4 @@
-"""A swap that is owed to the chain exactly once: what is wished, each attempt that was signed, and what became of it.
+"""What is owed to the chain exactly once: what is wished, each attempt that was signed, and what became of it.
 
 ``OPEN -> SIGNED(n) -> LANDED | REVERTED | EXPIRED(n)``; an attempt is proven dead before the next one is signed. One
 that needs the operator goes from OPEN to WAITING and, when he said yes, back: nothing of the old quote is used then.
@@ -10,6 +10,15 @@ from enum import StrEnum
 from typing import Final
 
 SOL_MINT: Final = "So11111111111111111111111111111111111111112"
+
+
+class IntentKind(StrEnum):
+    """SWAP: one token for another. CLOSE_ACCOUNTS: empty token accounts of the wallet are closed, so that the deposits
+    in them come back to it. SWEEP: lamports go to the mandate's cold address."""
+
+    SWAP = "swap"
+    CLOSE_ACCOUNTS = "close_accounts"
+    SWEEP = "sweep"
 
 
 class IntentState(StrEnum):
@@ -71,6 +80,15 @@ ALIVE_ATTEMPTS: Final = frozenset({AttemptState.SIGNED, AttemptState.LANDED})
 
 
 @dataclass(frozen=True, slots=True)
+class OwnAccount:
+    """The wallet's own account of a mint, at the address that the token ``program`` gives it."""
+
+    address: str
+    mint: str
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """``key`` is the caller's idempotency key (``run_id/order_id``): the same key is the same intent.
 
@@ -78,6 +96,10 @@ class Intent:
     ``fee_lamports_max`` bounds signature fee, priority fee and tip of one attempt together. ``deadline_ns`` is the
     time after which no new attempt is signed. ``is_exit``: it only makes the desk safer. With ``out_max`` above 0 an
     offer of more is refused: a buy that gives more is cheaper than what is held, so the price fell (anti-DCA).
+
+    The two kinds beside a swap have ``SOL_MINT`` on both sides. A sweep moves exactly ``amount_in`` lamports to
+    ``to_address``, and is not signed where less than ``leaves_lamports`` would stay in the wallet. Closing
+    ``accounts`` takes nothing in and brings ``min_out`` lamports at least.
     """
 
     id: str
@@ -95,6 +117,10 @@ class Intent:
     is_exit: bool
     reason: str = ""
     out_max: int = 0
+    kind: IntentKind = IntentKind.SWAP
+    to_address: str = ""
+    accounts: tuple[OwnAccount, ...] = ()
+    leaves_lamports: int = 0
 
 
 class Answer(StrEnum):
@@ -154,6 +180,7 @@ class Settlement:
     ``fee_lamports`` is all that the chain charged (signatures, priority fee); ``tip_lamports`` went to a validator's
     tip account inside the transaction; ``rent_lamports`` are deposits of accounts opened (negative: closed). With the
     native coin on one side, ``in_units`` or ``out_units`` is what the swap itself took or gave, those three left out.
+    A sweep takes ``in_units`` from the wallet and gives ``out_units`` to where it went.
     ``error`` is empty for a swap that happened.
     """
 

@@ -26,8 +26,11 @@ from trading.errors import ChainUnavailable, InvalidInput
 from trading.execution.executor import Executor, ExecutorRules, Outlook
 from trading.execution.preparing import PreparingParts, PreparingRules, SwapPreparer
 from trading.execution.price_check import PriceRules
+from trading.execution.upkeep import EitherPreparer, UpkeepPreparer
+from trading.execution.upkeep import UpkeepParts as PreparerParts
 from trading.model.intent import IntentRecord
 from trading.model.order import Denied
+from trading.model.units import sol_to_lamports
 from trading.portfolio.chain_flows import FlowRules, Foreign
 from trading.ports import SwapRouter
 from trading.signing.approving import ApprovingSigner
@@ -42,9 +45,11 @@ from .mailbox import Mailbox
 from .mint_policy import MintPolicy
 from .reviewing import LiveReview
 from .stage import Published
+from .upkeep import Upkeep, UpkeepParts, UpkeepRules
 from .waiting import WaitingOrders
 
 EXECUTION_NAME: Final = "execution.db"
+UPKEEP_NAME: Final = "upkeep.json"
 SIGNER_SOCKET: Final = Path("signer") / "signer.sock"
 BALANCE_TRIES: Final = 5
 RETRY_S: Final = 1.0
@@ -62,9 +67,10 @@ class LiveParts:
     journal: SqlExecutionJournal
     signer: SocketSigner
     asking: ApprovingSigner
-    preparer: SwapPreparer
+    preparer: EitherPreparer
     mints: MintPolicy
     lamports: int
+    data_dir: Path
     router: SwapRouter
 
     def desk(self, live: LiveSection, mailbox: Mailbox, on_change: Callable[[], None]) -> "LiveDesk":
@@ -99,10 +105,22 @@ async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LivePa
         mints = MintPolicy()
         router = JupiterBuild(api)
         parts = PreparingParts(chain, router, price, asking, mints.problems, clock.now_ns)
-        preparer = SwapPreparer(parts, _preparing(live))
+        upkeep = UpkeepPreparer(PreparerParts(chain, signer, clock.now_ns))
+        preparer = EitherPreparer(SwapPreparer(parts, _preparing(live)), upkeep)
         lamports = await _balance(chain, live.wallet)
-        genesis_hash = sections.chain.genesis_hash
-        yield LiveParts(live.wallet, genesis_hash, chain, journal, signer, asking, preparer, mints, lamports, router)
+        yield LiveParts(
+            wallet=live.wallet,
+            genesis_hash=sections.chain.genesis_hash,
+            chain=chain,
+            journal=journal,
+            signer=signer,
+            asking=asking,
+            preparer=preparer,
+            mints=mints,
+            lamports=lamports,
+            data_dir=data_dir,
+            router=router,
+        )
 
 
 @dataclass(slots=True)
@@ -114,6 +132,7 @@ class LiveDesk:
     courier: Courier
     arming: ArmingWatch
     waiting: WaitingOrders
+    upkeep: Upkeep
     _stopped: Mapping[str, Denied] = field(default_factory=dict)
 
     @classmethod
@@ -122,21 +141,31 @@ class LiveDesk:
         rules = ExecutorRules(genesis_hash=parts.genesis_hash, poll_s=live.poll_s, resend_s=live.resend_s)
         outlook = Outlook(clock.now_ns, operator=parts.asking)
         executor = Executor(parts.journal, parts.chain, parts.preparer, rules, outlook)
+        arming = ArmingWatch(parts.signer, mailbox, live.arming_poll_s)
         carried = CourierRules(
-            live.slippage_bps_max, live.attempts_max, live.entry_wait_s, live.exit_wait_s, live.mints
+            live.slippage_bps_max,
+            live.attempts_max,
+            live.entry_wait_s,
+            live.exit_wait_s,
+            live.mints,
+            live.exit_fee_times,
+            lambda: arming.fee_lamports_max,
         )
         courier = Courier(mailbox, executor, parts.wallet, carried, clock.now_ns)
         names = {mint: name for name, mint in live.mints.items()}
         waiting = WaitingOrders(parts.journal, names)
+        kept_up = UpkeepParts(mailbox, executor, parts.chain, parts.journal, arming, clock.now_ns)
+        upkeep = Upkeep(kept_up, parts.wallet, _upkeep_rules(live, names), parts.data_dir / UPKEEP_NAME)
 
-        def changed(_intent_id: str) -> None:
+        def changed(intent_id: str) -> None:
             courier.wake()
+            upkeep.changed(intent_id)
             waiting.changed()
             on_change()
 
         outlook.on_change = changed
         outlook.on_flow = FlowWatch(mailbox, parts.journal, parts.wallet, _flow_rules(live), names).take
-        desk = cls(parts, executor, courier, ArmingWatch(parts.signer, mailbox, live.arming_poll_s), waiting)
+        desk = cls(parts, executor, courier, arming, waiting, upkeep)
         outlook.may_go_on = desk._may_go_on
         return desk
 
@@ -165,6 +194,7 @@ class LiveDesk:
             tasks.start_soon(self.arming.run)
             await tasks.start(self._execute)
             tasks.start_soon(self.courier.run)
+            tasks.start_soon(self.upkeep.run)
 
     async def _execute(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         await self.executor.run([self.parts.wallet], task_status=task_status)
@@ -178,8 +208,21 @@ class LiveDesk:
             "not_armed": self.arming.problem,
             "halted": dict(self.parts.journal.halted()),
             "unfinished": len(self.parts.journal.unfinished()),
+            "upkeep": dict(self.upkeep.seen),
             **self.parts.chain.health(),
         }
+
+
+def _upkeep_rules(live: LiveSection, names: Mapping[str, str]) -> UpkeepRules:
+    return UpkeepRules(
+        close_after_s=live.close_after_s if live.close_accounts else None,
+        above_lamports=int(sol_to_lamports(live.sweep_above_sol)),
+        keep_lamports=int(sol_to_lamports(live.sweep_keep_sol)),
+        reserve_lamports=live.reserve_lamports,
+        fee_lamports_max=live.upkeep_fee_lamports,
+        poll_s=live.upkeep_poll_s,
+        names=names,
+    )
 
 
 def _flow_rules(live: LiveSection) -> FlowRules:

@@ -158,7 +158,8 @@ class PaperDesk:
         run, current = self._run(), self._stage.current
         since_ns = max(0, run.now_ns - NIGHT_S * NS_PER_S) if since_ns is None else since_ns
         found = await anyio.to_thread.run_sync(night, run, since_ns, current.sol_usd)
-        waiting = reviewing.desk_items(self._stage.document())
+        document = self._stage.document()
+        waiting = reviewing.order_items(document["waiting_orders"]) + reviewing.desk_items(document)
         if self._review is not None:
             waiting += await self._review.waiting()
         return self._with_context(found | {"waiting": waiting})

@@ -80,6 +80,8 @@ class Remembrance:
             events.CapitalDeposited: self._capital_flow,
             events.CapitalWithdrawn: self._capital_flow,
             events.CapitalMoved: self._capital_moved,
+            events.AccountClosed: self._kept_up,
+            events.FeePaid: self._kept_up,
         }
 
     def records_of(self, row: JournalRow) -> list[MemoryRecord]:
@@ -287,6 +289,14 @@ class Remembrance:
         )
         figures = {"lamports": event.lamports, "from_bucket": event.from_bucket, "to_bucket": event.to_bucket}
         return [self._note(row, "flow", text, figures)]
+
+    def _kept_up(self, event: events.AccountClosed | events.FeePaid, row: JournalRow) -> list[MemoryRecord]:
+        lamports = f"{sol_text(event.lamports)} SOL"
+        if isinstance(event, events.AccountClosed):
+            text = f"The deposit of {lamports} for an account of {self._symbol(event.mint)} came back: {event.reason}"
+            return [self._note(row, "flow", text, {"lamports": event.lamports, "mint": event.mint})]
+        text = f"Bucket {event.bucket} paid a fee of {lamports} {event.reason}"
+        return [self._note(row, "flow", text, {"lamports": event.lamports, "bucket": event.bucket})]
 
     def _step(
         self, row: JournalRow, trajectory_id: str, step: str, text: str, figures: Mapping[str, Any]

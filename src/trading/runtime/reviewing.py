@@ -13,7 +13,7 @@ import anyio.to_thread
 from trading.adapters.canonical import parse_json
 from trading.errors import InvalidInput
 from trading.execution.looking_again import Finding, Look, Witnesses, look_again
-from trading.model.intent import IntentRecord, IntentState
+from trading.model.intent import IntentKind, IntentRecord, IntentState
 from trading.ports import ExecutionJournal
 
 from .documents import Document, iso
@@ -123,6 +123,19 @@ def desk_items(snapshot: Mapping[str, Any]) -> list[Document]:
     return found
 
 
+def order_items(waiting_orders: Sequence[Mapping[str, Any]]) -> list[Document]:
+    """Return wire.WaitingOrder documents as what waits for a person."""
+    return [
+        _item(
+            f"order/{each['order_id']}",
+            f"an order waits for your approval until {each['expires_at']}",
+            [each["sees"], f"approval {each['approval_id']}"],
+            ["approve or refuse it in the page, under Approvals"],
+        )
+        for each in waiting_orders
+    ]
+
+
 def execution_items(journal: MovedJournal) -> list[Document]:
     """Return what waits in the journal of what is owed: the journal itself, intents, then wallets."""
     told = _told(journal)
@@ -191,6 +204,10 @@ def _attempts(known: IntentRecord) -> list[str]:
 
 def _swap(known: IntentRecord) -> str:
     wish = known.intent
+    if wish.kind is IntentKind.SWEEP:
+        return f"{wish.amount_in} lamports to the cold address {wish.to_address} from {wish.wallet}"
+    if wish.kind is IntentKind.CLOSE_ACCOUNTS:
+        return f"{len(wish.accounts)} empty accounts of {wish.wallet} closed"
     return f"{wish.amount_in} of {wish.in_mint} for {wish.out_mint} in {wish.wallet}"
 
 
