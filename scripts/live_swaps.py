@@ -200,14 +200,19 @@ async def permission_problems(parts: LiveParts, wish: Wish) -> list[str]:
     armed = status["armed"]
     if armed is None:
         raise NotArmed(f"nothing is armed: {status['why_not']}", hint="memmcp-trade live arm")
-    needed = wish.count // 2 * wish.lamports
+    needed, fees = wish.count // 2 * wish.lamports, wish.count * wish.fee_max
     left = armed["day_lamports_max"] - status["day"]["spent_lamports"]
+    fees_left = armed["fee_day_lamports_max"] - status["day"]["fee_lamports"]
+    is_ramp = status["ramp_left"] > 0 and wish.lamports > armed["ramp_lamports_max"]
     wrong = {
         f"the mandate does not name the wallet {parts.wallet}": parts.wallet not in armed["wallets"],
         f"the mandate does not name the token {wish.mint}": wish.mint not in armed["mints"],
         f"an order may be of {armed['order_lamports_max']} lamports": wish.lamports > armed["order_lamports_max"],
         "such an order waits for an approval": wish.lamports > armed["approval_above_lamports"],
+        f"the first orders may be of {armed['ramp_lamports_max']} lamports": is_ramp,
         f"{left} lamports of the day's size are left, {needed} are needed": needed > left,
+        f"an attempt may cost {armed['fee_lamports_max']} lamports": wish.fee_max > armed["fee_lamports_max"],
+        f"{fees_left} lamports of the day's fees are left, {fees} may be needed": fees > fees_left,
     }
     return [problem for problem, is_so in wrong.items() if is_so]
 

@@ -106,13 +106,28 @@ def _pinned(signer: SwapSigner, genesis_hash: str) -> Sections:
 
 
 @pytest.mark.anyio
-async def test_the_signer_signs_no_more_than_its_mandate_whatever_was_asked_for(
-    signer: SwapSigner, capsys: pytest.CaptureFixture[str]
-) -> None:
-    await signer.arm(fee_lamports_max=4_000)
-    assert await swaps(signer, wish(signer)) == 1
+async def test_bounds_of_the_mandate_that_would_stop_it_half_way_are_told_before(signer: SwapSigner) -> None:
+    await signer.arm(fee_lamports_max=40_000, fee_day_lamports_max=99_999, ramp_trades=1, ramp_lamports_max=SOL // 200)
+    with pytest.raises(InvalidInput) as caught:
+        await swaps(signer, wish(signer))
+    assert caught.value.message.split("; ") == [
+        "the first orders may be of 5000000 lamports",
+        "an attempt may cost 40000 lamports",
+        "99999 lamports of the day's fees are left, 100000 may be needed",
+    ]
+
+
+@pytest.mark.anyio
+async def test_the_signer_has_the_last_word(signer: SwapSigner, capsys: pytest.CaptureFixture[str]) -> None:
+    await signer.arm()
+
+    def typed(_question: str) -> str:
+        (signer.place / "mandate.toml").write_text("name = 'another'")
+        return TYPED
+
+    assert await carried_out(signer.place / "state", signer.sections, wish(signer), typed) == 1
     said = capsys.readouterr().out
-    assert "not signed: fee" in said
+    assert "not signed: disarmed" in said  # a changed file disarms
     assert "0 of 2 swapped; 5 swaps came to nothing" in said
     assert history(signer) == []
 
