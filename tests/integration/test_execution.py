@@ -258,27 +258,3 @@ async def test_a_cancel_between_the_last_look_and_the_write_ends_the_intent_alon
             known = await executor.advance(known.intent.id)
         assert known.state is IntentState.CANCELLED
         assert known.attempts == ()
-
-
-async def test_a_pool_that_moves_before_the_swap_lands_costs_the_fee_and_is_not_chased(tmp_path: Path) -> None:
-    """The chain says 6001: a confirmed transaction that failed is no fill, and no wider slippage is tried."""
-    async with live_stage() as stage, journal_at(tmp_path / "execution.db") as journal:
-        wallet, other = stage.wallet(), stage.market.wallet(300 * SOL)
-        before = stage.lamports(wallet)
-        executor = stage.executor(journal)
-        offer = await stage.preparer._parts.router.offer(stage.market.buying(other, 100 * SOL))
-        fault(stage, Fault(Kind.DELAY, calls=FOREVER, slots=20))
-        async with at_work(executor, [wallet]):
-            intent = stage.buying(wallet, SOL, "one", slippage_bps=50)
-            await executor.take(intent)
-            with anyio.fail_after(20):
-                while not any(event.kind == "signed" for event in journal.events()):
-                    await stage.chain.wait("", 0.02)
-            assert stage.market.carry_out(other, offer) is None
-            [known] = await decided(executor, journal, [intent])
-        assert known.state is IntentState.REVERTED, known.problem
-        assert known.settlement is not None
-        assert "6001" in known.settlement.error
-        assert stage.units(wallet) == 0
-        assert stage.lamports(wallet) == before - known.settlement.fee_lamports
-        assert len(known.attempts) == len(stage.market.cluster.history(wallet)) == 1

@@ -31,13 +31,17 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class CourierRules:
     """``slippage_bps_max``: what a router may be asked for at most; an order's own ``min_out`` binds besides. An entry
-    that is not signed after ``entry_wait_s`` is given up, an exit after ``exit_wait_s``; the kernel decides anew."""
+    that is not signed after ``entry_wait_s`` is given up, an exit after ``exit_wait_s``; the kernel decides anew. An
+    exit may pay ``exit_fee_times`` the usual priority fee, up to ``fee_lamports_max``: what the signer lets a
+    transaction pay, 0 where that is not known."""
 
     slippage_bps_max: int = 300
     attempts_max: int = 3
     entry_wait_s: float = 20.0
     exit_wait_s: float = 90.0
     mints: Mapping[str, str] = field(default_factory=dict)
+    exit_fee_times: int = 1
+    fee_lamports_max: Callable[[], int] = lambda: 0
 
 
 class Courier:
@@ -104,6 +108,8 @@ class Courier:
             exit_wait_ns=int(rules.exit_wait_s * NS_PER_S),
             now_ns=self._now_ns(),
             mints=rules.mints,
+            exit_fee_times=rules.exit_fee_times,
+            exit_fee_lamports_max=rules.fee_lamports_max(),
         )
 
 
