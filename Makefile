@@ -18,7 +18,7 @@ setup-test:
 run: setup ## Start the daemon: shared memory, paper trading, the page (ARGS="--feed synthetic" ...)
 	@exec $(BIN)/memmcp serve $(ARGS)
 
-test: setup-test lint ## All gates: lint, types, floors, tests, the page's tests
+test: setup-test ## All gates: lint, types, floors, tests, the page's tests
 	@$(PYTHON) scripts/run_tests.py
 
 coverage: setup-test ## The tests once more with branch coverage, child processes included
@@ -56,8 +56,7 @@ clients: setup-test ## Real MCP clients over every transport
 	@$(BIN)/pytest tests/clients -q
 
 conformance: setup-test ## The rehearsal chain against Surfpool, a Solana node that is not ours (npm, Linux x86-64)
-	@cd tests/system/surfpool && npm ci --no-audit --no-fund
-	@$(BIN)/pytest tests/system/test_conformance.py -q -rs
+	@$(BIN)/pytest tests/system/test_conformance.py tests/system/test_conformance_execution.py -q -rs
 
 screenshots: setup-test ## Make docs/images anew from the running page
 	@MEMMCP_SCREENSHOTS=1 $(BIN)/pytest tests/browser -q

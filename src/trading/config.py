@@ -262,12 +262,19 @@ class LiveSection(Section):
     it must be: a user's name or number, unset for the desk's own. ``mints`` maps names that a feed uses to mints of
     the chain, for a rehearsal. An order's own least amount binds; a router is asked for at most
     ``slippage_bps_max``. An entry that is not signed after ``entry_wait_s`` is given up, an exit after ``exit_wait_s``,
-    and decided anew. ``exit_fee_times``: up to how many times the profile's priority fee an exit may pay, within the
-    mandate's ``fee_lamports_max``: it offers three times what the chain asks, and twice that with each new attempt.
+    and decided anew; one that needs the operator's approval waits ``approval_wait_s`` for him. ``exit_fee_times``: up
+    to how many times the profile's priority fee an exit may pay, within the mandate's ``fee_lamports_max``: it offers
+    three times what the chain asks, and twice that with each new attempt.
     ``reserve_lamports`` stay in the wallet for fees of exits, whatever an entry wants.
     ``oracle_deviation_bps_max``: how far an offer may lie from the second price. ``foreign``: what becomes of tokens
     that nobody bought: adopt (they are the hand's, at what they could be sold for), leave (told of, never traded) or
-    ignore. What is paid for ``banned`` mints has left the desk.
+    ignore. ``banned`` mints are bought by nobody, on paper neither, under no profile; what is paid for them by hand has
+    left the desk.
+
+    Accounts that the desk opened and that have been empty for ``close_after_s`` are closed where ``close_accounts`` is
+    on: their deposits come back. With ``sweep_above_sol`` above 0, profit goes to the mandate's cold address while
+    equity is above it, at most once a day: so much that ``sweep_keep_sol`` of equity stay. What the desk looks for is
+    looked for every ``upkeep_poll_s``; one such transaction costs at most ``upkeep_fee_lamports``.
     """
 
     wallet: str = ""
@@ -279,6 +286,7 @@ class LiveSection(Section):
     entry_wait_s: float = Field(default=20.0, gt=0, le=600)
     exit_wait_s: float = Field(default=200.0, gt=0, le=600)
     exit_fee_times: int = Field(default=4, ge=1, le=20)
+    approval_wait_s: float = Field(default=600.0, gt=0, le=890)
     foreign: Literal["adopt", "leave", "ignore"] = "leave"
     banned: tuple[str, ...] = ()
     reserve_lamports: int = Field(default=10_000_000, ge=1_000_000)
@@ -287,6 +295,19 @@ class LiveSection(Section):
     arming_poll_s: float = Field(default=2.0, gt=0, le=60)
     poll_s: float = Field(default=0.8, gt=0, le=10)
     resend_s: float = Field(default=2.0, gt=0, le=30)
+    close_accounts: bool = True
+    close_after_s: float = Field(default=1_800.0, ge=0, le=30 * 86_400)
+    sweep_above_sol: Decimal = Field(default=Decimal(0), ge=0, max_digits=18, decimal_places=9)
+    sweep_keep_sol: Decimal = Field(default=Decimal(0), ge=0, max_digits=18, decimal_places=9)
+    upkeep_fee_lamports: int = Field(default=20_000, ge=5_000, le=1_000_000)
+    upkeep_poll_s: float = Field(default=30.0, gt=0, le=3_600)
+
+    @model_validator(mode="after")
+    def _keeps_no_more_than_it_waits_for(self) -> "LiveSection":
+        if self.sweep_keep_sol > self.sweep_above_sol:
+            msg = f"sweep_keep_sol {self.sweep_keep_sol} is above sweep_above_sol {self.sweep_above_sol}"
+            raise ValueError(msg)
+        return self
 
 
 class Sections(Section):

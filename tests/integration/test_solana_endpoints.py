@@ -259,7 +259,7 @@ async def test_a_budget_bounds_calls_and_those_who_wait_for_them() -> None:
             tasks.start_soon(take)
     passed = anyio.current_time() - started
     assert 100 <= taken <= 100 + 100 * passed + 1
-    assert passed < 0.5
+    assert passed < 1.5  # for all of them to be served would take 2 s
 
 
 async def test_without_an_endpoint_there_is_no_chain() -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from .base import JsonValue, TradingState, Wire
-from .money import Amount, CostView, FeedView, TradingContext
+from .money import Amount, CostView, FeedView, TradingContext, WaitingOrder
 from .orders import (
     CloseRequest,
     ControlAnswer,
@@ -150,6 +150,7 @@ class TradingSnapshot(TradingContext):
     compounding: CompoundingView
     next_evaluation: datetime | None
     zone: str = "UTC"
+    waiting_orders: list[WaitingOrder] = []
 
 
 class EquityPoint(Wire):

@@ -109,6 +109,8 @@ class DeskState:
             events.CapitalDeposited: self._flow_applied,
             events.CapitalWithdrawn: self._flow_applied,
             events.CapitalMoved: self._moved,
+            events.AccountClosed: self._kept_up,
+            events.FeePaid: self._kept_up,
             events.SignalRaised: self._signal_raised,
             events.SignalPassed: self._signal_passed,
             events.ForecastMade: self._forecast_made,
@@ -241,6 +243,10 @@ class DeskState:
             self.levels.flow(event.from_bucket, -event.lamports, is_external=False)
             self.levels.flow(event.to_bucket, event.lamports, is_external=False)
         return booking
+
+    def _kept_up(self, _ts_ns: int, event: events.AccountClosed | events.FeePaid) -> Booking:
+        """What a deposit that comes back adds to cash it takes from rent; a fee is a loss like any other."""
+        return self.ledger.apply(event)
 
     def _booked(self, _ts_ns: int, event: Traded) -> Booking:
         booking = self.ledger.apply(event)

@@ -105,6 +105,7 @@ class SwapPreparer:
             last_valid_block_height=blockhash.last_valid_block_height,
             is_exit=intent.is_exit,
             venues=offer.venues,
+            reason=intent.reason,
         )
         await self._read(wanted, built, intent)
         signature = await self._parts.signer.sign(wanted)

@@ -6,9 +6,9 @@ reached, pinned and reconciled, orders wait.
 
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,14 +21,18 @@ from trading.adapters.jupiter.build import JupiterBuild
 from trading.adapters.jupiter.gateway import JupiterApi
 from trading.adapters.second_price_choice import second_price
 from trading.adapters.solana.chain import SolanaChain
-from trading.adapters.solana.mints import read_mint
 from trading.config import LiveSection, Sections
-from trading.errors import ChainUnavailable, InvalidInput, TradingError
+from trading.errors import ChainUnavailable, InvalidInput
 from trading.execution.executor import Executor, ExecutorRules, Outlook
 from trading.execution.preparing import PreparingParts, PreparingRules, SwapPreparer
 from trading.execution.price_check import PriceRules
-from trading.model.chain import AccountSeen
+from trading.execution.upkeep import EitherPreparer, UpkeepPreparer
+from trading.execution.upkeep import UpkeepParts as PreparerParts
+from trading.model.intent import IntentRecord
+from trading.model.order import Denied
+from trading.model.units import sol_to_lamports
 from trading.portfolio.chain_flows import FlowRules, Foreign
+from trading.ports import SwapRouter
 from trading.signing.approving import ApprovingSigner
 from trading.signing.client import SignerSocket, SocketSigner
 from trading.signing.frames import uid_of
@@ -38,9 +42,14 @@ from .clock import WallClock
 from .courier import Courier, CourierRules
 from .flow_watch import FlowWatch
 from .mailbox import Mailbox
+from .mint_policy import MintPolicy
 from .reviewing import LiveReview
+from .stage import Published
+from .upkeep import Upkeep, UpkeepParts, UpkeepRules
+from .waiting import WaitingOrders
 
 EXECUTION_NAME: Final = "execution.db"
+UPKEEP_NAME: Final = "upkeep.json"
 SIGNER_SOCKET: Final = Path("signer") / "signer.sock"
 BALANCE_TRIES: Final = 5
 RETRY_S: Final = 1.0
@@ -57,12 +66,16 @@ class LiveParts:
     chain: SolanaChain
     journal: SqlExecutionJournal
     signer: SocketSigner
-    preparer: SwapPreparer
+    asking: ApprovingSigner
+    preparer: EitherPreparer
+    mints: MintPolicy
     lamports: int
+    data_dir: Path
+    router: SwapRouter
 
-    def desk(self, live: LiveSection, mailbox: Mailbox) -> "LiveDesk":
-        """Return the parts at work beside a desk's mailbox."""
-        return LiveDesk.of(self, live, mailbox)
+    def desk(self, live: LiveSection, mailbox: Mailbox, on_change: Callable[[], None]) -> "LiveDesk":
+        """Return the parts at work beside a desk's mailbox; ``on_change`` hears that an order went a step further."""
+        return LiveDesk.of(self, live, mailbox, on_change)
 
 
 @asynccontextmanager
@@ -88,12 +101,26 @@ async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LivePa
         api = await stack.enter_async_context(JupiterApi.connect(sections.market, sections.router, clock))
         price = await stack.enter_async_context(second_price(sections.market, sections.router, chain, clock))
         signer = SocketSigner(_socket(data_dir, live))
-        asking = ApprovingSigner(signer, clock.now_ns)
-        parts = PreparingParts(chain, JupiterBuild(api), price, asking, mint_problems, clock.now_ns)
-        preparer = SwapPreparer(parts, _preparing(live))
+        asking = ApprovingSigner(signer, clock.now_ns, live.approval_wait_s)
+        mints = MintPolicy()
+        router = JupiterBuild(api)
+        parts = PreparingParts(chain, router, price, asking, mints.problems, clock.now_ns)
+        upkeep = UpkeepPreparer(PreparerParts(chain, signer, clock.now_ns))
+        preparer = EitherPreparer(SwapPreparer(parts, _preparing(live)), upkeep)
         lamports = await _balance(chain, live.wallet)
-        genesis_hash = sections.chain.genesis_hash
-        yield LiveParts(live.wallet, genesis_hash, chain, journal, signer, preparer, lamports)
+        yield LiveParts(
+            wallet=live.wallet,
+            genesis_hash=sections.chain.genesis_hash,
+            chain=chain,
+            journal=journal,
+            signer=signer,
+            asking=asking,
+            preparer=preparer,
+            mints=mints,
+            lamports=lamports,
+            data_dir=data_dir,
+            router=router,
+        )
 
 
 @dataclass(slots=True)
@@ -104,12 +131,15 @@ class LiveDesk:
     executor: Executor
     courier: Courier
     arming: ArmingWatch
+    waiting: WaitingOrders
+    upkeep: Upkeep
+    _stopped: Mapping[str, Denied] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, parts: LiveParts, live: LiveSection, mailbox: Mailbox) -> "LiveDesk":
+    def of(cls, parts: LiveParts, live: LiveSection, mailbox: Mailbox, on_change: Callable[[], None]) -> "LiveDesk":
         clock = WallClock()
         rules = ExecutorRules(genesis_hash=parts.genesis_hash, poll_s=live.poll_s, resend_s=live.resend_s)
-        outlook = Outlook(clock.now_ns)
+        outlook = Outlook(clock.now_ns, operator=parts.asking)
         executor = Executor(parts.journal, parts.chain, parts.preparer, rules, outlook)
         arming = ArmingWatch(parts.signer, mailbox, live.arming_poll_s)
         carried = CourierRules(
@@ -122,15 +152,37 @@ class LiveDesk:
             lambda: arming.fee_lamports_max,
         )
         courier = Courier(mailbox, executor, parts.wallet, carried, clock.now_ns)
-        outlook.on_change = lambda _intent_id: courier.wake()
         names = {mint: name for name, mint in live.mints.items()}
+        waiting = WaitingOrders(parts.journal, names)
+        kept_up = UpkeepParts(mailbox, executor, parts.chain, parts.journal, arming, clock.now_ns)
+        upkeep = Upkeep(kept_up, parts.wallet, _upkeep_rules(live, names), parts.data_dir / UPKEEP_NAME)
+
+        def changed(intent_id: str) -> None:
+            courier.wake()
+            upkeep.changed(intent_id)
+            waiting.changed()
+            on_change()
+
+        outlook.on_change = changed
         outlook.on_flow = FlowWatch(mailbox, parts.journal, parts.wallet, _flow_rules(live), names).take
-        return cls(parts, executor, courier, arming)
+        desk = cls(parts, executor, courier, arming, waiting, upkeep)
+        outlook.may_go_on = desk._may_go_on
+        return desk
+
+    def seen(self, state: Published) -> None:
+        """Follow the desk's newest committed state: its profile, what it would let through, what it decided."""
+        self._stopped = state.stopped
+        self.parts.mints.rules = state.rugs
+        self.courier.wake()
+
+    def _may_go_on(self, known: IntentRecord) -> str:
+        denied = self._stopped.get(known.intent.key.partition("/")[2])
+        return "" if denied is None else f"{denied.reason}: {denied.message}"
 
     @property
     def review(self) -> LiveReview:
         """What waits for a person; a wallet that is released goes on at once."""
-        return LiveReview(self.parts.journal, self._released)
+        return LiveReview(self.parts.journal, self.parts.chain, self._released)
 
     async def _released(self, wallet: str) -> None:
         await self.executor.take_up(wallet)
@@ -142,6 +194,7 @@ class LiveDesk:
             tasks.start_soon(self.arming.run)
             await tasks.start(self._execute)
             tasks.start_soon(self.courier.run)
+            tasks.start_soon(self.upkeep.run)
 
     async def _execute(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         await self.executor.run([self.parts.wallet], task_status=task_status)
@@ -155,31 +208,21 @@ class LiveDesk:
             "not_armed": self.arming.problem,
             "halted": dict(self.parts.journal.halted()),
             "unfinished": len(self.parts.journal.unfinished()),
+            "upkeep": dict(self.upkeep.seen),
             **self.parts.chain.health(),
         }
 
 
-def mint_problems(account: AccountSeen) -> list[str]:
-    """Return why a mint is not bought: whoever made it could take, freeze or tax what was bought."""
-    try:
-        seen = read_mint(account)
-    except TradingError as error:
-        return [error.message]
-    wrong = {
-        "somebody can mint more of it": bool(seen.mint_authority),
-        "somebody can freeze it": bool(seen.freeze_authority),
-        "it takes a fee of every transfer": seen.transfer_fee_bps > 0,
-        "a program of its own is asked at every transfer": bool(seen.transfer_hook),
-        "somebody can take it from any account": bool(seen.permanent_delegate),
-        "new accounts of it are frozen": seen.is_frozen_by_default,
-        "it cannot be sent on": seen.is_non_transferable,
-        "its transfers are stopped": seen.is_paused,
-        "somebody can set a fee of every transfer": bool(seen.transfer_fee_authority),
-        "somebody can set a program that is asked at every transfer": bool(seen.transfer_hook_authority),
-        "somebody can stop its transfers": bool(seen.pause_authority),
-        "it has an extension that is not known here": bool(seen.unknown_extensions),
-    }
-    return [problem for problem, is_so in wrong.items() if is_so]
+def _upkeep_rules(live: LiveSection, names: Mapping[str, str]) -> UpkeepRules:
+    return UpkeepRules(
+        close_after_s=live.close_after_s if live.close_accounts else None,
+        above_lamports=int(sol_to_lamports(live.sweep_above_sol)),
+        keep_lamports=int(sol_to_lamports(live.sweep_keep_sol)),
+        reserve_lamports=live.reserve_lamports,
+        fee_lamports_max=live.upkeep_fee_lamports,
+        poll_s=live.upkeep_poll_s,
+        names=names,
+    )
 
 
 def _flow_rules(live: LiveSection) -> FlowRules:

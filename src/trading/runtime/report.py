@@ -45,6 +45,8 @@ _KINDS: Final = (
     "capital_deposited",
     "capital_withdrawn",
     "capital_moved",
+    "account_closed",
+    "fee_paid",
     "signal_raised",
     "signal_passed",
     "order_approved",

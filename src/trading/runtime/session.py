@@ -26,12 +26,15 @@ from trading.model.trading_day import UTC
 from trading.ports import Bookmarked, Feed, JournalRow
 
 from .assembly import RunPlan, begin, make_kernel
+from .bans import with_banned
 from .history import stored_trade
 from .plans import plan_text
 from .sources import Cycle
 
 AT_START = "start/"
 """How the key of a switch begins that a start of the desk asked for."""
+BANNED = "banned/"
+"""How the key of a switch begins that only adds bans to the profile in force."""
 ROWS_AT_ONCE = 50
 CHECKPOINT_CYCLES = 2_000
 """How many cycles a restart folds at most."""
@@ -188,11 +191,22 @@ class Opener:
         """
         profile, present = self._plan.profile, session.kernel.state.profile
         if _asked(session.journal) == profile.name and (present == profile or present.name != profile.name):
+            self._ban(session)
             return
         reason = f"the desk was started with profile {profile.name}"
         key = f"{AT_START}{session.cycles}/{profile.name}"
         session.command(commands.SwitchProfile(key, "operator", reason, profile.name, content_of(profile)))
         session.commit()
+
+    def _ban(self, session: Session) -> None:
+        """Let a profile that stays have the bans of this start too."""
+        present = session.kernel.state.profile
+        wanted = with_banned(present, set(self._plan.profile.rugs.banned))
+        if wanted is not present:
+            reason = "tokens were banned since the last start"
+            key = f"{BANNED}{session.cycles}"
+            session.command(commands.SwitchProfile(key, "operator", reason, wanted.name, content_of(wanted)))
+            session.commit()
 
     def _restored(self, journal: SqlJournal, run: RunRef) -> Session:
         """Return the session as its rows say, from the newest checkpoint that fits and the rows behind it."""
