@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test coverage lint format bench results launch-study crash clients conformance screenshots docs lock clean
+.PHONY: help setup setup-test run test coverage lint format bench results launch-study congestion crash clients conformance screenshots docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -18,7 +18,7 @@ setup-test:
 run: setup ## Start the daemon: shared memory, paper trading, the page (ARGS="--feed synthetic" ...)
 	@exec $(BIN)/memmcp serve $(ARGS)
 
-test: setup-test lint ## All gates: lint, types, floors, tests, the page's tests
+test: setup-test ## All gates: lint, types, floors, tests, the page's tests
 	@$(PYTHON) scripts/run_tests.py
 
 coverage: setup-test ## The tests once more with branch coverage, child processes included
@@ -44,6 +44,9 @@ results: setup-test ## Walk-forward (MARKET=folder of *USDT_1h.csv.gz), fee leve
 launch-study: setup-test ## The launch scanner on recorded launches, into docs/results.md (MARKET=folder of them)
 	@$(BIN)/python -m scripts.launch_study $(or $(MARKET),$(MEMMCP_MARKET_DIR)/dex)
 
+congestion: setup-test ## How long exits take while the chain is congested, into docs/results.md
+	@$(BIN)/python -m scripts.congestion_study
+
 crash: setup-test ## The kill matrices of memory and of live execution, an outage of the index (RUNS=100 SEED=1 STATE=file)
 	@$(BIN)/python -m benchmarks.crash --runs $(or $(RUNS),100) --seed $(or $(SEED),1)
 	@$(BIN)/python -m benchmarks.outage
@@ -53,8 +56,7 @@ clients: setup-test ## Real MCP clients over every transport
 	@$(BIN)/pytest tests/clients -q
 
 conformance: setup-test ## The rehearsal chain against Surfpool, a Solana node that is not ours (npm, Linux x86-64)
-	@cd tests/system/surfpool && npm ci --no-audit --no-fund
-	@$(BIN)/pytest tests/system/test_conformance.py -q -rs
+	@$(BIN)/pytest tests/system/test_conformance.py tests/system/test_conformance_execution.py -q -rs
 
 screenshots: setup-test ## Make docs/images anew from the running page
 	@MEMMCP_SCREENSHOTS=1 $(BIN)/pytest tests/browser -q

@@ -1,5 +1,6 @@
-"""The tests of ``make test``: the page's, then the quick ones on every core, then those that start real daemons.
+"""All of ``make test`` behind set-up, in three turns on two cores.
 
+Lint beside the page's own tests, then the quick tests, then those that start daemons beside those in a browser.
 ``--coverage`` counts branches too, in child processes as well, which takes about twice as long. Other arguments are
 handed to pytest in the place of the whole suite: ``python scripts/run_tests.py tests/unit -k journal``.
 """
@@ -7,8 +8,13 @@ handed to pytest in the place of the whole suite: ``python scripts/run_tests.py 
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import set_up
@@ -17,43 +23,111 @@ COVERAGE_MIN_PERCENT = 95
 SYSTEM, BROWSER = ("tests/system", "tests/clients"), "tests/browser"
 """Where the tests with these marks are, and no others: reading all the rest takes its time too."""
 
+PYTEST = [str(set_up.BIN / "python"), "-m", "pytest", "-q", "--durations=8"]
+QUICK = [*PYTEST, "-n", "2", "-m", "not system and not browser"]
+# Files are run side by side, since most of what they do is waiting for processes of their own.
+DAEMONS = [*PYTEST, "-n", "2", "--dist", "loadfile", "-m", "system and not bench", *SYSTEM]
+# In a process of their own: Playwright keeps an event loop running in its thread.
+IN_BROWSER = [*PYTEST, "-m", "browser", BROWSER]
 
-def run(command: Sequence[str | Path], cwd: Path = set_up.ROOT, **environ: str) -> int:
-    print("$", " ".join(map(str, command)), flush=True)
-    return subprocess.run(
-        [str(part) for part in command], cwd=cwd, env={**os.environ, **environ}, check=False
-    ).returncode
+
+@dataclass(frozen=True)
+class Phase:
+    """Commands that are run one after the other until one fails."""
+
+    name: str
+    commands: Sequence[Sequence[str]]
+    cwd: Path = set_up.ROOT
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def run(self, out: BinaryIO | None = None) -> int:
+        """Return the exit code of the first command that failed, or 0. ``out`` None: show what they print at once."""
+        started, code = time.monotonic(), 0
+        for command in self.commands:
+            _say(out, "$ " + " ".join(command))
+            code = subprocess.run(
+                command, cwd=self.cwd, env=environment() | self.environ, stdout=out, stderr=out, check=False
+            ).returncode
+            if code:
+                break
+        told = f"failed with exit code {code}" if code else "done"
+        _say(out, f"[tests] {self.name} {told} in {time.monotonic() - started:.0f} s")
+        return code
 
 
-def page_tests() -> int:
+def _say(out: BinaryIO | None, text: str) -> None:
+    if out is None:
+        print(text, flush=True)
+    else:
+        out.write(f"{text}\n".encode())
+        out.flush()
+
+
+def environment() -> dict[str, str]:
+    """Return the environment with bytecode kept: each of some hundred processes would compile the project anew."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def side_by_side(first: Phase, *others: Phase) -> int:
+    """Run phases at once and return the first failure's exit code, or 0.
+
+    The first one shows what it prints; what the others print comes after it, whole.
+    """
+    with ThreadPoolExecutor(max(1, len(others))) as threads, tempfile.TemporaryDirectory() as folder:
+        texts = [Path(folder) / str(number) for number in range(len(others))]
+        runs = [threads.submit(_into, text, phase) for text, phase in zip(texts, others, strict=True)]
+        codes = [first.run()]
+        for run, text in zip(runs, texts, strict=True):
+            codes.append(run.result())
+            print(text.read_text("utf-8", errors="replace"), end="", flush=True)
+    return next((code for code in codes if code), 0)
+
+
+def _into(path: Path, phase: Phase) -> int:
+    with path.open("wb") as out:
+        return phase.run(out)
+
+
+def lint() -> Phase:
+    ruff, floors, types = (str(set_up.BIN / name) for name in ("ruff", "lint-imports", "mypy"))
+    return Phase("lint", [[ruff, "check", "."], [ruff, "format", "--check", "-q", "."], [floors, "--no-logo"], [types]])
+
+
+def page_tests() -> Phase:
     node, npm = set_up.node_tools()
     path = f"{node.parent}{os.pathsep}{os.environ['PATH']}"
-    return run([npm, "run", "--silent", "check"], cwd=set_up.UI, PATH=path)
+    return Phase("page", [[str(npm), "run", "--silent", "check"]], set_up.UI, {"PATH": path})
 
 
-def python_tests(*, coverage: bool) -> int:
-    pytest = [set_up.BIN / "python", "-m", "pytest", "-q", "--durations=8"]
-    counted = ["--cov", "--cov-append", "--cov-report="] if coverage else []
-    if coverage:
-        run([set_up.BIN / "python", "-m", "coverage", "erase"])
+def python_tests() -> int:
     codes = [
-        run([*pytest, "-n", "2", "-m", "not system and not browser", *counted]),
-        # Files are run side by side, since most of what they do is waiting for processes of their own.
-        run([*pytest, "-n", "2", "--dist", "loadfile", "-m", "system and not bench", *SYSTEM, *counted]),
-        # In a process of their own: Playwright keeps an event loop running in its thread.
-        run([*pytest, "-m", "browser", BROWSER, *counted]),
+        Phase("quick", [QUICK]).run(),
+        side_by_side(Phase("daemons", [DAEMONS]), Phase("browser", [IN_BROWSER])),
     ]
-    if coverage:
-        codes.append(run([set_up.BIN / "python", "-m", "coverage", "report", f"--fail-under={COVERAGE_MIN_PERCENT}"]))
+    return next((code for code in codes if code), 0)
+
+
+def covered_tests() -> int:
+    """The same one after the other: whoever ends takes the counts of the others for its own."""
+    coverage = [str(set_up.BIN / "python"), "-m", "coverage"]
+    Phase("erase", [[*coverage, "erase"]]).run()
+    counted = ["--cov", "--cov-append", "--cov-report="]
+    phases = [
+        Phase("quick", [[*QUICK, *counted]]),
+        Phase("daemons", [[*DAEMONS, *counted]]),
+        Phase("browser", [[*IN_BROWSER, *counted]]),
+        Phase("report", [[*coverage, "report", f"--fail-under={COVERAGE_MIN_PERCENT}"]]),
+    ]
+    codes = [phase.run() for phase in phases]
     return next((code for code in codes if code), 0)
 
 
 def main(arguments: Sequence[str]) -> int:
-    if arguments == ["--coverage"]:
-        return python_tests(coverage=True)
+    if list(arguments) == ["--coverage"]:
+        return covered_tests()
     if arguments:
-        return run([set_up.BIN / "python", "-m", "pytest", *arguments])
-    return page_tests() or python_tests(coverage=False)
+        return Phase("pytest", [[str(set_up.BIN / "python"), "-m", "pytest", *arguments]]).run()
+    return side_by_side(page_tests(), lint()) or python_tests()
 
 
 if __name__ == "__main__":

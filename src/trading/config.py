@@ -1,5 +1,6 @@
 """Frozen sections. Only ``settings`` reads the environment; everybody else is handed a section."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, Literal
@@ -8,6 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from trading.model.wallet import MAIN, NAME_PATTERN
+
 MAINNET_GENESIS: Final = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 
 
@@ -15,12 +18,49 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class AccountSection(Section):
-    """The paper account. ``target_sol`` is what the compounding tracker measures against."""
+class WalletSection(Section):
+    """A wallet beside ``main``. ``buckets``: whose purchases it makes, empty for those of all. With the ``role`` exit
+    it buys nothing and sells what it holds."""
 
+    name: str = Field(pattern=NAME_PATTERN)
+    buckets: tuple[str, ...] = Field(default=(), max_length=64)
+    role: Literal["trade", "exit"] = "trade"
+
+
+class PaperWalletSection(WalletSection):
+    """``equity_sol`` is what it begins with."""
+
+    equity_sol: Decimal = Field(gt=0, le=1_000_000, decimal_places=9)
+
+
+class LiveWalletSection(WalletSection):
+    """``address`` is its public key; the signer holds the key, and the mandate names the wallet."""
+
+    address: str = Field(pattern="^[1-9A-HJ-NP-Za-km-z]{32,44}$")
+
+
+def _named_once(wallets: Sequence[WalletSection]) -> None:
+    names = [MAIN, *(each.name for each in wallets)]
+    if len(set(names)) < len(names):
+        msg = f"each wallet has a name of its own, and {MAIN!r} is the first one's, not {', '.join(names[1:])}"
+        raise ValueError(msg)
+
+
+class AccountSection(Section):
+    """The paper account. ``target_sol`` is what the compounding tracker measures against. ``wallets``: a JSON list of
+    wallets beside the one, ``main``, that ``equity_sol`` lies in, each with ``name``, ``equity_sol`` and, where wished,
+    ``buckets`` and ``role`` (trade or exit)."""
+
+    wallets: tuple[PaperWalletSection, ...] = Field(default=(), max_length=15)
     equity_sol: Decimal = Field(default=Decimal(2), gt=0, le=1_000_000, decimal_places=9)
     target_sol: Decimal = Field(default=Decimal(20), gt=0, le=100_000_000, decimal_places=9)
     zone: str = "UTC"
+
+    @field_validator("wallets")
+    @classmethod
+    def _wallets_are_named_once(cls, value: tuple[PaperWalletSection, ...]) -> tuple[PaperWalletSection, ...]:
+        _named_once(value)
+        return value
 
     @field_validator("zone")
     @classmethod
@@ -256,26 +296,39 @@ class RouterSection(Section):
 
 
 class LiveSection(Section):
-    """Real money. ``wallet`` is the public key whose money the desk trades; its key lies with the signer.
+    """Real money. ``wallet`` is the public key whose money the desk trades; its key lies with the signer. ``wallets``:
+    a JSON list of more, each with ``name``, ``address`` and, where wished, ``buckets`` and ``role`` (trade or exit).
 
     ``signer_socket`` (unset: signer/signer.sock in the data directory) is where the signer answers, ``signer_user`` who
     it must be: a user's name or number, unset for the desk's own. ``mints`` maps names that a feed uses to mints of
     the chain, for a rehearsal. An order's own least amount binds; a router is asked for at most
     ``slippage_bps_max``. An entry that is not signed after ``entry_wait_s`` is given up, an exit after ``exit_wait_s``,
-    and decided anew. ``reserve_lamports`` stay in the wallet for fees of exits, whatever an entry wants.
+    and decided anew; one that needs the operator's approval waits ``approval_wait_s`` for him. ``exit_fee_times``: up
+    to how many times the profile's priority fee an exit may pay, within the mandate's ``fee_lamports_max``: it offers
+    three times what the chain asks, and twice that with each new attempt.
+    ``reserve_lamports`` stay in the wallet for fees of exits, whatever an entry wants.
     ``oracle_deviation_bps_max``: how far an offer may lie from the second price. ``foreign``: what becomes of tokens
     that nobody bought: adopt (they are the hand's, at what they could be sold for), leave (told of, never traded) or
-    ignore. What is paid for ``banned`` mints has left the desk.
+    ignore. ``banned`` mints are bought by nobody, on paper neither, under no profile; what is paid for them by hand has
+    left the desk.
+
+    Accounts that the desk opened and that have been empty for ``close_after_s`` are closed where ``close_accounts`` is
+    on: their deposits come back. With ``sweep_above_sol`` above 0, profit goes to the mandate's cold address while
+    equity is above it, at most once a day: so much that ``sweep_keep_sol`` of equity stay. What the desk looks for is
+    looked for every ``upkeep_poll_s``; one such transaction costs at most ``upkeep_fee_lamports``.
     """
 
     wallet: str = ""
+    wallets: tuple[LiveWalletSection, ...] = Field(default=(), max_length=15)
     signer_socket: Path | None = None
     signer_user: str | None = None
     mints: dict[str, str] = Field(default_factory=dict)
     slippage_bps_max: int = Field(default=300, ge=1, le=5_000)
     attempts_max: int = Field(default=3, ge=1, le=10)
     entry_wait_s: float = Field(default=20.0, gt=0, le=600)
-    exit_wait_s: float = Field(default=90.0, gt=0, le=600)
+    exit_wait_s: float = Field(default=200.0, gt=0, le=600)
+    exit_fee_times: int = Field(default=4, ge=1, le=20)
+    approval_wait_s: float = Field(default=600.0, gt=0, le=890)
     foreign: Literal["adopt", "leave", "ignore"] = "leave"
     banned: tuple[str, ...] = ()
     reserve_lamports: int = Field(default=10_000_000, ge=1_000_000)
@@ -284,6 +337,28 @@ class LiveSection(Section):
     arming_poll_s: float = Field(default=2.0, gt=0, le=60)
     poll_s: float = Field(default=0.8, gt=0, le=10)
     resend_s: float = Field(default=2.0, gt=0, le=30)
+    close_accounts: bool = True
+    close_after_s: float = Field(default=1_800.0, ge=0, le=30 * 86_400)
+    sweep_above_sol: Decimal = Field(default=Decimal(0), ge=0, max_digits=18, decimal_places=9)
+    sweep_keep_sol: Decimal = Field(default=Decimal(0), ge=0, max_digits=18, decimal_places=9)
+    upkeep_fee_lamports: int = Field(default=20_000, ge=5_000, le=1_000_000)
+    upkeep_poll_s: float = Field(default=30.0, gt=0, le=3_600)
+
+    @model_validator(mode="after")
+    def _wallets_differ(self) -> "LiveSection":
+        _named_once(self.wallets)
+        addresses = [self.wallet, *(each.address for each in self.wallets)]
+        if self.wallets and (not self.wallet or len(set(addresses)) < len(addresses)):
+            msg = "wallets come beside `wallet`, each with an address of its own"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_no_more_than_it_waits_for(self) -> "LiveSection":
+        if self.sweep_keep_sol > self.sweep_above_sol:
+            msg = f"sweep_keep_sol {self.sweep_keep_sol} is above sweep_above_sol {self.sweep_above_sol}"
+            raise ValueError(msg)
+        return self
 
 
 class Sections(Section):

@@ -16,6 +16,7 @@ TradingError
     ChainUnavailable    no endpoint gave a usable answer; nothing is concluded from that
     RouterUnavailable
     SignerUnavailable
+      AwaitingOperator  an order waits for the operator's approval
     JournalUnavailable  the desk cannot record, so it does not act
 """
 
@@ -121,3 +122,14 @@ class RouterUnavailable(Unavailable):
 
 class SignerUnavailable(Unavailable):
     code = "signer_unavailable"
+
+
+class AwaitingOperator(SignerUnavailable):
+    """``approval_id`` is the signer's name of the question, which ends by itself at ``expires_ns``."""
+
+    code = "awaiting_operator"
+
+    def __init__(self, message: str, *, approval_id: str, expires_ns: int) -> None:
+        super().__init__(message)
+        self.approval_id = approval_id
+        self.expires_ns = expires_ns

@@ -25,8 +25,9 @@ from .model.chain import (
     SwapOffer,
     SwapWanted,
     TransactionSeen,
+    Witnessed,
 )
-from .model.intent import Attempt, Intent, IntentEvent, IntentRecord, IntentState, Settlement
+from .model.intent import ApprovalAsked, Attempt, Intent, IntentEvent, IntentRecord, IntentState, Settlement
 from .model.market_data import Bar, FactsKnown, FeedDescription, MarketEvent, Swap, TokenListed
 from .model.order import Order, Side, Signal, SwapQuote, VenueReport
 from .model.token_facts import Facts
@@ -341,6 +342,10 @@ class Chain(Protocol):
     async def transaction(self, signature: str) -> TransactionSeen | None:
         """Return a finalized transaction, None while no endpoint has it."""
 
+    async def testimonies(self, signature: str) -> Sequence[Witnessed]:
+        """Ask every configured endpoint for a finalized transaction, its whole history searched, and return what each
+        says: for a person's answer, not for the ordinary course of things."""
+
     async def signatures(self, address: str, *, until: str | None, limit: int) -> Sequence[SignatureSeen]:
         """Return the address's finalized history down to ``until`` (left out), newest first, at most ``limit``."""
 
@@ -413,8 +418,17 @@ class ExecutionJournal(Protocol):
 
     def by_key(self, key: str) -> IntentRecord | None: ...
 
+    def of_keys(self, prefix: str, limit: int) -> Sequence[IntentRecord]:
+        """Return the intents whose key begins so, newest first, at most ``limit``."""
+
     def unfinished(self) -> Sequence[IntentRecord]:
         """Return the intents that are not final, oldest first."""
+
+    def approval_asked(self, intent_id: str, asked: ApprovalAsked) -> None:
+        """The intent waits for the operator; what it may take stays reserved."""
+
+    def approval_given(self, intent_id: str) -> None:
+        """The operator said yes: it is open again, and everything about it is found out anew."""
 
     def signed(self, attempt: Attempt) -> None:
         """Write the bytes down, before they are sent."""

@@ -318,6 +318,25 @@ async def test_a_landed_transaction_is_never_proven_absent(body: str) -> None:
 
 
 @over_all
+async def test_every_endpoint_testifies_for_itself_once_a_transaction_is_final(body: str) -> None:
+    async with opened(body) as trial:
+        signature, raw, _ = await trial.transfer(1_000_000)
+        await trial.chain.send(raw, is_first=True)
+        trial.tick(2)
+        told = await trial.chain.testimonies(signature)
+        assert [(each.seen, each.problem) for each in told] == [(None, "")] * 2
+        trial.tick(40)
+        told = await trial.chain.testimonies(signature)
+        assert len({each.endpoint for each in told}) == 2
+        assert [each.seen.endpoint for each in told if each.seen is not None] == [each.endpoint for each in told]
+        trial.shut(1)
+        one, other = await trial.chain.testimonies(signature)
+        assert one.seen is not None
+        assert other.seen is None
+        assert other.problem
+
+
+@over_all
 async def test_one_lying_endpoint_makes_no_proof(body: str) -> None:
     async with opened(body) as trial:
         signature, raw, seen = await trial.transfer(1_000_000)

@@ -121,6 +121,18 @@ async def test_a_kind_and_a_tag_are_words_of_the_memory_too(index: VectorIndex) 
     assert await ids(index, "postmortem") == {"a"}
 
 
+@pytest.mark.requirement("M4")
+async def test_a_number_is_not_the_day_of_a_date(index: VectorIndex) -> None:
+    await put(index, *(a_memory(f"m{number}", f"note number 1{number}", embed=False) for number in range(9)))
+
+    numbered = {hit.memory_id: hit.share for hit in await index.search("note number 14", ANY, limit=9)}
+    assert numbered.pop("m4") == pytest.approx(1.0)
+    assert all(share is not None and share < 0.7 for share in numbered.values()), numbered  # all are of a 14th
+
+    assert len(await ids(index, "2023-11-14")) == 9
+    assert len(await ids(index, "on November 14th")) == 9
+
+
 @pytest.mark.requirement("M3")
 async def test_writing_the_same_version_twice_changes_nothing(index: VectorIndex) -> None:
     for _ in range(2):

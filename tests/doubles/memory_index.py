@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import anyio
 
+from memmcp_server.domain.dates import dates_as_words
 from memmcp_server.domain.drift import DriftKind
 from memmcp_server.domain.identifiers import MemoryId
 from memmcp_server.domain.memory import Memory, MemoryFilter
@@ -57,7 +58,7 @@ class MemoryIndex:
 
     async def search(self, query: str, where: MemoryFilter, *, limit: int) -> list[IndexHit]:
         self._require_up()
-        wanted = _words(query)
+        wanted = _words(dates_as_words(query))
         [vector] = self._embedder.embed([query])
         hits = []
         for point in self._points.values():

@@ -23,6 +23,7 @@ from trading.model.chain import (
     StatusSeen,
     TokenBalance,
     TransactionSeen,
+    Witnessed,
 )
 from trading.model.intent import SOL_MINT, Attempt, Balances, Intent, IntentRecord
 
@@ -103,6 +104,9 @@ class PlainChain:
         self.landed[signature] = _Landed(self.slot, "", seen)
         self.history.setdefault(wallet, []).append(signature)
         return signature
+
+    def preparer(self) -> "PlainPreparer":
+        return PlainPreparer(self)
 
     # -- ports.Chain
 
@@ -186,6 +190,19 @@ class PlainChain:
             if status is not None and status.commitment is Commitment.FINALIZED:
                 return self.landed[signature].seen
         return None
+
+    async def testimonies(self, signature: str) -> Sequence[Witnessed]:
+        found = []
+        for endpoint in self.endpoints:
+            if self._is_away(endpoint):
+                found.append(Witnessed(endpoint.name, None, "it is away"))
+                continue
+            status = self._status(endpoint, signature)
+            is_final = status is not None and status.commitment is Commitment.FINALIZED
+            found.append(Witnessed(endpoint.name, self.landed[signature].seen if is_final else None))
+        if all(each.problem for each in found):
+            raise ChainUnavailable("no endpoint answers")
+        return found
 
     async def signatures(self, address: str, *, until: str | None, limit: int) -> Sequence[SignatureSeen]:
         self._any()

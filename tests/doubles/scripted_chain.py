@@ -30,6 +30,7 @@ from trading.model.chain import (
     StatusSeen,
     TokenBalance,
     TransactionSeen,
+    Witnessed,
 )
 
 WINDOW_BLOCKS: Final = 150
@@ -246,6 +247,19 @@ class ScriptedChain:
             if landed is not None and seen is not None and seen.commitment is Commitment.FINALIZED:
                 return self._transaction(landed, each)
         return None
+
+    async def testimonies(self, signature: str) -> Sequence[Witnessed]:
+        await self._asked("testimonies")
+        self._up()
+        return [self._testimony(each, signature) for each in self.endpoints]
+
+    def _testimony(self, endpoint: ScriptedEndpoint, signature: str) -> Witnessed:
+        if endpoint.is_down:
+            return Witnessed(endpoint.name, None, "it is down")
+        seen = self._status(endpoint, signature)
+        landed = self._landed.get(signature)
+        is_final = seen is not None and seen.commitment is Commitment.FINALIZED
+        return Witnessed(endpoint.name, self._transaction(landed, endpoint) if landed and is_final else None)
 
     async def signatures(self, address: str, *, until: str | None, limit: int) -> Sequence[SignatureSeen]:
         await self._asked("signatures")

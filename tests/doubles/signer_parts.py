@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tests.support.signing import REHEARSAL_GENESIS
 
 from trading.errors import ChainUnavailable
-from trading.model.chain import SignWanted
+from trading.model.chain import AccountSeen, SignWanted
 from trading.model.mandate import Mandate
 from trading.signing.chain_view import ChainView
 from trading.signing.policy import HeightsSeen
@@ -18,6 +18,7 @@ class SetChain:
         self.seen = HeightsSeen(finalized=1_000, confirmed=1_032)
         self.genesis = REHEARSAL_GENESIS
         self.held: dict[str, tuple[str, ...]] = {}
+        self.told: list[list[AccountSeen | None]] = []
         self.is_gone = False
 
     async def genesis_hash(self) -> str:
@@ -31,6 +32,10 @@ class SetChain:
     async def tables(self, addresses: Sequence[str]) -> dict[str, tuple[str, ...]]:
         self._require_there()
         return {each: self.held[each] for each in addresses if each in self.held}
+
+    async def accounts(self, _addresses: Sequence[str]) -> list[list[AccountSeen | None]]:
+        self._require_there()
+        return self.told
 
     def forget(self, addresses: Sequence[str]) -> None:
         """Nothing is kept."""

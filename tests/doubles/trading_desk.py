@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from memmcp_server.domain.identifiers import JsonObject
-from memmcp_server.errors import InvalidInput
+from memmcp_server.errors import InvalidInput, TradingUnavailable
 
 SOL = 1_000_000_000
 MINT = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
@@ -46,6 +46,8 @@ class InMemoryDesk:
     state: str = "ACTIVE"
     entries_allowed: bool = True
     cycle: int = 0
+    away: str = ""
+    """Why it gives no snapshot, "" while it does."""
     trades_made: list[Trade] = field(default_factory=list)
     points: list[JsonObject] = field(default_factory=list)
     previews: dict[str, JsonObject] = field(default_factory=dict)
@@ -84,6 +86,8 @@ class InMemoryDesk:
         self._changed = anyio.Event()
 
     async def snapshot(self) -> JsonObject:
+        if self.away:
+            raise TradingUnavailable(self.away)
         return self._context() | {
             "run_id": "paper-double",
             "ts": self.now.isoformat(),

@@ -209,6 +209,26 @@ def test_a_failed_transaction_and_a_write_off_are_rows(a_run: Callable[..., Path
     assert summary["gain_lamports"] == -SOL - 25_000
 
 
+def test_fees_without_a_trade_and_deposits_that_come_back_are_rows_without_a_gain(
+    a_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    def told() -> Iterator[tuple[int, Any]]:
+        yield YEAR_END, events.OrderApproved(make_order(id="o"), ())
+        yield YEAR_END, events.FeePaid("f", YEAR_END, "manual", 5_000, "of a sweep")
+        yield YEAR_END, events.AccountClosed("c", YEAR_END, MINT, 2_039_280, "empty")
+        yield mark(YEAR_END, "100")
+
+    rows, summary = exported(a_run(told()), tmp_path / "tax.csv")
+    assert [(each["kind"], each["bucket"], each["symbol"]) for each in rows] == [
+        ("fee", "manual", ""),
+        ("deposit_back", "", "BONK"),
+    ]
+    fee, back = rows
+    assert (fee["fees_fiat"], fee["rent_sol"], fee["gain_sol"]) == ("0.0005", "0", "")
+    assert (back["rent_sol"], back["fees_fiat"], back["gain_sol"]) == ("-0.00203928", "0.00", "")
+    assert summary["gain_lamports"] == 0
+
+
 @pytest.mark.parametrize(
     ("text", "safe"),
     [

@@ -1,10 +1,5 @@
 """A desk with real money on the rehearsal chain: the signer arms it, an agent's order becomes a swap, books agree."""
 
-import os
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,161 +8,27 @@ import pytest
 from solders.hash import Hash
 from solders.keypair import Keypair
 from solders.message import MessageV0
-from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 from tests.doubles.desk_memory import ListMemory
 from tests.doubles.scripted_market import ManualFeed
-from tests.support.rehearsal import JupiterStage, jupiter_stage
-from tests.support.signing import PASSPHRASE, mandate, mandate_toml
+from tests.support.live_desk import PRICE, SOL, World, a_desk, a_world
 from tests.support.swap_messages import transfer
 
 from trading.adapters.live_feed_choice import Chosen
-from trading.config import (
-    AccountSection,
-    ChainSection,
-    LiveSection,
-    PaperSection,
-    RelaySection,
-    RouterSection,
-    Sections,
-)
+from trading.config import ChainSection, LiveSection
 from trading.errors import InvalidInput
-from trading.model.mandate import Mandate
 from trading.rehearsal.cluster import Level
-from trading.rehearsal.tokens import NATIVE_MINT
-from trading.runtime.paper_desk import PaperDesk
 from trading.runtime.paper_run import PaperOptions, paper_desk
-from trading.signing.chain_view import RpcChainView
-from trading.signing.client import SignerSocket
-from trading.signing.core import SignerCore, SignerParts
-from trading.signing.keys import KeyFolder
-from trading.signing.messages import SwapMessages
-from trading.signing.remote import LateRemoteKey
-from trading.signing.secrets import Passphrase, SecretKey
-from trading.signing.server import Doors, SignerServer, listening
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T10"), pytest.mark.requirement("T1")]
 
-SOL = 10**9
-ME = os.geteuid()
 DEPOSIT = 2_039_280
 """Of the token account that the first buy opens; cash counts it, because it comes back."""
-PRICE = "0.0000001"
-"""SOL for a whole token of five decimals: what the pool of the rehearsal chain stands at."""
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@dataclass
-class World:
-    """The chain, the signer's socket and folder, and where the desk's files lie."""
-
-    stage: JupiterStage
-    key: Keypair
-    folder: Path
-    socket: SignerSocket
-
-    @property
-    def wallet(self) -> str:
-        return str(self.key.pubkey())
-
-    @property
-    def sections(self) -> Sections:
-        stage = self.stage
-        vaults = {
-            stage.frog: [str(stage.pool.vault(Pubkey.from_string(stage.frog))), str(stage.pool.vault(NATIVE_MINT))]
-        }
-        return Sections(
-            account=AccountSection(zone="Europe/Berlin"),
-            paper=PaperSection(fill_wait_s=0.0, snapshot_interval_s=0.0),
-            relay=RelaySection(backoff_base_s=0.01, poll_s=0.05),
-            market=stage.market(),
-            router=RouterSection.model_validate({"second_price": "pool", "pools": vaults, "pool_lamports_min": 0}),
-            chain=ChainSection.model_validate(
-                {
-                    "endpoints": [{"url": url, "calls_per_second": 5_000} for url in self.urls],
-                    "genesis_hash": stage.cluster.genesis_hash,
-                }
-            ),
-            live=LiveSection(
-                wallet=self.wallet, signer_socket=self.socket.path, poll_s=0.02, resend_s=0.1, arming_poll_s=0.05
-            ),
-        )
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        return tuple(self.stage.rehearsal.url(name) for name in ("one", "two"))
-
-    def mandate(self, **changes: Any) -> Mandate:
-        now_s = int(time.time())
-        return mandate(
-            genesis_hash=self.stage.cluster.genesis_hash,
-            wallets=(self.wallet,),
-            endpoints=self.urls,
-            mints=(self.stage.frog,),
-            slippage_bps_max=1_000,
-            expires_ns=(now_s + 3_600) * SOL,
-            **changes,
-        )
-
-    async def arm(self, **changes: Any) -> None:
-        text = mandate_toml(self.mandate(**changes))
-        path = self.folder / "mandate.toml"
-        path.write_text(text)
-        await self.socket.ask("unlock", {"passphrase": PASSPHRASE})
-        await self.socket.ask("arm", {"passphrase": PASSPHRASE, "text": text, "source": str(path)})
-
-
-@asynccontextmanager
-async def a_world(folder: Path) -> AsyncIterator[World]:
-    async with jupiter_stage() as stage, stage.running():
-        seed = bytes(range(32))
-        key = Keypair.from_seed(seed)
-        stage.cluster.airdrop(key.pubkey(), 5 * SOL)
-        keys = KeyFolder(folder / "signer", log2_n=10)
-        root = keys.create(Passphrase(PASSPHRASE))
-        keys.add_seed(root, SecretKey(seed, stage.cluster.genesis_hash))
-        core = SignerCore(SignerParts(keys, SwapMessages(), RpcChainView, LateRemoteKey, time.time_ns))
-        doors = Doors(frozenset({ME}), frozenset({ME}))
-        path = folder / "s.sock"
-        try:
-            async with listening(path, SignerServer(core, doors, time.time_ns), doors):
-                yield World(stage, key, folder, SignerSocket(path, ME))
-        finally:
-            await core.aclose()
-
-
-class Desk:
-    def __init__(self, desk: PaperDesk, feed: ManualFeed) -> None:
-        self.desk = desk
-        self.feed = feed
-
-    async def until(self, holds: Any, seconds: float = 20) -> dict[str, Any]:
-        """Let cycles pass until a snapshot is so; return it."""
-        with anyio.fail_after(seconds):
-            while True:
-                snapshot = await self.desk.snapshot()
-                if holds(snapshot):
-                    return dict(snapshot)
-                self.feed.push()
-                await anyio.sleep(0.05)
-
-    async def buy(self, mint: str, amount: str, key: str) -> dict[str, Any]:
-        wish = {"side": "buy", "mint": mint, "amount_sol": amount, "reason": "a test buys", "bucket": "manual"}
-        shown = await self.desk.place_trade(wish, agent="a", key=f"{key}-preview")
-        assert shown["status"] == "preview", shown
-        return dict(await self.desk.place_trade(wish | {"preview_id": shown["preview_id"]}, agent="a", key=key))
-
-
-@asynccontextmanager
-async def a_desk(world: World, feed: ManualFeed | None = None) -> AsyncIterator[Desk]:
-    moved = feed or ManualFeed(world.stage.frog, "FROG", PRICE)
-    options = PaperOptions(world.folder, "market", "foundation", is_real=True)
-    async with paper_desk(options, world.sections, ListMemory(), Chosen(moved, "by hand")) as opened:
-        yield Desk(opened, moved)
 
 
 async def test_an_agents_order_becomes_a_swap_and_the_books_are_the_chains(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from tests.support.trading import make_order
 
 from trading.adapters.sql_journal import JournalStore
 from trading.execution.reported_venue import IntentTerms, intent_of
@@ -12,7 +13,7 @@ from trading.feeds.synthetic import SyntheticFeed, SyntheticMarket
 from trading.model.identifiers import derived_id
 from trading.model.intent import Attempt, Balances, Intent, IntentRecord, IntentState, Settlement
 from trading.model.market_data import MarketEvent
-from trading.model.order import Order, Side
+from trading.model.order import Order, Purpose, Side
 from trading.model.profile import profile_named
 from trading.ports import Feed
 from trading.runtime.assembly import RunPlan
@@ -174,3 +175,16 @@ def test_a_buy_of_more_goes_to_the_chain_with_the_price_it_may_not_fall_below() 
     paid = 10**9 + 10_000
     assert not held.is_below_average(paid, most)
     assert held.is_below_average(paid, most + 1)
+
+
+def test_an_exit_may_pay_more_than_its_order_says_as_far_as_the_mandate_goes_and_an_entry_may_not() -> None:
+    leave = make_order(side=Side.SELL, purpose=Purpose.EXIT, priority_fee_lamports=20_000)
+
+    def most(order: Order, fee_lamports_max: int) -> int:
+        terms = replace(TERMS, exit_fee_times=4, exit_fee_lamports_max=fee_lamports_max)
+        return intent_of(order, "wallet", "run", terms).fee_lamports_max
+
+    assert most(leave, 200_000) == 85_000
+    assert most(leave, 60_000) == 60_000
+    assert most(leave, 0) == 25_000, "nothing is known of a mandate: as the order says"
+    assert most(make_order(priority_fee_lamports=20_000), 200_000) == 25_000

@@ -8,8 +8,9 @@ import pytest
 from trading.adapters.execution_journal import SqlExecutionJournal
 from trading.adapters.instance import RESTORED_NAME, InstanceFile
 from trading.errors import InvalidInput
+from trading.execution.looking_again import Finding, Look
 from trading.model.intent import SOL_MINT, Attempt, Balances, Intent, IntentState
-from trading.runtime.reviewing import answer, execution_items
+from trading.runtime.reviewing import Answered, answer, conclude, execution_items, require_allowed
 
 pytestmark = [pytest.mark.requirement("O8"), pytest.mark.requirement("T10")]
 INTENT = Intent("i1", "i1", "w1", SOL_MINT, "AAA", 5, 1, 100, 10_000, 3, 1, 10**9, is_exit=False)
@@ -41,7 +42,7 @@ def test_nothing_waits_in_a_journal_that_agrees_with_the_chain(journal: SqlExecu
 def test_an_intent_waits_with_its_evidence_and_its_wallet_waits_for_it(journal: SqlExecutionJournal) -> None:
     stopped(journal)
     intent, wallet = execution_items(journal)
-    assert (intent["id"], intent["answers"]) == ("intent/i1", ["failed"])
+    assert (intent["id"], intent["answers"]) == ("intent/i1", ["look", "failed"])
     assert intent["evidence"][0] == "it took 6 instead of 5"
     assert intent["evidence"][1] == "attempt 1 is signed: sig1"
     assert "'slot': 9" in intent["evidence"][2]
@@ -52,13 +53,14 @@ def test_an_answered_intent_ends_and_then_its_wallet_can_be_released(journal: Sq
     stopped(journal)
     with pytest.raises(InvalidInput, match="allows nothing now"):
         answer(journal, "wallet/w1", "release", "maria", "looked")
-    with pytest.raises(InvalidInput, match="allows failed"):
-        answer(journal, "intent/i1", "settled", "maria", "looked")
+    with pytest.raises(InvalidInput, match="allows look, failed"):
+        require_allowed(journal, "intent/i1", "settled", "looked")
     with pytest.raises(InvalidInput, match="reason"):
-        answer(journal, "intent/i1", "failed", "maria", "")
-    answer(journal, "intent/i1", "failed", "maria", "the program is upgraded")
+        require_allowed(journal, "intent/i1", "failed", "")
+    said = Answered("failed", "maria", "the program is upgraded")
+    conclude(journal, journal.record("i1"), Look(Finding.DIFFERS, ("one: it took 6",)), said)
     assert journal.record("i1").state is IntentState.FAILED
-    assert "maria: the program is upgraded" in journal.record("i1").problem
+    assert "maria: the program is upgraded (the chain: one: it took 6)" in journal.record("i1").problem
     assert waiting(journal) == {"wallet/w1": ["release"]}
     answer(journal, "wallet/w1", "release", "maria", "the balances agree")
     assert waiting(journal) == {}

@@ -12,6 +12,8 @@ import anyio.to_thread
 import pytest
 from click.testing import Result
 from tests.doubles.trading_desk import MINT, SOL, TOKEN, InMemoryDesk
+from tests.support.signer_stage import armed_signer
+from tests.support.signing import COLD
 from tests.support.stage import OPERATOR_TOKEN, Stage, served, staged
 from typer.testing import CliRunner
 
@@ -244,3 +246,20 @@ async def test_the_night_is_shown_with_what_waits(tmp_path: Path) -> None:
         assert "Since 2026-01-01" in shown.stdout
         assert "waits for an answer" in shown.stdout
         assert (await desk.run("night", "--since", "yesterday")).exit_code == 2
+
+
+@pytest.mark.requirement("T10")
+async def test_live_status_says_how_the_desk_is_and_what_it_waits_for(tmp_path: Path) -> None:
+    async with armed_signer(tmp_path / "signing") as signer, a_desk(tmp_path) as desk:
+        given = ("live", "status", "--socket", str(signer.socket))
+        found = await desk.json(*given)
+        assert found["signer"]["armed"]["name"] == "first"
+        assert found["desk"].startswith("paper money, ACTIVE, entries allowed: ")
+        assert found["last_sweep"] is None
+        told = await desk.run(*given)
+        assert "cold address" in told.stdout
+        assert f"{COLD[:4]}…{COLD[-4:]}" in told.stdout
+        desk.stage.trading.away = "the trading desk waits: no endpoint answers (since noon, the next try at one)"
+        assert (await desk.json(*given))["desk"] == desk.stage.trading.away
+        (tmp_path / "daemon.json").unlink()
+        assert "no daemon is running" in (await desk.json(*given))["desk"]

@@ -19,7 +19,7 @@ START = 10**10
 ACTS = st.lists(
     st.tuples(
         st.sampled_from(
-            ("in", "out", "between", "buy", "sell", "exchange", "airdrop", "give", "taken", "wrap", "unwrap")
+            ("in", "out", "between", "buy", "sell", "exchange", "airdrop", "give", "taken", "wrap", "unwrap", "close")
         ),
         st.sampled_from(WALLETS),
         st.sampled_from(MINTS),
@@ -56,6 +56,9 @@ def act(chain: HandChain, what: str, wallet: str, mint: str, lamports: int, perc
         return chain.send_token(wallet, mint, percent, BASE_FEE_PAYER)
     if what in {"give", "taken"}:
         return chain.send_token(wallet, mint, -part, wallet if what == "give" else BASE_FEE_PAYER)
+    if what == "close":
+        empty = chain.accounts.get((wallet, mint)) == 0
+        return chain.close(wallet, mint, gift=lamports % 3) if empty else None
     wrapped = chain.accounts.get((wallet, SOL_MINT), 0)
     return chain.wrap(wallet, lamports if what == "wrap" else -min(wrapped, lamports))
 
@@ -89,5 +92,5 @@ def test_the_books_keep_up_with_the_chain_to_the_unit(
         units = {mint: chain.units(mint) for mint in MINTS if mint not in banned}
         assert unexplained(Books.of(ledger), {**units, SOL_MINT: chain.cash}, flows.foreign) == {}
         assert not banned & {each.mint for each in ledger.positions()}
-        if wanted[0] in {"out", "buy", "sell", "exchange", "give"}:
+        if wanted[0] in {"out", "buy", "sell", "exchange", "give", "close"}:
             assert AlarmKind.SIGNED_WITHOUT_INTENT in {alarm.kind for alarm in told.alarms}

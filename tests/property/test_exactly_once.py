@@ -4,19 +4,16 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
-import sqlalchemy as sa
 from tests.doubles.plain_chain import TOKEN, Endpoint, PlainChain, PlainPreparer, buying
-from tests.support.execution import Knife, finish, live_once
+from tests.support.execution import Knife, finish, keep_statements, live_once
 
-from trading.adapters import execution_journal
 from trading.adapters.execution_journal import SqlExecutionJournal
-from trading.adapters.sqlite import Step, open_engine
 from trading.model.intent import SOL_MINT, Intent, IntentRecord, IntentState
 
 pytestmark = pytest.mark.requirement("T10")
@@ -118,23 +115,17 @@ def held_against_chain(chain: PlainChain, path: Path, known: IntentRecord) -> No
 
 
 @pytest.fixture
-def disk() -> Path:
+def disk() -> Iterator[Path]:
     """A disk that forgets at once: what is tested is the order of things, and each run syncs some ten times."""
     place = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(dir=place if place.is_dir() else None))
+    with tempfile.TemporaryDirectory(dir=place if place.is_dir() else None) as directory:
+        yield Path(directory)
 
 
 @pytest.fixture
 def statements_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reopen the journal with the statements that were compiled before: compiling them is half of a run."""
-    engines: dict[Path, sa.Engine] = {}
-
-    def kept(path: Path, steps: Sequence[Step], *, connections: int) -> sa.Engine:
-        if path not in engines:
-            engines[path] = open_engine(path, steps, connections=connections)
-        return engines[path]
-
-    monkeypatch.setattr(execution_journal, "open_engine", kept)
+    keep_statements(monkeypatch)
 
 
 def boundaries_in(disk: Path, weather: object, name: str) -> list[str]:

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from tests.support.trading import RENT, SOL, T0, deposit, filled, make_fill, rejected
 
 from trading.errors import InvalidInput, LedgerMismatch
-from trading.model.events import CapitalMoved, CapitalWithdrawn, LedgerEvent, OrderFilled, OrderRejected
+from trading.model.events import (
+    AccountClosed,
+    CapitalMoved,
+    CapitalWithdrawn,
+    FeePaid,
+    LedgerEvent,
+    OrderFilled,
+    OrderRejected,
+)
 from trading.model.order import Side
 from trading.portfolio.ledger import Ledger
 
@@ -32,7 +40,9 @@ class Step:
 STEPS = st.lists(
     st.builds(
         Step,
-        action=st.sampled_from(["buy", "buy", "sell", "sell_all", "reject", "deposit", "withdraw", "move"]),
+        action=st.sampled_from(
+            ["buy", "buy", "sell", "sell_all", "reject", "deposit", "withdraw", "move", "close_account", "fee"]
+        ),
         bucket=st.sampled_from(BUCKETS),
         other=st.sampled_from(BUCKETS),
         mint=st.sampled_from(MINTS),
@@ -61,7 +71,7 @@ class Bank:
                 self.lamports -= fill.priority_fee_lamports + fill.rent_lamports
             case OrderRejected(rejected=refusal):
                 self.lamports -= refusal.charged_lamports
-            case CapitalWithdrawn():
+            case CapitalWithdrawn() | FeePaid():
                 self.lamports -= event.lamports
             case CapitalMoved():
                 pass
@@ -78,17 +88,22 @@ def _event(step: Step, n: int, ledger: Ledger) -> LedgerEvent | None:
             return CapitalWithdrawn(key, T0, step.bucket, step.amount, "test")
         case "move":
             return CapitalMoved(key, T0, step.bucket, step.other, step.amount, "test")
+        case "close_account":
+            return AccountClosed(key, T0, step.mint, RENT, "test")
+        case "fee":
+            return FeePaid(key, T0, step.bucket, step.fee, "test")
         case "reject":
             return rejected(key, step.fee, step.bucket)
         case "buy":
-            rent = 0 if ledger.holding(step.mint) else RENT
+            rent = 0 if step.mint in ledger.rent_deposits() else RENT
             fill = make_fill(key, mint=step.mint, lamports=step.amount, base_units=step.amount % 997 + 1)
             return filled(replace(fill, rent_lamports=rent, priority_fee_lamports=step.fee), step.bucket)
     position, holding = ledger.position(step.bucket, step.mint), ledger.holding(step.mint)
     if position is None or holding is None:
         return None
     units = position.base_units if step.action == "sell_all" else max(1, position.base_units * step.share // 100)
-    rent = -RENT if units == holding.base_units else 0
+    returns = units == holding.base_units and step.mint in ledger.rent_deposits()
+    rent = -RENT if returns else 0
     fill = make_fill(key, side=Side.SELL, mint=step.mint, lamports=step.amount, base_units=units, rent_lamports=rent)
     return filled(replace(fill, priority_fee_lamports=step.fee), step.bucket)
 

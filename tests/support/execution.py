@@ -1,20 +1,36 @@
 """Runs an executor over the scripted chain until an intent is decided, and kills it where a test says."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
+import pytest
+import sqlalchemy as sa
 
-from tests.doubles.plain_chain import FINAL_SLOTS, GENESIS, PlainChain, PlainPreparer
+from tests.doubles.plain_chain import FINAL_SLOTS, GENESIS, PlainChain
+from trading.adapters import execution_journal
 from trading.adapters.execution_journal import SqlExecutionJournal
+from trading.adapters.sqlite import Step, open_engine
 from trading.execution.executor import Executor, ExecutorRules, Outlook
 from trading.model.intent import Intent, IntentRecord, IntentState
 
 RULES = ExecutorRules(genesis_hash=GENESIS, poll_s=0.8, resend_s=2.0, backoff_s=0.0005, backoff_cap_s=0.001)
+
+
+def keep_statements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reopen journals with the engine, and so the statements, of before: compiling them is half of a life."""
+    engines: dict[Path, sa.Engine] = {}
+
+    def kept(path: Path, steps: Sequence[Step], *, connections: int) -> sa.Engine:
+        if path not in engines:
+            engines[path] = open_engine(path, steps, connections=connections)
+        return engines[path]
+
+    monkeypatch.setattr(execution_journal, "open_engine", kept)
 
 
 class Killed(BaseException):
@@ -91,7 +107,7 @@ async def _live(journal: SqlExecutionJournal, chain: PlainChain, intent: Intent,
     def on_change(_intent_id: str) -> None:
         changed.set()
 
-    preparer = Watched(PlainPreparer(chain), knife)
+    preparer = Watched(chain.preparer(), knife)
     outlook = Outlook(chain.now_ns, on_change=on_change)
     watched = Watched(journal, knife), Watched(chain, knife), preparer
     executor = Executor(*watched, RULES, outlook, _directly)

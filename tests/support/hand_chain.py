@@ -98,6 +98,16 @@ class HandChain:
             self.native[wallet] -= lamports
         return made[0]
 
+    def close(self, wallet: str, mint: str, *, gift: int = 0) -> TransactionSeen:
+        """Close an empty account, to which somebody had sent ``gift`` lamports."""
+        with self.acting(wallet) as made:
+            del self.accounts[wallet, mint]
+            self.native[wallet] += RENT + gift
+        [seen] = made
+        account = f"{wallet}/{mint}"
+        seen.lamports[account] = (RENT + gift, 0)
+        return seen
+
     def _move(self, wallet: str, mint: str, units: int, *, closes: bool = False) -> None:
         key = (wallet, mint)
         if key not in self.accounts:

@@ -82,6 +82,7 @@ def mandate_toml(wanted: Mandate) -> str:
         "ramp_lamports_max",
         "approval_above_lamports",
         "tip_lamports_max",
+        "sweep_day_lamports_max",
     ):
         lines.append(f"{name} = {getattr(wanted, name)}")
     lines.append(f"armed_hours_max = {wanted.armed_s_max // 3_600}")

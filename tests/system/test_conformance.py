@@ -1,21 +1,18 @@
 """What the rehearsal chain and a node that is not ours (Surfpool) must answer alike.
 
-Surfpool is there after `make conformance`; without it its half is skipped.
+Surfpool comes with the tests' set-up on Linux x86-64; without it its half is skipped.
 """
 
 import base64
 import json
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
 import websockets
+from solders.account import Account
 from solders.hash import Hash
 from solders.instruction import Instruction
 from solders.keypair import Keypair
@@ -23,18 +20,14 @@ from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
-
-from trading.rehearsal.cluster import Cluster
-from trading.rehearsal.server import Rehearsal, rehearsing
+from tests.support.nodes import SLOT_MS, our_node, surfpool_node
 
 pytestmark = [pytest.mark.anyio, pytest.mark.system, pytest.mark.requirement("T10")]
 
-SURFPOOL = Path(__file__).parent / "surfpool"
 PAYER = Keypair.from_seed(bytes([5]) * 32)
 MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
 FUNDS = 10**10
 FEE = 5_000
-SLOT_MS = 10
 
 
 @pytest.fixture
@@ -92,35 +85,10 @@ async def until(ask: Callable[[], Awaitable[Any]]) -> Any:
     return found
 
 
-@asynccontextmanager
-async def ours() -> AsyncIterator[tuple[str, str]]:
-    rehearsal = Rehearsal(Cluster("conformance", slot_ms=SLOT_MS))
-    rehearsal.cluster.airdrop(PAYER.pubkey(), FUNDS)
-    async with rehearsing(rehearsal):
-        yield rehearsal.url("one"), rehearsal.websocket_url("one")
-
-
-@asynccontextmanager
-async def surfpool() -> AsyncIterator[tuple[str, str]]:
-    node = shutil.which("node")
-    if node is None or not (SURFPOOL / "node_modules").exists():
-        pytest.skip("Surfpool is not installed: make conformance")
-    command = [node, "serve.cjs", str(PAYER.pubkey()), str(FUNDS)]
-    async with await anyio.open_process(command, cwd=SURFPOOL, stderr=subprocess.DEVNULL) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            with anyio.fail_after(20):
-                told = json.loads(await process.stdout.receive())
-            yield told["http"], told["websocket"]
-        finally:
-            process.kill()
-
-
-@pytest.fixture(params=[ours, surfpool], ids=["ours", "surfpool"])
+@pytest.fixture(params=[our_node, surfpool_node], ids=["ours", "surfpool"])
 async def node(request: pytest.FixtureRequest) -> AsyncIterator[Node]:
-    async with request.param() as (url, websocket_url), httpx2.AsyncClient(trust_env=False) as http:
-        made = Node(http, url, websocket_url)
+    async with request.param({PAYER.pubkey(): Account(FUNDS, b"", Pubkey.default())}) as at:
+        made = Node(at.http, at.url, at.websocket_url)
 
         async def started() -> bool:
             return bool(await made.call("getBlockHeight", {"commitment": "confirmed"}))

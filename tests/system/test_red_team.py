@@ -23,6 +23,9 @@ from tests.support.authenticator import ORIGIN, Authenticator
 from tests.support.signing import PASSPHRASE, SOL, key_folder, mandate, mandate_toml
 from tests.support.still_chain import still_chain
 from tests.support.swap_messages import AMOUNT, STRANGER, Market, budget, transfer
+from tests.support.upkeep_messages import closing, sweep
+from tests.support.upkeep_messages import message as upkeep_message
+from tests.support.upkeep_messages import own as account_of
 
 from trading.model.chain import SignWanted
 from trading.model.mandate import Mandate
@@ -162,6 +165,9 @@ async def approved(stage: Stage, authenticator: Authenticator) -> dict[str, Any]
     }
 
 
+THEIRS = account_of(owner=str(STRANGER))
+
+
 def known(stage: Stage, seen: dict[str, Any]) -> dict[str, Any]:
     """Return what an agent under the operator's user can find out, and more."""
     first, second = Sign.body_of(buy(1)), Sign.body_of(buy(2))
@@ -181,6 +187,11 @@ def known(stage: Stage, seen: dict[str, Any]) -> dict[str, Any]:
         "day_lamports_max": stage.mandate().day_lamports_max,
         "stranger": str(STRANGER),
         "transfer": drain,
+        "closing": base64.b64encode(upkeep_message([*budget(), closing(THEIRS)])).decode(),
+        "sweep": Sign.body_of(
+            sweep(to_address=stage.mandate().cold_address, fee_lamports_max=first["fee_lamports_max"])
+        ),
+        "their_account": asdict(THEIRS),
         "command": command_line(),
         "passphrase_of_another": "another long passphrase",
     }

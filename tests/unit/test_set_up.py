@@ -70,3 +70,33 @@ def test_a_folder_that_is_no_virtual_environment_any_more_is_made_anew(
     (venv / "pyvenv.cfg").unlink()  # its pip would install into the machine's own Python now
     set_up.make_venv()
     assert made == [[sys.executable, "-m", "venv", "--clear", venv]]
+
+
+def test_a_command_that_hangs_is_ended_and_named(project: Path) -> None:
+    with pytest.raises(set_up.SetUpError, match="took more than 0 s"):
+        set_up.call([sys.executable, "-c", "import time; time.sleep(60)"], cwd=project, tries=2, seconds_max=0.2)
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "libc", "has"),
+    [
+        ("linux", "x86_64", "glibc", True),
+        ("linux", "aarch64", "glibc", False),
+        ("linux", "x86_64", "", False),
+        ("darwin", "x86_64", "", False),
+    ],
+)
+def test_surfpool_is_fetched_only_where_it_has_a_binary(system: str, machine: str, libc: str, *, has: bool) -> None:
+    assert set_up.has_surfpool(system, machine, libc) is has
+
+
+def test_without_surfpool_the_set_up_goes_on_and_says_so(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(set_up, "SURFPOOL", project)
+    monkeypatch.setattr(set_up, "has_surfpool", lambda: True)
+    monkeypatch.setattr(set_up, "npm_ci", lambda *_, **__: set_up.call([sys.executable, "-c", "raise SystemExit(1)"]))
+    for name in ("package.json", "package-lock.json"):
+        (project / name).write_text("{}", encoding="ascii")
+    set_up.provide_surfpool()
+    assert "no Surfpool, its tests will be skipped" in capsys.readouterr().out

@@ -29,7 +29,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for any free one. [default: 8765]")] = None,
     feed: Annotated[
-        str | None, typer.Option(help="auto, market, synthetic or replay:PATH[,PATH...]. [default: auto]")
+        str | None, typer.Option(help="auto, market, synthetic[:SEED] or replay:PATH[,PATH...]. [default: auto]")
     ] = None,
     money: Annotated[str | None, typer.Option(help="paper or real. [default: paper]")] = None,
     profile: Annotated[str | None, typer.Option(help="Risk profile of the desk. [default: foundation]")] = None,

@@ -1,13 +1,16 @@
 """Dates as people write and say them: "8 May 2023", "in July", 2023-05-07, "yesterday", "two weeks ago", "last Friday".
 
 Words are matched as words: a question about 7 May finds the turn of 8 May that says "yesterday" only where somebody has
-said "7 May 2023" to the index. English only, like the index's stop words and stems.
+said the 7th of May to the index. The numbers of a date are words of their own there (``day7 May year2023``): each
+memory has a date, and on a 26th "note number 26" would otherwise be a note like all others of that day. English only,
+like the index's stop words and stems.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from .times import NS_PER_S
 
@@ -32,10 +35,12 @@ _AGO = re.compile(rf"\b({_COUNT}|\d{{1,3}})\s+(day|week|month|year)s?\s+(?:ago|b
 _NEAR = re.compile(rf"\b(last|past|this|next|coming|on)\s+(week|weekend|month|year|{'|'.join(_WEEKDAYS)})\b")
 _DAYS = {"day before yesterday": -2, "yesterday": -1, "last night": -1, "tomorrow": 1}
 _DAY = re.compile(rf"\b({'|'.join(_DAYS)})\b")
+_DIGIT = re.compile(r"\d")
 _ISO = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
-_DAY_MONTH = re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? {_MONTH}\b(?:,? (\d{{4}})\b)?")
-_MONTH_DAY = re.compile(rf"\b{_MONTH} (\d{{1,2}})(?:st|nd|rd|th)?\b(?:,? (\d{{4}})\b)?")
-_MONTH_YEAR = re.compile(rf"\b{_MONTH},? (\d{{4}})\b")
+_DAY_MONTH = re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? {_MONTH}\b(?:,? (\d{{4}})\b)?", re.IGNORECASE)
+_MONTH_DAY = re.compile(rf"\b{_MONTH} (\d{{1,2}})(?:st|nd|rd|th)?\b(?:,? (\d{{4}})\b)?", re.IGNORECASE)
+_MONTH_YEAR = re.compile(rf"\b{_MONTH},? (\d{{4}})\b", re.IGNORECASE)
+_IN_YEAR = re.compile(r"\b(in|during|since|until|before|after|early|late|of) ((?:19|20)\d{2})\b", re.IGNORECASE)
 _IN_MONTH = re.compile(rf"\b(?:in|during|since|until|early|late|of) {_MONTH}\b(?! \d)")
 
 
@@ -48,9 +53,18 @@ class Date:
     day: int | None = None
 
     def written(self) -> str:
-        """``8 May 2023``, as people write it: the tokenizer and the stemmer both know months, neither knows ISO."""
-        month = _MONTHS[self.month - 1].capitalize() if self.month is not None else None
-        return " ".join(str(part) for part in (self.day, month, self.year) if part is not None)
+        """``8 May 2023``, as people write it."""
+        return self._joined("", "")
+
+    def words(self) -> str:
+        """``day8 May year2023``: what the index keeps of it, and is asked for. A month is a word already."""
+        return self._joined("day", "year")
+
+    def _joined(self, before_day: str, before_year: str) -> str:
+        day = None if self.day is None else f"{before_day}{self.day}"
+        month = None if self.month is None else _MONTHS[self.month - 1].capitalize()
+        year = None if self.year is None else f"{before_year}{self.year}"
+        return " ".join(part for part in (day, month, year) if part is not None)
 
     def meets(self, other: "Date") -> bool:
         """Say whether the two may be the same time, as far as both are known."""
@@ -80,6 +94,23 @@ def written_dates(text: str) -> tuple[Date, ...]:
     return _first(_written(text.lower()))
 
 
+def dates_as_words(text: str) -> str:
+    """Return the text with the dates that are written out in it as ``Date.words``, and "in 2023" as "in year2023".
+
+    What is asked and what is searched go through this alike, so that 2023-05-08 finds "May 8th" too.
+    """
+    if not _DIGIT.search(text):
+        return text
+    for pattern, date_in in _FORMS:
+        text = pattern.sub(partial(_as_words, date_in), text)
+    return _IN_YEAR.sub(r"\1 year\2", text)
+
+
+def _as_words(date_in: Callable[[re.Match[str]], Date | None], found: re.Match[str]) -> str:
+    date = date_in(found)
+    return found[0] if date is None else date.words()
+
+
 def _moment(ts_ns: int) -> datetime | None:
     try:
         return datetime.fromtimestamp(ts_ns // NS_PER_S, tz=UTC)
@@ -100,21 +131,44 @@ def _first(dates: Iterator[Date]) -> tuple[Date, ...]:
     return tuple(found)
 
 
+def _iso(found: re.Match[str]) -> Date | None:
+    year, month, day = (int(part) for part in found.groups())
+    return Date(year, month, day) if 1 <= month <= 12 and 1 <= day <= 31 else None
+
+
+def _day_month(found: re.Match[str]) -> Date:
+    day, month, year = found.groups()
+    return Date(int(year) if year else None, _month_number(month), int(day))
+
+
+def _month_day(found: re.Match[str]) -> Date:
+    month, day, year = found.groups()
+    return Date(int(year) if year else None, _month_number(month), int(day))
+
+
+def _month_year(found: re.Match[str]) -> Date:
+    return Date(int(found[2]), _month_number(found[1]))
+
+
+def _month_number(name: str) -> int:
+    return _MONTHS.index(name.lower()) + 1
+
+
+_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Date | None]], ...] = (
+    (_ISO, _iso), (_DAY_MONTH, _day_month), (_MONTH_DAY, _month_day), (_MONTH_YEAR, _month_year),
+)  # fmt: skip
+
+
 def _written(text: str) -> Iterator[Date]:
-    for year, month, day in _ISO.findall(text):
-        if 1 <= int(month) <= 12 and 1 <= int(day) <= 31:
-            yield Date(int(year), int(month), int(day))
-    for day, month, year in _DAY_MONTH.findall(text):
-        yield Date(int(year) if year else None, _MONTHS.index(month) + 1, int(day))
-    for month, day, year in _MONTH_DAY.findall(text):
-        yield Date(int(year) if year else None, _MONTHS.index(month) + 1, int(day))
+    *whole, (month_year, _) = _FORMS
+    for pattern, date_in in whole:
+        yield from (date for found in pattern.finditer(text) if (date := date_in(found)) is not None)
     if _DAY_MONTH.search(text) or _MONTH_DAY.search(text):
         return
-    years = _MONTH_YEAR.findall(text)
-    for month, year in years:
-        yield Date(int(year), _MONTHS.index(month) + 1)
+    years = list(month_year.finditer(text))
+    yield from map(_month_year, years)
     for month in [] if years else _IN_MONTH.findall(text):
-        yield Date(None, _MONTHS.index(month) + 1)
+        yield Date(None, _month_number(month))
 
 
 def _spoken(text: str, at: datetime) -> Iterator[Date]:

@@ -144,10 +144,10 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             name="place_trade",
             title="Preview or place a trade",
             description=(
-                "Buys or sells one token on the desk. First call without preview_id: quote, costs and the verdict, "
-                "nothing trades. Then the same arguments with preview_id: the order, once. A symbol returns candidates "
-                "with liquidity and age. Denied is an answer: read the reason, do not retry smaller. To leave a "
-                "position use close_position."
+                "Buys or sells one token on the desk. First call without preview_id: quote, costs, verdict; nothing "
+                "trades. Then the same arguments with preview_id: the order, once. A symbol returns candidates with "
+                "liquidity and age. Denied is an answer: read the reason, do not retry smaller. awaiting_operator: it "
+                "needs the user's passkey in the page; the same call tells how it ended. To leave, close_position."
             ),
             arguments=PlaceTradeArguments,
             answer=TradeAnswer,

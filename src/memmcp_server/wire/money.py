@@ -1,7 +1,7 @@
 """What every reply about trading shares: whose money, which feed and how old, sums and costs."""
 
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from .base import FeedKind, MoneyKind, Wire
 
@@ -31,6 +31,24 @@ class Amount(Wire):
     lamports: int
     sol: str
     usd: str | None = None
+
+
+class WaitingOrder(Wire):
+    """An order of real money that waits for the operator. Amounts are base units as text; ``sees`` is what the
+    operator is shown; ``approval_id`` is its name in GET /approvals."""
+
+    order_id: str
+    status: Literal["awaiting_operator"]
+    approval_id: str
+    asked_at: datetime
+    expires_at: datetime
+    side: Literal["buy", "sell"]
+    mint: str
+    amount_in: str
+    min_out: str
+    fee_lamports_max: int
+    wallet: str
+    sees: str
 
 
 class CostView(Wire):

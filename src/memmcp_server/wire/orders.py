@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from .base import Bps, JsonValue, MemoryIdStr, Request, SolAmount, TokenAmount, TradingState
-from .money import BPS_ONE, CostView, TradingContext
+from .money import BPS_ONE, CostView, TradingContext, WaitingOrder
 
 
 class TradeRequest(Request):
@@ -49,9 +49,13 @@ class CloseRequest(Request):
 
 
 class TradeAnswer(TradingContext):
-    """``status``: preview (nothing happened yet), done, denied, rejected, candidates, stale, expired."""
+    """``status``: preview (nothing happened yet), done, denied, rejected, candidates, stale, expired, working (sent,
+    and its fill is not known yet), awaiting_operator: it waits for the operator's passkey until ``expires_at``, and
+    ``approval`` says what the operator sees."""
 
-    status: Literal["preview", "done", "denied", "rejected", "candidates", "stale", "expired", "working"]
+    status: Literal[
+        "preview", "done", "denied", "rejected", "candidates", "stale", "expired", "working", "awaiting_operator"
+    ]
     message: str
     preview_id: str | None = None
     expires_at: datetime | None = None
@@ -62,6 +66,7 @@ class TradeAnswer(TradingContext):
     trajectory_id: str | None = None
     fill: dict[str, JsonValue] | None = None
     candidates: list[dict[str, JsonValue]] | None = None
+    approval: WaitingOrder | None = None
 
 
 class RebalanceRequest(Request):

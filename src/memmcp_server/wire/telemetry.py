@@ -10,7 +10,7 @@ from memmcp_server.domain.telemetry import Snapshot
 from memmcp_server.domain.times import NS_PER_S, from_ns
 
 from .base import Bps, IdempotencyKey, JsonValue, Moment, MoneyKind, Request, TradingState, Wire
-from .money import BPS_ONE, Amount, TradingContext
+from .money import BPS_ONE, Amount, TradingContext, WaitingOrder
 from .trading import EquitySeries, ExposureView, LimitView, TradingSnapshot
 
 STALE_AFTER_S: Final = 120.0
@@ -140,6 +140,7 @@ class TelemetryAnswer(TradingContext):
     denials: dict[str, int]
     next_evaluation: datetime | None
     zone: str
+    waiting_orders: list[WaitingOrder] = []
     window: WindowView | None = None
     snapshot: TradingSnapshot | None = None
 

@@ -18,13 +18,16 @@ from trading.model.chain import AbsenceProof, StatusSeen
 from trading.model.intent import (
     INTENT_STEPS,
     SOL_MINT,
+    ApprovalAsked,
     Attempt,
     AttemptState,
     Balances,
     Intent,
     IntentEvent,
+    IntentKind,
     IntentRecord,
     IntentState,
+    OwnAccount,
     Settlement,
 )
 
@@ -33,7 +36,13 @@ from .execution_schema import STEPS, attempts, fence, home, intents, record, wal
 from .instance import InstanceFile
 from .sqlite import open_engine, translating, writing
 
-_UNFINISHED: Final = (IntentState.OPEN, IntentState.SIGNED, IntentState.LANDED, IntentState.NEEDS_REVIEW)
+_UNFINISHED: Final = (
+    IntentState.OPEN,
+    IntentState.WAITING,
+    IntentState.SIGNED,
+    IntentState.LANDED,
+    IntentState.NEEDS_REVIEW,
+)
 _ALIVE: Final = (AttemptState.SIGNED.value, AttemptState.LANDED.value)
 
 
@@ -122,12 +131,12 @@ class SqlExecutionJournal:
                     key=intent.key,
                     wallet=intent.wallet,
                     state=IntentState.OPEN.value,
-                    body=canonical_json(asdict(intent)),
+                    body=canonical_json(_body(intent)),
                     problem="",
                     is_cancel_asked=False,
                 )
             )
-            self._note(connection, intent.wallet, intent.id, "opened", asdict(intent))
+            self._note(connection, intent.wallet, intent.id, "opened", _body(intent))
             return IntentRecord(intent, IntentState.OPEN)
 
     def record(self, intent_id: str) -> IntentRecord:
@@ -138,11 +147,30 @@ class SqlExecutionJournal:
         with self._reading() as connection:
             return _record_where(connection, intents.c.key == key)
 
+    def of_keys(self, prefix: str, limit: int) -> Sequence[IntentRecord]:
+        # The last code point: whatever begins with the prefix sorts before the prefix with it.
+        wanted = sa.and_(intents.c.key >= prefix, intents.c.key < prefix + "\U0010ffff")
+        newest = sa.select(intents.c.id).where(wanted).order_by(intents.c.number.desc()).limit(limit)
+        with self._reading() as connection:
+            return [_known(connection, each) for each in connection.execute(newest).scalars().all()]
+
     def unfinished(self) -> Sequence[IntentRecord]:
         wanted = intents.c.state.in_([state.value for state in _UNFINISHED])
         with self._reading() as connection:
             ids = connection.execute(sa.select(intents.c.id).where(wanted).order_by(intents.c.number)).scalars().all()
             return [_known(connection, each) for each in ids]
+
+    def approval_asked(self, intent_id: str, asked: ApprovalAsked) -> None:
+        with self._step(intent_id, IntentState.WAITING) as (connection, known):
+            body = asdict(asked)
+            change = sa.update(intents).where(intents.c.id == intent_id).values(approval=canonical_json(body))
+            connection.execute(change)
+            self._note(connection, known.intent.wallet, intent_id, "approval_asked", body)
+
+    def approval_given(self, intent_id: str) -> None:
+        with self._step(intent_id, IntentState.OPEN, since=IntentState.WAITING) as (connection, known):
+            assert known.approval is not None
+            self._note(connection, known.intent.wallet, intent_id, "approval_given", asdict(known.approval))
 
     def signed(self, attempt: Attempt) -> None:
         body = asdict(attempt)
@@ -241,6 +269,13 @@ class SqlExecutionJournal:
             self._note(connection, known.intent.wallet, intent_id, "needs_review", body)
             self._halt(connection, known.intent.wallet, problem, {"intent_id": intent_id})
 
+    def looked(self, intent_id: str, actor: str, reason: str, evidence: Sequence[str]) -> None:
+        """Note what a person had looked up about an intent; nothing else changes."""
+        with self._writing() as connection:
+            known = _known(connection, intent_id)
+            body = {"actor": actor, "reason": reason, "evidence": list(evidence)}
+            self._note(connection, known.intent.wallet, intent_id, "looked", body)
+
     def halt(self, wallet: str, problem: str, evidence: Mapping[str, Any]) -> None:
         with self._writing() as connection:
             self._halt(connection, wallet, problem, evidence)
@@ -333,21 +368,29 @@ class SqlExecutionJournal:
 
 
 def _check(intent: Intent) -> None:
-    for name in ("amount_in", "attempts_max"):
+    is_closing = intent.kind is IntentKind.CLOSE_ACCOUNTS
+    for name in ("attempts_max", "min_out" if is_closing else "amount_in"):
         if getattr(intent, name) <= 0:
             msg = f"{name}: {getattr(intent, name)} is not above 0"
             raise InvalidInput(msg, field=name)
-    for name in ("min_out", "slippage_bps_max", "fee_lamports_max"):
+    for name in ("min_out", "slippage_bps_max", "fee_lamports_max", "leaves_lamports"):
         if getattr(intent, name) < 0:
             msg = f"{name}: {getattr(intent, name)} is below 0"
             raise InvalidInput(msg, field=name)
-    if intent.in_mint == intent.out_mint:
-        msg = f"out_mint: {intent.out_mint} is swapped for itself"
-        raise InvalidInput(msg, field="out_mint")
+    if intent.kind is IntentKind.SWAP:
+        if intent.in_mint == intent.out_mint:
+            msg = f"out_mint: {intent.out_mint} is swapped for itself"
+            raise InvalidInput(msg, field="out_mint")
+    elif intent.in_mint != SOL_MINT or intent.out_mint != SOL_MINT:
+        msg = f"in_mint: {intent.kind.value} moves SOL, not {intent.in_mint} for {intent.out_mint}"
+        raise InvalidInput(msg, field="in_mint")
+    if bool(intent.accounts) is not is_closing or bool(intent.to_address) is not (intent.kind is IntentKind.SWEEP):
+        msg = f"kind: {intent.kind.value} with {len(intent.accounts)} accounts and the address {intent.to_address!r}"
+        raise InvalidInput(msg, field="kind")
 
 
 def _same_wish(known: Intent, given: Intent) -> None:
-    for name in ("wallet", "in_mint", "out_mint", "amount_in", "min_out", "is_exit"):
+    for name in ("wallet", "in_mint", "out_mint", "amount_in", "min_out", "is_exit", "kind", "to_address", "accounts"):
         if getattr(known, name) != getattr(given, name):
             msg = f"key {given.key} stands for intent {known.id} with {name} {getattr(known, name)}"
             raise InvalidInput(msg, field="key", hint="a repeat names the same wish; a new wish takes a new key")
@@ -367,13 +410,25 @@ def _record_where(connection: sa.Connection, condition: sa.ColumnElement[bool]) 
         return None
     query = sa.select(attempts).where(attempts.c.intent_id == row.id).order_by(attempts.c.number)
     return IntentRecord(
-        Intent(**parse_json(row.body)),
+        _intent(parse_json(row.body)),
         IntentState(row.state),
         tuple(_attempt(each) for each in connection.execute(query)),
         None if row.settlement is None else Settlement(**parse_json(row.settlement)),
         row.problem,
         row.is_cancel_asked,
+        None if row.approval is None else ApprovalAsked(**parse_json(row.approval)),
     )
+
+
+def _body(intent: Intent) -> dict[str, Any]:
+    return {**asdict(intent), "kind": intent.kind.value}
+
+
+def _intent(body: dict[str, Any]) -> Intent:
+    """Return the intent of a body, also of one that was written when swaps were all there was."""
+    body["kind"] = IntentKind(body.get("kind", IntentKind.SWAP))
+    body["accounts"] = tuple(OwnAccount(**each) for each in body.get("accounts", ()))
+    return Intent(**body)
 
 
 def _attempt(row: Any) -> Attempt:

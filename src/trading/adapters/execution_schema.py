@@ -24,6 +24,7 @@ intents = sa.Table(
     sa.Column("problem", sa.String, nullable=False),
     sa.Column("is_cancel_asked", sa.Boolean, nullable=False),
     sa.Column("settlement", sa.LargeBinary),
+    sa.Column("approval", sa.LargeBinary),  # what the operator was asked about it, if anything
 )
 attempts = sa.Table(
     "attempts",
@@ -96,5 +97,7 @@ _HOME = (
     "INSERT INTO home (id, instance, problem) VALUES (1, '', '')",
 )
 
-STEPS: tuple[Step, ...] = (run_all(_FIRST), run_all(_HOME))
+_APPROVAL = ("ALTER TABLE intents ADD COLUMN approval BLOB",)
+
+STEPS: tuple[Step, ...] = (run_all(_FIRST), run_all(_HOME), run_all(_APPROVAL))
 """Step n brings schema n-1 to n. A step that was released is never changed; the next one corrects it."""

@@ -12,6 +12,7 @@ from trading.model.units import lamports_to_sol
 from trading.runtime.documents import plain
 
 _PLACE: Final = "page"
+SHORT_S: Final = 120
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -33,6 +34,7 @@ def render(document: Mapping[str, Any]) -> str:
         "tone": _tone,
         "day": lambda text: "-" if text is None else str(text)[:16].replace("T", " "),
         "span": _span,
+        "wait": _wait,
     }
     drawn = {name: document[name] for name in ("series", "prices", "costs", "strategies")}
     return environment.from_string(_text("report.html")).render(
@@ -69,6 +71,10 @@ def _about(lamports: int) -> str:
 def _tone(value: int | None) -> str:
     """Return the class of a gain or a loss; the sign says it too."""
     return "" if not value else "gain" if value > 0 else "loss"
+
+
+def _wait(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < SHORT_S else _span(int(seconds))
 
 
 def _span(seconds: int | None) -> str:

@@ -7,17 +7,29 @@ import anyio
 import typer
 from rich.text import Text
 
-from trading.cli.client import data_dir_of
-from trading.cli.console import EXIT_FAILED, figures, lamports_text, listing, out, print_json, reporting
+from trading.cli.client import Daemon, data_dir_of
+from trading.cli.console import (
+    EXIT_FAILED,
+    DaemonRefused,
+    DaemonUnreachable,
+    figures,
+    lamports_text,
+    listing,
+    out,
+    print_json,
+    reporting,
+)
 from trading.cli.options import DataDir, JsonFlag, desks_of
-from trading.cli.signer import signer_rows
+from trading.cli.signer import short_address, signer_rows
 from trading.cli.signer_options import Folder, SignerUser, Socket, ask_signer, signer_socket, socket_of
+from trading.errors import InvalidInput
 
 if TYPE_CHECKING:
     from trading.model.mandate import Mandate
     from trading.signing.readiness import Check
 
 MANDATE_NAME = "mandate.toml"
+UPKEEP_NAME = "upkeep.json"
 MandatePath = Annotated[
     Path | None, typer.Option("--mandate", help="The mandate's file (default: mandate.toml in the data directory).")
 ]
@@ -34,6 +46,7 @@ def register(app: typer.Typer) -> None:
     group.command("arm")(arm)
     group.command("disarm")(disarm)
     group.command("status")(status)
+    group.command("sweep")(sweep)
     app.add_typer(group, name="live")
 
 
@@ -119,18 +132,98 @@ def status(
     data_dir: DataDir = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what is armed, until when, what of the day is spent, and what waits for a person."""
+    """Show what is armed, until when, what of the day is spent, how the desk is, and what waits for a person."""
     with reporting(as_json=as_json):
         from trading.adapters.execution_journal import review_queue
-        from trading.runtime.live_readiness import EXECUTION_NAME
+        from trading.runtime.recorded_runs import EXECUTION_NAME
 
         found = anyio.run(ask_signer, socket_of(socket, folder), signer_user, "status")
         waiting, halted = review_queue(desks_of(data_dir)[0] / EXECUTION_NAME)
+        desk = _desk_state(data_dir)
+        kept_up = _upkeep(data_dir) or {}
+    last = kept_up.get("last_sweep")
     if as_json:
-        print_json({"signer": found, "review": {"waiting": waiting, "halted": list(halted)}})
+        review = {"waiting": waiting, "halted": list(halted)}
+        print_json({"signer": found, "review": review, "desk": desk, "last_sweep": last})
         return
-    rows = [*signer_rows(found), ("needs review", f"{waiting} intents"), ("halted", ", ".join(halted) or "no wallet")]
+    rows = [
+        *signer_rows(found),
+        ("last sweep", "none" if last is None else _swept(last)),
+        ("desk", desk),
+        ("needs review", f"{waiting} intents"),
+        ("halted", ", ".join(halted) or "no wallet"),
+    ]
     out().print(figures("Live", rows))
+
+
+def sweep(
+    preview: Annotated[bool, typer.Option("--preview", help="Show what would be swept now; nothing is sent.")] = False,
+    data_dir: DataDir = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what the desk would sweep to the cold address, as it found it last. It sweeps by itself, at most once a day,
+    where ``live.sweep_above_sol`` is set: no command sends money."""
+    with reporting(as_json=as_json):
+        if not preview:
+            msg = "the desk sweeps by itself; this command only shows what it would"
+            raise InvalidInput(msg, field="preview", hint="add --preview")
+        found = _upkeep(data_dir)
+        if found is None:
+            msg = "no desk with real money has looked after its wallet here yet"
+            raise InvalidInput(msg, field="data_dir", hint="start one: memmcp serve --money real")
+    if as_json:
+        print_json(found)
+        return
+    from trading.runtime.documents import iso
+
+    wish = found["sweep"]
+    would = f"{lamports_text(wish['lamports'])} to {wish['to_address']}" if wish["lamports"] else wish["why_not"]
+    rows = [
+        ("as of", iso(found["looked_ns"])),
+        ("wallet", found["wallet"]),
+        ("would go", would),
+        ("equity, profit", f"{lamports_text(found['equity_lamports'])}, {lamports_text(found['profit_lamports'])}"),
+        ("empty accounts", str(found["empty_accounts"])),
+        ("last sweep", "none" if found["last_sweep"] is None else _swept(found["last_sweep"])),
+    ]
+    out().print(figures("Sweep", rows))
+
+
+def _upkeep(data_dir: Path | None) -> dict[str, Any] | None:
+    """Return what the desk found when it looked after its wallet last, None where none did. Raises: InvalidInput."""
+    import json
+
+    path = desks_of(data_dir)[0] / UPKEEP_NAME
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        msg = f"{path} cannot be read: {error}"
+        raise InvalidInput(msg, field="data_dir") from error
+    return found if isinstance(found, dict) else None
+
+
+def _swept(last: dict[str, Any]) -> str:
+    from trading.runtime.documents import iso
+
+    what = f"failed on chain: {last['error']}" if last["error"] else lamports_text(last["lamports"])
+    return f"{iso(last['created_ns'])}: {what} to {short_address(last['to_address'])}, {last['signature']}"
+
+
+def _desk_state(data_dir: Path | None) -> str:
+    """Return how the daemon's desk is, in its own words: what it waits for, where it cannot start yet."""
+    try:
+        daemon = Daemon.find(data_dir)
+        told = str(daemon.get("/health")["checks"]["trading"])
+        if told != "ok":
+            return told
+        snapshot = daemon.get("/telemetry/trading")
+    except (DaemonUnreachable, DaemonRefused) as error:
+        return error.message
+    entries = "entries allowed" if snapshot["entries_allowed"] else "entries stopped"
+    waiting = f", {len(snapshot['waiting_orders'])} orders wait for the operator" if snapshot["waiting_orders"] else ""
+    return f"{snapshot['money']} money, {snapshot['state']}, {entries}: {snapshot['state_reason']}{waiting}"
 
 
 def _mandate(given: Path | None, data_dir: Path | None) -> "tuple[Path, Mandate, bytes]":
@@ -187,7 +280,7 @@ def _show_mandate(path: Path, wanted: "Mandate") -> None:
         ("file", f"{path}, SHA-256 {wanted.sha256}"),
         ("name, money", f"{wanted.name}, {wanted.network.value} ({wanted.genesis_hash})"),
         ("wallets", ", ".join(wanted.wallets)),
-        ("cold address", wanted.cold_address),
+        ("cold address", f"{wanted.cold_address}, a day at most {lamports_text(wanted.sweep_day_lamports_max)}"),
         ("endpoints", ", ".join(wanted.endpoints)),
         ("tokens", ", ".join(wanted.mints)),
         ("sides, venues", f"{', '.join(wanted.sides)}; {', '.join(wanted.venues) or 'any'}"),

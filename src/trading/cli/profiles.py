@@ -57,7 +57,7 @@ def show(
     document["limits"].pop("protections")
     for section, values in document.items():
         if isinstance(values, dict):
-            console.print(figures(section, [(field, f"{value:,}") for field, value in values.items()]))
+            console.print(figures(section, [(field, _figure(value)) for field, value in values.items()]))
     rules = [
         (
             each.kind.value,
@@ -118,6 +118,10 @@ def _summary(profile: Profile, origin: str) -> dict[str, Any]:
         "sha256": sha256_of(content_of(profile)),
         "strategies": {each.name: each.weight_bps for each in profile.strategies},
     }
+
+
+def _figure(value: Any) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else f"{value:,}"
 
 
 def _strategies(profile: Profile) -> str:

@@ -122,6 +122,7 @@ def show_report(document: dict[str, Any]) -> None:
         ("deflated Sharpe", f"{number_text(document['deflated_sharpe'])} (trials: {document['trials']})"),
         ("fills, signals", f"{document['trades']:,}, {document['signals']:,}"),
         ("round trips", f"{total['round_trips']:,}, {bps_text(total['win_rate_bps'])} won"),
+        ("time to flat, median and p95", flat_text(document["time_to_flat"])),
     ]
     console.print(figures("Report", rows))
     _plot(document["series"])
@@ -130,6 +131,15 @@ def show_report(document: dict[str, Any]) -> None:
     if document["tokens"]:
         console.print(listing("Tokens", *_tallies(document["tokens"], "token")))
     console.print(Text(document["rests_on"]["conventions"], style="dim"))
+
+
+def flat_text(found: dict[str, Any]) -> str:
+    """Return how long exits took, from the decision to the final fill, in words."""
+    waiting = f"; {found['waiting']:,} still waiting" if found["waiting"] else ""
+    if not found["exits"]:
+        return f"no exits{waiting}"
+    whose = "" if found["clock"] == "wall" else " of the market's time"
+    return f"{found['median_s']:,.1f} s, {found['p95_s']:,.1f} s{whose}, {found['exits']:,} exits{waiting}"
 
 
 def _plot(series: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from trading.cli import (
     data,
     drift,
     export_tax,
+    fault_proxy,
     live,
     night,
     paper,
@@ -46,6 +47,7 @@ trials.register(app)
 profiles.register(app)
 signer.register(app)
 rehearse.register(app)
+fault_proxy.register(app)
 live.register(app)
 
 

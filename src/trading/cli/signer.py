@@ -197,6 +197,15 @@ def _operate(socket: Path, user: str | None, op: str) -> None:
     out().print(figures("The signer", signer_rows(found)))
 
 
+def short_address(address: str) -> str:
+    """Return the ends of an address, by which a person tells it apart."""
+    return f"{address[:4]}…{address[-4:]}"
+
+
+def _sweeps(lamports: int) -> str:
+    return f"at most {lamports_text(lamports)} a day" if lamports else "nothing is swept"
+
+
 def signer_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the status as names and figures."""
     from trading.runtime.documents import iso
@@ -209,12 +218,14 @@ def signer_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         rows += [
             ("armed", f"yes: {armed['name']}, {armed['network']}, until {iso(armed['ends_ns'])}"),
             ("mandate", f"{armed['sha256']} from {armed['source']}"),
+            ("cold address", f"{short_address(armed['cold_address'])}, {_sweeps(armed['sweep_day_lamports_max'])}"),
             ("an order, a day", ", ".join(lamports_text(armed[f"{each}_lamports_max"]) for each in ("order", "day"))),
         ]
     if found["is_unlocked"]:
         day = found["day"]
         rows += [
             ("spent in 24 h", f"{lamports_text(day['spent_lamports'])}, fees {lamports_text(day['fee_lamports'])}"),
+            ("swept in 24 h", lamports_text(day["swept_lamports"])),
             (
                 "wallets",
                 ", ".join(f"{each['address']} ({network_of(each['genesis_hash'])})" for each in found["wallets"]),

@@ -114,6 +114,8 @@ class DeskState:
             events.CapitalMoved: self._moved,
             events.WalletsNamed: self._wallets_named,
             events.WalletMoved: self._wallet_moved,
+            events.AccountClosed: self._kept_up,
+            events.FeePaid: self._kept_up,
             events.SignalRaised: self._signal_raised,
             events.SignalPassed: self._signal_passed,
             events.ForecastMade: self._forecast_made,
@@ -269,6 +271,13 @@ class DeskState:
         """Note where it lies what an event changed."""
         if self.wallets is not None:
             self.wallets.take(event)
+
+    def _kept_up(self, _ts_ns: int, event: events.AccountClosed | events.FeePaid) -> Booking:
+        """What a deposit that comes back adds to cash it takes from rent; a fee is a loss like any other."""
+        booking = self.ledger.apply(event)
+        if not booking.duplicate:
+            self._lies(event)
+        return booking
 
     def _booked(self, _ts_ns: int, event: Traded) -> Booking:
         booking = self.ledger.apply(event)

@@ -279,7 +279,9 @@ class Trader:
 
     def _refused_by_facts(self, mint: str, strategy: str) -> Denied | None:
         facts, rules = self._valuer.facts.get(mint), self._state.profile.rugs
-        return rug_checks.refusal(facts, rules, are_needed=strategy in self.facts_needed_by)
+        return rug_checks.ban(mint, rules) or rug_checks.refusal(
+            facts, rules, are_needed=strategy in self.facts_needed_by
+        )
 
     def _entry_exact(self, probe: Order, token: TokenView, account: AccountView) -> Plan | Denied:
         """Return the entry of a profile that buys a fixed amount of every token."""

@@ -68,7 +68,8 @@ class Valuer:
         return Gate(self.bounds())
 
     def bounds(self) -> Bounds:
-        return Bounds(self._state.profile.limits, self._state.tier)
+        profile = self._state.profile
+        return Bounds(profile.limits, self._state.tier, profile.rugs)
 
     def value(self) -> Valuation:
         """Return the account at liquidation value: what is left after every token is sold now, deposits included."""

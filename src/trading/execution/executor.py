@@ -8,6 +8,7 @@ The bytes of an attempt are sent again and again until they are part of the chai
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
@@ -16,6 +17,7 @@ import anyio.abc
 import anyio.to_thread
 
 from trading.errors import (
+    AwaitingOperator,
     DataError,
     IllegalTransition,
     InvalidInput,
@@ -27,13 +29,14 @@ from trading.errors import (
     WrongChain,
 )
 from trading.model.chain import Commitment, StatusSeen, TransactionSeen
-from trading.model.intent import SOL_MINT, Attempt, Intent, IntentRecord, IntentState
+from trading.model.intent import SOL_MINT, Answer, ApprovalAsked, Attempt, Intent, IntentRecord, IntentState
 from trading.model.units import NS_PER_S
 from trading.ports import Chain, ExecutionJournal
 
-from .settlement import discrepancies, settlement_of
+from .upkeep import judged
 
 SWEEP_LIMIT: Final = 5_000
+_LATE: Final = "the deadline passed before it landed"
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -77,9 +80,19 @@ class Preparer(Protocol):
     async def prepare(self, known: IntentRecord) -> Attempt:
         """Return the next attempt.
 
-        Raises: RouteRefused, SigningRefused, InvalidInput where this intent is not to be signed; Unavailable where it
-        could not be found out.
+        Raises: RouteRefused, SigningRefused, InvalidInput where this intent is not to be signed; AwaitingOperator where
+        he was asked; Unavailable where it could not be found out.
         """
+
+
+class Operator(Protocol):
+    """The person without whose approval some orders are not signed, as far as he can be asked. Raises nothing."""
+
+    async def answer_of(self, asked: ApprovalAsked) -> Answer:
+        """Return what he said; WAITING also where that cannot be found out now."""
+
+    async def withdraw(self, asked: ApprovalAsked) -> None:
+        """Take a question back that needs no answer any more, if it still waits."""
 
 
 async def _nobody(_wallet: str, _seen: TransactionSeen) -> None:
@@ -96,17 +109,21 @@ class Outlook:
     on_change: Callable[[str], None] = lambda _intent_id: None
     on_flow: Callable[[str, TransactionSeen], Awaitable[None]] = _nobody
     """A finalized transaction of the wallet that is not ours: a deposit, a withdrawal, a trade by hand."""
+    operator: Operator | None = None
+    """None: nobody can be asked, and what would wait for him ends."""
 
 
 @dataclass(slots=True)
 class _Turns:
-    """One swap of a token at a time in a wallet: its orders do not cross, and each sees what the last one left."""
+    """One swap of a token at a time in a wallet: its orders do not cross, and each sees what the last one left. Nor is
+    an account closed while its token is swapped."""
 
     locks: dict[tuple[str, str], anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
 
     def of(self, intent: Intent) -> list[anyio.Lock]:
-        mints = sorted({intent.in_mint, intent.out_mint} - {SOL_MINT})
-        return [self.locks[intent.wallet, mint] for mint in mints]
+        mints = {intent.in_mint, intent.out_mint, *(each.mint for each in intent.accounts)} - {SOL_MINT}
+        # Always in this order, so that no two wait for each other.
+        return [self.locks[intent.wallet, mint] for mint in sorted(mints or {SOL_MINT})]
 
 
 class Executor:
@@ -199,14 +216,12 @@ class Executor:
         self._tasks.start_soon(self._carry_out, known.intent)
 
     async def _carry_out(self, intent: Intent) -> None:
-        first, *others = self._turns.of(intent)
         try:
-            async with self._room, first:
-                if others:
-                    async with others[0]:
-                        await self.advance(intent.id)
-                else:
-                    await self.advance(intent.id)
+            async with AsyncExitStack() as turns:
+                await turns.enter_async_context(self._room)
+                for turn in self._turns.of(intent):
+                    await turns.enter_async_context(turn)
+                await self.advance(intent.id)
         finally:
             self._driven.discard(intent.id)
 
@@ -223,6 +238,10 @@ class Executor:
                     self._is_sure(known.intent)
                     if not await self._sign(known):
                         return await self._io(self._journal.record, intent_id)
+                elif known.state is IntentState.WAITING:
+                    # Whoever waits for a person holds nobody up: its turn is over until it is driven again.
+                    if not await self._hear(known):
+                        return known
                 elif known.state is IntentState.SIGNED:
                     await self._follow(known)
                 else:
@@ -238,7 +257,7 @@ class Executor:
             self._outlook.on_change(intent_id)
 
     async def _sign(self, known: IntentRecord) -> bool:
-        """Sign the next attempt, or end the intent. Returns False where it has to wait for its wallet."""
+        """Sign the next attempt, or end the intent. Returns False where it has to wait: for its wallet, or a person."""
         intent = known.intent
         await self._looked_up_in(intent.wallet)
         if intent.wallet in await self._io(self._journal.halted):
@@ -249,11 +268,16 @@ class Executor:
             return True
         try:
             attempt = await self._preparer.prepare(known)
+        except AwaitingOperator as error:
+            asked = ApprovalAsked(error.approval_id, error.expires_ns)
+            await self._io(self._journal.approval_asked, intent.id, asked)
+            self._outlook.on_change(intent.id)
+            return False
         except (RouteRefused, SigningRefused, InvalidInput, DataError) as error:
             logger.info("intent %s is given up: %s", intent.id, error)
             await self._io(self._journal.ended, intent.id, IntentState.FAILED, f"{error.code}: {error.message}")
             return True
-        # Preparing can take as long as a person takes to approve. Nobody has seen these bytes yet: ask all again.
+        # Preparing can take a while. Nobody has seen these bytes yet: ask all again.
         if self._over(await self._io(self._journal.record, intent.id)) is not None:
             return True
         if intent.wallet in await self._io(self._journal.halted):
@@ -270,13 +294,37 @@ class Executor:
         await self._send(attempt, is_first=True)
         return True
 
+    async def _hear(self, known: IntentRecord) -> bool:
+        """Take the operator's answer, or end what needs none any more. Returns False while there is no answer."""
+        asked, operator, intent_id = known.approval, self._outlook.operator, known.intent.id
+        if asked is None or operator is None:
+            problem = "approval_unknown: nobody can be asked about it"
+            await self._io(self._journal.ended, intent_id, IntentState.FAILED, problem)
+            return True
+        over = self._over(known)
+        if over is not None:
+            await self._io(self._journal.ended, intent_id, *over)
+            await operator.withdraw(asked)
+            return True
+        answer = await operator.answer_of(asked)
+        if answer is Answer.WAITING:
+            return False
+        if answer is Answer.APPROVED:
+            await self._io(self._journal.approval_given, intent_id)
+        else:
+            problem = f"approval_{answer.value}: the operator did not approve it"
+            await self._io(self._journal.ended, intent_id, IntentState.FAILED, problem)
+        return True
+
     def _over(self, known: IntentRecord) -> tuple[IntentState, str] | None:
         """Return how an intent ends for which nothing more is to be signed, None where it goes on."""
         intent = known.intent
         if known.is_cancel_asked:
             return IntentState.CANCELLED, "asked for before anything of it was on chain"
-        if self._now_ns() > intent.deadline_ns:
-            return IntentState.FAILED, "the deadline passed before it landed"
+        if self._now_ns() > known.until_ns:
+            is_asked = known.state is IntentState.WAITING
+            why = "approval_expired: the operator did not answer in time" if is_asked else _LATE
+            return IntentState.FAILED, why
         if len(known.attempts) >= intent.attempts_max:
             return IntentState.FAILED, f"{len(known.attempts)} attempts expired"
         why = self._outlook.may_go_on(known)
@@ -325,8 +373,7 @@ class Executor:
         seen = await self._chain.transaction(attempt.signature)
         if seen is None:
             return False
-        settlement = settlement_of(known.intent, attempt, seen)
-        wrong = discrepancies(known.intent, attempt, seen, settlement)
+        settlement, wrong = judged(known.intent, attempt, seen)
         if wrong:
             evidence = {"signature": seen.signature, "slot": seen.slot, "endpoint": seen.endpoint, "wrong": wrong}
             await self._io(self._journal.needs_review, known.intent.id, "; ".join(wrong), evidence)

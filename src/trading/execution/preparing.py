@@ -28,6 +28,9 @@ UNITS_MARGIN_BPS: Final = 12_000
 LAMPORTS_LEFT_MIN: Final = 890_880
 """An account with less than this besides nothing at all is not allowed to exist (rent of an empty account)."""
 OFFERS_MAX: Final = 3
+EXIT_PRICE_TIMES: Final = 3
+"""An exit offers so many times what the chain asks for a place, and twice that with each further attempt, within the
+fee that its intent may pay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,10 @@ class SwapPreparer:
         await self._hold_against_price(intent, offer)
         blockhash = await self._parts.chain.latest_blockhash()
         price = max(self._rules.price_floor, await self._price(offer))
+        if intent.is_exit:
+            # What others pay can grow faster than a blockhash runs out, and only then may another price be offered. An
+            # entry can wait, or not happen.
+            price *= EXIT_PRICE_TIMES << len(known.attempts)
         widest = ComputeBudget.within(SIMULATION_UNITS, price, intent.fee_lamports_max)
         draft = build(offer, widest, blockhash.blockhash)
         simulated = await self._simulated(intent, held, draft)
@@ -98,6 +105,7 @@ class SwapPreparer:
             last_valid_block_height=blockhash.last_valid_block_height,
             is_exit=intent.is_exit,
             venues=offer.venues,
+            reason=intent.reason,
         )
         await self._read(wanted, built, intent)
         signature = await self._parts.signer.sign(wanted)

@@ -27,7 +27,8 @@ _SLIPPAGE_ERROR: Final = '"Custom":6001'
 @dataclass(frozen=True, slots=True)
 class IntentTerms:
     """What the desk adds to an order for the chain: how long and how often it may be tried, from when on. ``mints``
-    maps the feed's names of tokens to mints of the chain, where they differ."""
+    maps the feed's names of tokens to mints of the chain, where they differ. An exit may pay ``exit_fee_times`` the
+    priority fee of its order, its whole fee up to ``exit_fee_lamports_max``: being late costs more than a fee."""
 
     slippage_bps_max: int
     attempts_max: int
@@ -35,6 +36,8 @@ class IntentTerms:
     exit_wait_ns: int
     now_ns: int
     mints: Mapping[str, str] = field(default_factory=dict)
+    exit_fee_times: int = 1
+    exit_fee_lamports_max: int = 0
 
 
 class ReportedVenue(SimulatedVenue):
@@ -76,9 +79,13 @@ class ReportedVenue(SimulatedVenue):
 
 def intent_of(order: Order, wallet: str, run_id: str, terms: IntentTerms) -> Intent:
     """Return what an approved order wishes from the chain; the same order is the same intent."""
-    is_buy = order.side is Side.BUY
+    is_buy, is_exit = order.side is Side.BUY, order.purpose is Purpose.EXIT
     key = f"{run_id}/{order.id}"
     token = terms.mints.get(order.mint, order.mint)
+    fee_lamports_max = SIGNATURE_FEE_LAMPORTS + order.priority_fee_lamports
+    if is_exit:
+        raised = SIGNATURE_FEE_LAMPORTS + order.priority_fee_lamports * terms.exit_fee_times
+        fee_lamports_max = max(fee_lamports_max, min(raised, terms.exit_fee_lamports_max))
     out_max = 0
     if is_buy and order.held_lamports:
         fees = SIGNATURE_FEE_LAMPORTS + order.priority_fee_lamports
@@ -92,11 +99,11 @@ def intent_of(order: Order, wallet: str, run_id: str, terms: IntentTerms) -> Int
         amount_in=order.amount_in,
         min_out=order.min_out,
         slippage_bps_max=terms.slippage_bps_max,
-        fee_lamports_max=SIGNATURE_FEE_LAMPORTS + order.priority_fee_lamports,
+        fee_lamports_max=fee_lamports_max,
         attempts_max=terms.attempts_max,
         created_ns=terms.now_ns,
-        deadline_ns=terms.now_ns + (terms.exit_wait_ns if order.purpose is Purpose.EXIT else terms.entry_wait_ns),
-        is_exit=order.purpose is Purpose.EXIT,
+        deadline_ns=terms.now_ns + (terms.exit_wait_ns if is_exit else terms.entry_wait_ns),
+        is_exit=is_exit,
         reason=order.reason,
         out_max=out_max,
     )

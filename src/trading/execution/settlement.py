@@ -41,15 +41,7 @@ def settlement_of(intent: Intent, attempt: Attempt, seen: TransactionSeen) -> Se
 
 def discrepancies(intent: Intent, attempt: Attempt, seen: TransactionSeen, settlement: Settlement) -> list[str]:
     """Return everything about the transaction that is not as it was signed; empty: it may be booked."""
-    found = []
-    if seen.signature != attempt.signature:
-        found.append(f"it is another transaction: {seen.signature}")
-    if seen.raw and seen.raw != attempt.raw:
-        found.append("its bytes are not those that were signed")
-    if seen.payer != intent.wallet:
-        found.append(f"its fee was paid by {seen.payer}")
-    if intent.wallet not in seen.lamports:
-        found.append("the wallet is none of its accounts")
+    found = mistaken_identity(intent, attempt, seen)
     if NATIVE not in {intent.in_mint, intent.out_mint}:
         lost = -_sol_change(intent, seen) - settlement.fee_lamports - settlement.tip_lamports
         if lost:
@@ -71,6 +63,20 @@ def discrepancies(intent: Intent, attempt: Attempt, seen: TransactionSeen, settl
         if balance.mint not in {intent.in_mint, intent.out_mint, NATIVE}
         and (balance.before_units or 0) != (balance.after_units or 0)
     )
+    return found
+
+
+def mistaken_identity(intent: Intent, attempt: Attempt, seen: TransactionSeen) -> list[str]:
+    """Return why the transaction is not the attempt that it is said to be."""
+    found = []
+    if seen.signature != attempt.signature:
+        found.append(f"it is another transaction: {seen.signature}")
+    if seen.raw and seen.raw != attempt.raw:
+        found.append("its bytes are not those that were signed")
+    if seen.payer != intent.wallet:
+        found.append(f"its fee was paid by {seen.payer}")
+    if intent.wallet not in seen.lamports:
+        found.append("the wallet is none of its accounts")
     return found
 
 

@@ -3,7 +3,7 @@
 The compute budget is always ours: a router's price is advice. Versioned messages (v0) with the router's lookup tables.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ from solders.transaction import VersionedTransaction
 
 from trading.errors import DataError, InvalidInput
 from trading.model.chain import AccountSeen, InstructionWanted, SwapOffer
+from trading.model.intent import Intent, IntentKind
 from trading.model.network import COMPUTE_UNITS_PER_TRANSACTION_MAX, SIGNATURE_FEE_LAMPORTS, priority_fee_lamports
 
 from .verifier import BUDGET, MESSAGE_BYTES_MAX, SYSTEM, TOKEN_PROGRAMS, associated
@@ -73,25 +74,30 @@ def build(offer: SwapOffer, budget: ComputeBudget, blockhash: str) -> Built:
         msg = f"units: 1 to {COMPUTE_UNITS_PER_TRANSACTION_MAX}, not {budget.units}"
         raise InvalidInput(msg, field="units")
     wanted = (*_budget(budget), *offer.setup, offer.swap, *offer.cleanup, *offer.others)
-    try:
-        message = MessageV0.try_compile(
-            Pubkey.from_string(offer.wanted.wallet),
-            [_instruction(each) for each in wanted],
-            [
-                AddressLookupTableAccount(Pubkey.from_string(key), [Pubkey.from_string(each) for each in held])
-                for key, held in offer.lookup_tables.items()
-            ],
-            Hash.from_string(blockhash),
-        )
-    except ValueError as error:
-        msg = f"the offer cannot be put together: {error}"
-        raise DataError(msg) from error
+    message = _compiled(offer.wanted.wallet, wanted, offer.lookup_tables, blockhash)
     raw = bytes(to_bytes_versioned(message))
     if len(raw) > MESSAGE_BYTES_MAX:
         msg = f"the route needs a message of {len(raw)} bytes; a packet holds {MESSAGE_BYTES_MAX}"
         raise InvalidInput(msg, field="max_accounts", hint="ask for a route with fewer accounts")
-    written = [address for each in wanted for address, _, is_writable in each.accounts if is_writable]
-    return Built(raw, budget.fee_lamports, tuple(dict.fromkeys(written)))
+    return Built(raw, budget.fee_lamports, _written(wanted))
+
+
+def build_upkeep(intent: Intent, budget: ComputeBudget, blockhash: str) -> Built:
+    """Return the message of a sweep, or of accounts that are closed. Raises: DataError for an address that is none."""
+    wallet = intent.wallet
+    if intent.kind is IntentKind.SWEEP:
+        data = b"\x02\0\0\0" + intent.amount_in.to_bytes(8, "little")
+        done = [InstructionWanted(SYSTEM, ((wallet, True, True), (intent.to_address, False, True)), data)]
+    else:
+        done = [
+            InstructionWanted(
+                each.program, ((each.address, False, True), (wallet, False, True), (wallet, True, True)), b"\x09"
+            )
+            for each in intent.accounts
+        ]
+    wanted = (*_budget(budget), *done)
+    message = _compiled(wallet, wanted, {}, blockhash)
+    return Built(bytes(to_bytes_versioned(message)), budget.fee_lamports, _written(wanted))
 
 
 def token_account(owner: str, mint: str, program: str) -> str:
@@ -118,6 +124,29 @@ def addresses_in_table(seen: AccountSeen | None) -> tuple[str, ...]:
     """Return what a lookup table holds on chain, nothing for one that does not exist."""
     data = b"" if seen is None else seen.data[TABLE_HEAD_BYTES:]
     return tuple(str(Pubkey.from_bytes(data[at : at + 32])) for at in range(0, len(data) - 31, 32))
+
+
+def _compiled(
+    wallet: str, wanted: Sequence[InstructionWanted], tables: Mapping[str, Sequence[str]], blockhash: str
+) -> MessageV0:
+    try:
+        return MessageV0.try_compile(
+            Pubkey.from_string(wallet),
+            [_instruction(each) for each in wanted],
+            [
+                AddressLookupTableAccount(Pubkey.from_string(key), [Pubkey.from_string(each) for each in held])
+                for key, held in tables.items()
+            ],
+            Hash.from_string(blockhash),
+        )
+    except ValueError as error:
+        msg = f"the offer cannot be put together: {error}"
+        raise DataError(msg) from error
+
+
+def _written(wanted: Sequence[InstructionWanted]) -> tuple[str, ...]:
+    written = [address for each in wanted for address, _, is_writable in each.accounts if is_writable]
+    return tuple(dict.fromkeys(written))
 
 
 def _budget(budget: ComputeBudget) -> Sequence[InstructionWanted]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from .intent import IntentKind, OwnAccount
+
 
 class Commitment(StrEnum):
     PROCESSED = "processed"
@@ -104,6 +106,16 @@ class TransactionSeen:
     raw: bytes = b""
     endpoint: str = ""
     reported_fee_lamports: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """What one endpoint says of a finalized transaction: ``seen`` None where it does not have it. ``problem``: why it
+    says nothing at all, "" where it does."""
+
+    endpoint: str
+    seen: TransactionSeen | None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +242,10 @@ class PricePoint:
 
 @dataclass(frozen=True, slots=True)
 class SignWanted:
-    """What a signer is asked to sign: the message of one attempt, and the figures it is to be checked against."""
+    """What a signer is asked to sign: the message of one attempt, and the figures it is to be checked against.
+
+    ``reason`` is for the operator, where he is asked; nothing is decided by it. ``kind``, ``to_address`` and
+    ``accounts`` are those of the intent."""
 
     intent_id: str
     attempt: int
@@ -244,3 +259,7 @@ class SignWanted:
     last_valid_block_height: int
     is_exit: bool
     venues: tuple[str, ...] = field(default=())
+    reason: str = ""
+    kind: IntentKind = IntentKind.SWAP
+    to_address: str = ""
+    accounts: tuple[OwnAccount, ...] = ()

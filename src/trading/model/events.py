@@ -89,6 +89,31 @@ class CapitalMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountClosed:
+    """The token account of a mint was closed without a trade: the deposit that was paid for it came back to whoever
+    paid it. ``lamports`` is what the books had of it."""
+
+    key: str
+    ts_ns: int
+    mint: str
+    lamports: int
+    reason: str
+    wallet: str = field(default=MAIN, metadata=LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class FeePaid:
+    """A transaction of ours that was no trade cost this much."""
+
+    key: str
+    ts_ns: int
+    bucket: str
+    lamports: int
+    reason: str
+    wallet: str = field(default=MAIN, metadata=LATER)
+
+
+@dataclass(frozen=True, slots=True)
 class SignalRaised:
     """``trajectory_id`` names what follows from it, acted on or not."""
 
@@ -291,7 +316,16 @@ class CycleMarked:
     sol_usd: Decimal | None = None
 
 
-LedgerEvent = CapitalDeposited | CapitalWithdrawn | CapitalMoved | OrderFilled | OrderRejected | PositionWrittenOff
+LedgerEvent = (
+    CapitalDeposited
+    | CapitalWithdrawn
+    | CapitalMoved
+    | AccountClosed
+    | FeePaid
+    | OrderFilled
+    | OrderRejected
+    | PositionWrittenOff
+)
 Event = (
     RunStarted
     | LedgerEvent

@@ -1,6 +1,7 @@
-"""A swap that is owed to the chain exactly once: what is wished, each attempt that was signed, and what became of it.
+"""What is owed to the chain exactly once: what is wished, each attempt that was signed, and what became of it.
 
-``OPEN -> SIGNED(n) -> LANDED | REVERTED | EXPIRED(n)``; an attempt is proven dead before the next one is signed.
+``OPEN -> SIGNED(n) -> LANDED | REVERTED | EXPIRED(n)``; an attempt is proven dead before the next one is signed. One
+that needs the operator goes from OPEN to WAITING and, when he said yes, back: nothing of the old quote is used then.
 Amounts are base units of a mint; the native coin is traded as wrapped SOL (``SOL_MINT``), one lamport a unit.
 """
 
@@ -11,13 +12,24 @@ from typing import Final
 SOL_MINT: Final = "So11111111111111111111111111111111111111112"
 
 
+class IntentKind(StrEnum):
+    """SWAP: one token for another. CLOSE_ACCOUNTS: empty token accounts of the wallet are closed, so that the deposits
+    in them come back to it. SWEEP: lamports go to the mandate's cold address."""
+
+    SWAP = "swap"
+    CLOSE_ACCOUNTS = "close_accounts"
+    SWEEP = "sweep"
+
+
 class IntentState(StrEnum):
-    """OPEN: nothing of it can be on chain. SIGNED: one attempt is alive or not proven dead. LANDED: confirmed, the
+    """OPEN: nothing of it can be on chain. WAITING: as OPEN, and it waits for the operator's approval, which has an
+    end. SIGNED: one attempt is alive or not proven dead. LANDED: confirmed, the
     fill is provisional. SETTLED: finalized and booked. REVERTED: finalized, failed, its fee is booked. FAILED: given
     up before anything was signed, or after every attempt was proven dead. CANCELLED: as FAILED, because it was asked
     for. NEEDS_REVIEW: the chain and our books do not agree; the wallet halts until a person answers."""
 
     OPEN = "open"
+    WAITING = "waiting_for_approval"
     SIGNED = "signed"
     LANDED = "landed"
     SETTLED = "settled"
@@ -43,6 +55,10 @@ INTENT_STEPS: Final = frozenset(
         (IntentState.OPEN, IntentState.SIGNED),
         (IntentState.OPEN, IntentState.FAILED),
         (IntentState.OPEN, IntentState.CANCELLED),
+        (IntentState.OPEN, IntentState.WAITING),
+        (IntentState.WAITING, IntentState.OPEN),  # the operator said yes
+        (IntentState.WAITING, IntentState.FAILED),
+        (IntentState.WAITING, IntentState.CANCELLED),
         (IntentState.SIGNED, IntentState.OPEN),  # the attempt was proven dead
         (IntentState.SIGNED, IntentState.LANDED),
         (IntentState.SIGNED, IntentState.SETTLED),  # found finalized
@@ -64,6 +80,15 @@ ALIVE_ATTEMPTS: Final = frozenset({AttemptState.SIGNED, AttemptState.LANDED})
 
 
 @dataclass(frozen=True, slots=True)
+class OwnAccount:
+    """The wallet's own account of a mint, at the address that the token ``program`` gives it."""
+
+    address: str
+    mint: str
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """``key`` is the caller's idempotency key (``run_id/order_id``): the same key is the same intent.
 
@@ -71,6 +96,10 @@ class Intent:
     ``fee_lamports_max`` bounds signature fee, priority fee and tip of one attempt together. ``deadline_ns`` is the
     time after which no new attempt is signed. ``is_exit``: it only makes the desk safer. With ``out_max`` above 0 an
     offer of more is refused: a buy that gives more is cheaper than what is held, so the price fell (anti-DCA).
+
+    The two kinds beside a swap have ``SOL_MINT`` on both sides. A sweep moves exactly ``amount_in`` lamports to
+    ``to_address``, and is not signed where less than ``leaves_lamports`` would stay in the wallet. Closing
+    ``accounts`` takes nothing in and brings ``min_out`` lamports at least.
     """
 
     id: str
@@ -88,6 +117,28 @@ class Intent:
     is_exit: bool
     reason: str = ""
     out_max: int = 0
+    kind: IntentKind = IntentKind.SWAP
+    to_address: str = ""
+    accounts: tuple[OwnAccount, ...] = ()
+    leaves_lamports: int = 0
+
+
+class Answer(StrEnum):
+    """What became of a question that was put before the operator. UNKNOWN: nobody knows it any more."""
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """A question that was put before the operator: ``id`` as the signer names it, and when it ends by itself."""
+
+    id: str
+    expires_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +180,7 @@ class Settlement:
     ``fee_lamports`` is all that the chain charged (signatures, priority fee); ``tip_lamports`` went to a validator's
     tip account inside the transaction; ``rent_lamports`` are deposits of accounts opened (negative: closed). With the
     native coin on one side, ``in_units`` or ``out_units`` is what the swap itself took or gave, those three left out.
+    A sweep takes ``in_units`` from the wallet and gives ``out_units`` to where it went.
     ``error`` is empty for a swap that happened.
     """
 
@@ -146,7 +198,8 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class IntentRecord:
-    """An intent and what is known of it. ``problem`` says why it failed or waits for a person."""
+    """An intent and what is known of it. ``problem`` says why it failed or waits for a person. ``approval``: what the
+    operator was asked about it, if anything, answered or not."""
 
     intent: Intent
     state: IntentState
@@ -154,6 +207,12 @@ class IntentRecord:
     settlement: Settlement | None = None
     problem: str = ""
     is_cancel_asked: bool = False
+    approval: ApprovalAsked | None = None
+
+    @property
+    def until_ns(self) -> int:
+        """The time after which no new attempt is signed: a person may take longer than the market is waited for."""
+        return max(self.intent.deadline_ns, 0 if self.approval is None else self.approval.expires_ns)
 
     @property
     def alive(self) -> Attempt | None:

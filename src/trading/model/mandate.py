@@ -42,7 +42,8 @@ class Mandate:
     ``ramp_trades`` buys after each arming are of at most ``ramp_lamports_max``. A buy of more than
     ``approval_above_lamports`` needs the operator's approval. An arming ends ``armed_s_max`` after it was made and at
     ``expires_ns``, whichever is first. ``attempts_max`` bounds the different messages of one intent. ``venues`` are
-    labels of pools; empty: any. ``programs`` are allowed beside those that every swap needs.
+    labels of pools; empty: any. ``programs`` are allowed beside those that every swap needs. What is swept goes to
+    ``cold_address`` alone, at most ``sweep_day_lamports_max`` over any 24 hours; 0: nothing is.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Mandate:
     programs: tuple[str, ...] = ()
     tip_accounts: tuple[str, ...] = ()
     tip_lamports_max: int = 0
+    sweep_day_lamports_max: int = 0
 
     @property
     def network(self) -> Network:
@@ -75,6 +77,8 @@ class Mandate:
     def canonical(self) -> bytes:
         """Return the one spelling: equal mandates are equal bytes on every machine."""
         body = {"format": "memmcp mandate 1", **asdict(self)}
+        if not self.sweep_day_lamports_max:
+            del body["sweep_day_lamports_max"]  # so that a seal of before there were sweeps holds
         return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
     @property

@@ -58,6 +58,8 @@ _SMALLER_IS_SAFER: Final = frozenset(
         "sizing.base_units_fixed",
     }
 )
+_FEWER_IS_SAFER: Final = frozenset({"rugs.powers_allowed"})
+_MORE_IS_SAFER: Final = frozenset({"rugs.banned"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ def document_of(profile: Profile) -> dict[str, Any]:
     document = profile.model_dump(mode="json")
     if profile.rugs == RugRules():
         del document["rugs"]
+    else:
+        document["rugs"] = {name: value for name, value in document["rugs"].items() if value != []}
     for level in Level:
         if profile.limits.exposure_bps_max_of(level) == BPS_ONE:
             del document["limits"][f"{level}_exposure_bps_max"]
@@ -133,6 +137,10 @@ def _is_safer(field: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> boo
         weight = f"strategies.{name.partition('.')[0]}.weight_bps"
         return weight not in new or (field == weight and field in old)
     before, after = old[field], new[field]
+    if field in _FEWER_IS_SAFER:
+        return set(after) <= set(before)
+    if field in _MORE_IS_SAFER:
+        return set(after) >= set(before)
     if field in _OFF_AT_ZERO and 0 in (before, after):
         return bool(before == 0)
     if field in _LARGER_IS_SAFER or name.endswith("_min"):
@@ -178,4 +186,6 @@ def _flat(profile: Profile) -> dict[str, Any]:
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {each}" for name, each in value.items() if name not in ("kind", "is_per_token"))
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return "" if value is None else str(value)

@@ -137,6 +137,13 @@ class AccountFold:
                 return self._rejected(event)
             case events.PositionWrittenOff() | events.CapitalMoved():
                 return self._book(event)
+            case events.AccountClosed(lamports=lamports):
+                if not self._book(event).duplicate:
+                    self.total.costs.rent -= lamports
+            case events.FeePaid(lamports=lamports):
+                if not self._book(event).duplicate:
+                    self.total.costs.fee += lamports
+                    self.total.costs.network += lamports
             case events.CapitalDeposited(lamports=lamports):
                 self._flow(event, lamports)
             case events.CapitalWithdrawn(lamports=lamports):

@@ -35,7 +35,6 @@ class AlarmKind(StrEnum):
     BOOKS_SHORT = "books_short"
     UNCLEAR = "unclear"
     FOREIGN_ARRIVED = "foreign_arrived"
-    ACCOUNT_CLOSED = "account_closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +64,14 @@ class Alarm:
 class Change:
     """What a transaction did to all our wallets together. ``cash_lamports`` is the change of native and wrapped SOL,
     ``deposits`` that of the rent deposits of token accounts by mint, ``units`` that of tokens. ``fee_lamports`` is what
-    we were told that we paid, a part of ``cash_lamports``."""
+    we were told that we paid, a part of ``cash_lamports``. ``closed`` are mints of which an account is gone."""
 
     cash_lamports: int
     deposits: Mapping[str, int]
     units: Mapping[str, int]
     fee_lamports: int
     is_signed: bool
+    closed: frozenset[str] = frozenset()
 
     @property
     def swapped_lamports(self) -> int:
@@ -92,6 +92,7 @@ def change_of(wallets: frozenset[str], seen: TransactionSeen) -> Change:
     cash = sum(after - before for wallet, (before, after) in seen.lamports.items() if wallet in wallets)
     deposits: dict[str, int] = {}
     units: dict[str, int] = {}
+    closed: set[str] = set()
     loses = any(after < before for wallet, (before, after) in seen.lamports.items() if wallet in wallets)
     for balance in seen.tokens:
         if balance.owner not in wallets:
@@ -99,6 +100,8 @@ def change_of(wallets: frozenset[str], seen: TransactionSeen) -> Change:
         moved = (balance.after_units or 0) - (balance.before_units or 0)
         before, after = seen.lamports.get(balance.account, (0, 0))
         deposit = after - before
+        if before and not after:
+            closed.add(balance.mint)
         if balance.mint == SOL_MINT:
             cash += moved
             deposit -= moved
@@ -113,6 +116,7 @@ def change_of(wallets: frozenset[str], seen: TransactionSeen) -> Change:
         fee_lamports=seen.reported_fee_lamports if is_payer else 0,
         # Nobody pays a fee, or SOL out of an account of their own, without their signature.
         is_signed=is_payer or loses,
+        closed=frozenset(closed),
     )
 
 
@@ -189,10 +193,10 @@ class ChainFlows:
                 self._gone(draft, (mint, units), change, value, alarm)
             for mint, units in came.items():
                 self._arrived(draft, (mint, units), value, alarm)
-        for mint, deposit in change.deposits.items():
-            if deposit < 0 and draft.books.deposits.get(mint) == -deposit and not draft.has_returned(mint):
-                message = f"the account of {mint} was closed; the books still have its deposit of {-deposit} lamports"
-                alarm(AlarmKind.ACCOUNT_CLOSED, message, halts=True)
+        for mint in sorted(change.closed):
+            # What the account held above its deposit, which anybody can send it, came in.
+            if -change.deposits.get(mint, 0) >= draft.books.deposits.get(mint, 0):
+                draft.return_deposit(mint)
         # Whatever no trade explains came in or went out.
         return fits and draft.flow(change.cash_lamports - draft.cash_lamports, self._rules.weights_bps)
 

@@ -2,10 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from trading.errors import InvalidInput
 from trading.model.commands import FlowStep
-from trading.model.events import CapitalDeposited, CapitalMoved, CapitalWithdrawn, OrderFilled, WalletMoved
+from trading.model.events import (
+    AccountClosed,
+    CapitalDeposited,
+    CapitalMoved,
+    CapitalWithdrawn,
+    FeePaid,
+    OrderFilled,
+    WalletMoved,
+)
 from trading.model.identifiers import derived_id
 from trading.model.intent import SOL_MINT
 from trading.model.order import Fill, Side
@@ -15,11 +24,14 @@ from trading.model.wallet import MAIN
 from .ledger import Ledger
 from .wallets import WalletBook
 
-FlowEvent = CapitalDeposited | CapitalWithdrawn | CapitalMoved | OrderFilled | WalletMoved
+FlowEvent = CapitalDeposited | CapitalWithdrawn | CapitalMoved | AccountClosed | FeePaid | OrderFilled | WalletMoved
 Value = Callable[[str, int], int | None]
 """What so many base units of a mint could be sold for now, in lamports; None where nobody knows."""
 HAND = "manual"
 """The strategy that a person is."""
+WITHDRAWN: Final = "went out, seen on chain"
+SWEPT: Final = "swept to the cold address"
+"""The reason of a withdrawal that was a sweep of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +61,12 @@ def _step(event: FlowEvent) -> FlowStep:
         case CapitalDeposited():
             return FlowStep("deposit", event.bucket, event.lamports, wallet=event.wallet)
         case CapitalWithdrawn():
-            return FlowStep("withdraw", event.bucket, event.lamports, wallet=event.wallet)
+            what = "sweep" if event.reason == SWEPT else "withdraw"
+            return FlowStep(what, event.bucket, event.lamports, wallet=event.wallet)
+        case AccountClosed():
+            return FlowStep("close_account", "", event.lamports, mint=event.mint, wallet=event.wallet)
+        case FeePaid():
+            return FlowStep("fee", event.bucket, event.lamports, wallet=event.wallet)
         case CapitalMoved():
             return FlowStep("move", event.from_bucket, event.lamports, event.to_bucket)
         case OrderFilled():
@@ -81,8 +98,15 @@ def _event(name: str, key: str, ts_ns: int, step: FlowStep) -> FlowEvent:
     match step.what:
         case "deposit":
             return CapitalDeposited(name, ts_ns, step.bucket, step.lamports, "came in, seen on chain", step.wallet)
-        case "withdraw":
-            return CapitalWithdrawn(name, ts_ns, step.bucket, step.lamports, "went out, seen on chain", step.wallet)
+        case "withdraw" | "sweep":
+            reason = SWEPT if step.what == "sweep" else WITHDRAWN
+            return CapitalWithdrawn(name, ts_ns, step.bucket, step.lamports, reason, step.wallet)
+        case "close_account":
+            why = "its account was closed, seen on chain"
+            return AccountClosed(name, ts_ns, step.mint, step.lamports, why, step.wallet)
+        case "fee":
+            why = "of a transaction that was no trade"
+            return FeePaid(name, ts_ns, step.bucket, step.lamports, why, step.wallet)
         case "move":
             return CapitalMoved(name, ts_ns, step.bucket, step.to_bucket, step.lamports, "pays a trade by hand")
         case "buy" | "sell":
@@ -198,6 +222,47 @@ class FlowDraft:
             if rent:
                 self._returned.add(mint)
 
+    def return_deposit(self, mint: str) -> None:
+        """Take the deposit of the mint's account back, which was closed; nothing where the books have none or it came
+        back with a sale."""
+        deposit = self.books.deposits.get(mint, 0)
+        if deposit and mint not in self._returned:
+            reason = "its account was closed, seen on chain"
+            self.events.append(
+                AccountClosed(f"{self.key}/closed/{mint}", self.ts_ns, mint, deposit, reason, self.wallet)
+            )
+            # Whose bucket paid it is the ledger's to know; here its cash only counts in the sum.
+            self.cash_lamports += deposit
+            self._returned.add(mint)
+
+    def pay(self, lamports: int) -> bool:
+        """Pay the fee of a transaction that was no trade, from where most cash is; False where there is too little."""
+        name = max(self._cash, key=lambda each: (self._cash[each], each), default="")
+        if self._cash.get(name, 0) < lamports:
+            return False
+        if lamports:
+            reason = "of a transaction that was no trade"
+            self.events.append(FeePaid(f"{self.key}/fee", self.ts_ns, name, lamports, reason, self.wallet))
+            self._add(name, -lamports)
+        return True
+
+    def sweep(self, lamports: int) -> bool:
+        """Take cash out of all buckets by what they have, so that they keep their proportion; False where there is too
+        little."""
+        held = {name: cash for name, cash in sorted(self._cash.items()) if cash > 0}
+        total = sum(held.values())
+        if total < lamports:
+            return False
+        left = lamports
+        for number, (name, cash) in enumerate(held.items(), start=1):
+            part = min(left, cash, -(-lamports * cash // total)) if number < len(held) else left
+            if part:
+                key = f"{self.key}/sweep/{name}"
+                self.events.append(CapitalWithdrawn(key, self.ts_ns, name, part, SWEPT))
+                self._add(name, -part)
+                left -= part
+        return True
+
     def bring_in(self, what: str, lamports: int) -> None:
         """Bring cash in for the hand."""
         if lamports > 0:
@@ -215,8 +280,7 @@ class FlowDraft:
             part = min(left, max(0, self._cash[name]))
             if part:
                 key = f"{self.key}/{what}/{name}"
-                where = (self.ts_ns, name, part)
-                self.events.append(CapitalWithdrawn(key, *where, "went out, seen on chain", self.wallet))
+                self.events.append(CapitalWithdrawn(key, self.ts_ns, name, part, WITHDRAWN, self.wallet))
                 self._add(name, -part)
                 left -= part
         return True

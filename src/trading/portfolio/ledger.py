@@ -14,9 +14,11 @@ from typing import Final
 from trading.errors import IllegalTransition, InvalidInput, LedgerMismatch
 from trading.model.account import CostTotals, LosingExit, RoundTrip
 from trading.model.events import (
+    AccountClosed,
     CapitalDeposited,
     CapitalMoved,
     CapitalWithdrawn,
+    FeePaid,
     LedgerEvent,
     OrderFilled,
     OrderRejected,
@@ -42,11 +44,11 @@ class _Slippage:
 
 
 class Ledger:
-    """Fold of deposits, withdrawals, moves between buckets, fills and rejections.
+    """Fold of deposits, withdrawals, moves between buckets, fills, rejections and what the wallet's upkeep costs.
 
     Raises: LedgerMismatch when the books do not add up (a fill of what is not held, a wallet below zero, the same
-    order reported twice with different content); InvalidInput for a withdrawal or a move of more than there is. An
-    event that was refused changed nothing.
+    order reported twice with different content); InvalidInput for a withdrawal, a move or a fee of more than there is,
+    and for a deposit that comes back and was not paid. An event that was refused changed nothing.
     """
 
     def __init__(self, seen_max: int = SEEN_MAX) -> None:
@@ -102,6 +104,10 @@ class Ledger:
                 self._move_between(event)
             case OrderRejected():
                 self._charge(event)
+            case AccountClosed():
+                self._closed_account(event)
+            case FeePaid():
+                self._paid_fee(event)
             case PositionWrittenOff():
                 return self._written_off(event)
             case _:
@@ -240,6 +246,24 @@ class Ledger:
         bucket.failed_lamports += charged
         self._wallet_lamports -= charged
 
+    def _closed_account(self, event: AccountClosed) -> None:
+        account = account_key(event.wallet, event.mint)
+        _, deposit = self._rent_by_account.get(account, ("", 0))
+        if not deposit or deposit != event.lamports:
+            msg = f"lamports: the deposit of {event.mint} is {deposit} lamports, {event.lamports} cannot come back"
+            raise InvalidInput(msg, field="lamports")
+        self._wallet_lamports += deposit
+        self._return_deposit(account)
+
+    def _paid_fee(self, event: FeePaid) -> None:
+        """A fee without a trade lessens the result of the bucket that pays it."""
+        self._require_cash(event.bucket, event.lamports)
+        bucket = self._bucket(event.bucket)
+        bucket.cash_lamports -= event.lamports
+        bucket.realised_lamports -= event.lamports
+        self._wallet_lamports -= event.lamports
+        self._fee_lamports += event.lamports
+
     def _require_bookable(self, event: OrderFilled) -> None:
         fill = event.fill
         parts = (fill.lamports, fill.network_fee_lamports, fill.priority_fee_lamports, fill.pool_fee_lamports)
@@ -367,10 +391,13 @@ class Ledger:
             bucket.cash_lamports -= fill.rent_lamports
             bucket.rent_lamports += fill.rent_lamports
         elif fill.rent_lamports < 0:
-            payer, deposit = self._rent_by_account.pop(account_key(event.wallet, fill.mint))
-            self._rent_lamports -= deposit
-            self._buckets[payer].cash_lamports += deposit
-            self._buckets[payer].rent_lamports -= deposit
+            self._return_deposit(account_key(event.wallet, fill.mint))
+
+    def _return_deposit(self, account: str) -> None:
+        payer, deposit = self._rent_by_account.pop(account)
+        self._rent_lamports -= deposit
+        self._buckets[payer].cash_lamports += deposit
+        self._buckets[payer].rent_lamports -= deposit
 
     def _count_costs(self, event: OrderFilled) -> None:
         fill = event.fill

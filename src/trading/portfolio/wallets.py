@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trading.model.events import (
+    AccountClosed,
     CapitalDeposited,
     CapitalWithdrawn,
+    FeePaid,
     LedgerEvent,
     OrderFilled,
     OrderRejected,
@@ -64,6 +66,12 @@ class WalletBook:
                 self._of(event.wallet).lamports -= event.lamports
             case OrderRejected():
                 self._of(event.wallet).lamports -= event.rejected.charged_lamports
+            case FeePaid():
+                self._of(event.wallet).lamports -= event.lamports
+            case AccountClosed():
+                wallet = self._of(event.wallet)
+                wallet.lamports += event.lamports
+                _add(wallet.deposits, event.mint, -event.lamports)
             case OrderFilled():
                 self._filled(self._of(event.wallet), event.fill)
             case WalletMoved():

@@ -31,6 +31,8 @@ COMPUTE_BUDGET: Final = Pubkey.from_string("ComputeBudget11111111111111111111111
 LOOKUP_TABLE_META_BYTES: Final = 56
 GENESIS_TIME_S: Final = 1_767_225_600
 HISTORY_LEN_MAX: Final = 200_000
+EVERYBODY: Final = "*"
+"""Stands for the accounts that a crowd writes."""
 
 Rejection = tuple[str, Any, list[str]]
 """(message, error as JSON value, logs) of a transaction that a node refuses to take."""
@@ -136,6 +138,8 @@ class Cluster:
         self.height = 0
         self.skip_next = 0
         """How many slots pass without a block."""
+        self.crowd_price = 0
+        """What all others pay a compute unit, in micro-lamports: blocks are full of them, and who pays less waits."""
         self.dies: set[int] = set()
         """Slots whose block is on a fork that is given up before it is final."""
         self.listeners: list[Listener] = []
@@ -155,6 +159,8 @@ class Cluster:
             self._heights[block.blockhash] = self.height
             self._svm.warp_to_slot(self.slot)
             self._svm.set_clock(Clock(self.slot, GENESIS_TIME_S, 0, 0, self.time_s(self.slot)))
+            if self.crowd_price:
+                block.prices.append((self.crowd_price, frozenset({EVERYBODY})))
             self._fill(block)
             self.blocks.append(block)
             dead = self.slot - max(2, self.finality_slots // 2)
@@ -332,7 +338,7 @@ class Cluster:
                 del self._pending[signature]
                 continue
             price, limit = budget_of(_message_of(pending.transaction))
-            if limit > room:
+            if limit > room or price < self.crowd_price:
                 continue
             room -= limit
             del self._pending[signature]

@@ -19,7 +19,7 @@ class Kind(StrEnum):
     HANG: no answer. LOST: carried out, and the connection is cut before the answer. DROP: a sending is answered and
     thrown away. DELAY: a sending reaches the leader ``slots`` later. DENY: a signature is not known here. AHEAD: this
     endpoint tells heights that are ``slots`` too high. WRONG_CHAIN: another genesis hash. GARBAGE: an answer that is no
-    JSON-RPC."""
+    JSON-RPC. FORK: a sending is thrown away and told as confirmed for ``slots`` slots, then nobody has it."""
 
     TOO_MANY = "too_many"
     ERROR = "error"
@@ -32,6 +32,7 @@ class Kind(StrEnum):
     AHEAD = "ahead"
     WRONG_CHAIN = "wrong_chain"
     GARBAGE = "garbage"
+    FORK = "fork"
 
 
 @dataclass(slots=True)

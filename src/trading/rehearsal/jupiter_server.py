@@ -6,10 +6,9 @@ no more, so it stands beside any cluster that has the pool program.
 """
 
 import base64
-import socket
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, closing, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,10 +17,8 @@ from time import monotonic, time, time_ns
 from typing import Any, Final
 from uuid import uuid4
 
-import anyio
 import httpx2
 import orjson
-import uvicorn
 from solders.hash import Hash
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
@@ -35,6 +32,7 @@ from .jupiter_faults import Fault, Faults, instead
 from .jupiter_market import Labels, LocalMarket, LocalToken, Quote
 from .jupiter_orders import Orders, payer_of, quoted, shortfall
 from .jupiter_parts import MALICE, Parts, assemble, compute_price
+from .loopback import LOOPBACK, bound, served
 
 _BPS: Final = 10_000
 _U64_MAX: Final = 2**64 - 1
@@ -313,38 +311,11 @@ async def serving(
     rpc_url: str, market: Callable[[RpcChain], LocalMarket], options: ServerOptions | None = None, *, port: int = 0
 ) -> AsyncIterator[JupiterServer]:
     """Serve on loopback, on a free port where none is given; ``url`` of what is yielded says which."""
-    # With the protocol named, asyncio switches the delay of small packets off: 40 ms less per answer.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    with closing(listener):
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
-            server = JupiterServer(market(RpcChain(http, rpc_url)), options)
-            server.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            config = uvicorn.Config(server.app(), log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-            runner = _Server(config)
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(runner.serve, [listener])
-                await runner.up.wait()
-                try:
-                    yield server
-                finally:
-                    runner.should_exit = runner.force_exit = True
-
-
-class _Server(uvicorn.Server):
-    """Tells when it is up; the host of this process handles signals."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.up = anyio.Event()
-
-    def capture_signals(self) -> Any:
-        return nullcontext()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
+    async with bound(port) as listening, httpx2.AsyncClient(timeout=10, trust_env=False) as http:
+        server = JupiterServer(market(RpcChain(http, rpc_url)), options)
+        server.url = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
+        async with served(server.app(), listening):
+            yield server
 
 
 def _asked(request: Request) -> Asked:

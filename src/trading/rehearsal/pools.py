@@ -34,7 +34,12 @@ _HOP_KIND: Final = 1
 
 def install(cluster: Cluster) -> None:
     """Put the pool program in place."""
-    cluster.add_program(ROUTER_PROGRAM, _BINARY.read_bytes())
+    cluster.add_program(ROUTER_PROGRAM, pool_binary())
+
+
+def pool_binary() -> bytes:
+    """Return the pool program as it is deployed."""
+    return _BINARY.read_bytes()
 
 
 @dataclass(frozen=True)

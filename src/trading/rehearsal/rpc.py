@@ -16,7 +16,7 @@ from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata
 
 from . import base58, shapes
-from .cluster import Block, Cluster, Executed, Level, budget_of
+from .cluster import EVERYBODY, Block, Cluster, Executed, Level, budget_of
 from .tokens import TOKEN_2022_PROGRAM, TOKEN_PROGRAM, token_balance
 
 VERSION: Final = {"solana-core": "rehearsal", "feature-set": 0}
@@ -130,7 +130,7 @@ class Rpc:
         answer = []
         for block in self.node.cluster.blocks:
             if self.node.level_of(block.slot) is not None and block.slot > self.node.slot - RECENT_STATUS_SLOTS:
-                paid = [price for price, written in block.prices if not wanted or wanted & written]
+                paid = [price for price, written in block.prices if not wanted or (wanted | {EVERYBODY}) & written]
                 answer.append({"slot": block.slot, "prioritizationFee": min(paid, default=0)})
         return answer
 

@@ -5,14 +5,12 @@ event loop owns the cluster, so nothing is locked.
 """
 
 import json
-import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import anyio
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -20,15 +18,13 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from .cluster import Block, Cluster, Level
-from .faults import Fault, Faults, Kind, error_body
-from .rpc import INVALID_PARAMS, Node, Rpc, RpcError, signature_in
+from .faults import Faults
+from .faulty_calls import FaultyCalls, control_faults
+from .loopback import LOOPBACK, bound, served
+from .rpc import INVALID_PARAMS, Node, Rpc
 
-LOOPBACK: Final = "127.0.0.1"
-BODY_BYTES_MAX: Final = 1_000_000
-HANG_S: Final = 60.0
 NOTICES_LEN_MAX: Final = 1_024
 SUBSCRIPTIONS_MAX: Final = 10_000
-_HEIGHTS: Final = frozenset({"getSlot", "getBlockHeight", "getEpochInfo", "getLatestBlockhash"})
 
 
 @dataclass(slots=True)
@@ -40,10 +36,27 @@ class Endpoint:
     faults: Faults = field(default_factory=Faults)
     mutes_websocket: bool = False
     listeners: list["_Listener"] = field(default_factory=list)
+    calls: FaultyCalls = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.calls = FaultyCalls(_Carried(self.rpc), self.faults)
 
     @property
     def rpc(self) -> Rpc:
         return Rpc(self.node)
+
+
+class _Carried:
+    """The cluster as the carrier of an endpoint's calls."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+
+    async def call(self, method: str, params: Any) -> Any:
+        return self._rpc.call(method, params)
+
+    async def send_later(self, params: Any, slots: int) -> Any:
+        return self._rpc.send(params, slots)
 
 
 class Rehearsal:
@@ -80,76 +93,7 @@ class Rehearsal:
         endpoint = self.endpoints.get(request.path_params["name"])
         if endpoint is None:
             return Response("no such endpoint", status_code=404)
-        body = await request.body()
-        if len(body) > BODY_BYTES_MAX:
-            return Response("too large", status_code=413)
-        try:
-            call = json.loads(body)
-        except ValueError:
-            return _answer({"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "Parse error"}})
-        if isinstance(call, list):
-            answers = [await self._answered(endpoint, each) for each in call]
-            refused = next((each for each in answers if isinstance(each, Response)), None)
-            return refused or JSONResponse(answers)
-        answer = await self._answered(endpoint, call)
-        return answer if isinstance(answer, Response) else _answer(answer)
-
-    async def _answered(self, endpoint: Endpoint, call: Any) -> Any:
-        """Return the JSON of an answer, or a whole response where the transport fails."""
-        if not isinstance(call, dict) or not isinstance(call.get("method"), str):
-            return {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "Invalid request"}}
-        method, params, call_id = call["method"], call.get("params", []), call.get("id")
-        refused = await self._refused(endpoint, method, call_id)
-        if refused is not None:
-            return refused
-        try:
-            result = self._carried_out(endpoint, method, params)
-        except RpcError as error:
-            told = {"code": error.code, "message": error.message}
-            if error.data is not None:
-                told["data"] = error.data
-            return {"jsonrpc": "2.0", "id": call_id, "error": told}
-        if endpoint.faults.next(method, (Kind.LOST,)):
-            return _Cut()
-        return {"jsonrpc": "2.0", "id": call_id, "result": result}
-
-    async def _refused(self, endpoint: Endpoint, method: str, call_id: Any) -> Response | None:
-        kinds = (Kind.TOO_MANY, Kind.ERROR, Kind.BROKEN, Kind.HANG, Kind.GARBAGE)
-        fault = endpoint.faults.next(method, kinds)
-        if fault is None:
-            return None
-        if fault.kind is Kind.TOO_MANY:
-            headers = {} if fault.retry_after_s is None else {"Retry-After": f"{fault.retry_after_s:g}"}
-            return Response("Too many requests", status_code=429, headers=headers)
-        if fault.kind is Kind.BROKEN:
-            page = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
-            return Response(page, status_code=fault.status, media_type="text/html")
-        if fault.kind is Kind.HANG:
-            await anyio.sleep(HANG_S)
-            return _Cut()
-        if fault.kind is Kind.GARBAGE:
-            return Response('{"jsonrpc":"2.0","id":1,"resul', media_type="application/json")
-        return Response(error_body(call_id, fault), media_type="application/json")
-
-    def _carried_out(self, endpoint: Endpoint, method: str, params: Any) -> Any:
-        faults = endpoint.faults
-        if method == "sendTransaction":
-            if faults.next(method, (Kind.DROP,)):
-                return signature_in(params)
-            delay = faults.next(method, (Kind.DELAY,))
-            if delay is not None:
-                return endpoint.rpc.send(params, delay.slots)
-        if method == "getGenesisHash" and faults.next(method, (Kind.WRONG_CHAIN,)):
-            return "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
-        denies = method in {"getSignatureStatuses", "getTransaction", "getSignaturesForAddress"}
-        if denies and faults.next(method, (Kind.DENY,)):
-            return _denied(method, endpoint)
-        result = endpoint.rpc.call(method, params)
-        if method in _HEIGHTS:
-            ahead = faults.next(method, (Kind.AHEAD,))
-            if ahead is not None:
-                return _higher(method, result, ahead.slots)
-        return result
+        return await endpoint.calls.response(await request.body())
 
     # Control
 
@@ -171,10 +115,7 @@ class Rehearsal:
             self.cluster.tick(int(body["tick"]))
         if "endpoint" in body:
             endpoint = self.endpoints[body["endpoint"]]
-            if body.get("clear"):
-                endpoint.faults.clear()
-            if "fault" in body:
-                endpoint.faults.add(Fault.of(body["fault"]))
+            control_faults(endpoint.faults, body)
             if "lag" in body:
                 endpoint.node.lag_slots = int(body["lag"])
             if "mute" in body:
@@ -310,86 +251,18 @@ class _Listener:
             return
 
 
-class _Cut(Response):
-    """Ends the connection without an answer."""
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        headers = [(b"content-length", b"1000"), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        # Less than was announced: the server closes the connection.
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _answer(body: Any) -> Response:
-    return JSONResponse(body)
-
-
-def _denied(method: str, endpoint: Endpoint) -> Any:
-    if method == "getSignatureStatuses":
-        return {"context": {"slot": endpoint.node.slot}, "value": [None]}
-    return None if method == "getTransaction" else []
-
-
-def _higher(method: str, result: Any, slots: int) -> Any:
-    if isinstance(result, int):
-        return result + slots
-    if method == "getEpochInfo":
-        return {**result, "absoluteSlot": result["absoluteSlot"] + slots, "blockHeight": result["blockHeight"] + slots}
-    return {**result, "context": {**result["context"], "slot": result["context"]["slot"] + slots}}
-
-
 @asynccontextmanager
 async def rehearsing(rehearsal: Rehearsal, *, port: int = 0, slots_run: bool = True) -> AsyncIterator[Rehearsal]:
     """Serve until the block is left. ``slots_run``: time moves with the clock; otherwise by ``tick`` only.
 
     Raises: OSError when the port is taken.
     """
-    # With the protocol named, asyncio switches the delay of small packets off: 40 ms less per answer.
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    with closing(listening):
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((LOOPBACK, port))
+    async with bound(port) as listening:
         rehearsal.port = listening.getsockname()[1]
-        async with _serving(rehearsal, listening, slots_run=slots_run):
+        async with served(rehearsal.app(), listening) as tasks:
+            if slots_run:
+                tasks.start_soon(_run_slots, rehearsal.cluster)
             yield rehearsal
-
-
-@asynccontextmanager
-async def _serving(rehearsal: Rehearsal, listening: socket.socket, *, slots_run: bool) -> AsyncIterator[None]:
-    config = uvicorn.Config(rehearsal.app(), log_level="error", lifespan="off", timeout_graceful_shutdown=1)
-    server = _Server(config)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, [listening])
-        await server.up.wait()
-        if slots_run:
-            tasks.start_soon(_run_slots, rehearsal.cluster)
-        try:
-            yield
-        finally:
-            server.should_exit = server.force_exit = True
-            with anyio.CancelScope(shield=True), anyio.move_on_after(2):
-                await server.down.wait()
-            tasks.cancel_scope.cancel()
-
-
-class _Server(uvicorn.Server):
-    """Tells when it is up and down; the host of this process handles signals."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.up = anyio.Event()
-        self.down = anyio.Event()
-
-    def capture_signals(self) -> Any:
-        return nullcontext()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().shutdown(sockets)
-        self.down.set()
 
 
 async def _run_slots(cluster: Cluster) -> None:

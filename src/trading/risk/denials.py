@@ -64,6 +64,7 @@ _MARKET: Final = "the market has changed"
 DENIALS: Final[Mapping[str, Denial]] = {
     "not_an_entry": Denial("an entry must buy", "never: the order contradicts itself"),
     "not_an_exit": Denial("an exit must sell", "never: the order contradicts itself"),
+    "banned": Denial("the token is on the ban list, of the desk or of its profile", "an operator changes the list"),
     "no_amount": Denial("the amount is not above 0", "an amount is given"),
     "nothing_to_sell": Denial("the bucket holds less, or it is on sale already", "less is sold"),
     "no_position": Denial("nothing is held of the token", "something is bought"),

@@ -1,5 +1,6 @@
 """The pre-trade gate: no order without its approval. Limits bind entries; an exit is only asked whether it is one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trading.model.account import TradingState
@@ -7,7 +8,7 @@ from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Approved, Denied, Measure, Order, Purpose, Side, Verdict
 from trading.model.units import share_lamports
 
-from . import limits, shortfall
+from . import limits, rug_checks, shortfall
 from .gap import joint_loss_lamports, limits_of
 from .levels import Held
 from .limit_texts import explained
@@ -25,16 +26,57 @@ class Gate:
         """Approve the order, with how far each limit would be used, or deny it with the first limit it breaks."""
         if order.purpose is Purpose.EXIT:
             return _check_exit(order, token)
-        denied = _check_may_enter(order, account, token)
+        denied = self._check_may_enter(order, account, token)
         if denied is not None:
             return denied
         measures = self.measures(order, account, token)
+        return self._broken(measures, order, account, token) or Approved(measures)
+
+    def _broken(
+        self, measures: Sequence[Measure], order: Order, account: AccountView, token: TokenView
+    ) -> Denied | None:
         broken = tuple([measure for measure in measures if measure.is_broken])
-        if broken:
-            first = broken[0]
-            text = explained(first, order, account, token, self.bounds)
-            return Denied(first.name, text, first.limit, first.used, broken)
-        return Approved(measures)
+        if not broken:
+            return None
+        first = broken[0]
+        text = explained(first, order, account, token, self.bounds)
+        return Denied(first.name, text, first.limit, first.used, broken)
+
+    def check_standing(self, order: Order, account: AccountView, token: TokenView) -> Denied | None:
+        """Return why an entry that was approved is not to be sent any more, None where it is. What it takes itself is
+        counted in the views, so its size is not asked again: only what no smaller order could cure.
+        """
+        denied = self._check_may_enter(order, account, token)
+        if denied is not None:
+            return denied
+        asked = [limit(order, account, token, self.bounds) for limit in limits.STANDING_LIMITS]
+        return self._broken([measure for measure in asked if measure is not None], order, account, token)
+
+    def _check_may_enter(self, order: Order, account: AccountView, token: TokenView) -> Denied | None:
+        if order.side is not Side.BUY:
+            return Denied("not_an_entry", "an entry buys: this desk holds tokens or does not, it sells none short")
+        if (banned := rug_checks.ban(order.mint, self.bounds.rugs)) is not None:
+            return banned
+        if order.amount_in <= 0:
+            return Denied("no_amount", f"amount_in must be above 0, not {order.amount_in}", 1, order.amount_in)
+        if account.state is not TradingState.ACTIVE:
+            return Denied(f"state_{account.state.value.lower()}", f"the desk is {account.state.value}: it only reduces")
+        if not account.entries_allowed:
+            return Denied("entries_stopped", "entries are stopped")
+        if account.cycles_to_wait:
+            message = f"nothing was seen for a while: entries wait for {account.cycles_to_wait} more cycles"
+            return Denied("after_gap", message, 0, account.cycles_to_wait)
+        if token.level is not None:
+            return denied_by(token.level)
+        if token.mark_sol is None or token.quote is None:
+            return Denied("untradable", f"{order.mint} has no price or cannot be sold")
+        if token.crossed is not None:
+            other = token.crossed
+            message = f"{other.mint} is being sold by {other.strategy} in the wallet {other.wallet!r} ({other.id})"
+            return Denied("own_order_crosses", message, 0, token.open_orders)
+        if token.open_orders:
+            return Denied("own_order_open", f"{order.mint} has an order under way: one at a time", 0, token.open_orders)
+        return None
 
     def measures(self, order: Order, account: AccountView, token: TokenView) -> tuple[Measure, ...]:
         """Return every limit that applies to this entry, in the order in which they are asked."""
@@ -115,28 +157,3 @@ def denied_by(held: Held) -> Denied:
     """Return why nothing is bought at a level that is not ACTIVE."""
     reason = f"{held.level.value}_{held.state.value.lower()}"
     return Denied(reason, f"the {held.level.value} {held.name!r} is {held.state.value}: {held.reason}")
-
-
-def _check_may_enter(order: Order, account: AccountView, token: TokenView) -> Denied | None:
-    if order.side is not Side.BUY:
-        return Denied("not_an_entry", "an entry buys: this desk holds tokens or does not, it sells none short")
-    if order.amount_in <= 0:
-        return Denied("no_amount", f"amount_in must be above 0, not {order.amount_in}", 1, order.amount_in)
-    if account.state is not TradingState.ACTIVE:
-        return Denied(f"state_{account.state.value.lower()}", f"the desk is {account.state.value}: it only reduces")
-    if not account.entries_allowed:
-        return Denied("entries_stopped", "entries are stopped")
-    if account.cycles_to_wait:
-        message = f"nothing was seen for a while: entries wait for {account.cycles_to_wait} more cycles"
-        return Denied("after_gap", message, 0, account.cycles_to_wait)
-    if token.level is not None:
-        return denied_by(token.level)
-    if token.mark_sol is None or token.quote is None:
-        return Denied("untradable", f"{order.mint} has no price or cannot be sold")
-    if token.crossed is not None:
-        other = token.crossed
-        message = f"{other.mint} is being sold by {other.strategy} in the wallet {other.wallet!r} (order {other.id})"
-        return Denied("own_order_crosses", message, 0, token.open_orders)
-    if token.open_orders:
-        return Denied("own_order_open", f"{order.mint} has an order under way: one at a time", 0, token.open_orders)
-    return None

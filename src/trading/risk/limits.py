@@ -255,6 +255,17 @@ def tokens_after(account: AccountView, token: TokenView) -> int:
     return account.tokens_held + (0 if token.holding is not None or token.open_orders else 1)
 
 
+STANDING_LIMITS: Final[tuple[Limit, ...]] = (
+    total_drawdown,
+    drawdown,
+    day_loss,
+    cooldown,
+    reentry,
+    *(protection(kind) for kind in ProtectionKind),
+    anti_dca,
+)
+"""What is asked again of an entry that was approved and not sent yet."""
+
 ENTRY_LIMITS: Final[tuple[Limit, ...]] = (
     data_age,
     total_drawdown,

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from trading.model.order import Denied, Measure
-from trading.model.rug_rules import RugRules
+from trading.model.rug_rules import MintPower, RugRules
 from trading.model.token_facts import Facts, LiquidityHold
 from trading.model.units import BPS_ONE, ceil_div, sol_text
 
@@ -60,21 +60,29 @@ def sale(facts: Facts, rules: RugRules) -> RugFinding | None:
 
 def mint_authority(facts: Facts, rules: RugRules) -> RugFinding | None:
     """Nobody may be able to make more of it."""
+    if rules.allows(MintPower.MINT):
+        return None
     return _nobody(RugReason.MINT_AUTHORITY, facts.mint_authority, "can mint more of it")
 
 
 def freeze_authority(facts: Facts, rules: RugRules) -> RugFinding | None:
     """Nobody may be able to freeze our account."""
+    if rules.allows(MintPower.FREEZE):
+        return None
     return _nobody(RugReason.FREEZE_AUTHORITY, facts.freeze_authority, "can freeze accounts of it")
 
 
 def permanent_delegate(facts: Facts, rules: RugRules) -> RugFinding | None:
     """Nobody may be able to move our tokens (Token-2022)."""
+    if rules.allows(MintPower.MOVE):
+        return None
     return _nobody(RugReason.PERMANENT_DELEGATE, facts.permanent_delegate, "can move anybody's tokens")
 
 
 def transfer_hook(facts: Facts, rules: RugRules) -> RugFinding | None:
     """No program may have a say in every transfer (Token-2022)."""
+    if rules.allows(MintPower.HOOK):
+        return None
     return _nobody(RugReason.TRANSFER_HOOK, facts.transfer_hook, "is asked at every transfer and can refuse it")
 
 
@@ -178,6 +186,13 @@ def refusal(facts: Facts | None, rules: RugRules, *, are_needed: bool) -> Denied
     broken = tuple(each.measure for each in found if each.measure is not None)
     limit, used = (None, None) if first.measure is None else (first.measure.limit, first.measure.used)
     return Denied(first.reason.value, message, limit, used, broken)
+
+
+def ban(mint: str, rules: RugRules) -> Denied | None:
+    """Return why nobody buys the token, None where it is not on the list."""
+    if mint not in rules.banned:
+        return None
+    return Denied("banned", f"{mint} is on the ban list: nobody buys it here")
 
 
 def _nobody(reason: RugReason, who: str | None, does: str) -> RugFinding | None:

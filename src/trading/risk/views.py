@@ -8,6 +8,7 @@ from trading.model.account import Level, LosingExit, TradingState
 from trading.model.order import Order, SwapQuote
 from trading.model.position import Holding, Position
 from trading.model.profile import Limits
+from trading.model.rug_rules import RugRules
 from trading.model.tier import Tier
 from trading.model.trading_day import UTC
 
@@ -18,10 +19,11 @@ from .shortfall import TailView
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The limits in force: those of the profile, tightened by the tier."""
+    """The limits in force: those of the profile, tightened by the tier, and what it asks of tokens."""
 
     limits: Limits
     tier: Tier
+    rugs: RugRules = field(default_factory=RugRules)
 
     @property
     def fee_position_bps_max(self) -> int:

@@ -38,6 +38,11 @@ class ArmingWatch:
         self.problem = "the signer was not asked yet"
         self.status: dict[str, Any] = {}
 
+    @property
+    def fee_lamports_max(self) -> int:
+        """What the armed mandate lets a transaction pay, 0 while nothing is armed."""
+        return int((self.status.get("armed") or {}).get("fee_lamports_max", 0))
+
     async def run(self) -> None:
         while True:
             await self.look()

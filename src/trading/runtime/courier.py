@@ -31,29 +31,34 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class CourierRules:
     """``slippage_bps_max``: what a router may be asked for at most; an order's own ``min_out`` binds besides. An entry
-    that is not signed after ``entry_wait_s`` is given up, an exit after ``exit_wait_s``; the kernel decides anew."""
+    that is not signed after ``entry_wait_s`` is given up, an exit after ``exit_wait_s``; the kernel decides anew. An
+    exit may pay ``exit_fee_times`` the usual priority fee, up to ``fee_lamports_max``: what the signer lets a
+    transaction pay, 0 where that is not known."""
 
     slippage_bps_max: int = 300
     attempts_max: int = 3
     entry_wait_s: float = 20.0
     exit_wait_s: float = 90.0
     mints: Mapping[str, str] = field(default_factory=dict)
+    exit_fee_times: int = 1
+    fee_lamports_max: Callable[[], int] = lambda: 0
 
 
 class Courier:
-    """One per desk. ``run`` works until it is cancelled; ``wake`` says that there may be something to carry."""
+    """One per desk. ``wallets``: their addresses by name. ``run`` works until it is cancelled; ``wake`` says that there
+    may be something to carry."""
 
     def __init__(
         self,
         mailbox: Mailbox,
         executor: Executor,
-        wallet: str,
+        wallets: Mapping[str, str],
         rules: CourierRules,
         now_ns: Callable[[], int],
     ) -> None:
         self._mailbox = mailbox
         self._executor = executor
-        self._wallet = wallet
+        self._wallets = dict(wallets)
         self._rules = rules
         self._now_ns = now_ns
         self._woken = anyio.Event()
@@ -80,13 +85,16 @@ class Courier:
         booked = 0
         run_id, orders = await self._mailbox.ask(_open)
         for order in orders:
+            if order.wallet not in self._wallets:
+                logger.warning("order %s waits: the wallet %r is not configured", order.id, order.wallet)
+                continue
             known = await self._handed_in(order, run_id)
             if known is not None and known.is_final:
                 booked += await self._mailbox.ask(_reporting(order.id, known))
         return booked
 
     async def _handed_in(self, order: Order, run_id: str) -> IntentRecord | None:
-        intent = intent_of(order, self._wallet, run_id, self._terms())
+        intent = intent_of(order, self._wallets[order.wallet], run_id, self._terms())
         try:
             return await self._executor.take(intent)
         except InvalidInput as error:
@@ -104,6 +112,8 @@ class Courier:
             exit_wait_ns=int(rules.exit_wait_s * NS_PER_S),
             now_ns=self._now_ns(),
             mints=rules.mints,
+            exit_fee_times=rules.exit_fee_times,
+            exit_fee_lamports_max=rules.fee_lamports_max(),
         )
 
 

@@ -37,7 +37,9 @@ def passed_over(kernel: Kernel) -> dict[str, str]:
     for mint in kernel.valuer.instruments:
         bar = venue.mark(mint)
         lock = next(state.protections.locks(state.now_ns, mint), None)
-        if bar is None or not venue.is_tradable(mint):
+        if mint in state.profile.rugs.banned:
+            found[mint] = "banned"
+        elif bar is None or not venue.is_tradable(mint):
             found[mint] = "untradable"
         elif state.now_ns - bar.ts_close_ns > age_max_ns:
             found[mint] = "data_age_s"

@@ -16,10 +16,9 @@ from trading.signing.chain_view import RpcChainView
 from trading.signing.client import SignerSocket
 from trading.signing.readiness import BackupSeen, EndpointSeen, PaperSeen, Readiness, ReviewSeen, SignerSeen
 
-from .recorded_runs import RecordedRun
+from .recorded_runs import EXECUTION_NAME, RecordedRun
 from .replaying import ReplaySpec, measure
 
-EXECUTION_NAME: Final = "execution.db"
 DATABASES_MAX: Final = 64
 _KINDS: Final = ("order_approved", "order_filled", "order_rejected", "position_written_off", "capital_deposited")
 

@@ -6,9 +6,9 @@ reached, pinned and reconciled, orders wait.
 
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,13 +21,17 @@ from trading.adapters.jupiter.build import JupiterBuild
 from trading.adapters.jupiter.gateway import JupiterApi
 from trading.adapters.second_price_choice import second_price
 from trading.adapters.solana.chain import SolanaChain
-from trading.adapters.solana.mints import read_mint
 from trading.config import LiveSection, Sections
-from trading.errors import ChainUnavailable, InvalidInput, TradingError
+from trading.errors import ChainUnavailable, InvalidInput
 from trading.execution.executor import Executor, ExecutorRules, Outlook
 from trading.execution.preparing import PreparingParts, PreparingRules, SwapPreparer
 from trading.execution.price_check import PriceRules
-from trading.model.chain import AccountSeen
+from trading.execution.upkeep import EitherPreparer, UpkeepPreparer
+from trading.execution.upkeep import UpkeepParts as PreparerParts
+from trading.model.intent import IntentRecord
+from trading.model.order import Denied
+from trading.model.units import sol_to_lamports
+from trading.model.wallet import MAIN, WalletTerms
 from trading.portfolio.chain_flows import FlowRules, Foreign
 from trading.signing.approving import ApprovingSigner
 from trading.signing.client import SignerSocket, SocketSigner
@@ -37,10 +41,16 @@ from .arming import ArmingWatch
 from .clock import WallClock
 from .courier import Courier, CourierRules
 from .flow_watch import FlowWatch
+from .holding import HoldingWatch
 from .mailbox import Mailbox
+from .mint_policy import MintPolicy
 from .reviewing import LiveReview
+from .stage import Published
+from .upkeep import Upkeep, UpkeepParts, UpkeepRules
+from .waiting import WaitingOrders
 
 EXECUTION_NAME: Final = "execution.db"
+UPKEEP_NAME: Final = "upkeep.json"
 SIGNER_SOCKET: Final = Path("signer") / "signer.sock"
 BALANCE_TRIES: Final = 5
 RETRY_S: Final = 1.0
@@ -50,19 +60,25 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LiveParts:
-    """What was opened. ``lamports`` is what the wallet held when it was."""
+    """What was opened. ``wallet`` is the address of ``main``, ``wallets`` those of all by name; ``lamports`` is what
+    ``main`` held when it was, ``terms`` how each is used, empty where there is one."""
 
     wallet: str
+    wallets: Mapping[str, str]
+    terms: tuple[WalletTerms, ...]
     genesis_hash: str
     chain: SolanaChain
     journal: SqlExecutionJournal
     signer: SocketSigner
-    preparer: SwapPreparer
+    asking: ApprovingSigner
+    preparer: EitherPreparer
+    mints: MintPolicy
     lamports: int
+    data_dir: Path
 
-    def desk(self, live: LiveSection, mailbox: Mailbox) -> "LiveDesk":
-        """Return the parts at work beside a desk's mailbox."""
-        return LiveDesk.of(self, live, mailbox)
+    def desk(self, live: LiveSection, mailbox: Mailbox, on_change: Callable[[], None]) -> "LiveDesk":
+        """Return the parts at work beside a desk's mailbox; ``on_change`` hears that an order went a step further."""
+        return LiveDesk.of(self, live, mailbox, on_change)
 
 
 @asynccontextmanager
@@ -88,12 +104,16 @@ async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LivePa
         api = await stack.enter_async_context(JupiterApi.connect(sections.market, sections.router, clock))
         price = await stack.enter_async_context(second_price(sections.market, sections.router, chain, clock))
         signer = SocketSigner(_socket(data_dir, live))
-        asking = ApprovingSigner(signer, clock.now_ns)
-        parts = PreparingParts(chain, JupiterBuild(api), price, asking, mint_problems, clock.now_ns)
-        preparer = SwapPreparer(parts, _preparing(live))
+        asking = ApprovingSigner(signer, clock.now_ns, live.approval_wait_s)
+        mints = MintPolicy()
+        parts = PreparingParts(chain, JupiterBuild(api), price, asking, mints.problems, clock.now_ns)
+        upkeep = UpkeepPreparer(PreparerParts(chain, signer, clock.now_ns))
+        preparer = EitherPreparer(SwapPreparer(parts, _preparing(live)), upkeep)
         lamports = await _balance(chain, live.wallet)
-        genesis_hash = sections.chain.genesis_hash
-        yield LiveParts(live.wallet, genesis_hash, chain, journal, signer, preparer, lamports)
+        terms = await _terms(chain, live)
+        wallets = {MAIN: live.wallet} | {each.name: each.address for each in live.wallets}
+        opened = (sections.chain.genesis_hash, chain, journal, signer, asking, preparer, mints)
+        yield LiveParts(live.wallet, wallets, terms, *opened, lamports, data_dir)
 
 
 @dataclass(slots=True)
@@ -104,28 +124,63 @@ class LiveDesk:
     executor: Executor
     courier: Courier
     arming: ArmingWatch
+    waiting: WaitingOrders
+    upkeep: Upkeep
+    holding: HoldingWatch
+    _stopped: Mapping[str, Denied] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, parts: LiveParts, live: LiveSection, mailbox: Mailbox) -> "LiveDesk":
+    def of(cls, parts: LiveParts, live: LiveSection, mailbox: Mailbox, on_change: Callable[[], None]) -> "LiveDesk":
         clock = WallClock()
         rules = ExecutorRules(genesis_hash=parts.genesis_hash, poll_s=live.poll_s, resend_s=live.resend_s)
-        outlook = Outlook(clock.now_ns)
+        outlook = Outlook(clock.now_ns, operator=parts.asking)
         executor = Executor(parts.journal, parts.chain, parts.preparer, rules, outlook)
+        arming = ArmingWatch(parts.signer, mailbox, live.arming_poll_s)
         carried = CourierRules(
-            live.slippage_bps_max, live.attempts_max, live.entry_wait_s, live.exit_wait_s, live.mints
+            live.slippage_bps_max,
+            live.attempts_max,
+            live.entry_wait_s,
+            live.exit_wait_s,
+            live.mints,
+            live.exit_fee_times,
+            lambda: arming.fee_lamports_max,
         )
-        courier = Courier(mailbox, executor, parts.wallet, carried, clock.now_ns)
-        outlook.on_change = lambda _intent_id: courier.wake()
+        courier = Courier(mailbox, executor, parts.wallets, carried, clock.now_ns)
         names = {mint: name for name, mint in live.mints.items()}
-        outlook.on_flow = FlowWatch(mailbox, parts.journal, parts.wallet, _flow_rules(live), names).take
-        return cls(parts, executor, courier, ArmingWatch(parts.signer, mailbox, live.arming_poll_s))
+        waiting = WaitingOrders(parts.journal, names)
+        kept_up = UpkeepParts(mailbox, executor, parts.chain, parts.journal, arming, clock.now_ns)
+        upkeep = Upkeep(kept_up, parts.wallet, _upkeep_rules(live, names), parts.data_dir / UPKEEP_NAME)
+
+        def changed(intent_id: str) -> None:
+            courier.wake()
+            upkeep.changed(intent_id)
+            waiting.changed()
+            on_change()
+
+        outlook.on_change = changed
+        outlook.on_flow = FlowWatch(mailbox, parts.journal, parts.wallets, _flow_rules(live), names).take
+        holding = HoldingWatch(parts.journal, mailbox, parts.wallets, live.arming_poll_s)
+        desk = cls(parts, executor, courier, arming, waiting, upkeep, holding)
+        outlook.may_go_on = desk._may_go_on
+        return desk
+
+    def seen(self, state: Published) -> None:
+        """Follow the desk's newest committed state: its profile, what it would let through, what it decided."""
+        self._stopped = state.stopped
+        self.parts.mints.rules = state.rugs
+        self.courier.wake()
+
+    def _may_go_on(self, known: IntentRecord) -> str:
+        denied = self._stopped.get(known.intent.key.partition("/")[2])
+        return "" if denied is None else f"{denied.reason}: {denied.message}"
 
     @property
     def review(self) -> LiveReview:
         """What waits for a person; a wallet that is released goes on at once."""
-        return LiveReview(self.parts.journal, self._released)
+        return LiveReview(self.parts.journal, self.parts.chain, self._released)
 
     async def _released(self, wallet: str) -> None:
+        await self.holding.look()
         await self.executor.take_up(wallet)
         self.courier.wake()
 
@@ -133,46 +188,39 @@ class LiveDesk:
         """Reconcile, then carry orders, until cancelled. Raises: WrongChain, JournalUnavailable."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.arming.run)
+            tasks.start_soon(self.holding.run)
             await tasks.start(self._execute)
             tasks.start_soon(self.courier.run)
+            tasks.start_soon(self.upkeep.run)
 
     async def _execute(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        await self.executor.run([self.parts.wallet], task_status=task_status)
+        await self.executor.run(list(self.parts.wallets.values()), task_status=task_status)
 
     def health(self) -> Mapping[str, Any]:
         """Return how the chain's endpoints, the signer and the wallet stand."""
         return {
             "wallet": self.parts.wallet,
+            "wallets": dict(self.parts.wallets),
             "genesis_hash": self.parts.genesis_hash,
             "is_reconciled": self.executor.is_reconciled,
             "not_armed": self.arming.problem,
             "halted": dict(self.parts.journal.halted()),
             "unfinished": len(self.parts.journal.unfinished()),
+            "upkeep": dict(self.upkeep.seen),
             **self.parts.chain.health(),
         }
 
 
-def mint_problems(account: AccountSeen) -> list[str]:
-    """Return why a mint is not bought: whoever made it could take, freeze or tax what was bought."""
-    try:
-        seen = read_mint(account)
-    except TradingError as error:
-        return [error.message]
-    wrong = {
-        "somebody can mint more of it": bool(seen.mint_authority),
-        "somebody can freeze it": bool(seen.freeze_authority),
-        "it takes a fee of every transfer": seen.transfer_fee_bps > 0,
-        "a program of its own is asked at every transfer": bool(seen.transfer_hook),
-        "somebody can take it from any account": bool(seen.permanent_delegate),
-        "new accounts of it are frozen": seen.is_frozen_by_default,
-        "it cannot be sent on": seen.is_non_transferable,
-        "its transfers are stopped": seen.is_paused,
-        "somebody can set a fee of every transfer": bool(seen.transfer_fee_authority),
-        "somebody can set a program that is asked at every transfer": bool(seen.transfer_hook_authority),
-        "somebody can stop its transfers": bool(seen.pause_authority),
-        "it has an extension that is not known here": bool(seen.unknown_extensions),
-    }
-    return [problem for problem, is_so in wrong.items() if is_so]
+def _upkeep_rules(live: LiveSection, names: Mapping[str, str]) -> UpkeepRules:
+    return UpkeepRules(
+        close_after_s=live.close_after_s if live.close_accounts else None,
+        above_lamports=int(sol_to_lamports(live.sweep_above_sol)),
+        keep_lamports=int(sol_to_lamports(live.sweep_keep_sol)),
+        reserve_lamports=live.reserve_lamports,
+        fee_lamports_max=live.upkeep_fee_lamports,
+        poll_s=live.upkeep_poll_s,
+        names=names,
+    )
 
 
 def _flow_rules(live: LiveSection) -> FlowRules:
@@ -187,6 +235,17 @@ def _socket(data_dir: Path, live: LiveSection) -> SignerSocket:
 def _preparing(live: LiveSection) -> PreparingRules:
     prices = PriceRules(live.oracle_deviation_bps_max, live.exit_deviation_bps_max)
     return PreparingRules(prices=prices, reserve_lamports=lambda _wallet: live.reserve_lamports)
+
+
+async def _terms(chain: SolanaChain, live: LiveSection) -> tuple[WalletTerms, ...]:
+    """Return how each wallet is used, with what those beside ``main`` hold now; nothing where there is one."""
+    if not live.wallets:
+        return ()
+    found = [WalletTerms(MAIN, reserve_lamports=live.reserve_lamports)]
+    for each in live.wallets:
+        lamports = await _balance(chain, each.address)
+        found.append(WalletTerms(each.name, lamports, each.buckets, each.role == "exit", live.reserve_lamports))
+    return tuple(found)
 
 
 async def _balance(chain: SolanaChain, wallet: str) -> int:

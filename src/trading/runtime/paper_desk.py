@@ -22,6 +22,7 @@ from trading.model.profile_content import content_of
 from trading.model.units import NS_PER_S, sol_to_lamports
 
 from . import history, orders, rebalancing, reviewing, views
+from .bans import with_bans
 from .documents import Document, costs_of_fill, iso
 from .funnel import funnel
 from .history import RunView
@@ -33,6 +34,7 @@ from .outlook import outlook
 from .previews import Previews, Refused
 from .session import Session
 from .stage import Stage
+from .waiting import HOW_TO_LOOK
 
 WINDOW = re.compile(r"^(all|[1-9]\d{0,3}[mhdw])$")
 LIMIT_MAX = 500
@@ -138,6 +140,7 @@ class PaperDesk:
                 field = "order_id" if order_id is not None else "trajectory_id"
                 msg = f"{field}: this run ({run.run_id}) knows no {order_id or trajectory_id}"
                 raise InvalidInput(msg, field=field, hint="trades and snapshots name the ids")
+            found["chain"] += self._waiting_steps(run.run_id, found["chain"])
             return self._with_context(found)
         if mint is not None:
             mint = self._mint_of(mint)
@@ -155,7 +158,8 @@ class PaperDesk:
         run, current = self._run(), self._stage.current
         since_ns = max(0, run.now_ns - NIGHT_S * NS_PER_S) if since_ns is None else since_ns
         found = await anyio.to_thread.run_sync(night, run, since_ns, current.sol_usd)
-        waiting = reviewing.desk_items(self._stage.document())
+        document = self._stage.document()
+        waiting = reviewing.order_items(document["waiting_orders"]) + reviewing.desk_items(document)
         if self._review is not None:
             waiting += await self._review.waiting()
         return self._with_context(found | {"waiting": waiting})
@@ -240,7 +244,8 @@ class PaperDesk:
         """Return the command of a request, with the whole of a profile that it names. Raises: InvalidInput."""
         if request.get("action") != "profile":
             return _command(request, actor, key)
-        profile = named_profile(str(_given(request, "profile")), self._profiles_dir)
+        wanted = named_profile(str(_given(request, "profile")), self._profiles_dir)
+        profile = with_bans(wanted, self._sections.live)
         return commands.SwitchProfile(key, actor, request.get("reason") or "", profile.name, content_of(profile))
 
     async def _previewed(
@@ -292,11 +297,36 @@ class PaperDesk:
         rung = self._stage.next_change()
         reports = await anyio.to_thread.run_sync(self._reports, run, ids)
         with anyio.move_on_after(self._sections.paper.fill_wait_s):
-            while len(reports) < len(ids):
+            while len(reports) < len(ids) and not self._waiting(known["run_id"], ids):
                 await rung.wait()
                 rung = self._stage.next_change()
                 reports = await anyio.to_thread.run_sync(self._reports, run, ids)
-        return _order_answer(known, ids, reports)
+        return _order_answer(known, ids, reports) | self._waiting(known["run_id"], ids)
+
+    def _waiting_steps(self, run_id: str, chain: list[Document]) -> list[Document]:
+        """Return what the orders of a chain wait for now, as further steps of it."""
+        ids = {each["order_id"] for each in chain}
+        return [
+            {
+                "step": "approval",
+                "ts": each["asked_at"],
+                "text": f"waits for the operator's approval until {each['expires_at']}",
+                "order_id": each["order_id"],
+                "figures": each,
+            }
+            for each in self._stage.waiting_orders(run_id)
+            if each["order_id"] in ids
+        ]
+
+    def _waiting(self, run_id: str, ids: list[str]) -> Document:
+        """Return what to say of an order that waits for the operator, nothing where none of these does."""
+        named = {public_id(run_id, each) for each in ids}
+        found = [each for each in self._stage.waiting_orders(run_id) if each["order_id"] in named]
+        if not found:
+            return {}
+        first = found[0]
+        message = f"waits for the operator's approval until {first['expires_at']}. {HOW_TO_LOOK}"
+        return {"status": first["status"], "message": message, "expires_at": first["expires_at"], "approval": first}
 
     def _reports(self, run: int, ids: list[str]) -> dict[str, events.Event]:
         """Return the fills and rejections of these orders, as far as there are any."""

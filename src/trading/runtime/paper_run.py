@@ -18,9 +18,11 @@ from trading.errors import TradingError, Unavailable
 from trading.execution.conditions import conditions_of
 from trading.model.profile import Profile
 from trading.model.units import sol_to_lamports
+from trading.model.wallet import MAIN, WalletTerms
 from trading.ports import Feed, LiveFeed, Memory
 
 from .assembly import RunPlan, chosen_profile
+from .bans import with_bans
 from .clock import WallClock
 from .mailbox import Mailbox
 from .paper import PaperLoop
@@ -31,6 +33,7 @@ from .relay import MemoryRelay, RelayStats
 from .session import Opener, Session
 from .sources import LiveSource, PacedSource, Source
 from .stage import REAL, Published, Stage
+from .unwrapping import unwrapped
 
 if TYPE_CHECKING:
     from .live_run import LiveDesk, LiveParts
@@ -61,9 +64,19 @@ async def paper_desk(
 
     ``chosen`` is a feed that the caller has opened; without it ``options.feed`` says which.
 
-    Raises: InvalidInput (feed, profile), DataError (recorded data), JournalUnavailable.
+    Raises: InvalidInput (feed, profile), DataError (recorded data), JournalUnavailable; of real money also
+    ChainUnavailable and WrongChain.
     """
-    profile = chosen_profile(options.profile, folder=options.profiles_dir)
+    with unwrapped():
+        async with _opened(options, sections, memory, chosen) as desk:
+            yield desk
+
+
+@asynccontextmanager
+async def _opened(
+    options: PaperOptions, sections: Sections, memory: Memory, chosen: Chosen | None
+) -> AsyncIterator[PaperDesk]:
+    profile = with_bans(chosen_profile(options.profile, folder=options.profiles_dir), sections.live)
     async with AsyncExitStack() as stack:
         store = await anyio.to_thread.run_sync(JournalStore.at, options.data_dir / JOURNAL_NAME)
         stack.callback(store.close)
@@ -102,7 +115,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     def published(state: Published) -> None:
         relay.wake()
         if live is not None:
-            live.courier.wake()
+            live.seen(state)
         if not isinstance(parts.chosen.feed, Feed):
             parts.chosen.feed.hold(state.held)
 
@@ -111,9 +124,10 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     mailbox = Mailbox(sections.paper.commands_len_max, sections.paper.command_timeout_s, lambda: loop.wake())
     stage.waiting_commands = lambda: len(mailbox)
     loop = PaperLoop(opener, source, mailbox, stage)
-    live = None if parts.live is None else parts.live.desk(sections.live, mailbox)
+    live = None if parts.live is None else parts.live.desk(sections.live, mailbox, stage.ring)
     if live is not None:
         stage.money = REAL
+        stage.waiting_orders = live.waiting.documents
     await anyio.to_thread.run_sync(lambda: stage.show(session, is_last=False))
     await anyio.to_thread.run_sync(session.commit)
     stage.published()
@@ -167,6 +181,7 @@ def _plan(chosen: Chosen, profile: Profile, sections: Sections, live: "LiveParts
             target_lamports=int(sol_to_lamports(sections.account.target_sol)),
             wallet=f"{live.genesis_hash}/{live.wallet}",
             zone=sections.account.zone,
+            wallets=live.terms,
         )
     return RunPlan(
         mode="paper",
@@ -177,7 +192,16 @@ def _plan(chosen: Chosen, profile: Profile, sections: Sections, live: "LiveParts
         seed=sections.paper.seed,
         conditions=conditions_of(sections.paper.conditions),
         zone=sections.account.zone,
+        wallets=_paper_wallets(sections),
     )
+
+
+def _paper_wallets(sections: Sections) -> tuple[WalletTerms, ...]:
+    more = [
+        WalletTerms(each.name, int(sol_to_lamports(each.equity_sol)), each.buckets, each.role == "exit")
+        for each in sections.account.wallets
+    ]
+    return (WalletTerms(MAIN), *more) if more else ()
 
 
 def _recorded(feed: Feed | LiveFeed) -> Feed | None:

@@ -13,6 +13,7 @@ from trading.errors import InvalidInput
 from .plans import KeptPlan, kept_plan
 
 JOURNAL_NAME: Final = "journal.db"
+EXECUTION_NAME: Final = "execution.db"
 _SHOWN: Final = 5
 
 

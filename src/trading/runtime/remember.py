@@ -80,6 +80,8 @@ class Remembrance:
             events.CapitalDeposited: self._capital_flow,
             events.CapitalWithdrawn: self._capital_flow,
             events.CapitalMoved: self._capital_moved,
+            events.AccountClosed: self._kept_up,
+            events.FeePaid: self._kept_up,
         }
 
     def records_of(self, row: JournalRow) -> list[MemoryRecord]:
@@ -161,9 +163,10 @@ class Remembrance:
             records.append(replace(step, cites=cited_by(signal)))
         measures = [encode_record(measure) for measure in event.measures]
         limits = "1 limit" if len(measures) == 1 else f"{len(measures)} limits"
-        verdict = f"Approved by the risk gate, within {limits}."
-        if order.purpose is Purpose.EXIT:
-            verdict = "Approved by the risk gate: limits bind entries and never hold an exit back."
+        # Steps are found one by one: this one names the token, and leaves "buy" to the order, which has the reason.
+        verdict = f"Approved by the risk gate for {self._symbol(order.mint)}"
+        is_exit = order.purpose is Purpose.EXIT
+        verdict += ": limits bind entries and never hold an exit back." if is_exit else f", within {limits}."
         records.append(self._step(row, order.trajectory_id, "verdict", verdict, {"measures": measures}))
         text = f"Order to {order.side.value} {self._amount_in(order)}: {order.reason}"
         body = self._order_body(order)
@@ -286,6 +289,14 @@ class Remembrance:
         )
         figures = {"lamports": event.lamports, "from_bucket": event.from_bucket, "to_bucket": event.to_bucket}
         return [self._note(row, "flow", text, figures)]
+
+    def _kept_up(self, event: events.AccountClosed | events.FeePaid, row: JournalRow) -> list[MemoryRecord]:
+        lamports = f"{sol_text(event.lamports)} SOL"
+        if isinstance(event, events.AccountClosed):
+            text = f"The deposit of {lamports} for an account of {self._symbol(event.mint)} came back: {event.reason}"
+            return [self._note(row, "flow", text, {"lamports": event.lamports, "mint": event.mint})]
+        text = f"Bucket {event.bucket} paid a fee of {lamports} {event.reason}"
+        return [self._note(row, "flow", text, {"lamports": event.lamports, "bucket": event.bucket})]
 
     def _step(
         self, row: JournalRow, trajectory_id: str, step: str, text: str, figures: Mapping[str, Any]

@@ -34,7 +34,14 @@ from .recorded_runs import RecordedRun
 WINDOW_BARS: Final = 12
 """Two entries that began at most so many bars apart may be the same trade."""
 _FLOWS: Final = (events.CapitalDeposited, events.CapitalWithdrawn, events.CapitalMoved)
-_BOOKED: Final = (*_FLOWS, events.OrderFilled, events.OrderRejected, events.PositionWrittenOff)
+_BOOKED: Final = (
+    *_FLOWS,
+    events.AccountClosed,
+    events.FeePaid,
+    events.OrderFilled,
+    events.OrderRejected,
+    events.PositionWrittenOff,
+)
 _COMMANDS: Final = get_args(commands.Command)
 
 Progress = Callable[[int, int], None]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from trading.adapters.canonical import parse_json
+from trading.adapters.exit_rows import time_to_flat
 from trading.adapters.trial_ledger import Standing, family_of
 from trading.engine.inputs import ENDED, INPUT, LISTED, decode_input
 from trading.engine.kernel import CYCLE_MARKED
@@ -20,7 +21,9 @@ from trading.model import events
 from trading.model.event_codec import decode
 from trading.model.instrument import Instrument
 from trading.model.market_data import Bar, TokenListed
+from trading.model.order import Purpose, Side
 from trading.model.tier import tier_of
+from trading.model.time_to_flat import TimeToFlat
 from trading.model.units import BPS_ONE, NS_PER_S, ratio_bps
 from trading.portfolio.account_fold import COST_KINDS, AccountFold, Costs, Tally
 from trading.portfolio.buckets import Booking
@@ -31,7 +34,7 @@ from .assembly import RunPlan
 from .backtest import CONVENTIONS
 from .documents import Document, amount, iso, price_sol, tokens
 from .plans import KeptPlan
-from .recorded_runs import RecordedRun
+from .recorded_runs import EXECUTION_NAME, RecordedRun
 from .report_series import Drawn
 
 NEWEST_TRADES: Final = 100
@@ -42,6 +45,8 @@ _KINDS: Final = (
     "capital_deposited",
     "capital_withdrawn",
     "capital_moved",
+    "account_closed",
+    "fee_paid",
     "signal_raised",
     "signal_passed",
     "order_approved",
@@ -60,7 +65,8 @@ _KINDS: Final = (
 @dataclass(frozen=True, slots=True)
 class ReportSource:
     """What a report is made of. ``result``: what the engine said of a finished backtest. ``bars``: where the prices of
-    a run by reference are read, if not where they were; ``standing``: how often its strategies were tried."""
+    a run by reference are read, if not where they were; ``standing``: how often its strategies were tried;
+    ``on_chain``: how long its exits took there, None for a run whose orders went to no chain."""
 
     run_id: str
     journal: Journal
@@ -68,12 +74,14 @@ class ReportSource:
     result: Mapping[str, Any] | None = None
     bars: Feed | None = None
     standing: Callable[[str], Standing] | None = None
+    on_chain: TimeToFlat | None = None
 
     @classmethod
     def of(cls, run: RecordedRun, standing: Callable[[str], Standing] | None = None) -> "ReportSource":
         """Return the source that a recorded run is. Raises: InvalidInput for one that does not say what it is of."""
         kept: KeptPlan = run.plan()
-        return cls(run.run_id, run.journal, kept.plan, run.result(), standing=standing)
+        on_chain = time_to_flat(run.path.parent / EXECUTION_NAME, run.run_id)
+        return cls(run.run_id, run.journal, kept.plan, run.result(), standing=standing, on_chain=on_chain)
 
 
 def report_of(source: ReportSource) -> Document:
@@ -97,6 +105,7 @@ class _Builder:
         self._tier: str | None = None
         self._parameters: dict[str, Any] = {}
         self._has_ended = False
+        self._exits = TimeToFlat()
         for row in journal.rows(kinds=_KINDS):
             self._take(row.kind, row.ts_ns, parse_json(row.body))
 
@@ -116,13 +125,19 @@ class _Builder:
                 self._drawn.mark(event, self._fold.curve.drawdown_bps, self._fold.curve.net_flows_lamports)
             case events.OrderApproved(order=order):
                 self._reasons[order.id] = order.reason
+                if order.purpose is Purpose.EXIT:
+                    self._exits.decided((order.bucket, order.mint), order.ts_ns)
             case events.OrderRejected(rejected=rejected):
                 self._reasons.pop(rejected.order_id, None)
             case events.OrderFilled(fill=fill):
                 self._drawn.fill(fill)
+                if fill.side is Side.SELL:
+                    self._exits.filled((event.bucket, fill.mint), fill.ts_ns)
                 self._newest.append((event, booking, self._reasons.pop(fill.order_id, "")))
             case events.RunStarted(parameters=parameters):
                 self._parameters = parse_json(parameters.encode()) if parameters else {}
+            case events.PositionWrittenOff():
+                self._exits.given_up((event.bucket, event.mint))
             case events.ProfileSwitched(after=after):
                 self._profile = after
             case events.TierChanged(after=after):
@@ -150,6 +165,7 @@ class _Builder:
             "signals": fold.signals,
             "rejections": fold.rejections,
             "total": _tally(fold.total, ""),
+            "time_to_flat": self._time_to_flat(),
             "costs": _costs(fold.total.costs),
             "costs_of_capital_bps": ratio_bps(fold.total.costs.total, fold.curve.net_flows_lamports),
             "strategies": [
@@ -219,6 +235,11 @@ class _Builder:
         if first is not None and last is not None and first.sol_usd and last.sol_usd:
             usd = int((last.sol_usd / first.sol_usd - 1) * BPS_ONE)
         return {"hold_sol": {"return_bps": 0, "usd_return_bps": usd}, "hold_tokens": {"return_bps": None}}
+
+    def _time_to_flat(self) -> Document:
+        """Return how long exits took: on a chain by the wall's clock, else by the market's, which moves with bars."""
+        on_chain = self._source.on_chain
+        return self._exits.document("market") if on_chain is None else on_chain.document("wall")
 
     def _rests_on(self) -> Document:
         plan = self._source.plan

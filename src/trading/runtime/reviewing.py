@@ -1,20 +1,38 @@
-"""What waits for a person: each with its evidence and the answers that are allowed. Anything else goes on by itself."""
+"""What waits for a person: each with its evidence and the answers that are allowed. Anything else goes on by itself.
 
-from collections.abc import Awaitable, Callable, Mapping
+What became of an intent is never taken from a person: before an answer about one is carried out, every endpoint of the
+chain is asked again.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import anyio.to_thread
 
 from trading.adapters.canonical import parse_json
 from trading.errors import InvalidInput
-from trading.model.intent import IntentRecord, IntentState
+from trading.execution.looking_again import Finding, Look, Witnesses, look_again
+from trading.model.intent import IntentKind, IntentRecord, IntentState
 from trading.ports import ExecutionJournal
 
 from .documents import Document, iso
 
 EVENTS_AT_ONCE: Final = 1_000
 EVIDENCE_MAX: Final = 20
-RELEASE, ACCEPT, GIVE_UP = "release", "accept", "failed"
+RELEASE, ACCEPT, GIVE_UP, LOOK = "release", "accept", "failed", "look"
+
+
+_REFUSED: Final[Mapping[Finding, str]] = {
+    Finding.AGREES: "the chain says that it happened as it was signed",
+    Finding.DIFFERS: "it still did not do what was signed",
+    Finding.UNCLEAR: "too few endpoints say so, or they do not agree",
+}
+_HINTS: Final[Mapping[Finding, str]] = {
+    Finding.AGREES: f"answer {LOOK}: it is booked then",
+    Finding.DIFFERS: f"compare the evidence, then answer {GIVE_UP}: nothing of it is booked then",
+    Finding.UNCLEAR: "wait until more endpoints answer, or configure others, and look again",
+}
 
 
 class MovedJournal(ExecutionJournal, Protocol):
@@ -25,22 +43,64 @@ class MovedJournal(ExecutionJournal, Protocol):
 
     def accept(self, actor: str, reason: str) -> None: ...
 
+    def looked(self, intent_id: str, actor: str, reason: str, evidence: Sequence[str]) -> None: ...
+
 
 class LiveReview:
-    """What waits at a desk with real money, and the answers to it. ``answered`` hears of a wallet that trades again."""
+    """What waits at a desk with real money, and the answers to it. ``answered`` hears of a wallet that goes on."""
 
-    def __init__(self, journal: MovedJournal, answered: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, journal: MovedJournal, chain: Witnesses, answered: Callable[[str], Awaitable[None]]) -> None:
         self._journal = journal
+        self._chain = chain
         self._answered = answered
 
     async def waiting(self) -> list[Document]:
         return await anyio.to_thread.run_sync(execution_items, self._journal)
 
     async def answer(self, item: str, given: str, actor: str, reason: str) -> None:
-        """Carry out an answer, and let go on what waited for it. Raises: as ``answer``."""
+        """Carry out an answer, and let go on what waited for it.
+
+        Raises: InvalidInput for an item that does not wait, an answer that it does not allow or that the chain does not
+        bear out, or no reason; ChainUnavailable where nobody can be asked about an intent.
+        """
+        await anyio.to_thread.run_sync(require_allowed, self._journal, item, given, reason)
+        kind, _, name = item.partition("/")
+        if kind == "intent":
+            known = await anyio.to_thread.run_sync(self._journal.record, name)
+            look = await look_again(known, self._chain)
+            await anyio.to_thread.run_sync(conclude, self._journal, known, look, Answered(given, actor, reason))
+            await self._answered(known.intent.wallet)
+            return
         await anyio.to_thread.run_sync(answer, self._journal, item, given, actor, reason)
         if given == RELEASE:
-            await self._answered(item.partition("/")[2])
+            await self._answered(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a person said, who it was, and why."""
+
+    given: str
+    actor: str
+    reason: str
+
+
+def conclude(journal: MovedJournal, known: IntentRecord, look: Look, said: Answered) -> None:
+    """Settle or end an intent as the chain bears it out; else note what was seen.
+
+    Raises: InvalidInput where it goes on waiting.
+    """
+    intent_id = known.intent.id
+    journal.looked(intent_id, said.actor, f"{said.given}: {said.reason}", look.evidence)
+    if look.finding is Finding.AGREES and said.given == LOOK:
+        assert look.settlement is not None
+        journal.settled(look.settlement)
+    elif look.finding is Finding.ABSENT or (look.finding is Finding.DIFFERS and said.given == GIVE_UP):
+        why = f"{said.actor}: {said.reason} (the chain: {'; '.join(look.evidence)})"
+        journal.ended(intent_id, IntentState.FAILED, why)
+    else:
+        msg = f"answer: {_REFUSED[look.finding]}: {'; '.join(look.evidence) or 'nothing of it was signed'}"
+        raise InvalidInput(msg, field="answer", hint=_HINTS[look.finding])
 
 
 def desk_items(snapshot: Mapping[str, Any]) -> list[Document]:
@@ -63,6 +123,19 @@ def desk_items(snapshot: Mapping[str, Any]) -> list[Document]:
     return found
 
 
+def order_items(waiting_orders: Sequence[Mapping[str, Any]]) -> list[Document]:
+    """Return wire.WaitingOrder documents as what waits for a person."""
+    return [
+        _item(
+            f"order/{each['order_id']}",
+            f"an order waits for your approval until {each['expires_at']}",
+            [each["sees"], f"approval {each['approval_id']}"],
+            ["approve or refuse it in the page, under Approvals"],
+        )
+        for each in waiting_orders
+    ]
+
+
 def execution_items(journal: MovedJournal) -> list[Document]:
     """Return what waits in the journal of what is owed: the journal itself, intents, then wallets."""
     told = _told(journal)
@@ -74,7 +147,7 @@ def execution_items(journal: MovedJournal) -> list[Document]:
     waiting = [each for each in journal.unfinished() if each.state is IntentState.NEEDS_REVIEW]
     for known in waiting:
         evidence = [known.problem, *_attempts(known), *told.get((known.intent.wallet, known.intent.id), [])]
-        found.append(_item(f"intent/{known.intent.id}", _swap(known), evidence, [GIVE_UP]))
+        found.append(_item(f"intent/{known.intent.id}", _swap(known), evidence, [LOOK, GIVE_UP]))
     blocked = {known.intent.wallet for known in waiting}
     for wallet, why in sorted(journal.halted().items()):
         # While an intent of it waits, releasing it would be refused.
@@ -85,11 +158,8 @@ def execution_items(journal: MovedJournal) -> list[Document]:
     return found
 
 
-def answer(journal: MovedJournal, item: str, given: str, actor: str, reason: str) -> None:
-    """Carry out an answer to an item that waits.
-
-    Raises: InvalidInput for an item that does not wait, an answer that it does not allow, or no reason.
-    """
+def require_allowed(journal: MovedJournal, item: str, given: str, reason: str) -> None:
+    """Raises: InvalidInput for an item that does not wait, an answer that it does not allow, or no reason."""
     waiting = {each["id"]: each["answers"] for each in execution_items(journal)}
     if given not in waiting.get(item, ()):
         allowed = ", ".join(waiting.get(item, ())) or "nothing now"
@@ -98,13 +168,15 @@ def answer(journal: MovedJournal, item: str, given: str, actor: str, reason: str
     if not reason.strip():
         msg = "reason: say what was looked at"
         raise InvalidInput(msg, field="reason")
-    _, _, name = item.partition("/")
+
+
+def answer(journal: MovedJournal, item: str, given: str, actor: str, reason: str) -> None:
+    """Carry out an answer about the journal or a wallet that waits. Raises: as ``require_allowed``."""
+    require_allowed(journal, item, given, reason)
     if given == ACCEPT:
         journal.accept(actor, reason)
-    elif given == RELEASE:
-        journal.release(name, actor, reason)
     else:
-        journal.ended(name, IntentState.FAILED, f"{actor}: {reason}")
+        journal.release(item.partition("/")[2], actor, reason)
 
 
 def _told(journal: ExecutionJournal) -> dict[tuple[str, str], list[str]]:
@@ -114,9 +186,10 @@ def _told(journal: ExecutionJournal) -> dict[tuple[str, str], list[str]]:
     while chunk := journal.events(after, EVENTS_AT_ONCE):
         after = chunk[-1].seq
         for event in chunk:
-            if event.kind in {"halted", "needs_review", "moved"}:
+            if event.kind in {"halted", "needs_review", "moved", "looked"}:
                 body = parse_json(event.body)
-                text = f"{iso(event.ts_ns)} {event.kind}: {body['problem']}"
+                said = body["problem"] if event.kind != "looked" else f"{body['actor']}, {body['reason']}"
+                text = f"{iso(event.ts_ns)} {event.kind}: {said}"
                 evidence = body.get("evidence")
                 text += f" {evidence}" if evidence else ""
                 lines = found.setdefault((event.wallet, event.intent_id), [])
@@ -131,6 +204,10 @@ def _attempts(known: IntentRecord) -> list[str]:
 
 def _swap(known: IntentRecord) -> str:
     wish = known.intent
+    if wish.kind is IntentKind.SWEEP:
+        return f"{wish.amount_in} lamports to the cold address {wish.to_address} from {wish.wallet}"
+    if wish.kind is IntentKind.CLOSE_ACCOUNTS:
+        return f"{len(wish.accounts)} empty accounts of {wish.wallet} closed"
     return f"{wish.amount_in} of {wish.in_mint} for {wish.out_mint} in {wish.wallet}"
 
 

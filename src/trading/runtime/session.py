@@ -23,15 +23,19 @@ from trading.model.order import Order
 from trading.model.profile import profile_named
 from trading.model.profile_content import content_of, profile_of
 from trading.model.trading_day import UTC
+from trading.model.wallet import MAIN, WalletTerms
 from trading.ports import Bookmarked, Feed, JournalRow
 
 from .assembly import RunPlan, begin, make_kernel
+from .bans import with_banned
 from .history import stored_trade
 from .plans import plan_text
 from .sources import Cycle
 
 AT_START = "start/"
 """How the key of a switch begins that a start of the desk asked for."""
+BANNED = "banned/"
+"""How the key of a switch begins that only adds bans to the profile in force."""
 ROWS_AT_ONCE = 50
 CHECKPOINT_CYCLES = 2_000
 """How many cycles a restart folds at most."""
@@ -178,6 +182,7 @@ class Opener:
         self._store.keep_plan(run.number, plan_text(self._plan_as_begun(journal)))
         self._run = RunRef(run.number, run.run_id, is_new=False)
         self._obey(session)
+        self._use_wallets(session)
         return session
 
     def _obey(self, session: Session) -> None:
@@ -188,10 +193,37 @@ class Opener:
         """
         profile, present = self._plan.profile, session.kernel.state.profile
         if _asked(session.journal) == profile.name and (present == profile or present.name != profile.name):
+            self._ban(session)
             return
         reason = f"the desk was started with profile {profile.name}"
         key = f"{AT_START}{session.cycles}/{profile.name}"
         session.command(commands.SwitchProfile(key, "operator", reason, profile.name, content_of(profile)))
+        session.commit()
+
+    def _ban(self, session: Session) -> None:
+        """Let a profile that stays have the bans of this start too."""
+        present = session.kernel.state.profile
+        wanted = with_banned(present, set(self._plan.profile.rugs.banned))
+        if wanted is not present:
+            reason = "tokens were banned since the last start"
+            key = f"{BANNED}{session.cycles}"
+            session.command(commands.SwitchProfile(key, "operator", reason, wanted.name, content_of(wanted)))
+            session.commit()
+
+    def _use_wallets(self, session: Session) -> None:
+        """Go on with the wallets of this start, where they are others than before.
+
+        Raises: InvalidInput for one that is missing and still holds something of the desk.
+        """
+        book, wanted = session.kernel.state.wallets, self._plan.wallets
+        present = () if book is None else tuple(wallet.terms for wallet in book.wallets.values())
+        if len(wanted) < 2 and book is None:
+            return
+        wanted = wanted or (WalletTerms(MAIN),)
+        if [replace(each, lamports=0) for each in present] == [replace(each, lamports=0) for each in wanted]:
+            return
+        key = f"{AT_START}wallets/{session.journal.horizon()}"
+        session.command(commands.UseWallets(key, "operator", "the desk was started with these wallets", wanted))
         session.commit()
 
     def _restored(self, journal: SqlJournal, run: RunRef) -> Session:

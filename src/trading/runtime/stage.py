@@ -10,10 +10,12 @@ import anyio
 import orjson
 
 from trading.config import Sections
+from trading.engine.standing import stopped_entries
 from trading.errors import TradingError
 from trading.execution.conditions import IDEAL
 from trading.model.instrument import Instrument
 from trading.model.market_data import FeedDescription
+from trading.model.order import Denied
 from trading.model.rug_rules import RugRules
 from trading.ports import Journal
 
@@ -31,7 +33,7 @@ REAL: Final = "real"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One committed state of the desk."""
+    """One committed state of the desk. ``stopped``: entries under way that would not be let through any more."""
 
     snapshot: Mapping[str, Any]
     run_id: str
@@ -45,6 +47,7 @@ class Published:
     held: frozenset[str]
     has_ended: bool
     rugs: RugRules
+    stopped: Mapping[str, Denied]
 
 
 class Stage:
@@ -73,6 +76,7 @@ class Stage:
         self._changed = anyio.Event()
         self._recorded_at_s: float | None = None
         self.waiting_commands: Callable[[], int] = lambda: 0
+        self.waiting_orders: Callable[[str], list[Document]] = lambda _run_id: []
         self.money = PAPER
 
     # The loop's side
@@ -103,6 +107,7 @@ class Stage:
             held=frozenset(state.ledger.held_mints()),
             has_ended=has_ended,
             rugs=state.profile.rugs,
+            stopped=stopped_entries(state, kernel.venue, kernel.valuer),
         )
         if kernel.cycles and (is_last or self._is_due()):
             self._recorded_at_s = self._monotonic_s()
@@ -144,6 +149,7 @@ class Stage:
             **current.snapshot,
             **self.context(current.now_ns or None, has_ended=current.has_ended),
             "queues": self._queues(),
+            "waiting_orders": self.waiting_orders(current.run_id),
         }
         if self._trouble is not None:
             document |= {"state": "HALTED", "state_reason": self._trouble.message, "entries_allowed": False}
@@ -200,6 +206,10 @@ class Stage:
     def _is_due(self) -> bool:
         last = self._recorded_at_s
         return last is None or self._monotonic_s() - last >= self._sections.paper.snapshot_interval_s
+
+    def ring(self) -> None:
+        """Let those look again who wait for a change, though no newer state is published."""
+        self._ring()
 
     def _ring(self) -> None:
         self._changed.set()

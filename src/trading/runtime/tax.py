@@ -33,12 +33,15 @@ _KINDS: Final = (
     "order_filled",
     "order_rejected",
     "position_written_off",
+    "account_closed",
+    "fee_paid",
     CYCLE_MARKED,
     LISTED,
 )
 _MICRO: Final = 1_000_000
 
-Told = events.OrderFilled | events.OrderRejected | events.PositionWrittenOff
+Upkept = events.AccountClosed | events.FeePaid
+Told = events.OrderFilled | events.OrderRejected | events.PositionWrittenOff | Upkept
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class TaxRow:
-    """One fill (``buy``, ``sell``), charge of a failed transaction (``failed``) or loss (``write_off``).
+    """One fill (``buy``, ``sell``), charge of a failed transaction (``failed``), loss (``write_off``), fee of a
+    transaction that was no trade (``fee``) or deposit that came back without one (``deposit_back``).
 
     Sums in lamports and in millionths of the currency (None where SOL had no price). ``cost`` is what was paid with
     all fees for a buy, and the basis of what was sold for a sale; ``proceeds`` is what was got, fees taken off. A
@@ -129,7 +133,7 @@ def tax_rows(journal: Journal, options: TaxOptions) -> Iterator[TaxRow]:
             teller.feed = event.feed[:120]
         elif isinstance(event, events.OrderApproved):
             teller.ordered(event.order)
-        elif isinstance(event, events.OrderFilled | events.OrderRejected | events.PositionWrittenOff):
+        elif isinstance(event, Told):
             teller.waiting.append(event)
     yield from teller.told()
 
@@ -187,6 +191,8 @@ class _Teller:
                 yield self._bought(event) if event.fill.side is Side.BUY else self._sold(event)
             elif isinstance(event, events.PositionWrittenOff):
                 yield self._lost(event)
+            elif isinstance(event, Upkept):
+                yield self._kept_up(event)
             else:
                 mint = self._mints.pop(event.rejected.order_id, "")
                 if event.rejected.charged_lamports:
@@ -274,8 +280,16 @@ class _Teller:
             lots=lots,
         )
 
+    def _kept_up(self, event: Upkept) -> TaxRow:
+        is_fee = isinstance(event, events.FeePaid)
+        mint = "" if isinstance(event, events.FeePaid) else event.mint
+        bare = self._bare("fee" if is_fee else "deposit_back", event, event.ts_ns, mint)
+        if is_fee:
+            return replace(bare, network_fee_lamports=event.lamports, fees_micro=self._micro(event.lamports))
+        return replace(bare, rent_lamports=-event.lamports)
+
     def _bare(
-        self, kind: str, event: events.PositionWrittenOff | events.OrderRejected, ts_ns: int, mint: str
+        self, kind: str, event: events.PositionWrittenOff | events.OrderRejected | Upkept, ts_ns: int, mint: str
     ) -> TaxRow:
         """Return the row of what moved no token: the charge of a transaction that came to nothing, or a loss."""
         symbol, decimals = self._named(mint)
@@ -285,9 +299,9 @@ class _Teller:
             kind=kind,
             ts_ns=ts_ns,
             order_id="" if rejected is None else rejected.order_id,
-            trajectory_id=event.trajectory_id,
-            strategy=event.strategy,
-            bucket=event.bucket,
+            trajectory_id="" if isinstance(event, Upkept) else event.trajectory_id,
+            strategy="" if isinstance(event, Upkept) else event.strategy,
+            bucket="" if isinstance(event, events.AccountClosed) else event.bucket,
             mint=mint,
             symbol=symbol,
             decimals=decimals,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from trading.model.intent import IntentKind
 from trading.model.mandate import Mandate, Side
 
 from .audit import AuditLine
@@ -30,8 +31,9 @@ class Arming:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """One message that was signed. ``spent_lamports``: what a buy gives, 0 for a sale. Up to block ``alive_until`` it
-    may land, as the signer itself reckons: what the asker says can only make that later."""
+    """One message that was signed. ``spent_lamports``: what a buy or a sweep gives, 0 for anything else; ``side`` is
+    that of a swap. Up to block ``alive_until`` it may land, as the signer itself reckons: what the asker says can only
+    make that later. ``what`` tells apart two wishes of one intent that are no swaps."""
 
     ts_ns: int
     arming: int
@@ -45,7 +47,9 @@ class Signed:
     spent_lamports: int
     message_sha256: str
     alive_until: int
-    side: Side
+    side: Side | None
+    kind: IntentKind = IntentKind.SWAP
+    what: str = ""
 
 
 class ApprovalState(StrEnum):
@@ -141,13 +145,22 @@ class Book:
             case "passkey_removed":
                 self.passkeys.pop(body["id"], None)
 
+    def swept_since(self, since_ns: int) -> int:
+        """Return the lamports of sweeps signed after ``since_ns``."""
+        swept = 0
+        for each in reversed(self.signed):
+            if each.ts_ns <= since_ns:
+                break
+            swept += each.spent_lamports if each.kind is IntentKind.SWEEP else 0
+        return swept
+
     def spent_since(self, since_ns: int) -> tuple[int, int]:
-        """Return (lamports of buys, lamports of fees) signed after ``since_ns``."""
+        """Return (lamports of buys, lamports of all fees) signed after ``since_ns``."""
         spent = fees = 0
         for each in reversed(self.signed):
             if each.ts_ns <= since_ns:
                 break
-            spent += each.spent_lamports
+            spent += each.spent_lamports if each.kind is IntentKind.SWAP else 0
             fees += each.fee_lamports_max
         return spent, fees
 
@@ -184,7 +197,9 @@ class Book:
         self.is_disarmed, self.disarmed_why = False, ""
 
     def _signed(self, ts_ns: int, body: Mapping[str, Any]) -> None:
-        each = Signed(ts_ns=ts_ns, **{**body, "side": Side(body["side"])})
+        side = Side(body["side"]) if body["side"] else None
+        kind = IntentKind(body.get("kind", IntentKind.SWAP))
+        each = Signed(ts_ns=ts_ns, **{**body, "side": side, "kind": kind})
         self.signed.append(each)
         self.by_intent.setdefault(each.intent_id, []).append(each)
         for approval in list(self.approvals.values()):

@@ -17,6 +17,7 @@ import httpx2
 from solders.pubkey import Pubkey
 
 from trading.errors import ChainUnavailable, WrongChain
+from trading.model.chain import AccountSeen
 
 from .policy import HeightsSeen
 
@@ -38,6 +39,9 @@ class ChainView(Protocol):
 
     async def tables(self, addresses: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return what each lookup table holds; one that does not exist is left out."""
+
+    async def accounts(self, addresses: Sequence[str]) -> list[list[AccountSeen | None]]:
+        """Return what each endpoint that answers says of these accounts, in their order; None: there is none."""
 
     def forget(self, addresses: Sequence[str]) -> None:
         """Look these tables up again when they are next asked for: they may have grown."""
@@ -112,6 +116,15 @@ class RpcChainView:
                 del self._tables[next(iter(self._tables))]
         return {each: self._tables[each] for each in addresses if each in self._tables}
 
+    async def accounts(self, addresses: Sequence[str]) -> list[list[AccountSeen | None]]:
+        wish = [list(addresses), {"encoding": "base64", "commitment": "confirmed"}]
+        answers = await self._all("getMultipleAccounts", wish)
+        told = [seen for answer in answers if (seen := _accounts_of(addresses, answer)) is not None]
+        if not told:
+            msg = "no endpoint told of the accounts"
+            raise ChainUnavailable(msg)
+        return told
+
     def forget(self, addresses: Sequence[str]) -> None:
         for each in addresses:
             self._tables.pop(each, None)
@@ -157,6 +170,25 @@ def _json(content: bytes) -> Any:
         return json.loads(content)
     except ValueError:
         return None
+
+
+def _accounts_of(addresses: Sequence[str], answer: Any) -> list[AccountSeen | None] | None:
+    """Return the accounts of an answer, None for an answer that is none."""
+    try:
+        slot, values = int(answer["context"]["slot"]), answer["value"]
+        if len(values) != len(addresses):
+            return None
+        return [
+            None if value is None else _account(address, value, slot)
+            for address, value in zip(addresses, values, strict=True)
+        ]
+    except (TypeError, KeyError, IndexError, ValueError):
+        return None
+
+
+def _account(address: str, value: Any, slot: int) -> AccountSeen:
+    data = base64.b64decode(value["data"][0], validate=True)
+    return AccountSeen(address, str(value["owner"]), int(value["lamports"]), data, bool(value["executable"]), slot)
 
 
 def _tables_of(addresses: Sequence[str], answer: Any) -> dict[str, tuple[str, ...]]:

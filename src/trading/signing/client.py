@@ -120,6 +120,11 @@ class SocketSigner:
         found: list[dict[str, Any]] = await self._socket.ask("approvals")
         return found
 
+    async def approval(self, approval_id: str) -> dict[str, Any] | None:
+        """Return an order that waited or waits for the operator, None for one that the signer does not know."""
+        found: dict[str, Any] | None = await self._socket.ask("approval", {"id": approval_id})
+        return found
+
     async def ask_approval(self, order: ApprovalOrder) -> dict[str, Any]:
         """Put an order before the operator. Raises: NotArmed; InvalidInput for one that no approval would allow."""
         found: dict[str, Any] = await self._socket.ask("approval_ask", asdict(order))

@@ -283,7 +283,11 @@ class SignerCore:
                 {"address": key.address, "genesis_hash": key.genesis_hash}
                 for key in sorted(state.keys.values(), key=lambda each: each.address)
             ],
-            "day": {"spent_lamports": spent, "fee_lamports": fees},
+            "day": {
+                "spent_lamports": spent,
+                "fee_lamports": fees,
+                "swept_lamports": state.book.swept_since(now_ns - DAY_NS),
+            },
             "ramp_left": 0 if arming is None else max(0, arming.mandate.ramp_trades - state.book.buys_of_arming()),
             "passkeys": [
                 {"fingerprint": each.fingerprint, "label": each.label} for each in state.book.passkeys.values()
@@ -396,7 +400,7 @@ def entry_body(entry: Signed) -> dict[str, Any]:
     """Return what the record says about a message that is signed."""
     body = asdict(entry)
     del body["ts_ns"]
-    return {**body, "side": entry.side.value}
+    return {**body, "side": entry.side.value if entry.side else "", "kind": entry.kind.value}
 
 
 def _arming_body(arming: Arming) -> dict[str, Any]:
@@ -411,7 +415,10 @@ def _arming_body(arming: Arming) -> dict[str, Any]:
         "name": mandate.name,
         "order_lamports_max": mandate.order_lamports_max,
         "day_lamports_max": mandate.day_lamports_max,
+        "fee_lamports_max": mandate.fee_lamports_max,
         "approval_above_lamports": mandate.approval_above_lamports,
+        "cold_address": mandate.cold_address,
+        "sweep_day_lamports_max": mandate.sweep_day_lamports_max,
         "mints": list(mandate.mints),
         "wallets": list(mandate.wallets),
     }

@@ -76,6 +76,7 @@ class MandateFile(BaseModel):
     programs: Annotated[list[Address], Field(max_length=64)] = []
     tip_accounts: Annotated[list[Address], Field(max_length=64)] = []
     tip_lamports_max: Lamports = 0
+    sweep_day_lamports_max: Lamports = 0
 
     @model_validator(mode="after")
     def _consistent(self) -> "MandateFile":
@@ -127,6 +128,7 @@ class MandateFile(BaseModel):
             programs=tuple(sorted(self.programs)),
             tip_accounts=tuple(sorted(self.tip_accounts)),
             tip_lamports_max=self.tip_lamports_max,
+            sweep_day_lamports_max=self.sweep_day_lamports_max,
         )
 
 

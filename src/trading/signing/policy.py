@@ -1,7 +1,8 @@
 """Whether a message may be signed, as one pure decision: every reason why not, in words to count by.
 
-A sale of a mandated token for SOL is signed also after the arming ended: it only makes the desk safer. Everything else
-about it (wallet, fee, attempts, the message itself) is checked as ever. Nothing is signed by a locked signer.
+A message is a swap, a sweep to the cold address, or it closes empty accounts. A sale of a mandated token for SOL is
+signed also after the arming ended: it only makes the desk safer. Everything else about it (wallet, fee, attempts, the
+message itself) is checked as ever. Nothing is signed by a locked signer.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from trading.model.chain import SignWanted
-from trading.model.intent import SOL_MINT
+from trading.model.intent import SOL_MINT, IntentKind
 from trading.model.mandate import Mandate, Side
 
 from .book import DAY_NS, ApprovalState, Arming, Book, Signed
@@ -64,6 +65,8 @@ def judge(wanted: SignWanted, book: Book, now_ns: int, file_problem: str, height
         return Verdict(("not_armed",))
     if now_ns < book.newest_ns - CLOCK_SLACK_NS:
         return Verdict(("clock_set_back",))
+    if wanted.kind is not IntentKind.SWAP:
+        return _judge_upkeep(wanted, book, now_ns, file_problem, heights)
     side = side_of(wanted.in_mint, wanted.out_mint)
     if side is None:
         return Verdict(("pair",))
@@ -80,6 +83,35 @@ def judge(wanted: SignWanted, book: Book, now_ns: int, file_problem: str, height
         refusals += _approval(wanted, arming.mandate, book, now_ns)
         refusals += _ramp(wanted, arming.mandate, book)
     refusals += _day(entry, arming.mandate, book, now_ns)
+    return Verdict(tuple(refusals), entry)
+
+
+def _judge_upkeep(wanted: SignWanted, book: Book, now_ns: int, file_problem: str, heights: HeightsSeen) -> Verdict:
+    """A sweep, or accounts that are closed: only while armed, for it can wait until a person arms again."""
+    arming = book.arming
+    assert arming is not None
+    mandate, digest = arming.mandate, hashlib.sha256(wanted.message).hexdigest()
+    earlier = book.by_intent.get(wanted.intent_id, [])
+    is_sweep = wanted.kind is IntentKind.SWEEP
+    problem = armed_problem(book, now_ns, file_problem)
+    wrong = {
+        problem: bool(problem),
+        "wallet": wanted.wallet not in mandate.wallets,
+        "pair": wanted.in_mint != SOL_MINT or wanted.out_mint != SOL_MINT,
+        "amount": wanted.last_valid_block_height <= 0 or (wanted.amount_in > 0) is not is_sweep,
+        "cold_address": wanted.to_address != (mandate.cold_address if is_sweep else ""),
+        "fee": not 0 <= wanted.fee_lamports_max <= mandate.fee_lamports_max,
+    }
+    refusals = [name for name, is_wrong in wrong.items() if is_wrong]
+    refusals += _attempts(wanted, mandate, earlier, digest, heights)
+    if any(each.message_sha256 == digest for each in earlier):
+        return Verdict(tuple(refusals))
+    entry = _entry(wanted, arming, None, now_ns, heights)
+    swept = book.swept_since(now_ns - DAY_NS)
+    if is_sweep and swept + entry.spent_lamports > mandate.sweep_day_lamports_max:
+        refusals.append("sweep_day")
+    if book.spent_since(now_ns - DAY_NS)[1] + entry.fee_lamports_max > mandate.fee_day_lamports_max:
+        refusals.append("fee_day")
     return Verdict(tuple(refusals), entry)
 
 
@@ -118,11 +150,13 @@ def _attempts(
 
 
 def _same_wish(wanted: SignWanted, earlier: Signed) -> bool:
-    return (wanted.wallet, wanted.in_mint, wanted.out_mint, wanted.amount_in) == (
+    return (wanted.wallet, wanted.in_mint, wanted.out_mint, wanted.amount_in, wanted.kind, _what(wanted)) == (
         earlier.wallet,
         earlier.in_mint,
         earlier.out_mint,
         earlier.amount_in,
+        earlier.kind,
+        earlier.what,
     ) and wanted.min_out >= earlier.min_out
 
 
@@ -161,7 +195,12 @@ def _day(entry: Signed, mandate: Mandate, book: Book, now_ns: int) -> list[str]:
     return refusals
 
 
-def _entry(wanted: SignWanted, arming: Arming, side: Side, now_ns: int, heights: HeightsSeen) -> Signed:
+def _what(wanted: SignWanted) -> str:
+    """Return where a sweep goes and what is closed; nothing for a swap, whose mints say it all."""
+    return " ".join([wanted.to_address, *sorted(each.address for each in wanted.accounts)]).strip()
+
+
+def _entry(wanted: SignWanted, arming: Arming, side: Side | None, now_ns: int, heights: HeightsSeen) -> Signed:
     return Signed(
         ts_ns=now_ns,
         arming=arming.number,
@@ -172,8 +211,10 @@ def _entry(wanted: SignWanted, arming: Arming, side: Side, now_ns: int, heights:
         amount_in=wanted.amount_in,
         min_out=wanted.min_out,
         fee_lamports_max=wanted.fee_lamports_max,
-        spent_lamports=wanted.amount_in if side is Side.BUY else 0,
+        spent_lamports=wanted.amount_in if side is Side.BUY or wanted.kind is IntentKind.SWEEP else 0,
         message_sha256=hashlib.sha256(wanted.message).hexdigest(),
         alive_until=max(wanted.last_valid_block_height, heights.confirmed + BLOCKHASH_BLOCKS + 1),
         side=side,
+        kind=wanted.kind,
+        what=_what(wanted),
     )

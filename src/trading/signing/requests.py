@@ -2,12 +2,14 @@
 
 import base64
 import binascii
+from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trading.errors import InvalidInput
 from trading.model.chain import SignWanted
+from trading.model.intent import IntentKind, OwnAccount
 
 from .book import ApprovalOrder
 from .mandate import FILE_BYTES_MAX
@@ -31,6 +33,12 @@ class Nothing(Request):
     """A request without fields."""
 
 
+class Account(Request):
+    address: Address
+    mint: Address
+    program: Address
+
+
 class Sign(Request):
     intent_id: Text
     attempt: Annotated[int, Field(ge=1, le=10_000)]
@@ -44,6 +52,9 @@ class Sign(Request):
     last_valid_block_height: U64
     is_exit: bool
     venues: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=64)]
+    kind: Annotated[str, Field(pattern="^(swap|close_accounts|sweep)$")] = "swap"
+    to_address: Annotated[str, Field(max_length=44)] = ""
+    accounts: Annotated[list[Account], Field(max_length=16)] = []
 
     def value(self) -> SignWanted:
         """Raises: InvalidInput where the message is not base64."""
@@ -65,6 +76,9 @@ class Sign(Request):
             last_valid_block_height=self.last_valid_block_height,
             is_exit=self.is_exit,
             venues=tuple(self.venues),
+            kind=IntentKind(self.kind),
+            to_address=self.to_address,
+            accounts=tuple(OwnAccount(each.address, each.mint, each.program) for each in self.accounts),
         )
 
     @classmethod
@@ -83,6 +97,9 @@ class Sign(Request):
             "last_valid_block_height": wanted.last_valid_block_height,
             "is_exit": wanted.is_exit,
             "venues": list(wanted.venues),
+            "kind": wanted.kind.value,
+            "to_address": wanted.to_address,
+            "accounts": [asdict(each) for each in wanted.accounts],
         }
 
 

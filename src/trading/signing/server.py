@@ -57,6 +57,7 @@ class SignerServer:
             "sign": (ask.Sign, self._sign),
             "disarm": (ask.Disarm, self._disarm),
             "approvals": (ask.Nothing, self._approvals),
+            "approval": (ask.ApprovalNamed, self._approval),
             "approval_ask": (ask.Ask, self._approval_ask),
             "approval_challenge": (ask.ApprovalNamed, self._approval_challenge),
             "approval_approve": (ask.Approve, self._approval_approve),
@@ -148,6 +149,10 @@ class SignerServer:
     async def _approvals(self, _body: ask.Nothing) -> list[dict[str, Any]]:
         found = self._core.book().all_approvals(self._now_ns())
         return [_approval_body(each) for each in found[:APPROVALS_SHOWN]]
+
+    async def _approval(self, body: ask.ApprovalNamed) -> dict[str, Any] | None:
+        found = self._core.book().approval(body.id, self._now_ns())
+        return None if found is None else _approval_body(found)
 
     async def _approval_ask(self, body: ask.Ask) -> dict[str, Any]:
         desk, mandate = self._core.approvals(), self._core.mandate()

@@ -408,6 +408,37 @@ def give_a_passphrase_as_an_argument() -> Any:
     return command("signer", "unlock", "--passphrase", KNOWN["passphrase_of_another"], text="")
 
 
+# -- what is no swap: to other addresses than the mandate's
+
+
+def kept_up(**changes: Any) -> Any:
+    return got(ask("sign", {**KNOWN["sweep"], **changes}))
+
+
+@attempt
+def sweep_to_an_address_of_mine() -> Any:
+    return kept_up(intent_id="s1", message_base64=KNOWN["transfer"], to_address=KNOWN["stranger"])
+
+
+@attempt
+def sweep_to_an_address_of_mine_that_is_said_to_be_cold() -> Any:
+    return kept_up(intent_id="s2", message_base64=KNOWN["transfer"])
+
+
+@attempt
+def sweep_more_than_a_day_allows() -> Any:
+    return kept_up(intent_id="s3")
+
+
+@attempt
+def drain_the_wallet_as_a_closing_of_accounts() -> Any:
+    wish = {"kind": "close_accounts", "to_address": "", "amount_in": 0, "accounts": [KNOWN["their_account"]]}
+    return [
+        kept_up(intent_id="s4", message_base64=KNOWN["transfer"], **wish),
+        kept_up(intent_id="s5", message_base64=KNOWN["closing"], **wish),
+    ]
+
+
 # -- two messages of one intent, and the day's sum; then the mandate's file, which ends the arming
 
 

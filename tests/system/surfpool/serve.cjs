@@ -1,9 +1,8 @@
-// Serve an offline node until standard input ends; fund the address given; print the URLs.
+// Serve an offline node until standard input ends; print the URLs.
 const { Surfnet } = require("@solana/surfpool-linux-x64-gnu");
 
-const [address, lamports] = process.argv.slice(2);
-const node = Surfnet.startWithConfig({ offline: true, blockProductionMode: "clock", slotTimeMs: 10 });
-node.fundSol(address, Number(lamports));
+const slotTimeMs = Number(process.argv[2]);
+const node = Surfnet.startWithConfig({ offline: true, blockProductionMode: "clock", slotTimeMs });
 console.log(JSON.stringify({ http: node.rpcUrl, websocket: node.wsUrl }));
 process.stdin.on("end", () => process.exit(0));
 process.stdin.resume();

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
+import trading.errors
 from memmcp_server.errors import InvalidInput
 from memmcp_server.settings import load, setting_paths, unknown_variables
+from trading.feeds.select import parse_feed
 
 
 def test_nothing_set_gives_the_defaults(tmp_path: Path) -> None:
@@ -87,3 +89,17 @@ def test_unknown_variables_are_found_and_known_ones_are_not() -> None:
     known = {f"MEMMCP_{section}__{key}".upper(): "" for section, key in setting_paths()}
     environ = {**known, "MEMMCP_DATA_DIR": "", "MEMMCP_HTPP__PORT": "", "MEMMCP_PORT": "", "PATH": ""}
     assert unknown_variables(environ) == ["MEMMCP_HTPP__PORT", "MEMMCP_PORT"]
+
+
+@pytest.mark.parametrize("feed", ["auto", "market", "synthetic", "synthetic:7", "replay:bars.csv"])
+def test_every_feed_that_the_desk_knows_may_be_named(tmp_path: Path, feed: str) -> None:
+    assert load(tmp_path, {}, options={"trading": {"feed": feed}}).trading.feed == feed
+    assert parse_feed(feed).kind == feed.partition(":")[0]
+
+
+@pytest.mark.parametrize("feed", ["synthetic:", "synthetic:x", "synthetic:-1", "market:1", "replay:"])
+def test_a_feed_that_the_desk_does_not_know_is_refused_at_the_start(tmp_path: Path, feed: str) -> None:
+    with pytest.raises(InvalidInput, match=r"trading\.feed"):
+        load(tmp_path, {}, options={"trading": {"feed": feed}})
+    with pytest.raises(trading.errors.InvalidInput):
+        parse_feed(feed)

@@ -10,7 +10,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Literal, Protocol
 
-from memmcp_server.domain.dates import spoken_dates
+from memmcp_server.domain.dates import dates_as_words, spoken_dates
 from memmcp_server.domain.identifiers import JsonObject, MemoryId
 from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.ports import Embedder, IndexHit
@@ -215,7 +215,8 @@ class IndexEngine:
         embedder = self._usable_embedder()
         dense = tuple(embedder.embed([query])[0]) if embedder is not None and query.strip() else None
         at_ns = now_ns if where.as_of_ns is None else where.as_of_ns
-        words = self._words.of_query("\n".join([query, *(date.written() for date in spoken_dates(query, at_ns))]))
+        spoken = (date.words() for date in spoken_dates(query, at_ns))
+        words = self._words.of_query("\n".join([dates_as_words(query), *spoken]))
         asked = Query(
             dense=dense,
             words=words if words.indices else None,

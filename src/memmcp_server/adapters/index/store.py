@@ -10,12 +10,13 @@ from memmcp_server.domain.identifiers import Json, JsonObject
 
 DENSE = "dense"
 WORDS = "words"
-RECIPE = 3
+RECIPE = 4
 """Number of the way texts and words of a point are made (``texts``, ``sink``, ``word_vectors``). Whoever changes what
 they make raises it, so that the first start of the newer version fills a new generation beside the old one.
 
 1: date, content, kind and tags. 2: before them, in the words, the turn before in the thread. 3: the two turns before
-count as context, at less; dates that are spoken of are written out; the vector is of the content alone.
+count as context, at less; dates that are spoken of are written out; the vector is of the content alone. 4: the
+numbers of a date are words of their own.
 """
 TERMS_MAX = 32
 """Words of one query whose rarity is asked for; a longer query is judged by these."""

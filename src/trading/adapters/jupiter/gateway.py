@@ -143,6 +143,8 @@ class JupiterApi:
             headers={"user-agent": "memmcp", "accept": "application/json"},
             limits=httpx2.Limits(max_connections=8, max_keepalive_connections=4),
             trust_env=not loopback,
+            # Reading the list of all who may be trusted takes long, and nobody is needed where nothing is encrypted.
+            verify=not (loopback and market.jupiter_url.startswith("http:")),
         ) as http:
             yield cls(http, market, section, clock)
 

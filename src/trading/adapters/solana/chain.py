@@ -29,6 +29,7 @@ from trading.model.chain import (
     Simulated,
     StatusSeen,
     TransactionSeen,
+    Witnessed,
 )
 from trading.ports import Clock
 
@@ -131,6 +132,19 @@ class SolanaChain:
             if unknown:
                 return None
             raise
+
+    async def testimonies(self, signature: str) -> Sequence[Witnessed]:
+        async def ask(peer: Peer) -> TransactionSeen | None:
+            found = await peer.endpoint.call("getTransaction", [signature, _TRANSACTION])
+            return None if found is None else answers.transaction(signature, found, peer.name)
+
+        # Nobody is hurried, and nobody's silence counts for another's word.
+        asked = await self._pool.each(await self._pool.usable(), "getTransaction", ask, is_patient=True)
+        told = {peer.name: seen for peer, seen in asked}
+        silent = "gave no usable answer"
+        return [
+            Witnessed(peer.name, told.get(peer.name), "" if peer.name in told else silent) for peer in self._pool.peers
+        ]
 
     async def signatures(self, address: str, *, until: str | None, limit: int) -> Sequence[SignatureSeen]:
         async def ask(peer: Peer) -> list[SignatureSeen]:

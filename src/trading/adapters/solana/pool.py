@@ -58,7 +58,10 @@ class EndpointPool:
         async with self._meeting:
             unknown = [peer for peer in self.peers if not peer.genesis and peer.endpoint.away_s == 0]
             if unknown:
-                await self._each(unknown, self._ask_genesis)
+                # One that is dead, and asked again each time its pause is over, must not hold up those that answer.
+                is_known = any(peer.genesis == self._section.genesis_hash for peer in self.peers)
+                wait_s = self._section.grace_s if is_known else float("inf")
+                await self._each(unknown, self._ask_genesis, wait_s=wait_s)
         found = [peer for peer in self.peers if peer.genesis == self._section.genesis_hash]
         if not found:
             raise self._nobody("no endpoint can be used")
@@ -170,6 +173,7 @@ class EndpointPool:
         problems: list[str] | None = None,
         *,
         is_patient: bool = False,
+        wait_s: float = float("inf"),
     ) -> list[tuple[Peer, _Value]]:
         found: dict[int, _Value] = {}
         send, answers = anyio.create_memory_object_stream[tuple[Peer, _Value | ChainUnavailable]](max(1, len(peers)))
@@ -178,7 +182,7 @@ class EndpointPool:
             with send, answers:
                 for peer in peers:
                     tasks.start_soon(self._told, peer, ask, send)
-                until_s = float("inf")
+                until_s = anyio.current_time() + wait_s
                 while late:
                     with anyio.move_on_after(max(0.0, until_s - anyio.current_time())) as waited:
                         peer, answer = await answers.receive()

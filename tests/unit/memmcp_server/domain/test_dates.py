@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memmcp_server.domain.dates import DATES_MAX, Date, date_of, spoken_dates, written_dates
+from memmcp_server.domain.dates import DATES_MAX, Date, date_of, dates_as_words, spoken_dates, written_dates
 
 MONDAY_NS = int(datetime(2023, 5, 8, 18, tzinfo=UTC).timestamp()) * 1_000_000_000
 
@@ -85,3 +85,21 @@ def test_a_calendar_is_not_taken_apart() -> None:
 def test_no_text_and_no_time_breaks_it(text: str, at_ns: int) -> None:
     for date in (*spoken_dates(text, at_ns), *written_dates(text)):
         assert date.written()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("on 8 May 2023, at 8", "on day8 May year2023, at 8"),
+        ("May 8th and the 3rd of june", "day8 May and the day3 June"),
+        ("2023-05-08 or 2023-13-40", "day8 May year2023 or 2023-13-40"),
+        ("by October 2022", "by October year2022"),
+        ("In 2023, order 2023", "In year2023, order 2023"),
+        ("note number 26", "note number 26"),
+        ("in May", "in May"),
+        ("2023-05-08T10:00:00Z", "2023-05-08T10:00:00Z"),
+    ],
+)
+def test_the_numbers_of_a_date_become_words_of_their_own(text: str, words: str) -> None:
+    assert dates_as_words(text) == words
+    assert dates_as_words(words) == words

@@ -26,7 +26,7 @@ EXPECTED = [
     "rebalance",
     "trading_control",
 ]
-DESCRIPTIONS_SHA256 = "3c52df6ad8e19ebd9a7228d8974a5b7058ca2c419b6ade83934832fb54c2f32c"
+DESCRIPTIONS_SHA256 = "ba67b33c5db573dc470da8f654c8c9866de91e0459182f369ceb511f65d036c9"
 """Changed only on purpose: a description is what every model obeys, so a change of it is a change of the product."""
 
 
@@ -93,7 +93,7 @@ def test_the_catalogue_stays_small() -> None:
         }
         for spec in SPECS.values()
     ]
-    assert len(json.dumps(shown, separators=(",", ":"))) < 19_500
+    assert len(json.dumps(shown, separators=(",", ":"))) < 19_750
 
 
 def test_descriptions_change_only_on_purpose() -> None:

@@ -74,3 +74,18 @@ def test_a_mandate_that_is_wrong_is_named_before_anything_is_asked(tmp_path: Pat
     ran = RUNNER.invoke(app, ["live", "ready", "--data-dir", str(tmp_path)])
     assert ran.exit_code == 2
     assert "order_lamports_max" in ran.output
+
+
+@pytest.mark.requirement("T10")
+def test_no_command_sweeps_and_a_preview_needs_a_desk_that_looked(tmp_path: Path) -> None:
+    ran = RUNNER.invoke(app, ["live", "sweep", "--data-dir", str(tmp_path)])
+    assert ran.exit_code == 2
+    assert "--preview" in ran.output
+    ran = RUNNER.invoke(app, ["live", "sweep", "--preview", "--data-dir", str(tmp_path)])
+    assert ran.exit_code == 2
+    assert "no desk with real money" in ran.output
+    (tmp_path / "trading").mkdir()
+    (tmp_path / "trading" / "upkeep.json").write_text("{")
+    ran = RUNNER.invoke(app, ["live", "sweep", "--preview", "--data-dir", str(tmp_path)])
+    assert ran.exit_code == 2
+    assert "cannot be read" in ran.output

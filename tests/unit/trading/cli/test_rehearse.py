@@ -137,3 +137,23 @@ async def test_the_pools_of_a_rehearsal_stand_where_the_daemons_market_does(tmp_
 
                     await eventually(stands, 10)
             tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (("--to", "127.0.0.1:8899"), "to"),
+        (("--to", "http://127.0.0.1:1", "--fault", '{"kind": "nothing"}'), "fault"),
+        (("--to", "http://127.0.0.1:1", "--fault", "[]"), "fault"),
+        (("--to", "http://127.0.0.1:1", "--fault", "{"), "fault"),
+    ],
+)
+def test_a_proxy_that_cannot_be_run_is_named(arguments: tuple[str, ...], field: str) -> None:
+    result = CliRunner().invoke(app, ["fault-proxy", "--json", *arguments])
+    assert result.exit_code == 2, result.output
+    assert json.loads(result.stdout)["error"]["field"] == field
+
+
+def test_a_port_that_is_taken_is_no_proxys(taken: str) -> None:
+    result = CliRunner().invoke(app, ["fault-proxy", "--json", "--to", "http://127.0.0.1:1", "--port", taken])
+    assert json.loads(result.stdout)["error"]["field"] == "port"

@@ -96,6 +96,18 @@ def test_a_rug_is_refused_with_its_reason_whoever_speaks_for_it_and_a_clean_toke
         assert passed_over(bench.kernel) == {MINT: "rug_mint_authority"}
 
 
+@pytest.mark.requirement("T4")
+def test_a_banned_token_is_bought_by_no_strategy() -> None:
+    rules = profile().model_copy(update={"rugs": RugRules(banned=(MINT,))})
+    bench = KernelBench(lambda _: 1.0, rules=rules).feed(
+        merged(script(["1", "1.01", "1.02"]), script(["1", "1.01"], mint=OTHER))
+    )
+    assert bought(bench) == {OTHER}
+    refused = [event for event in bench.events(events.SignalPassed) if event.mint == MINT]
+    assert {event.denied.reason for event in refused} == {"banned"}
+    assert passed_over(bench.kernel) == {MINT: "banned"}
+
+
 def test_who_needs_facts_buys_nothing_that_nothing_is_known_of() -> None:
     plain = merged(script(["1", "1.01", "1.02"]))
     needy, carefree = LaunchBench().feed(plain), Carefree().feed(plain)

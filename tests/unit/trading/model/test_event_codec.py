@@ -42,6 +42,8 @@ EVENTS: list[events.Event | commands.Command] = [
     deposit(5),
     events.CapitalWithdrawn("w", T0, "a", 5, "test"),
     events.CapitalMoved("m", T0, "a", "b", 5, "test"),
+    events.AccountClosed("c", T0, "m", 5, "test"),
+    events.FeePaid("f", T0, "a", 5, "test"),
     events.SignalRaised("trj", make_signal(strength=0.1 + 0.2)),
     events.SignalPassed("trj", "s", "m", T0, Denied("impact_bps", "too much", 1, 2)),
     events.SignalPassed("trj", "s", "m", T0, Denied("entries_stopped", "stopped")),

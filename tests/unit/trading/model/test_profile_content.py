@@ -120,7 +120,7 @@ def test_every_field_that_sizes_or_limits_has_a_side() -> None:
     """Without one a field could not be tightened by an agent, and nobody would notice."""
     for section in ("limits", "sizing", "exits", "rugs"):
         for name, value in FOUNDATION.model_dump()[section].items():
-            if name == "protections":
+            if name == "protections" or isinstance(value, tuple):
                 continue  # below
             risky = 0
             for step in (-1, 1):
@@ -129,6 +129,23 @@ def test_every_field_that_sizes_or_limits_has_a_side() -> None:
                 )
                 risky += bool(riskier(FOUNDATION, other))
             assert risky == 1 or (value == 0 and risky == 2), f"{section}.{name}"
+
+
+@pytest.mark.requirement("T2")
+def test_fewer_powers_and_more_bans_are_safer() -> None:
+    few, many = altered("rugs", powers_allowed=["freeze"]), altered("rugs", powers_allowed=["mint", "freeze"])
+    assert [each.field for each in riskier(few, many)] == ["rugs.powers_allowed"]
+    assert riskier(many, few) == riskier(few, FOUNDATION) == ()
+    one, two = altered("rugs", banned=["A"]), altered("rugs", banned=["B", "A"])
+    assert [each.field for each in riskier(two, one)] == ["rugs.banned"]
+    assert riskier(one, two) == riskier(FOUNDATION, one) == ()
+    assert [(each.before, each.after) for each in changes(one, two)] == [("A", "B, A")]
+
+
+def test_a_list_that_says_nothing_is_no_part_of_the_text() -> None:
+    assert set(json.loads(content_of(altered("rugs", holders_min=7)))["rugs"]).isdisjoint({"banned", "powers_allowed"})
+    banned = altered("rugs", banned=["A"])
+    assert profile_of(content_of(banned)) == banned
 
 
 RULE = FOUNDATION.limits.protections[0]

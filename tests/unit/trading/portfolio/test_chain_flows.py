@@ -81,15 +81,35 @@ def test_a_sale_by_hand_of_what_a_strategy_bought_closes_its_position_and_return
     assert desk.kinds(told) == [AlarmKind.SIGNED_WITHOUT_INTENT]
 
 
-def test_an_account_that_is_closed_without_a_sale_leaves_a_deposit_in_the_books_that_a_person_hears_of() -> None:
+def test_the_deposit_of_an_account_that_is_closed_without_a_sale_comes_back_to_who_paid_it() -> None:
     desk = Desk(held_units=500)
     desk.take(desk.chain.swap("w1", "AAA", -500, 2 * SOL))
     told = desk.take(desk.chain.send_token("w1", "AAA", 0, "w1"))
-    assert AlarmKind.ACCOUNT_CLOSED not in desk.kinds(told)
-    with desk.chain.acting("w1") as made:
-        del desk.chain.accounts["w1", "AAA"]
-        desk.chain.native["w1"] += RENT
-    assert AlarmKind.ACCOUNT_CLOSED in desk.kinds(desk.take(made[0]))
+    assert desk.ledger.rent_lamports == RENT
+    told = desk.take(desk.chain.close("w1", "AAA"))
+    assert desk.kinds(told) == [AlarmKind.SIGNED_WITHOUT_INTENT]
+    assert desk.ledger.rent_lamports == 0
+    assert desk.ledger.cash_lamports == desk.chain.cash
+    # What was a deposit of ours is no new money; the fee of a transaction by hand left the desk.
+    assert desk.ledger.net_deposits_lamports == 10 * SOL - 2 * FEE
+
+
+def test_what_somebody_sent_to_an_account_comes_in_when_it_is_closed() -> None:
+    desk = Desk(held_units=500)
+    desk.take(desk.chain.swap("w1", "AAA", -500, 2 * SOL))
+    before = desk.ledger.net_deposits_lamports
+    desk.take(desk.chain.close("w1", "AAA", gift=1_000_000))
+    assert desk.ledger.rent_lamports == 0
+    assert desk.ledger.cash_lamports == desk.chain.cash
+    assert desk.ledger.net_deposits_lamports == before + 1_000_000 - FEE
+
+
+def test_an_account_whose_deposit_is_in_no_book_is_money_that_comes_in() -> None:
+    desk = Desk()
+    desk.chain.accounts["w1", "ZZZ"] = 0
+    desk.take(desk.chain.close("w1", "ZZZ"))
+    assert desk.ledger.net_deposits_lamports == 10 * SOL + RENT - FEE
+    assert desk.ledger.cash_lamports == desk.chain.cash
 
 
 def test_tokens_that_go_out_by_hand_are_withdrawn_at_their_value_and_bring_no_loss() -> None:

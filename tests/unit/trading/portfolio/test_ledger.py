@@ -6,7 +6,14 @@ from tests.support.trading import MINT, RENT, SOL, T0, deposit, filled, make_fil
 
 from trading.errors import IllegalTransition, InvalidInput, LedgerMismatch
 from trading.model.account import CostTotals
-from trading.model.events import CapitalMoved, CapitalWithdrawn, LedgerEvent, PositionWrittenOff
+from trading.model.events import (
+    AccountClosed,
+    CapitalMoved,
+    CapitalWithdrawn,
+    FeePaid,
+    LedgerEvent,
+    PositionWrittenOff,
+)
 from trading.model.order import Side
 from trading.model.position import Holding
 from trading.portfolio.buckets import split_lamports
@@ -111,6 +118,36 @@ def test_rent_returns_to_the_bucket_that_paid_it() -> None:
     ledger.apply(filled(last, bucket="b"))
     assert ledger.bucket_cash_lamports("a") == before + RENT
     assert ledger.rent_lamports == 0
+
+
+def test_a_closed_account_returns_its_deposit_once_to_the_bucket_that_paid_it() -> None:
+    ledger = _ledger(deposit(SOL, "b", "d2"), filled(make_fill("1", rent_lamports=RENT)), _sale("2", 1_000_000, COST))
+    before = ledger.bucket_cash_lamports("a")
+    closed = AccountClosed("c", T0, MINT, RENT, "test")
+    assert not ledger.apply(closed).duplicate
+    assert ledger.apply(closed).duplicate
+    assert ledger.bucket_cash_lamports("a") == before + RENT
+    assert (ledger.rent_lamports, ledger.rent_deposits(), ledger.costs.rent_lamports) == (0, {}, 0)
+    assert ledger.net_deposits_lamports == 2 * SOL
+
+
+@pytest.mark.parametrize("lamports", [RENT - 1, RENT + 1, 0])
+def test_a_deposit_that_was_not_paid_does_not_come_back(lamports: int) -> None:
+    ledger = _ledger(filled(make_fill("1", rent_lamports=RENT)))
+    before = ledger.cash_lamports
+    with pytest.raises(InvalidInput, match="cannot come back"):
+        ledger.apply(AccountClosed("c", T0, MINT, lamports, "test"))
+    with pytest.raises(InvalidInput, match="cannot come back"):
+        ledger.apply(AccountClosed("c", T0, "another", RENT, "test"))
+    assert (ledger.cash_lamports, ledger.rent_lamports) == (before, RENT)
+
+
+def test_a_fee_without_a_trade_is_a_loss_of_its_bucket_and_no_withdrawal() -> None:
+    ledger = _ledger(FeePaid("f", T0, "a", 5_000, "test"))
+    assert (ledger.cash_lamports, ledger.realised_lamports) == (SOL - 5_000, -5_000)
+    assert (ledger.net_deposits_lamports, ledger.costs.fee_lamports) == (SOL, 5_000)
+    with pytest.raises(InvalidInput):
+        ledger.apply(FeePaid("g", T0, "a", SOL, "test"))
 
 
 def test_one_token_in_two_buckets_is_one_holding_and_two_positions() -> None:

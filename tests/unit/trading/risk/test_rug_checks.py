@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.doubles.scripted_facts import clean_facts
 
-from trading.model.rug_rules import RugRules
+from trading.model.rug_rules import MintPower, RugRules
 from trading.model.token_facts import Facts, LiquidityHold, SellSimulation, facts_body, facts_of
 from trading.risk.rug_checks import CHECKS, RugReason, findings, refusal
 
@@ -39,6 +39,24 @@ def test_each_crafted_rug_is_caught_by_its_own_check_and_no_other(reason: RugRea
         assert denied is not None
         assert denied.reason == reason
         assert denied.message == found[0].message
+
+
+@pytest.mark.requirement("T2")
+def test_a_profile_may_take_what_somebody_can_still_do_and_nothing_else_by_it() -> None:
+    taken = {
+        MintPower.MINT: RugReason.MINT_AUTHORITY,
+        MintPower.FREEZE: RugReason.FREEZE_AUTHORITY,
+        MintPower.MOVE: RugReason.PERMANENT_DELEGATE,
+        MintPower.HOOK: RugReason.TRANSFER_HOOK,
+    }
+    for power, reason in taken.items():
+        others = tuple(each for each in MintPower if each is not power)
+        facts = clean_facts(**CRAFTED[reason])
+        assert [each.reason for each in findings(facts, RugRules(powers_allowed=others))] == [reason]
+        assert findings(facts, RugRules(powers_allowed=(power,))) == []
+    everything = RugRules(powers_allowed=tuple(MintPower))
+    for reason in set(CRAFTED) - set(taken.values()):
+        assert [each.reason for each in findings(clean_facts(**CRAFTED[reason]), everything)] == [reason]
 
 
 def test_a_clean_token_passes_and_so_does_one_at_each_bound() -> None:

@@ -1,24 +1,32 @@
 """A report says what the engine and the ledger say, whatever the run: empty, short, long, still going on."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from tests.doubles.plain_chain import PlainChain, PlainPreparer, buying
 from tests.support.trading import MINT, RENT, SOL, STEP, T0, make_bar, make_fill, make_order
 
+from trading.adapters.execution_journal import SqlExecutionJournal
+from trading.adapters.exit_rows import time_to_flat
 from trading.adapters.memory_journal import MemoryJournal
 from trading.adapters.trial_ledger import Standing
 from trading.engine.inputs import encode_input
 from trading.feeds.synthetic import SyntheticFeed, SyntheticMarket
 from trading.model import events
 from trading.model.account import TradingState
+from trading.model.chain import Commitment, StatusSeen
 from trading.model.event_codec import encode
 from trading.model.instrument import Instrument
+from trading.model.intent import Settlement
 from trading.model.market_data import FeedDescription, TokenListed
-from trading.model.order import Rejected, Side
+from trading.model.order import Purpose, Rejected, Side
 from trading.model.profile import FOUNDATION
+from trading.model.units import NS_PER_S
 from trading.runtime.assembly import RunPlan
 from trading.runtime.backtest import BacktestResult, BacktestSpec, run_backtest
 from trading.runtime.recorded_runs import recorded_run
@@ -245,3 +253,42 @@ def test_thinning_keeps_extremes_and_the_end() -> None:
     assert points[-1][0] == 9_999
     assert points == sorted(points)
     assert thinned.seen == 10_000
+
+
+def leaving(number: int, decided_s: int, name: str) -> tuple[int, Any]:
+    at = T0 + number * STEP + decided_s * NS_PER_S
+    order = make_order(id=name, side=Side.SELL, purpose=Purpose.EXIT, ts_ns=at)
+    return at, events.OrderApproved(order, ())
+
+
+def test_the_time_to_flat_runs_from_the_first_decision_to_the_fill() -> None:
+    at = T0 + 2 * STEP
+    who = ("trj_1", "momentum_breakout", "momentum_breakout")
+    bought, _ = [each for each in fills(1) if isinstance(each[1], events.OrderFilled)]
+    failed = events.OrderRejected(*who, Rejected("x1", at, "expired", "", 0))
+    sold = events.OrderFilled(*who, make_fill("x2", side=Side.SELL, ts_ns=at + 30 * NS_PER_S))
+    told = [mark(0), bought, leaving(2, 5, "x1"), (at, failed), leaving(2, 20, "x2"), (at + 30 * NS_PER_S, sold)]
+    found = told_of(iter(told))["time_to_flat"]
+    assert found == {"clock": "market", "exits": 1, "waiting": 0, "median_s": 25.0, "p95_s": 25.0, "longest_s": 25.0}
+
+
+def test_a_run_on_a_chain_tells_its_exits_by_the_clock_of_the_wall(tmp_path: Path) -> None:
+    now = [0]
+    journal = SqlExecutionJournal.at(tmp_path / "execution.db", lambda: now[0])
+    chain = PlainChain()
+    chain.wallets["w"] = [5 * 10**9, 10**9]
+    for name, is_exit in (("run/a", False), ("run/b", True), ("other/c", True), ("run_/d", True)):
+        intent = replace(buying(chain, "w", 10**6), id=f"int_{name}", key=name, is_exit=is_exit)
+        now[0] = 100 * NS_PER_S
+        attempt = anyio.run(PlainPreparer(chain).prepare, journal.open(intent))
+        journal.signed(attempt)
+        now[0] = 104 * NS_PER_S
+        journal.landed(intent.id, StatusSeen(attempt.signature, 9, Commitment.CONFIRMED, "", "a"))
+        journal.settled(Settlement(intent.id, attempt.signature, 9, 1, 10**6, 1, 5_000, 0, 0, ""))
+    journal.close()
+    found = time_to_flat(tmp_path / "execution.db", "run")
+    assert found is not None
+    told = told_of(iter([mark(0)]), on_chain=found)["time_to_flat"]
+    assert (told["clock"], told["exits"], told["median_s"]) == ("wall", 1, 4.0)
+    assert time_to_flat(tmp_path / "execution.db", "nobody") is None
+    assert time_to_flat(tmp_path / "none.db", "run") is None

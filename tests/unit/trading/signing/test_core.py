@@ -114,7 +114,7 @@ async def test_what_was_signed_is_remembered_after_a_restart(stage: Stage) -> No
         await core.sign(buy(1, amount_in=SOL))
         await core.sign(buy(2, amount_in=SOL))
     async with stage.signer() as core:
-        assert core.status()["day"] == {"spent_lamports": 2 * SOL, "fee_lamports": 200_000}
+        assert core.status()["day"] == {"spent_lamports": 2 * SOL, "fee_lamports": 200_000, "swept_lamports": 0}
         assert await refusals(core, buy(3)) == ("day_size",)
         assert await refusals(core, buy(1, amount_in=SOL, message=b"swap b")) == ("attempt_alive", "day_size")
 

@@ -202,23 +202,32 @@ def test_after_a_gap_longer_than_its_memory_a_token_starts_anew(name: str) -> No
     assert _signals(strategy, later) == _signals(registry.create(name, FAST[name]), later)
 
 
+SIGNALS_OF_ALL = """
+import json
+from tests.unit.trading.strategies.test_strategies import FAST, NAMES, _market_of, _signals
+from trading.model.event_codec import encode_record
+from trading.strategies import registry
+found = {name: _signals(registry.create(name, FAST[name]), _market_of(name, 600)) for name in NAMES}
+print(json.dumps({name: [encode_record(signal) for signal in signals] for name, signals in found.items()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def signals_elsewhere() -> list[dict[str, list[object]]]:
+    """The signals of all strategies, by name, as processes with two hash seeds find them."""
+    command = [sys.executable, "-c", SIGNALS_OF_ALL]
+    seeded = [{**os.environ, "PYTHONHASHSEED": seed} for seed in ("1", "2")]
+    runs = [subprocess.run(command, capture_output=True, env=environ, timeout=60, check=True) for environ in seeded]
+    return [json.loads(run.stdout) for run in runs]
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_signals_are_the_same_in_every_process_whatever_the_hash_seed(name: str) -> None:
-    program = (
-        "import json\n"
-        "from tests.unit.trading.strategies.test_strategies import FAST, _market_of, _signals\n"
-        "from trading.model.event_codec import encode_record\n"
-        "from trading.strategies import registry\n"
-        f"found = _signals(registry.create({name!r}, FAST[{name!r}]), _market_of({name!r}, 600))\n"
-        "print(json.dumps([encode_record(signal) for signal in found]))\n"
-    )
-    outputs = set()
-    for seed in ("1", "2"):
-        environ = {**os.environ, "PYTHONHASHSEED": seed}
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environ, timeout=60, check=True)
-        outputs.add(done.stdout)
-    assert len(outputs) == 1
-    assert len(json.loads(outputs.pop())) > (0 if name in ONCE else 3)
+def test_signals_are_the_same_in_every_process_whatever_the_hash_seed(
+    name: str, signals_elsewhere: list[dict[str, list[object]]]
+) -> None:
+    one, other = (json.dumps(signals[name]) for signals in signals_elsewhere)
+    assert one == other
+    assert len(json.loads(one)) > (0 if name in ONCE else 3)
 
 
 @pytest.mark.market

@@ -20,9 +20,20 @@ def term(word: str) -> int:
 def test_words_are_those_of_the_memory_its_day_the_dates_it_speaks_of_its_kind_and_tags() -> None:
     point = point_of(a_memory("m", "Bo: I was there yesterday", kind="decision", tags=("pool", "rug")))
 
-    assert point.text_lexical == "14 November 2023: Bo: I was there yesterday\ndecision pool rug\n13 November 2023"
+    assert point.text_lexical == (
+        "day14 November year2023: Bo: I was there yesterday\ndecision pool rug\nday13 November year2023"
+    )
     assert point.text_dense == "Bo: I was there yesterday"
     assert (point.context, point.previous_id) == ((), None)
+
+
+def test_dates_that_are_written_out_are_the_same_words_whatever_their_form() -> None:
+    before = [a_memory("p", "Ada: and on 2023-05-08?")]
+
+    point = point_of(a_memory("m", "not before May 9th, 2023", tags=()), before)
+
+    assert point.text_lexical.startswith("day14 November year2023: not before day9 May year2023\n")
+    assert point.context == ("and on day8 May year2023?",)
 
 
 def test_a_time_beyond_the_calendar_has_no_date() -> None:

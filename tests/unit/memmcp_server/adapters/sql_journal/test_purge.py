@@ -118,7 +118,7 @@ async def test_a_reader_that_keeps_the_log_holds_a_purge_up_and_nothing_else(
 
 
 async def test_a_file_too_large_to_be_rewritten_in_time_is_said_to_be_and_stays_whole(tmp_path: Path) -> None:
-    async with open_journal(JournalSection(commit_timeout_s=0.5), tmp_path, ManualClock()) as journal:
+    async with open_journal(JournalSection(), tmp_path, ManualClock()) as journal:
         await journal.commit([a_draft(f"note {number} {'word ' * 200}", key=str(number)) for number in range(2_000)])
         journal._purging._vacuum_timeout_s = 0.0
         with pytest.raises(JournalBusy, match="could not be rewritten") as refused:
