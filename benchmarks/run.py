@@ -19,6 +19,7 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 BENCHMARKS = (
     *("bridge", "journal", "index", "migration", "memory", "search", "retrieval", "secrets", "lessons"),
     "engine",
+    "decision_to_send",
 )
 HEAD = """# Benchmarks
 

@@ -1,8 +1,9 @@
 """Ask the real services what the desk asks them, once, and say what came: ``python -m scripts.live_smoke --live``.
 
-Reads only: nothing is signed or sent. Settings are the desk's own (``TRADING_CHAIN__ENDPOINTS``,
-``TRADING_MARKET__JUPITER_KEY``, ``TRADING_ROUTER__...``). What is not configured is left out and said to be. Fields
-that an answer has and our models have not are named: the API has grown. Not for CI, which it refuses to run in.
+Reads only: nothing is signed or sent, unless ``--swaps`` asks for real swaps (``live_swaps``). Settings are the desk's
+own (``TRADING_CHAIN__ENDPOINTS``, ``TRADING_MARKET__JUPITER_KEY``, ``TRADING_ROUTER__...``). What is not configured is
+left out and said to be. Fields that an answer has and our models have not are named: the API has grown. Not for CI,
+which it refuses to run in.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import Any
 import anyio
 import orjson
 from pydantic import BaseModel
+from scripts import live_swaps
 from solders.keypair import Keypair
 
 from trading.adapters.jupiter.build import JupiterBuild
@@ -236,13 +238,16 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--lamports", type=int, default=LAMPORTS, help="size of the swap that is quoted")
     parser.add_argument("--symbols", default=",".join(SYMBOLS), help=f"of {', '.join(sorted(KNOWN_MINTS))}")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    live_swaps.add_arguments(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str], environ: dict[str, str]) -> int:
-    """Return 0 where nothing failed, 1 where something did, 2 where nothing was asked."""
+    """Return 0 where nothing failed, 1 where something did, 2 where nothing was asked or swapped."""
     arguments = parsed(argv)
     why_not = refusal(arguments, environ)
+    if arguments.swaps and not why_not:
+        return live_swaps.main(arguments, load(environ))
     symbols = [each for each in arguments.symbols.split(",") if each]
     unknown = [each for each in symbols if each not in KNOWN_MINTS]
     if why_not or unknown or not symbols:

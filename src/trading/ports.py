@@ -411,7 +411,11 @@ class ExecutionJournal(Protocol):
 
     def open(self, intent: Intent) -> IntentRecord:
         """Take an intent in, or return what is known under its key. Raises: InvalidInput for a key that stands for
-        another wish, an amount that is none, or a wallet that is halted."""
+        another wish, an amount that is none, or a wallet that is halted.
+
+        It outlives the process at once, the machine from the next method that writes on: whoever hands an intent in
+        has it written down elsewhere, and hands it in again under the same key.
+        """
 
     def record(self, intent_id: str) -> IntentRecord:
         """Raises: InvalidInput for an id that is not known."""

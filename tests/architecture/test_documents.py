@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 COMMAND = re.compile(r"(?:\.venv/bin/)?(memmcp-trade|memmcp) ([a-z-]+(?: (?:check|list|retry|drop))?)")
 
 
@@ -40,3 +41,15 @@ def test_every_command_that_a_document_shows_exists(document: Path) -> None:
         if " " in command
     }
     assert sorted(command for command in shown if " ".join(command.split(" ")[:2]) not in known) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_test_that_a_document_names_exists(document: Path) -> None:
+    named = TEST.findall(document.read_text(encoding="utf-8"))
+    if document.name == "solana.md":
+        assert len(named) >= 25
+    assert [
+        f"{file}::{name}"
+        for file, name in named
+        if not re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE)
+    ] == []

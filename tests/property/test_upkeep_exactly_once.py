@@ -65,8 +65,9 @@ def disk() -> Path:
     return Path(tempfile.mkdtemp(dir=place if place.is_dir() else None))
 
 
-@pytest.mark.parametrize("weather", [answer_lost, first_attempt_expires])
-@pytest.mark.parametrize("kind", [IntentKind.SWEEP, IntentKind.CLOSE_ACCOUNTS])
+@pytest.mark.parametrize(
+    ("weather", "kind"), [(first_attempt_expires, IntentKind.SWEEP), (answer_lost, IntentKind.CLOSE_ACCOUNTS)]
+)
 def test_a_process_that_dies_anywhere_keeps_up_once(
     weather: Weather, kind: IntentKind, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

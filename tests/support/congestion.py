@@ -23,7 +23,7 @@ from trading.adapters.solana.chain import SolanaChain
 from trading.config import ChainSection, LiveSection, RouterSection
 from trading.execution.executor import Executor, ExecutorRules, Outlook
 from trading.execution.preparing import PreparingParts, SwapPreparer
-from trading.model.intent import IntentRecord, IntentState
+from trading.model.intent import Intent, IntentRecord, IntentState
 from trading.model.time_to_flat import TimeToFlat
 from trading.model.units import NS_PER_S
 from trading.rehearsal.cluster import Block, Cluster
@@ -99,7 +99,7 @@ class Congestion:
             executor = self.executor(journal)
             async with at_work(executor, wallets):
                 cluster.crowd_price = BASE_PRICE
-                bought = [self.stage.buying(each, 50_000_000, f"{each}_in") for each in wallets]
+                bought = [_roomy(self.stage.buying(each, 50_000_000, f"{each}_in")) for each in wallets]
                 for each in await decided(executor, journal, bought):
                     assert each.state is IntentState.SETTLED, each.problem
                 self._spoil(weather, count)
@@ -113,7 +113,7 @@ class Congestion:
         """Hand the exit in, and another one after each that came to nothing, as a desk does."""
         self.flat.decided(wallet, WallClock().now_ns())
         for number in range(DECIDED_ANEW_MAX):
-            wish = self.stage.selling(wallet, self.stage.units(wallet), f"{wallet}_out_{number}")
+            wish = _roomy(self.stage.selling(wallet, self.stage.units(wallet), f"{wallet}_out_{number}"))
             lamports = 5_000 + PRIORITY_LAMPORTS * LIVE.exit_fee_times
             until_ns = wish.created_ns + int(LIVE.exit_wait_s / self.times * NS_PER_S)
             wish = replace(wish, fee_lamports_max=lamports, attempts_max=LIVE.attempts_max, deadline_ns=until_ns)
@@ -157,6 +157,11 @@ class Congestion:
     def spans_s(self) -> Sequence[float]:
         """Return how long each exit took, shortest first, in seconds of a chain with a slot of 400 ms."""
         return sorted(span / NS_PER_S * self.times for span in self.flat.spans_ns)
+
+
+def _roomy(wish: Intent) -> Intent:
+    """Return it with room for what others move the price by meanwhile."""
+    return replace(wish, min_out=wish.min_out * 97 // 100)
 
 
 def section_of(market: JupiterStage, times: float) -> ChainSection:

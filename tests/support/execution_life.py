@@ -116,15 +116,15 @@ async def live(life: dict[str, Any]) -> str:
         outlook = Outlook(clock.now_ns, on_change=on_change)
         told = Hasty(chain) if life["is_hasty"] else chain
         executor = Executor(Doomed(journal, dies), Doomed(told, dies), preparer, rules, outlook)
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(_run, executor, intent.wallet)
-            known = await executor.take(intent)
-            with anyio.fail_after(LIFE_S):
+        with anyio.fail_after(LIFE_S):
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(_run, executor, intent.wallet)
+                known = await executor.take(intent)
                 while not known.is_final and known.state is not IntentState.NEEDS_REVIEW:
                     await changed.wait()
                     changed = anyio.Event()
                     known = journal.record(intent.id)
-            tasks.cancel_scope.cancel()
+                tasks.cancel_scope.cancel()
     journal.close()
     return f"{known.state.value} {known.problem}".strip()
 

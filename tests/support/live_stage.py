@@ -1,9 +1,10 @@
 """Everything that an executor needs, for real and on one machine: chain, client, router, second price, a signer."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 from solders.keypair import Keypair
@@ -20,7 +21,7 @@ from trading.errors import SigningRefused
 from trading.execution.executor import Executor, ExecutorRules, Outlook
 from trading.execution.preparing import PreparingParts, PreparingRules, SwapPreparer
 from trading.execution.price_check import PriceRules
-from trading.model.chain import SignWanted
+from trading.model.chain import AccountSeen, SignWanted
 from trading.model.intent import SOL_MINT, Intent, IntentRecord, IntentState
 from trading.rehearsal.tokens import NATIVE_MINT
 from trading.runtime.clock import WallClock
@@ -103,8 +104,12 @@ class LiveStage:
 
 
 @asynccontextmanager
-async def live_stage(rules: PreparingRules = RULES) -> AsyncIterator[LiveStage]:
-    async with jupiter_stage() as market:
+async def live_stage(
+    rules: PreparingRules = RULES,
+    mint_problems: Callable[[AccountSeen], Sequence[str]] = lambda _mint: (),
+    **frogs: Any,
+) -> AsyncIterator[LiveStage]:
+    async with jupiter_stage(**frogs) as market:
         section = ChainSection.model_validate(
             {
                 "endpoints": [
@@ -128,7 +133,7 @@ async def live_stage(rules: PreparingRules = RULES) -> AsyncIterator[LiveStage]:
         ):
             signer = KeySigner()
             second = PoolPrices(chain, vaults, 0, WallClock())
-            parts = PreparingParts(chain, JupiterBuild(api), second, signer, lambda _mint: (), WallClock().now_ns)
+            parts = PreparingParts(chain, JupiterBuild(api), second, signer, mint_problems, WallClock().now_ns)
             yield LiveStage(market, chain, SwapPreparer(parts, rules), signer)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 from solders.address_lookup_table_account import AddressLookupTableAccount
@@ -23,7 +24,7 @@ from trading.rehearsal.jupiter_server import JupiterServer, ServerOptions, servi
 from trading.rehearsal.pools import Pool, install, make_pool, make_token
 from trading.rehearsal.server import Rehearsal, rehearsing
 from trading.rehearsal.tables import make_table
-from trading.rehearsal.tokens import NATIVE_MINT, associated, token_balance
+from trading.rehearsal.tokens import NATIVE_MINT, TOKEN_PROGRAM, associated, token_balance
 
 POOL_LAMPORTS = 1_000 * 10**9
 POOL_UNITS = 10**15
@@ -62,8 +63,14 @@ class ChainStage:
         return made
 
     def units(self, wallet: Keypair, mint: str) -> int:
-        held = token_balance(self.cluster.account(associated(wallet.pubkey(), Pubkey.from_string(mint))))
+        held = token_balance(self.cluster.account(self.place(wallet, mint)))
         return held.units if held else 0
+
+    def place(self, wallet: Keypair, mint: str) -> Pubkey:
+        """Return the wallet's token account of a mint."""
+        key = Pubkey.from_string(mint)
+        program = self.pool.program(key) if key in self.pool.mints else TOKEN_PROGRAM
+        return associated(wallet.pubkey(), key, program)
 
     def lamports(self, wallet: Keypair) -> int:
         found = self.cluster.account(wallet.pubkey())
@@ -117,12 +124,13 @@ class JupiterStage(ChainStage):
         return MarketSection.model_validate(given | more)
 
 
-def a_stage() -> ChainStage:
-    """Return a chain that nobody serves; time moves by ``cluster.tick``, and in ``running``."""
+def a_stage(**frogs: Any) -> ChainStage:
+    """Return a chain that nobody serves; time moves by ``cluster.tick``, and in ``running``. ``frogs``: what is special
+    about the token, as ``pools.make_token`` takes it."""
     rehearsal = Rehearsal(Cluster("jupiter"))
     cluster = rehearsal.cluster
     install(cluster)
-    frog, stranger = make_token(cluster, "frog"), make_token(cluster, "stranger")
+    frog, stranger = make_token(cluster, "frog", **frogs), make_token(cluster, "stranger")
     pool = make_pool(cluster, frog, POOL_LAMPORTS, POOL_UNITS)
     table = make_table(cluster, [*pool.mints, pool.id, pool.authority, *map(pool.vault, pool.mints)])
     cluster.tick(40)
@@ -130,8 +138,8 @@ def a_stage() -> ChainStage:
 
 
 @asynccontextmanager
-async def jupiter_stage(options: ServerOptions | None = None) -> AsyncIterator[JupiterStage]:
-    made = a_stage()
+async def jupiter_stage(options: ServerOptions | None = None, **frogs: Any) -> AsyncIterator[JupiterStage]:
+    made = a_stage(**frogs)
     tokens = (LocalToken(made.frog, "FROG", "Frog", CREATED_S), LocalToken(made.stranger, "FROG", "Nobody"))
 
     def market(chain: RpcChain) -> LocalMarket:

@@ -15,10 +15,11 @@ DEADLINE_S: Final = 40.0
 
 
 class Terminal:
-    """Runs ``memmcp-trade`` with the given words until the block is left. What it wrote so far is ``seen``."""
+    """Runs ``memmcp-trade``, or another module, with the given words until the block is left. What it wrote so far is
+    ``seen``."""
 
-    def __init__(self, *words: str, environment: dict[str, str] | None = None) -> None:
-        self._words = words
+    def __init__(self, *words: str, environment: dict[str, str] | None = None, module: str = "trading") -> None:
+        self._words = (module, *words)
         self._environment = {**os.environ, "COLUMNS": "200", **(environment or {})}
         self.seen = ""
 
@@ -29,7 +30,7 @@ class Terminal:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "trading", *self._words],
+            [sys.executable, "-m", *self._words],
             stdin=slave,
             stdout=slave,
             stderr=slave,

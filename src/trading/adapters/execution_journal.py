@@ -108,7 +108,9 @@ class SqlExecutionJournal:
 
     def open(self, intent: Intent) -> IntentRecord:
         _check(intent)
-        with self._writing() as connection:
+        # The order behind it is durable in the desk's own journal, and carried again under the same key should this
+        # row be lost with the power. Before anything is sent, the sync of its signed bytes covers it too.
+        with self._writing(syncs_later=True) as connection:
             known = _record_where(connection, intents.c.key == intent.key)
             if known is not None:
                 _same_wish(known.intent, intent)
@@ -354,8 +356,9 @@ class SqlExecutionJournal:
         )
 
     @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with self._lock, translating(self.path), writing(self._engine) as connection:
+    def _writing(self, *, syncs_later: bool = False) -> Iterator[sa.Connection]:
+        """``syncs_later``: what is written outlives the process at once, and the machine from the next commit on."""
+        with self._lock, translating(self.path), writing(self._engine, syncs_later=syncs_later) as connection:
             if connection.execute(sa.select(fence.c.epoch)).scalar_one() != self._epoch:
                 msg = f"{self.path} was opened by another process since: this one may not write any more"
                 raise JournalUnavailable(msg, hint="stop this process; one desk works for a wallet at a time")

@@ -1,7 +1,7 @@
 """One way to open the desk's SQLite files: WAL, ``synchronous=FULL``, our own BEGIN, schema steps, our own errors."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -63,12 +63,26 @@ def _migrate(engine: sa.Engine, path: Path, steps: Sequence[Step]) -> None:
 
 
 @contextmanager
-def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction that holds the write lock from its beginning, so that what it read cannot change under it."""
+def writing(engine: sa.Engine, *, syncs_later: bool = False) -> Iterator[sa.Connection]:
+    """A transaction that holds the write lock from its beginning, so that what it read cannot change under it.
+
+    ``syncs_later``: its commit waits for no disk. The write-ahead log keeps its order, so the next commit that does
+    makes this one durable too; before that it can be lost with the power, though not with the process.
+    """
     with engine.connect() as connection:
         connection = connection.execution_options(memmcp_begin="BEGIN IMMEDIATE")
-        with connection.begin():
+        with _syncing_later(connection) if syncs_later else nullcontext(), connection.begin():
             yield connection
+
+
+@contextmanager
+def _syncing_later(connection: sa.Connection) -> Iterator[None]:
+    driver: Any = connection.connection.driver_connection  # past SQLAlchemy: it would begin a transaction first
+    driver.execute("PRAGMA synchronous=NORMAL")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA synchronous=FULL")
 
 
 @contextmanager

@@ -307,14 +307,12 @@ class Executor:
             await self._io(self._journal.ended, intent.id, IntentState.FAILED, f"{error.code}: {error.message}")
             return True
         # Preparing can take a while. Nobody has seen these bytes yet: ask all again.
-        if self._over(await self._io(self._journal.record, intent.id)) is not None:
+        if self._over(known) is not None:
             return True
-        if intent.wallet in await self._io(self._journal.halted):
-            return False
         try:
+            # Looks once more, in its own transaction, whether an end was asked for or the wallet is halted.
             await self._io(self._journal.signed, attempt)
         except IllegalTransition:
-            # Asked for, or halted, between the look and the write.
             if (await self._io(self._journal.record, intent.id)).is_cancel_asked:
                 return True
             if intent.wallet in await self._io(self._journal.halted):

@@ -51,7 +51,7 @@ def upkeep_violations(wanted: SignWanted, bounds: UpkeepBounds) -> tuple[str, ..
     if len(wanted.message) > MESSAGE_BYTES_MAX:
         return ("size",)
     message = parsed(wanted.message)
-    if message is None or not message.account_keys:
+    if message is None:
         return ("unparseable",)
     if isinstance(message, MessageV0) and message.address_table_lookups:
         return ("lookup_table",)

@@ -212,12 +212,12 @@ _HANDLERS: Final[Mapping[str, Callable[[_Reading, CompiledInstruction], None]]] 
 
 
 def parsed(raw: bytes) -> Message | MessageV0 | None:
-    """Return the message if it is one of the two versions that we know, and these very bytes."""
+    """Return the message if it is one of the two versions that we know, has accounts, and is these very bytes."""
     try:
         message = from_bytes_versioned(raw)
     except ValueError:
         return None
-    if not isinstance(message, Message | MessageV0):
+    if not isinstance(message, Message | MessageV0) or not message.account_keys:
         return None
     return message if bytes(to_bytes_versioned(message)) == raw else None
 
@@ -225,8 +225,6 @@ def parsed(raw: bytes) -> Message | MessageV0 | None:
 def all_keys(message: Message | MessageV0, tables: Mapping[str, tuple[str, ...]]) -> list[str] | None:
     """Return all accounts in the order in which instructions count them; None where a table does not say."""
     keys = [str(each) for each in message.account_keys]
-    if not keys:
-        return None
     if isinstance(message, Message):
         return keys
     writable, readable = [], []

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from solders.account import Account
 from solders.instruction import AccountMeta, Instruction
@@ -114,10 +114,10 @@ class Pool:
         return Instruction(fixed, data, accounts)
 
 
-def make_token(cluster: Cluster, name: str, decimals: int = 6, supply: int = 10**15, **more: Pubkey) -> Pubkey:
+def make_token(cluster: Cluster, name: str, decimals: int = 6, supply: int = 10**15, **more: Any) -> Pubkey:
     """Make a mint that nobody can mint more of, and return its address, which depends on the name only.
 
-    ``more``: ``freezer``, ``program``, as ``tokens.mint_account`` takes them.
+    ``more``: ``freezer``, ``program``, ``transfer_fee_bps``, as ``tokens.mint_account`` takes them.
     """
     mint = mint_of(name)
     cluster.set_account(mint, mint_account(None, supply, decimals, **more))
@@ -138,7 +138,10 @@ def pool_between(cluster: Cluster, first: tuple[Pubkey, int], second: tuple[Pubk
     """Put a pool of two mints in place with these reserves in base units."""
     pool = pool_of(cluster, (first[0], second[0]), fee_bps)
     for mint, units in (first, second):
-        cluster.set_account(pool.vault(mint), token_account(mint, pool.authority, units, pool.program(mint)))
+        account = cluster.account(mint)
+        withholds = account is not None and len(account.data) > MINT_BYTES
+        held = token_account(mint, pool.authority, units, pool.program(mint), withholds=withholds)
+        cluster.set_account(pool.vault(mint), held)
     cluster.set_account(pool.id, Account(1_000_000, b"", Pubkey.default()))
     return pool
 

@@ -33,6 +33,7 @@ from trading.model.order import Denied
 from trading.model.units import sol_to_lamports
 from trading.model.wallet import MAIN, WalletTerms
 from trading.portfolio.chain_flows import FlowRules, Foreign
+from trading.ports import SwapRouter
 from trading.signing.approving import ApprovingSigner
 from trading.signing.client import SignerSocket, SocketSigner
 from trading.signing.frames import uid_of
@@ -75,6 +76,7 @@ class LiveParts:
     mints: MintPolicy
     lamports: int
     data_dir: Path
+    router: SwapRouter
 
     def desk(self, live: LiveSection, mailbox: Mailbox, on_change: Callable[[], None]) -> "LiveDesk":
         """Return the parts at work beside a desk's mailbox; ``on_change`` hears that an order went a step further."""
@@ -106,14 +108,26 @@ async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LivePa
         signer = SocketSigner(_socket(data_dir, live))
         asking = ApprovingSigner(signer, clock.now_ns, live.approval_wait_s)
         mints = MintPolicy()
-        parts = PreparingParts(chain, JupiterBuild(api), price, asking, mints.problems, clock.now_ns)
+        router = JupiterBuild(api)
+        parts = PreparingParts(chain, router, price, asking, mints.problems, clock.now_ns)
         upkeep = UpkeepPreparer(PreparerParts(chain, signer, clock.now_ns))
         preparer = EitherPreparer(SwapPreparer(parts, _preparing(live)), upkeep)
         lamports = await _balance(chain, live.wallet)
-        terms = await _terms(chain, live)
-        wallets = {MAIN: live.wallet} | {each.name: each.address for each in live.wallets}
-        opened = (sections.chain.genesis_hash, chain, journal, signer, asking, preparer, mints)
-        yield LiveParts(live.wallet, wallets, terms, *opened, lamports, data_dir)
+        yield LiveParts(
+            wallet=live.wallet,
+            wallets={MAIN: live.wallet} | {each.name: each.address for each in live.wallets},
+            terms=await _terms(chain, live),
+            genesis_hash=sections.chain.genesis_hash,
+            chain=chain,
+            journal=journal,
+            signer=signer,
+            asking=asking,
+            preparer=preparer,
+            mints=mints,
+            lamports=lamports,
+            data_dir=data_dir,
+            router=router,
+        )
 
 
 @dataclass(slots=True)

@@ -416,6 +416,8 @@ def _arming_body(arming: Arming) -> dict[str, Any]:
         "order_lamports_max": mandate.order_lamports_max,
         "day_lamports_max": mandate.day_lamports_max,
         "fee_lamports_max": mandate.fee_lamports_max,
+        "fee_day_lamports_max": mandate.fee_day_lamports_max,
+        "ramp_lamports_max": mandate.ramp_lamports_max,
         "approval_above_lamports": mandate.approval_above_lamports,
         "cold_address": mandate.cold_address,
         "sweep_day_lamports_max": mandate.sweep_day_lamports_max,

@@ -60,7 +60,12 @@ def ask_new_passphrase(prompt: str) -> Passphrase:
 
 def ask_yes(question: str) -> bool:
     """Return whether a person typed "yes" in full on the terminal. Raises: InvalidInput where there is none."""
+    return ask_typed(f"{question} [yes/no] ") == "yes"
+
+
+def ask_typed(prompt: str) -> str:
+    """Return what a person typed on the terminal, seen. Raises: InvalidInput where there is none."""
     require_terminal()
     with open(_TTY, "r+b", buffering=0) as terminal:  # noqa: PTH123 - a device
-        terminal.write(f"{question} [yes/no] ".encode())
-        return terminal.readline(64).decode(errors="replace").strip() == "yes"
+        terminal.write(prompt.encode())
+        return terminal.readline(64).decode(errors="replace").strip()

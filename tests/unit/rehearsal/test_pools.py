@@ -1,7 +1,9 @@
 """The pool program swaps real tokens to the unit of what was computed, and fails as a router's does."""
 
+import importlib.util
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,15 @@ from solders.transaction import VersionedTransaction
 from trading.rehearsal import pools
 from trading.rehearsal.cluster import Cluster, Executed, Level
 from trading.rehearsal.programs.link import link
-from trading.rehearsal.tokens import ATA_PROGRAM, NATIVE_MINT, TOKEN_PROGRAM, associated, token_account, token_balance
+from trading.rehearsal.tokens import (
+    ATA_PROGRAM,
+    NATIVE_MINT,
+    TOKEN_2022_PROGRAM,
+    TOKEN_PROGRAM,
+    associated,
+    token_account,
+    token_balance,
+)
 
 pytestmark = pytest.mark.requirement("T10")
 
@@ -97,6 +107,33 @@ def test_what_is_computed_here_is_what_the_program_gives(lamports: int, units: i
     assert bench.held(bench.token) == quoted
 
 
+@pytest.mark.parametrize("tax_bps", [1, 50, 3_000])
+def test_a_token_that_keeps_a_fee_of_transfers_gives_what_is_left_of_both(tax_bps: int) -> None:
+    bench = Bench()
+    bench.token = pools.make_token(bench.cluster, "taxed", program=TOKEN_2022_PROGRAM, transfer_fee_bps=tax_bps)
+    pool = pools.make_pool(bench.cluster, bench.token, 1_000 * 10**9, 10**13)
+    place = associated(bench.user.pubkey(), bench.token, TOKEN_2022_PROGRAM)
+    empty = token_account(bench.token, bench.user.pubkey(), 0, TOKEN_2022_PROGRAM, withholds=True)
+    bench.cluster.set_account(place, empty)
+    bench.holds(NATIVE_MINT, 10**9)
+
+    def kept(mint: Pubkey, units: int) -> int:
+        return -(-units * tax_bps // 10_000) if mint == bench.token else 0
+
+    user = bench.user.pubkey()
+    untaxed = pool.quote(bench.cluster, NATIVE_MINT, 10**9)
+    quoted = pool.quote(bench.cluster, NATIVE_MINT, 10**9, kept)
+    assert quoted < untaxed
+    assert bench.run(pool.instruction(user, NATIVE_MINT, 10**9, untaxed, 0)).error is not None
+    assert bench.run(pool.instruction(user, NATIVE_MINT, 10**9, quoted, 0)).error is None
+    held = token_balance(bench.cluster.account(place))
+    assert held is not None
+    assert held.units == quoted
+    back = pool.quote(bench.cluster, bench.token, quoted, kept)
+    assert bench.run(pool.instruction(user, bench.token, quoted, back, 0)).error is None
+    assert bench.held(NATIVE_MINT) == back
+
+
 def test_wrapping_swapping_and_unwrapping_leave_no_lamport_unaccounted_for() -> None:
     bench = Bench()
     user = bench.user.pubkey()
@@ -137,13 +174,16 @@ def compiler() -> list[str] | None:
         and "bpf" in subprocess.run([found, "--print-targets"], capture_output=True, text=True, check=False).stdout
     ):
         return [found, "-target", "bpf"]
+    zig = [found] if (found := shutil.which("zig")) else [sys.executable, "-m", "ziglang"]
+    if len(zig) == 1 or importlib.util.find_spec("ziglang") is not None:
+        return [*zig, "cc", "-target", "bpfel-freestanding"]
     return None
 
 
 def test_the_binary_is_what_its_source_makes(tmp_path: Path) -> None:
     command = compiler()
     if command is None:
-        pytest.skip("no clang with a BPF target")
+        pytest.skip("neither a clang with a BPF target nor zig")
     built = tmp_path / "swap.o"
     flags = ["-mcpu=v1", "-O2", "-ffreestanding", "-fno-builtin", "-c", str(SOURCE), "-o", str(built)]
     subprocess.run([*command, *flags], check=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+import sqlalchemy as sa
 from tests.doubles.plain_chain import PlainChain, PlainPreparer, buying
 
 from trading.adapters.execution_journal import SqlExecutionJournal
@@ -81,3 +82,21 @@ def test_who_opened_it_before_may_not_write_any_more(
         journal.signed(attempt)
     newer.signed(attempt)
     newer.close()
+
+
+def test_only_the_opening_of_an_intent_leaves_the_sync_to_the_next_commit(
+    chain: PlainChain, journal: SqlExecutionJournal
+) -> None:
+    levels: list[int] = []
+
+    def note(connection: sa.Connection) -> None:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        levels.append(driver.execute("PRAGMA synchronous").fetchone()[0])
+
+    sa.event.listen(journal._engine, "commit", note)
+    attempt = attempt_of(chain, journal)
+    journal.signed(attempt)
+    opened, *later = levels
+    assert opened == 1, "NORMAL: in the log, and synced with what comes next"
+    assert set(later) == {2}, "FULL: bytes are sent only when they are on the disk"
