@@ -1,5 +1,6 @@
 """Frozen sections. Only ``settings`` reads the environment; everybody else is handed a section."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, Literal
@@ -8,6 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from trading.model.wallet import MAIN, NAME_PATTERN
+
 MAINNET_GENESIS: Final = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 
 
@@ -15,12 +18,49 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class AccountSection(Section):
-    """The paper account. ``target_sol`` is what the compounding tracker measures against."""
+class WalletSection(Section):
+    """A wallet beside ``main``. ``buckets``: whose purchases it makes, empty for those of all. With the ``role`` exit
+    it buys nothing and sells what it holds."""
 
+    name: str = Field(pattern=NAME_PATTERN)
+    buckets: tuple[str, ...] = Field(default=(), max_length=64)
+    role: Literal["trade", "exit"] = "trade"
+
+
+class PaperWalletSection(WalletSection):
+    """``equity_sol`` is what it begins with."""
+
+    equity_sol: Decimal = Field(gt=0, le=1_000_000, decimal_places=9)
+
+
+class LiveWalletSection(WalletSection):
+    """``address`` is its public key; the signer holds the key, and the mandate names the wallet."""
+
+    address: str = Field(pattern="^[1-9A-HJ-NP-Za-km-z]{32,44}$")
+
+
+def _named_once(wallets: Sequence[WalletSection]) -> None:
+    names = [MAIN, *(each.name for each in wallets)]
+    if len(set(names)) < len(names):
+        msg = f"each wallet has a name of its own, and {MAIN!r} is the first one's, not {', '.join(names[1:])}"
+        raise ValueError(msg)
+
+
+class AccountSection(Section):
+    """The paper account. ``target_sol`` is what the compounding tracker measures against. ``wallets``: a JSON list of
+    wallets beside the one, ``main``, that ``equity_sol`` lies in, each with ``name``, ``equity_sol`` and, where wished,
+    ``buckets`` and ``role`` (trade or exit)."""
+
+    wallets: tuple[PaperWalletSection, ...] = Field(default=(), max_length=15)
     equity_sol: Decimal = Field(default=Decimal(2), gt=0, le=1_000_000, decimal_places=9)
     target_sol: Decimal = Field(default=Decimal(20), gt=0, le=100_000_000, decimal_places=9)
     zone: str = "UTC"
+
+    @field_validator("wallets")
+    @classmethod
+    def _wallets_are_named_once(cls, value: tuple[PaperWalletSection, ...]) -> tuple[PaperWalletSection, ...]:
+        _named_once(value)
+        return value
 
     @field_validator("zone")
     @classmethod
@@ -256,7 +296,8 @@ class RouterSection(Section):
 
 
 class LiveSection(Section):
-    """Real money. ``wallet`` is the public key whose money the desk trades; its key lies with the signer.
+    """Real money. ``wallet`` is the public key whose money the desk trades; its key lies with the signer. ``wallets``:
+    a JSON list of more, each with ``name``, ``address`` and, where wished, ``buckets`` and ``role`` (trade or exit).
 
     ``signer_socket`` (unset: signer/signer.sock in the data directory) is where the signer answers, ``signer_user`` who
     it must be: a user's name or number, unset for the desk's own. ``mints`` maps names that a feed uses to mints of
@@ -278,6 +319,7 @@ class LiveSection(Section):
     """
 
     wallet: str = ""
+    wallets: tuple[LiveWalletSection, ...] = Field(default=(), max_length=15)
     signer_socket: Path | None = None
     signer_user: str | None = None
     mints: dict[str, str] = Field(default_factory=dict)
@@ -301,6 +343,15 @@ class LiveSection(Section):
     sweep_keep_sol: Decimal = Field(default=Decimal(0), ge=0, max_digits=18, decimal_places=9)
     upkeep_fee_lamports: int = Field(default=20_000, ge=5_000, le=1_000_000)
     upkeep_poll_s: float = Field(default=30.0, gt=0, le=3_600)
+
+    @model_validator(mode="after")
+    def _wallets_differ(self) -> "LiveSection":
+        _named_once(self.wallets)
+        addresses = [self.wallet, *(each.address for each in self.wallets)]
+        if self.wallets and (not self.wallet or len(set(addresses)) < len(addresses)):
+            msg = "wallets come beside `wallet`, each with an address of its own"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _keeps_no_more_than_it_waits_for(self) -> "LiveSection":

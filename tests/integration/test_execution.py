@@ -128,6 +128,24 @@ async def test_many_intents_of_many_wallets_at_once_each_swap_once(tmp_path: Pat
             assert len(stage.market.cluster.history(wallet)) == 5
 
 
+@pytest.mark.requirement("T16")
+async def test_a_purchase_and_a_sale_of_one_token_follow_each_other_in_whatever_wallets(tmp_path: Path) -> None:
+    async with live_stage() as stage, journal_at(tmp_path / "execution.db") as journal:
+        holder, buyer = stage.wallet(), stage.wallet()
+        executor = stage.executor(journal)
+        async with at_work(executor, [holder, buyer]):
+            with anyio.fail_after(60):
+                await decided(executor, journal, [stage.buying(holder, SOL // 10, "held")])
+                buy = stage.buying(buyer, SOL // 10, "buy", slippage_bps=900)
+                sell = stage.selling(holder, stage.units(holder), "sell", slippage_bps=900)
+                known = await decided(executor, journal, [buy, sell])
+        assert [each.state for each in known] == [IntentState.SETTLED] * 2
+        ended = {each.intent_id: each.ts_ns for each in journal.events() if each.kind == "settled"}
+        assert known[1].attempts[0].signed_ns > ended[buy.id], (
+            "nothing of the sale was signed before the purchase ended"
+        )
+
+
 async def test_a_route_that_is_not_what_was_wished_is_not_signed(tmp_path: Path) -> None:
     async with live_stage() as stage, journal_at(tmp_path / "execution.db") as journal:
         wallet = stage.wallet()

@@ -56,6 +56,8 @@ class World:
     socket: SignerSocket
     core: SignerCore
     fill_wait_s: float = 0.0
+    others: list[Keypair] = field(default_factory=list)
+    """Keys of wallets beside the first."""
     live: dict[str, Any] = field(default_factory=dict)
     """Settings of ``live`` that a test wants otherwise."""
 
@@ -106,7 +108,7 @@ class World:
         now_s = int(time.time())
         return mandate(
             genesis_hash=self.stage.cluster.genesis_hash,
-            wallets=(self.wallet,),
+            wallets=(self.wallet, *(str(each.pubkey()) for each in self.others)),
             endpoints=self.urls,
             mints=(self.stage.frog,),
             slippage_bps_max=1_000,
@@ -143,20 +145,22 @@ class World:
 
 
 @asynccontextmanager
-async def a_world(folder: Path) -> AsyncIterator[World]:
+async def a_world(folder: Path, *, wallets: int = 1, lamports: int = 5 * SOL) -> AsyncIterator[World]:
     async with jupiter_stage() as stage, stage.running():
-        seed = bytes(range(32))
-        key = Keypair.from_seed(seed)
-        stage.cluster.airdrop(key.pubkey(), 5 * SOL)
+        seeds = [bytes(range(number, number + 32)) for number in range(wallets)]
+        key, *others = [Keypair.from_seed(seed) for seed in seeds]
+        for each in (key, *others):
+            stage.cluster.airdrop(each.pubkey(), lamports)
         keys = KeyFolder(folder / "signer", log2_n=10)
         root = keys.create(Passphrase(PASSPHRASE))
-        keys.add_seed(root, SecretKey(seed, stage.cluster.genesis_hash))
+        for seed in seeds:
+            keys.add_seed(root, SecretKey(seed, stage.cluster.genesis_hash))
         core = SignerCore(SignerParts(keys, SwapMessages(), RpcChainView, LateRemoteKey, time.time_ns, (ORIGIN,)))
         doors = Doors(frozenset({ME}), frozenset({ME}))
         path = folder / "s.sock"
         try:
             async with listening(path, SignerServer(core, doors, time.time_ns), doors):
-                yield World(stage, key, folder, SignerSocket(path, ME), core)
+                yield World(stage, key, folder, SignerSocket(path, ME), core, others=others)
         finally:
             await core.aclose()
 

@@ -114,6 +114,22 @@ class CompoundingView(Wire):
     sparkline: list[int] = Field(default_factory=list, description="Equity in lamports, oldest first, at most 120.")
 
 
+class WalletView(Wire):
+    """One wallet of a desk that has several. ``cash`` is native SOL; ``reserved`` of it is promised to open orders,
+    ``reserve`` stays for exits; ``tokens`` is what its tokens would bring. With a ``problem`` it is left alone."""
+
+    name: str
+    state: TradingState
+    problem: str
+    role: Literal["trade", "exit"]
+    buckets: list[str]
+    cash: Amount
+    reserved: Amount
+    reserve: Amount
+    tokens: Amount
+    base_units: dict[str, str]
+
+
 class TradingSnapshot(TradingContext):
     """GET /telemetry/trading, telemetry://latest and the SSE event ``trading``."""
 
@@ -150,6 +166,7 @@ class TradingSnapshot(TradingContext):
     compounding: CompoundingView
     next_evaluation: datetime | None
     zone: str = "UTC"
+    wallets: list[WalletView] = Field(default_factory=list)
     waiting_orders: list[WaitingOrder] = []
 
 

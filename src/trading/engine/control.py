@@ -6,16 +6,19 @@ from typing import Any
 
 from trading.errors import DataError, InvalidInput
 from trading.model import commands, events
+from trading.model.account import Level
 from trading.model.event_codec import decode, encode
 from trading.model.order import Denied, Order
 from trading.model.profile import Profile, profile_named
 from trading.model.profile_content import changes, content_of, profile_of, riskier, sha256_of
 from trading.model.units import LAMPORTS_MAX, sol_text
+from trading.model.wallet import MAIN
 from trading.portfolio.buckets import split_lamports
 from trading.portfolio.flow_booking import events_of
 from trading.strategies.registry import create_all
 
 from .kernel import Kernel
+from .routing import check_wallets, gathered
 from .trader import Plan
 from .treasury import fund_strategies, weights_of
 
@@ -49,6 +52,8 @@ class Control:
             commands.SwitchProfile: self._switch_profile,
             commands.MoveCapital: self._move_capital,
             commands.BookFlow: self._book_flow,
+            commands.UseWallets: self._use_wallets,
+            commands.HoldWallet: self._hold_wallet,
         }
 
     def take(self, command: commands.Command) -> Outcome:
@@ -91,6 +96,10 @@ class Control:
                     raise InvalidInput(msg, field="amount_sol")
             case commands.BookFlow():
                 events_of(command.key, kernel.state.now_ns, command.steps)
+            case commands.UseWallets():
+                check_wallets(kernel.state, command.wallets)
+            case commands.HoldWallet():
+                self._require_wallet(command.wallet)
             case commands.SwitchProfile():
                 create_all(_profile_of(command).strategies)
             case commands.ReduceOnly() | commands.FlattenAndHalt() | commands.Resume():
@@ -107,6 +116,13 @@ class Control:
             count = len(self._kernel.valuer.instruments)
             msg = f"mint: {mint!r} is not among the {count} tokens of this feed"
             raise InvalidInput(msg, field="mint", hint="give the mint address of a token that the feed lists")
+
+    def _require_wallet(self, name: str) -> None:
+        book = self._kernel.state.wallets
+        known = [] if book is None else list(book.wallets)
+        if name not in known:
+            msg = f"wallet: {name!r} is unknown; known are {', '.join(known) or 'none but the one'}"
+            raise InvalidInput(msg, field="wallet")
 
     def _stop_entries(self, command: commands.StopEntries) -> Outcome:
         self._kernel.update_state(f"{command.actor}: {command.reason}", entries_allowed=False)
@@ -127,8 +143,10 @@ class Control:
         kernel = self._kernel
         if command.level:
             kernel.levels.tell()
-            held = kernel.levels.positions_of(kernel.levels.key_of(command.level))
-            orders = kernel.trader.flatten(f"halted: {command.reason}", kernel.valuer.value(), held)
+            key = kernel.levels.key_of(command.level)
+            held = kernel.levels.positions_of(key)
+            wallet = key[1] if key[0] is Level.WALLET and kernel.valuer.routing.are_several else ""
+            orders = kernel.trader.flatten(f"halted: {command.reason}", kernel.valuer.value(), held, wallet)
             effect = (
                 f"{len(held)} positions of {command.level} are being sold; nothing is bought there until it resumes."
             )
@@ -165,42 +183,72 @@ class Control:
 
     def _deposit(self, command: commands.Deposit) -> Outcome:
         """Split it like the start capital, so that every strategy has its share of it."""
-        kernel = self._kernel
-        weights = {choice.name: choice.weight_bps for choice in kernel.state.profile.strategies}
-        shares = split_lamports(command.lamports, weights)
-        first = next(iter(shares))
-        shares[first] += command.lamports - sum(shares.values())
-        for bucket, lamports in shares.items():
-            if lamports:
-                key = f"{command.key}/{bucket}"
-                kernel.emit(events.CapitalDeposited(key, kernel.state.now_ns, bucket, lamports, command.reason))
+        self._bring_in(command.key, command.lamports, command.reason, MAIN)
         return Outcome(f"{sol_text(command.lamports)} SOL came in. Open positions and limits are not touched.")
+
+    def _bring_in(self, key: str, lamports: int, reason: str, wallet: str) -> None:
+        kernel = self._kernel
+        shares = split_lamports(lamports, weights_of(kernel.state.profile))
+        shares[next(iter(shares))] += lamports - sum(shares.values())
+        for bucket, share in shares.items():
+            if share:
+                where = (kernel.state.now_ns, bucket, share)
+                kernel.emit(events.CapitalDeposited(f"{key}/{bucket}", *where, reason, wallet))
 
     def _withdraw(self, command: commands.Withdraw) -> Outcome:
         """Take it from the buckets with the most cash, and never what the exits need."""
         kernel = self._kernel
-        ledger = kernel.state.ledger
         account = kernel.valuer.account(kernel.valuer.value())
         reserve = kernel.state.profile.limits.exit_reserve_lamports * account.tokens_held
         free = account.cash_lamports - reserve
+        if kernel.state.wallets is not None:
+            spare = [kernel.valuer.routing.spare_lamports(name) for name in kernel.state.wallets.wallets]
+            free = min(free, sum(spare))
         if command.lamports > free:
             message = f"{sol_text(max(0, free))} SOL can be withdrawn; the rest is invested or kept for exits"
             return Outcome("Nothing was withdrawn.", denied=Denied("not_enough_cash", message, free, command.lamports))
-        left = command.lamports
-        cash = {name: kernel.valuer.free_lamports(name) for name in ledger.buckets}
-        for bucket in sorted(cash, key=lambda name: (-cash[name], name)):
-            lamports = min(left, cash[bucket])
-            if lamports > 0:
-                key = f"{command.key}/{bucket}"
-                kernel.emit(events.CapitalWithdrawn(key, kernel.state.now_ns, bucket, lamports, command.reason))
-                left -= lamports
+        for move in gathered(kernel.state, kernel.valuer.routing, command.key, command.lamports):
+            kernel.emit(move)
+        self._take_out(command.key, command.lamports, command.reason, MAIN)
         return Outcome(f"{sol_text(command.lamports)} SOL went out. Open positions and limits are not touched.")
 
+    def _take_out(self, key: str, lamports: int, reason: str, wallet: str) -> None:
+        kernel = self._kernel
+        left = lamports
+        cash = {name: kernel.valuer.free_lamports(name) for name in kernel.state.ledger.buckets}
+        for bucket in sorted(cash, key=lambda name: (-cash[name], name)):
+            part = min(left, cash[bucket])
+            if part > 0:
+                where = (kernel.state.now_ns, bucket, part)
+                kernel.emit(events.CapitalWithdrawn(f"{key}/{bucket}", *where, reason, wallet))
+                left -= part
+
+    def _use_wallets(self, command: commands.UseWallets) -> Outcome:
+        kernel = self._kernel
+        state = kernel.state
+        before = {} if state.wallets is None else dict(state.wallets.wallets)
+        named = {each.name for each in command.wallets}
+        for name, wallet in before.items():
+            if name not in named and wallet.lamports > 0:
+                self._take_out(f"{command.key}/{name}", wallet.lamports, f"the wallet {name!r} left the desk", name)
+        kernel.emit(events.WalletsNamed(state.now_ns, command.wallets))
+        for each in command.wallets:
+            if each.name not in before and each.name != MAIN and each.lamports:
+                key = f"{command.key}/{each.name}"
+                self._bring_in(key, each.lamports, f"the wallet {each.name!r} joined the desk", each.name)
+        return Outcome(f"The desk trades with {len(named)} wallets. Open positions are not touched.")
+
+    def _hold_wallet(self, command: commands.HoldWallet) -> Outcome:
+        if command.problem:
+            return Outcome(f"The wallet {command.wallet!r} is left alone; the others go on.")
+        return Outcome(f"The wallet {command.wallet!r} trades again.")
+
     def _place(self, command: commands.PlaceOrder) -> Outcome:
-        plan = self._kernel.trader.place(command, self._kernel.valuer.value())
+        plan, *others = self._kernel.trader.place(command, self._kernel.valuer.value())
         if isinstance(plan.verdict, Denied):
             return Outcome("No order was sent.", denied=plan.verdict, plan=plan)
-        return Outcome("The order is filled at the next price of the token.", (plan.order,), plan=plan)
+        orders = (plan.order, *(each.order for each in others))
+        return Outcome("The order is filled at the next price of the token.", orders, plan=plan)
 
     def _set_target(self, command: commands.SetTarget) -> Outcome:
         return Outcome(f"The target is {sol_text(command.lamports)} SOL. Open positions are not touched.")
@@ -230,7 +278,10 @@ class Control:
 
     def _book_flow(self, command: commands.BookFlow) -> Outcome:
         for event in events_of(command.key, self._kernel.state.now_ns, command.steps):
-            self._kernel.book(event, command.reason)
+            if isinstance(event, events.WalletMoved):
+                self._kernel.emit(event)
+            else:
+                self._kernel.book(event, command.reason)
         return Outcome("What happened on the chain is in the books. Open positions are managed by their exit rules.")
 
     def _move_capital(self, command: commands.MoveCapital) -> Outcome:

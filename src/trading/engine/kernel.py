@@ -43,6 +43,8 @@ from .valuation import Valuation, Valuer
 from .windows import close_day, report_windows
 
 CYCLE_MARKED: Final = "cycle_marked"
+MOVES: Final = (events.CapitalMoved, events.CapitalDeposited, events.CapitalWithdrawn, events.WalletMoved)
+"""Money that moves by itself: the levels are marked before it does."""
 MakeStrategies = Callable[[Profile], list[Strategy]]
 
 
@@ -327,7 +329,7 @@ class Kernel:
 
     def _fold(self, row: StoredRow) -> None:
         event = decode(row.kind, row.body)
-        if isinstance(event, events.CapitalMoved | events.CapitalDeposited | events.CapitalWithdrawn) and self.cycles:
+        if isinstance(event, MOVES) and self.cycles:
             self.levels.mark(self.valuer.value())
         if isinstance(event, events.CycleMarked):
             self.state.mark(event.ts_ns, event.equity_lamports)
@@ -429,12 +431,12 @@ class Kernel:
     def _report(self, report: VenueReport) -> None:
         order = self.state.open_orders[report.order_id]
         if isinstance(report, Fill):
-            filled = events.OrderFilled(order.trajectory_id, order.strategy, order.bucket, report)
+            filled = events.OrderFilled(order.trajectory_id, order.strategy, order.bucket, report, order.wallet)
             booking = self.emit(filled)
             assert booking is not None
             self._close_out(booking, order.reason)
             return
-        self.emit(events.OrderRejected(order.trajectory_id, order.strategy, order.bucket, report))
+        self.emit(events.OrderRejected(order.trajectory_id, order.strategy, order.bucket, report, order.wallet))
         if order.purpose is Purpose.ENTRY and self.state.ledger.position(order.bucket, order.mint) is None:
             self.emit(never_filled(order, report))
 

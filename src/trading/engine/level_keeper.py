@@ -50,7 +50,7 @@ class LevelKeeper:
         worth: dict[LevelKey, int] = {}
         for key in state.levels.known():
             if key[0] is Level.WALLET:
-                worth[key] = valuation.equity_lamports
+                worth[key] = self._wallet_worth(key[1], valuation)
                 continue
             bucket = state.ledger.buckets.get(key[1])
             worth[key] = 0 if bucket is None else bucket.cash_lamports + bucket.rent_lamports
@@ -67,6 +67,16 @@ class LevelKeeper:
             _add(worth, strategy, lamports)
         return worth
 
+    def _wallet_worth(self, name: str, valuation: Valuation) -> int:
+        book = self._state.wallets
+        if book is None:
+            return valuation.equity_lamports
+        wallet = book.wallets.get(name)
+        if wallet is None:
+            return 0
+        deposits = sum(wallet.deposits.values())
+        return wallet.lamports + deposits + self._valuer.wallet_tokens_lamports(name, valuation)
+
     def bounds(self, valuation: Valuation) -> ValueBounds | None:
         """Return within which values of the tokens held no level can change but in worth; None where none is watched.
 
@@ -78,7 +88,7 @@ class LevelKeeper:
             return None
         tokens: dict[LevelKey, set[str]] = {}
         for position in state.ledger.positions():
-            for key in _levels_of(position):
+            for key in self._levels_of(position):
                 tokens.setdefault(key, set()).add(position.mint)
         worth = self.worth(valuation)
         bounds: ValueBounds = {}
@@ -102,11 +112,13 @@ class LevelKeeper:
 
     def positions_of(self, key: LevelKey) -> list[Position]:
         """Return what is held in the level."""
-        return [each for each in self._state.ledger.positions() if key in _levels_of(each)]
+        return [each for each in self._state.ledger.positions() if key in self._levels_of(each)]
 
-
-def _levels_of(position: Position) -> tuple[LevelKey, ...]:
-    return ((Level.WALLET, WALLET), (Level.BUCKET, position.bucket), (Level.STRATEGY, position.strategy))
+    def _levels_of(self, position: Position) -> tuple[LevelKey, ...]:
+        book = self._state.wallets
+        wallets = (WALLET,) if book is None else book.holders(position.mint)
+        own = ((Level.BUCKET, position.bucket), (Level.STRATEGY, position.strategy))
+        return (*((Level.WALLET, name) for name in wallets), *own)
 
 
 def _add(worth: dict[LevelKey, int], strategy: str, lamports: int) -> None:

@@ -6,7 +6,7 @@ from trading.model.order import Denied, Side
 from trading.ports import Venue
 
 from .state import DeskState
-from .valuation import Valuer
+from .valuation import Place, Valuer
 
 
 def stopped_entries(state: DeskState, venue: Venue, valuer: Valuer) -> dict[str, Denied]:
@@ -18,8 +18,9 @@ def stopped_entries(state: DeskState, venue: Venue, valuer: Valuer) -> dict[str,
     account = valuer.account(valuation)
     for order in entries:
         quote = venue.quote(order.mint, Side.BUY, order.amount_in)
-        token = valuer.token(order.mint, (order.bucket, order.strategy), quote, valuation, None)
-        denied = gate.check_standing(order, account, replace(token, open_orders=0))
+        place = Place(order.bucket, order.strategy, order.wallet)
+        token = valuer.token(order.mint, place, quote, valuation, None)
+        denied = gate.check_standing(order, account, replace(token, open_orders=0, wallet_cash_lamports=None))
         if denied is not None:
             found[order.id] = denied
     return found

@@ -18,6 +18,7 @@ from trading.portfolio.buckets import Booking
 from trading.portfolio.forecasts import ForecastBook
 from trading.portfolio.ledger import Ledger
 from trading.portfolio.performance import EquityCurve, TrackRecords
+from trading.portfolio.wallets import WalletBook
 from trading.risk.after_gap import GapBook
 from trading.risk.day import DayTally
 from trading.risk.drawdown import DrawdownGuard
@@ -75,6 +76,8 @@ class DeskState:
         self.curve = EquityCurve(RETURN_PERIOD_NS)
         self.tier = tier_of(0)
         self.open_orders: dict[str, Order] = {}
+        self.wallets: WalletBook | None = None
+        """What lies where, None in a desk with one wallet."""
         self.trading_state = TradingState.ACTIVE
         self.state_reason = "no limit is crossed"
         self.entries_allowed = True
@@ -109,6 +112,8 @@ class DeskState:
             events.CapitalDeposited: self._flow_applied,
             events.CapitalWithdrawn: self._flow_applied,
             events.CapitalMoved: self._moved,
+            events.WalletsNamed: self._wallets_named,
+            events.WalletMoved: self._wallet_moved,
             events.AccountClosed: self._kept_up,
             events.FeePaid: self._kept_up,
             events.SignalRaised: self._signal_raised,
@@ -133,6 +138,7 @@ class DeskState:
             commands.FlattenAndHalt: self._halt,
             commands.Resume: self._resume,
             commands.SetTarget: self._set_target,
+            commands.HoldWallet: self._hold_wallet,
         }
 
     def apply(self, ts_ns: int, event: events.Event | commands.Command) -> Booking | None:
@@ -234,7 +240,8 @@ class DeskState:
             self.tier = tier_of(self.start_lamports)
         self.curve.flow(amount)
         self.guard.flow(amount)
-        self.levels.flow(event.bucket, amount, is_external=True)
+        self.levels.flow(event.bucket, amount, is_external=True, wallet=event.wallet)
+        self._lies(event)
         return booking
 
     def _moved(self, _ts_ns: int, event: events.CapitalMoved) -> Booking:
@@ -244,12 +251,38 @@ class DeskState:
             self.levels.flow(event.to_bucket, event.lamports, is_external=False)
         return booking
 
+    def _wallets_named(self, _ts_ns: int, event: events.WalletsNamed) -> None:
+        if self.wallets is None:
+            units = {mint: each.base_units for mint, each in self.ledger.holdings.items()}
+            self.wallets = WalletBook.begun(self.ledger.cash_lamports, units, self.ledger.rent_deposits())
+        self.wallets.use(event.wallets)
+
+    def _wallet_moved(self, _ts_ns: int, event: events.WalletMoved) -> None:
+        self.levels.wallet_flow(event.from_wallet, -event.worth_lamports)
+        self.levels.wallet_flow(event.to_wallet, event.worth_lamports)
+        if self.wallets is not None:
+            self.wallets.take(event)
+
+    def _hold_wallet(self, _ts_ns: int, event: commands.HoldWallet) -> None:
+        if self.wallets is not None:
+            self.wallets.hold(event.wallet, event.problem)
+
+    def _lies(self, event: events.LedgerEvent) -> None:
+        """Note where it lies what an event changed."""
+        if self.wallets is not None:
+            self.wallets.take(event)
+
     def _kept_up(self, _ts_ns: int, event: events.AccountClosed | events.FeePaid) -> Booking:
         """What a deposit that comes back adds to cash it takes from rent; a fee is a loss like any other."""
-        return self.ledger.apply(event)
+        booking = self.ledger.apply(event)
+        if not booking.duplicate:
+            self._lies(event)
+        return booking
 
     def _booked(self, _ts_ns: int, event: Traded) -> Booking:
         booking = self.ledger.apply(event)
+        if not booking.duplicate:
+            self._lies(event)
         if booking.realised_lamports is not None:
             self.levels.realised(event.bucket, event.strategy, booking.realised_lamports)
         if booking.closed is not None:
@@ -275,6 +308,8 @@ class DeskState:
 
     def _written_off(self, ts_ns: int, event: events.PositionWrittenOff) -> Booking:
         booking = self._booked(ts_ns, event)
+        if self.wallets is not None and self.ledger.holding(event.mint) is None:
+            self.wallets.forget(event.mint)
         if booking.closed is not None:
             self.protections.close(ts_ns, booking.closed, "", self.equity_lamports)
         return booking

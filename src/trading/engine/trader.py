@@ -12,6 +12,7 @@ from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.order import Approved, Denied, Order, Purpose, Side, Signal, SwapQuote, Verdict
 from trading.model.position import Position
 from trading.model.units import ceil_div, share_lamports, sol_text
+from trading.model.wallet import MAIN
 from trading.portfolio.buckets import Booking
 from trading.ports import Venue
 from trading.risk import rug_checks
@@ -24,7 +25,7 @@ from trading.risk.views import AccountView, TokenView
 from trading.strategies.registry import module_of
 
 from .state import DeskState
-from .valuation import Valuation, Valuer
+from .valuation import Place, Valuation, Valuer
 
 MANUAL: Final = "manual"
 """The bucket and the strategy of orders by hand."""
@@ -74,12 +75,19 @@ class Trader:
             if signal_out is not None:
                 self._emit(events.SignalRaised(position.trajectory_id, signal_out))
             reason = flatten_reason or self._level_reason(position) or self._exit_reason(position, signal_out)
-            order = self._exit(position, position.base_units, reason, valuation) if reason else None
-            if signal_out is not None and order is None:
-                is_on_sale = self._state.units_on_sale(position.bucket, position.mint) > 0
-                why = Denied("own_order_open", "it is on sale") if is_on_sale else Denied("unsellable", "no buyer now")
-                self._pass(position.trajectory_id, signal_out, why)
+            orders = self._exit(position, position.base_units, reason, valuation) if reason else []
+            if signal_out is not None and not orders:
+                self._pass(position.trajectory_id, signal_out, self._why_unsold(position))
+        for wallet, reason in self._valuer.routing.selling():
+            for position in self._state.ledger.positions():
+                self._exit(position, position.base_units, reason, valuation, wallet)
         self._cut_back(valuation)
+
+    def _why_unsold(self, position: Position) -> Denied:
+        if self._state.units_on_sale(position.bucket, position.mint) > 0:
+            return Denied("own_order_open", "it is on sale")
+        problem = self._valuer.routing.problem_of(position.mint)
+        return Denied("wallet_halted", problem) if problem else Denied("unsellable", "no buyer now")
 
     def _cut_back(self, valuation: Valuation) -> None:
         """Sell what a gap could cost beyond its limits, in the event in which it grew beyond them."""
@@ -98,24 +106,26 @@ class Trader:
                     self._exit(position, ceil_div(left * excess, max(1, free[mint])), reason, valuation)
 
     def _level_reason(self, position: Position) -> str | None:
-        """Return why the position's wallet, bucket or strategy may hold nothing now."""
-        held = self._state.levels.selling(position.bucket, position.strategy)
+        """Return why the position's bucket, strategy or only wallet may hold nothing now."""
+        held = self._state.levels.selling(position.bucket, position.strategy, self._valuer.routing.scope)
         return None if held is None else f"{held.level.value} {held.state.value.lower()}: {held.reason}"
 
-    def flatten(self, reason: str, valuation: Valuation, positions: Sequence[Position] | None = None) -> list[Order]:
-        """Send an exit for everything that is held (or for these) and not on sale already; return what was sent."""
+    def flatten(
+        self, reason: str, valuation: Valuation, positions: Sequence[Position] | None = None, wallet: str = ""
+    ) -> list[Order]:
+        """Send exits for everything that is held (or for these) and not on sale already; return what was sent.
+        ``wallet``: only what lies in it."""
         chosen = self._state.ledger.positions() if positions is None else positions
-        sent = [self._exit(held, held.base_units, reason, valuation) for held in chosen]
-        return [order for order in sent if order is not None]
+        return [order for held in chosen for order in self._exit(held, held.base_units, reason, valuation, wallet)]
 
     def close(self, mint: str, percent: int, reason: str, valuation: Valuation) -> list[Order]:
         """Sell that share of every position in a token; return what was sent."""
-        sent = [
-            self._exit(position, self._share(position, percent), reason, valuation)
+        return [
+            order
             for position in self._state.ledger.positions()
             if position.mint == mint
+            for order in self._exit(position, self._share(position, percent), reason, valuation)
         ]
-        return [order for order in sent if order is not None]
 
     def _share(self, position: Position, percent: int) -> int:
         """Return that share in base units, and all of it where nobody would sell the rest: dust would hold a place
@@ -160,11 +170,27 @@ class Trader:
         highest = highest_price_sol(self._state.profile.limits, ledger.cash_lamports, units, decimals)
         return found if highest is None or highest >= found.high_sol else replace(found, high_sol=highest)
 
-    def _exit(self, position: Position, base_units: int, reason: str, valuation: Valuation) -> Order | None:
+    def _exit(
+        self, position: Position, base_units: int, reason: str, valuation: Valuation, wallet: str = ""
+    ) -> list[Order]:
+        """Send an exit from each wallet that some of it lies in (or from this one); return what was sent."""
         on_sale = self._state.units_on_sale(position.bucket, position.mint)
-        units = min(base_units, position.base_units - on_sale)
+        parts = self._valuer.routing.sellers(position.mint, min(base_units, position.base_units - on_sale), wallet)
+        units = sum(part for _, part in parts)
         quote = self._venue.quote(position.mint, Side.SELL, units) if units > 0 else None
         if quote is None or quote.amount_out == 0:
+            return []
+        sent = [self._sale(position, part, quote, reason, valuation) for part in parts]
+        return [order for order in sent if order is not None]
+
+    def _sale(
+        self, position: Position, part: tuple[str, int], whole: SwapQuote, reason: str, valuation: Valuation
+    ) -> Order | None:
+        """Send one part of an exit; each is to get its share of what the whole would get, because they follow each
+        other."""
+        wallet, units = part
+        quote = whole if units == whole.amount_in else self._venue.quote(position.mint, Side.SELL, units)
+        if quote is None:
             return None
         order = Order(
             id=self._order_id(position.trajectory_id),
@@ -176,11 +202,15 @@ class Trader:
             strategy=position.strategy,
             bucket=position.bucket,
             amount_in=units,
-            min_out=min_out(quote.amount_out, self._state.profile.fees.exit_slippage_bps_max),
+            min_out=min_out(
+                whole.amount_out * units // whole.amount_in, self._state.profile.fees.exit_slippage_bps_max
+            ),
             priority_fee_lamports=self._state.profile.priority_fee_lamports,
             reason=reason,
+            wallet=wallet,
         )
-        token = self._valuer.token(order.mint, (order.bucket, order.strategy), quote, valuation, None)
+        place = Place(order.bucket, order.strategy, wallet)
+        token = self._valuer.token(order.mint, place, quote, valuation, None)
         verdict = self._valuer.gate().check(order, self._valuer.account(valuation), token)
         return order if self.send(Plan(order, quote, verdict)) else None
 
@@ -209,17 +239,21 @@ class Trader:
         if not state.tier.admits(module):
             text = f"{signal.strategy} is of the module {module}, which does not enter in tier {state.tier.name}"
             return Denied("module_not_in_tier", text)
-        held = state.levels.held(bucket, signal.strategy)
+        held = state.levels.held(bucket, signal.strategy, self._valuer.routing.scope)
         if held is not None:
             return denied_by(held)
         refused = self._refused_by_facts(signal.mint, signal.strategy)
         if refused is not None:
             return refused
-        probe = self._buy(signal, bucket, trajectory, profile.sizing.order_lamports_min)
+        wallet = self._valuer.routing.buyer(bucket, signal.mint, profile.sizing.order_lamports_min)
+        if isinstance(wallet, Denied):
+            return wallet
+        place = Place(bucket, signal.strategy, wallet)
+        probe = self._buy(signal, place, trajectory, profile.sizing.order_lamports_min)
         quote = self._venue.quote(signal.mint, Side.BUY, probe.amount_in)
         if quote is None:
             return Denied("untradable", f"{signal.mint} cannot be traded now")
-        token = self._valuer.token(signal.mint, (bucket, signal.strategy), quote, valuation, signal.edge_bps)
+        token = self._valuer.token(signal.mint, place, quote, valuation, signal.edge_bps)
         if profile.sizing.base_units_fixed:
             return self._entry_exact(probe, token, account)
         gate = self._valuer.gate()
@@ -237,9 +271,10 @@ class Trader:
         quote = self._venue.quote(signal.mint, Side.BUY, sized.lamports)
         if quote is None:
             return Denied("untradable", f"{sized.lamports} lamports of {signal.mint} cannot be bought now")
-        order = self._buy(signal, bucket, trajectory, sized.lamports)
+        order = self._buy(signal, place, trajectory, sized.lamports)
         order = replace(order, min_out=min_out(quote.amount_out, profile.limits.slippage_bps_max))
-        verdict = gate.check(order, account, replace(token, quote=quote, rent_lamports=quote.rent_lamports))
+        rent_lamports = self._valuer.rent_lamports(quote, wallet)
+        verdict = gate.check(order, account, replace(token, quote=quote, rent_lamports=rent_lamports))
         return Plan(order, quote, verdict)
 
     def _refused_by_facts(self, mint: str, strategy: str) -> Denied | None:
@@ -257,7 +292,7 @@ class Trader:
             return Denied("untradable", f"{base_units} base units of {probe.mint} cannot be bought now")
         most = quote.amount_in + share_lamports(quote.amount_in, profile.limits.slippage_bps_max)
         order = replace(probe, amount_in=most, min_out=base_units, amount_out=base_units)
-        token = replace(token, quote=quote, rent_lamports=quote.rent_lamports)
+        token = replace(token, quote=quote, rent_lamports=self._valuer.rent_lamports(quote, probe.wallet))
         return Plan(order, quote, self._valuer.gate().check(order, account, token))
 
     def _sizing_view(self, account: AccountView, token: TokenView, valuation: Valuation) -> SizingView:
@@ -278,7 +313,7 @@ class Trader:
             ),
         )
 
-    def _buy(self, signal: Signal, bucket: str, trajectory: str, lamports: int) -> Order:
+    def _buy(self, signal: Signal, place: Place, trajectory: str, lamports: int) -> Order:
         holding = self._state.ledger.holdings.get(signal.mint)
         return Order(
             id=self._order_id(trajectory),
@@ -288,24 +323,27 @@ class Trader:
             purpose=Purpose.ENTRY,
             mint=signal.mint,
             strategy=signal.strategy,
-            bucket=bucket,
+            bucket=place.bucket,
             amount_in=lamports,
             min_out=0,
             priority_fee_lamports=self._state.profile.priority_fee_lamports,
             reason=signal.reason,
             held_base_units=0 if holding is None else holding.base_units,
             held_lamports=0 if holding is None else holding.cost_lamports,
+            wallet=place.wallet,
         )
 
     # Orders by hand
 
     def plan(self, command: commands.PlaceOrder, valuation: Valuation) -> Plan:
-        """Return the order of this command as it would be sent now. A sale is an exit and is never larger than held."""
+        """Return the order of this command as it would be sent now. A sale is an exit and is never larger than held; of
+        several wallets it names the one that sells most of it."""
         position = self._state.ledger.position(command.bucket, command.mint)
         is_buy = command.side is Side.BUY
         strategy = position.strategy if position and not is_buy else command.strategy
         holding = self._state.ledger.holdings.get(command.mint) if is_buy else None
         trajectory = self.trajectory_of(command.bucket, command.strategy, command.mint)
+        wallet = self._wallet_by_hand(command)
         order = Order(
             id=self._order_id(trajectory),
             trajectory_id=trajectory,
@@ -321,17 +359,32 @@ class Trader:
             reason=f"{command.actor}: {command.reason}",
             held_base_units=0 if holding is None else holding.base_units,
             held_lamports=0 if holding is None else holding.cost_lamports,
+            wallet=MAIN if isinstance(wallet, Denied) else wallet,
         )
         quote = self._venue.quote(command.mint, command.side, command.amount_in)
         account = self._valuer.account(valuation)
-        token = self._valuer.token(command.mint, (command.bucket, command.strategy), quote, valuation, None)
+        place = Place(command.bucket, command.strategy, order.wallet)
+        token = self._valuer.token(command.mint, place, quote, valuation, None)
         if command.bucket == MANUAL:  # the person's own money: the bucket is filled from the others when it is needed
             token = replace(token, bucket_cash_lamports=account.cash_lamports)
         refused = self._refused_by_facts(command.mint, strategy) if is_buy else None
+        if isinstance(wallet, Denied):
+            refused = refused or wallet
         return Plan(order, quote, refused or self._valuer.gate().check(order, account, token))
 
-    def place(self, command: commands.PlaceOrder, valuation: Valuation) -> Plan:
-        """Send the order of this command, if the gate approves it."""
+    def _wallet_by_hand(self, command: commands.PlaceOrder) -> str | Denied:
+        routing, mint, amount = self._valuer.routing, command.mint, command.amount_in
+        if command.side is Side.BUY or not routing.are_several:
+            return routing.buyer(command.bucket, mint, amount)
+        parts = routing.sellers(mint, amount)
+        units = sum(part for _, part in parts)
+        if units < amount:
+            why = routing.problem_of(mint) or "the rest is on sale already, or not there"
+            return Denied("nothing_to_sell", f"the wallets can sell {units} of {mint}: {why}", units, amount)
+        return parts[0][0]
+
+    def place(self, command: commands.PlaceOrder, valuation: Valuation) -> list[Plan]:
+        """Send the order of this command, if the gate approves it: one for each wallet that a sale is from."""
         plan = self.plan(command, valuation)
         order = plan.order
         strength = 1.0 if order.side is Side.BUY else -1.0
@@ -339,11 +392,22 @@ class Trader:
         signal = Signal(order.strategy, order.mint, order.ts_ns, strength, 0, 0, order.reason, evidence)
         self._emit(events.SignalRaised(order.trajectory_id, signal))
         if isinstance(plan.verdict, Approved) and order.side is Side.BUY:
-            rent = 0 if plan.quote is None else plan.quote.rent_lamports
+            rent = 0 if plan.quote is None else self._valuer.rent_lamports(plan.quote, order.wallet)
             needed = order.amount_in + SIGNATURE_FEE_LAMPORTS + order.priority_fee_lamports + rent
             self._fund(order.bucket, needed, order)
-        self.send(plan)
-        return plan
+        parts = self._valuer.routing.sellers(order.mint, order.amount_in) if order.side is Side.SELL else []
+        if len(parts) < 2 or isinstance(plan.verdict, Denied):
+            self.send(plan)
+            return [plan]
+        sent = []
+        for wallet, units in parts:
+            quote = self._venue.quote(order.mint, Side.SELL, units)
+            least = order.min_out * units // order.amount_in
+            number = self._order_id(order.trajectory_id)
+            part = replace(order, id=number, wallet=wallet, amount_in=units, min_out=least)
+            sent.append(Plan(part, quote, plan.verdict))
+            self.send(sent[-1])
+        return sent
 
     def _fund(self, bucket: str, needed: int, order: Order) -> None:
         """Move what the bucket lacks from the others, the richest first."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from trading.model.account import Level
 from trading.model.instrument import Instrument
@@ -11,15 +12,22 @@ from trading.model.order import Order, Side, SwapQuote
 from trading.model.position import Position
 from trading.model.token_facts import Facts
 from trading.model.units import BPS_ONE
+from trading.model.wallet import MAIN
 from trading.ports import Venue
 from trading.risk.gate import Gate
 from trading.risk.shortfall import TailView, tail_of
 from trading.risk.views import AccountView, Bounds, TokenView
 
+from .routing import Routing
 from .state import DeskState
 
-Place = tuple[str, str]
-"""Bucket and strategy of an order."""
+
+class Place(NamedTuple):
+    """Whose an order is, and which wallet carries it out."""
+
+    bucket: str
+    strategy: str
+    wallet: str = MAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,7 @@ class Valuer:
     def __init__(self, state: DeskState, venue: Venue) -> None:
         self._state = state
         self._venue = venue
+        self.routing = Routing(state)
         self._flat: Valuation | None = None
         self._instruments: dict[str, Instrument] = {}
         self.listed_ns: dict[str, int] = {}
@@ -132,7 +141,7 @@ class Valuer:
         self, mint: str, place: Place, quote: SwapQuote | None, valuation: Valuation, edge_bps: int | None
     ) -> TokenView:
         """Return the token as the gate sees it, for an order of this bucket and strategy with this quote."""
-        state, (bucket, strategy) = self._state, place
+        state, (bucket, strategy, wallet) = self._state, place
         bar = self._venue.mark(mint)
         entries = [order for order in state.pending_entries() if order.mint == mint]
         position = state.ledger.position(bucket, mint)
@@ -149,21 +158,30 @@ class Valuer:
             losing_exit=state.ledger.losing_exit(mint),
             open_orders=sum(order.mint == mint for order in state.open_orders.values()),
             bucket_cash_lamports=self.free_lamports(bucket),
-            level=state.levels.held(bucket, strategy),
+            level=state.levels.held(bucket, strategy, wallet),
             position=position,
             sellable_base_units=held - state.units_on_sale(bucket, mint),
-            rent_lamports=quote.rent_lamports if quote is not None and quote.side is Side.BUY else 0,
+            rent_lamports=0 if quote is None else self.rent_lamports(quote, wallet),
+            wallet_cash_lamports=self.routing.room_lamports(wallet, mint) if self.routing.are_several else None,
+            crossed=self.routing.crossed(mint) if self.routing.are_several else None,
             edge_bps=edge_bps,
             tail=self.tail(valuation, mint) if self._may_buy(mint, quote) else None,
             locks=tuple(state.protections.locks(state.now_ns, mint)),
             exposures=dict(self._level_exposures(place, valuation)),
         )
 
+    def rent_lamports(self, quote: SwapQuote, wallet: str) -> int:
+        """Return the deposit that comes on top of a quote in this wallet."""
+        if quote.side is Side.SELL:
+            return 0
+        return self.routing.rent_lamports(wallet, quote.mint, quote.rent_lamports)
+
     def _level_exposures(self, place: Place, valuation: Valuation) -> Iterator[tuple[Level, int]]:
         """Yield what the wallet, the bucket and the strategy of an order hold, where a limit asks for it."""
-        state, (bucket, strategy) = self._state, place
+        state, (bucket, strategy, wallet) = self._state, place
+        several = self.routing.are_several
         inside: dict[Level, Callable[[Position | Order], bool]] = {
-            Level.WALLET: lambda _each: True,
+            Level.WALLET: lambda each: not several or not isinstance(each, Order) or each.wallet == wallet,
             Level.BUCKET: lambda each: each.bucket == bucket,
             Level.STRATEGY: lambda each: each.strategy == strategy,
         }
@@ -172,7 +190,13 @@ class Valuer:
                 held = sum(
                     self.position_lamports(each, valuation) for each in state.ledger.positions() if is_inside(each)
                 )
+                if level is Level.WALLET and several:
+                    held = self.wallet_tokens_lamports(wallet, valuation)
                 yield level, held + sum(each.amount_in for each in state.pending_entries() if is_inside(each))
+
+    def wallet_tokens_lamports(self, wallet: str, valuation: Valuation) -> int:
+        """Return what the tokens in a wallet would bring."""
+        return sum(self.routing.share_lamports(wallet, mint, value) for mint, value in valuation.by_mint.items())
 
     def tail(self, valuation: Valuation, mint: str | None = None) -> TailView | None:
         """Return the cases of the risk budget for all that is held and on order, and for more of ``mint``; None where
@@ -208,5 +232,5 @@ class Valuer:
     def _reserved_lamports(self, order: Order) -> int:
         """Return what an open entry will cost besides its amount, the most it can be."""
         quote = self._venue.quote(order.mint, Side.BUY, order.amount_in)
-        rent = 0 if quote is None else quote.rent_lamports
+        rent = 0 if quote is None else self.rent_lamports(quote, order.wallet)
         return SIGNATURE_FEE_LAMPORTS + order.priority_fee_lamports + rent

@@ -7,8 +7,8 @@ The bytes of an attempt are sent again and again until they are part of the chai
 
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
@@ -126,6 +126,33 @@ class _Turns:
         return [self.locks[intent.wallet, mint] for mint in sorted(mints or {SOL_MINT})]
 
 
+@dataclass(slots=True)
+class _Sides:
+    """Purchases and sales of one token are never under way at once, in whatever wallets: they would trade with each
+    other. The second waits until the first has ended."""
+
+    under_way: dict[tuple[str, bool], list[str]] = field(default_factory=lambda: defaultdict(list))
+    changed: anyio.Condition = field(default_factory=anyio.Condition)
+
+    @asynccontextmanager
+    async def of(self, intent: Intent) -> AsyncIterator[None]:
+        own = [(mint, mint == intent.out_mint) for mint in {intent.in_mint, intent.out_mint} - {SOL_MINT}]
+        async with self.changed:
+            while crossed := [each for mint, is_buy in own for each in self.under_way[mint, not is_buy]]:
+                logger.info("intent %s waits: %s trades the token the other way", intent.id, crossed[0])
+                await self.changed.wait()
+            for side in own:
+                self.under_way[side].append(intent.id)
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                async with self.changed:
+                    for side in own:
+                        self.under_way[side].remove(intent.id)
+                    self.changed.notify_all()
+
+
 class Executor:
     """One per execution journal. ``running()`` reconciles, then works until it is cancelled; ``take`` hands in."""
 
@@ -145,6 +172,7 @@ class Executor:
         self._now_ns = outlook.now_ns
         self._outlook = outlook
         self._turns = _Turns()
+        self._sides = _Sides()
         self._room = anyio.CapacityLimiter(rules.intents_len_max)
         self._io = beside or InThread()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -221,6 +249,7 @@ class Executor:
                 await turns.enter_async_context(self._room)
                 for turn in self._turns.of(intent):
                     await turns.enter_async_context(turn)
+                await turns.enter_async_context(self._sides.of(intent))
                 await self.advance(intent.id)
         finally:
             self._driven.discard(intent.id)

@@ -29,6 +29,7 @@ from trading.model.network import SIGNATURE_FEE_LAMPORTS, TOKEN_ACCOUNT_RENT_LAM
 from trading.model.order import Fill, Order, Purpose, Rejected, Side, SwapQuote, VenueReport
 from trading.model.position import token_value_lamports
 from trading.model.units import BASE_UNITS_MAX, BPS_ONE
+from trading.model.wallet import MAIN, account_key
 
 from . import fill_model, pools
 from .conditions import IDEAL, Conditions
@@ -66,7 +67,7 @@ class SimulatedVenue:
         self._markets: dict[str, Market] = {}
         self._open: list[Submitted] = []
         self._held: dict[str, int] = {mint: units for mint, units in (held or {}).items() if units > 0}
-        """A token has an account, and its rent is paid, exactly while the wallet holds some of it."""
+        """By account of a wallet: it is there, and its rent is paid, exactly while it holds some of its token."""
 
     def submit(self, order: Order) -> None:
         """Take an order in. Raises: InvalidInput for an amount that is no amount, or an id that is open already."""
@@ -204,9 +205,9 @@ class SimulatedVenue:
         market = self._markets.get(mint)
         return market is not None and market.has_graduated
 
-    def held(self, mint: str) -> int:
-        """Return the base units in the wallet."""
-        return self._held.get(mint, 0)
+    def held(self, mint: str, wallet: str = MAIN) -> int:
+        """Return the base units in a wallet."""
+        return self._held.get(account_key(wallet, mint), 0)
 
     @staticmethod
     def _unlisted(bar: Bar) -> NoReturn:
@@ -293,15 +294,16 @@ class SimulatedVenue:
             return self._rejected(order, ts_ns, "unsellable", f"{order.mint}: the pool is empty")
         if order.side is Side.SELL and not instrument.is_sellable:
             return self._rejected(order, ts_ns, "unsellable", f"{order.mint}: the mint lets nobody sell")
-        if order.side is Side.SELL and order.amount_in > self.held(order.mint):
-            message = f"the wallet holds {self.held(order.mint)} base units, not {order.amount_in}"
+        held = self.held(order.mint, order.wallet)
+        if order.side is Side.SELL and order.amount_in > held:
+            message = f"the wallet holds {held} base units, not {order.amount_in}"
             return self._rejected(order, ts_ns, "insufficient_funds", message)
         if self._is_hit(submitted, "failure", self.conditions.failure_ppm):
             return self._rejected(order, ts_ns, "failed", "the transaction landed and failed")
         swap = self._swapped(order, pool, instrument)
         if isinstance(swap, str):
             return self._rejected(order, ts_ns, "slippage", swap)
-        if self._overflows(order.mint, order.side, swap):
+        if self._overflows(order.mint, order.side, swap, order.wallet):
             message = f"{swap.base_units} base units are more than an account holds"
             return self._rejected(order, ts_ns, "overflow", message)
         if order.side is Side.BUY:
@@ -342,11 +344,12 @@ class SimulatedVenue:
         return (fate.failure if what == "failure" else fate.adverse) < ppm
 
     def _book(self, order: Order, base_units: int) -> None:
-        left = self.held(order.mint) + (base_units if order.side is Side.BUY else -base_units)
+        key = account_key(order.wallet, order.mint)
+        left = self._held.get(key, 0) + (base_units if order.side is Side.BUY else -base_units)
         if left:
-            self._held[order.mint] = left
+            self._held[key] = left
         else:
-            del self._held[order.mint]
+            del self._held[key]
 
     def _fill(self, submitted: Submitted, swap: PoolSwap, decimals: int, ts_ns: int) -> Fill:
         order = submitted.order
@@ -364,15 +367,15 @@ class SimulatedVenue:
             impact_lamports=swap.impact_lamports,
             network_fee_lamports=SIGNATURE_FEE_LAMPORTS,
             priority_fee_lamports=order.priority_fee_lamports,
-            rent_lamports=self._rent(order.mint, order.side, swap.base_units),
+            rent_lamports=self._rent(order.mint, order.side, swap.base_units, order.wallet),
             slippage_bps=fill_model.slippage_bps(swap.lamports, expected, is_buy=order.side is Side.BUY),
         )
 
-    def _overflows(self, mint: str, side: Side, swap: PoolSwap) -> bool:
-        return side is Side.BUY and self.held(mint) + swap.base_units > BASE_UNITS_MAX
+    def _overflows(self, mint: str, side: Side, swap: PoolSwap, wallet: str = MAIN) -> bool:
+        return side is Side.BUY and self.held(mint, wallet) + swap.base_units > BASE_UNITS_MAX
 
-    def _rent(self, mint: str, side: Side, base_units: int) -> int:
-        held = self.held(mint)
+    def _rent(self, mint: str, side: Side, base_units: int, wallet: str = MAIN) -> int:
+        held = self.held(mint, wallet)
         if side is Side.BUY:
             return 0 if held else TOKEN_ACCOUNT_RENT_LAMPORTS
         return -TOKEN_ACCOUNT_RENT_LAMPORTS if held and base_units >= held else 0

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from .order import LATER, Side
+from .wallet import MAIN, WalletTerms
 
 AGENT: Final = "agent:"
 """How the actor of a command begins that an agent gave: it may only make the desk safer."""
@@ -146,8 +147,8 @@ class MoveCapital:
 
 @dataclass(frozen=True, slots=True)
 class FlowStep:
-    """One entry of what happened on the chain without the desk. ``what``: deposit, withdraw, move, buy or sell; the
-    figures are those of the ledger's event of that kind, 0 and "" where it has none."""
+    """One entry of what happened on the chain without the desk. ``what``: deposit, withdraw, move, buy, sell, or carry
+    from ``wallet`` to ``to_wallet``; the figures are those of the event of that kind, 0 and "" where it has none."""
 
     what: str
     bucket: str
@@ -157,6 +158,8 @@ class FlowStep:
     base_units: int = 0
     fee_lamports: int = 0
     rent_lamports: int = 0
+    wallet: str = field(default=MAIN, metadata=LATER)
+    to_wallet: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,27 @@ class BookFlow:
     actor: str
     reason: str
     steps: tuple[FlowStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UseWallets:
+    """Trade with these wallets from now on, ``main`` among them. What one that is new holds comes in as a deposit."""
+
+    key: str
+    actor: str
+    reason: str
+    wallets: tuple[WalletTerms, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldWallet:
+    """Leave a wallet alone, as long as it has this ``problem``; "" says that it has none any more."""
+
+    key: str
+    actor: str
+    reason: str
+    wallet: str
+    problem: str
 
 
 Command = (
@@ -183,6 +207,8 @@ Command = (
     | SwitchProfile
     | MoveCapital
     | BookFlow
+    | UseWallets
+    | HoldWallet
 )
 CommandName = Literal[
     "stop_entries",
@@ -198,4 +224,6 @@ CommandName = Literal[
     "switch_profile",
     "move_capital",
     "book_flow",
+    "use_wallets",
+    "hold_wallet",
 ]

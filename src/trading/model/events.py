@@ -12,6 +12,7 @@ from .forecast import Forecast, ForecastScore, OrderImpact, RankedToken
 from .gap import GapStep
 from .order import LATER, Denied, Fill, Measure, Order, Rejected, Signal
 from .profile_content import ProfileChange
+from .wallet import MAIN, WalletTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class CapitalDeposited:
     bucket: str
     lamports: int
     reason: str
+    wallet: str = field(default=MAIN, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,29 @@ class CapitalWithdrawn:
     bucket: str
     lamports: int
     reason: str
+    wallet: str = field(default=MAIN, metadata=LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class WalletsNamed:
+    """Which wallets the desk has from now on. What it held before it had several lies in ``main``."""
+
+    ts_ns: int
+    wallets: tuple[WalletTerms, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WalletMoved:
+    """So many base units of a mint (lamports of ``SOL_MINT``) went from one wallet to another; whose they are did not
+    change. ``worth_lamports`` is what they could be sold for."""
+
+    key: str
+    ts_ns: int
+    from_wallet: str
+    to_wallet: str
+    mint: str
+    units: int
+    worth_lamports: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +98,7 @@ class AccountClosed:
     mint: str
     lamports: int
     reason: str
+    wallet: str = field(default=MAIN, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +110,7 @@ class FeePaid:
     bucket: str
     lamports: int
     reason: str
+    wallet: str = field(default=MAIN, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +181,7 @@ class OrderFilled:
     strategy: str
     bucket: str
     fill: Fill
+    wallet: str = field(default=MAIN, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +190,7 @@ class OrderRejected:
     strategy: str
     bucket: str
     rejected: Rejected
+    wallet: str = field(default=MAIN, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +329,8 @@ LedgerEvent = (
 Event = (
     RunStarted
     | LedgerEvent
+    | WalletsNamed
+    | WalletMoved
     | SignalRaised
     | SignalPassed
     | ForecastMade

@@ -5,6 +5,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from .wallet import MAIN
+
 LATER: Final = MappingProxyType({"later": True})
 """Metadata of a field that was added to rows that existed: one at its default is not written."""
 
@@ -46,7 +48,7 @@ class Order:
     With ``amount_out`` above 0 a buy is exact-out: it takes exactly that many base units and pays at most
     ``amount_in``. Otherwise the whole of ``amount_in`` is swapped. ``held_base_units`` and ``held_lamports`` are what
     was held of the token when a buy was decided and what that cost, fees included: a buy that would fill below this
-    average is refused at the fill, because the price fell after the decision (anti-DCA).
+    average is refused at the fill, because the price fell after the decision (anti-DCA). ``wallet`` carries it out.
     A swap happens whole or not at all, as on chain.
     """
 
@@ -65,6 +67,7 @@ class Order:
     amount_out: int = 0
     held_base_units: int = 0
     held_lamports: int = 0
+    wallet: str = field(default=MAIN, metadata=LATER)
 
     def is_below_average(self, lamports: int, base_units: int) -> bool:
         """Tell whether buying so much for so much, fees included, would be cheaper than what is held."""

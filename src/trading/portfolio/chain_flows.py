@@ -12,11 +12,10 @@ from typing import Final
 
 from trading.model.chain import TransactionSeen
 from trading.model.intent import SOL_MINT
+from trading.model.wallet import MAIN
 
-from .flow_booking import Books, FlowDraft, FlowEvent
+from .flow_booking import Books, FlowDraft, FlowEvent, Value
 
-Value = Callable[[str, int], int | None]
-"""What so many base units of a mint could be sold for now, in lamports; None where nobody knows."""
 SIGNATURES_MAX: Final = 100_000
 
 
@@ -131,12 +130,19 @@ class ChainFlows:
         self._seen: dict[str, None] = {}
 
     def take(
-        self, seen: TransactionSeen, books: Books, value: Value, now_ns: int, known: Collection[str] | None = None
+        self,
+        seen: TransactionSeen,
+        books: Books,
+        value: Value,
+        now_ns: int,
+        known: Collection[str] | None = None,
+        wallet: str = MAIN,
     ) -> Told:
         """Return what a transaction means that none of our intents made. One that was taken before means nothing.
 
         ``books`` are those of after everything that was told before. Mints that are not ``known`` (None: all are) are
-        outside of the desk, as banned ones are.
+        outside of the desk, as banned ones are. All of it is told as of one ``wallet``; ``flow_booking.carried`` says
+        what of it lies in others.
         """
         if seen.signature in self._seen:
             return Told()
@@ -153,7 +159,7 @@ class ChainFlows:
             message = "it was signed by a key of this desk and is none of its orders"
             alarm(AlarmKind.SIGNED_WITHOUT_INTENT, message, halts=not self._rules.expects_hand)
         kept = dict(self.foreign)
-        draft = FlowDraft(f"chain/{seen.signature}", now_ns, self._rules.bucket, books)
+        draft = FlowDraft(f"chain/{seen.signature}", now_ns, self._rules.bucket, books, wallet)
         inside = {mint for mint in change.units if mint not in self._rules.banned and (known is None or mint in known)}
         is_booked = self._book(change, draft, value, alarm, inside)
         if not is_booked:

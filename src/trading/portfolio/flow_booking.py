@@ -1,19 +1,32 @@
 """Ledger events of one foreign transaction, drafted against a copy of the books so that each of them can be booked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from trading.errors import InvalidInput
 from trading.model.commands import FlowStep
-from trading.model.events import AccountClosed, CapitalDeposited, CapitalMoved, CapitalWithdrawn, FeePaid, OrderFilled
+from trading.model.events import (
+    AccountClosed,
+    CapitalDeposited,
+    CapitalMoved,
+    CapitalWithdrawn,
+    FeePaid,
+    OrderFilled,
+    WalletMoved,
+)
 from trading.model.identifiers import derived_id
+from trading.model.intent import SOL_MINT
 from trading.model.order import Fill, Side
 from trading.model.units import BPS_ONE
+from trading.model.wallet import MAIN
 
 from .ledger import Ledger
+from .wallets import WalletBook
 
-FlowEvent = CapitalDeposited | CapitalWithdrawn | CapitalMoved | AccountClosed | FeePaid | OrderFilled
+FlowEvent = CapitalDeposited | CapitalWithdrawn | CapitalMoved | AccountClosed | FeePaid | OrderFilled | WalletMoved
+Value = Callable[[str, int], int | None]
+"""What so many base units of a mint could be sold for now, in lamports; None where nobody knows."""
 HAND = "manual"
 """The strategy that a person is."""
 WITHDRAWN: Final = "went out, seen on chain"
@@ -23,18 +36,18 @@ SWEPT: Final = "swept to the cold address"
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What the books have: cash by bucket, (base units, cost) by (bucket, mint), rent deposits by mint."""
+    """What the books have: cash by bucket, (base units, cost) by (bucket, mint), a wallet's rent deposits by mint."""
 
     cash: dict[str, int]
     positions: dict[tuple[str, str], tuple[int, int]]
     deposits: dict[str, int]
 
     @classmethod
-    def of(cls, ledger: Ledger) -> "Books":
+    def of(cls, ledger: Ledger, wallet: str = MAIN) -> "Books":
         return cls(
             {name: bucket.cash_lamports for name, bucket in ledger.buckets.items()},
             {(each.bucket, each.mint): (each.base_units, each.cost_lamports) for each in ledger.positions()},
-            ledger.rent_deposits(),
+            ledger.rent_deposits(wallet),
         )
 
 
@@ -46,13 +59,14 @@ def steps_of(events: Sequence[FlowEvent]) -> tuple[FlowStep, ...]:
 def _step(event: FlowEvent) -> FlowStep:
     match event:
         case CapitalDeposited():
-            return FlowStep("deposit", event.bucket, event.lamports)
+            return FlowStep("deposit", event.bucket, event.lamports, wallet=event.wallet)
         case CapitalWithdrawn():
-            return FlowStep("sweep" if event.reason == SWEPT else "withdraw", event.bucket, event.lamports)
+            what = "sweep" if event.reason == SWEPT else "withdraw"
+            return FlowStep(what, event.bucket, event.lamports, wallet=event.wallet)
         case AccountClosed():
-            return FlowStep("close_account", "", event.lamports, mint=event.mint)
+            return FlowStep("close_account", "", event.lamports, mint=event.mint, wallet=event.wallet)
         case FeePaid():
-            return FlowStep("fee", event.bucket, event.lamports)
+            return FlowStep("fee", event.bucket, event.lamports, wallet=event.wallet)
         case CapitalMoved():
             return FlowStep("move", event.from_bucket, event.lamports, event.to_bucket)
         case OrderFilled():
@@ -65,7 +79,11 @@ def _step(event: FlowEvent) -> FlowStep:
                 base_units=fill.base_units,
                 fee_lamports=fill.network_fee_lamports,
                 rent_lamports=fill.rent_lamports,
+                wallet=event.wallet,
             )
+        case WalletMoved():
+            figures = ("carry", "", event.worth_lamports, "", event.mint, event.units)
+            return FlowStep(*figures, wallet=event.from_wallet, to_wallet=event.to_wallet)
 
 
 def events_of(key: str, ts_ns: int, steps: Sequence[FlowStep]) -> list[FlowEvent]:
@@ -79,14 +97,16 @@ def events_of(key: str, ts_ns: int, steps: Sequence[FlowStep]) -> list[FlowEvent
 def _event(name: str, key: str, ts_ns: int, step: FlowStep) -> FlowEvent:
     match step.what:
         case "deposit":
-            return CapitalDeposited(name, ts_ns, step.bucket, step.lamports, "came in, seen on chain")
+            return CapitalDeposited(name, ts_ns, step.bucket, step.lamports, "came in, seen on chain", step.wallet)
         case "withdraw" | "sweep":
             reason = SWEPT if step.what == "sweep" else WITHDRAWN
-            return CapitalWithdrawn(name, ts_ns, step.bucket, step.lamports, reason)
+            return CapitalWithdrawn(name, ts_ns, step.bucket, step.lamports, reason, step.wallet)
         case "close_account":
-            return AccountClosed(name, ts_ns, step.mint, step.lamports, "its account was closed, seen on chain")
+            why = "its account was closed, seen on chain"
+            return AccountClosed(name, ts_ns, step.mint, step.lamports, why, step.wallet)
         case "fee":
-            return FeePaid(name, ts_ns, step.bucket, step.lamports, "of a transaction that was no trade")
+            why = "of a transaction that was no trade"
+            return FeePaid(name, ts_ns, step.bucket, step.lamports, why, step.wallet)
         case "move":
             return CapitalMoved(name, ts_ns, step.bucket, step.to_bucket, step.lamports, "pays a trade by hand")
         case "buy" | "sell":
@@ -104,19 +124,53 @@ def _event(name: str, key: str, ts_ns: int, step: FlowStep) -> FlowEvent:
                 rent_lamports=step.rent_lamports,
                 slippage_bps=0,
             )
-            return OrderFilled(derived_id("trj", key, step.mint), HAND, step.bucket, fill)
+            return OrderFilled(derived_id("trj", key, step.mint), HAND, step.bucket, fill, step.wallet)
+        case "carry":
+            where = (step.wallet, step.to_wallet, step.mint)
+            return WalletMoved(name, ts_ns, *where, step.base_units, step.lamports)
     msg = f"what: {step.what!r} is no entry of a flow"
     raise InvalidInput(msg, field="what")
 
 
+def carried(
+    book: WalletBook, payer: str, changes: Mapping[str, Mapping[str, int]], events: Sequence[FlowEvent], value: Value
+) -> list[FlowStep]:
+    """Return what makes the books of each wallet agree with the chain, once ``events`` have booked all of a transaction
+    in ``payer``'s.
+
+    ``changes``: by wallet, by mint, in base units (SOL, wrapped or not, under ``SOL_MINT``). Of tokens that no bucket
+    has nothing is carried.
+    """
+    booked: dict[str, int] = {}
+    for event in events:
+        if isinstance(event, OrderFilled):
+            sign = 1 if event.fill.side is Side.BUY else -1
+            booked[event.fill.mint] = booked.get(event.fill.mint, 0) + sign * event.fill.base_units
+    found: list[FlowStep] = []
+    for name, change in changes.items():
+        for mint, units in change.items() if name != payer else ():
+            source, target = (payer, name) if units > 0 else (name, payer)
+            part = abs(units)
+            if mint != SOL_MINT:
+                held = book.units(source, mint) + (booked.get(mint, 0) if source == payer else 0)
+                part = min(part, max(0, held))
+            worth = part if mint == SOL_MINT else value(mint, part) or 0
+            if part:
+                step = FlowStep("carry", "", worth, mint=mint, base_units=part, wallet=source, to_wallet=target)
+                found.append(step)
+    return found
+
+
 @dataclass(slots=True)
 class FlowDraft:
-    """Events in the order in which they are to be booked. ``cash_lamports`` is what they change the cash by."""
+    """Events in the order in which they are to be booked, all in one wallet. ``cash_lamports`` is what they change the
+    cash by."""
 
     key: str
     ts_ns: int
     bucket: str
     books: Books
+    wallet: str = MAIN
     events: list[FlowEvent] = field(default_factory=list)
     cash_lamports: int = 0
     _cash: dict[str, int] = field(init=False)
@@ -174,7 +228,9 @@ class FlowDraft:
         deposit = self.books.deposits.get(mint, 0)
         if deposit and mint not in self._returned:
             reason = "its account was closed, seen on chain"
-            self.events.append(AccountClosed(f"{self.key}/closed/{mint}", self.ts_ns, mint, deposit, reason))
+            self.events.append(
+                AccountClosed(f"{self.key}/closed/{mint}", self.ts_ns, mint, deposit, reason, self.wallet)
+            )
             # Whose bucket paid it is the ledger's to know; here its cash only counts in the sum.
             self.cash_lamports += deposit
             self._returned.add(mint)
@@ -186,7 +242,7 @@ class FlowDraft:
             return False
         if lamports:
             reason = "of a transaction that was no trade"
-            self.events.append(FeePaid(f"{self.key}/fee", self.ts_ns, name, lamports, reason))
+            self.events.append(FeePaid(f"{self.key}/fee", self.ts_ns, name, lamports, reason, self.wallet))
             self._add(name, -lamports)
         return True
 
@@ -211,7 +267,8 @@ class FlowDraft:
         """Bring cash in for the hand."""
         if lamports > 0:
             key = f"{self.key}/{what}"
-            self.events.append(CapitalDeposited(key, self.ts_ns, self.bucket, lamports, "came in, seen on chain"))
+            where = (self.ts_ns, self.bucket, lamports)
+            self.events.append(CapitalDeposited(key, *where, "came in, seen on chain", self.wallet))
             self._add(self.bucket, lamports)
 
     def take_out(self, what: str, lamports: int) -> bool:
@@ -223,7 +280,7 @@ class FlowDraft:
             part = min(left, max(0, self._cash[name]))
             if part:
                 key = f"{self.key}/{what}/{name}"
-                self.events.append(CapitalWithdrawn(key, self.ts_ns, name, part, WITHDRAWN))
+                self.events.append(CapitalWithdrawn(key, self.ts_ns, name, part, WITHDRAWN, self.wallet))
                 self._add(name, -part)
                 left -= part
         return True
@@ -237,7 +294,8 @@ class FlowDraft:
             part = min(left, lamports * weight // BPS_ONE)
             if part:
                 key = f"{self.key}/in/{name}"
-                self.events.append(CapitalDeposited(key, self.ts_ns, name, part, "came in, seen on chain"))
+                where = (self.ts_ns, name, part)
+                self.events.append(CapitalDeposited(key, *where, "came in, seen on chain", self.wallet))
                 self._add(name, part)
                 left -= part
         self.bring_in("in", left)
@@ -276,7 +334,7 @@ class FlowDraft:
             rent_lamports=rent,
             slippage_bps=0,
         )
-        self.events.append(OrderFilled(derived_id("trj", self.key, mint), strategy, bucket, fill))
+        self.events.append(OrderFilled(derived_id("trj", self.key, mint), strategy, bucket, fill, self.wallet))
 
     def _add(self, bucket: str, lamports: int) -> None:
         self._cash[bucket] = self._cash.get(bucket, 0) + lamports

@@ -24,9 +24,10 @@ from trading.model.events import (
     OrderRejected,
     PositionWrittenOff,
 )
-from trading.model.order import Fill, Side
+from trading.model.order import Side
 from trading.model.position import Holding, Position
 from trading.model.units import ceil_div
+from trading.model.wallet import MAIN, account_key
 
 from .buckets import Booking, Bucket
 
@@ -54,7 +55,7 @@ class Ledger:
         self._seen_max = seen_max
         self._buckets: dict[str, Bucket] = {}
         self._seen: dict[str, str] = {}
-        self._rent_by_mint: dict[str, tuple[str, int]] = {}
+        self._rent_by_account: dict[str, tuple[str, int]] = {}
         self._slippage: dict[tuple[str, str], _Slippage] = {}
         self._losing_exits: dict[str, LosingExit] = {}
         self._wallet_lamports = 0
@@ -126,9 +127,13 @@ class Ledger:
         """Refundable deposits of open token accounts."""
         return self._rent_lamports
 
-    def rent_deposits(self) -> dict[str, int]:
-        """Return the deposit of each open token account, by mint."""
-        return {mint: deposit for mint, (_, deposit) in self._rent_by_mint.items()}
+    def rent_deposits(self, wallet: str = MAIN) -> dict[str, int]:
+        """Return the deposit of each open token account of a wallet, by mint."""
+        return {
+            key.rpartition("/")[2]: deposit
+            for key, (_, deposit) in self._rent_by_account.items()
+            if key == account_key(wallet, key.rpartition("/")[2])
+        }
 
     @property
     def realised_lamports(self) -> int:
@@ -242,12 +247,13 @@ class Ledger:
         self._wallet_lamports -= charged
 
     def _closed_account(self, event: AccountClosed) -> None:
-        _, deposit = self._rent_by_mint.get(event.mint, ("", 0))
+        account = account_key(event.wallet, event.mint)
+        _, deposit = self._rent_by_account.get(account, ("", 0))
         if not deposit or deposit != event.lamports:
             msg = f"lamports: the deposit of {event.mint} is {deposit} lamports, {event.lamports} cannot come back"
             raise InvalidInput(msg, field="lamports")
         self._wallet_lamports += deposit
-        self._return_deposit(event.mint)
+        self._return_deposit(account)
 
     def _paid_fee(self, event: FeePaid) -> None:
         """A fee without a trade lessens the result of the bucket that pays it."""
@@ -270,7 +276,7 @@ class Ledger:
             if fill.base_units > held:
                 msg = f"order {fill.order_id} sold {fill.base_units} of {fill.mint}, bucket {event.bucket!r} has {held}"
                 raise LedgerMismatch(msg, field="base_units")
-        _, deposit = self._rent_by_mint.get(fill.mint, ("", 0))
+        _, deposit = self._rent_by_account.get(account_key(event.wallet, fill.mint), ("", 0))
         if (fill.rent_lamports > 0 and deposit) or (fill.rent_lamports < 0 and deposit != -fill.rent_lamports):
             msg = f"order {fill.order_id}: rent of {fill.rent_lamports} for {fill.mint}, whose deposit is {deposit}"
             raise LedgerMismatch(msg, field="rent_lamports")
@@ -313,7 +319,7 @@ class Ledger:
         bucket.positions[fill.mint] = position
         bucket.cash_lamports -= cost
         self._wallet_lamports -= cost + fill.rent_lamports
-        self._book_rent(bucket, fill)
+        self._book_rent(bucket, event)
         self._count_costs(event)
         return Booking(position=position)
 
@@ -328,7 +334,7 @@ class Ledger:
         bucket.cash_lamports += proceeds
         bucket.realised_lamports += realised
         self._wallet_lamports += proceeds - fill.rent_lamports
-        self._book_rent(bucket, fill)
+        self._book_rent(bucket, event)
         self._count_costs(event)
         if realised < 0:
             self._losing_exits[fill.mint] = LosingExit(fill.mint, fill.ts_ns, fill.lamports, fill.base_units)
@@ -376,18 +382,19 @@ class Ledger:
         gone = replace(position, base_units=0, cost_lamports=0, added_lamports=0, realised_lamports=left)
         return Booking(gone, -loss, self._round_trip(gone, event.ts_ns))
 
-    def _book_rent(self, bucket: Bucket, fill: Fill) -> None:
+    def _book_rent(self, bucket: Bucket, event: OrderFilled) -> None:
         """Book the deposit of a token account: paid by the bucket that buys first, returned to that same bucket."""
+        fill = event.fill
         if fill.rent_lamports > 0:
-            self._rent_by_mint[fill.mint] = (bucket.name, fill.rent_lamports)
+            self._rent_by_account[account_key(event.wallet, fill.mint)] = (bucket.name, fill.rent_lamports)
             self._rent_lamports += fill.rent_lamports
             bucket.cash_lamports -= fill.rent_lamports
             bucket.rent_lamports += fill.rent_lamports
         elif fill.rent_lamports < 0:
-            self._return_deposit(fill.mint)
+            self._return_deposit(account_key(event.wallet, fill.mint))
 
-    def _return_deposit(self, mint: str) -> None:
-        payer, deposit = self._rent_by_mint.pop(mint)
+    def _return_deposit(self, account: str) -> None:
+        payer, deposit = self._rent_by_account.pop(account)
         self._rent_lamports -= deposit
         self._buckets[payer].cash_lamports += deposit
         self._buckets[payer].rent_lamports -= deposit

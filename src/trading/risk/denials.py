@@ -113,11 +113,12 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "positions": Denial("too many tokens would be held", "one is sold"),
     "bucket_cash_lamports": Denial("the bucket has not so much cash", "the order is smaller, or money comes in"),
     "own_order_crosses": Denial("an order of ours trades the token the other way", "that order has ended"),
-    "wallet_unknown": Denial("the desk has no such wallet", "the wallet is configured"),
+    "wallet_none": Denial("no wallet buys for that bucket", "a wallet of that bucket is configured"),
     "wallet_halted": Denial("the wallet is halted until a person answers", "`memmcp-trade review` is answered"),
     "wallet_orders": Denial("the wallet has as many orders open as it may", "one of them ends"),
-    "wallet_balance": Denial("the wallet has not so much that no other order was promised", "less is traded"),
-    "wallet_exit_reserve": Denial("the wallet would have too little SOL left for its exits", "SOL comes in"),
+    "wallet_cash_lamports": Denial(
+        "no wallet has so much that is neither promised to orders nor kept for exits", "less is bought, or SOL comes in"
+    ),
     "exit_reserve_lamports": Denial("too little SOL would be left for exits", "the order is smaller, or SOL comes in"),
 }
 """By the word that the journal keeps; about in the order in which they are asked."""

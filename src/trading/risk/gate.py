@@ -70,6 +70,10 @@ class Gate:
             return denied_by(token.level)
         if token.mark_sol is None or token.quote is None:
             return Denied("untradable", f"{order.mint} has no price or cannot be sold")
+        if token.crossed is not None:
+            other = token.crossed
+            message = f"{other.mint} is being sold by {other.strategy} in the wallet {other.wallet!r} ({other.id})"
+            return Denied("own_order_crosses", message, 0, token.open_orders)
         if token.open_orders:
             return Denied("own_order_open", f"{order.mint} has an order under way: one at a time", 0, token.open_orders)
         return None
@@ -130,6 +134,8 @@ class Gate:
             account.cash_lamports - fees - reserve,
             token.bucket_cash_lamports - fees,
         )
+        if token.wallet_cash_lamports is not None:
+            most = min(most, token.wallet_cash_lamports - fees)
         add_max = limits.add_lamports_max(token, rules)
         if add_max is not None:
             most = min(most, add_max)

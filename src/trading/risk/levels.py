@@ -18,11 +18,12 @@ from typing import Final
 from trading.model.account import Level, TradingState
 from trading.model.profile import DrawdownLimits, Limits
 from trading.model.trading_day import TradingDay
+from trading.model.wallet import MAIN
 
 from .drawdown import DrawdownGuard
 
-WALLET: Final = "main"
-"""The one wallet of a desk on paper."""
+WALLET: Final = MAIN
+"""The wallet of a desk that has one."""
 
 LevelKey = tuple[Level, str]
 
@@ -82,12 +83,16 @@ class LevelBook:
         """Yield the levels that have money, or had some."""
         yield from self._guards
 
-    def flow(self, bucket: str, lamports: int, *, is_external: bool) -> None:
+    def flow(self, bucket: str, lamports: int, *, is_external: bool, wallet: str = WALLET) -> None:
         """Take money into the bucket (or out of it, below 0), from outside or from another bucket."""
         self._guard((Level.BUCKET, bucket)).flow(lamports)
         self._guard((Level.STRATEGY, bucket)).flow(lamports)
         if is_external:
-            self._guard((Level.WALLET, WALLET)).flow(lamports)
+            self.wallet_flow(wallet, lamports)
+
+    def wallet_flow(self, wallet: str, lamports: int) -> None:
+        """Take value into a wallet, or out of it, below 0: from outside, or from another one."""
+        self._guard((Level.WALLET, wallet)).flow(lamports)
 
     def realised(self, bucket: str, strategy: str, lamports: int) -> None:
         """Take what a trade brought, or a failed one cost, where the bucket is not the strategy's own."""
@@ -129,21 +134,32 @@ class LevelBook:
         else:
             self._told[level, name] = state
 
-    def held(self, bucket: str, strategy: str) -> Held | None:
-        """Return the first level of wallet, bucket and strategy that does not let an entry pass."""
-        for key in ((Level.WALLET, WALLET), (Level.BUCKET, bucket), (Level.STRATEGY, strategy)):
+    def held(self, bucket: str, strategy: str, wallet: str | None = WALLET) -> Held | None:
+        """Return the first level of wallet, bucket and strategy that does not let an entry pass; ``wallet``: None where
+        it is not chosen yet."""
+        for key in _keys(bucket, strategy, wallet):
             state = self._told.get(key)
             if state is not None:
                 return Held(*key, state, self._guards[key].reason)
         return None
 
-    def selling(self, bucket: str, strategy: str) -> Held | None:
+    def held_wallet(self, wallet: str) -> Held | None:
+        """Return the wallet's own level where it lets no entry pass."""
+        key = (Level.WALLET, wallet)
+        state = self._told.get(key)
+        return None if state is None else Held(*key, state, self._guards[key].reason)
+
+    def selling(self, bucket: str, strategy: str, wallet: str | None = WALLET) -> Held | None:
         """Return the first level that lets (bucket, strategy) hold nothing; an operator's REDUCING sells nothing."""
-        for key in ((Level.WALLET, WALLET), (Level.BUCKET, bucket), (Level.STRATEGY, strategy)):
-            guard = self._guards.get(key)
-            if guard is not None and guard.is_selling:
-                return Held(*key, guard.state, guard.reason)
-        return None
+        return next((found for key in _keys(bucket, strategy, wallet) if (found := self._selling(key))), None)
+
+    def selling_wallet(self, wallet: str) -> Held | None:
+        """Return the wallet's own level where it lets it hold nothing."""
+        return self._selling((Level.WALLET, wallet))
+
+    def _selling(self, key: LevelKey) -> Held | None:
+        guard = self._guards.get(key)
+        return Held(*key, guard.state, guard.reason) if guard is not None and guard.is_selling else None
 
     @property
     def is_resting(self) -> bool:
@@ -170,6 +186,13 @@ class LevelBook:
         if guard is None:
             guard = self._guards[key] = DrawdownGuard(self._limits.drawdown_of(key[0]), self._calendar)
         return guard
+
+
+def _keys(bucket: str, strategy: str, wallet: str | None) -> Iterator[LevelKey]:
+    if wallet is not None:
+        yield Level.WALLET, wallet
+    yield Level.BUCKET, bucket
+    yield Level.STRATEGY, strategy
 
 
 def _is_watched(limits: Limits) -> bool:

@@ -71,6 +71,9 @@ TEXTS: Final[Mapping[str, Text]] = {
     "fee_position_bps": lambda m, o, a, t, b: f"network fees of the round trip are {m.used} bps of the order",
     "exit_reserve_lamports": lambda m, o, a, t, b: f"{m.used} lamports would be left for the exits of all tokens held",
     "bucket_cash_lamports": lambda m, o, a, t, b: f"the order takes {sol_text(m.used)} SOL from bucket {o.bucket!r}",
+    "wallet_cash_lamports": lambda m, o, a, t, b: (
+        f"the order takes {sol_text(m.used)} SOL from the wallet {o.wallet!r}, which keeps what its exits need"
+    ),
     "edge_over_cost_bps": lambda m, o, a, t, b: (
         f"an expected move of {t.edge_bps} bps leaves {m.used} bps after all costs"
     ),

@@ -218,6 +218,14 @@ def bucket_cash(order: Order, account: AccountView, token: TokenView, bounds: Bo
     return Measure("bucket_cash_lamports", used, token.bucket_cash_lamports, "lamports")
 
 
+def wallet_cash(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
+    """What the wallet has to spare; only asked where the desk has several."""
+    if token.wallet_cash_lamports is None:
+        return None
+    used = order.amount_in + transaction_lamports(order) + token.rent_lamports
+    return Measure("wallet_cash_lamports", used, token.wallet_cash_lamports, "lamports")
+
+
 def edge(order: Order, account: AccountView, token: TokenView, bounds: Bounds) -> Measure | None:
     """Expected move minus all costs of entry and exit. Account rent comes back and is no cost."""
     if token.edge_bps is None or token.quote is None:
@@ -287,6 +295,7 @@ ENTRY_LIMITS: Final[tuple[Limit, ...]] = (
     turnover_day,
     positions,
     bucket_cash,
+    wallet_cash,
     exit_reserve,
 )
 """In the order in which they are asked: what no smaller order could cure comes first."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from trading.model.account import Level, LosingExit, TradingState
-from trading.model.order import SwapQuote
+from trading.model.order import Order, SwapQuote
 from trading.model.position import Holding, Position
 from trading.model.profile import Limits
 from trading.model.rug_rules import RugRules
@@ -67,7 +67,9 @@ class TokenView:
     strategy that lets no entry pass. ``locks``: what protections make wait. ``tail``: the cases of the risk
     budget, None where it is not asked. ``position``: what the order's own bucket holds of the token.
     ``exposures``: what the order's own wallet, bucket and strategy hold of all tokens, open entries counted as if they
-    were filled; without those whose limit asks for nothing.
+    were filled; without those whose limit asks for nothing. Where the desk has several wallets,
+    ``wallet_cash_lamports`` is what a purchase may take out of the order's, and ``crossed`` the first open sale of the
+    token in any of them.
     """
 
     mint: str
@@ -89,3 +91,5 @@ class TokenView:
     tail: TailView | None = None
     position: Position | None = None
     exposures: Mapping[Level, int] = field(default_factory=dict)
+    wallet_cash_lamports: int | None = None
+    crossed: Order | None = None

@@ -18,6 +18,7 @@ from trading.model.market_data import FeedDescription
 from trading.model.profile import PROFILES, Profile, StrategyChoice
 from trading.model.profile_content import document_of
 from trading.model.trading_day import UTC
+from trading.model.wallet import WalletTerms
 from trading.ports import Journal, Strategy
 from trading.strategies.registry import create_all, strategy_class
 
@@ -40,6 +41,9 @@ class RunPlan:
     """The public key whose money it is, empty on paper."""
     zone: str = UTC
     """Whose days limits and digests count by."""
+    wallets: tuple[WalletTerms, ...] = ()
+    """Those of a desk with several, ``main`` first. A run takes them on by a command, so they are no part of its
+    identity."""
 
     @property
     def is_live(self) -> bool:

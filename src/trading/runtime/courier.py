@@ -45,19 +45,20 @@ class CourierRules:
 
 
 class Courier:
-    """One per desk. ``run`` works until it is cancelled; ``wake`` says that there may be something to carry."""
+    """One per desk. ``wallets``: their addresses by name. ``run`` works until it is cancelled; ``wake`` says that there
+    may be something to carry."""
 
     def __init__(
         self,
         mailbox: Mailbox,
         executor: Executor,
-        wallet: str,
+        wallets: Mapping[str, str],
         rules: CourierRules,
         now_ns: Callable[[], int],
     ) -> None:
         self._mailbox = mailbox
         self._executor = executor
-        self._wallet = wallet
+        self._wallets = dict(wallets)
         self._rules = rules
         self._now_ns = now_ns
         self._woken = anyio.Event()
@@ -84,13 +85,16 @@ class Courier:
         booked = 0
         run_id, orders = await self._mailbox.ask(_open)
         for order in orders:
+            if order.wallet not in self._wallets:
+                logger.warning("order %s waits: the wallet %r is not configured", order.id, order.wallet)
+                continue
             known = await self._handed_in(order, run_id)
             if known is not None and known.is_final:
                 booked += await self._mailbox.ask(_reporting(order.id, known))
         return booked
 
     async def _handed_in(self, order: Order, run_id: str) -> IntentRecord | None:
-        intent = intent_of(order, self._wallet, run_id, self._terms())
+        intent = intent_of(order, self._wallets[order.wallet], run_id, self._terms())
         try:
             return await self._executor.take(intent)
         except InvalidInput as error:

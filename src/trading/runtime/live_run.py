@@ -31,6 +31,7 @@ from trading.execution.upkeep import UpkeepParts as PreparerParts
 from trading.model.intent import IntentRecord
 from trading.model.order import Denied
 from trading.model.units import sol_to_lamports
+from trading.model.wallet import MAIN, WalletTerms
 from trading.portfolio.chain_flows import FlowRules, Foreign
 from trading.ports import SwapRouter
 from trading.signing.approving import ApprovingSigner
@@ -41,6 +42,7 @@ from .arming import ArmingWatch
 from .clock import WallClock
 from .courier import Courier, CourierRules
 from .flow_watch import FlowWatch
+from .holding import HoldingWatch
 from .mailbox import Mailbox
 from .mint_policy import MintPolicy
 from .reviewing import LiveReview
@@ -59,9 +61,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LiveParts:
-    """What was opened. ``lamports`` is what the wallet held when it was."""
+    """What was opened. ``wallet`` is the address of ``main``, ``wallets`` those of all by name; ``lamports`` is what
+    ``main`` held when it was, ``terms`` how each is used, empty where there is one."""
 
     wallet: str
+    wallets: Mapping[str, str]
+    terms: tuple[WalletTerms, ...]
     genesis_hash: str
     chain: SolanaChain
     journal: SqlExecutionJournal
@@ -110,6 +115,8 @@ async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LivePa
         lamports = await _balance(chain, live.wallet)
         yield LiveParts(
             wallet=live.wallet,
+            wallets={MAIN: live.wallet} | {each.name: each.address for each in live.wallets},
+            terms=await _terms(chain, live),
             genesis_hash=sections.chain.genesis_hash,
             chain=chain,
             journal=journal,
@@ -133,6 +140,7 @@ class LiveDesk:
     arming: ArmingWatch
     waiting: WaitingOrders
     upkeep: Upkeep
+    holding: HoldingWatch
     _stopped: Mapping[str, Denied] = field(default_factory=dict)
 
     @classmethod
@@ -151,7 +159,7 @@ class LiveDesk:
             live.exit_fee_times,
             lambda: arming.fee_lamports_max,
         )
-        courier = Courier(mailbox, executor, parts.wallet, carried, clock.now_ns)
+        courier = Courier(mailbox, executor, parts.wallets, carried, clock.now_ns)
         names = {mint: name for name, mint in live.mints.items()}
         waiting = WaitingOrders(parts.journal, names)
         kept_up = UpkeepParts(mailbox, executor, parts.chain, parts.journal, arming, clock.now_ns)
@@ -164,8 +172,9 @@ class LiveDesk:
             on_change()
 
         outlook.on_change = changed
-        outlook.on_flow = FlowWatch(mailbox, parts.journal, parts.wallet, _flow_rules(live), names).take
-        desk = cls(parts, executor, courier, arming, waiting, upkeep)
+        outlook.on_flow = FlowWatch(mailbox, parts.journal, parts.wallets, _flow_rules(live), names).take
+        holding = HoldingWatch(parts.journal, mailbox, parts.wallets, live.arming_poll_s)
+        desk = cls(parts, executor, courier, arming, waiting, upkeep, holding)
         outlook.may_go_on = desk._may_go_on
         return desk
 
@@ -185,6 +194,7 @@ class LiveDesk:
         return LiveReview(self.parts.journal, self.parts.chain, self._released)
 
     async def _released(self, wallet: str) -> None:
+        await self.holding.look()
         await self.executor.take_up(wallet)
         self.courier.wake()
 
@@ -192,17 +202,19 @@ class LiveDesk:
         """Reconcile, then carry orders, until cancelled. Raises: WrongChain, JournalUnavailable."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.arming.run)
+            tasks.start_soon(self.holding.run)
             await tasks.start(self._execute)
             tasks.start_soon(self.courier.run)
             tasks.start_soon(self.upkeep.run)
 
     async def _execute(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        await self.executor.run([self.parts.wallet], task_status=task_status)
+        await self.executor.run(list(self.parts.wallets.values()), task_status=task_status)
 
     def health(self) -> Mapping[str, Any]:
         """Return how the chain's endpoints, the signer and the wallet stand."""
         return {
             "wallet": self.parts.wallet,
+            "wallets": dict(self.parts.wallets),
             "genesis_hash": self.parts.genesis_hash,
             "is_reconciled": self.executor.is_reconciled,
             "not_armed": self.arming.problem,
@@ -237,6 +249,17 @@ def _socket(data_dir: Path, live: LiveSection) -> SignerSocket:
 def _preparing(live: LiveSection) -> PreparingRules:
     prices = PriceRules(live.oracle_deviation_bps_max, live.exit_deviation_bps_max)
     return PreparingRules(prices=prices, reserve_lamports=lambda _wallet: live.reserve_lamports)
+
+
+async def _terms(chain: SolanaChain, live: LiveSection) -> tuple[WalletTerms, ...]:
+    """Return how each wallet is used, with what those beside ``main`` hold now; nothing where there is one."""
+    if not live.wallets:
+        return ()
+    found = [WalletTerms(MAIN, reserve_lamports=live.reserve_lamports)]
+    for each in live.wallets:
+        lamports = await _balance(chain, each.address)
+        found.append(WalletTerms(each.name, lamports, each.buckets, each.role == "exit", live.reserve_lamports))
+    return tuple(found)
 
 
 async def _balance(chain: SolanaChain, wallet: str) -> int:

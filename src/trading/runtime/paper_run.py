@@ -18,6 +18,7 @@ from trading.errors import TradingError, Unavailable
 from trading.execution.conditions import conditions_of
 from trading.model.profile import Profile
 from trading.model.units import sol_to_lamports
+from trading.model.wallet import MAIN, WalletTerms
 from trading.ports import Feed, LiveFeed, Memory
 
 from .assembly import RunPlan, chosen_profile
@@ -180,6 +181,7 @@ def _plan(chosen: Chosen, profile: Profile, sections: Sections, live: "LiveParts
             target_lamports=int(sol_to_lamports(sections.account.target_sol)),
             wallet=f"{live.genesis_hash}/{live.wallet}",
             zone=sections.account.zone,
+            wallets=live.terms,
         )
     return RunPlan(
         mode="paper",
@@ -190,7 +192,16 @@ def _plan(chosen: Chosen, profile: Profile, sections: Sections, live: "LiveParts
         seed=sections.paper.seed,
         conditions=conditions_of(sections.paper.conditions),
         zone=sections.account.zone,
+        wallets=_paper_wallets(sections),
     )
+
+
+def _paper_wallets(sections: Sections) -> tuple[WalletTerms, ...]:
+    more = [
+        WalletTerms(each.name, int(sol_to_lamports(each.equity_sol)), each.buckets, each.role == "exit")
+        for each in sections.account.wallets
+    ]
+    return (WalletTerms(MAIN), *more) if more else ()
 
 
 def _recorded(feed: Feed | LiveFeed) -> Feed | None:

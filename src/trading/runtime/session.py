@@ -23,6 +23,7 @@ from trading.model.order import Order
 from trading.model.profile import profile_named
 from trading.model.profile_content import content_of, profile_of
 from trading.model.trading_day import UTC
+from trading.model.wallet import MAIN, WalletTerms
 from trading.ports import Bookmarked, Feed, JournalRow
 
 from .assembly import RunPlan, begin, make_kernel
@@ -181,6 +182,7 @@ class Opener:
         self._store.keep_plan(run.number, plan_text(self._plan_as_begun(journal)))
         self._run = RunRef(run.number, run.run_id, is_new=False)
         self._obey(session)
+        self._use_wallets(session)
         return session
 
     def _obey(self, session: Session) -> None:
@@ -207,6 +209,22 @@ class Opener:
             key = f"{BANNED}{session.cycles}"
             session.command(commands.SwitchProfile(key, "operator", reason, wanted.name, content_of(wanted)))
             session.commit()
+
+    def _use_wallets(self, session: Session) -> None:
+        """Go on with the wallets of this start, where they are others than before.
+
+        Raises: InvalidInput for one that is missing and still holds something of the desk.
+        """
+        book, wanted = session.kernel.state.wallets, self._plan.wallets
+        present = () if book is None else tuple(wallet.terms for wallet in book.wallets.values())
+        if len(wanted) < 2 and book is None:
+            return
+        wanted = wanted or (WalletTerms(MAIN),)
+        if [replace(each, lamports=0) for each in present] == [replace(each, lamports=0) for each in wanted]:
+            return
+        key = f"{AT_START}wallets/{session.journal.horizon()}"
+        session.command(commands.UseWallets(key, "operator", "the desk was started with these wallets", wanted))
+        session.commit()
 
     def _restored(self, journal: SqlJournal, run: RunRef) -> Session:
         """Return the session as its rows say, from the newest checkpoint that fits and the rows behind it."""

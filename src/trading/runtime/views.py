@@ -86,7 +86,32 @@ def snapshot(kernel: Kernel, around: Surroundings) -> Document:
         "compounding": compounding(kernel, valuation),
         "next_evaluation": None if due_ns is None else iso(due_ns),
         "zone": state.zone,
+        **({} if state.wallets is None else {"wallets": wallets(kernel, valuation)}),
     }
+
+
+def wallets(kernel: Kernel, valuation: Valuation) -> list[Document]:
+    """Return wire.WalletView for each wallet of a desk that has several."""
+    state, routing = kernel.state, kernel.valuer.routing
+    book = state.wallets
+    found: list[Document] = []
+    for name, wallet in {} if book is None else book.wallets.items():
+        level = state.levels.held_wallet(name)
+        found.append(
+            {
+                "name": name,
+                "state": "ACTIVE" if level is None else level.state.value,
+                "problem": wallet.problem or ("" if level is None else level.reason),
+                "role": "exit" if wallet.terms.is_exit_only else "trade",
+                "buckets": list(wallet.terms.buckets),
+                "cash": amount(wallet.lamports, state.sol_usd),
+                "reserved": amount(routing.reserved_lamports(name), state.sol_usd),
+                "reserve": amount(routing.reserve_lamports(name), state.sol_usd),
+                "tokens": amount(kernel.valuer.wallet_tokens_lamports(name, valuation), state.sol_usd),
+                "base_units": {mint: str(units) for mint, units in wallet.units.items()},
+            }
+        )
+    return found
 
 
 def positions(kernel: Kernel, valuation: Valuation) -> list[Document]:

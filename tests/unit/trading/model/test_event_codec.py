@@ -14,6 +14,7 @@ from trading.model.forecast import Direction, Forecast, ForecastScore, OrderImpa
 from trading.model.gap import GapAction, GapStep
 from trading.model.market_data import FeedDescription, TokenGone, ts_of
 from trading.model.order import Denied, Measure, Side
+from trading.model.wallet import WalletTerms
 
 ACTIVE, HALTED = TradingState.ACTIVE, TradingState.HALTED
 _STATE = {"ts_ns": 1, "before": "ACTIVE", "after": "ACTIVE", "entries_allowed": True, "reason": ""}
@@ -60,6 +61,10 @@ EVENTS: list[events.Event | commands.Command] = [
     events.LevelStateChanged(T0, Level.BUCKET, "momentum_breakout", ACTIVE, HALTED, "drawdown"),
     commands.AllowEntries("k", "signer", "armed"),
     commands.BookFlow("k", "chain", "r", (commands.FlowStep("move", "a", 5, "b"), commands.FlowStep("buy", "a", 5))),
+    commands.UseWallets("k", "operator", "r", (WalletTerms("main"), WalletTerms("b", 5, ("manual",), True, 7))),
+    commands.HoldWallet("k", "chain", "r", "b", "chain and books differ"),
+    events.WalletsNamed(T0, (WalletTerms("main"), WalletTerms("b", 5, ("manual",), True, 7))),
+    events.WalletMoved("k", T0, "main", "b", "m", 5, 7),
     events.GapSeen(
         T0,
         T0 - 5,

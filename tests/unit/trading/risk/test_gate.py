@@ -44,8 +44,8 @@ def test_a_sound_entry_is_approved_with_how_far_each_limit_is_used() -> None:
     assert (measures["order_lamports"].used, measures["order_lamports"].limit) == (SOL // 5, 4 * SOL // 10)
     assert measures["exit_reserve_lamports"].used == 2 * SOL - SOL // 5 - 25_000 - RENT
     assert measures["edge_over_cost_bps"].used == 300 - 55
-    # Nothing is held, was sold at a loss or waits; no budget is asked for, and nothing of the levels.
-    silent = 7 + len(ProtectionKind) + len(Level)
+    # Nothing is held, was sold at a loss or waits; no budget is asked for, nothing of the levels or of wallets.
+    silent = 8 + len(ProtectionKind) + len(Level)
     assert len(verdict.measures) == len(limits.ENTRY_LIMITS) - silent
 
 

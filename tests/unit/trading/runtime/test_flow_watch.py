@@ -51,7 +51,7 @@ def opened(store: JournalStore) -> Session:
 
 
 def watch(session: Session, halts: Halts, names: Mapping[str, str] | None = None) -> FlowWatch:
-    return FlowWatch(Box(session), halts, "w1", FlowRules(), names or {})  # type: ignore[arg-type]
+    return FlowWatch(Box(session), halts, {"main": "w1"}, FlowRules(), names or {})  # type: ignore[arg-type]
 
 
 async def test_a_transaction_that_is_told_again_also_after_a_restart_is_booked_once(store: JournalStore) -> None:
