@@ -30,7 +30,7 @@ from trading.execution.executor import Executor, ExecutorRules, Outlook
 from trading.execution.preparing import PreparingParts, PreparingRules, SwapPreparer
 from trading.execution.price_check import PriceRules
 from trading.model.chain import AbsenceProof, HeightSeen, SignWanted
-from trading.model.intent import Intent, IntentState
+from trading.model.intent import Intent, IntentKind, IntentState
 from trading.runtime.clock import WallClock
 
 LIFE_S = 100.0
@@ -107,15 +107,16 @@ async def live(life: dict[str, Any]) -> str:
         parts = PreparingParts(chain, JupiterBuild(api), prices, signer, lambda _mint: (), clock.now_ns)
         preparer = Doomed(SwapPreparer(parts, PreparingRules(prices=PriceRules())), dies)
         rules = ExecutorRules(section.genesis_hash, poll_s=0.03, resend_s=0.06, backoff_s=0.01, backoff_cap_s=0.1)
-        intent = Intent(**life["intent"])
+        told = life["intent"]
+        intent = Intent(**told | {"kind": IntentKind(told["kind"]), "accounts": tuple(told["accounts"])})
         changed = anyio.Event()
 
         def on_change(_intent_id: str) -> None:
             changed.set()
 
         outlook = Outlook(clock.now_ns, on_change=on_change)
-        told = Hasty(chain) if life["is_hasty"] else chain
-        executor = Executor(Doomed(journal, dies), Doomed(told, dies), preparer, rules, outlook)
+        seen = Hasty(chain) if life["is_hasty"] else chain
+        executor = Executor(Doomed(journal, dies), Doomed(seen, dies), preparer, rules, outlook)
         with anyio.fail_after(LIFE_S):
             async with anyio.create_task_group() as tasks:
                 await tasks.start(_run, executor, intent.wallet)
