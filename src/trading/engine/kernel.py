@@ -230,7 +230,13 @@ class Kernel:
         self._is_loud = True
         kind, body = encode(event)
         self._journal.append(self.state.now_ns, kind, body, is_plain=True)
+        self._mark_before(event)
         return self.state.apply(self.state.now_ns, event)
+
+    def _mark_before(self, event: object) -> None:
+        """Mark the levels before money moves between them, also those that came into being since the last cycle."""
+        if isinstance(event, MOVES) and self.cycles:
+            self.levels.mark(self.valuer.value())
 
     def update_state(self, reason: str, *, entries_allowed: bool | None = None) -> None:
         """Record the trading state that the guard demands, where it is another one than before."""
@@ -329,8 +335,7 @@ class Kernel:
 
     def _fold(self, row: StoredRow) -> None:
         event = decode(row.kind, row.body)
-        if isinstance(event, MOVES) and self.cycles:
-            self.levels.mark(self.valuer.value())
+        self._mark_before(event)
         if isinstance(event, events.CycleMarked):
             self.state.mark(event.ts_ns, event.equity_lamports)
             self.levels.mark(self.valuer.value())

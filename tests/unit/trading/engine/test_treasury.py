@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
-from tests.doubles.kernel_bench import KernelBench, fingerprint, profile
+from tests.doubles.kernel_bench import KernelBench, fingerprint, levels_of, profile
 from tests.doubles.scripted_market import MINT, ScriptedFeed, script
 
 from trading.engine.treasury import DAY_POLICY, SWITCH_POLICY
 from trading.model import commands, events
+from trading.model.account import Level
 from trading.model.market_data import MarketEvent
 from trading.model.order import Side
 from trading.model.profile import BucketRules, Profile, StrategyChoice
@@ -142,4 +143,21 @@ def test_the_levels_of_a_desk_whose_shares_were_made_anew_come_back_as_they_were
     bench.feed(events_of_market[3:])
     assert DAY_POLICY in [reason for *_, reason in moved(bench)]
     assert bench.kernel.state.ledger.holdings
+    assert fingerprint(bench.restored(ScriptedFeed(events_of_market)).kernel) == fingerprint(bench.kernel)
+
+
+@pytest.mark.requirement("T8")
+def test_a_level_that_began_after_a_cycle_is_marked_before_money_moves_and_comes_back_as_it_was() -> None:
+    events_of_market = script([Decimal(1), Decimal("1.05"), Decimal("1.05"), Decimal("1.05"), Decimal(1)])
+    bench = KernelBench(rules=halves(10_000))
+    bench.feed(events_of_market[:3])
+    # What the hand holds in another strategy's bucket counts for the hand, once it has a bucket of its own.
+    lent = commands.PlaceOrder("b", "o", "by hand", Side.BUY, MINT, "momentum_breakout", "manual", SOL // 10, 0)
+    assert bench.control.take(lent).denied is None
+    bench.feed(events_of_market[3:7])
+    own = commands.MoveCapital("m", "o", "by hand", "mean_reversion", "manual", SOL)
+    gone = commands.Withdraw("w", "o", "by hand", 1)
+    for command in (own, gone):
+        assert bench.control.take(command).denied is None
+    assert levels_of(bench.kernel)[Level.STRATEGY, "manual"][2] != SOL
     assert fingerprint(bench.restored(ScriptedFeed(events_of_market)).kernel) == fingerprint(bench.kernel)
