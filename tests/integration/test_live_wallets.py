@@ -5,14 +5,18 @@ from typing import Any
 
 import anyio
 import pytest
+from solders.pubkey import Pubkey
 from tests.doubles.scripted_market import ManualFeed
 from tests.integration.test_live_desk import by_hand
 from tests.support.live_desk import PRICE, SOL, Desk, World, a_desk, a_world
 from tests.support.swap_messages import transfer
 
 from trading.errors import InvalidInput
+from trading.rehearsal.tokens import associated
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T10"), pytest.mark.requirement("T16")]
+
+RENT = 2_039_280
 
 
 @pytest.fixture
@@ -31,6 +35,13 @@ def books(snapshot: dict[str, Any]) -> dict[str, tuple[int, int]]:
 def chain(world: World) -> dict[str, tuple[int, int]]:
     keys = {"main": world.key, "second": world.others[0]}
     return {name: (world.stage.lamports(key), world.stage.units(key, world.stage.frog)) for name, key in keys.items()}
+
+
+def opened(world: World) -> list[bool]:
+    """Return of each wallet whether it has an account of the token."""
+    frog = Pubkey.from_string(world.stage.frog)
+    owners = [key.pubkey() for key in (world.key, world.others[0])]
+    return [world.stage.cluster.account(associated(owner, frog)) is not None for owner in owners]
 
 
 async def close(here: Desk, world: World, key: str) -> None:
@@ -78,11 +89,19 @@ async def test_two_wallets_trade_each_for_itself_over_a_death_and_a_review(tmp_p
             flat = await here.until(lambda each: not each["positions"])
             assert books(flat) == chain(world)
             assert flat["net_deposits"]["lamports"] == 30 * SOL + 2 - 5_000, "the fee of what was sent by hand went out"
+        named, world.live["wallets"] = world.live["wallets"], []
+        with pytest.raises(InvalidInput, match="second"):  # it has a deposit still
+            async with a_desk(world, other):
+                await anyio.sleep_forever()
+        world.live |= {"wallets": named, "close_after_s": 0, "upkeep_poll_s": 0.05}
+        third = ManualFeed(world.stage.frog, "FROG", "0.000000102")
+        third._number = other._number
+        async with a_desk(world, third) as here:  # each wallet gets the deposit of its own empty account back
+            kept_up = await here.until(lambda each: not any(opened(world)) and books(each) == chain(world))
+            assert {each["name"]: each["problem"] for each in kept_up["wallets"]} == {"main": "", "second": ""}
+            before, after = books(flat), books(kept_up)
+            assert all(after[name][0] > before[name][0] + RENT - 50_000 for name in after)
             await world.socket.ask("disarm", {"why": "a test"})
             off = await here.until(lambda each: not each["entries_allowed"])
             assert "disarmed" in off["state_reason"]
-        assert len(world.stage.cluster.history(second)) == 4
-        world.live["wallets"] = []
-        with pytest.raises(InvalidInput, match="second"):
-            async with a_desk(world, other):
-                await anyio.sleep_forever()
+        assert len(world.stage.cluster.history(second)) == 5

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -139,7 +139,8 @@ class LiveDesk:
     courier: Courier
     arming: ArmingWatch
     waiting: WaitingOrders
-    upkeep: Upkeep
+    upkeep: Mapping[str, Upkeep]
+    """By the name of the wallet that each keeps up."""
     holding: HoldingWatch
     _stopped: Mapping[str, Denied] = field(default_factory=dict)
 
@@ -163,11 +164,17 @@ class LiveDesk:
         names = {mint: name for name, mint in live.mints.items()}
         waiting = WaitingOrders(parts.journal, names)
         kept_up = UpkeepParts(mailbox, executor, parts.chain, parts.journal, arming, clock.now_ns)
-        upkeep = Upkeep(kept_up, parts.wallet, _upkeep_rules(live, names), parts.data_dir / UPKEEP_NAME)
+        kept = _upkeep_rules(live, names)
+        upkeep = {MAIN: Upkeep(kept_up, parts.wallet, kept, parts.data_dir / UPKEEP_NAME)}
+        # Profit is the desk's, not a wallet's: it leaves from one.
+        kept = replace(kept, above_lamports=0)
+        for name in parts.wallets.keys() - {MAIN}:
+            upkeep[name] = Upkeep(kept_up, parts.wallets[name], kept, name=name)
 
         def changed(intent_id: str) -> None:
             courier.wake()
-            upkeep.changed(intent_id)
+            for each in upkeep.values():
+                each.changed(intent_id)
             waiting.changed()
             on_change()
 
@@ -205,7 +212,8 @@ class LiveDesk:
             tasks.start_soon(self.holding.run)
             await tasks.start(self._execute)
             tasks.start_soon(self.courier.run)
-            tasks.start_soon(self.upkeep.run)
+            for each in self.upkeep.values():
+                tasks.start_soon(each.run)
 
     async def _execute(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         await self.executor.run(list(self.parts.wallets.values()), task_status=task_status)
@@ -220,7 +228,7 @@ class LiveDesk:
             "not_armed": self.arming.problem,
             "halted": dict(self.parts.journal.halted()),
             "unfinished": len(self.parts.journal.unfinished()),
-            "upkeep": dict(self.upkeep.seen),
+            "upkeep": {name: dict(each.seen) for name, each in self.upkeep.items()},
             **self.parts.chain.health(),
         }
 

@@ -150,7 +150,7 @@ class _Builder:
         return {
             "run_id": self._source.run_id,
             "mode": plan.mode,
-            "money": "paper",
+            "money": "real" if plan.mode == "live" else "paper",
             "feed": {"kind": plan.feed.kind, "detail": plan.feed.detail, "interval_s": plan.feed.interval_s},
             "profile": self._profile,
             "tier": self._tier or tier_of(fold.start_lamports).name,

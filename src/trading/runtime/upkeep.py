@@ -23,6 +23,7 @@ from trading.execution.upkeep_rules import ACCOUNTS_MAX
 from trading.model.identifiers import derived_id
 from trading.model.intent import SOL_MINT, Intent, IntentKind, IntentRecord, IntentState, OwnAccount
 from trading.model.units import NS_PER_S
+from trading.model.wallet import MAIN
 from trading.ports import Chain, ExecutionJournal
 
 from .mailbox import Mailbox
@@ -90,11 +91,15 @@ class SweepView:
 
 
 class Upkeep:
-    """One per wallet. ``run`` works until it is cancelled; ``seen`` says what it found last."""
+    """One per wallet. ``run`` works until it is cancelled; ``seen`` says what it found last. ``wallet`` is the address,
+    ``name`` what the desk calls it."""
 
-    def __init__(self, parts: UpkeepParts, wallet: str, rules: UpkeepRules, place: Path | None = None) -> None:
+    def __init__(
+        self, parts: UpkeepParts, wallet: str, rules: UpkeepRules, place: Path | None = None, name: str = MAIN
+    ) -> None:
         self._parts = parts
         self._wallet = wallet
+        self._name = name
         self._rules = rules
         self._place = place
         self._mints = {name: mint for mint, name in rules.names.items()}
@@ -131,7 +136,7 @@ class Upkeep:
         records = await anyio.to_thread.run_sync(self._records)
         await self._book(records)
         sweeps = self._rules.above_lamports > 0
-        facts = await self._parts.mailbox.ask(lambda session: facts_of(session, sweeps=sweeps))
+        facts = await self._parts.mailbox.ask(lambda session: facts_of(session, self._name, sweeps=sweeps))
         own = [each for each in unfinished if each.intent.wallet == self._wallet]
         self._under_way = {each.intent.id for each in own if each.intent.kind is not IntentKind.SWAP}
         closing = () if self._under_way else await self._closing(facts, own, records)
@@ -157,7 +162,7 @@ class Upkeep:
         names = self._rules.names
 
         def book_all(session: Session) -> list[tuple[IntentRecord, str]]:
-            return [(each, problem) for each in final if (problem := book(session, each, names))]
+            return [(each, problem) for each in final if (problem := book(session, each, names, self._name))]
 
         for known, problem in await self._parts.mailbox.ask(book_all) if final else ():
             evidence = {"intent_id": known.intent.id}

@@ -8,6 +8,7 @@ from trading.model import commands
 from trading.model.account import TradingState
 from trading.model.intent import IntentKind, IntentRecord
 from trading.model.tier import tier_bounds
+from trading.model.wallet import MAIN
 from trading.portfolio.flow_booking import HAND, SWEPT, Books, FlowDraft, steps_of
 
 from .flow_watch import ANSWERED
@@ -18,10 +19,10 @@ ACTOR = "upkeep"
 
 @dataclass(frozen=True, slots=True)
 class DeskFacts:
-    """``deposits`` are mints whose account the books have a deposit of; ``busy`` those that are held or on order.
-    ``problem`` says why nothing may be swept now. ``profit_lamports``: what equity has above what came in, less what
-    was swept before; ``tier_lamports``: the least equity at which the desk stays in its tier; ``exit_lamports``: what
-    the exits of all that is held may cost."""
+    """``deposits`` are mints of whose account in the wallet the books have a deposit; ``busy`` those that are held or
+    on order. ``problem`` says why nothing may be swept now. ``profit_lamports``: what equity has above what came in,
+    less what was swept before; ``tier_lamports``: the least equity at which the desk stays in its tier;
+    ``exit_lamports``: what the exits of all that is held may cost."""
 
     deposits: tuple[str, ...]
     busy: frozenset[str]
@@ -32,8 +33,9 @@ class DeskFacts:
     exit_lamports: int
 
 
-def facts_of(session: Session, *, sweeps: bool) -> DeskFacts:
-    """Read the books; nothing changes. ``sweeps`` False: what was swept before need not be known."""
+def facts_of(session: Session, wallet: str = MAIN, *, sweeps: bool) -> DeskFacts:
+    """Read the books, as far as they concern the wallet of that name; nothing changes. ``sweeps`` False: what was swept
+    before need not be known."""
     kernel, state = session.kernel, session.kernel.state
     ledger = state.ledger
     value = kernel.valuer.value()
@@ -45,7 +47,7 @@ def facts_of(session: Session, *, sweeps: bool) -> DeskFacts:
     elif open_mints:
         problem = f"{len(open_mints)} tokens have open orders"
     return DeskFacts(
-        deposits=tuple(ledger.rent_deposits()),
+        deposits=tuple(ledger.rent_deposits(wallet)),
         busy=frozenset({*ledger.held_mints(), *open_mints}),
         problem=problem,
         equity_lamports=value.equity_lamports,
@@ -67,17 +69,18 @@ def is_booked(session: Session, signature: str) -> bool:
     return session.journal.store.answer(ANSWERED, signature) is not None
 
 
-def book(session: Session, known: IntentRecord, names: Mapping[str, str]) -> str:
+def book(session: Session, known: IntentRecord, names: Mapping[str, str], wallet: str = MAIN) -> str:
     """Book a finalized sweep, or accounts that were closed, once; return why it cannot be, "" where it is.
 
-    ``names`` maps mints of the chain to what the feed calls them.
+    ``wallet`` is the name of the wallet that did it; ``names`` maps mints of the chain to what the feed calls them.
     """
     settled, intent = known.settlement, known.intent
     assert settled is not None
     if is_booked(session, settled.signature):
         return ""
     key = f"chain/{settled.signature}"
-    draft = FlowDraft(key, session.kernel.state.now_ns, HAND, Books.of(session.kernel.state.ledger))
+    books = Books.of(session.kernel.state.ledger, wallet)
+    draft = FlowDraft(key, session.kernel.state.now_ns, HAND, books, wallet)
     fits = draft.pay(settled.fee_lamports)
     reason = f"it failed on chain: {settled.error}"
     if not settled.error and intent.kind is IntentKind.SWEEP:

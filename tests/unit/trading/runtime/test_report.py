@@ -141,6 +141,11 @@ def test_a_run_that_has_only_begun_has_a_report() -> None:
     assert document["is_finished"] is False
 
 
+@pytest.mark.parametrize(("mode", "money"), [("paper", "paper"), ("backtest", "paper"), ("live", "real")])
+def test_a_report_says_whose_money_it_was(mode: str, money: str) -> None:
+    assert report_of(ReportSource("run", journal(iter(())), replace(PLAN, mode=mode)))["money"] == money
+
+
 def test_one_trade_is_told_whole() -> None:
     document = told_of(iter([mark(0), *fills(1), mark(2, 2 * SOL - 50_000)]))
     assert (document["trades"], document["total"]["round_trips"]) == (2, 1)
