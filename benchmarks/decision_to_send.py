@@ -42,7 +42,7 @@ from trading.rehearsal.tokens import NATIVE_MINT
 from trading.runtime.clock import WallClock
 from trading.signing.chain_view import RpcChainView
 from trading.signing.client import SignerSocket, SocketSigner
-from trading.signing.core import SignerCore, SignerParts
+from trading.signing.core import SignerCore, SignerLimits, SignerParts
 from trading.signing.keys import KeyFolder
 from trading.signing.messages import SwapMessages
 from trading.signing.remote import LateRemoteKey
@@ -52,6 +52,8 @@ from trading.signing.server import Doors, SignerServer, listening
 GOAL_MS = 5.0
 SEED = bytes([9]) * 32
 SLOT_S = 0.01
+LIMITS = SignerLimits(signs_max=10_000)
+"""Orders come one behind the other here; no desk trades as often as that."""
 LAMPORTS = 1_000_000
 SYNCS = 2
 """On the way of an order: the signer's record, and its signed bytes with its intent."""
@@ -132,7 +134,7 @@ async def signer_process(folder: Path, world: dict[str, Any]) -> None:
     keys = KeyFolder(folder / "signer", log2_n=10)
     secret = SecretKey(SEED, world["genesis_hash"])
     keys.add_seed(keys.create(Passphrase(PASSPHRASE)), secret)
-    core = SignerCore(SignerParts(keys, SwapMessages(), view, LateRemoteKey, time.time_ns))
+    core = SignerCore(SignerParts(keys, SwapMessages(), view, LateRemoteKey, time.time_ns, limits=LIMITS))
     wanted = mandate(
         genesis_hash=world["genesis_hash"],
         wallets=(secret.address,),
