@@ -172,14 +172,23 @@ def check(data_dir: Path, writers: Sequence[Writer]) -> Outcome:
 
 
 def answering(data_dir: Path) -> Client:
+    """Return a client of a daemon that answers. Raises: TimeoutError saying what it said last."""
+    told = ""
+
     def is_up() -> bool:
+        nonlocal told
         try:
             http_client(data_dir).get("/health", timeout_s=5.0)
-        except (AssertionError, NoDaemon, Failed):
+        except (AssertionError, NoDaemon, Failed) as problem:
+            told = repr(problem)
             return False
         return True
 
-    until(is_up, ANSWER_TIMEOUT_S, 0.1)
+    try:
+        until(is_up, ANSWER_TIMEOUT_S, 0.1)
+    except TimeoutError as error:
+        msg = f"the daemon does not answer: {told}; its record: {read_record(Places(data_dir))}"
+        raise TimeoutError(msg) from error
     return http_client(data_dir)
 
 
