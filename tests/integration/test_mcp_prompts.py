@@ -11,6 +11,7 @@ from mcp_types import INVALID_PARAMS, Implementation
 from tests.doubles.trading_desk import MINT, InMemoryDesk
 from tests.support.stage import Stage, staged
 
+from memmcp_server.domain.caller import Caller
 from memmcp_server.tools.prompts import PROMPT_BYTES_MAX
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("A2")]
@@ -145,3 +146,20 @@ async def test_without_trading_memory_is_told_all_the_same(tmp_path: Path) -> No
             assert "trading is switched off" in told
         with pytest.raises(MCPError, match="trading_unavailable"):
             await client.get_prompt("trade_review", {"order_id": "ord-1"})
+
+
+@pytest.mark.requirement("M14")
+async def test_a_prompt_shows_nothing_of_a_namespace_hidden_from_its_reader(stage: Stage) -> None:
+    operator = Caller(agent="operator", session="", tool="test", role="operator", transport="http")
+    await stage.services.policies.set("secret/", {"readers": ["claude"]}, operator)
+    told: dict[str, str] = {}
+    for agent in ("claude", "cursor"):
+        async with Client(stage.mcp, client_info=Implementation(name=agent, version="1"), mode="legacy") as client:
+            if agent == "claude":
+                await wrote(client, content="the hidden plan", kind="lesson", namespace="secret/plans")
+                wish = {"action": "open", "title": "the hidden work", "namespace": "secret/plans"}
+                assert not (await client.call_tool("trajectory", wish)).is_error
+            told[agent] = await prompt(client, "session_start") + await prompt(client, "daily_brief")
+    assert "the hidden plan" in told["claude"]
+    assert "the hidden work" in told["claude"]
+    assert "hidden" not in told["cursor"]
