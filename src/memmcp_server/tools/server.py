@@ -1,4 +1,4 @@
-"""The MCP server of the daemon: tools, resources and what a client is told at the start."""
+"""The MCP server of the daemon: tools, resources, prompts and what a client is told at the start."""
 
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
@@ -16,6 +16,7 @@ from memmcp_server.services.container import Services
 
 from .forgetting import forget_tool
 from .memory import memory_tools
+from .prompts import add_prompts
 from .resources import MEMORY_CHANGES, add_resources
 from .tool import ToolSpec, make_tool
 from .trading import order_tools, trading_tools
@@ -63,11 +64,17 @@ def build_server(services: Services) -> MemoryServer:
         instructions=INSTRUCTIONS,
         version=__version__,
         tools=[make_tool(spec, services) for spec in tool_specs()],
-        cache_hints={"tools/list": hint, "resources/list": hint, "resources/templates/list": hint},
+        cache_hints={
+            "tools/list": hint,
+            "prompts/list": hint,
+            "resources/list": hint,
+            "resources/templates/list": hint,
+        },
         subscriptions=updates.bus,
         log_level="WARNING",
     )
     server.updates = updates
     add_resources(server, services)
+    add_prompts(server, services)
     updates.serve(server)
     return server
