@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from solders.message import MessageV0
-from solders.pubkey import Pubkey
-from solders.signature import Signature
 
 from trading.errors import DataError, FeedUnavailable, RouteRefused, SigningRefused
 from trading.model.chain import AccountSeen, SignWanted, Simulated, SwapOffer, SwapWanted
@@ -18,13 +16,12 @@ from trading.model.network import COMPUTE_UNITS_PER_TRANSACTION_MAX, TOKEN_ACCOU
 from trading.model.units import BPS_ONE
 from trading.ports import Chain, ReferencePrice, Signer, SwapRouter
 
+from .attempts import Prepared, signed_attempt
 from .price_check import Offered, PriceRules, price_problem
 from .transactions import Built, ComputeBudget, addresses_in_table, build, is_opened, token_account, units_of
 from .verifier import TOKEN_PROGRAMS, SwapBounds, all_keys, parsed, violations_of
 
 SIMULATION_UNITS: Final = COMPUTE_UNITS_PER_TRANSACTION_MAX
-UNITS_MARGIN_BPS: Final = 12_000
-"""Of what the simulation used: the pool may be elsewhere by then."""
 LAMPORTS_LEFT_MIN: Final = 890_880
 """An account with less than this besides nothing at all is not allowed to exist (rent of an empty account)."""
 OFFERS_MAX: Final = 3
@@ -88,8 +85,7 @@ class SwapPreparer:
         widest = ComputeBudget.within(SIMULATION_UNITS, price, intent.fee_lamports_max)
         draft = build(offer, widest, blockhash.blockhash)
         simulated = await self._simulated(intent, held, draft)
-        units = min(COMPUTE_UNITS_PER_TRANSACTION_MAX, -(-simulated.compute_units * UNITS_MARGIN_BPS // BPS_ONE))
-        budget = ComputeBudget.within(max(1, units), price, intent.fee_lamports_max)
+        budget = ComputeBudget.fitting(simulated.compute_units, price, intent.fee_lamports_max)
         built = build(offer, budget, blockhash.blockhash)
         number = len(known.attempts) + 1
         wanted = SignWanted(
@@ -108,24 +104,8 @@ class SwapPreparer:
             reason=intent.reason,
         )
         await self._read(wanted, built, intent)
-        signature = await self._parts.signer.sign(wanted)
-        # What is tracked by a signature that is not this message's would land unseen.
-        if not Signature.from_bytes(signature).verify(Pubkey.from_string(intent.wallet), built.message):
-            msg = "the signer's answer is no signature of this message"
-            raise SigningRefused(msg, reasons=("signature",))
-        return Attempt(
-            intent_id=intent.id,
-            number=number,
-            signature=str(Signature.from_bytes(signature)),
-            raw=built.signed(signature),
-            blockhash=blockhash.blockhash,
-            last_valid_block_height=blockhash.last_valid_block_height,
-            quoted_out=offer.out_units,
-            fee_lamports=built.fee_lamports,
-            before=held.balances,
-            signed_ns=self._parts.now_ns(),
-            quote=offer.quote,
-        )
+        prepared = Prepared(built, blockhash.blockhash, held.balances, offer.out_units, offer.quote)
+        return await signed_attempt(self._parts.signer, wanted, prepared, self._parts.now_ns)
 
     async def _held(self, intent: Intent) -> _Held:
         """Return what the wallet has now. Raises: RouteRefused where that is not enough, or the mint is a trap."""

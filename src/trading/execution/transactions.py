@@ -19,11 +19,14 @@ from trading.errors import DataError, InvalidInput
 from trading.model.chain import AccountSeen, InstructionWanted, SwapOffer
 from trading.model.intent import Intent, IntentKind
 from trading.model.network import COMPUTE_UNITS_PER_TRANSACTION_MAX, SIGNATURE_FEE_LAMPORTS, priority_fee_lamports
+from trading.model.units import BPS_ONE
 
 from .verifier import BUDGET, MESSAGE_BYTES_MAX, SYSTEM, TOKEN_PROGRAMS, associated
 
 TABLE_HEAD_BYTES: Final = 56
 _MICRO: Final = 1_000_000
+UNITS_MARGIN_BPS: Final = 12_000
+"""Of what a simulation used."""
 _AMOUNT_AT: Final = 64
 _TOKEN_ACCOUNT_BYTES_MIN: Final = 165
 
@@ -45,6 +48,12 @@ class ComputeBudget:
         """Return the budget with its price lowered so far that the fee is not above its bound."""
         most = max(0, fee_lamports_max - SIGNATURE_FEE_LAMPORTS) * _MICRO // units
         return cls(units, min(price, most))
+
+    @classmethod
+    def fitting(cls, used_units: int, price: int, fee_lamports_max: int) -> "ComputeBudget":
+        """Return the budget for what a simulation used, and a margin: others change the accounts until it lands."""
+        units = min(COMPUTE_UNITS_PER_TRANSACTION_MAX, -(-used_units * UNITS_MARGIN_BPS // BPS_ONE))
+        return cls.within(max(1, units), price, fee_lamports_max)
 
 
 @dataclass(frozen=True, slots=True)

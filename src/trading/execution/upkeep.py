@@ -5,26 +5,20 @@ Both go through the same machine as a swap. Here are their signed attempts, and 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
-
-from solders.pubkey import Pubkey
-from solders.signature import Signature
+from typing import Protocol
 
 from trading.errors import InvalidInput, SigningRefused
 from trading.model.chain import AccountSeen, SignWanted, TransactionSeen
 from trading.model.intent import Attempt, Balances, Intent, IntentKind, IntentRecord, OwnAccount, Settlement
 from trading.model.network import COMPUTE_UNITS_PER_TRANSACTION_MAX
-from trading.model.units import BPS_ONE
 from trading.ports import Chain, Signer
 
+from .attempts import Prepared, signed_attempt
 from .settlement import discrepancies, mistaken_identity, settlement_of
 from .token_accounts import closing_problem
 from .transactions import ComputeBudget, build_upkeep, token_account
 from .upkeep_rules import UpkeepBounds, upkeep_violations
 from .verifier import TOKEN_PROGRAMS
-
-UNITS_MARGIN_BPS: Final = 12_000
-"""Of what the simulation used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,31 +58,16 @@ class UpkeepPreparer:
         if problems:
             msg = f"the simulation does something else: {'; '.join(problems)}"
             raise InvalidInput(msg, field="accounts" if intent.accounts else "amount_in")
-        units = min(COMPUTE_UNITS_PER_TRANSACTION_MAX, -(-simulated.compute_units * UNITS_MARGIN_BPS // BPS_ONE))
-        built = build_upkeep(
-            intent, ComputeBudget.within(max(1, units), price, intent.fee_lamports_max), blockhash.blockhash
-        )
+        budget = ComputeBudget.fitting(simulated.compute_units, price, intent.fee_lamports_max)
+        built = build_upkeep(intent, budget, blockhash.blockhash)
         wanted = _wanted(intent, len(known.attempts) + 1, built.message, blockhash.last_valid_block_height)
         violations = upkeep_violations(wanted, UpkeepBounds(intent.fee_lamports_max, intent.to_address))
         if violations:
             msg = f"the transaction is not what was wished: {', '.join(violations)}"
             raise SigningRefused(msg, reasons=violations)
-        signature = await self._parts.signer.sign(wanted)
-        if not Signature.from_bytes(signature).verify(Pubkey.from_string(intent.wallet), built.message):
-            msg = "the signer's answer is no signature of this message"
-            raise SigningRefused(msg, reasons=("signature",))
-        return Attempt(
-            intent_id=intent.id,
-            number=wanted.attempt,
-            signature=str(Signature.from_bytes(signature)),
-            raw=built.signed(signature),
-            blockhash=blockhash.blockhash,
-            last_valid_block_height=blockhash.last_valid_block_height,
-            quoted_out=intent.min_out,
-            fee_lamports=built.fee_lamports,
-            before=Balances(_lamports(before, intent.wallet), 0, 0),
-            signed_ns=self._parts.now_ns(),
-        )
+        balances = Balances(_lamports(before, intent.wallet), 0, 0)
+        prepared = Prepared(built, blockhash.blockhash, balances, intent.min_out)
+        return await signed_attempt(self._parts.signer, wanted, prepared, self._parts.now_ns)
 
 
 class Preparing(Protocol):
