@@ -302,7 +302,7 @@ def rank(
             "date": DATE if asked and is_dated(memory, asked) else 0.0,
             "recency": RECENCY * age.freshness(memory.ts_event_ns) if age else 0.0,
             "outcome": _outcome_part(cues, memory),
-            "lesson": LESSON if cues.lesson and memory.kind == KIND_LESSON and _is_met(cues, memory) else 0.0,
+            "lesson": LESSON if cues.lesson and _is_lesson(memory) and _is_met(cues, memory) else 0.0,
             "importance": IMPORTANCE * (min(100, max(0, known.importance)) - 50) / 50,
             "credit": CREDIT * math.tanh(known.credit / 2_000),
         }
@@ -361,9 +361,14 @@ def _is_met(cues: Cues, memory: Memory) -> bool:
     return not cues.outcome or outcome_of(memory) == cues.outcome
 
 
+def _is_lesson(memory: Memory) -> bool:
+    """Say whether it is one, or whoever wrote it called it one."""
+    return memory.kind == KIND_LESSON or KIND_LESSON in memory.tags
+
+
 def _said(hit: IndexHit | None) -> float:
-    """Return how much a hit says of the query's words, also beyond all of them: "number 25" stands in every memory of
-    a 25th, and twice in one."""
+    """Return how much a hit says of the query's words, also beyond all of them: of two that hold them all, the one that
+    holds them twice is more about them."""
     return 0.0 if hit is None else hit.lexical or 0.0
 
 

@@ -157,6 +157,9 @@ def test_who_asks_for_lessons_gets_those_of_the_outcome_asked_for_before_the_sto
     assert order("which mistake with BONK should not be repeated", good, story, bad) == ["bad", "story", "good"]
     assert "lesson" in parts("what did we learn about BONK", good)
     assert "lesson" not in parts("where is BONK", good)
+    called = a_memory("called", "BONK fades", tags=("lesson",))  # by whoever wrote it
+    assert "lesson" in parts("what did we learn about BONK", called)
+    assert "lesson" not in parts("what did we learn about BONK", a_memory("note", "BONK fades"))
 
 
 def test_a_question_without_a_subject_is_answered_by_the_newest_that_is_called_for() -> None:
