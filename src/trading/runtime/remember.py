@@ -163,10 +163,9 @@ class Remembrance:
             records.append(replace(step, cites=cited_by(signal)))
         measures = [encode_record(measure) for measure in event.measures]
         limits = "1 limit" if len(measures) == 1 else f"{len(measures)} limits"
-        # Steps are found one by one: this one names the token, and leaves "buy" to the order, which has the reason.
-        verdict = f"Approved by the risk gate for {self._symbol(order.mint)}"
-        is_exit = order.purpose is Purpose.EXIT
-        verdict += ": limits bind entries and never hold an exit back." if is_exit else f", within {limits}."
+        verdict = f"Approved by the risk gate, within {limits}."
+        if order.purpose is Purpose.EXIT:
+            verdict = "Approved by the risk gate: limits bind entries and never hold an exit back."
         records.append(self._step(row, order.trajectory_id, "verdict", verdict, {"measures": measures}))
         text = f"Order to {order.side.value} {self._amount_in(order)}: {order.reason}"
         body = self._order_body(order)

@@ -520,7 +520,7 @@ async def test_an_exit_is_told_as_an_exit_not_as_within_no_limits(tmp_path: Path
         chain = await here.desk.why(order_id=sold["order_ids"][0], trajectory_id=None, mint=None, since_ns=None)
     verdicts = [record.text for record in memory.of("step") if record.kind == "verdict"]
     assert len(verdicts) == 2
-    assert re.fullmatch(r"Approved by the risk gate for AAA, within \d+ limits\.", verdicts[0])
-    assert re.fullmatch(r"Approved by the risk gate for AAA: .* never hold an exit back\.", verdicts[1])
+    assert re.fullmatch(r"Approved by the risk gate, within \d+ limits\.", verdicts[0])
+    assert "never hold an exit back" in verdicts[1]
     assert "within 0" not in str(chain)
     assert "which no limit holds back" in str(chain)
