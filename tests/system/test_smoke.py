@@ -14,12 +14,21 @@ FAST = {"MEMMCP_TRADING__ENABLED": "true", "TRADING_PAPER__SPEED": "max"}
 STEPS = ["signal", "verdict", "order", "fill"]
 
 
-def first_buy(agent: Agent) -> dict[str, Any] | None:
+SHOWN = 5
+
+
+def buys(agent: Agent) -> list[dict[str, Any]]:
+    """Return what was bought, the first one first."""
     read = agent.request("resources/read", {"uri": "history://trades"})
     if "error" in read:  # the desk is still coming up
-        return None
+        return []
     trades = json.loads(read["result"]["contents"][0]["text"])["trades"]
-    return next((trade for trade in reversed(trades) if trade["side"] == "buy"), None)
+    return [trade for trade in reversed(trades) if trade["side"] == "buy"]
+
+
+def orders_to_buy_in_memory(agent: Agent) -> int:
+    found = agent.call("memory_search", query="order to buy", namespace="trading", kinds=["order"], limit=50)["hits"]
+    return sum(hit["content"].startswith("Order to buy BONK") for hit in found)
 
 
 @pytest.mark.requirement("Q2", "T19", "M6", "O2")
@@ -29,9 +38,8 @@ def test_an_agent_learns_over_mcp_why_the_desk_bought(data_dir: Path, market_dir
     environ = environment(FAST)
     with served(data_dir, "--feed", feed, environ=environ), agents(data_dir, 1, environ=environ) as (agent,):
         agent.initialize(60)
-        until(lambda: first_buy(agent), 90)
-        buy = first_buy(agent)
-        assert buy is not None
+        until(lambda: buys(agent), 90)
+        buy = buys(agent)[0]
 
         answer = agent.call("why", order_id=buy["order_id"])
         assert answer["money"] == "paper"
@@ -52,6 +60,8 @@ def test_an_agent_learns_over_mcp_why_the_desk_bought(data_dir: Path, market_dir
         signal = next(step for step in remembered()["steps"] if step["kind"] == "signal")
         assert signal["metadata"]["evidence"]
 
+        # With fewer answers than are looked at, what stands beside one is next, and need not name the token.
+        until(lambda: orders_to_buy_in_memory(agent) >= SHOWN, 60)
         found = agent.call("memory_search", query="why did we buy BONK", namespace="trading")["hits"]
         assert found
-        assert all("BONK" in hit["content"] for hit in found[:5])
+        assert all("BONK" in hit["content"] for hit in found[:SHOWN])
