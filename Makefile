@@ -55,8 +55,8 @@ crash: setup-test ## The kill matrices of memory and of live execution, an outag
 clients: setup-test ## Real MCP clients over every transport
 	@$(BIN)/pytest tests/clients -q
 
-conformance: setup-test ## The rehearsal chain against Surfpool, a Solana node that is not ours (npm, Linux x86-64)
-	@$(BIN)/pytest tests/system/test_conformance.py tests/system/test_conformance_execution.py -q -rs
+conformance: setup-test ## The official MCP suite (84 and 152 checks), and the rehearsal chain against Surfpool, a Solana node not ours
+	@$(BIN)/pytest tests/clients/test_conformance_suite.py tests/system/test_conformance.py tests/system/test_conformance_execution.py -q -rs
 
 screenshots: setup-test ## Make docs/images anew from the running page
 	@MEMMCP_SCREENSHOTS=1 $(BIN)/pytest tests/browser -q

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,7 +44,7 @@ from memmcp_server.services.telemetry import Telemetry
 from memmcp_server.services.trajectories import Trajectories
 from memmcp_server.tools.server import MemoryServer, build_server
 from memmcp_server.web.admin import Admin
-from memmcp_server.web.app import create_app
+from memmcp_server.web.app import McpDoor, create_app
 from tests.doubles.clocks import SystemClock
 from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.trading_desk import InMemoryDesk
@@ -82,8 +82,11 @@ async def staged(
     desk: InMemoryDesk | None = None,
     without_desk: bool = False,
     approvals: Approvals | None = None,
+    as_door: Callable[[MemoryServer], McpDoor] = lambda server: server,
 ) -> AsyncIterator[Stage]:
     """Open a stage on a fresh journal in ``data_dir``; the application's lifespan runs for as long as the block.
+
+    ``as_door`` may add to the MCP server before it is served, and says what stands in its place in the application.
 
     Nobody runs the relay, so what is written stays un-indexed, as in the first instant after a write.
     """
@@ -134,7 +137,7 @@ async def staged(
         await services.news.open()
         mcp = build_server(services)
         admin = Admin(services, sections, f"http://{HOST}", lambda: None)
-        app = create_app(services, sections, mcp, operator_token=OPERATOR_TOKEN, admin=admin.routes())
+        app = create_app(services, sections, as_door(mcp), operator_token=OPERATOR_TOKEN, admin=admin.routes())
         async with (
             beside("news", services.news.run),
             mcp.following(),
