@@ -45,6 +45,7 @@ from .services.policies import Policies
 from .services.relay import Relay
 from .services.retention import Retention
 from .services.summaries import Summaries
+from .services.tasks import Tasks
 from .services.telemetry import Telemetry
 from .services.trajectories import Trajectories
 
@@ -118,6 +119,8 @@ async def open_services(
             keeping = partial(_keep_desk, late, sections, environ, journal, scanner, clock)
             await stack.enter_async_context(_running("trading", keeping))
         memories = memories_of(index)
+        tasks = Tasks(journal, policies, scanner, clock, limits)
+        await stack.enter_async_context(beside("tasks", tasks.run))
         yield Services(
             clock=clock,
             journal=journal,
@@ -140,6 +143,7 @@ async def open_services(
             news=news,
             keeper=keeper,
             evaluation=evaluation,
+            tasks=tasks,
             limits=limits,
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
         )

@@ -40,6 +40,7 @@ from memmcp_server.services.news import News
 from memmcp_server.services.policies import Policies
 from memmcp_server.services.relay import Relay
 from memmcp_server.services.summaries import Summaries
+from memmcp_server.services.tasks import Tasks
 from memmcp_server.services.telemetry import Telemetry
 from memmcp_server.services.trajectories import Trajectories
 from memmcp_server.tools.server import MemoryServer, build_server
@@ -132,6 +133,7 @@ async def staged(
             news=News(journal, policies, clock, sections.news),
             keeper=keeper,
             evaluation=evaluation,
+            tasks=Tasks(journal, policies, scanner, clock),
             approvals=approvals,
         )
         await services.news.open()

@@ -18,6 +18,7 @@ from .news import News
 from .policies import Policies
 from .relay import Relay
 from .summaries import Summaries
+from .tasks import Tasks
 from .telemetry import Telemetry
 from .trajectories import Trajectories
 
@@ -47,5 +48,6 @@ class Services:
     news: News
     keeper: IndexKeeper
     evaluation: Evaluation
+    tasks: Tasks
     limits: DraftLimits = field(default_factory=DraftLimits)
     approvals: Approvals | None = None

@@ -18,6 +18,7 @@ from .forgetting import forget_tool
 from .memory import memory_tools
 from .prompts import add_prompts
 from .resources import MEMORY_CHANGES, add_resources
+from .tasks import task_tools
 from .tool import ToolSpec, make_tool
 from .trading import order_tools, trading_tools
 from .trajectory import trajectory_tools
@@ -51,7 +52,7 @@ class MemoryServer(MCPServer[Any]):
 
 def tool_specs() -> tuple[ToolSpec[Any], ...]:
     """Return every tool in the order in which clients see them."""
-    return (*memory_tools(), forget_tool(), *trajectory_tools(), *trading_tools(), *order_tools())
+    return (*memory_tools(), forget_tool(), *trajectory_tools(), *trading_tools(), *order_tools(), *task_tools())
 
 
 def build_server(services: Services) -> MemoryServer:

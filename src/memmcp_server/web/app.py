@@ -30,6 +30,7 @@ from .requests import NoQuery, query_as
 from .routing import ApiRoute, starlette_routes
 from .status_routes import StatusRoutes
 from .summary_routes import SummaryRoutes
+from .task_routes import TaskRoutes
 from .trading_routes import TradingRoutes
 from .trajectory_routes import TrajectoryRoutes
 
@@ -108,6 +109,7 @@ def api_routes(services: Services, live: LiveEvents) -> list[ApiRoute]:
         *LifecycleRoutes(services).routes(),
         *MemoryRoutes(services).routes(),
         *TrajectoryRoutes(services).routes(),
+        *TaskRoutes(services).routes(),
         *TradingRoutes(services).routes(),
         *ApprovalRoutes(services).routes(),
         *StatusRoutes(services).routes(),
