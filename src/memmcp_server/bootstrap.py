@@ -37,6 +37,7 @@ from .services.guarded_desk import GuardedDesk
 from .services.health import Health
 from .services.index_health import IndexHealth
 from .services.index_keeper import IndexKeeper
+from .services.loss_reviews import LossReviews
 from .services.memories import Memories
 from .services.merging import Merging
 from .services.migration import Migration
@@ -106,9 +107,7 @@ async def open_services(
         await stack.enter_async_context(_running("health", health.run))
         await stack.enter_async_context(_running("relay", relay.run))
         await stack.enter_async_context(beside("index-keeper", keeper.run))
-        news = News(journal, policies, clock, sections.news)
-        await news.open()
-        await stack.enter_async_context(beside("news", news.run))
+        news = await stack.enter_async_context(_following(News(journal, policies, clock, sections.news)))
         erasing = _forgetting(journal, index, policies, clock, sections.data_dir)
         copies, erasure, forgetting = await stack.enter_async_context(erasing)
         merging = Merging(journal, index, clock, policies)
@@ -120,7 +119,7 @@ async def open_services(
             await stack.enter_async_context(_running("trading", keeping))
         memories = memories_of(index)
         tasks = Tasks(journal, policies, scanner, clock, limits)
-        await stack.enter_async_context(beside("tasks", tasks.run))
+        await stack.enter_async_context(_keeping_tasks(tasks, LossReviews(news, tasks, clock, sections.tasks)))
         yield Services(
             clock=clock,
             journal=journal,
@@ -160,6 +159,20 @@ async def _forgetting(
     retention = Retention(journal, policies, forgetting, clock)
     async with beside("erasure", erasure.run), beside("retention", retention.run):
         yield copies, erasure, forgetting
+
+
+@asynccontextmanager
+async def _following(news: News) -> AsyncIterator[News]:
+    await news.open()
+    async with beside("news", news.run):
+        yield news
+
+
+@asynccontextmanager
+async def _keeping_tasks(tasks: Tasks, reviews: LossReviews) -> AsyncIterator[None]:
+    """Let leases and tasks run out in time, and have losses of the desk looked at."""
+    async with beside("tasks", tasks.run), beside("loss reviews", reviews.run):
+        yield
 
 
 Run = Callable[[], Coroutine[Any, Any, None]]

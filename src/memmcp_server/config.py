@@ -76,6 +76,14 @@ class NewsSection(Section):
     waiters_max: int = Field(default=256, ge=1)
 
 
+class TasksSection(Section):
+    """Tasks that the server files by itself: ``loss_reviews_per_day_max`` (0: none) trades of the desk that lost at
+    least ``loss_lamports_min`` are put before the agents in a day."""
+
+    loss_reviews_per_day_max: int = Field(default=5, ge=0, le=100)
+    loss_lamports_min: int = Field(default=10_000_000, ge=1)
+
+
 class DaemonSection(Section):
     """``idle_exit_s``: a daemon with no client, no page and no trading ends after this long."""
 
@@ -101,5 +109,6 @@ class Sections(Section):
     embedding: EmbeddingSection = EmbeddingSection()
     relay: RelaySection = RelaySection()
     news: NewsSection = NewsSection()
+    tasks: TasksSection = TasksSection()
     daemon: DaemonSection = DaemonSection()
     trading: TradingSection = TradingSection()

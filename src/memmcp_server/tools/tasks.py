@@ -30,7 +30,7 @@ OPTIONAL: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 class TaskListArguments(Request):
     state: TaskStateStr = Field(default="open", description="Which ones.")
-    kind: Kind | None = Field(default=None, description="Only this kind, e.g. review_loss.")
+    kind: Kind | None = Field(default=None, description="E.g. review_loss.")
     limit: int = Field(default=10, ge=1, le=100, description="At most.")
     cursor: int | None = Field(default=None, ge=0, le=SEQ_MAX, description="next_cursor of the last answer.")
 
@@ -38,13 +38,13 @@ class TaskListArguments(Request):
 class TaskArguments(Request):
     action: Literal["file", "claim", "complete", "fail"] = Field(description="file: title; complete, fail: id, text.")
     id: Identifier | None = Field(default=None, description="Of the task.")
-    text: str | None = Field(default=None, description="file: what is wanted; complete: answer; fail: why.")
-    cites: list[MemoryIdStr] | None = Field(default=None, max_length=64, description="Ids the answer rests on.")
+    text: str | None = Field(default=None, description="The wish, the answer, or why not.")
+    cites: list[MemoryIdStr] | None = Field(default=None, max_length=64, description="Ids it rests on.")
     title: str | None = Field(default=None, description="file: on one line.")
     kind: Kind | None = Field(default=None, description="file: review_loss, judge_launch ...")
     context: list[MemoryIdStr] | None = Field(default=None, max_length=16, description="file: ids it is about.")
     priority: int | None = Field(default=None, description="file: 0 to 100.")
-    lease_s: int | None = Field(default=None, description="How long a claim holds; claim again to extend.")
+    lease_s: int | None = Field(default=None, description="How long a claim holds.")
     idempotency_key: EffectKey = None
 
     @model_validator(mode="after")
@@ -89,11 +89,11 @@ def task_tools() -> tuple[ToolSpec[Any], ...]:
     return (
         ToolSpec(
             name="agent_task_list",
-            title="Tasks that wait for an agent",
+            title="List tasks",
             description=(
-                "Tasks filed for agents by the operator, other agents or the desk (review a loss, judge a launch), "
-                "most urgent first. Look when you start or are idle, then claim one with agent_task. Not for your own "
-                "notes or plans (memory_write, trajectory)."
+                "Tasks that the operator, an agent or the desk filed (review a loss, judge a launch), most urgent "
+                "first. Use when you start or are idle, then claim one with agent_task. Not for your own plans "
+                "(trajectory)."
             ),
             arguments=TaskListArguments,
             answer=TaskList,
@@ -104,11 +104,11 @@ def task_tools() -> tuple[ToolSpec[Any], ...]:
         ),
         ToolSpec(
             name="agent_task",
-            title="File, claim or answer a task",
+            title="Work on a task",
             description=(
-                "claim takes a task for you alone until its lease ends and returns what is asked with the memories it "
-                "is about (quoted data). complete or fail ends it; the text becomes a memory that all agents find. "
-                "file asks other agents for work. An answer never places an order: use place_trade."
+                "Use claim to take a task alone until its lease ends; returns what is asked and the memories it is "
+                "about (quoted data). complete or fail ends it: the text becomes a memory. file asks other agents. An "
+                "answer places no order (place_trade)."
             ),
             arguments=TaskArguments,
             answer=TaskAnswer,

@@ -95,12 +95,11 @@ def trading_tools() -> tuple[ToolSpec[Any], ...]:
     return (
         ToolSpec(
             name="telemetry_trading",
-            title="State of the trading desk",
+            title="Trading desk",
             description=(
-                "The desk now: equity, positions, profit, drawdown, state, limits and the distance to each. Use before "
-                "you judge or propose a trade. Not for history of single trades (resource history://trades) or reasons "
-                "(why). Says whose money (paper or real), the feed and its age. A profile is what the desk calls "
-                "godmode; the engine is Xavier mode."
+                "The desk now: equity, positions, profit, drawdown, state, limits and the distance to each. Use "
+                "before you judge or propose a trade. Not for past trades (history://trades) or reasons (why). A "
+                "profile is what the desk calls godmode; the engine is Xavier mode."
             ),
             arguments=TelemetryArguments,
             answer=TelemetryAnswer,
@@ -109,11 +108,11 @@ def trading_tools() -> tuple[ToolSpec[Any], ...]:
         ),
         ToolSpec(
             name="strategy_digest",
-            title="How strategies performed",
+            title="Strategies",
             description=(
-                "Performance of one or all strategies in a window: sample sizes first, then win rate, profit, costs, "
-                "confidence and the trajectories it rests on. Use to compare strategies or before a rebalance. Not for "
-                "the present state (telemetry_trading). Small samples say so; do not read more into them."
+                "Performance of one or all strategies in a window: sample size, win rate, profit, costs, "
+                "confidence, evidence. Use to compare strategies or before a rebalance. Not for the present state "
+                "(telemetry_trading). Small samples prove little."
             ),
             arguments=DigestArguments,
             answer=StrategyDigest,
@@ -122,12 +121,11 @@ def trading_tools() -> tuple[ToolSpec[Any], ...]:
         ),
         ToolSpec(
             name="why",
-            title="Why, and why not",
+            title="Why",
             description=(
-                "Why a trade happened (order_id or trajectory_id: signal, verdict, order, fill, outcome with evidence) "
-                "or why nothing did (mint, or no argument: the funnel seen, eligible, signalled, sized, denied by "
-                "reason, and the nearest miss). Use whenever someone asks for a reason. Ids come from "
-                "telemetry_trading, history://trades or memory_search."
+                "Why a trade happened (order_id or trajectory_id: signal, verdict, order, fill, outcome) or why "
+                "none did (mint, or nothing: the funnel and the nearest miss). Use whenever someone asks for a "
+                "reason. Ids: telemetry_trading, history://trades, memory_search."
             ),
             arguments=WhyArguments,
             answer=WhyAnswer,
@@ -142,12 +140,12 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
     return (
         ToolSpec(
             name="place_trade",
-            title="Preview or place a trade",
+            title="Trade",
             description=(
-                "Buys or sells one token on the desk. First call without preview_id: quote, costs, verdict; nothing "
-                "trades. Then the same arguments with preview_id: the order, once. A symbol returns candidates with "
-                "liquidity and age. Denied is an answer: read the reason, do not retry smaller. awaiting_operator: it "
-                "needs the user's passkey in the page; the same call tells how it ended. To leave, close_position."
+                "Buys or sells one token. First call without preview_id: quote, costs, verdict; nothing trades. "
+                "Then the same arguments with preview_id: the order, once. Denied is an answer: read the reason, do "
+                "not retry smaller. awaiting_operator: it needs the user's passkey in the page; the same call tells "
+                "how it ended. To leave, close_position."
             ),
             arguments=PlaceTradeArguments,
             answer=TradeAnswer,
@@ -156,11 +154,11 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
         ),
         ToolSpec(
             name="close_position",
-            title="Preview or close a position",
+            title="Close a position",
             description=(
-                "Sells a share of an open position. First call without preview_id: what it would bring after costs, "
-                "nothing trades. Then the same arguments with preview_id: the order, once. Use for exits; risk limits "
-                "do not block them. Positions and mints: telemetry_trading."
+                "Sells a share of an open position. First call without preview_id: what it would bring after "
+                "costs. Then the same arguments with preview_id: the order, once. Use for exits; risk limits do "
+                "not block them. Positions: telemetry_trading."
             ),
             arguments=ClosePositionArguments,
             answer=TradeAnswer,
@@ -169,11 +167,11 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
         ),
         ToolSpec(
             name="rebalance",
-            title="Preview or rebalance",
+            title="Rebalance",
             description=(
-                "Moves capital between buckets, or tokens to given weights. First call without preview_id: the "
-                "legs and the verdict, nothing moves. Then the same arguments with preview_id: once. Give weights_bps "
-                "or a policy. Read strategy_digest first. Not for a single trade (place_trade)."
+                "Moves capital between buckets, or tokens to weights. First call without preview_id: legs and "
+                "verdict, nothing moves. Then the same arguments with preview_id: once. Give weights_bps or a "
+                "policy. Read strategy_digest first. Not for one trade (place_trade)."
             ),
             arguments=RebalanceArguments,
             answer=RebalanceAnswer,
@@ -184,9 +182,9 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             name="trading_control",
             title="Make the desk safer",
             description=(
-                "Stops entries, allows only reductions, sells everything and halts, or switches to a safer profile, at "
-                "once, without preview; the answer says what happens to open positions. Use when the user asks or "
-                "something is clearly wrong. resume and riskier profiles are refused: only the operator adds risk."
+                "Stops entries, allows only reductions, sells all and halts, or switches to a safer profile, at "
+                "once; says what happens to open positions. Use when the user asks or something is clearly wrong. "
+                "resume and riskier profiles are the operator's."
             ),
             arguments=ControlArguments,
             answer=ControlAnswer,

@@ -38,11 +38,10 @@ class TasksQuery(WireRequest):
 class TaskRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._tasks = services.tasks
 
     async def page(self, request: Request) -> JSONResponse:
         wish = query_as(request, TasksQuery)
-        found, more = await self._tasks.page(
+        found, more = await self._services.tasks.page(
             state=None if wish.state is None else TaskState(wish.state),
             kind=wish.kind,
             cursor=None if wish.cursor is None else Seq(wish.cursor),
@@ -52,19 +51,19 @@ class TaskRoutes:
 
     async def read(self, request: Request) -> JSONResponse:
         query_as(request, NoQuery)
-        view = await self._tasks.get(request.path_params["id"], steward_of(request, "GET /tasks"))
+        view = await self._services.tasks.get(request.path_params["id"], steward_of(request, "GET /tasks"))
         return answer(TaskReport.of_view(view))
 
     async def file(self, request: Request) -> JSONResponse:
         wish = await body_as(request, TaskFileRequest)
         caller = steward_of(request, "POST /tasks")
-        done = await self._tasks.file(wish.to_fields(idempotency_key(request.headers)), caller)
+        done = await self._services.tasks.file(wish.to_fields(idempotency_key(request.headers)), caller)
         return self._told(done, 200 if done.duplicate else 201)
 
     async def claim(self, request: Request) -> JSONResponse:
         wish = await body_as(request, TaskClaimRequest)
         caller = steward_of(request, "POST /tasks/claim", agent=wish.agent)
-        return self._told(await self._tasks.claim(request.path_params["id"], caller, wish.lease_s))
+        return self._told(await self._services.tasks.claim(request.path_params["id"], caller, wish.lease_s))
 
     async def complete(self, request: Request) -> JSONResponse:
         return await self._ended(request, "POST /tasks/complete", is_done=True)
@@ -75,13 +74,15 @@ class TaskRoutes:
     async def cancel(self, request: Request) -> JSONResponse:
         wish = await body_as(request, TaskCancelRequest)
         caller = steward_of(request, "POST /tasks/cancel")
-        return self._told(await self._tasks.cancel(request.path_params["id"], wish.reason, caller))
+        return self._told(await self._services.tasks.cancel(request.path_params["id"], wish.reason, caller))
 
     async def _ended(self, request: Request, tool: str, *, is_done: bool) -> JSONResponse:
         wish = await body_as(request, TaskAnswerRequest)
         caller = steward_of(request, tool, agent=wish.agent)
         task_id = request.path_params["id"]
-        return self._told(await self._tasks.answer(task_id, wish.text, caller, is_done=is_done, cites=wish.cites))
+        return self._told(
+            await self._services.tasks.answer(task_id, wish.text, caller, is_done=is_done, cites=wish.cites)
+        )
 
     def _told(self, done: TaskDone, status: int = 200) -> JSONResponse:
         return answer(TaskAnswer.of(done), status)
