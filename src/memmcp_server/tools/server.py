@@ -14,6 +14,7 @@ from pydantic import AnyUrl
 from memmcp_server import __version__
 from memmcp_server.services.container import Services
 
+from .confirming import Confirmations
 from .forgetting import forget_tool
 from .memory import memory_tools
 from .prompts import add_prompts
@@ -57,14 +58,14 @@ def tool_specs() -> tuple[ToolSpec[Any], ...]:
 
 def build_server(services: Services) -> MemoryServer:
     """Return the server over these services. It owns no resource and no loop: those belong to the process."""
-    updates = ResourceUpdates(services)
+    updates, confirmations = ResourceUpdates(services), Confirmations()
     hint = CacheHint(ttl_ms=LISTS_TTL_MS, scope="public")
     server = MemoryServer(
         NAME,
         title="memMCP",
         instructions=INSTRUCTIONS,
         version=__version__,
-        tools=[make_tool(spec, services) for spec in tool_specs()],
+        tools=[make_tool(spec, services, confirmations) for spec in tool_specs()],
         cache_hints={
             "tools/list": hint,
             "prompts/list": hint,

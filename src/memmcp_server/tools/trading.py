@@ -6,6 +6,7 @@ from mcp_types import ToolAnnotations
 from pydantic import BaseModel
 
 from memmcp_server.domain.identifiers import JsonObject, MemoryId
+from memmcp_server.domain.recap import one_line
 from memmcp_server.domain.times import NS_PER_S, instant_ns, to_ns
 from memmcp_server.errors import Refused
 from memmcp_server.services.episodes import require_readable
@@ -25,6 +26,7 @@ from .arguments import (
 from .desk import desk_of, document
 from .tool import Call, ToolSpec
 
+QUESTION_CHARS_MAX: Final = 600
 WINDOW_POINTS: Final = 500
 """A window is summed up from about this many points, however long it is."""
 
@@ -90,6 +92,27 @@ async def trading_control(call: Call, arguments: ControlArguments) -> ControlAns
     return document(ControlAnswer, body)
 
 
+async def _order_question(call: Call, arguments: PlaceTradeArguments) -> str | None:
+    amount = f"{arguments.amount_sol} SOL" if arguments.amount_sol else f"{arguments.amount_token} tokens"
+    what = f"{arguments.side} {amount} of {arguments.mint}"
+    return await _question(call, what, arguments.preview_id, arguments.reason)
+
+
+async def _rebalance_question(call: Call, arguments: RebalanceArguments) -> str | None:
+    shares = ", ".join(f"{name} {bps / 100:g} %" for name, bps in (arguments.weights_bps or {}).items())
+    what = f"rebalance {arguments.scope} to {shares or arguments.policy}"
+    return await _question(call, what, arguments.preview_id, arguments.reason)
+
+
+async def _question(call: Call, what: str, preview_id: str | None, reason: str) -> str | None:
+    """Return what the user is asked, None for a preview; with paper or real money, as every answer says."""
+    if preview_id is None:
+        return None
+    money = document(TradingSnapshot, await desk_of(call.services).snapshot()).money
+    text = f"{money.upper()} money: {call.caller.agent} wants to {what}, as previewed ({preview_id}). {reason}"
+    return one_line(text, QUESTION_CHARS_MAX)
+
+
 def trading_tools() -> tuple[ToolSpec[Any], ...]:
     """Return the tools that only read."""
     return (
@@ -151,6 +174,7 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             answer=TradeAnswer,
             annotations=TRADES,
             body=place_trade,
+            question=_order_question,
         ),
         ToolSpec(
             name="close_position",
@@ -177,6 +201,7 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             answer=RebalanceAnswer,
             annotations=TRADES,
             body=rebalance,
+            question=_rebalance_question,
         ),
         ToolSpec(
             name="trading_control",
