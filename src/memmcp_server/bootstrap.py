@@ -43,6 +43,7 @@ from .services.merging import Merging
 from .services.migration import Migration
 from .services.news import News
 from .services.policies import Policies
+from .services.quotas import Quotas
 from .services.relay import Relay
 from .services.retention import Retention
 from .services.summaries import Summaries
@@ -143,6 +144,7 @@ async def open_services(
             keeper=keeper,
             evaluation=evaluation,
             tasks=tasks,
+            quotas=Quotas(sections.quotas, clock),
             limits=limits,
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
         )

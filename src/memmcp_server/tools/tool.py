@@ -20,6 +20,7 @@ from .confirming import Confirmations
 from .errors import tool_failure
 from .news import with_news
 from .schemas import answer_schema, arguments_schema
+from .scopes import QUOTA_OF, require_scope
 from .text import render
 
 ArgumentsT = TypeVar("ArgumentsT", bound=BaseModel)
@@ -97,6 +98,8 @@ async def _answer(
         raise invalid_input(error, spec.arguments) from error
     key = effect_key(getattr(request, "idempotency_key", None), context)
     caller = caller_of(context, spec.name)
+    await require_scope(services, caller.grant, spec.name)
+    services.quotas.take(caller, QUOTA_OF.get(spec.name, "reads"))
     call = Call(services, caller, key)
     if spec.question is not None and (text := await spec.question(call, request)) is not None:
         asked = await confirmations.ask(context, (caller.agent, key), text)
