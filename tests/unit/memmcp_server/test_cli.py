@@ -163,6 +163,7 @@ def test_each_client_is_looked_for_where_it_reads(tmp_path: Path) -> None:
 def test_doctor_names_every_bad_setting_and_ends_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("MEMMCP_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))  # no client of whoever runs this
     (tmp_path / "memmcp.toml").write_text('[http]\nport = "many"\n[index]\nx = 1\n')
     findings = json.loads(run("doctor", "--data-dir", str(tmp_path), "--json", code=1).stdout)["findings"]
     problems = [finding["text"] for finding in findings if finding["level"] == "problem"]
@@ -171,7 +172,8 @@ def test_doctor_names_every_bad_setting_and_ends_with_one(tmp_path: Path, monkey
     assert any(text.startswith("index (file): there is no such setting") for text in problems)
 
 
-def test_doctor_says_when_others_can_look_into_the_directory(tmp_path: Path) -> None:
+def test_doctor_says_when_others_can_look_into_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     tmp_path.chmod(0o755)
     findings = json.loads(run("doctor", "--data-dir", str(tmp_path), "--json").stdout)["findings"]
     assert any("others on this machine" in finding["text"] for finding in findings)
