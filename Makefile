@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test coverage lint format bench results launch-study congestion crash clients conformance redteam screenshots docs lock clean
+.PHONY: help setup setup-test run test coverage lint format bench results launch-study congestion crash clients conformance redteam bundle screenshots docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -61,15 +61,18 @@ conformance: setup-test ## The official MCP suite (84 and 152 checks), and the r
 redteam: setup-test ## Agents, routers and a shell that try to trade, sign or see what they may not
 	@$(BIN)/pytest tests/redteam tests/integration/test_red_team_router.py tests/integration/test_red_team_signer.py tests/system/test_red_team.py -q
 
+bundle: setup-test ## dist/memmcp.mcpb for desktop clients, validated and packed by the official tool
+	@$(BIN)/python -m scripts.bundle
+
 screenshots: setup-test ## Make docs/images anew from the running page
 	@MEMMCP_SCREENSHOTS=1 $(BIN)/pytest tests/browser -q
 
-docs: setup-test ## docs/reference.md from the code
-	@$(BIN)/python scripts/reference.py && wc -l docs/reference.md
+docs: setup-test ## docs/reference.md and server.json from the code
+	@$(BIN)/python -m scripts.manifests && $(BIN)/python scripts/reference.py && wc -l docs/reference.md
 
 lock: setup-test ## Resolve the lock files anew
 	@$(COMPILE) pyproject.toml --group build -o requirements.lock
 	@$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove what set-up and tests made
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage src/memmcp_server/web/static src/memmcp_server/web/ui/node_modules tests/clients/node_modules tests/system/surfpool/node_modules
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage src/memmcp_server/web/static src/memmcp_server/web/ui/node_modules tests/clients/node_modules tests/bundle/node_modules tests/system/surfpool/node_modules

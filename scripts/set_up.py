@@ -26,6 +26,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 UI = ROOT / "src" / "memmcp_server" / "web" / "ui"
 STATIC = ROOT / "src" / "memmcp_server" / "web" / "static"
 CLIENTS = ROOT / "tests" / "clients"
+BUNDLE = ROOT / "tests" / "bundle"
 SURFPOOL = ROOT / "tests" / "system" / "surfpool"
 SURFPOOL_S_MAX = 240.0
 NODE_MAJOR_MIN = 20
@@ -173,6 +174,12 @@ def provide_surfpool() -> None:
         say(f"no Surfpool, its tests will be skipped: {error}")
 
 
+def provide_bundle_tool() -> None:
+    """Install the official tool that validates and packs the bundle for desktop clients."""
+    locked = [BUNDLE / "package.json", BUNDLE / "package-lock.json"]
+    step("npm-bundle", locked, BUNDLE / "node_modules", lambda: (npm_ci(BUNDLE), None)[1])
+
+
 def bundle_page() -> None:
     path = npm_ci(UI)
     _, npm = node_tools()
@@ -215,6 +222,7 @@ def set_up(kind: str) -> None:
     if kind == "test":
         locked = [CLIENTS / "package.json", CLIENTS / "package-lock.json"]
         step("npm-clients", locked, CLIENTS / "node_modules", lambda: (npm_ci(CLIENTS), None)[1])
+        provide_bundle_tool()
         provide_surfpool()
 
 

@@ -180,6 +180,7 @@ def test_the_log_is_shown_from_its_end(desk: Path) -> None:
 
 
 def test_doctor_finds_a_healthy_daemon_and_a_slip_of_the_pen(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(desk))  # no client of whoever runs this
     monkeypatch.setenv("MEMMCP_HTPP__PORT", "1")
     findings = run_json(desk, "doctor")["findings"]
     levels = {finding["name"]: finding["level"] for finding in findings}

@@ -1,24 +1,31 @@
-"""The configuration files of MCP clients: where each lies, what it wants to read, and how to change it with care."""
+"""The configuration files of MCP clients: where each lies, what it wants to read, and how our entry gets in and out."""
 
+import base64
 import json
-import os
 import sys
-import time
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from memmcp_server.errors import InvalidInput
 
+from . import jsonc, toml_table
+from .careful_file import BOM, Change, read
+
 SERVER_NAME = "memmcp"
-FILE_BYTES_MAX = 8 * 1024 * 1024
+TOKEN_VARIABLE = "MEMMCP_TOKEN"  # noqa: S105 - the name of a variable
 NO_HTTP_HINT = "leave --http out: over stdio every client shares the same daemon"
+SECRET_CHARS_MIN = 4
 
 
 @dataclass(frozen=True)
 class ClientKind:
-    """One client. ``section`` is the object that holds its servers; ``url_key`` None: no HTTP in the file."""
+    """One client. ``section`` is the object that holds its servers; ``url_key`` None: no HTTP in the file.
+
+    ``token`` is how its file names an environment variable; None: it is not known to read one.
+    """
 
     name: str
     title: str
@@ -26,17 +33,23 @@ class ClientKind:
     url_key: str | None
     typed: bool
     reload: str
+    token: str | None = None
+    form: Literal["json", "toml"] = "json"
 
 
+_ENV = f"${{env:{TOKEN_VARIABLE}}}"
 KINDS = {
     kind.name: kind
     for kind in (
         ClientKind("claude-desktop", "Claude Desktop", "mcpServers", None, False, "quit it fully and open it again"),
-        ClientKind("cursor", "Cursor", "mcpServers", "url", False, "it reloads by itself"),
-        ClientKind("windsurf", "Windsurf", "mcpServers", "serverUrl", False, "press refresh in its MCP settings"),
+        ClientKind("cursor", "Cursor", "mcpServers", "url", False, "it reloads by itself", _ENV),
+        ClientKind("windsurf", "Windsurf", "mcpServers", "serverUrl", False, "press refresh in its MCP settings", _ENV),
         ClientKind("trae", "Trae", "mcpServers", "url", False, "open its MCP settings and check that it is listed"),
-        ClientKind("vscode", "VS Code", "servers", "url", True, "it offers to start the server"),
-        ClientKind("claude-code", "Claude Code", "mcpServers", "url", True, "start a new session"),
+        ClientKind("vscode", "VS Code", "servers", "url", True, "it offers to start the server", _ENV),
+        ClientKind(
+            "claude-code", "Claude Code", "mcpServers", "url", True, "start a new session", f"${{{TOKEN_VARIABLE}}}"
+        ),
+        ClientKind("codex", "Codex", "mcp_servers", "url", False, "start a new session", TOKEN_VARIABLE, "toml"),
     )
 }
 
@@ -57,6 +70,7 @@ def default_path(kind: ClientKind, environ: Mapping[str, str], cwd: Path, platfo
         "trae": cwd / ".trae" / "mcp.json",
         "vscode": applications / "Code" / "User" / "mcp.json",
         "claude-code": home / ".claude.json",
+        "codex": Path(environ.get("CODEX_HOME") or home / ".codex") / "config.toml",
     }[kind.name]
 
 
@@ -65,112 +79,157 @@ def stdio_entry(kind: ClientKind, command: str, arguments: list[str]) -> dict[st
     return {**entry, "command": command, "args": arguments}
 
 
-def http_entry(kind: ClientKind, url: str) -> dict[str, Any]:
-    """Return the entry for Streamable HTTP. Raises: InvalidInput when the client's file cannot say that."""
+def http_entry(kind: ClientKind, url: str, *, with_token: bool = False) -> dict[str, Any]:
+    """Return the entry for Streamable HTTP; with a token it names the variable that holds it, never the token.
+
+    Raises: InvalidInput when the client's file cannot say that.
+    """
     if kind.url_key is None:
         msg = f"{kind.title} takes stdio servers only in its file"
         raise InvalidInput(msg, field="--http", hint=NO_HTTP_HINT)
     entry: dict[str, Any] = {"type": "http"} if kind.typed else {}
-    return {**entry, kind.url_key: url}
+    entry[kind.url_key] = url
+    if not with_token:
+        return entry
+    if kind.token is None:
+        msg = f"{kind.title} is not known to read environment variables in its file"
+        raise InvalidInput(msg, field="--token", hint="leave --http out: stdio needs no token in a file")
+    if kind.form == "toml":
+        return {**entry, "bearer_token_env_var": kind.token}
+    return {**entry, "headers": {"Authorization": f"Bearer {kind.token}"}}
 
 
-@dataclass(frozen=True)
-class Change:
-    """What would be written. ``is_needed`` False: the file says it already."""
-
-    path: Path
-    document: dict[str, Any]
-    is_needed: bool
-    existed: bool
-
-    def text(self) -> str:
-        return json.dumps(self.document, indent=2, ensure_ascii=False) + "\n"
+def cursor_link(entry: Mapping[str, Any]) -> str:
+    """Return the link that makes Cursor offer to install the entry."""
+    packed = base64.b64encode(json.dumps(dict(entry), separators=(",", ":")).encode()).decode()
+    quoted = packed.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
+    return f"cursor://anysphere.cursor-deeplink/mcp/install?name={SERVER_NAME}&config={quoted}"
 
 
-def plan(kind: ClientKind, path: Path, entry: Mapping[str, Any]) -> Change:
-    """Return the file with our entry and everything else as it is.
+_TRANSPORT = frozenset({"type", "command", "args", "url", "serverUrl"})
+_ONLY_HTTP = frozenset({"headers", "bearer_token_env_var"})
+_ORDER = ("type", "command", "args", "url", "serverUrl")
 
-    Raises: InvalidInput when the file is not JSON, so that nothing of it would be lost.
+
+def merged(before: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return our entry with what the person added to it, such as ``env`` or disabled tools."""
+    dropped = _TRANSPORT | (_ONLY_HTTP if "command" in entry else frozenset())
+    kept = {name: value for name, value in before.items() if name not in dropped} if isinstance(before, dict) else {}
+    for name, value in entry.items():
+        if isinstance(value, dict) and isinstance(kept.get(name), dict):
+            kept[name] = {**kept[name], **value}
+        else:
+            kept[name] = value
+    first = {name: kept[name] for name in _ORDER if name in kept}
+    return {**first, **{name: value for name, value in kept.items() if name not in first}}
+
+
+def entry_in(kind: ClientKind, path: Path) -> dict[str, Any] | None:
+    """Return our entry as the file has it, None when there is no file or no entry. Raises: InvalidInput."""
+    text = read(path)
+    found = None if text is None else _servers(kind, path, _parsed(kind, path, text)).get(SERVER_NAME)
+    return found if isinstance(found, dict) else None
+
+
+def servers_in(kind: ClientKind, path: Path) -> dict[str, Any]:
+    """Return all servers that the file names. Raises: InvalidInput."""
+    text = read(path)
+    return {} if text is None else _servers(kind, path, _parsed(kind, path, text))
+
+
+def plan(kind: ClientKind, path: Path, entry: Mapping[str, Any] | None) -> Change:
+    """Return the file with our entry, or without it for None, and everything else as it is, to the byte.
+
+    Raises: InvalidInput when the file is broken, so that nothing of it would be lost.
     """
-    document = _read(kind, path)
-    existed = document is not None
-    document = document or {}
+    text = read(path)
+    document = {} if text is None else _parsed(kind, path, text)
+    servers = _servers(kind, path, document)
+    before = servers.get(SERVER_NAME)
+    hidden = frozenset(_secrets(document))
+    if entry is None:
+        if SERVER_NAME not in servers or text is None:
+            return Change(path, text, text)
+        expected = {**document, kind.section: {key: each for key, each in servers.items() if key != SERVER_NAME}}
+        return Change(path, text, _checked(kind, path, _without(kind, text), expected), hidden)
+    after = merged(before, entry)
+    if before == after:
+        return Change(path, text, text)
+    expected = {**document, kind.section: {**servers, SERVER_NAME: after}}
+    return Change(path, text, _checked(kind, path, _with(kind, text or "", before, after), expected), hidden)
+
+
+def _with(kind: ClientKind, text: str, before: Any, after: dict[str, Any]) -> str:
+    mark = BOM if text.startswith(BOM) else ""
+    body = text.removeprefix(BOM)
+    if kind.form == "toml":
+        return mark + toml_table.put(body, (kind.section, SERVER_NAME), after)
+    if not body.strip():
+        body = "{}\n"
+    if not isinstance(before, dict):
+        return mark + jsonc.put(body, (kind.section, SERVER_NAME), after)
+    # Member by member, so that what the person wrote between ours stays where it is.
+    for name in before:
+        if name not in after:
+            body = jsonc.take(body, (kind.section, SERVER_NAME, name))
+    for name, value in after.items():
+        if name not in before or before[name] != value:
+            body = jsonc.put(body, (kind.section, SERVER_NAME, name), value)
+    return mark + body
+
+
+def _without(kind: ClientKind, text: str) -> str:
+    mark = BOM if text.startswith(BOM) else ""
+    path = (kind.section, SERVER_NAME)
+    body = text.removeprefix(BOM)
+    return mark + (toml_table.take(body, path) if kind.form == "toml" else jsonc.take(body, path))
+
+
+def _parsed(kind: ClientKind, path: Path, text: str) -> dict[str, Any]:
+    body = text.removeprefix(BOM)
+    if not body.strip():
+        return {}
+    try:
+        document = tomllib.loads(body) if kind.form == "toml" else jsonc.parse(body).value
+    except (ValueError, RecursionError) as error:
+        written = "TOML" if kind.form == "toml" else "JSON"
+        msg = f"{path} is not {written} ({error}), so it is left alone"
+        hint = f"mend it at that place, or add by hand under {kind.section!r} what --dry-run prints for an empty file"
+        raise InvalidInput(msg, field="--config", hint=hint) from error
+    if not isinstance(document, dict):
+        msg = f"{path} is not a JSON object, so it is left alone"
+        raise InvalidInput(msg, field="--config", hint="the file has to begin with { and end with }")
+    return document
+
+
+def _servers(kind: ClientKind, path: Path, document: Mapping[str, Any]) -> dict[str, Any]:
     servers = document.get(kind.section, {})
     if not isinstance(servers, dict):
         msg = f"{path}: {kind.section!r} is not an object"
         raise InvalidInput(msg, field="--config", hint="mend it by hand, or name another file")
-    before = servers.get(SERVER_NAME)
-    # Settings that the person added to our entry, such as env or disabled tools, stay.
-    kept = {name: value for name, value in before.items() if name not in _OURS} if isinstance(before, dict) else {}
-    after = {**entry, **kept}
-    changed = {**document, kind.section: {**servers, SERVER_NAME: after}}
-    return Change(path, changed, is_needed=before != after, existed=existed)
+    return servers
 
 
-_OURS = frozenset({"type", "command", "args", "url", "serverUrl"})
-
-
-def _read(kind: ClientKind, path: Path) -> dict[str, Any] | None:
+def _checked(kind: ClientKind, path: Path, text: str, expected: Mapping[str, Any]) -> str:
+    """Return the new text if it says what it must and nothing else differs: a person's file is not worth a guess."""
     try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror or error}"
-        raise InvalidInput(msg, field="--config") from error
-    if len(raw) > FILE_BYTES_MAX:
-        msg = f"{path} is larger than {FILE_BYTES_MAX} bytes"
-        raise InvalidInput(msg, field="--config")
-    if not raw.strip():
-        return {}
-    try:
-        document = json.loads(raw.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        msg = f"{path} is not plain JSON ({error}), so it is left alone"
-        hint = f"mend it (comments are not JSON), or add by hand what --dry-run prints under {kind.section!r}"
-        raise InvalidInput(msg, field="--config", hint=hint) from error
-    if not isinstance(document, dict):
-        msg = f"{path} is not a JSON object, so it is left alone"
-        raise InvalidInput(msg, field="--config")
-    return document
+        same = _parsed(kind, path, text) == expected
+    except InvalidInput:
+        same = False
+    if not same:
+        msg = f"{path} is written in a way that this command cannot change safely, so it is left alone"
+        hint = f"add the entry {SERVER_NAME!r} under {kind.section!r} by hand"
+        raise InvalidInput(msg, field="--config", hint=hint)
+    return text
 
 
-def apply(change: Change) -> Path | None:
-    """Write the file in one step, keeping its mode; return the back-up of what was there. Raises: InvalidInput."""
-    # A file that is a link into somebody's dotfiles stays one.
-    path = change.path.resolve()
-    draft = path.with_name(f"{path.name}.memmcp-{os.getpid()}")
-    backup: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mode = 0o600
-        if change.existed:
-            mode = path.stat().st_mode & 0o777
-            backup = _free_name(path)
-            _write(backup, path.read_bytes(), mode)
-        _write(draft, change.text().encode(), mode)
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        msg = f"{path} cannot be written: {error.strerror or error}"
-        raise InvalidInput(msg, field="--config", hint="nothing was changed") from error
-    return backup
-
-
-def _free_name(path: Path) -> Path:
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    candidate = path.with_name(f"{path.name}.{stamp}.bak")
-    number = 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.name}.{stamp}-{number}.bak")
-    return candidate
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    path.chmod(mode)
+def _secrets(node: Any, inside: bool = False) -> list[str]:
+    """Return the values of all environments and headers, which no diff may show; references to variables may be."""
+    if isinstance(node, dict):
+        names = ("env", "headers", "http_headers")
+        return [each for key, value in node.items() for each in _secrets(value, inside or key in names)]
+    if isinstance(node, list):
+        return [each for value in node for each in _secrets(value, inside)]
+    if inside and isinstance(node, str) and len(node) >= SECRET_CHARS_MIN and "${" not in node:
+        return [json.dumps(node, ensure_ascii=False)[1:-1]]
+    return []

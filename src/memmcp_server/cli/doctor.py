@@ -5,9 +5,8 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -17,33 +16,29 @@ from memmcp_server.daemon.finding import read_record
 from memmcp_server.daemon.places import Places
 from memmcp_server.errors import InvalidInput
 
+from . import client_doctor
 from .client import Client, Failed, NoDaemon, find, is_served, places_of
 from .console import EXIT_FAILED, out, print_json, table
+from .finding import Finding, Level
 from .options import DataDir, Json
 
-Level = Literal["ok", "note", "problem"]
 MARKS: dict[str, str] = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[bold red]problem[/]"}
 HEALTH_TIMEOUT_S = 10.0
 FREE_BYTES_MIN = 256 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Finding:
-    """``hint`` says what to do; empty when there is nothing to do."""
-
-    name: str
-    level: Level
-    text: str
-    hint: str = ""
-
-
 def doctor(
     data_dir: DataDir = None,
     config: Annotated[Path | None, typer.Option(help="Configuration file to check.")] = None,
+    start: Annotated[
+        bool, typer.Option("--start", help="Try the clients' entries also where that starts the daemon.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Check settings, data directory and daemon; exit code 1 when something needs mending."""
-    findings = list(examine(places_of(data_dir), config))
+    """Check settings, data directory, daemon and the clients' entries; exit code 1 when something needs mending."""
+    places = places_of(data_dir)
+    around = client_doctor.here(places, may_start=start)
+    findings = [*examine(places, config), *client_doctor.examine_clients(around)]
     if json:
         print_json({"findings": [vars(finding) for finding in findings]})
     else:
