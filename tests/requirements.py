@@ -63,7 +63,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "A2": Requirement("Resources and prompts", "partly", "the resource of insights"),
     "A3": Requirement("stdio, Streamable HTTP, SSE", "done"),
     "A4": Requirement("Ready configuration for each client", "partly", "bundle, manifest, rule files"),
-    "A5": Requirement("Orders by agents", "partly", "elicitation where the client has it"),
+    "A5": Requirement("Orders by agents", "done"),
     "A6": Requirement("Agent tasks", "done"),
     "A7": Requirement("One reservation for two agents", "done"),
     "O1": Requirement("The HTTP routes", "partly", "risk, nodes, alerts, approvals, Prometheus"),

@@ -84,6 +84,17 @@ class TasksSection(Section):
     loss_lamports_min: int = Field(default=10_000_000, ge=1)
 
 
+class OrdersSection(Section):
+    """Whether the user is asked in the client before an agent's order, where the client can ask (elicitation).
+
+    ``ask_in_client``: always; real: for real money only; never. No answer within ``answer_wait_s`` is a no. Real money
+    waits for the operator's approval all the same.
+    """
+
+    ask_in_client: Literal["always", "real", "never"] = "always"
+    answer_wait_s: float = Field(default=120.0, gt=0, le=3_600)
+
+
 class DaemonSection(Section):
     """``idle_exit_s``: a daemon with no client, no page and no trading ends after this long."""
 
@@ -110,5 +121,6 @@ class Sections(Section):
     relay: RelaySection = RelaySection()
     news: NewsSection = NewsSection()
     tasks: TasksSection = TasksSection()
+    orders: OrdersSection = OrdersSection()
     daemon: DaemonSection = DaemonSection()
     trading: TradingSection = TradingSection()

@@ -6,6 +6,7 @@ from memmcp_server.domain.drafts import DraftLimits
 from memmcp_server.ports import Approvals, Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 
 from .clients import ClientRegistry
+from .confirmations import Confirmations
 from .copies import Copies
 from .episodes import Episodes
 from .erasure import Erasure
@@ -51,3 +52,4 @@ class Services:
     tasks: Tasks
     limits: DraftLimits = field(default_factory=DraftLimits)
     approvals: Approvals | None = None
+    confirmations: Confirmations = field(default_factory=Confirmations)

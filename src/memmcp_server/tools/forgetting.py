@@ -5,7 +5,7 @@ from mcp_types import ToolAnnotations
 from memmcp_server.wire.lifecycle import ForgetAnswer, ForgetRequest
 
 from .arguments import MemoryForgetArguments
-from .tool import Call, ToolSpec
+from .spec import Call, ToolSpec
 
 
 async def memory_forget(call: Call, arguments: MemoryForgetArguments) -> ForgetAnswer:

@@ -15,7 +15,7 @@ from memmcp_server.wire.memory import (
 )
 
 from .arguments import MemorySearchArguments, MemoryUpdateArguments, MemoryWriteArguments
-from .tool import Call, ToolSpec
+from .spec import Call, ToolSpec
 
 
 async def memory_write(call: Call, arguments: MemoryWriteArguments) -> MemoryWriteAnswer:

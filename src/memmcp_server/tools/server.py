@@ -18,8 +18,9 @@ from .forgetting import forget_tool
 from .memory import memory_tools
 from .prompts import add_prompts
 from .resources import MEMORY_CHANGES, add_resources
+from .spec import ToolSpec
 from .tasks import task_tools
-from .tool import ToolSpec, make_tool
+from .tool import make_tool
 from .trading import order_tools, trading_tools
 from .trajectory import trajectory_tools
 from .updates import ResourceUpdates

@@ -1,49 +1,24 @@
 """A tool whose arguments and answer are wire models: strict on the way in, the same facts twice on the way out."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import BaseModel, ValidationError
+from mcp_types import CallToolResult, InputRequiredResult, TextContent
+from pydantic import ValidationError
 
-from memmcp_server.domain.caller import Caller
 from memmcp_server.errors import MemoryServerError
 from memmcp_server.services.container import Services
 from memmcp_server.wire.invalid import invalid_input
 
 from .caller import caller_of, effect_key
+from .confirming import before_the_order, note_preview
 from .errors import tool_failure
 from .news import with_news
 from .schemas import answer_schema, arguments_schema
+from .spec import Call, ToolSpec
 from .text import render
-
-ArgumentsT = TypeVar("ArgumentsT", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of a tool. ``key`` is the idempotency key of its effect; memories derive their own from the content."""
-
-    services: Services
-    caller: Caller
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolSpec(Generic[ArgumentsT]):
-    """What a tool says of itself and the coroutine that does the work."""
-
-    name: str
-    title: str
-    description: str
-    arguments: type[ArgumentsT]
-    answer: type[BaseModel]
-    annotations: ToolAnnotations
-    body: Callable[[Call, ArgumentsT], Awaitable[BaseModel]]
 
 
 class RawArguments(FuncMetadata):
@@ -60,7 +35,7 @@ def make_tool(spec: ToolSpec[Any], services: Services) -> Tool:
     and tells the model no more than that the tool failed.
     """
 
-    async def run(arguments: dict[str, Any], context: Context[Any, Any]) -> CallToolResult:
+    async def run(arguments: dict[str, Any], context: Context[Any, Any]) -> CallToolResult | InputRequiredResult:
         try:
             return await _answer(spec, services, arguments, context)
         except MemoryServerError as error:
@@ -83,13 +58,19 @@ def make_tool(spec: ToolSpec[Any], services: Services) -> Tool:
 
 async def _answer(
     spec: ToolSpec[Any], services: Services, arguments: dict[str, Any], context: Context[Any, Any]
-) -> CallToolResult:
+) -> CallToolResult | InputRequiredResult:
     try:
         request = spec.arguments.model_validate(arguments)
     except ValidationError as error:
         raise invalid_input(error, spec.arguments) from error
     key = effect_key(getattr(request, "idempotency_key", None), context)
     caller = caller_of(context, spec.name)
-    answer = await spec.body(Call(services, caller, key), request)
+    call = Call(services, caller, key)
+    answer = await before_the_order(spec, call, request, context)
+    if isinstance(answer, InputRequiredResult):
+        return answer
+    if answer is None:
+        answer = await spec.body(call, request)
+        note_preview(services.confirmations, answer)
     document = await with_news(services, caller, request, answer.model_dump(mode="json", exclude_none=True))
     return CallToolResult(content=[TextContent(type="text", text=render(document))], structured_content=document)

@@ -23,7 +23,7 @@ from .arguments import (
     WhyArguments,
 )
 from .desk import desk_of, document
-from .tool import Call, ToolSpec
+from .spec import Call, ToolSpec
 
 WINDOW_POINTS: Final = 500
 """A window is summed up from about this many points, however long it is."""
@@ -145,12 +145,13 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
                 "Buys or sells one token. First call without preview_id: quote, costs, verdict; nothing trades. "
                 "Then the same arguments with preview_id: the order, once. Denied is an answer: read the reason, do "
                 "not retry smaller. awaiting_operator: it needs the user's passkey in the page; the same call tells "
-                "how it ended. To leave, close_position."
+                "how it ended. declined: the user said no. To leave, close_position."
             ),
             arguments=PlaceTradeArguments,
             answer=TradeAnswer,
             annotations=TRADES,
             body=place_trade,
+            question=_trade_question,
         ),
         ToolSpec(
             name="close_position",
@@ -164,6 +165,7 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             answer=TradeAnswer,
             annotations=TRADES,
             body=close_position,
+            question=_close_question,
         ),
         ToolSpec(
             name="rebalance",
@@ -177,6 +179,7 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             answer=RebalanceAnswer,
             annotations=TRADES,
             body=rebalance,
+            question=_rebalance_question,
         ),
         ToolSpec(
             name="trading_control",
@@ -192,6 +195,20 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             body=trading_control,
         ),
     )
+
+
+def _trade_question(arguments: PlaceTradeArguments) -> str:
+    amount = f"{arguments.amount_token} tokens" if arguments.amount_sol is None else f"{arguments.amount_sol} SOL"
+    return f"{arguments.side} {arguments.mint}: {amount}, bucket {arguments.bucket}"
+
+
+def _close_question(arguments: ClosePositionArguments) -> str:
+    return f"sell {arguments.percent} % of the position in {arguments.mint}"
+
+
+def _rebalance_question(arguments: RebalanceArguments) -> str:
+    weights = ", ".join(f"{name} {bps} bps" for name, bps in (arguments.weights_bps or {}).items())
+    return f"rebalance {arguments.scope} to {arguments.policy or weights}"
 
 
 def _wish(arguments: BaseModel) -> JsonObject:

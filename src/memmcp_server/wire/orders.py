@@ -48,7 +48,16 @@ class TradeAnswer(TradingContext):
     ``approval`` says what the operator sees."""
 
     status: Literal[
-        "preview", "done", "denied", "rejected", "candidates", "stale", "expired", "working", "awaiting_operator"
+        "preview",
+        "done",
+        "denied",
+        "rejected",
+        "candidates",
+        "stale",
+        "expired",
+        "working",
+        "awaiting_operator",
+        "declined",
     ]
     message: str
     preview_id: str | None = None
@@ -82,7 +91,7 @@ class RebalanceRequest(Request):
 
 
 class RebalanceAnswer(TradingContext):
-    status: Literal["preview", "done", "denied", "stale", "expired"]
+    status: Literal["preview", "done", "denied", "stale", "expired", "declined"]
     message: str
     preview_id: str | None = None
     expires_at: datetime | None = None
