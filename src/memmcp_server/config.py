@@ -87,12 +87,12 @@ class TasksSection(Section):
 class OrdersSection(Section):
     """Whether the user is asked in the client before an agent's order, where the client can ask (elicitation).
 
-    ``ask_in_client``: always; real: for real money only; never. No answer within ``answer_wait_s`` is a no. Real money
-    waits for the operator's approval all the same.
+    ``ask_in_client``: always; real: for real money only; never. No answer within ``answer_wait_s``, best
+    below the life of a preview, is a no. Real money waits for the operator's approval all the same.
     """
 
     ask_in_client: Literal["always", "real", "never"] = "always"
-    answer_wait_s: float = Field(default=120.0, gt=0, le=3_600)
+    answer_wait_s: float = Field(default=50.0, gt=0, le=3_600)
 
 
 class DaemonSection(Section):

@@ -63,5 +63,5 @@ def _transport(context: Context[Any]) -> str:
     request = context.request_context.request
     if request is None:
         return "stdio"
-    path = str(getattr(getattr(request, "url", None), "path", ""))
+    path = str(getattr(request, "scope", {}).get("path", ""))
     return "http" if path.startswith("/mcp") else "sse"

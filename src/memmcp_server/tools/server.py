@@ -14,6 +14,7 @@ from pydantic import AnyUrl
 from memmcp_server import __version__
 from memmcp_server.services.container import Services
 
+from .completions import add_completions
 from .forgetting import forget_tool
 from .memory import memory_tools
 from .prompts import add_prompts
@@ -78,5 +79,6 @@ def build_server(services: Services) -> MemoryServer:
     server.updates = updates
     add_resources(server, services)
     add_prompts(server, services)
+    add_completions(server, services)
     updates.serve(server)
     return server

@@ -90,6 +90,16 @@ async def trading_control(call: Call, arguments: ControlArguments) -> ControlAns
     return document(ControlAnswer, body)
 
 
+def _order_question(arguments: PlaceTradeArguments) -> str:
+    amount = f"{arguments.amount_sol} SOL" if arguments.amount_sol else f"{arguments.amount_token} tokens"
+    return f"{arguments.side} {amount} of {arguments.mint}, bucket {arguments.bucket}"
+
+
+def _rebalance_question(arguments: RebalanceArguments) -> str:
+    shares = ", ".join(f"{name} {bps / 100:g} %" for name, bps in (arguments.weights_bps or {}).items())
+    return f"rebalance {arguments.scope} to {shares or arguments.policy}"
+
+
 def trading_tools() -> tuple[ToolSpec[Any], ...]:
     """Return the tools that only read."""
     return (
@@ -145,13 +155,13 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
                 "Buys or sells one token. First call without preview_id: quote, costs, verdict; nothing trades. "
                 "Then the same arguments with preview_id: the order, once. Denied is an answer: read the reason, do "
                 "not retry smaller. awaiting_operator: it needs the user's passkey in the page; the same call tells "
-                "how it ended. declined: the user said no. To leave, close_position."
+                "how it ended. To leave, close_position."
             ),
             arguments=PlaceTradeArguments,
             answer=TradeAnswer,
             annotations=TRADES,
             body=place_trade,
-            question=_trade_question,
+            question=_order_question,
         ),
         ToolSpec(
             name="close_position",
@@ -165,7 +175,6 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             answer=TradeAnswer,
             annotations=TRADES,
             body=close_position,
-            question=_close_question,
         ),
         ToolSpec(
             name="rebalance",
@@ -195,20 +204,6 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             body=trading_control,
         ),
     )
-
-
-def _trade_question(arguments: PlaceTradeArguments) -> str:
-    amount = f"{arguments.amount_token} tokens" if arguments.amount_sol is None else f"{arguments.amount_sol} SOL"
-    return f"{arguments.side} {arguments.mint}: {amount}, bucket {arguments.bucket}"
-
-
-def _close_question(arguments: ClosePositionArguments) -> str:
-    return f"sell {arguments.percent} % of the position in {arguments.mint}"
-
-
-def _rebalance_question(arguments: RebalanceArguments) -> str:
-    weights = ", ".join(f"{name} {bps} bps" for name, bps in (arguments.weights_bps or {}).items())
-    return f"rebalance {arguments.scope} to {arguments.policy or weights}"
 
 
 def _wish(arguments: BaseModel) -> JsonObject:

@@ -82,10 +82,11 @@ def create_app(
 
     app = Starlette(
         routes=[
+            # First: routes are tried one after the other, and this door has most of the calls.
+            *_mcp_routes(mcp, sections.http.body_bytes_max),
             *admin,
             *starlette_routes(table),
             *Page().routes(),
-            *_mcp_routes(mcp, sections.http.body_bytes_max),
         ],
         middleware=[Middleware(Guard, policy=policy)],
         exception_handlers={

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memmcp_server.config import HttpSection
@@ -37,6 +37,8 @@ OPERATOR_ROUTES: Final = frozenset({"/memory/audit"})
 
 OPERATOR_SCOPE: Final = "memmcp.operator"
 """Set on the scope of each request that the guard lets in: whether the operator sends it."""
+
+SECURITY_PAIRS: Final = tuple((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
 
 PUBLIC_PATHS: Final = frozenset({"/health"})
 """What a supervisor may ask without a token."""
@@ -167,9 +169,9 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            headers = MutableHeaders(scope=message)
-            for name, value in SECURITY_HEADERS.items():
-                headers.setdefault(name, value)
+            there = {name for name, _ in message["headers"]}
+            ours = [pair for pair in SECURITY_PAIRS if pair[0] not in there]
+            message = {**message, "headers": [*message["headers"], *ours]}
         await self.send(message)
 
 

@@ -48,16 +48,7 @@ class TradeAnswer(TradingContext):
     ``approval`` says what the operator sees."""
 
     status: Literal[
-        "preview",
-        "done",
-        "denied",
-        "rejected",
-        "candidates",
-        "stale",
-        "expired",
-        "working",
-        "awaiting_operator",
-        "declined",
+        "preview", "done", "denied", "rejected", "candidates", "stale", "expired", "working", "awaiting_operator"
     ]
     message: str
     preview_id: str | None = None
@@ -91,7 +82,7 @@ class RebalanceRequest(Request):
 
 
 class RebalanceAnswer(TradingContext):
-    status: Literal["preview", "done", "denied", "stale", "expired", "declined"]
+    status: Literal["preview", "done", "denied", "stale", "expired"]
     message: str
     preview_id: str | None = None
     expires_at: datetime | None = None
