@@ -18,7 +18,7 @@ from .completions import add_completions
 from .forgetting import forget_tool
 from .memory import memory_tools
 from .prompts import add_prompts
-from .resources import MEMORY_CHANGES, add_resources
+from .resources import READ_AS, add_resources
 from .spec import ToolSpec
 from .tasks import task_tools
 from .tool import make_tool
@@ -48,8 +48,8 @@ class MemoryServer(MCPServer[Any]):
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
-        """As the SDK's own, but the changes know who asks: what is listed is read without that, a template with it."""
-        return await super().read_resource(f"{uri}?cursor=" if str(uri) == MEMORY_CHANGES else uri, context)
+        """As the SDK's own, but some know who asks: what is listed is read without that, a template with it."""
+        return await super().read_resource(READ_AS.get(str(uri), uri), context)
 
 
 def tool_specs() -> tuple[ToolSpec[Any], ...]:
