@@ -28,4 +28,5 @@ def forget_tool() -> ToolSpec[MemoryForgetArguments]:
             read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
         ),
         body=memory_forget,
+        under_way="forgetting, and proving that journal, index and files hold it no more",
     )

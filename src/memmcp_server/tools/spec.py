@@ -35,3 +35,5 @@ class ToolSpec(Generic[ArgumentsT]):
     body: Callable[[Call, ArgumentsT], Awaitable[BaseModel]]
     question: Callable[[ArgumentsT], str] | None = None
     """Of a tool that takes a preview_id: what the user is asked before the order, in words made of the arguments."""
+    under_way: str = "still at work"
+    """What a client that listens for progress is told of a call that takes longer than a moment."""

@@ -16,6 +16,7 @@ from .caller import caller_of, effect_key
 from .confirming import before_the_order, note_preview
 from .errors import tool_failure
 from .news import with_news
+from .progress import reporting
 from .schemas import answer_schema, arguments_schema
 from .spec import Call, ToolSpec
 from .text import render
@@ -37,7 +38,8 @@ def make_tool(spec: ToolSpec[Any], services: Services) -> Tool:
 
     async def run(arguments: dict[str, Any], context: Context[Any, Any]) -> CallToolResult | InputRequiredResult:
         try:
-            return await _answer(spec, services, arguments, context)
+            async with reporting(context, spec.under_way):
+                return await _answer(spec, services, arguments, context)
         except MemoryServerError as error:
             return tool_failure(error)
 

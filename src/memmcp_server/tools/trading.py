@@ -28,6 +28,8 @@ from .spec import Call, ToolSpec
 WINDOW_POINTS: Final = 500
 """A window is summed up from about this many points, however long it is."""
 
+WAITS_FOR_DESK: Final = "waiting for the desk, its fill, or the user's answer"
+
 READS: Final = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 TRADES: Final = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=True)
 
@@ -161,6 +163,7 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             answer=TradeAnswer,
             annotations=TRADES,
             body=place_trade,
+            under_way=WAITS_FOR_DESK,
             question=_order_question,
         ),
         ToolSpec(
@@ -175,6 +178,7 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             answer=TradeAnswer,
             annotations=TRADES,
             body=close_position,
+            under_way=WAITS_FOR_DESK,
         ),
         ToolSpec(
             name="rebalance",
@@ -188,6 +192,7 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             answer=RebalanceAnswer,
             annotations=TRADES,
             body=rebalance,
+            under_way=WAITS_FOR_DESK,
             question=_rebalance_question,
         ),
         ToolSpec(
