@@ -44,6 +44,7 @@ from .services.merging import Merging
 from .services.migration import Migration
 from .services.news import News
 from .services.policies import Policies
+from .services.quotas import Quotas
 from .services.relay import Relay
 from .services.retention import Retention
 from .services.summaries import Summaries
@@ -92,8 +93,7 @@ async def open_services(
         scanner = RuleScanner()
         late = LateDesk() if sections.trading.enabled else None
         desk = None if late is None else GuardedDesk(late, scanner)
-        clients = ClientRegistry(clock)
-        policies = Policies(journal, clock)
+        clients, policies = ClientRegistry(clock), Policies(journal, clock)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
 
         def memories_of(generation: VectorIndex) -> Memories:
@@ -143,6 +143,7 @@ async def open_services(
             keeper=keeper,
             evaluation=evaluation,
             tasks=tasks,
+            quotas=Quotas(sections.quotas, clock),
             limits=limits,
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,

@@ -11,12 +11,16 @@ class Section(BaseModel):
 
 
 class HttpSection(Section):
-    """``host`` other than loopback needs a token; ``allowed_hosts`` extends the Host allow-list."""
+    """``host`` other than loopback needs a token; ``allowed_hosts`` extends the Host allow-list.
+
+    ``tokens_required``: also over loopback nobody is let in without a token (`memmcp token`).
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65_535)
     token: SecretStr | None = None
     allowed_hosts: tuple[str, ...] = ()
+    tokens_required: bool = False
     body_bytes_max: int = Field(default=1_048_576, ge=1_024)
     streams_max: int = Field(default=256, ge=1)
 
@@ -95,6 +99,14 @@ class OrdersSection(Section):
     answer_wait_s: float = Field(default=50.0, gt=0, le=3_600)
 
 
+class QuotasSection(Section):
+    """How often one agent may call in a minute, 0 for as often as it likes: enough for any honest one."""
+
+    reads_per_minute_max: int = Field(default=1_200, ge=0)
+    writes_per_minute_max: int = Field(default=1_200, ge=0)
+    orders_per_minute_max: int = Field(default=60, ge=0)
+
+
 class DaemonSection(Section):
     """``idle_exit_s``: a daemon with no client, no page and no trading ends after this long."""
 
@@ -122,5 +134,6 @@ class Sections(Section):
     news: NewsSection = NewsSection()
     tasks: TasksSection = TasksSection()
     orders: OrdersSection = OrdersSection()
+    quotas: QuotasSection = QuotasSection()
     daemon: DaemonSection = DaemonSection()
     trading: TradingSection = TradingSection()

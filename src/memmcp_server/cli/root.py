@@ -23,6 +23,7 @@ from . import (
     overview,
     service,
     task,
+    token,
 )
 
 app = typer.Typer(
@@ -69,4 +70,5 @@ for _commands in (
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(index.app, name="index")
 app.add_typer(task.app, name="task")
+app.add_typer(token.app, name="token")
 app.add_typer(service.app, name="service")

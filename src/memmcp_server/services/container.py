@@ -17,6 +17,7 @@ from .index_keeper import IndexKeeper
 from .memories import Memories
 from .news import News
 from .policies import Policies
+from .quotas import Quotas
 from .relay import Relay
 from .summaries import Summaries
 from .tasks import Tasks
@@ -50,6 +51,7 @@ class Services:
     keeper: IndexKeeper
     evaluation: Evaluation
     tasks: Tasks
+    quotas: Quotas
     limits: DraftLimits = field(default_factory=DraftLimits)
     approvals: Approvals | None = None
     confirmations: Confirmations = field(default_factory=Confirmations)

@@ -18,6 +18,7 @@ from .errors import tool_failure
 from .news import with_news
 from .progress import reporting
 from .schemas import answer_schema, arguments_schema
+from .scopes import QUOTA_OF, require_scope
 from .spec import Call, ToolSpec
 from .text import render
 
@@ -67,6 +68,8 @@ async def _answer(
         raise invalid_input(error, spec.arguments) from error
     key = effect_key(getattr(request, "idempotency_key", None), context)
     caller = caller_of(context, spec.name)
+    await require_scope(services, caller.grant, spec.name)
+    services.quotas.take(caller, QUOTA_OF.get(spec.name, "reads"))
     call = Call(services, caller, key)
     answer = await before_the_order(spec, call, request, context)
     if isinstance(answer, InputRequiredResult):

@@ -19,7 +19,7 @@ from memmcp_server.services.container import Services
 from .approval_routes import ApprovalRoutes
 from .errors import on_http_exception, on_server_error, on_unforeseen
 from .events_route import EventsRoute
-from .guard import Guard, guard_policy
+from .guard import Guard, NamedTokens, guard_policy
 from .lifecycle_routes import LifecycleRoutes
 from .live import LiveEvents
 from .memory_routes import MemoryRoutes
@@ -63,6 +63,7 @@ def create_app(
     *,
     operator_token: str,
     admin: Sequence[BaseRoute] = (),
+    tokens: NamedTokens | None = None,
 ) -> Starlette:
     """Return the application; its lifespan runs the live events and MCP's sessions.
 
@@ -71,7 +72,7 @@ def create_app(
 
     Raises: InvalidInput when the configuration would leave a door open.
     """
-    policy = guard_policy(sections.http, operator_token)
+    policy = guard_policy(sections.http, operator_token, tokens)
     live = LiveEvents(services, sections.http.streams_max)
     table = api_routes(services, live)
 
