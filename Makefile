@@ -59,7 +59,7 @@ conformance: setup-test ## The official MCP suite (84 and 152 checks), and the r
 	@$(BIN)/pytest tests/clients/test_conformance_suite.py tests/system/test_conformance.py tests/system/test_conformance_execution.py -q -rs
 
 redteam: setup-test ## Agents, routers and a shell that try to trade, sign or see what they may not
-	@$(BIN)/pytest tests/redteam tests/integration/test_red_team_router.py tests/integration/test_red_team_signer.py tests/system/test_red_team.py -q
+	@$(BIN)/pytest tests/redteam tests/integration/test_confirming.py tests/integration/test_elicitation.py tests/integration/test_red_team_router.py tests/integration/test_red_team_signer.py tests/system/test_red_team.py -q
 
 bundle: setup-test ## dist/memmcp.mcpb for desktop clients, validated and packed by the official tool
 	@$(BIN)/python -m scripts.bundle
