@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test coverage lint format bench results launch-study congestion crash clients conformance bundle examples screenshots docs lock clean
+.PHONY: help setup setup-test run test coverage lint format bench results launch-study congestion crash clients conformance redteam bundle examples screenshots docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,8 +55,11 @@ crash: setup-test ## The kill matrices of memory and of live execution, an outag
 clients: setup-test ## Real MCP clients over every transport
 	@$(BIN)/pytest tests/clients -q
 
-conformance: setup-test ## The rehearsal chain against Surfpool, a Solana node that is not ours (npm, Linux x86-64)
-	@$(BIN)/pytest tests/system/test_conformance.py tests/system/test_conformance_execution.py -q -rs
+conformance: setup-test ## The official MCP suite (84 and 152 checks), and the rehearsal chain against Surfpool, a Solana node not ours
+	@$(BIN)/pytest tests/clients/test_conformance_suite.py tests/system/test_conformance.py tests/system/test_conformance_execution.py -q -rs
+
+redteam: setup-test ## Agents, routers and a shell that try to trade, sign or see what they may not
+	@$(BIN)/pytest tests/redteam tests/integration/test_red_team_router.py tests/integration/test_red_team_signer.py tests/system/test_red_team.py -q
 
 bundle: setup-test ## dist/memmcp.mcpb for desktop clients, validated and packed by the official tool
 	@$(BIN)/python -m scripts.bundle

@@ -17,7 +17,7 @@ from pathlib import Path
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 BENCHMARKS = (
-    *("bridge", "journal", "index", "migration", "memory", "search", "retrieval", "secrets", "lessons"),
+    *("bridge", "transports", "journal", "index", "migration", "memory", "search", "retrieval", "secrets", "lessons"),
     "engine",
     "decision_to_send",
 )

@@ -59,7 +59,7 @@ async def learn_from(who: Agent, trade: dict[str, Any]) -> str:
     steps = [compact(f"{step.get('step', 'step')}: {step.get('text', '')}") for step in chain[-CHAIN_MAX:]]
     print("\n".join([f"why {trade['symbol']} was sold at a loss:", *(f"  - {step}" for step in steps)]))
     content = (
-        f"{trade['symbol']} ({trade['strategy']}) lost {trade['realised']['sol']} SOL: {compact(trade['reason'])}. "
+        f"{trade['symbol']} ({trade['strategy']}) closed with {trade['realised']['sol']} SOL: {compact(trade['reason'])}. "
         "One loss proves nothing: look at the digest of the strategy before a limit or a strategy is changed."
     )
     written = await who.call(

@@ -37,14 +37,17 @@ from .services.guarded_desk import GuardedDesk
 from .services.health import Health
 from .services.index_health import IndexHealth
 from .services.index_keeper import IndexKeeper
+from .services.loss_reviews import LossReviews
 from .services.memories import Memories
 from .services.merging import Merging
 from .services.migration import Migration
 from .services.news import News
 from .services.policies import Policies
+from .services.quotas import Quotas
 from .services.relay import Relay
 from .services.retention import Retention
 from .services.summaries import Summaries
+from .services.tasks import Tasks
 from .services.telemetry import Telemetry
 from .services.trajectories import Trajectories
 
@@ -105,9 +108,7 @@ async def open_services(
         await stack.enter_async_context(_running("health", health.run))
         await stack.enter_async_context(_running("relay", relay.run))
         await stack.enter_async_context(beside("index-keeper", keeper.run))
-        news = News(journal, policies, clock, sections.news)
-        await news.open()
-        await stack.enter_async_context(beside("news", news.run))
+        news = await stack.enter_async_context(_following(News(journal, policies, clock, sections.news)))
         erasing = _forgetting(journal, index, policies, clock, sections.data_dir)
         copies, erasure, forgetting = await stack.enter_async_context(erasing)
         merging = Merging(journal, index, clock, policies)
@@ -118,6 +119,8 @@ async def open_services(
             keeping = partial(_keep_desk, late, sections, environ, journal, scanner, clock)
             await stack.enter_async_context(_running("trading", keeping))
         memories = memories_of(index)
+        tasks = Tasks(journal, policies, scanner, clock, limits)
+        await stack.enter_async_context(_keeping_tasks(tasks, LossReviews(news, tasks, clock, sections.tasks)))
         yield Services(
             clock=clock,
             journal=journal,
@@ -140,6 +143,8 @@ async def open_services(
             news=news,
             keeper=keeper,
             evaluation=evaluation,
+            tasks=tasks,
+            quotas=Quotas(sections.quotas, clock),
             limits=limits,
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
         )
@@ -156,6 +161,20 @@ async def _forgetting(
     retention = Retention(journal, policies, forgetting, clock)
     async with beside("erasure", erasure.run), beside("retention", retention.run):
         yield copies, erasure, forgetting
+
+
+@asynccontextmanager
+async def _following(news: News) -> AsyncIterator[News]:
+    await news.open()
+    async with beside("news", news.run):
+        yield news
+
+
+@asynccontextmanager
+async def _keeping_tasks(tasks: Tasks, reviews: LossReviews) -> AsyncIterator[None]:
+    """Let leases and tasks run out in time, and have losses of the desk looked at."""
+    async with beside("tasks", tasks.run), beside("loss reviews", reviews.run):
+        yield
 
 
 Run = Callable[[], Coroutine[Any, Any, None]]

@@ -11,12 +11,16 @@ class Section(BaseModel):
 
 
 class HttpSection(Section):
-    """``host`` other than loopback needs a token; ``allowed_hosts`` extends the Host allow-list."""
+    """``host`` other than loopback needs a token; ``allowed_hosts`` extends the Host allow-list.
+
+    ``tokens_required``: also over loopback nobody is let in without a token (`memmcp token`).
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65_535)
     token: SecretStr | None = None
     allowed_hosts: tuple[str, ...] = ()
+    tokens_required: bool = False
     body_bytes_max: int = Field(default=1_048_576, ge=1_024)
     streams_max: int = Field(default=256, ge=1)
 
@@ -76,6 +80,22 @@ class NewsSection(Section):
     waiters_max: int = Field(default=256, ge=1)
 
 
+class TasksSection(Section):
+    """Tasks that the server files by itself: ``loss_reviews_per_day_max`` (0: none) trades of the desk that lost at
+    least ``loss_lamports_min`` are put before the agents in a day."""
+
+    loss_reviews_per_day_max: int = Field(default=5, ge=0, le=100)
+    loss_lamports_min: int = Field(default=10_000_000, ge=1)
+
+
+class QuotasSection(Section):
+    """How often one agent may call in a minute, 0 for as often as it likes: enough for any honest one."""
+
+    reads_per_minute_max: int = Field(default=1_200, ge=0)
+    writes_per_minute_max: int = Field(default=1_200, ge=0)
+    orders_per_minute_max: int = Field(default=60, ge=0)
+
+
 class DaemonSection(Section):
     """``idle_exit_s``: a daemon with no client, no page and no trading ends after this long."""
 
@@ -101,5 +121,7 @@ class Sections(Section):
     embedding: EmbeddingSection = EmbeddingSection()
     relay: RelaySection = RelaySection()
     news: NewsSection = NewsSection()
+    tasks: TasksSection = TasksSection()
+    quotas: QuotasSection = QuotasSection()
     daemon: DaemonSection = DaemonSection()
     trading: TradingSection = TradingSection()

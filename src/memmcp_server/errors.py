@@ -8,12 +8,14 @@
       NotFound
       Refused                 understood, well-formed, and not allowed here
         Unauthorized
+          InsufficientScope   the token is good, and not for this
       Unavailable             retry later; nothing was written
         JournalBusy
         JournalUnavailable
         StorageFull
         IndexUnavailable
         TradingUnavailable
+        TooManyCalls          an agent is over its quota
         OutcomeUnknown        the effect may have happened; repeat with the same key
       DataDirectoryError      the data directory cannot be used
         LeaseHeld             another daemon owns it
@@ -73,6 +75,16 @@ class Unauthorized(Refused):
     code = "unauthorized"
 
 
+class InsufficientScope(Unauthorized):
+    """``scope`` is what the token would need."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, message: str, *, scope: str, hint: str | None = None) -> None:
+        super().__init__(message, field="scope", hint=hint)
+        self.scope = scope
+
+
 class Unavailable(MemoryServerError):
     code = "unavailable"
     retryable = True
@@ -96,6 +108,16 @@ class IndexUnavailable(Unavailable):
 
 class TradingUnavailable(Unavailable):
     code = "trading_unavailable"
+
+
+class TooManyCalls(Unavailable):
+    """An agent called more often than it may; ``retry_after_s`` until it may again."""
+
+    code = "too_many_calls"
+
+    def __init__(self, message: str, *, retry_after_s: float, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class OutcomeUnknown(Unavailable):

@@ -276,3 +276,21 @@ async def test_a_cancel_between_the_last_look_and_the_write_ends_the_intent_alon
             known = await executor.advance(known.intent.id)
         assert known.state is IntentState.CANCELLED
         assert known.attempts == ()
+
+
+@pytest.mark.parametrize("why", ["halted", "cancelled"])
+async def test_an_attempt_begun_on_an_old_word_is_not_signed(why: str, tmp_path: Path) -> None:
+    """What was handed in is begun at once; that its record says something else by now is seen beside the questions."""
+    async with live_stage() as stage, journal_at(tmp_path / "execution.db") as journal:
+        wallet = stage.wallet()
+        executor = stage.executor(journal)
+        known = journal.open(stage.buying(wallet, SOL, "old"))
+        if why == "halted":
+            journal.halt(wallet, "a stranger signed", {})
+        else:
+            journal.ask_to_cancel(known.intent.id)
+        with anyio.fail_after(20):
+            ended = await executor.advance(known.intent.id, known)
+        assert ended.state is (IntentState.OPEN if why == "halted" else IntentState.CANCELLED)
+        assert ended.attempts == ()
+        assert stage.signer.signed == []

@@ -14,7 +14,14 @@ from tests.doubles.trading_desk import MINT, SOL, InMemoryDesk
 from tests.support.stage import Stage, staged
 
 from memmcp_server.errors import TradingUnavailable
-from memmcp_server.tools.resources import HISTORY_TRADES, MEMORY_CHANGES, RISK_CURRENT, TELEMETRY_LATEST
+from memmcp_server.tools.resources import (
+    HISTORY_TRADES,
+    MEMORY_CHANGES,
+    RISK_CURRENT,
+    SUBSCRIBABLE,
+    TASKS_OPEN,
+    TELEMETRY_LATEST,
+)
 
 pytestmark = pytest.mark.anyio
 ERAS = ["legacy", "2026-07-28"]
@@ -66,7 +73,7 @@ async def test_what_one_agent_writes_every_other_agent_finds_at_once(stage: Stag
         written = await called(writer, "memory_write", content="Rugs pull liquidity within ten minutes.", tags=["rug"])
         found = await called(reader, "memory_search", query="liquidity rugs")
     [hit] = found["hits"]
-    assert (hit["id"], hit["agent"], hit["trust"]) == (written["id"], "cursor", "agent")
+    assert (hit["id"], hit["agent"], hit.get("trust")) == (written["id"], "cursor", None)
     assert written["durable"] is True
     assert written["duplicate"] is False
     assert hit["why"]
@@ -264,7 +271,7 @@ async def test_without_trading_every_desk_tool_says_so_and_memory_works_on(tmp_p
 @pytest.mark.requirement("A2")
 async def test_every_resource_of_the_interface_is_listed_and_readable(stage: Stage, client: Client) -> None:
     listed = {str(each.uri) for each in (await client.list_resources()).resources}
-    assert listed == {TELEMETRY_LATEST, HISTORY_TRADES, RISK_CURRENT, "strategies://current", MEMORY_CHANGES}
+    assert listed == SUBSCRIBABLE | {"strategies://current"}
     templates = {each.uri_template for each in (await client.list_resource_templates()).resource_templates}
     assert templates >= {
         "memory://{namespace}/{id}",
@@ -274,7 +281,7 @@ async def test_every_resource_of_the_interface_is_listed_and_readable(stage: Sta
         "history://trades{?cursor,limit,strategy}",
         "history://equity{?since,until,resolution}",
     }
-    for uri in listed - {MEMORY_CHANGES}:
+    for uri in listed - {MEMORY_CHANGES, TASKS_OPEN}:
         assert (await resource(client, uri))["money"] == "paper"
     assert (await resource(client, "history://equity?resolution=300"))["resolution_s"] == 300
     assert (await resource(client, "history://trades?limit=5&strategy=manual"))["trades"] == []
@@ -408,3 +415,14 @@ async def test_a_desk_that_comes_up_late_is_followed_from_then_on(tmp_path: Path
                 async for event in events:
                     assert event.uri == TELEMETRY_LATEST
                     break
+
+
+LIST_BYTES_MAX = 16_384
+RESULT_BYTES_MAX = 2_048
+
+
+@pytest.mark.requirement("A1")
+async def test_the_whole_list_of_tools_is_small_as_it_is_sent(client: Client) -> None:
+    listed = await client.list_tools()
+    assert len(listed.model_dump_json(by_alias=True, exclude_none=True).encode()) <= LIST_BYTES_MAX
+    assert all(len(tool.description or "") <= 400 for tool in listed.tools)

@@ -3,16 +3,19 @@
 Every part is the real one: client, chain, second price, simulation, reading. The signer signs whatever reaches it.
 """
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pytest
 from tests.support.live_stage import RULES, KeySigner, LiveStage, live_stage
 
 from trading.errors import RouteRefused, SigningRefused
 from trading.execution.preparing import PreparingParts, SwapPreparer
-from trading.model.chain import PricePoint
+from trading.execution.transactions import token_account
+from trading.execution.verifier import TOKEN_PROGRAMS
+from trading.model.chain import AccountSeen, PricePoint
 from trading.model.intent import Attempt, Intent, IntentRecord, IntentState
+from trading.ports import Chain
 from trading.rehearsal.jupiter_faults import Fault
 from trading.rehearsal.jupiter_parts import MALICE
 
@@ -110,4 +113,56 @@ async def test_an_offer_far_from_the_second_price_is_not_signed(team: Team, sign
     with pytest.raises(RouteRefused) as refused:
         await SwapPreparer(bent, RULES).prepare(IntentRecord(team.intent(is_buy=True), IntentState.OPEN))
     assert refused.value.reason == "price_deviates"
+    assert signer.signed == []
+
+
+@dataclass
+class Counted:
+    """The chain, with what was asked of it. ``owners``: the program that a mint's account is said to have."""
+
+    chain: Chain
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+    owners: dict[str, str] = field(default_factory=dict)
+
+    async def accounts(self, addresses: Sequence[str]) -> Mapping[str, AccountSeen | None]:
+        self.asked.append(tuple(addresses))
+        found = await self.chain.accounts(addresses)
+        return {
+            key: replace(seen, owner=self.owners[key]) if seen is not None and key in self.owners else seen
+            for key, seen in found.items()
+        }
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.chain, name)
+
+
+async def test_mint_and_own_accounts_are_one_question_once_the_program_is_known(team: Team, signer: KeySigner) -> None:
+    parts = team.stage.preparer._parts
+    counted = Counted(parts.chain)
+    preparer = SwapPreparer(replace(parts, chain=counted), RULES)  # type: ignore[arg-type]
+    intent = team.intent(is_buy=True)
+    await preparer.prepare(IntentRecord(intent, IntentState.OPEN))
+    first, counted.asked[:] = [each for each in counted.asked if intent.wallet in each or intent.out_mint in each], []
+    await preparer.prepare(IntentRecord(intent, IntentState.OPEN))
+    again = [each for each in counted.asked if intent.wallet in each or intent.out_mint in each]
+    assert [intent.out_mint in each for each in first] == [True, False]
+    assert [each[:2] for each in again] == [(intent.out_mint, intent.wallet)]
+
+
+async def test_a_mint_under_another_program_has_its_accounts_looked_up_anew(team: Team, signer: KeySigner) -> None:
+    """A Token-2022 mint can be closed and made again: the address of a wallet's account follows from the program."""
+    parts = team.stage.preparer._parts
+    counted = Counted(parts.chain)
+    preparer = SwapPreparer(replace(parts, chain=counted), RULES)  # type: ignore[arg-type]
+    intent = team.intent(is_buy=True)
+    await preparer.prepare(IntentRecord(intent, IntentState.OPEN))
+    counted.owners[intent.out_mint] = TOKEN_PROGRAMS[1]
+    counted.asked.clear()
+    signer.signed.clear()
+    with pytest.raises((RouteRefused, SigningRefused)):
+        await preparer.prepare(IntentRecord(intent, IntentState.OPEN))
+    wallet_asked = [each for each in counted.asked if intent.wallet in each]
+    assert len(wallet_asked) == 2
+    assert wallet_asked[1][2] == token_account(intent.wallet, intent.out_mint, TOKEN_PROGRAMS[1])
+    assert wallet_asked[0][3] != wallet_asked[1][2]
     assert signer.signed == []

@@ -28,6 +28,7 @@ QUIET = {
     "MEMMCP_TRADING__ENABLED": "false",
     "MEMMCP_EMBEDDING__MODEL": "none/none",
     "MEMMCP_EMBEDDING__ALLOW_DOWNLOAD": "false",
+    **{f"MEMMCP_QUOTAS__{kind}_PER_MINUTE_MAX": "0" for kind in ("READS", "WRITES", "ORDERS")},
 }
 
 

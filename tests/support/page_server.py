@@ -34,6 +34,12 @@ NO_SIGNER: dict[str, Any] = {
     "why_not": "no signer answers",
 }
 
+QUIET: dict[str, tuple[int, dict[str, Any]]] = {
+    "/approvals": (200, NO_SIGNER),
+    "/tasks": (200, {"tasks": [], "next_cursor": None}),
+}
+"""What the page asks for beside the stream, where nothing waits."""
+
 
 def sse(event: str, document: dict[str, Any], event_id: int | None = None) -> str:
     lines = [f"event: {event}", f"data: {json.dumps(document)}"]
@@ -46,7 +52,7 @@ def sse(event: str, document: dict[str, Any], event_id: int | None = None) -> st
 class Stage:
     """What the server answers. Written by the test's thread, read by the server's."""
 
-    answers: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=lambda: {"/approvals": (200, NO_SIGNER)})
+    answers: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=lambda: dict(QUIET))
     greeting: list[str] = field(default_factory=list)
     connections: list[str] = field(default_factory=list)
     token: str | None = None

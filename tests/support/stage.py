@@ -3,7 +3,7 @@
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,8 @@ from memmcp_server.adapters.golden_file import GoldenFile
 from memmcp_server.adapters.index.sink import QdrantSink, points_of
 from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.adapters.sql_journal import open_journal
-from memmcp_server.config import HttpSection, JournalSection, NewsSection, Sections
+from memmcp_server.adapters.token_file import TokenFile
+from memmcp_server.config import HttpSection, JournalSection, NewsSection, QuotasSection, Sections
 from memmcp_server.ports import Approvals, VectorIndex
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
@@ -38,13 +39,15 @@ from memmcp_server.services.memories import Memories
 from memmcp_server.services.migration import Migration
 from memmcp_server.services.news import News
 from memmcp_server.services.policies import Policies
+from memmcp_server.services.quotas import Quotas
 from memmcp_server.services.relay import Relay
 from memmcp_server.services.summaries import Summaries
+from memmcp_server.services.tasks import Tasks
 from memmcp_server.services.telemetry import Telemetry
 from memmcp_server.services.trajectories import Trajectories
 from memmcp_server.tools.server import MemoryServer, build_server
 from memmcp_server.web.admin import Admin
-from memmcp_server.web.app import create_app
+from memmcp_server.web.app import McpDoor, create_app
 from tests.doubles.clocks import SystemClock
 from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.trading_desk import InMemoryDesk
@@ -52,6 +55,7 @@ from tests.doubles.trading_desk import InMemoryDesk
 OPERATOR_TOKEN = "operator-token-of-the-stage"
 HOST = "127.0.0.1:8765"
 START_TIMEOUT_S = 10
+NO_QUOTAS = QuotasSection(reads_per_minute_max=0, writes_per_minute_max=0, orders_per_minute_max=0)
 PROOF_WAIT_S = 0.6
 """Nobody delivers to the index here, so that part of a proof stays pending."""
 
@@ -82,8 +86,12 @@ async def staged(
     desk: InMemoryDesk | None = None,
     without_desk: bool = False,
     approvals: Approvals | None = None,
+    quotas: QuotasSection | None = None,
+    as_door: Callable[[MemoryServer], McpDoor] = lambda server: server,
 ) -> AsyncIterator[Stage]:
     """Open a stage on a fresh journal in ``data_dir``; the application's lifespan runs for as long as the block.
+
+    ``as_door`` may add to the MCP server before it is served, and says what stands in its place in the application.
 
     Nobody runs the relay, so what is written stays un-indexed, as in the first instant after a write.
     """
@@ -129,12 +137,21 @@ async def staged(
             news=News(journal, policies, clock, sections.news),
             keeper=keeper,
             evaluation=evaluation,
+            tasks=Tasks(journal, policies, scanner, clock),
+            quotas=Quotas(quotas or NO_QUOTAS, clock),
             approvals=approvals,
         )
         await services.news.open()
         mcp = build_server(services)
         admin = Admin(services, sections, f"http://{HOST}", lambda: None)
-        app = create_app(services, sections, mcp, operator_token=OPERATOR_TOKEN, admin=admin.routes())
+        app = create_app(
+            services,
+            sections,
+            as_door(mcp),
+            operator_token=OPERATOR_TOKEN,
+            admin=admin.routes(),
+            tokens=TokenFile(data_dir, clock.now_ns),
+        )
         async with (
             beside("news", services.news.run),
             mcp.following(),

@@ -294,3 +294,66 @@ def test_a_desk_that_cannot_start_says_why_and_memory_works_on(data_dir: Path) -
         health = http_client(data_dir).get("/health")
         assert (health["ready"], health["status"]) == (False, "degraded")
         assert "/no/such/bars.csv.gz" in health["checks"]["trading"]
+
+
+HASTY = (
+    "import sys, memmcp_server.daemon.session as session; "
+    "session.HUNG_AFTER_S, session.PROBE_S, session.WATCH_S = 1.5, 1.0, 0.25; "
+    "from memmcp_server.daemon.bridge import main; sys.exit(main(sys.argv[1:]))"
+)
+"""A bridge whose patience is counted in seconds, so that this test is not."""
+
+
+@pytest.mark.requirement("M10")
+def test_a_daemon_that_hangs_is_named_and_when_it_wakes_the_session_goes_on(data_dir: Path) -> None:
+    with agents(data_dir, 1, command=(sys.executable, "-c", HASTY)) as (agent,):
+        agent.initialize()
+        agent.call("memory_write", content="Numbats eat termites")
+        pid = daemon_pid(data_dir)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            read = agent.begin("tools/call", {"name": "memory_search", "arguments": {"query": "numbats"}})
+            order = {
+                "side": "buy",
+                "mint": "BONK",
+                "amount_sol": "0.1",
+                "reason": "a test",
+                "idempotency_key": "mine-2",
+            }
+            act = agent.begin("tools/call", {"name": "place_trade", "arguments": order})
+            told = agent.answer(read, 20)["error"]
+            assert "the daemon hangs" in told["message"]
+            assert told["data"]["code"] == "unavailable"
+            unknown = agent.answer(act, 20)["error"]
+            assert (unknown["data"]["code"], unknown["data"]["idempotency_key"]) == ("outcome_unknown", "mine-2")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        found = agent.call("memory_search", query="numbats termites")
+        assert len(found["hits"]) == 1
+        assert daemon_pid(data_dir) == pid
+        assert agent.strays.empty()  # what it said too late reached nobody
+
+
+def test_a_hundred_clients_that_close_their_input_leave_no_process(data_dir: Path, agent: Agent) -> None:
+    """Each bridge ends by itself within its bound; the daemon stays, alone and without children of theirs."""
+    pid = daemon_pid(data_dir)
+    for batch in range(10):
+        with agents(data_dir, 10) as group:
+            for one in group[: 5 + batch % 2]:
+                one.initialize()  # the others go before they said anything
+            bridges = [one.process for one in group]
+            for bridge in bridges:
+                assert bridge.stdin is not None
+                bridge.stdin.close()
+            assert [bridge.wait(5) for bridge in bridges] == [0] * 10
+    until(lambda: http_client(data_dir).get("/admin/status")["clients"] == 1)
+    assert daemon_pid(data_dir) == pid
+    commands = [command_line(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
+    assert len([each for each in commands if b"stdio" in each and str(data_dir).encode() in each]) == 1
+
+
+def command_line(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # it has ended meanwhile

@@ -7,6 +7,7 @@ import typer
 from memmcp_server import __version__
 
 from . import (
+    approval,
     archive,
     clients,
     daemon,
@@ -21,6 +22,8 @@ from . import (
     outbox,
     overview,
     service,
+    task,
+    token,
 )
 
 app = typer.Typer(
@@ -59,10 +62,13 @@ for _commands in (
     archive,
     importing,
     evaluation,
+    approval,
     clients,
     doctor,
 ):
     _commands.register(app)
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(index.app, name="index")
+app.add_typer(task.app, name="task")
+app.add_typer(token.app, name="token")
 app.add_typer(service.app, name="service")

@@ -105,6 +105,7 @@ def main(arguments: Sequence[str], command: tuple[str, ...] = ()) -> int:
     output = Output(1)
     session = Session(places, uuid, Finder(places, os.environ, uuid, command), output)
     threading.Thread(target=session.pump, name="pump", daemon=True).start()
+    threading.Thread(target=session.watch, name="watch", daemon=True).start()
     try:
         read_lines(0, session.take, session.refuse_long_line)
         session.drain(DRAIN_TIMEOUT_S)

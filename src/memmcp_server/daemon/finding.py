@@ -181,6 +181,20 @@ class Finder:
             time.sleep(POLL_S)
         raise CannotReach(self._reason("the daemon ends before it answers"))
 
+    def is_answering(self, timeout_s: float) -> bool:
+        """Say whether the daemon that runs greets in time; True where none runs: that is no hanging."""
+        found = self._dial_running()
+        if found is None:
+            return True
+        line, record = found
+        try:
+            greet(line, record, self._bridge, time.monotonic() + timeout_s)
+        except CannotReach:
+            return False
+        finally:
+            line.sock.close()
+        return True
+
     def _check_child(self) -> None:
         """Raises: CannotReach when the daemon that we started gave up: starting another would change nothing.
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from memmcp_server import __version__
 from memmcp_server.adapters.secrets import RuleScanner
+from memmcp_server.adapters.token_file import TokenFile
 from memmcp_server.bootstrap import open_services, open_sql_journal
 from memmcp_server.config import Sections
 from memmcp_server.errors import DataDirectoryError
@@ -118,7 +119,14 @@ class Host:
 
     def _app(self, services: Services, mcp: MemoryServer, ending: Ending) -> CountRequests:
         admin = Admin(services, self._sections, self._doors.http_url, partial(ending.request, "memmcp stop"))
-        app = create_app(services, self._sections, mcp, operator_token=self._lease.token, admin=admin.routes())
+        app = create_app(
+            services,
+            self._sections,
+            mcp,
+            operator_token=self._lease.token,
+            admin=admin.routes(),
+            tokens=TokenFile(self._sections.data_dir, services.clock.now_ns),
+        )
         return CountRequests(app, services.clients, end_streams=app.state.live.close)
 
     async def _until_the_end(self, services: Services, app: CountRequests, ending: Ending) -> None:

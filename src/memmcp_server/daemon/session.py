@@ -12,6 +12,7 @@ from . import rpc
 from .finding import LINE_BYTES_MAX, CannotReach, Finder, Line
 from .handshakes import Handshakes
 from .places import Places
+from .unanswered import lost_line, unanswered_line
 
 PENDING_MAX = 1_024
 REPLAYS_MAX = 256
@@ -19,6 +20,13 @@ REPEATS_MAX = 2
 REPLAY_TIMEOUT_S = 30.0
 FAILURE_PAUSE_S = 1.0
 """A daemon that cannot start is not started again for every message of a client that keeps asking."""
+
+HUNG_AFTER_S = 15.0
+"""A daemon that owes an answer and has said nothing for so long is asked for a sign of life."""
+
+WATCH_S = 2.5
+PROBE_S = 5.0
+GIVEN_UP_MAX = 4_096
 
 YOUNG_S = 5.0
 YOUNG_DEATHS_MAX = 3
@@ -35,12 +43,13 @@ REMEMBERED = {
 class Pending:
     """A request without its answer."""
 
-    __slots__ = ("line", "message", "repeats")
+    __slots__ = ("asked_s", "line", "message", "repeats")
 
     def __init__(self, message: rpc.Message, line: bytes) -> None:
         self.message = message
         self.line = line
         self.repeats = 0
+        self.asked_s = time.monotonic()
 
 
 class Connection:
@@ -104,6 +113,8 @@ class Session:
         self._replays: dict[tuple[str, str], rpc.Message] = {}
         self._warned: str | None = None
         self._stamped = 0
+        self._heard_s = 0.0
+        self._given_up: dict[rpc.RequestId, None] = {}
 
     # The client's side, on the main thread.
 
@@ -252,6 +263,46 @@ class Session:
                 self._copy(connection)
                 self._after(connection)
 
+    def watch(self) -> None:
+        """Answer for a daemon that hangs, until ``end``: nobody waits for ever, and what it owes is not repeated.
+
+        Its connection is kept: should it wake, the next requests go on there, and what it says too late is dropped.
+        """
+        while True:
+            with self._changed:
+                # Requests do not wake it, which would cost each of them: it looks now and then.
+                if self._changed.wait_for(lambda: self._is_ending, WATCH_S):
+                    return
+                if not self._owed():
+                    continue
+                oldest_s = min((pending.asked_s for pending in self._owed().values()), default=time.monotonic())
+                silent_s = time.monotonic() - max(oldest_s, self._heard_s)
+                if silent_s < HUNG_AFTER_S:
+                    continue
+            if self._finder.is_answering(PROBE_S):
+                with self._changed:
+                    self._heard_s = time.monotonic()  # slow, not hung
+                continue
+            self._give_up(oldest_s)
+
+    def _owed(self) -> dict[rpc.RequestId, Pending]:
+        """Return what the connected daemon has yet to answer; while none is connected, the finder minds the time."""
+        if self._connection is None:
+            return {}
+        return {key: each for key, each in self._pending.items() if each.message["method"] not in LONG_LIVED}
+
+    def _give_up(self, asked_until_s: float) -> None:
+        with self._changed:
+            for request_id, pending in self._owed().items():
+                if pending.asked_s > asked_until_s + HUNG_AFTER_S:
+                    continue  # it has its own time
+                del self._pending[request_id]
+                self._given_up[request_id] = None
+                if len(self._given_up) > GIVEN_UP_MAX:
+                    del self._given_up[next(iter(self._given_up))]
+                self._write(unanswered_line(request_id, pending.message, HUNG_AFTER_S))
+            self._changed.notify_all()
+
     def _connect(self) -> Connection | None:
         try:
             line, answer = self._finder.connect(self._answer_early)
@@ -361,9 +412,23 @@ class Session:
                 message = rpc.parse(line)
             except ValueError:
                 continue
+            self._heard_s = time.monotonic()
             if isinstance(message, dict):
+                if self._is_too_late(message):
+                    continue
                 self._settle(connection, message)
             self._write(line)
+
+    def _is_too_late(self, message: rpc.Message) -> bool:
+        """Say whether the client has been told long ago that this answer does not come."""
+        request_id = rpc.request_id_of(message)
+        if request_id is None or "method" in message:
+            return False
+        with self._changed:
+            if request_id in self._given_up and request_id not in self._pending:
+                del self._given_up[request_id]
+                return True
+        return False
 
     def _settle(self, connection: Connection, message: rpc.Message) -> None:
         request_id = rpc.request_id_of(message)
@@ -393,7 +458,8 @@ class Session:
                 self._young_deaths = self._young_deaths + 1 if lived_s < YOUNG_S else 0
             lost = [request_id for request_id, pending in self._pending.items() if not self._may_repeat(pending)]
             for request_id in lost:
-                self._write(_lost(request_id, self._pending.pop(request_id)))
+                lost_one = self._pending.pop(request_id)
+                self._write(lost_line(request_id, lost_one.message, lost_one.repeats))
             if self._places.stopped.exists() and not self._is_wanted:
                 self._fail_pending("the daemon was stopped; the next message starts it again")
             elif is_mine:
@@ -425,19 +491,3 @@ def _read(connection: Connection) -> bytes | None:
         return connection.line.read()
     except (OSError, ValueError):
         return None
-
-
-def _lost(request_id: rpc.RequestId, pending: Pending) -> bytes:
-    """Return the answer to a request that is not sent again."""
-    message = pending.message
-    name = rpc.params_of(message).get("name") or message["method"]
-    if rpc.is_repeatable(message):
-        text = f"the daemon ended {pending.repeats} times while {name} was running: see `memmcp logs`"
-        return rpc.error_line(request_id, rpc.SERVER_ERROR, text, kind="unavailable")
-    key = rpc.key_of(message)
-    text = (
-        f"the daemon ended while {name} was running: the outcome is unknown. "
-        f'Repeat the same call with idempotency_key="{key}": it takes effect at most once.'
-    )
-    data: rpc.Message = {"idempotency_key": key, "retryable": True}
-    return rpc.error_line(request_id, rpc.SERVER_ERROR, text, kind="outcome_unknown", data=data)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from .grants import Grant
+
 Role = Literal["viewer", "agent", "operator"]
 
 
@@ -10,7 +12,8 @@ Role = Literal["viewer", "agent", "operator"]
 class Caller:
     """``agent`` and ``session`` are empty where the door does not know them; ``tool`` names the tool or route.
 
-    ``transport``: stdio, http, sse, cli or internal.
+    ``transport``: stdio, http, sse, cli or internal. ``grant``: what the token that was shown allows, None for a door
+    that asks for none.
     """
 
     agent: str
@@ -18,3 +21,4 @@ class Caller:
     tool: str
     role: Role
     transport: str
+    grant: Grant | None = None

@@ -16,8 +16,10 @@ from .index_keeper import IndexKeeper
 from .memories import Memories
 from .news import News
 from .policies import Policies
+from .quotas import Quotas
 from .relay import Relay
 from .summaries import Summaries
+from .tasks import Tasks
 from .telemetry import Telemetry
 from .trajectories import Trajectories
 
@@ -47,5 +49,7 @@ class Services:
     news: News
     keeper: IndexKeeper
     evaluation: Evaluation
+    tasks: Tasks
+    quotas: Quotas
     limits: DraftLimits = field(default_factory=DraftLimits)
     approvals: Approvals | None = None

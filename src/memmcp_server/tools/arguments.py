@@ -14,71 +14,71 @@ from memmcp_server.wire.telemetry import WindowName
 
 EffectKey = Annotated[
     IdempotencyKey | None,
-    Field(description="Repeat with the same key after a time-out: one effect."),
+    Field(description="One effect per key."),
 ]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^\S+$")]
 MintText = Annotated[str, StringConstraints(min_length=2, max_length=64, pattern=r"^\S+$")]
 
 
 class MemoryWriteArguments(Request):
-    content: str = Field(min_length=1, description="The text, self-contained: it is found by meaning and by words.")
-    namespace: NamespaceStr = Field(default="default", description="Project, e.g. default, team, agents/name.")
-    kind: Kind = Field(default="note", description="note, decision, lesson, digest, fact or your own lower-case word.")
-    tags: list[Tag] = Field(default_factory=list, max_length=32, description="Exact labels to filter by later.")
-    metadata: dict[str, JsonValue] = Field(default_factory=dict, description="JSON facts, at most 16 KiB.")
-    ts: Moment | None = Field(default=None, description="When it happened, ISO 8601 with zone; default now.")
-    expires_at: Moment | None = Field(default=None, description="When to stop finding it, ISO 8601 with zone.")
-    trajectory_id: Identifier | None = Field(default=None, description="Makes it a step; an unknown id opens one.")
+    content: str = Field(min_length=1, description="The text, self-contained.")
+    namespace: NamespaceStr = Field(default="default", description="E.g. default, team, agents/NAME.")
+    kind: Kind = Field(default="note", description="note, decision, lesson, fact ...")
+    tags: list[Tag] = Field(default_factory=list, max_length=32, description="Labels to filter by.")
+    metadata: dict[str, JsonValue] = Field(default_factory=dict, description="At most 16 KiB.")
+    ts: Moment | None = Field(default=None, description="When it happened, ISO 8601 with zone; else now.")
+    expires_at: Moment | None = Field(default=None, description="When to stop finding it.")
+    trajectory_id: Identifier | None = Field(default=None, description="Makes it a step; a new id opens one.")
     cites: list[Identifier] = Field(default_factory=list, max_length=64, description="Ids it rests on.")
-    supersedes: list[Identifier] = Field(default_factory=list, max_length=64, description="Ids it replaces as wrong.")
-    valid_from: Moment | None = Field(default=None, description="Since when the fact holds; default always.")
-    valid_to: Moment | None = Field(default=None, description="Until when it holds.")
-    importance: int = Field(default=50, ge=0, le=100, description="0 fades first, 100 matters most.")
-    idempotency_key: IdempotencyKey | None = Field(default=None, description="Default: derived from the content.")
+    supersedes: list[Identifier] = Field(default_factory=list, max_length=64, description="Ids it replaces.")
+    valid_from: Moment | None = Field(default=None, description="Holds since.")
+    valid_to: Moment | None = Field(default=None, description="Holds until.")
+    importance: int = Field(default=50, ge=0, le=100, description="100 matters most.")
+    idempotency_key: IdempotencyKey | None = Field(default=None, description="Else from the content.")
 
 
 class MemoryUpdateArguments(Request):
     id: Identifier = Field(description="The memory to change.")
     content: str | None = Field(default=None, min_length=1, description="New text.")
-    tags: list[Tag] | None = Field(default=None, max_length=32, description="All tags from now on.")
-    metadata: dict[str, JsonValue] | None = Field(default=None, description="All metadata from now on.")
-    supersedes: list[Identifier] = Field(default_factory=list, max_length=64, description="Ids it replaces as wrong.")
-    valid_to: Moment | None = Field(default=None, description="Until when it held.")
+    tags: list[Tag] | None = Field(default=None, max_length=32, description="All tags.")
+    metadata: dict[str, JsonValue] | None = Field(default=None, description="All metadata.")
+    supersedes: list[Identifier] = Field(default_factory=list, max_length=64, description="Ids it replaces.")
+    valid_to: Moment | None = Field(default=None, description="Held until.")
     expires_at: Moment | None = Field(default=None, description="When to stop finding it.")
-    importance: int | None = Field(default=None, ge=0, le=100, description="0 fades first, 100 matters most.")
-    pinned: bool | None = Field(default=None, description="Keep: no expiry, fading or merging. Your own only.")
-    confirm: bool = Field(default=False, description="You checked it and it still holds.")
+    importance: int | None = Field(default=None, ge=0, le=100, description="100 matters most.")
+    pinned: bool | None = Field(default=None, description="Never fades. Your own only.")
+    confirm: bool = Field(default=False, description="It still holds.")
     expected_version: int | None = Field(default=None, ge=1, le=2**31 - 1, description="Refuse if changed since.")
     idempotency_key: EffectKey = None
 
 
 class MemoryForgetArguments(Request):
-    id: Identifier | None = Field(default=None, description="A trajectory takes its steps along.")
-    filter: ForgetFilter | None = Field(default=None, description="All that meet it; previews first.")
-    preview_id: str | None = Field(default=None, max_length=64, description="Forget exactly what was previewed.")
+    id: Identifier | None = Field(default=None, description="With its steps, if any.")
+    filter: ForgetFilter | None = Field(default=None, description="All that meet it.")
+    preview_id: str | None = Field(default=None, max_length=64, description="From the preview.")
     reason: str = Field(min_length=3, max_length=1_000, description="Why, not what; audited.")
     idempotency_key: EffectKey = None
 
 
 class MemorySearchArguments(Request):
-    query: str = Field(min_length=1, max_length=4_000, description="What to find, in plain words.")
-    namespace: str | None = Field(default=None, max_length=128, description="One project; a/ means all below a.")
-    kinds: list[Kind] = Field(default_factory=list, max_length=16, description="Any of these kinds.")
-    tags: list[Tag] = Field(default_factory=list, max_length=16, description="All of these tags.")
-    agent: str | None = Field(default=None, max_length=128, description="Written by this agent.")
-    since: Moment | None = Field(default=None, description="Happened at or after, ISO 8601 with zone.")
-    until: Moment | None = Field(default=None, description="Happened before, ISO 8601 with zone.")
-    as_of: Moment | None = Field(default=None, description="Only what was known at that time.")
-    valid_at: Moment | None = Field(default=None, description="What holds at that time; default now.")
+    query: str = Field(min_length=1, max_length=4_000, description="In plain words.")
+    namespace: str | None = Field(default=None, max_length=128, description="a/: all below a.")
+    kinds: list[Kind] = Field(default_factory=list, max_length=16, description="Any of these.")
+    tags: list[Tag] = Field(default_factory=list, max_length=16, description="All of these.")
+    agent: str | None = Field(default=None, max_length=128, description="Who wrote it.")
+    since: Moment | None = Field(default=None, description="ISO 8601 with zone.")
+    until: Moment | None = Field(default=None, description="Happened before.")
+    as_of: Moment | None = Field(default=None, description="As known at that time.")
+    valid_at: Moment | None = Field(default=None, description="What holds then; else now.")
     limit: int = Field(default=10, ge=1, le=100, description="Hits at most.")
-    max_tokens: int | None = Field(default=None, ge=50, le=100_000, description="Hard budget of the answer.")
+    max_tokens: int | None = Field(default=None, ge=50, le=100_000, description="For whole texts.")
     cursor: str | None = Field(default=None, max_length=200, description="next_cursor of the last answer.")
-    detail: Literal["concise", "full"] = Field(default="concise", description="full adds metadata, source, version.")
+    detail: Literal["concise", "full"] = Field(default="concise", description="full adds metadata and source.")
 
 
 class TelemetryArguments(Request):
-    window: WindowName | None = Field(default=None, description="Adds the change of equity over e.g. 1h, 24h, 7d, all.")
-    detail: Literal["concise", "full"] = Field(default="concise", description="full adds the whole snapshot.")
+    window: WindowName | None = Field(default=None, description="Adds the change over 1h, 24h, 7d, all.")
+    detail: Literal["concise", "full"] = Field(default="concise", description="full: the whole snapshot.")
 
 
 class DigestArguments(Request):
@@ -101,9 +101,9 @@ class RebalanceArguments(RebalanceRequest):
 class WhyArguments(Request):
     order_id: Identifier | None = Field(default=None, description="The chain of this order.")
     trajectory_id: Identifier | None = Field(default=None, description="The chain of this trade.")
-    mint: MintText | None = Field(default=None, description="The funnel of this token: why it was not bought.")
-    since: Moment | None = Field(default=None, description="Start of the funnel, ISO 8601 with zone.")
-    until: Moment | None = Field(default=None, description="Its end, so that one cycle can be looked at.")
+    mint: MintText | None = Field(default=None, description="Why this token was not bought.")
+    since: Moment | None = Field(default=None, description="ISO 8601 with zone.")
+    until: Moment | None = Field(default=None, description="Its end.")
 
     @model_validator(mode="after")
     def _one_subject(self) -> Self:
@@ -116,11 +116,10 @@ class WhyArguments(Request):
 
 class ControlArguments(Request):
     action: Literal["stop_entries", "reduce_only", "flatten_and_halt", "resume", "profile"] = Field(
-        description="stop_entries keeps positions; reduce_only also refuses adds; flatten_and_halt sells all; profile "
-        "goes to a safer one. resume is the operator's."
+        description="stop_entries keeps positions; reduce_only refuses adds too; flatten_and_halt sells all."
     )
-    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept in the journal.")
-    profile: ProfileName | None = Field(default=None, description="Of action profile: its name.")
+    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept.")
+    profile: ProfileName | None = Field(default=None, description="A safer one.")
     idempotency_key: EffectKey = None
 
     @model_validator(mode="after")

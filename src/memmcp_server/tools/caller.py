@@ -8,6 +8,10 @@ from uuid import uuid4
 from mcp.server.mcpserver import Context
 
 from memmcp_server.domain.caller import Caller
+from memmcp_server.domain.grants import Grant
+
+GRANT: Final = "memmcp.grant"
+"""Where the guard of the HTTP doors puts the grant of a request."""
 
 AGENT_HEADER: Final = "x-memmcp-agent"
 REQUEST_STAMP: Final = "memmcp/request"
@@ -26,7 +30,9 @@ def clean_name(name: str) -> str:
 def caller_of(context: Context[Any], tool: str) -> Caller:
     """Return the caller of this request: its own header, else the client's name from the handshake or the request."""
     headers = context.headers
-    named = clean_name(headers.get(AGENT_HEADER, "")) if headers else ""
+    grant = _grant(context)
+    named = grant.agent if grant is not None else ""
+    named = named or (clean_name(headers.get(AGENT_HEADER, "")) if headers else "")
     params = context.session.client_params
     client = clean_name(params.client_info.name) if params else ""
     stamp = request_stamp(context)
@@ -36,6 +42,7 @@ def caller_of(context: Context[Any], tool: str) -> Caller:
         tool=tool,
         role="agent",
         transport=_transport(context),
+        grant=grant,
     )
 
 
@@ -59,9 +66,15 @@ def _session(headers: Mapping[str, str] | None) -> str:
     return clean_name(headers.get("mcp-session-id", "")) if headers else ""
 
 
+def _grant(context: Context[Any]) -> Grant | None:
+    """Return what the token of this request allows, as the guard found; a bridge's socket is private and asks none."""
+    found = getattr(context.request_context.request, "scope", {}).get(GRANT)
+    return found if isinstance(found, Grant) else None
+
+
 def _transport(context: Context[Any]) -> str:
     request = context.request_context.request
     if request is None:
         return "stdio"
-    path = str(getattr(getattr(request, "url", None), "path", ""))
+    path = str(getattr(request, "scope", {}).get("path", ""))
     return "http" if path.startswith("/mcp") else "sse"

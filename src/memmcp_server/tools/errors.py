@@ -23,6 +23,7 @@ NEXT_STEP: Final[dict[type[errors.MemoryServerError], str]] = {
     errors.StorageFull: "tell the operator that the disk is full; nothing was written",
     errors.TradingUnavailable: "memory works on; ask again later, or ask the operator to start trading",
     errors.OutcomeUnknown: "repeat with the same idempotency_key: it has one effect however often it is sent",
+    errors.TooManyCalls: "wait, then go on more slowly; nothing was done",
     errors.Unavailable: "wait a few seconds and repeat; nothing was written",
     errors.MemoryServerError: "tell the operator",
 }

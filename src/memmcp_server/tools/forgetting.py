@@ -18,9 +18,9 @@ def forget_tool() -> ToolSpec[MemoryForgetArguments]:
         name="memory_forget",
         title="Forget",
         description=(
-            "Deletes memories for good, from journal, index and their files; an audit entry stays. Use when asked to, "
-            "or for what should not have been written; a wrong fact is for memory_update. By id at once; a filter "
-            "first returns count and preview_id. Only what you wrote."
+            "Deletes memories of yours for good, everywhere. Use when asked to, or for "
+            "what should not have been written; a wrong fact is for memory_update. An id at once; a filter "
+            "first returns count and preview_id."
         ),
         arguments=MemoryForgetArguments,
         answer=ForgetAnswer,

@@ -9,6 +9,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from memmcp_server.domain.identifiers import MemoryId, Seq
+from memmcp_server.domain.task import TaskState
 from memmcp_server.domain.times import instant_ns
 from memmcp_server.errors import InvalidInput, MemoryServerError, NotFound
 from memmcp_server.services.container import Services
@@ -16,6 +17,7 @@ from memmcp_server.services.news import Wish
 from memmcp_server.wire.memory import MemoryDocument, TrajectoryPage
 from memmcp_server.wire.news import ChangesAnswer
 from memmcp_server.wire.summary import SummaryAnswer, SummaryRequest
+from memmcp_server.wire.tasks import TaskList
 from memmcp_server.wire.telemetry import RiskView
 from memmcp_server.wire.trading import EquitySeries, StrategyList, TradePage, TradingSnapshot
 from memmcp_server.wire.trajectories import RecapView, TrajectoryReport
@@ -28,7 +30,8 @@ TELEMETRY_LATEST: Final = "telemetry://latest"
 HISTORY_TRADES: Final = "history://trades"
 RISK_CURRENT: Final = "risk://current"
 MEMORY_CHANGES: Final = "memory://changes"
-SUBSCRIBABLE: Final = frozenset({TELEMETRY_LATEST, HISTORY_TRADES, RISK_CURRENT, MEMORY_CHANGES})
+TASKS_OPEN: Final = "tasks://open"
+SUBSCRIBABLE: Final = frozenset({TELEMETRY_LATEST, HISTORY_TRADES, RISK_CURRENT, MEMORY_CHANGES, TASKS_OPEN})
 CHANGES_READER: Final = "mcp"
 """Under this name each agent's place in the changes is kept."""
 
@@ -53,6 +56,7 @@ def add_resources(mcp: MCPServer[Any], services: Services) -> None:
     _add_trajectories(mcp, services)
     _add_history(mcp, services)
     _add_current(mcp, services)
+    _add_tasks(mcp, services)
 
 
 def _json(
@@ -269,6 +273,16 @@ def _add_current(mcp: MCPServer[Any], services: Services) -> None:
         (RISK_CURRENT, "risk", "Risk", "State, exposure, limits and distances. Can be subscribed to.", read_risk),
     ):
         mcp.resource(uri, name=name, title=title, description=description, mime_type=JSON)(read)
+
+
+def _add_tasks(mcp: MCPServer[Any], services: Services) -> None:
+    described = "Tasks that wait for an agent, most urgent first; claim one with agent_task. Can be subscribed to."
+
+    @mcp.resource(TASKS_OPEN, name="tasks", title="Open tasks", description=described, mime_type=JSON)
+    @_json
+    async def read_open_tasks() -> TaskList:
+        found, more = await services.tasks.page(state=TaskState.OPEN, limit=PAGE_LIMIT_DEFAULT)
+        return TaskList.of(found, more, services.clock.now_ns())
 
 
 def _limit(text: str) -> int:

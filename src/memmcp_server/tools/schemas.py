@@ -12,6 +12,9 @@ from typing import Any
 from pydantic import BaseModel
 
 Schema = dict[str, Any]
+NUMBER_SHOWN_MAX = 1_000_000
+"""A larger bound is the database's, and no caller comes near it."""
+
 NEWS = "news"
 """The field of an answer that tells what others did meanwhile (``wire.news.NewsBlock``)."""
 
@@ -26,15 +29,13 @@ def arguments_schema(model: type[BaseModel]) -> Schema:
     return slim
 
 
-def answer_schema(model: type[BaseModel]) -> Schema:
-    """Return the output schema of a tool: its fields with their types, one level deep, open for later fields.
+def answer_schema(_model: type[BaseModel]) -> Schema:
+    """Return the output schema of a tool: an object.
 
-    Nothing is called required: absent stands for null in what we send. Any answer may carry news.
+    What is in it is described where it costs no conversation anything: the reference and ``/openapi.json`` have the
+    same models, and every answer is checked against its model before it leaves.
     """
-    schema = model.model_json_schema(mode="serialization")
-    definitions = schema.pop("$defs", {})
-    properties = {name: _outline(_resolve(field, definitions)) for name, field in schema.get("properties", {}).items()}
-    return {"type": "object", "properties": {**properties, NEWS: {"type": "object"}}}
+    return {"type": "object"}
 
 
 def _resolve(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
@@ -44,20 +45,6 @@ def _resolve(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schem
     target = definitions[str(reference).rsplit("/", 1)[-1]]
     siblings = {key: value for key, value in schema.items() if key != "$ref"}
     return {**_resolve(target, definitions), **siblings}
-
-
-def _kinds(schema: Mapping[str, Any]) -> list[str]:
-    branches = schema.get("anyOf", [schema])
-    kinds = ["object" if "$ref" in branch else branch.get("type", "") for branch in branches]
-    return list(dict.fromkeys(kind for kind in kinds if kind))
-
-
-def _outline(schema: Mapping[str, Any]) -> Schema:
-    kinds = [kind for kind in _kinds(schema) if kind != "null"]
-    outline: Schema = {"type": kinds[0] if len(kinds) == 1 else kinds} if kinds else {}
-    if "enum" in schema:
-        outline["enum"] = schema["enum"]
-    return outline
 
 
 def _slim(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
@@ -73,12 +60,18 @@ def _slim(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
         match key, value:
             case ("title", str()):
                 continue
-            case ("pattern" | "minLength" | "maxLength" | "minItems" | "maxItems", _):
+            case ("pattern" | "format" | "minLength" | "maxLength" | "minItems" | "maxItems", _):
+                continue
+            case ("maximum", int() | float()) if value > NUMBER_SHOWN_MAX:
+                continue
+            case ("minimum", 0):
                 continue
             case ("default", None) | ("default", []) | ("default", {}):
                 continue
             case ("properties", dict()):
                 slim[key] = {name: _slim(field, definitions) for name, field in value.items()}
+            case ("additionalProperties", False):
+                continue  # of a nested object; the root says it
             case ("items", dict()) | ("additionalProperties", dict()):
                 if inner := _slim(value, definitions):
                     slim[key] = inner

@@ -14,10 +14,13 @@ from pydantic import AnyUrl
 from memmcp_server import __version__
 from memmcp_server.services.container import Services
 
+from .completions import add_completions
+from .confirming import Confirmations
 from .forgetting import forget_tool
 from .memory import memory_tools
 from .prompts import add_prompts
 from .resources import MEMORY_CHANGES, add_resources
+from .tasks import task_tools
 from .tool import ToolSpec, make_tool
 from .trading import order_tools, trading_tools
 from .trajectory import trajectory_tools
@@ -51,19 +54,19 @@ class MemoryServer(MCPServer[Any]):
 
 def tool_specs() -> tuple[ToolSpec[Any], ...]:
     """Return every tool in the order in which clients see them."""
-    return (*memory_tools(), forget_tool(), *trajectory_tools(), *trading_tools(), *order_tools())
+    return (*memory_tools(), forget_tool(), *trajectory_tools(), *trading_tools(), *order_tools(), *task_tools())
 
 
 def build_server(services: Services) -> MemoryServer:
     """Return the server over these services. It owns no resource and no loop: those belong to the process."""
-    updates = ResourceUpdates(services)
+    updates, confirmations = ResourceUpdates(services), Confirmations()
     hint = CacheHint(ttl_ms=LISTS_TTL_MS, scope="public")
     server = MemoryServer(
         NAME,
         title="memMCP",
         instructions=INSTRUCTIONS,
         version=__version__,
-        tools=[make_tool(spec, services) for spec in tool_specs()],
+        tools=[make_tool(spec, services, confirmations) for spec in tool_specs()],
         cache_hints={
             "tools/list": hint,
             "prompts/list": hint,
@@ -76,5 +79,6 @@ def build_server(services: Services) -> MemoryServer:
     server.updates = updates
     add_resources(server, services)
     add_prompts(server, services)
+    add_completions(server, services)
     updates.serve(server)
     return server

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ValidationError
 
 from memmcp_server.domain.caller import Caller
@@ -16,9 +16,11 @@ from memmcp_server.services.container import Services
 from memmcp_server.wire.invalid import invalid_input
 
 from .caller import caller_of, effect_key
+from .confirming import Confirmations
 from .errors import tool_failure
 from .news import with_news
 from .schemas import answer_schema, arguments_schema
+from .scopes import QUOTA_OF, require_scope
 from .text import render
 
 ArgumentsT = TypeVar("ArgumentsT", bound=BaseModel)
@@ -44,6 +46,8 @@ class ToolSpec(Generic[ArgumentsT]):
     answer: type[BaseModel]
     annotations: ToolAnnotations
     body: Callable[[Call, ArgumentsT], Awaitable[BaseModel]]
+    question: Callable[[Call, ArgumentsT], Awaitable[str | None]] | None = None
+    """What a client that can ask its user is to ask before the body runs; None: nothing."""
 
 
 class RawArguments(FuncMetadata):
@@ -53,16 +57,16 @@ class RawArguments(FuncMetadata):
         return {"arguments": arguments_to_validate}
 
 
-def make_tool(spec: ToolSpec[Any], services: Services) -> Tool:
+def make_tool(spec: ToolSpec[Any], services: Services, confirmations: Confirmations) -> Tool:
     """Return the tool as the SDK's server takes it.
 
     Errors of our tree become results that the model can act on. What nobody foresaw is left to the SDK, which logs it
     and tells the model no more than that the tool failed.
     """
 
-    async def run(arguments: dict[str, Any], context: Context[Any, Any]) -> CallToolResult:
+    async def run(arguments: dict[str, Any], context: Context[Any, Any]) -> CallToolResult | InputRequiredResult:
         try:
-            return await _answer(spec, services, arguments, context)
+            return await _answer(spec, services, arguments, context, confirmations)
         except MemoryServerError as error:
             return tool_failure(error)
 
@@ -82,14 +86,25 @@ def make_tool(spec: ToolSpec[Any], services: Services) -> Tool:
 
 
 async def _answer(
-    spec: ToolSpec[Any], services: Services, arguments: dict[str, Any], context: Context[Any, Any]
-) -> CallToolResult:
+    spec: ToolSpec[Any],
+    services: Services,
+    arguments: dict[str, Any],
+    context: Context[Any, Any],
+    confirmations: Confirmations,
+) -> CallToolResult | InputRequiredResult:
     try:
         request = spec.arguments.model_validate(arguments)
     except ValidationError as error:
         raise invalid_input(error, spec.arguments) from error
     key = effect_key(getattr(request, "idempotency_key", None), context)
     caller = caller_of(context, spec.name)
-    answer = await spec.body(Call(services, caller, key), request)
+    await require_scope(services, caller.grant, spec.name)
+    services.quotas.take(caller, QUOTA_OF.get(spec.name, "reads"))
+    call = Call(services, caller, key)
+    if spec.question is not None and (text := await spec.question(call, request)) is not None:
+        asked = await confirmations.ask(context, (caller.agent, key), text)
+        if asked is not None:
+            return asked
+    answer = await spec.body(call, request)
     document = await with_news(services, caller, request, answer.model_dump(mode="json", exclude_none=True))
     return CallToolResult(content=[TextContent(type="text", text=render(document))], structured_content=document)

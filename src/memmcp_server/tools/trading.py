@@ -6,6 +6,7 @@ from mcp_types import ToolAnnotations
 from pydantic import BaseModel
 
 from memmcp_server.domain.identifiers import JsonObject, MemoryId
+from memmcp_server.domain.recap import one_line
 from memmcp_server.domain.times import NS_PER_S, instant_ns, to_ns
 from memmcp_server.errors import Refused
 from memmcp_server.services.episodes import require_readable
@@ -25,6 +26,7 @@ from .arguments import (
 from .desk import desk_of, document
 from .tool import Call, ToolSpec
 
+QUESTION_CHARS_MAX: Final = 600
 WINDOW_POINTS: Final = 500
 """A window is summed up from about this many points, however long it is."""
 
@@ -90,17 +92,37 @@ async def trading_control(call: Call, arguments: ControlArguments) -> ControlAns
     return document(ControlAnswer, body)
 
 
+async def _order_question(call: Call, arguments: PlaceTradeArguments) -> str | None:
+    amount = f"{arguments.amount_sol} SOL" if arguments.amount_sol else f"{arguments.amount_token} tokens"
+    what = f"{arguments.side} {amount} of {arguments.mint}"
+    return await _question(call, what, arguments.preview_id, arguments.reason)
+
+
+async def _rebalance_question(call: Call, arguments: RebalanceArguments) -> str | None:
+    shares = ", ".join(f"{name} {bps / 100:g} %" for name, bps in (arguments.weights_bps or {}).items())
+    what = f"rebalance {arguments.scope} to {shares or arguments.policy}"
+    return await _question(call, what, arguments.preview_id, arguments.reason)
+
+
+async def _question(call: Call, what: str, preview_id: str | None, reason: str) -> str | None:
+    """Return what the user is asked, None for a preview; with paper or real money, as every answer says."""
+    if preview_id is None:
+        return None
+    money = document(TradingSnapshot, await desk_of(call.services).snapshot()).money
+    text = f"{money.upper()} money: {call.caller.agent} wants to {what}, as previewed ({preview_id}). {reason}"
+    return one_line(text, QUESTION_CHARS_MAX)
+
+
 def trading_tools() -> tuple[ToolSpec[Any], ...]:
     """Return the tools that only read."""
     return (
         ToolSpec(
             name="telemetry_trading",
-            title="State of the trading desk",
+            title="Trading desk",
             description=(
-                "The desk now: equity, positions, profit, drawdown, state, limits and the distance to each. Use before "
-                "you judge or propose a trade. Not for history of single trades (resource history://trades) or reasons "
-                "(why). Says whose money (paper or real), the feed and its age. A profile is what the desk calls "
-                "godmode; the engine is Xavier mode."
+                "The desk now: equity, positions, profit, drawdown, state, limits and the distance to each. Use "
+                "before you judge or propose a trade. Not for past trades (history://trades) or reasons (why). A "
+                "profile is what the desk calls godmode; the engine is Xavier mode."
             ),
             arguments=TelemetryArguments,
             answer=TelemetryAnswer,
@@ -109,11 +131,11 @@ def trading_tools() -> tuple[ToolSpec[Any], ...]:
         ),
         ToolSpec(
             name="strategy_digest",
-            title="How strategies performed",
+            title="Strategies",
             description=(
-                "Performance of one or all strategies in a window: sample sizes first, then win rate, profit, costs, "
-                "confidence and the trajectories it rests on. Use to compare strategies or before a rebalance. Not for "
-                "the present state (telemetry_trading). Small samples say so; do not read more into them."
+                "Performance of one or all strategies in a window: sample size, win rate, profit, costs, "
+                "confidence, evidence. Use to compare strategies or before a rebalance. Not for the present state "
+                "(telemetry_trading). Small samples prove little."
             ),
             arguments=DigestArguments,
             answer=StrategyDigest,
@@ -122,12 +144,11 @@ def trading_tools() -> tuple[ToolSpec[Any], ...]:
         ),
         ToolSpec(
             name="why",
-            title="Why, and why not",
+            title="Why",
             description=(
-                "Why a trade happened (order_id or trajectory_id: signal, verdict, order, fill, outcome with evidence) "
-                "or why nothing did (mint, or no argument: the funnel seen, eligible, signalled, sized, denied by "
-                "reason, and the nearest miss). Use whenever someone asks for a reason. Ids come from "
-                "telemetry_trading, history://trades or memory_search."
+                "Why a trade happened (order_id or trajectory_id: signal, verdict, order, fill, outcome) or why "
+                "none did (mint, or nothing: the funnel and the nearest miss). Use whenever someone asks for a "
+                "reason. Ids: telemetry_trading, history://trades, memory_search."
             ),
             arguments=WhyArguments,
             answer=WhyAnswer,
@@ -142,25 +163,26 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
     return (
         ToolSpec(
             name="place_trade",
-            title="Preview or place a trade",
+            title="Trade",
             description=(
-                "Buys or sells one token on the desk. First call without preview_id: quote, costs, verdict; nothing "
-                "trades. Then the same arguments with preview_id: the order, once. A symbol returns candidates with "
-                "liquidity and age. Denied is an answer: read the reason, do not retry smaller. awaiting_operator: it "
-                "needs the user's passkey in the page; the same call tells how it ended. To leave, close_position."
+                "Buys or sells one token. First call without preview_id: quote, costs, verdict; nothing trades. "
+                "Then the same arguments with preview_id: the order, once. Denied is an answer: read the reason, do "
+                "not retry smaller. awaiting_operator: it needs the user's passkey in the page; the same call tells "
+                "how it ended. To leave, close_position."
             ),
             arguments=PlaceTradeArguments,
             answer=TradeAnswer,
             annotations=TRADES,
             body=place_trade,
+            question=_order_question,
         ),
         ToolSpec(
             name="close_position",
-            title="Preview or close a position",
+            title="Close a position",
             description=(
-                "Sells a share of an open position. First call without preview_id: what it would bring after costs, "
-                "nothing trades. Then the same arguments with preview_id: the order, once. Use for exits; risk limits "
-                "do not block them. Positions and mints: telemetry_trading."
+                "Sells a share of an open position. First call without preview_id: what it would bring after "
+                "costs. Then the same arguments with preview_id: the order, once. Use for exits; risk limits do "
+                "not block them. Positions: telemetry_trading."
             ),
             arguments=ClosePositionArguments,
             answer=TradeAnswer,
@@ -169,24 +191,25 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
         ),
         ToolSpec(
             name="rebalance",
-            title="Preview or rebalance",
+            title="Rebalance",
             description=(
-                "Moves capital between buckets, or tokens to given weights. First call without preview_id: the "
-                "legs and the verdict, nothing moves. Then the same arguments with preview_id: once. Give weights_bps "
-                "or a policy. Read strategy_digest first. Not for a single trade (place_trade)."
+                "Moves capital between buckets, or tokens to weights. First call without preview_id: legs and "
+                "verdict, nothing moves. Then the same arguments with preview_id: once. Give weights_bps or a "
+                "policy. Read strategy_digest first. Not for one trade (place_trade)."
             ),
             arguments=RebalanceArguments,
             answer=RebalanceAnswer,
             annotations=TRADES,
             body=rebalance,
+            question=_rebalance_question,
         ),
         ToolSpec(
             name="trading_control",
             title="Make the desk safer",
             description=(
-                "Stops entries, allows only reductions, sells everything and halts, or switches to a safer profile, at "
-                "once, without preview; the answer says what happens to open positions. Use when the user asks or "
-                "something is clearly wrong. resume and riskier profiles are refused: only the operator adds risk."
+                "Stops entries, allows only reductions, sells all and halts, or switches to a safer profile, at "
+                "once; says what happens to open positions. Use when the user asks or something is clearly wrong. "
+                "resume and riskier profiles are the operator's."
             ),
             arguments=ControlArguments,
             answer=ControlAnswer,

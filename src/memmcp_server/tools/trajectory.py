@@ -36,18 +36,18 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 class TrajectoryArguments(Request):
     action: Literal["open", "step", "close"] = Field(description="open: title; step: id, content; close: id, outcome.")
-    id: Identifier | None = Field(default=None, description="Of the trajectory; made for you at open.")
-    title: str | None = Field(default=None, description="open: what you set out to do, on one line.")
-    kind: Kind | None = Field(default=None, description="open: session, task ...; step: decision, result, error ...")
-    namespace: NamespaceStr | None = Field(default=None, description="open: as in memory_write.")
-    content: str | None = Field(default=None, description="step: what was done or decided, and why.")
+    id: Identifier | None = Field(default=None, description="Made for you at open.")
+    title: str | None = Field(default=None, description="open: what you set out to do.")
+    kind: Kind | None = Field(default=None, description="open: session ...; step: decision, result ...")
+    namespace: NamespaceStr | None = Field(default=None, description="open.")
+    content: str | None = Field(default=None, description="step: what, and why.")
     outcome: str | None = Field(default=None, description="close: done, failed, won, lost ...")
-    reward: int | None = Field(default=None, description="close: what it brought; below 0 takes credit away.")
-    reward_unit: str | None = Field(default=None, description="close: of reward.")
-    text: str | None = Field(default=None, description="close: what happened; default made from the steps.")
-    lesson: str | None = Field(default=None, description="close: what to do next time; kept as a memory.")
-    cites: list[Identifier] | None = Field(default=None, max_length=64, description="step, close: ids it rests on.")
-    tags: list[Tag] | None = Field(default=None, max_length=32, description="open, step: exact labels.")
+    reward: int | None = Field(default=None, description="close: below 0 takes credit away.")
+    reward_unit: str | None = Field(default=None, description="Of reward.")
+    text: str | None = Field(default=None, description="close: what happened.")
+    lesson: str | None = Field(default=None, description="close: what to do next time.")
+    cites: list[Identifier] | None = Field(default=None, max_length=64, description="Ids it rests on.")
+    tags: list[Tag] | None = Field(default=None, max_length=32, description="Labels.")
     metadata: dict[str, JsonValue] | None = Field(default=None, description="JSON facts.")
     idempotency_key: EffectKey = None
 
@@ -94,12 +94,11 @@ def trajectory_tools() -> tuple[ToolSpec[Any], ...]:
     return (
         ToolSpec(
             name="trajectory",
-            title="Record an attempt and what came of it",
+            title="Record an attempt",
             description=(
-                "Keeps the steps of a task with their outcome, so that 'what failed last time' finds them. Use open "
-                "when you begin, step for decisions and results (cite the memories you relied on), close at the end, "
-                "with a lesson where there is one: what was cited gains or loses credit. Repeats change nothing. The "
-                "desk records its own trades."
+                "Keeps the steps of your work with their outcome, so that 'what failed last time' finds them. Use open "
+                "when you begin, step for decisions and results (cite what you relied on), close at the end, with a "
+                "lesson: what was cited gains or loses credit. The desk records its own trades."
             ),
             arguments=TrajectoryArguments,
             answer=TrajectoryAnswer,

@@ -23,13 +23,14 @@ from mcp_types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, Unsub
 from memmcp_server.domain.identifiers import MemoryId
 from memmcp_server.domain.lifecycle import LinkKind
 from memmcp_server.domain.news import Batch
+from memmcp_server.domain.task import TASKS_NAMESPACE
 from memmcp_server.errors import MemoryServerError, TradingUnavailable
 from memmcp_server.services.background import beside
 from memmcp_server.services.container import Services
 
 from .caller import caller_of
 from .errors import error_text
-from .resources import HISTORY_TRADES, MEMORY_CHANGES, RISK_CURRENT, SUBSCRIBABLE, TELEMETRY_LATEST
+from .resources import HISTORY_TRADES, MEMORY_CHANGES, RISK_CURRENT, SUBSCRIBABLE, TASKS_OPEN, TELEMETRY_LATEST
 
 SUBSCRIPTIONS_MAX: Final = 1_024
 DESK_RETRY_S: Final = 1.0
@@ -140,6 +141,7 @@ class ResourceUpdates:
         self._services = services
         self._wake = anyio.Event()
         self._touched: set[Address] = set()
+        self._has_tasks = False
 
     def serve(self, mcp: MCPServer[Any]) -> None:
         """Register the earlier era's handlers, which the SDK's server leaves out."""
@@ -176,6 +178,9 @@ class ResourceUpdates:
     def _note(self, batch: Batch) -> None:
         if self.bus.listeners or self.subscribers.by_connection:
             self._touched.update(_touched_by(batch))
+            self._has_tasks = self._has_tasks or any(
+                each.memory is not None and each.memory.namespace == TASKS_NAMESPACE for each in batch.changes
+            )
             self._wake.set()
 
     async def _follow_memory(self) -> None:
@@ -185,6 +190,9 @@ class ResourceUpdates:
             self._wake = anyio.Event()
             touched, self._touched = self._touched, set()
             await self._publish(MEMORY_CHANGES)
+            if self._has_tasks:
+                self._has_tasks = False
+                await self._publish(TASKS_OPEN)
             for uri, address in self.subscribers.memory_uris().items() if touched else ():
                 if address in touched:
                     await self.subscribers.notify(uri)

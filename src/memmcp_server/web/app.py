@@ -19,7 +19,7 @@ from memmcp_server.services.container import Services
 from .approval_routes import ApprovalRoutes
 from .errors import on_http_exception, on_server_error, on_unforeseen
 from .events_route import EventsRoute
-from .guard import Guard, guard_policy
+from .guard import Guard, NamedTokens, guard_policy
 from .lifecycle_routes import LifecycleRoutes
 from .live import LiveEvents
 from .memory_routes import MemoryRoutes
@@ -30,6 +30,7 @@ from .requests import NoQuery, query_as
 from .routing import ApiRoute, starlette_routes
 from .status_routes import StatusRoutes
 from .summary_routes import SummaryRoutes
+from .task_routes import TaskRoutes
 from .trading_routes import TradingRoutes
 from .trajectory_routes import TrajectoryRoutes
 
@@ -62,6 +63,7 @@ def create_app(
     *,
     operator_token: str,
     admin: Sequence[BaseRoute] = (),
+    tokens: NamedTokens | None = None,
 ) -> Starlette:
     """Return the application; its lifespan runs the live events and MCP's sessions.
 
@@ -70,7 +72,7 @@ def create_app(
 
     Raises: InvalidInput when the configuration would leave a door open.
     """
-    policy = guard_policy(sections.http, operator_token)
+    policy = guard_policy(sections.http, operator_token, tokens)
     live = LiveEvents(services, sections.http.streams_max)
     table = api_routes(services, live)
 
@@ -81,10 +83,11 @@ def create_app(
 
     app = Starlette(
         routes=[
+            # First: routes are tried one after the other, and this door has most of the calls.
+            *_mcp_routes(mcp, sections.http.body_bytes_max),
             *admin,
             *starlette_routes(table),
             *Page().routes(),
-            *_mcp_routes(mcp, sections.http.body_bytes_max),
         ],
         middleware=[Middleware(Guard, policy=policy)],
         exception_handlers={
@@ -108,6 +111,7 @@ def api_routes(services: Services, live: LiveEvents) -> list[ApiRoute]:
         *LifecycleRoutes(services).routes(),
         *MemoryRoutes(services).routes(),
         *TrajectoryRoutes(services).routes(),
+        *TaskRoutes(services).routes(),
         *TradingRoutes(services).routes(),
         *ApprovalRoutes(services).routes(),
         *StatusRoutes(services).routes(),

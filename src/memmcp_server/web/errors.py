@@ -1,6 +1,7 @@
 """The one table of the HTTP door and its one shape: ``{"error": {"code", "message", "field"?, "hint"?}}``."""
 
 import logging
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -27,6 +28,8 @@ STATUS: Final[dict[type[errors.MemoryServerError], int]] = {
     errors.Unauthorized: 401,
     errors.Refused: 403,
     errors.StorageFull: 507,
+    errors.InsufficientScope: 403,
+    errors.TooManyCalls: 429,
     errors.Unavailable: 503,
     errors.MemoryServerError: 500,
 }
@@ -82,6 +85,8 @@ def error_response(error: errors.MemoryServerError, headers: Mapping[str, str] |
     """Return the error in the one shape, with Retry-After where repeating helps."""
     status = status_of(error)
     extra = dict(headers or {})
+    if isinstance(error, errors.TooManyCalls):
+        extra["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if error.retryable:
         extra.setdefault("Retry-After", RETRY_AFTER_S)
     return _shaped(status, error.code, error.message, field=error.field, hint=error.hint, headers=extra)

@@ -6,17 +6,20 @@ Written as plain ASGI: a middleware that wraps responses would buffer or break t
 import base64
 import ipaddress
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memmcp_server.config import HttpSection
+from memmcp_server.domain.grants import Grant
+from memmcp_server.domain.grants import Scope as TokenScope
 from memmcp_server.errors import (
     DataDirectoryError,
+    InsufficientScope,
     InvalidInput,
     MemoryServerError,
     PayloadTooLarge,
@@ -35,40 +38,69 @@ OPERATOR_PATHS: Final = ("/actions/", "/admin/")
 OPERATOR_ROUTES: Final = frozenset({"/memory/audit"})
 """The same, for paths beside which others stand open."""
 
+GRANT: Final = "memmcp.grant"
+"""Set on the scope of each request: what the named token that was shown allows, None without one."""
+
 OPERATOR_SCOPE: Final = "memmcp.operator"
 """Set on the scope of each request that the guard lets in: whether the operator sends it."""
+
+SECURITY_PAIRS: Final = tuple((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
+
+MCP_PATHS: Final = ("/mcp", "/sse", "/messages")
+APPROVAL_PATHS: Final = ("/approvals", "/passkeys")
 
 PUBLIC_PATHS: Final = frozenset({"/health"})
 """What a supervisor may ask without a token."""
 
 
+class NamedTokens(Protocol):
+    """``adapters.token_file.TokenFile`` as far as the guard needs it. Raises: DataDirectoryError."""
+
+    @property
+    def has_any(self) -> bool: ...
+
+    def find(self, token: str) -> Grant | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class GuardPolicy:
-    """What the guard lets in. ``access_token`` None: everything but operator paths is open (loopback only)."""
+    """What the guard lets in. ``needs_token`` false: everything but operator paths is open (loopback only).
+
+    ``named`` tells what a named token allows, None for one that it does not know; ``has_named``: whether there are any.
+    """
 
     hosts: frozenset[str]
-    access_token: str | None
+    needs_token: bool
     operator_tokens: tuple[str, ...]
     body_bytes_max: int
+    named: Callable[[str], Grant | None] = lambda _token: None
+    has_named: Callable[[], bool] = lambda: False
 
 
-def guard_policy(http: HttpSection, operator_token: str) -> GuardPolicy:
+def guard_policy(http: HttpSection, operator_token: str, tokens: NamedTokens | None = None) -> GuardPolicy:
     """Return the policy of a configuration.
 
     Raises: InvalidInput when a door beyond loopback would stand open.
     """
     configured = http.token.get_secret_value() if http.token else None
-    if not is_loopback(http.host) and not configured:
+    is_remote = not is_loopback(http.host)
+    if is_remote and not configured and not (tokens is not None and tokens.has_any):
         msg = f"http.host {http.host} is reachable from other machines, so http.token must be set"
-        raise InvalidInput(msg, field="http.token", hint="set MEMMCP_HTTP__TOKEN, or use --host 127.0.0.1")
+        hint = "make tokens with `memmcp token add`, set MEMMCP_HTTP__TOKEN, or use --host 127.0.0.1"
+        raise InvalidInput(msg, field="http.token", hint=hint)
     if not operator_token:
         msg = "the operator's token is empty, so every action would be open"
         raise DataDirectoryError(msg, field="token", hint="restart the daemon: it writes a fresh one to daemon.json")
     hosts = set(LOOPBACK_HOSTS) | {host.lower() for host in http.allowed_hosts}
     if http.host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         hosts.add(http.host.lower())
-    tokens = (operator_token,) if configured is None else (operator_token, configured)
-    return GuardPolicy(frozenset(hosts), configured, tokens, http.body_bytes_max)
+    operators = (operator_token,) if configured is None else (operator_token, configured)
+    needs_token = configured is not None or is_remote or http.tokens_required
+    if tokens is None:
+        return GuardPolicy(frozenset(hosts), needs_token, operators, http.body_bytes_max)
+    return GuardPolicy(
+        frozenset(hosts), needs_token, operators, http.body_bytes_max, tokens.find, lambda: tokens.has_any
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -99,11 +131,11 @@ class Guard:
         headers = Headers(scope=scope)
         answer = _Answer(send)
         try:
-            self._check(scope["method"], scope["path"], headers)
+            scope[GRANT] = self._check(scope["method"], scope["path"], headers)
             scope[OPERATOR_SCOPE] = self._is_operator(headers)
             limited = _limited(receive, headers, self.policy.body_bytes_max)
         except MemoryServerError as error:
-            extra = {"WWW-Authenticate": _challenge(headers)} if isinstance(error, Unauthorized) else {}
+            extra = {"WWW-Authenticate": _challenge(headers, error)} if isinstance(error, Unauthorized) else {}
             # The body was not read, so the connection cannot carry another request.
             extra["Connection"] = "close"
             await error_response(error, extra)(scope, receive, answer)
@@ -115,21 +147,32 @@ class Guard:
                 raise
             await error_response(error, {"Connection": "close"})(scope, receive, answer)
 
-    def _check(self, method: str, path: str, headers: Headers) -> None:
+    def _check(self, method: str, path: str, headers: Headers) -> Grant | None:
+        """Return what the named token that is shown allows, None where another one, or none, is enough."""
         host = self._check_host(headers)
         self._check_origin(method, headers, host)
-        token = _presented_token(headers)
-        if path.startswith(OPERATOR_PATHS) or path in OPERATOR_ROUTES:
-            if not _is_bearer(headers) or not _matches(token, self.policy.operator_tokens):
+        policy, token = self.policy, _presented_token(headers)
+        if token and _matches(token, policy.operator_tokens):
+            grant = None
+            is_known = _is_bearer(headers) or not _is_operators(path)
+        else:
+            grant = policy.named(token) if token and _is_bearer(headers) else None
+            is_known = grant is not None
+        if _is_operators(path):
+            if not is_known:
                 msg = f"{path} needs the operator's token"
                 raise Unauthorized(msg, hint="send Authorization: Bearer <token from daemon.json>")
-        elif (
-            self.policy.access_token is not None
-            and path not in PUBLIC_PATHS
-            and not _matches(token, self.policy.operator_tokens)
-        ):
-            msg = "this daemon needs a token"
-            raise Unauthorized(msg, hint="send Authorization: Bearer <http.token>")
+        elif not is_known and path not in PUBLIC_PATHS:
+            if policy.needs_token:
+                msg = "this daemon needs a token"
+                raise Unauthorized(msg, hint="send Authorization: Bearer <http.token>")
+            if _is_bearer(headers) and policy.has_named():
+                # Who shows a token that was taken away is not let in as if he had shown none.
+                msg = "this token is unknown, replaced or expired"
+                raise Unauthorized(msg, hint="the operator makes another one: memmcp token add, or rotate")
+        if grant is not None and path not in PUBLIC_PATHS:
+            grant.require(scope_of(method, path), f"{method} {path[:100]}")
+        return grant
 
     def _is_operator(self, headers: Headers) -> bool:
         """Say whether the bearer is this machine's operator; the token that opens the doors of agents is not enough."""
@@ -167,9 +210,9 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            headers = MutableHeaders(scope=message)
-            for name, value in SECURITY_HEADERS.items():
-                headers.setdefault(name, value)
+            there = {name for name, _ in message["headers"]}
+            ours = [pair for pair in SECURITY_PAIRS if pair[0] not in there]
+            message = {**message, "headers": [*message["headers"], *ours]}
         await self.send(message)
 
 
@@ -234,6 +277,21 @@ def _matches(token: str, allowed: tuple[str, ...]) -> bool:
     return any(secrets.compare_digest(token.encode(), candidate.encode()) for candidate in allowed)
 
 
-def _challenge(headers: Headers) -> str:
+def scope_of(method: str, path: str) -> TokenScope:
+    """Return what a route needs of a named token. MCP's doors need what its readers do; each tool asks for its own."""
+    if _is_operators(path):
+        return TokenScope.ADMIN
+    if path.startswith(MCP_PATHS) or method in SAFE_METHODS:
+        return TokenScope.MEMORY_READ
+    return TokenScope.TRADE_LIVE if path.startswith(APPROVAL_PATHS) else TokenScope.MEMORY_WRITE
+
+
+def _is_operators(path: str) -> bool:
+    return path.startswith(OPERATOR_PATHS) or path in OPERATOR_ROUTES
+
+
+def _challenge(headers: Headers, error: Unauthorized) -> str:
+    if isinstance(error, InsufficientScope):
+        return f'Bearer realm="memMCP", error="insufficient_scope", scope="{error.scope}"'
     wants_page = "text/html" in headers.get("accept", "")
     return 'Basic realm="memMCP", charset="UTF-8"' if wants_page else 'Bearer realm="memMCP"'

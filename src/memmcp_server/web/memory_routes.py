@@ -41,6 +41,7 @@ class MemoryRoutes:
         key = wish.idempotency_key or idempotency_key(request.headers)
         wish = wish.model_copy(update={"idempotency_key": key})
         caller = caller_of(request, "POST /memory/write", agent=wish.agent)
+        self._services.quotas.take(steward_of(request, caller.tool, agent=wish.agent), "writes")
         memories = self._services.memories
         draft = wish.to_draft(caller, self._services.limits, self._services.clock.now_ns())
         acknowledgement = await memories.write(draft, caller)
@@ -50,7 +51,9 @@ class MemoryRoutes:
     async def search(self, request: Request) -> JSONResponse:
         wish = query_as(request, MemorySearchRequest)
         query = wish.to_query()
-        result = await self._services.memories.search(query, steward_of(request, "GET /memory/search"))
+        caller = steward_of(request, "GET /memory/search")
+        self._services.quotas.take(caller, "reads")
+        result = await self._services.memories.search(query, caller)
         full = wish.detail == "full"
         found = search_answer(result, query, full=full, tokens_max=wish.max_tokens)
         return answer(found, is_lean=wish.max_tokens is not None)

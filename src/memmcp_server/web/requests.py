@@ -11,12 +11,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from memmcp_server.domain.caller import Caller
+from memmcp_server.domain.grants import Grant
 from memmcp_server.errors import InvalidInput
 from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.invalid import invalid_input
 
 from .errors import MalformedRequest, RequestTimedOut, UnsupportedMediaType
-from .guard import OPERATOR_SCOPE
+from .guard import GRANT, OPERATOR_SCOPE
 
 BODY_TIMEOUT_S: Final = 30.0
 AGENT_HEADER: Final = "x-memmcp-agent"
@@ -105,7 +106,8 @@ def validated(model: type[ModelT], values: Any) -> ModelT:
 
 def caller_of(request: Request, tool: str, *, agent: str | None = None, role: str = "agent") -> Caller:
     """Return who calls: the name in the body, else the header, else the door itself."""
-    named = agent or request.headers.get(AGENT_HEADER, "")
+    grant: Grant | None = request.scope.get(GRANT)
+    named = (grant.agent if grant is not None else "") or agent or request.headers.get(AGENT_HEADER, "")
     clean = "".join(char for char in named if char.isprintable()).strip()[:NAME_CHARS_MAX]
     is_operator = role == "operator"
     return Caller(
@@ -114,6 +116,7 @@ def caller_of(request: Request, tool: str, *, agent: str | None = None, role: st
         tool=tool,
         role="operator" if is_operator else "agent",
         transport="http",
+        grant=grant,
     )
 
 

@@ -14,19 +14,15 @@ from .money import BPS_ONE, CostView, TradingContext, WaitingOrder
 
 class TradeRequest(Request):
     side: Literal["buy", "sell"] = Field(description="buy spends SOL, sell brings SOL.")
-    mint: str = Field(min_length=2, max_length=64, description="Mint address; a symbol returns candidates, no trade.")
-    amount_sol: SolAmount | None = Field(default=None, description="SOL as a decimal string, e.g. 0.25.")
-    amount_token: TokenAmount | None = Field(default=None, description="Tokens as a decimal string, instead of SOL.")
-    max_slippage_bps: Bps | None = Field(default=None, description="Worst price accepted, against the preview's quote.")
-    strategy: str | None = Field(default=None, max_length=64, description="Strategy whose rules the trade follows.")
-    bucket: str = Field(default="manual", max_length=64, description="Capital bucket that pays.")
-    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept in the trade's trajectory.")
-    cites: list[MemoryIdStr] = Field(
-        default_factory=list, max_length=16, description="Memories it rests on; they gain or lose with the trade."
-    )
-    preview_id: str | None = Field(
-        default=None, max_length=64, description="From the preview; without it nothing trades."
-    )
+    mint: str = Field(min_length=2, max_length=64, description="Mint address, or a symbol to look up.")
+    amount_sol: SolAmount | None = Field(default=None, description="Decimal string, e.g. 0.25.")
+    amount_token: TokenAmount | None = Field(default=None, description="Instead of SOL.")
+    max_slippage_bps: Bps | None = Field(default=None, description="Against the preview's quote.")
+    strategy: str | None = Field(default=None, max_length=64, description="Whose rules it follows.")
+    bucket: str = Field(default="manual", max_length=64, description="Which one pays.")
+    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept.")
+    cites: list[MemoryIdStr] = Field(default_factory=list, max_length=16, description="Memory ids it rests on.")
+    preview_id: str | None = Field(default=None, max_length=64, description="From the preview.")
 
     @model_validator(mode="after")
     def _one_amount(self) -> Self:
@@ -40,12 +36,10 @@ class TradeRequest(Request):
 
 
 class CloseRequest(Request):
-    mint: str = Field(min_length=2, max_length=64, description="Mint address of the position.")
-    percent: int = Field(ge=1, le=100, description="Share of the position to sell.")
-    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept in the position's trajectory.")
-    preview_id: str | None = Field(
-        default=None, max_length=64, description="From the preview; without it nothing trades."
-    )
+    mint: str = Field(min_length=2, max_length=64, description="Mint address.")
+    percent: int = Field(ge=1, le=100, description="Share to sell.")
+    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept.")
+    preview_id: str | None = Field(default=None, max_length=64, description="From the preview.")
 
 
 class TradeAnswer(TradingContext):
@@ -70,17 +64,11 @@ class TradeAnswer(TradingContext):
 
 
 class RebalanceRequest(Request):
-    scope: Literal["buckets", "tokens"] = Field(description="Move capital between buckets, or trade tokens to weights.")
-    weights_bps: dict[str, Bps] | None = Field(
-        default=None, description="Wished share by bucket or mint; the sum is at most 10000, the rest is cash."
-    )
-    policy: Literal["equal", "cash", "profile"] | None = Field(
-        default=None, description="Instead of weights; profile: those of its strategies, of buckets only."
-    )
-    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept with the legs.")
-    preview_id: str | None = Field(
-        default=None, max_length=64, description="From the preview; without it nothing moves."
-    )
+    scope: Literal["buckets", "tokens"] = Field(description="What to move.")
+    weights_bps: dict[str, Bps] | None = Field(default=None, description="By bucket or mint; the rest is cash.")
+    policy: Literal["equal", "cash", "profile"] | None = Field(default=None, description="Instead of weights_bps.")
+    reason: str = Field(min_length=3, max_length=1_000, description="Why; kept.")
+    preview_id: str | None = Field(default=None, max_length=64, description="From the preview.")
 
     @model_validator(mode="after")
     def _one_wish(self) -> Self:

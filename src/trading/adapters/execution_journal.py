@@ -44,6 +44,22 @@ _UNFINISHED: Final = (
     IntentState.NEEDS_REVIEW,
 )
 _ALIVE: Final = (AttemptState.SIGNED.value, AttemptState.LANDED.value)
+# Statements on the way of every order, built once: building one takes longer than running it.
+_EPOCH: Final = sa.select(fence.c.epoch)
+_BY_ID: Final = sa.select(intents).where(intents.c.id == sa.bindparam("wanted"))
+_BY_KEY: Final = sa.select(intents).where(intents.c.key == sa.bindparam("wanted"))
+_ATTEMPTS: Final = sa.select(attempts).where(attempts.c.intent_id == sa.bindparam("wanted")).order_by(attempts.c.number)
+_PROBLEM_OF_WALLET: Final = sa.select(wallets.c.problem).where(wallets.c.wallet == sa.bindparam("of_wallet"))
+_BEFORE_OPENING: Final = sa.select(
+    sa.select(home.c.problem).scalar_subquery(),
+    _PROBLEM_OF_WALLET.scalar_subquery(),
+    sa.select(sa.func.coalesce(sa.func.max(intents.c.number), 0) + 1).scalar_subquery(),
+)
+_HALTED: Final = sa.select(wallets.c.wallet, wallets.c.problem).where(wallets.c.problem != "")
+_MOVE: Final = sa.update(intents).where(intents.c.id == sa.bindparam("wanted")).values(state=sa.bindparam("to_state"))
+_NEW_INTENT: Final = sa.insert(intents)
+_NEW_ATTEMPT: Final = sa.insert(attempts)
+_NEW_RECORD: Final = sa.insert(record)
 
 
 class SqlExecutionJournal:
@@ -111,32 +127,29 @@ class SqlExecutionJournal:
         # The order behind it is durable in the desk's own journal, and carried again under the same key should this
         # row be lost with the power. Before anything is sent, the sync of its signed bytes covers it too.
         with self._writing(syncs_later=True) as connection:
-            known = _record_where(connection, intents.c.key == intent.key)
+            known = _found(connection, _BY_KEY, intent.key)
             if known is not None:
                 _same_wish(known.intent, intent)
                 return known
-            problem = connection.execute(sa.select(home.c.problem)).scalar_one()
+            problem, halted, number = connection.execute(_BEFORE_OPENING, {"of_wallet": intent.wallet}).one()
             if problem:
                 msg = f"{self.path}: {problem}"
                 raise InvalidInput(msg, field="wallet", hint="`memmcp-trade review` shows what waits for an answer")
-            halted = connection.execute(
-                sa.select(wallets.c.problem).where(wallets.c.wallet == intent.wallet)
-            ).scalar_one_or_none()
             if halted:
                 msg = f"wallet {intent.wallet} is halted: {halted}"
                 raise InvalidInput(msg, field="wallet", hint="`memmcp-trade review` shows what waits for an answer")
-            number = connection.execute(sa.select(sa.func.coalesce(sa.func.max(intents.c.number), 0) + 1)).scalar_one()
             connection.execute(
-                sa.insert(intents).values(
-                    id=intent.id,
-                    number=number,
-                    key=intent.key,
-                    wallet=intent.wallet,
-                    state=IntentState.OPEN.value,
-                    body=canonical_json(_body(intent)),
-                    problem="",
-                    is_cancel_asked=False,
-                )
+                _NEW_INTENT,
+                {
+                    "id": intent.id,
+                    "number": number,
+                    "key": intent.key,
+                    "wallet": intent.wallet,
+                    "state": IntentState.OPEN.value,
+                    "body": canonical_json(_body(intent)),
+                    "problem": "",
+                    "is_cancel_asked": False,
+                },
             )
             self._note(connection, intent.wallet, intent.id, "opened", _body(intent))
             return IntentRecord(intent, IntentState.OPEN)
@@ -147,7 +160,7 @@ class SqlExecutionJournal:
 
     def by_key(self, key: str) -> IntentRecord | None:
         with self._reading() as connection:
-            return _record_where(connection, intents.c.key == key)
+            return _found(connection, _BY_KEY, key)
 
     def of_keys(self, prefix: str, limit: int) -> Sequence[IntentRecord]:
         # The last code point: whatever begins with the prefix sorts before the prefix with it.
@@ -182,9 +195,8 @@ class SqlExecutionJournal:
             if known.is_cancel_asked:
                 msg = f"intent {attempt.intent_id}: it was asked to be cancelled, so nothing more is signed for it"
                 raise IllegalTransition(msg)
-            halted = connection.execute(
-                sa.select(wallets.c.problem).where(wallets.c.wallet == known.intent.wallet)
-            ).scalar_one_or_none()
+            of_wallet = {"of_wallet": known.intent.wallet}
+            halted = connection.execute(_PROBLEM_OF_WALLET, of_wallet).scalar_one_or_none()
             if halted:
                 msg = f"intent {attempt.intent_id}: its wallet is halted: {halted}"
                 raise IllegalTransition(msg)
@@ -192,14 +204,15 @@ class SqlExecutionJournal:
                 msg = f"intent {attempt.intent_id}: attempt {attempt.number} does not follow {len(known.attempts)}"
                 raise IllegalTransition(msg)
             connection.execute(
-                sa.insert(attempts).values(
-                    intent_id=attempt.intent_id,
-                    number=attempt.number,
-                    signature=attempt.signature,
-                    state=AttemptState.SIGNED.value,
-                    raw=raw,
-                    body=canonical_json(body),
-                )
+                _NEW_ATTEMPT,
+                {
+                    "intent_id": attempt.intent_id,
+                    "number": attempt.number,
+                    "signature": attempt.signature,
+                    "state": AttemptState.SIGNED.value,
+                    "raw": raw,
+                    "body": canonical_json(body),
+                },
             )
             self._note(connection, known.intent.wallet, attempt.intent_id, "signed", body)
 
@@ -295,9 +308,8 @@ class SqlExecutionJournal:
             self._note(connection, wallet, "", "released", {"actor": actor, "reason": reason})
 
     def halted(self) -> Mapping[str, str]:
-        query = sa.select(wallets.c.wallet, wallets.c.problem).where(wallets.c.problem != "")
         with self._reading() as connection:
-            return {row.wallet: row.problem for row in connection.execute(query)}
+            return {row.wallet: row.problem for row in connection.execute(_HALTED)}
 
     def reserved(self, wallet: str) -> Mapping[str, int]:
         held: dict[str, int] = {}
@@ -340,7 +352,7 @@ class SqlExecutionJournal:
             if (known.state, to) not in INTENT_STEPS or (since is not None and known.state is not since):
                 msg = f"intent {intent_id} is {known.state.value}: it cannot become {to.value}"
                 raise IllegalTransition(msg)
-            connection.execute(sa.update(intents).where(intents.c.id == intent_id).values(state=to.value))
+            connection.execute(_MOVE, {"wanted": intent_id, "to_state": to.value})
             yield connection, known
 
     def _halt(self, connection: sa.Connection, wallet: str, problem: str, evidence: Mapping[str, Any]) -> None:
@@ -349,17 +361,14 @@ class SqlExecutionJournal:
         self._note(connection, wallet, "", "halted", {"problem": problem, "evidence": dict(evidence)})
 
     def _note(self, connection: sa.Connection, wallet: str, intent_id: str, kind: str, body: Mapping[str, Any]) -> None:
-        connection.execute(
-            sa.insert(record).values(
-                ts_ns=self._now_ns(), wallet=wallet, intent_id=intent_id, kind=kind, body=canonical_json(body)
-            )
-        )
+        row = {"ts_ns": self._now_ns(), "wallet": wallet, "intent_id": intent_id, "kind": kind}
+        connection.execute(_NEW_RECORD, {**row, "body": canonical_json(body)})
 
     @contextmanager
     def _writing(self, *, syncs_later: bool = False) -> Iterator[sa.Connection]:
         """``syncs_later``: what is written outlives the process at once, and the machine from the next commit on."""
         with self._lock, translating(self.path), writing(self._engine, syncs_later=syncs_later) as connection:
-            if connection.execute(sa.select(fence.c.epoch)).scalar_one() != self._epoch:
+            if connection.execute(_EPOCH).scalar_one() != self._epoch:
                 msg = f"{self.path} was opened by another process since: this one may not write any more"
                 raise JournalUnavailable(msg, hint="stop this process; one desk works for a wallet at a time")
             yield connection
@@ -400,22 +409,21 @@ def _same_wish(known: Intent, given: Intent) -> None:
 
 
 def _known(connection: sa.Connection, intent_id: str) -> IntentRecord:
-    found = _record_where(connection, intents.c.id == intent_id)
+    found = _found(connection, _BY_ID, intent_id)
     if found is None:
         msg = f"intent_id: {intent_id!r} is not known"
         raise InvalidInput(msg, field="intent_id")
     return found
 
 
-def _record_where(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> IntentRecord | None:
-    row = connection.execute(sa.select(intents).where(condition)).one_or_none()
+def _found(connection: sa.Connection, query: sa.Select[Any], wanted: str) -> IntentRecord | None:
+    row = connection.execute(query, {"wanted": wanted}).one_or_none()
     if row is None:
         return None
-    query = sa.select(attempts).where(attempts.c.intent_id == row.id).order_by(attempts.c.number)
     return IntentRecord(
         _intent(parse_json(row.body)),
         IntentState(row.state),
-        tuple(_attempt(each) for each in connection.execute(query)),
+        tuple(_attempt(each) for each in connection.execute(_ATTEMPTS, {"wanted": row.id})),
         None if row.settlement is None else Settlement(**parse_json(row.settlement)),
         row.problem,
         row.is_cancel_asked,

@@ -6,10 +6,9 @@ The bytes of an attempt are sent again and again until they are part of the chai
 """
 
 import logging
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 import anyio
@@ -29,10 +28,12 @@ from trading.errors import (
     WrongChain,
 )
 from trading.model.chain import Commitment, StatusSeen, TransactionSeen
-from trading.model.intent import SOL_MINT, Answer, ApprovalAsked, Attempt, Intent, IntentRecord, IntentState
+from trading.model.intent import Answer, ApprovalAsked, Attempt, Intent, IntentRecord, IntentState
 from trading.model.units import NS_PER_S
 from trading.ports import Chain, ExecutionJournal
 
+from .together import together
+from .turns import Sides, Turns
 from .upkeep import judged
 
 SWEEP_LIMIT: Final = 5_000
@@ -74,6 +75,10 @@ class InThread:
         return await anyio.to_thread.run_sync(lambda: call(*args, **kwargs), limiter=self._one)
 
 
+class _Changed(TradingError):
+    """What an attempt was begun on is no longer so. Nobody outside hears of it."""
+
+
 class Preparer(Protocol):
     """Turns an open intent into a signed attempt that passed every check. It sends nothing and writes nothing."""
 
@@ -113,46 +118,6 @@ class Outlook:
     """None: nobody can be asked, and what would wait for him ends."""
 
 
-@dataclass(slots=True)
-class _Turns:
-    """One swap of a token at a time in a wallet: its orders do not cross, and each sees what the last one left. Nor is
-    an account closed while its token is swapped."""
-
-    locks: dict[tuple[str, str], anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
-
-    def of(self, intent: Intent) -> list[anyio.Lock]:
-        mints = {intent.in_mint, intent.out_mint, *(each.mint for each in intent.accounts)} - {SOL_MINT}
-        # Always in this order, so that no two wait for each other.
-        return [self.locks[intent.wallet, mint] for mint in sorted(mints or {SOL_MINT})]
-
-
-@dataclass(slots=True)
-class _Sides:
-    """Purchases and sales of one token are never under way at once, in whatever wallets: they would trade with each
-    other. The second waits until the first has ended."""
-
-    under_way: dict[tuple[str, bool], list[str]] = field(default_factory=lambda: defaultdict(list))
-    changed: anyio.Condition = field(default_factory=anyio.Condition)
-
-    @asynccontextmanager
-    async def of(self, intent: Intent) -> AsyncIterator[None]:
-        own = [(mint, mint == intent.out_mint) for mint in {intent.in_mint, intent.out_mint} - {SOL_MINT}]
-        async with self.changed:
-            while crossed := [each for mint, is_buy in own for each in self.under_way[mint, not is_buy]]:
-                logger.info("intent %s waits: %s trades the token the other way", intent.id, crossed[0])
-                await self.changed.wait()
-            for side in own:
-                self.under_way[side].append(intent.id)
-        try:
-            yield
-        finally:
-            with anyio.CancelScope(shield=True):
-                async with self.changed:
-                    for side in own:
-                        self.under_way[side].remove(intent.id)
-                    self.changed.notify_all()
-
-
 class Executor:
     """One per execution journal. ``running()`` reconciles, then works until it is cancelled; ``take`` hands in."""
 
@@ -171,8 +136,8 @@ class Executor:
         self._rules = rules
         self._now_ns = outlook.now_ns
         self._outlook = outlook
-        self._turns = _Turns()
-        self._sides = _Sides()
+        self._turns = Turns()
+        self._sides = Sides()
         self._room = anyio.CapacityLimiter(rules.intents_len_max)
         self._io = beside or InThread()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -241,24 +206,31 @@ class Executor:
         if known.is_final or known.intent.id in self._driven or self._tasks is None:
             return
         self._driven.add(known.intent.id)
-        self._tasks.start_soon(self._carry_out, known.intent)
+        self._tasks.start_soon(self._carry_out, known)
 
-    async def _carry_out(self, intent: Intent) -> None:
+    async def _carry_out(self, known: IntentRecord) -> None:
+        intent = known.intent
         try:
             async with AsyncExitStack() as turns:
                 await turns.enter_async_context(self._room)
                 for turn in self._turns.of(intent):
                     await turns.enter_async_context(turn)
                 await turns.enter_async_context(self._sides.of(intent))
-                await self.advance(intent.id)
+                await self.advance(intent.id, known)
         finally:
             self._driven.discard(intent.id)
 
-    async def advance(self, intent_id: str) -> IntentRecord:
-        """Take steps until the intent is final or waits for a person, and return how it stands."""
+    async def advance(self, intent_id: str, told: IntentRecord | None = None) -> IntentRecord:
+        """Take steps until the intent is final or waits for a person, and return how it stands.
+
+        ``told``: how it stood lately. An open one is begun on that word, and looked up beside the first questions.
+        """
         wait_s = self._rules.backoff_s
         while True:
-            known = await self._io(self._journal.record, intent_id)
+            if told is not None and told.state is IntentState.OPEN:
+                known, told = told, None
+            else:
+                known = await self._io(self._journal.record, intent_id)
             if known.is_final or known.state is IntentState.NEEDS_REVIEW:
                 self._is_sure(known.intent)
                 return known
@@ -289,17 +261,20 @@ class Executor:
         """Sign the next attempt, or end the intent. Returns False where it has to wait: for its wallet, or a person."""
         intent = known.intent
         await self._looked_up_in(intent.wallet)
-        if intent.wallet in await self._io(self._journal.halted):
-            return False
         over = self._over(known)
         if over is not None:
             await self._io(self._journal.ended, intent.id, *over)
             return True
         try:
-            attempt = await self._preparer.prepare(known)
+            async with together() as ask:
+                asked = ask(self._preparer.prepare, known)
+                ask(self._require_as_known, known)
+            attempt = asked.value
+        except _Changed:
+            return intent.wallet not in await self._io(self._journal.halted)
         except AwaitingOperator as error:
-            asked = ApprovalAsked(error.approval_id, error.expires_ns)
-            await self._io(self._journal.approval_asked, intent.id, asked)
+            approval = ApprovalAsked(error.approval_id, error.expires_ns)
+            await self._io(self._journal.approval_asked, intent.id, approval)
             self._outlook.on_change(intent.id)
             return False
         except (RouteRefused, SigningRefused, InvalidInput, DataError) as error:
@@ -320,6 +295,16 @@ class Executor:
             raise
         await self._send(attempt, is_first=True)
         return True
+
+    async def _require_as_known(self, known: IntentRecord) -> None:
+        """Raises: _Changed where the record says something else by now, or the wallet is halted."""
+
+        def as_written() -> bool:
+            is_same = self._journal.record(known.intent.id) == known
+            return is_same and known.intent.wallet not in self._journal.halted()
+
+        if not await self._io(as_written):
+            raise _Changed(f"intent {known.intent.id} is not as it was")
 
     async def _hear(self, known: IntentRecord) -> bool:
         """Take the operator's answer, or end what needs none any more. Returns False while there is no answer."""

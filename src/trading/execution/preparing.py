@@ -10,7 +10,7 @@ from typing import Final
 from solders.message import MessageV0
 
 from trading.errors import DataError, FeedUnavailable, RouteRefused, SigningRefused
-from trading.model.chain import AccountSeen, SignWanted, Simulated, SwapOffer, SwapWanted
+from trading.model.chain import AccountSeen, PricePoint, SignWanted, Simulated, SwapOffer, SwapWanted
 from trading.model.intent import SOL_MINT, Attempt, Balances, Intent, IntentRecord
 from trading.model.network import COMPUTE_UNITS_PER_TRANSACTION_MAX, TOKEN_ACCOUNT_RENT_LAMPORTS
 from trading.model.units import BPS_ONE
@@ -18,6 +18,7 @@ from trading.ports import Chain, ReferencePrice, Signer, SwapRouter
 
 from .attempts import Prepared, signed_attempt
 from .price_check import Offered, PriceRules, price_problem
+from .together import together
 from .transactions import Built, ComputeBudget, addresses_in_table, build, is_opened, token_account, units_of
 from .verifier import TOKEN_PROGRAMS, SwapBounds, all_keys, parsed, violations_of
 
@@ -73,18 +74,26 @@ class SwapPreparer:
 
     async def prepare(self, known: IntentRecord) -> Attempt:
         intent = known.intent
-        held = await self._held(intent)
-        offer = await self._offer(intent)
-        await self._hold_against_price(intent, offer)
-        blockhash = await self._parts.chain.latest_blockhash()
-        price = max(self._rules.price_floor, await self._price(offer))
+        # None of these needs another one's answer, and the router alone takes longer than all the others.
+        async with together() as ask:
+            asked_held = ask(self._held, intent)
+            asked_offer = ask(self._priced_offer, intent)
+            asked_point = ask(self._second_price, intent)
+            asked_blockhash = ask(self._parts.chain.latest_blockhash)
+        held, blockhash = asked_held.value, asked_blockhash.value
+        offer, price = asked_offer.value
+        self._hold_against_price(intent, offer, asked_point.value)
+        price = max(self._rules.price_floor, price)
         if intent.is_exit:
             # What others pay can grow faster than a blockhash runs out, and only then may another price be offered. An
             # entry can wait, or not happen.
             price *= EXIT_PRICE_TIMES << len(known.attempts)
         widest = ComputeBudget.within(SIMULATION_UNITS, price, intent.fee_lamports_max)
         draft = build(offer, widest, blockhash.blockhash)
-        simulated = await self._simulated(intent, held, draft)
+        async with together() as ask:
+            asked_simulated = ask(self._simulated, intent, held, draft)
+            asked_tables = ask(self._tables, draft)
+        simulated = asked_simulated.value
         budget = ComputeBudget.fitting(simulated.compute_units, price, intent.fee_lamports_max)
         built = build(offer, budget, blockhash.blockhash)
         number = len(known.attempts) + 1
@@ -103,7 +112,7 @@ class SwapPreparer:
             venues=offer.venues,
             reason=intent.reason,
         )
-        await self._read(wanted, built, intent)
+        self._read(wanted, built, intent, asked_tables.value)
         prepared = Prepared(built, blockhash.blockhash, held.balances, offer.out_units, offer.quote)
         return await signed_attempt(self._parts.signer, wanted, prepared, self._parts.now_ns)
 
@@ -112,18 +121,31 @@ class SwapPreparer:
         chain = self._parts.chain
         pair = (intent.in_mint, intent.out_mint)
         # Before a buy the mint is read anew each time; an exit only needs to know its token program.
-        asked = [mint for mint in pair if mint != SOL_MINT and not (intent.is_exit and mint in self._programs)]
-        mints = await chain.accounts(asked) if asked else {}
-        for mint in asked:
-            self._learn(mint, mints[mint], intent)
-        accounts = [token_account(intent.wallet, mint, self._programs[mint]) for mint in pair]
-        addresses = (intent.wallet, accounts[0], accounts[1])
-        seen = await chain.accounts(addresses)
+        mints = [mint for mint in pair if mint != SOL_MINT and not (intent.is_exit and mint in self._programs)]
+        seen: Mapping[str, AccountSeen | None] = {}
+        if any(mint not in self._programs for mint in mints):
+            seen = await chain.accounts(mints)
+            for mint in mints:
+                self._learn(mint, seen[mint], intent)
+        addresses = self._addresses(intent)
+        if mints and not seen:
+            # One question for all: the addresses follow from the program that each mint had when it was last read.
+            seen = await chain.accounts([*mints, *addresses])
+            for mint in mints:
+                self._learn(mint, seen[mint], intent)
+        if addresses != self._addresses(intent) or not all(each in seen for each in addresses):
+            addresses = self._addresses(intent)
+            seen = await chain.accounts(addresses)
         wallet = seen[intent.wallet]
         lamports = 0 if wallet is None else wallet.lamports
-        balances = Balances(lamports, units_of(seen[accounts[0]]), units_of(seen[accounts[1]]))
-        self._require_funds(intent, balances, opens=not is_opened(seen[accounts[1]]))
+        balances = Balances(lamports, units_of(seen[addresses[1]]), units_of(seen[addresses[2]]))
+        self._require_funds(intent, balances, opens=not is_opened(seen[addresses[2]]))
         return _Held(balances, addresses, seen)
+
+    def _addresses(self, intent: Intent) -> tuple[str, str, str]:
+        """Return the wallet and its accounts of both tokens."""
+        accounts = [token_account(intent.wallet, m, self._programs[m]) for m in (intent.in_mint, intent.out_mint)]
+        return intent.wallet, accounts[0], accounts[1]
 
     def _learn(self, mint: str, account: AccountSeen | None, intent: Intent) -> None:
         if account is None or account.owner not in TOKEN_PROGRAMS:
@@ -167,15 +189,21 @@ class SwapPreparer:
         msg = f"the router's least of {offer.min_out_units} stays below {intent.min_out}"
         raise RouteRefused(msg, reason="price_moved")
 
-    async def _hold_against_price(self, intent: Intent, offer: SwapOffer) -> None:
-        is_buy = intent.in_mint == SOL_MINT
-        token = intent.out_mint if is_buy else intent.in_mint
+    async def _priced_offer(self, intent: Intent) -> tuple[SwapOffer, int]:
+        """Return the offer, and what a compute unit is worth where it trades, in micro-lamports."""
+        offer = await self._offer(intent)
+        return offer, await self._price(offer)
+
+    async def _second_price(self, intent: Intent) -> PricePoint | None:
+        token = intent.out_mint if intent.in_mint == SOL_MINT else intent.in_mint
         try:
             point = await self._parts.second_price.price(token)
         except FeedUnavailable:
-            point = None
-        if point is not None and point.mint != token:
-            point = None
+            return None
+        return point if point is not None and point.mint == token else None
+
+    def _hold_against_price(self, intent: Intent, offer: SwapOffer, point: PricePoint | None) -> None:
+        is_buy = intent.in_mint == SOL_MINT
         amounts = (intent.amount_in, offer.out_units) if is_buy else (offer.out_units, intent.amount_in)
         offered = Offered(is_buy, intent.is_exit, *amounts)
         problem = price_problem(offered, point, self._parts.now_ns(), self._rules.prices)
@@ -201,16 +229,20 @@ class SwapPreparer:
             raise RouteRefused(msg, reason="simulation_differs")
         return simulated
 
-    async def _read(self, wanted: SignWanted, built: Built, intent: Intent) -> None:
-        """Read the message as the chain will: lookup tables as they are there, not as the router says."""
+    async def _tables(self, draft: Built) -> dict[str, tuple[str, ...]]:
+        """Return the lookup tables that a message names, as they are on the chain and not as the router says."""
+        message = parsed(draft.message)
+        if not isinstance(message, MessageV0) or not message.address_table_lookups:
+            return {}
+        seen = await self._parts.chain.accounts([str(each.account_key) for each in message.address_table_lookups])
+        return {key: addresses_in_table(account) for key, account in seen.items()}
+
+    def _read(self, wanted: SignWanted, built: Built, intent: Intent, tables: Mapping[str, tuple[str, ...]]) -> None:
+        """Read the message as the chain will."""
         message = parsed(built.message)
         if message is None:
             msg = "the message is of no known version"
             raise SigningRefused(msg, reasons=("unparseable",))
-        tables: dict[str, tuple[str, ...]] = {}
-        if isinstance(message, MessageV0) and message.address_table_lookups:
-            seen = await self._parts.chain.accounts([str(each.account_key) for each in message.address_table_lookups])
-            tables = {key: addresses_in_table(account) for key, account in seen.items()}
         keys = all_keys(message, tables)
         bounds = SwapBounds(
             fee_lamports_max=intent.fee_lamports_max,

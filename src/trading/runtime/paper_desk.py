@@ -32,6 +32,7 @@ from .night import night
 from .orders import Shown
 from .outlook import outlook
 from .previews import Previews, Refused
+from .reservations import Reservations
 from .session import Session
 from .stage import Stage
 from .waiting import HOW_TO_LOOK
@@ -65,6 +66,7 @@ class PaperDesk:
         self._mailbox = mailbox
         self._store = store
         self._previews = previews
+        self._reservations = Reservations(previews.expiry_s, anyio.current_time)
         self._sections = sections
         self._profiles_dir = profiles_dir
         self._review = review
@@ -260,7 +262,7 @@ class PaperDesk:
         async with self._once(agent, key):
             known = await self._answered(agent, key)
             if known is None and request.get("preview_id") is None:
-                return self._with_context(self._kept(request, agent, await self._mailbox.ask(show)))
+                return self._with_context(self._kept(what, request, agent, await self._mailbox.ask(show)))
             if known is None:
                 taken = self._previews.take(request["preview_id"], request, agent)
                 if isinstance(taken, Refused):
@@ -276,13 +278,24 @@ class PaperDesk:
                     return answer
 
                 known = await self._mailbox.ask(run)
-        return self._with_context(await self._outcome(known))
+        answer = await self._outcome(known)
+        if what == "trade" and "order_id" in answer and "mint" in request:
+            self._reservations.ordered(request["mint"], agent, answer["order_id"], answer.get("trajectory_id", ""))
+        return self._with_context(answer)
 
-    def _kept(self, request: Mapping[str, Any], agent: str, shown: Shown) -> Document:
-        """Return what was shown, with a preview id where it can be carried out."""
+    def _kept(self, what: str, request: Mapping[str, Any], agent: str, shown: Shown) -> Document:
+        """Return what was shown, with a preview id where it can be carried out and no other agent is about to."""
         if shown.terms is None:
             return shown.document
-        what = "rebalance" if "legs" in shown.terms else "close" if "percent" in shown.terms else "trade"
+        wishes = _wishes(what, shown.terms)
+        held = self._reservations.of_another(wishes, agent)
+        if held is not None:
+            instrument = self._stage.current.instruments.get(held.mint)
+            denied = held.told(held.mint if instrument is None else instrument.symbol, self._reservations.now_s)
+            told = {"status": "denied", "message": f"{denied.message} ({denied.reason})"}
+            return shown.document | told | {"verdict": orders.verdict_document(denied)}
+        for mint, wish in wishes.items():
+            self._reservations.hold(mint, agent, wish)
         terms = {**shown.terms, "what": what, "run_id": self._stage.current.run_id}
         preview = self._previews.make(request, agent, terms)
         expires = datetime.now(UTC) + timedelta(seconds=self._previews.expiry_s)
@@ -382,6 +395,14 @@ class PaperDesk:
     def _with_context(self, document: Document) -> Document:
         current = self._stage.current
         return {**self._stage.context(current.now_ns or None, has_ended=current.has_ended), **document}
+
+
+def _wishes(what: str, terms: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is to be done with each token; closing a position reserves nothing and waits for nobody."""
+    if what == "trade":
+        return {terms["mint"]: terms["side"]}
+    legs = terms["legs"] if what == "rebalance" else ()
+    return {leg["mint"]: leg["side"] for leg in legs if "mint" in leg}
 
 
 def _order_answer(known: Mapping[str, Any], ids: list[str], reports: Mapping[str, events.Event]) -> Document:

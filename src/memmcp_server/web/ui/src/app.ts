@@ -18,6 +18,7 @@ import { NightPanel } from "./panels/night";
 import type { Surroundings } from "./panels/panel";
 import { QueuesPanel } from "./panels/queues";
 import { StreamPanel } from "./panels/stream";
+import { TasksPanel } from "./panels/tasks";
 import { TradesPanel } from "./panels/trades";
 import { PositionsPanel, TradingPanel } from "./panels/trading";
 import { EventStream } from "./stream";
@@ -68,6 +69,7 @@ export class App {
   private readonly chartPanel = new ChartPanel();
   private readonly streamPanel = new StreamPanel(() => this.plan());
   private readonly approvalsPanel = new ApprovalsPanel(this.api);
+  private readonly tasksPanel = new TasksPanel(this.api);
 
   constructor() {
     this.stream = new EventStream({
@@ -258,6 +260,7 @@ export class App {
       this.followTrades(this.trading.value, nowMs);
     }
     this.approvalsPanel.follow(nowMs);
+    this.tasksPanel.follow(nowMs);
     if (document.hidden) this.draw(); // frames stand still in a hidden tab; its title should not
     else this.plan();
   }

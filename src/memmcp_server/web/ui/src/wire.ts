@@ -323,3 +323,30 @@ export function readApprovals(value: unknown): Approvals {
   }
   return found;
 }
+
+export interface Task {
+  id: string;
+  kind: string;
+  title: string;
+  state: "open" | "claimed" | "done" | "failed" | "expired" | "cancelled";
+  overdue: boolean;
+  claimed_by: string | null;
+  lease_until: string | null;
+  result_id: string | null;
+  note: string | null;
+}
+
+export interface TaskReport extends Task {
+  result: { text: string } | null;
+}
+
+const TASK = { id: "string", kind: "string", title: "string", state: "string", overdue: "boolean" } as const;
+
+export function readTasks(value: unknown): Task[] {
+  const found = check<{ tasks: Task[] }>("tasks", value, { tasks: "array" });
+  return found.tasks.map((each) => check<Task>("task", each, TASK));
+}
+
+export function readTask(value: unknown): TaskReport {
+  return check<TaskReport>("task", value, TASK);
+}
