@@ -58,8 +58,9 @@ async def learn_from(who: Agent, trade: dict[str, Any]) -> str:
     chain = (await who.call("why", order_id=trade["order_id"]))["chain"]
     steps = [compact(f"{step.get('step', 'step')}: {step.get('text', '')}") for step in chain[-CHAIN_MAX:]]
     print("\n".join([f"why {trade['symbol']} was sold at a loss:", *(f"  - {step}" for step in steps)]))
+    result, why = trade["realised"]["sol"], compact(trade["reason"])
     content = (
-        f"{trade['symbol']} ({trade['strategy']}) closed with {trade['realised']['sol']} SOL: {compact(trade['reason'])}. "
+        f"{trade['symbol']} ({trade['strategy']}) closed with {result} SOL: {why}. "
         "One loss proves nothing: look at the digest of the strategy before a limit or a strategy is changed."
     )
     written = await who.call(

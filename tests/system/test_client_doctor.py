@@ -107,6 +107,7 @@ def test_an_entry_without_a_directory_means_the_default_one_whatever_this_shell_
         ({"url": "http://127.0.0.1:9/mcp"}, "cannot be reached"),
         ({"url": "ftp://x"}, "neither a command nor an http URL"),
         ({"url": "HTTP/no-such-route"}, "answers 404"),
+        ({"url": "HTTP/mcp", "headers": {"Authorization": "Bearer ${env:MEMMCP_TOKEN}x"}}, "MEMMCP_TOKEN is not set"),
     ],
 )
 def test_what_does_not_work_is_a_problem_with_a_hint(
