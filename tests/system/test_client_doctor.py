@@ -107,7 +107,6 @@ def test_an_entry_without_a_directory_means_the_default_one_whatever_this_shell_
         ({"url": "http://127.0.0.1:9/mcp"}, "cannot be reached"),
         ({"url": "ftp://x"}, "neither a command nor an http URL"),
         ({"url": "HTTP/no-such-route"}, "answers 404"),
-        ({"url": "HTTP/mcp", "headers": {"Authorization": "Bearer ${env:MEMMCP_TOKEN}x"}}, "MEMMCP_TOKEN is not set"),
     ],
 )
 def test_what_does_not_work_is_a_problem_with_a_hint(
@@ -160,3 +159,26 @@ def test_rules_of_another_version_are_noted(desk: Path, tmp_path: Path) -> None:
     file = tmp_path / ".cursor" / "rules" / "memmcp.mdc"
     file.write_text(file.read_text().replace("lessons and decisions", "whatever"))
     assert of("cursor rules", doctor(desk))["level"] == "note"
+
+
+@pytest.mark.requirement("A4")
+def test_a_named_token_is_taken_from_the_environment_and_a_wrong_one_is_a_problem(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = ["--data-dir", str(desk)]
+    made = CliRunner().invoke(app, ["token", "add", "doctor", "--scope", "memory:read", "--json", *where])
+    token = json.loads(made.stdout)["token"]
+    connect("cursor", "--http", "--token", data_dir=desk)
+    try:
+        monkeypatch.setenv("MEMMCP_TOKEN", token)
+        findings = doctor(desk)
+        assert of("cursor", findings)["level"] == "ok"
+        assert not [each for each in findings if "MEMMCP_TOKEN is no setting" in each["text"]]
+        monkeypatch.setenv("MEMMCP_TOKEN", f"{token}x")
+        refused = of("cursor", doctor(desk))
+    finally:
+        CliRunner().invoke(app, ["token", "remove", "doctor", *where])
+    assert refused["level"] == "problem"
+    assert "refuses (401)" in refused["text"]
+    assert "memmcp token add" in refused["hint"]
+    assert token not in json.dumps(refused)

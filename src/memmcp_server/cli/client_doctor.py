@@ -216,7 +216,7 @@ def _url(kind: ClientKind, path: Path, entry: Mapping[str, Any], environ: Mappin
         return Finding(kind.name, "problem", f"{path}: {url} cannot be reached ({status})", hint)
     if status in (401, 403):
         why = f"{', '.join(missing)} is not set here" if missing else "its token is missing, wrong or may not do this"
-        hint = f"set {TOKEN_VARIABLE} where the client starts, and `memmcp connect {kind.name} --http --token`"
+        hint = f"`memmcp token add` makes one; set {TOKEN_VARIABLE} to it where the client starts"
         return Finding(kind.name, "problem", f"{path}: {url} refuses ({status}): {why}", hint)
     if status != http.client.OK:
         hint = "is it memMCP's /mcp? `memmcp status` prints the address"
