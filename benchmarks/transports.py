@@ -34,9 +34,9 @@ from memmcp_server.daemon import host
 from memmcp_server.daemon.finding import read_record
 from memmcp_server.daemon.places import Places
 from memmcp_server.services.container import Services
-from memmcp_server.tools.confirming import Confirmations
 from memmcp_server.tools.server import MemoryServer
-from memmcp_server.tools.tool import Call, ToolSpec, make_tool
+from memmcp_server.tools.spec import Call, ToolSpec
+from memmcp_server.tools.tool import make_tool
 from memmcp_server.wire.base import Request, Wire
 
 GOAL_RATIO = 1.2
@@ -66,7 +66,7 @@ def serve_ours(data_dir: str) -> None:
 
     def with_noop(services: Services) -> MemoryServer:
         server = make(services)
-        server._tool_manager._tools["noop"] = make_tool(spec, services, Confirmations())
+        server._tool_manager._tools["noop"] = make_tool(spec, services)
         return server
 
     host.build_server = with_noop

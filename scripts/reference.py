@@ -1,5 +1,6 @@
 """Make ``docs/reference.md`` from the code: commands, tools, resources, routes, settings. ``--check`` only compares."""
 
+import asyncio
 import inspect
 import sys
 from collections.abc import Iterator
@@ -77,6 +78,23 @@ def tools() -> Iterator[str]:
             yield table(("argument (* required)", "type", "meaning"), cast("list[tuple[object, ...]]", rows))
 
 
+def resources() -> str:
+    from mcp.server import MCPServer
+
+    from memmcp_server.services.container import Services
+    from memmcp_server.tools.resources import SUBSCRIBABLE, add_resources
+
+    # Described only: nothing is read.
+    server = MCPServer[Any]("memmcp")
+    add_resources(server, cast("Services", inspect.Signature()))
+    listed = asyncio.run(server.list_resources())
+    templates = asyncio.run(server.list_resource_templates())
+    named = [(str(each.uri), each.description) for each in listed]
+    named += [(str(each.uri_template), each.description) for each in templates]
+    rows = [(f"`{uri}`", said or "", "yes" if uri in SUBSCRIBABLE else "") for uri, said in named]
+    return table(("resource", "what", "subscribable"), cast("list[tuple[object, ...]]", rows))
+
+
 def _kind(field: dict[str, Any]) -> str:
     if "enum" in field:
         return " or ".join(f"`{v}`" for v in field["enum"])
@@ -137,6 +155,8 @@ def document() -> str:
         *commands(desk, "memmcp-trade"),
         "## MCP tools",
         *tools(),
+        "## MCP resources",
+        resources(),
         "## HTTP",
         routes(),
         "## Why an order is denied",

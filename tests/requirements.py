@@ -60,7 +60,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "T21": Requirement("Records in SOL and USD, tax export", "done"),
     "A1": Requirement("The agents' tools", "partly", "update, forget, tasks, trading_control in full"),
-    "A2": Requirement("Resources and prompts", "partly", "the resource of insights"),
+    "A2": Requirement("Resources and prompts", "done"),
     "A3": Requirement("stdio, Streamable HTTP, SSE", "done"),
     "A4": Requirement("Ready configuration for each client", "done"),
     "A5": Requirement("Orders by agents", "done"),

@@ -27,6 +27,7 @@ from .errors import MemoryServerError
 from .ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 from .services.background import beside
 from .services.clients import ClientRegistry
+from .services.confirmations import Confirmations
 from .services.container import Services
 from .services.copies import Copies
 from .services.episodes import Episodes
@@ -92,8 +93,7 @@ async def open_services(
         scanner = RuleScanner()
         late = LateDesk() if sections.trading.enabled else None
         desk = None if late is None else GuardedDesk(late, scanner)
-        clients = ClientRegistry(clock)
-        policies = Policies(journal, clock)
+        clients, policies = ClientRegistry(clock), Policies(journal, clock)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
 
         def memories_of(generation: VectorIndex) -> Memories:
@@ -111,8 +111,7 @@ async def open_services(
         news = await stack.enter_async_context(_following(News(journal, policies, clock, sections.news)))
         erasing = _forgetting(journal, index, policies, clock, sections.data_dir)
         copies, erasure, forgetting = await stack.enter_async_context(erasing)
-        merging = Merging(journal, index, clock, policies)
-        await stack.enter_async_context(_running("merging", merging.run))
+        await stack.enter_async_context(_running("merging", Merging(journal, index, clock, policies).run))
         await stack.enter_async_context(_running("index", index.run, index.close))
         await stack.enter_async_context(_running("secret rules", partial(asyncio.to_thread, scanner.load)))
         if late is not None:
@@ -146,6 +145,7 @@ async def open_services(
             tasks=tasks,
             quotas=Quotas(sections.quotas, clock),
             limits=limits,
+            confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
         )
 

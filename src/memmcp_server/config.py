@@ -88,6 +88,17 @@ class TasksSection(Section):
     loss_lamports_min: int = Field(default=10_000_000, ge=1)
 
 
+class OrdersSection(Section):
+    """Whether the user is asked in the client before an agent's order, where the client can ask (elicitation).
+
+    ``ask_in_client``: always; real: for real money only; never. No answer within ``answer_wait_s``, best
+    below the life of a preview, is a no. Real money waits for the operator's approval all the same.
+    """
+
+    ask_in_client: Literal["always", "real", "never"] = "always"
+    answer_wait_s: float = Field(default=50.0, gt=0, le=3_600)
+
+
 class QuotasSection(Section):
     """How often one agent may call in a minute, 0 for as often as it likes: enough for any honest one."""
 
@@ -122,6 +133,7 @@ class Sections(Section):
     relay: RelaySection = RelaySection()
     news: NewsSection = NewsSection()
     tasks: TasksSection = TasksSection()
+    orders: OrdersSection = OrdersSection()
     quotas: QuotasSection = QuotasSection()
     daemon: DaemonSection = DaemonSection()
     trading: TradingSection = TradingSection()

@@ -478,6 +478,9 @@ class TradingDesk(Protocol):
     async def rebalance(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         """wire.RebalanceRequest -> wire.RebalanceAnswer"""
 
+    async def answered(self, *, agent: str, key: str) -> JsonObject | None:
+        """Return what this key has brought, as it stands now; None while nothing was done under it. Does nothing."""
+
     async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
         """wire.ControlRequest -> wire.ControlAnswer. The caller has checked what this actor may do."""
 
@@ -486,10 +489,7 @@ class TradingDesk(Protocol):
 
 
 class Approvals(Protocol):
-    """Orders of real money that wait for the operator's passkey. Documents are models of ``wire.approvals``.
-
-    The signer decides. Raises: TradingUnavailable, InvalidInput.
-    """
+    """Orders of real money that wait for a passkey, as ``wire.approvals``. Raises: TradingUnavailable, InvalidInput."""
 
     async def overview(self) -> JsonObject: ...
     async def challenge(self, approval_id: str) -> JsonObject: ...

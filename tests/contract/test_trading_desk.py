@@ -183,6 +183,16 @@ async def test_an_unknown_preview_is_expired(bench: Bench) -> None:
     assert answer.status == "expired"
 
 
+async def test_what_a_key_has_brought_can_be_asked_for_and_asking_does_nothing(bench: Bench) -> None:
+    await bench.desk.place_trade(buy(bench.mint), agent="a", key="asked")
+    assert await bench.desk.answered(agent="a", key="asked") is None
+    first = await bought(bench, "asked")
+    known = await bench.desk.answered(agent="a", key="asked")
+    assert known is not None
+    assert TradeAnswer.model_validate(known).order_id == first.order_id
+    assert await bench.desk.answered(agent="b", key="asked") is None
+
+
 async def test_the_same_key_gives_the_first_answer_and_trades_once(bench: Bench) -> None:
     first = await bought(bench, "once")
     again = TradeAnswer.model_validate(

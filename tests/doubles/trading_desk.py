@@ -351,6 +351,9 @@ class InMemoryDesk:
             self.answers[f"{agent}/{key}"] = answer
         return answer
 
+    async def answered(self, *, agent: str, key: str) -> JsonObject | None:
+        return self.answers.get(f"{agent}/{key}")
+
     async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
         self.calls.append((f"control:{request['action']}", actor, key))
         if (known := self.answers.get(f"{actor}/{key}")) is not None:

@@ -271,7 +271,7 @@ async def test_without_trading_every_desk_tool_says_so_and_memory_works_on(tmp_p
 @pytest.mark.requirement("A2")
 async def test_every_resource_of_the_interface_is_listed_and_readable(stage: Stage, client: Client) -> None:
     listed = {str(each.uri) for each in (await client.list_resources()).resources}
-    assert listed == SUBSCRIBABLE | {"strategies://current"}
+    assert listed == SUBSCRIBABLE | {"strategies://current", "insights://current"}
     templates = {each.uri_template for each in (await client.list_resource_templates()).resource_templates}
     assert templates >= {
         "memory://{namespace}/{id}",

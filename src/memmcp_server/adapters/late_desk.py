@@ -81,6 +81,9 @@ class LateDesk:
     async def rebalance(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
         return await self._real().rebalance(request, agent=agent, key=key)
 
+    async def answered(self, *, agent: str, key: str) -> JsonObject | None:
+        return await self._real().answered(agent=agent, key=key)
+
     async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
         return await self._real().control(request, actor=actor, key=key)
 

@@ -261,6 +261,10 @@ class AdaptedDesk:
         with translating():
             return await self._desk.rebalance(request, agent=agent, key=key)
 
+    async def answered(self, *, agent: str, key: str) -> JsonObject | None:
+        with translating():
+            return await self._desk.answered(agent=agent, key=key)
+
     async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
         with translating():
             return await self._desk.control(request, actor=actor, key=key)

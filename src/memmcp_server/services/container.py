@@ -6,6 +6,7 @@ from memmcp_server.domain.drafts import DraftLimits
 from memmcp_server.ports import Approvals, Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 
 from .clients import ClientRegistry
+from .confirmations import Confirmations
 from .copies import Copies
 from .episodes import Episodes
 from .erasure import Erasure
@@ -53,3 +54,4 @@ class Services:
     quotas: Quotas
     limits: DraftLimits = field(default_factory=DraftLimits)
     approvals: Approvals | None = None
+    confirmations: Confirmations = field(default_factory=Confirmations)

@@ -62,6 +62,9 @@ class GuardedDesk:
         self._check(request, agent, key)
         return await self._desk.rebalance(request, agent=agent, key=key)
 
+    async def answered(self, *, agent: str, key: str) -> JsonObject | None:
+        return await self._desk.answered(agent=agent, key=key)
+
     async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
         self._check(request, actor, key)
         return await self._desk.control(request, actor=actor, key=key)

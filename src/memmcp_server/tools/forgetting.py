@@ -5,7 +5,7 @@ from mcp_types import ToolAnnotations
 from memmcp_server.wire.lifecycle import ForgetAnswer, ForgetRequest
 
 from .arguments import MemoryForgetArguments
-from .tool import Call, ToolSpec
+from .spec import Call, ToolSpec
 
 
 async def memory_forget(call: Call, arguments: MemoryForgetArguments) -> ForgetAnswer:
@@ -28,4 +28,5 @@ def forget_tool() -> ToolSpec[MemoryForgetArguments]:
             read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
         ),
         body=memory_forget,
+        under_way="forgetting, and proving that journal, index and files hold it no more",
     )

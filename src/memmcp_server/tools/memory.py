@@ -15,7 +15,7 @@ from memmcp_server.wire.memory import (
 )
 
 from .arguments import MemorySearchArguments, MemoryUpdateArguments, MemoryWriteArguments
-from .tool import Call, ToolSpec
+from .spec import Call, ToolSpec
 
 
 async def memory_write(call: Call, arguments: MemoryWriteArguments) -> MemoryWriteAnswer:
@@ -78,6 +78,7 @@ def memory_tools() -> tuple[ToolSpec[Any], ...]:
                 read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
             ),
             body=memory_search,
+            under_way="searching; the index may still be loading its model",
         ),
         ToolSpec(
             name="memory_update",

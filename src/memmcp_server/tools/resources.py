@@ -1,8 +1,9 @@
 """Resources: what an agent can open by address. Every body is JSON; stored texts are quoted values in it."""
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, ParamSpec, TypeVar
 
 from mcp.server.mcpserver import Context, MCPServer
@@ -14,6 +15,7 @@ from memmcp_server.domain.times import instant_ns
 from memmcp_server.errors import InvalidInput, MemoryServerError, NotFound
 from memmcp_server.services.container import Services
 from memmcp_server.services.news import Wish
+from memmcp_server.wire.insights import Insights
 from memmcp_server.wire.memory import MemoryDocument, TrajectoryPage
 from memmcp_server.wire.news import ChangesAnswer
 from memmcp_server.wire.summary import SummaryAnswer, SummaryRequest
@@ -25,12 +27,19 @@ from memmcp_server.wire.trajectories import RecapView, TrajectoryReport
 from .caller import caller_of
 from .desk import desk_of, document
 from .errors import resource_failure
+from .insights import insights_of
 
 TELEMETRY_LATEST: Final = "telemetry://latest"
 HISTORY_TRADES: Final = "history://trades"
 RISK_CURRENT: Final = "risk://current"
 MEMORY_CHANGES: Final = "memory://changes"
 TASKS_OPEN: Final = "tasks://open"
+INSIGHTS_CURRENT: Final = "insights://current"
+READ_AS: Final[Mapping[str, str]] = MappingProxyType(
+    {MEMORY_CHANGES: f"{MEMORY_CHANGES}?cursor=", INSIGHTS_CURRENT: f"{INSIGHTS_CURRENT}?namespace="}
+)
+"""What is listed under an address of its own and read through a template, which alone knows who asks."""
+
 SUBSCRIBABLE: Final = frozenset({TELEMETRY_LATEST, HISTORY_TRADES, RISK_CURRENT, MEMORY_CHANGES, TASKS_OPEN})
 CHANGES_READER: Final = "mcp"
 """Under this name each agent's place in the changes is kept."""
@@ -52,6 +61,7 @@ def add_resources(mcp: MCPServer[Any], services: Services) -> None:
     """Register every resource and template."""
     _add_memory(mcp, services)
     _add_changes(mcp, services)
+    _add_insights(mcp, services)
     _add_summary(mcp, services)
     _add_trajectories(mcp, services)
     _add_history(mcp, services)
@@ -117,10 +127,6 @@ def _add_changes(mcp: MCPServer[Any], services: Services) -> None:
             services.news.headlines.note_read(caller, page.after)
         return ChangesAnswer.of(page, CHANGE_CHARS_MAX)
 
-    async def never_read() -> str:
-        msg = "the server reads this one through its template"
-        raise NotImplementedError(msg)
-
     described = (
         "What anybody wrote, changed or forgot since the place that you acknowledged, oldest first (the first time: "
         "from now on). memory://changes?cursor=NEXT_CURSOR acknowledges and goes on. Can be subscribed to."
@@ -133,6 +139,30 @@ def _add_changes(mcp: MCPServer[Any], services: Services) -> None:
         description=described,
         mime_type=JSON,
     )(read_changes)
+
+
+async def never_read() -> str:
+    msg = "the server reads this one through its template"
+    raise NotImplementedError(msg)
+
+
+def _add_insights(mcp: MCPServer[Any], services: Services) -> None:
+    described = (
+        "What the machine has learned: lessons that weigh most, the newest digest of each namespace, results by "
+        "strategy, and warnings with what to do. Short: read it at the start of a session."
+    )
+    mcp.resource(INSIGHTS_CURRENT, name="insights", title="Insights", description=described, mime_type=JSON)(never_read)
+
+    @mcp.resource(
+        "insights://current{?namespace}",
+        name="insights_of_namespace",
+        title="Insights of a namespace",
+        description="As insights://current, lessons and digests of one namespace; a/ means all below a.",
+        mime_type=JSON,
+    )
+    @_json
+    async def read_insights(context: Context[Any, Any], namespace: str = "") -> Insights:
+        return await insights_of(services, caller_of(context, "insights resource"), namespace or None)
 
 
 def _add_summary(mcp: MCPServer[Any], services: Services) -> None:

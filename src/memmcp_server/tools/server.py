@@ -15,13 +15,13 @@ from memmcp_server import __version__
 from memmcp_server.services.container import Services
 
 from .completions import add_completions
-from .confirming import Confirmations
 from .forgetting import forget_tool
 from .memory import memory_tools
 from .prompts import add_prompts
-from .resources import MEMORY_CHANGES, add_resources
+from .resources import READ_AS, add_resources
+from .spec import ToolSpec
 from .tasks import task_tools
-from .tool import ToolSpec, make_tool
+from .tool import make_tool
 from .trading import order_tools, trading_tools
 from .trajectory import trajectory_tools
 from .updates import ResourceUpdates
@@ -48,8 +48,8 @@ class MemoryServer(MCPServer[Any]):
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
-        """As the SDK's own, but the changes know who asks: what is listed is read without that, a template with it."""
-        return await super().read_resource(f"{uri}?cursor=" if str(uri) == MEMORY_CHANGES else uri, context)
+        """As the SDK's own, but some know who asks: what is listed is read without that, a template with it."""
+        return await super().read_resource(READ_AS.get(str(uri), uri), context)
 
 
 def tool_specs() -> tuple[ToolSpec[Any], ...]:
@@ -59,14 +59,14 @@ def tool_specs() -> tuple[ToolSpec[Any], ...]:
 
 def build_server(services: Services) -> MemoryServer:
     """Return the server over these services. It owns no resource and no loop: those belong to the process."""
-    updates, confirmations = ResourceUpdates(services), Confirmations()
+    updates = ResourceUpdates(services)
     hint = CacheHint(ttl_ms=LISTS_TTL_MS, scope="public")
     server = MemoryServer(
         NAME,
         title="memMCP",
         instructions=INSTRUCTIONS,
         version=__version__,
-        tools=[make_tool(spec, services, confirmations) for spec in tool_specs()],
+        tools=[make_tool(spec, services) for spec in tool_specs()],
         cache_hints={
             "tools/list": hint,
             "prompts/list": hint,

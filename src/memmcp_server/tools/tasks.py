@@ -13,7 +13,7 @@ from memmcp_server.wire.base import Kind, MemoryIdStr, Request
 from memmcp_server.wire.tasks import TaskAnswer, TaskFileRequest, TaskList, TaskStateStr
 
 from .arguments import EffectKey, Identifier
-from .tool import Call, ToolSpec
+from .spec import Call, ToolSpec
 
 REQUIRED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"file": ("title",), "claim": ("id",), "complete": ("id", "text"), "fail": ("id", "text")}

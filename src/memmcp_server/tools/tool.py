@@ -1,53 +1,26 @@
 """A tool whose arguments and answer are wire models: strict on the way in, the same facts twice on the way out."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
-from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
-from pydantic import BaseModel, ValidationError
+from mcp_types import CallToolResult, InputRequiredResult, TextContent
+from pydantic import ValidationError
 
-from memmcp_server.domain.caller import Caller
 from memmcp_server.errors import MemoryServerError
 from memmcp_server.services.container import Services
 from memmcp_server.wire.invalid import invalid_input
 
 from .caller import caller_of, effect_key
-from .confirming import Confirmations
+from .confirming import before_the_order, note_preview
 from .errors import tool_failure
 from .news import with_news
+from .progress import reporting
 from .schemas import answer_schema, arguments_schema
 from .scopes import QUOTA_OF, require_scope
+from .spec import Call, ToolSpec
 from .text import render
-
-ArgumentsT = TypeVar("ArgumentsT", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of a tool. ``key`` is the idempotency key of its effect; memories derive their own from the content."""
-
-    services: Services
-    caller: Caller
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolSpec(Generic[ArgumentsT]):
-    """What a tool says of itself and the coroutine that does the work."""
-
-    name: str
-    title: str
-    description: str
-    arguments: type[ArgumentsT]
-    answer: type[BaseModel]
-    annotations: ToolAnnotations
-    body: Callable[[Call, ArgumentsT], Awaitable[BaseModel]]
-    question: Callable[[Call, ArgumentsT], Awaitable[str | None]] | None = None
-    """What a client that can ask its user is to ask before the body runs; None: nothing."""
 
 
 class RawArguments(FuncMetadata):
@@ -57,7 +30,7 @@ class RawArguments(FuncMetadata):
         return {"arguments": arguments_to_validate}
 
 
-def make_tool(spec: ToolSpec[Any], services: Services, confirmations: Confirmations) -> Tool:
+def make_tool(spec: ToolSpec[Any], services: Services) -> Tool:
     """Return the tool as the SDK's server takes it.
 
     Errors of our tree become results that the model can act on. What nobody foresaw is left to the SDK, which logs it
@@ -66,7 +39,8 @@ def make_tool(spec: ToolSpec[Any], services: Services, confirmations: Confirmati
 
     async def run(arguments: dict[str, Any], context: Context[Any, Any]) -> CallToolResult | InputRequiredResult:
         try:
-            return await _answer(spec, services, arguments, context, confirmations)
+            async with reporting(context, spec.under_way):
+                return await _answer(spec, services, arguments, context)
         except MemoryServerError as error:
             return tool_failure(error)
 
@@ -86,11 +60,7 @@ def make_tool(spec: ToolSpec[Any], services: Services, confirmations: Confirmati
 
 
 async def _answer(
-    spec: ToolSpec[Any],
-    services: Services,
-    arguments: dict[str, Any],
-    context: Context[Any, Any],
-    confirmations: Confirmations,
+    spec: ToolSpec[Any], services: Services, arguments: dict[str, Any], context: Context[Any, Any]
 ) -> CallToolResult | InputRequiredResult:
     try:
         request = spec.arguments.model_validate(arguments)
@@ -101,10 +71,11 @@ async def _answer(
     await require_scope(services, caller.grant, spec.name)
     services.quotas.take(caller, QUOTA_OF.get(spec.name, "reads"))
     call = Call(services, caller, key)
-    if spec.question is not None and (text := await spec.question(call, request)) is not None:
-        asked = await confirmations.ask(context, (caller.agent, key), text)
-        if asked is not None:
-            return asked
-    answer = await spec.body(call, request)
+    answer = await before_the_order(spec, call, request, context)
+    if isinstance(answer, InputRequiredResult):
+        return answer
+    if answer is None:
+        answer = await spec.body(call, request)
+        note_preview(services.confirmations, answer)
     document = await with_news(services, caller, request, answer.model_dump(mode="json", exclude_none=True))
     return CallToolResult(content=[TextContent(type="text", text=render(document))], structured_content=document)

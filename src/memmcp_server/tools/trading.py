@@ -6,7 +6,6 @@ from mcp_types import ToolAnnotations
 from pydantic import BaseModel
 
 from memmcp_server.domain.identifiers import JsonObject, MemoryId
-from memmcp_server.domain.recap import one_line
 from memmcp_server.domain.times import NS_PER_S, instant_ns, to_ns
 from memmcp_server.errors import Refused
 from memmcp_server.services.episodes import require_readable
@@ -24,11 +23,12 @@ from .arguments import (
     WhyArguments,
 )
 from .desk import desk_of, document
-from .tool import Call, ToolSpec
+from .spec import Call, ToolSpec
 
-QUESTION_CHARS_MAX: Final = 600
 WINDOW_POINTS: Final = 500
 """A window is summed up from about this many points, however long it is."""
+
+WAITS_FOR_DESK: Final = "waiting for the desk, its fill, or the user's answer"
 
 READS: Final = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 TRADES: Final = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=True)
@@ -92,25 +92,14 @@ async def trading_control(call: Call, arguments: ControlArguments) -> ControlAns
     return document(ControlAnswer, body)
 
 
-async def _order_question(call: Call, arguments: PlaceTradeArguments) -> str | None:
+def _order_question(arguments: PlaceTradeArguments) -> str:
     amount = f"{arguments.amount_sol} SOL" if arguments.amount_sol else f"{arguments.amount_token} tokens"
-    what = f"{arguments.side} {amount} of {arguments.mint}"
-    return await _question(call, what, arguments.preview_id, arguments.reason)
+    return f"{arguments.side} {amount} of {arguments.mint}, bucket {arguments.bucket}"
 
 
-async def _rebalance_question(call: Call, arguments: RebalanceArguments) -> str | None:
+def _rebalance_question(arguments: RebalanceArguments) -> str:
     shares = ", ".join(f"{name} {bps / 100:g} %" for name, bps in (arguments.weights_bps or {}).items())
-    what = f"rebalance {arguments.scope} to {shares or arguments.policy}"
-    return await _question(call, what, arguments.preview_id, arguments.reason)
-
-
-async def _question(call: Call, what: str, preview_id: str | None, reason: str) -> str | None:
-    """Return what the user is asked, None for a preview; with paper or real money, as every answer says."""
-    if preview_id is None:
-        return None
-    money = document(TradingSnapshot, await desk_of(call.services).snapshot()).money
-    text = f"{money.upper()} money: {call.caller.agent} wants to {what}, as previewed ({preview_id}). {reason}"
-    return one_line(text, QUESTION_CHARS_MAX)
+    return f"rebalance {arguments.scope} to {shares or arguments.policy}"
 
 
 def trading_tools() -> tuple[ToolSpec[Any], ...]:
@@ -174,6 +163,7 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             answer=TradeAnswer,
             annotations=TRADES,
             body=place_trade,
+            under_way=WAITS_FOR_DESK,
             question=_order_question,
         ),
         ToolSpec(
@@ -188,6 +178,7 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             answer=TradeAnswer,
             annotations=TRADES,
             body=close_position,
+            under_way=WAITS_FOR_DESK,
         ),
         ToolSpec(
             name="rebalance",
@@ -201,6 +192,7 @@ def order_tools() -> tuple[ToolSpec[Any], ...]:
             answer=RebalanceAnswer,
             annotations=TRADES,
             body=rebalance,
+            under_way=WAITS_FOR_DESK,
             question=_rebalance_question,
         ),
         ToolSpec(

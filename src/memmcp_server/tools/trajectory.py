@@ -17,7 +17,7 @@ from memmcp_server.wire.trajectories import (
 )
 
 from .arguments import EffectKey, Identifier
-from .tool import Call, ToolSpec
+from .spec import Call, ToolSpec
 
 REQUIRED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"open": ("title",), "step": ("id", "content"), "close": ("id", "outcome")}

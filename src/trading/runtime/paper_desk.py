@@ -213,6 +213,11 @@ class PaperDesk:
 
         return await self._previewed("rebalance", request, agent, key, show, confirm)
 
+    async def answered(self, *, agent: str, key: str) -> Document | None:
+        """Return what was done under this key, as it stands now; None while nothing was."""
+        known = await self._answered(agent, key)
+        return None if known is None else self._with_context(await self._outcome(known))
+
     async def control(self, request: Mapping[str, Any], *, actor: str, key: str) -> Document:
         """Carry a control out, once per key."""
         async with self._once(actor, key):

@@ -7,7 +7,7 @@ from trading.engine.trader import MANUAL
 from trading.engine.treasury import capital_of, weights_of
 from trading.errors import InvalidInput
 from trading.model import commands
-from trading.model.order import Denied, Side
+from trading.model.order import Denied, Side, SwapQuote
 from trading.model.units import BPS_ONE, sol_text
 from trading.portfolio.transfers import transfers, wanted_lamports
 from trading.risk.sizing import min_out
@@ -61,17 +61,33 @@ def _carry_out(session: Session, leg: Leg, terms: Mapping[str, Any], agent: str,
     command: commands.Command
     if terms["scope"] == "buckets":
         command = commands.MoveCapital(key, agent, reason, leg["from"], leg["to"], leg["lamports"])
+    elif _has_moved(session, leg):
+        return leg | {"status": "denied", "message": "the market moved since the preview, or it is held no more"}
     elif leg["side"] == Side.SELL.value:
         command = commands.ClosePosition(key, agent, reason, leg["mint"], leg["percent"])
     else:
-        quote = session.kernel.venue.quote(leg["mint"], Side.BUY, leg["lamports"])
-        if quote is None or quote.amount_out < leg["min_out"]:
-            return leg | {"status": "denied", "message": "the price moved since the preview"}
         command = _purchase(leg["mint"], leg["lamports"], leg["min_out"], reason, agent, key)
     outcome = session.command(command)
     if outcome.denied is not None:
         return leg | {"status": "denied", "message": outcome.denied.message}
     return leg | {"status": "done", "message": outcome.effect, "orders": [order.id for order in outcome.orders]}
+
+
+def _has_moved(session: Session, leg: Leg) -> bool:
+    """Return whether the market would give less now than the bound that was shown."""
+    if leg["side"] == Side.SELL.value:
+        quote = _sale(session, leg["mint"], leg["percent"])
+    else:
+        quote = session.kernel.venue.quote(leg["mint"], Side.BUY, leg["lamports"])
+    return (0 if quote is None else quote.amount_out) < leg["min_out"]
+
+
+def _sale(session: Session, mint: str, percent: int) -> SwapQuote | None:
+    """Return what that share of what is held would bring, None where nothing is held or nobody buys."""
+    holding = session.kernel.state.ledger.holding(mint)
+    if holding is None:
+        return None
+    return session.kernel.venue.quote(mint, Side.SELL, max(1, holding.base_units * percent // 100))
 
 
 def _purchase(mint: str, lamports: int, least: int, reason: str, agent: str, key: str) -> commands.PlaceOrder:
@@ -137,8 +153,11 @@ def _token_legs(session: Session, weights: Mapping[str, int], reason: str, agent
         leg: Leg = {"mint": mint, "symbol": kernel.valuer.instruments[mint].symbol}
         if change < 0 and (weight == 0 or -change >= smallest):
             percent = 100 if weight == 0 else max(1, min(100, -change * 100 // value))
-            out = value * percent // 100
-            sales.append(leg | {"side": "sell", "percent": percent, "value": amount(out, kernel.state.sol_usd)})
+            quote = _sale(session, mint, percent)
+            out = value * percent // 100 if quote is None else quote.amount_out
+            least = min_out(out, kernel.state.profile.limits.slippage_bps_max)
+            worth = amount(out, kernel.state.sol_usd)
+            sales.append(leg | {"side": "sell", "percent": percent, "min_out": least, "value": worth})
         elif change >= smallest:
             found = _purchase_leg(session, leg, change, reason, agent)
             if found is not None:

@@ -79,7 +79,9 @@ def test_a_daemon_started_by_a_bridge_takes_no_money_setting_from_its_environmen
         "MEMMCP_TRADING__MONEY": "real",
         "MEMMCP_TRADING__PROFILE": "reckless",
         "MEMMCP_TRADING__FEED": "synthetic",
+        "MEMMCP_ORDERS__ASK_IN_CLIENT": "never",
     }
+    assert load(tmp_path, environ, by_bridge=True).orders.ask_in_client == "always"
     trading = load(tmp_path, environ, by_bridge=True).trading
     assert (trading.money, trading.profile, trading.feed) == ("paper", "foundation", "synthetic")
     assert load(tmp_path, environ).trading.money == "real"

@@ -34,6 +34,7 @@ CALLS = {
     "place_trade": (({"a": 1},), {"agent": "x", "key": "k"}),
     "close_position": (({"a": 2},), {"agent": "x", "key": "k"}),
     "rebalance": (({"a": 3},), {"agent": "x", "key": "k"}),
+    "answered": ((), {"agent": "x", "key": "k"}),
     "control": (({"a": 4},), {"actor": "x", "key": "k"}),
 }
 

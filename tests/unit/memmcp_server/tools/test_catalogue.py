@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from memmcp_server.tools.schemas import answer_schema, arguments_schema
 from memmcp_server.tools.server import INSTRUCTIONS, tool_specs
-from memmcp_server.tools.tool import ToolSpec
+from memmcp_server.tools.spec import ToolSpec
 
 SPECS = {spec.name: spec for spec in tool_specs()}
 EXPECTED = [
