@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test coverage lint format bench results launch-study congestion crash clients conformance redteam bundle screenshots docs lock clean
+.PHONY: help setup setup-test run test coverage lint format bench results launch-study congestion crash clients conformance redteam bundle examples screenshots docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ redteam: setup-test ## Agents, routers and a shell that try to trade, sign or se
 
 bundle: setup-test ## dist/memmcp.mcpb for desktop clients, validated and packed by the official tool
 	@$(BIN)/python -m scripts.bundle
+
+examples: setup-test ## Every example against a real daemon, also those with packages of their own
+	@MEMMCP_EXAMPLES=1 $(BIN)/pytest tests/clients/test_example.py -q
 
 screenshots: setup-test ## Make docs/images anew from the running page
 	@MEMMCP_SCREENSHOTS=1 $(BIN)/pytest tests/browser -q

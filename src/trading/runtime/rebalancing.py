@@ -80,7 +80,7 @@ def _has_moved(session: Session, leg: Leg) -> bool:
     else:
         quote = session.kernel.venue.quote(leg["mint"], Side.BUY, leg["lamports"])
     least: int = leg["min_out"]
-    return quote is None or quote.amount_out < least
+    return (0 if quote is None else quote.amount_out) < least
 
 
 def _sale(session: Session, mint: str, percent: int) -> SwapQuote | None:
