@@ -52,8 +52,9 @@ crash: setup-test ## The kill matrices of memory and of live execution, an outag
 	@$(BIN)/python -m benchmarks.outage
 	@$(BIN)/python -m benchmarks.crash_execution --runs $(or $(RUNS),200) --seed $(or $(SEED),1) $(if $(STATE),--state $(STATE))
 
-clients: setup-test ## Real MCP clients over every transport
+clients: setup-test ## Nine real clients over each transport they have, the table into docs/clients.md
 	@$(BIN)/pytest tests/clients -q
+	@$(BIN)/python -m scripts.clients
 
 conformance: setup-test ## The official MCP suite (84 and 152 checks), and the rehearsal chain against Surfpool, a Solana node not ours
 	@$(BIN)/pytest tests/clients/test_conformance_suite.py tests/system/test_conformance.py tests/system/test_conformance_execution.py -q -rs
