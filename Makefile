@@ -52,8 +52,8 @@ crash: setup-test ## The kill matrices of memory and of live execution, an outag
 	@$(BIN)/python -m benchmarks.outage
 	@$(BIN)/python -m benchmarks.crash_execution --runs $(or $(RUNS),200) --seed $(or $(SEED),1) $(if $(STATE),--state $(STATE))
 
-clients: setup-test ## Real MCP clients over every transport
-	@$(BIN)/pytest tests/clients -q
+clients: setup-test ## Nine real MCP clients over every transport, into docs/clients.md
+	@$(BIN)/python -m scripts.clients
 
 conformance: setup-test ## The official MCP suite (84 and 152 checks), and the rehearsal chain against Surfpool, a Solana node not ours
 	@$(BIN)/pytest tests/clients/test_conformance_suite.py tests/system/test_conformance.py tests/system/test_conformance_execution.py -q -rs
@@ -75,4 +75,4 @@ lock: setup-test ## Resolve the lock files anew
 	@$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove what set-up and tests made
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage src/memmcp_server/web/static src/memmcp_server/web/ui/node_modules tests/clients/node_modules tests/bundle/node_modules tests/system/surfpool/node_modules
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage src/memmcp_server/web/static src/memmcp_server/web/ui/node_modules tests/clients/node_modules tests/bundle/node_modules tests/system/surfpool/node_modules

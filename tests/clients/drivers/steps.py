@@ -1,6 +1,6 @@
-"""The same eight steps for every Python client library. Runs in that library's own environment: standard library only.
+"""The same steps for every Python client library. Runs in that library's own environment: standard library only.
 
-usage: python DRIVER.py stdio|http|sse '{"target": [...], "note": ..., "other": {"content": ..., "id": ...}, "mint": ...}'
+usage: python DRIVER.py stdio|http|sse '{"target": [...], "note": ..., "other": {"content": ...}, "mint": ...}'
 
 A driver opens a connection the way the library's own documents do, hands a ``Session`` to ``main`` and prints one JSON
 object: what it saw, and how long the first result of a tool took.
