@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test coverage lint format bench results launch-study congestion crash clients conformance redteam bundle screenshots docs lock clean
+.PHONY: help setup setup-test run test coverage lint format bench results launch-study congestion crash clients conformance redteam bundle examples screenshots docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,17 +52,21 @@ crash: setup-test ## The kill matrices of memory and of live execution, an outag
 	@$(BIN)/python -m benchmarks.outage
 	@$(BIN)/python -m benchmarks.crash_execution --runs $(or $(RUNS),200) --seed $(or $(SEED),1) $(if $(STATE),--state $(STATE))
 
-clients: setup-test ## Nine real MCP clients over every transport, into docs/clients.md
+clients: setup-test ## Nine real clients over each transport they have, the table into docs/clients.md
+	@$(BIN)/pytest tests/clients -q
 	@$(BIN)/python -m scripts.clients
 
 conformance: setup-test ## The official MCP suite (84 and 152 checks), and the rehearsal chain against Surfpool, a Solana node not ours
 	@$(BIN)/pytest tests/clients/test_conformance_suite.py tests/system/test_conformance.py tests/system/test_conformance_execution.py -q -rs
 
 redteam: setup-test ## Agents, routers and a shell that try to trade, sign or see what they may not
-	@$(BIN)/pytest tests/redteam tests/integration/test_red_team_router.py tests/integration/test_red_team_signer.py tests/system/test_red_team.py -q
+	@$(BIN)/pytest tests/redteam tests/integration/test_confirming.py tests/integration/test_elicitation.py tests/integration/test_red_team_router.py tests/integration/test_red_team_signer.py tests/system/test_red_team.py -q
 
 bundle: setup-test ## dist/memmcp.mcpb for desktop clients, validated and packed by the official tool
 	@$(BIN)/python -m scripts.bundle
+
+examples: setup-test ## Every example against a real daemon, also those with packages of their own
+	@MEMMCP_EXAMPLES=1 $(BIN)/pytest tests/clients/test_example.py -q
 
 screenshots: setup-test ## Make docs/images anew from the running page
 	@MEMMCP_SCREENSHOTS=1 $(BIN)/pytest tests/browser -q

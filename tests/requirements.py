@@ -62,7 +62,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "A1": Requirement("The agents' tools", "partly", "update, forget, tasks, trading_control in full"),
     "A2": Requirement("Resources and prompts", "done"),
     "A3": Requirement("stdio, Streamable HTTP, SSE", "done"),
-    "A4": Requirement("Ready configuration for each client", "partly", "bundle, manifest, rule files"),
+    "A4": Requirement("Ready configuration for each client", "done"),
     "A5": Requirement("Orders by agents", "done"),
     "A6": Requirement("Agent tasks", "done"),
     "A7": Requirement("One reservation for two agents", "done"),

@@ -20,7 +20,14 @@ PREFIX = "MEMMCP_"
 DELIMITER = "__"
 FILE_BYTES_MAX = 262_144
 OTHER_VARIABLES = frozenset(
-    {"MEMMCP_DATA_DIR", "MEMMCP_MARKET_DIR", "MEMMCP_BROWSER", "MEMMCP_SCREENSHOTS", "MEMMCP_TEST_QDRANT_URL"}
+    {
+        "MEMMCP_DATA_DIR",
+        "MEMMCP_MARKET_DIR",
+        "MEMMCP_BROWSER",
+        "MEMMCP_SCREENSHOTS",
+        "MEMMCP_TEST_QDRANT_URL",
+        "MEMMCP_TOKEN",
+    }
 )
 """Read elsewhere: by the command line, the feeds and the tests."""
 

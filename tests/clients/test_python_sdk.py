@@ -8,7 +8,7 @@ import pytest
 from mcp.client import Client
 from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters
-from mcp_types import Implementation
+from mcp_types import ElicitRequestParams, ElicitResult, Implementation
 
 from memmcp_server.tools.server import tool_specs
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.system]
 NAMES = [spec.name for spec in tool_specs()]
 
 
-def connection(daemon: Daemon, transport: str, mode: Any) -> AbstractAsyncContextManager[Client]:
+def connection(daemon: Daemon, transport: str, mode: Any, user: Any = None) -> AbstractAsyncContextManager[Client]:
     server: Any
     if transport == "stdio":
         command, *args = daemon.stdio
@@ -27,7 +27,8 @@ def connection(daemon: Daemon, transport: str, mode: Any) -> AbstractAsyncContex
         server = f"{daemon.url}/mcp"
     else:
         server = sse_client(f"{daemon.url}/sse")
-    return Client(server, mode=mode, client_info=Implementation(name=f"py-{transport}", version="1"))
+    info = Implementation(name=f"py-{transport}", version="1")
+    return Client(server, mode=mode, client_info=info, elicitation_callback=user)
 
 
 @pytest.mark.requirement("A3")
@@ -48,3 +49,23 @@ async def test_the_python_client_lists_and_calls_the_tools(daemon: Daemon, trans
     assert json.loads(latest.contents[0].text)["run_id"] == state.structured_content["run_id"]
     assert refused.is_error
     assert "limit" in refused.content[0].text
+
+
+@pytest.mark.requirement("A5")
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+@pytest.mark.parametrize("transport", ["stdio", "http", "sse"])
+async def test_the_users_no_stops_an_order_over_every_transport(daemon: Daemon, transport: str, mode: str) -> None:
+    asked: list[str] = []
+
+    async def user(_context: Any, params: ElicitRequestParams) -> ElicitResult:
+        asked.append(params.message)
+        return ElicitResult(action="decline")
+
+    wish = {"scope": "buckets", "policy": "equal", "reason": "even them out"}
+    async with connection(daemon, transport, mode, user) as client:
+        preview = (await client.call_tool("rebalance", wish)).structured_content
+        answer = await client.call_tool("rebalance", {**wish, "preview_id": preview["preview_id"]})
+    assert answer.is_error
+    assert "the user declined, so nothing was traded" in answer.content[0].text
+    [question] = asked
+    assert question.startswith(f"PAPER money: py-{transport} wants to rebalance buckets to equal")

@@ -10,7 +10,7 @@ import pytest
 from mcp import MCPError
 from mcp.client import Client
 from mcp_types import CallToolResult, Implementation, ResourceUpdatedNotification
-from tests.doubles.trading_desk import MINT, SOL, InMemoryDesk
+from tests.doubles.trading_desk import MINT, SOL, SYMBOL, InMemoryDesk
 from tests.support.stage import Stage, staged
 
 from memmcp_server.errors import TradingUnavailable
@@ -22,6 +22,7 @@ from memmcp_server.tools.resources import (
     TASKS_OPEN,
     TELEMETRY_LATEST,
 )
+from memmcp_server.tools.server import tool_specs
 
 pytestmark = pytest.mark.anyio
 ERAS = ["legacy", "2026-07-28"]
@@ -94,18 +95,73 @@ async def test_the_same_key_with_other_content_is_refused_with_what_to_do(client
     assert "Next: " in said
 
 
-async def test_every_answer_says_the_same_in_text_and_structure(client: Client) -> None:
-    await called(client, "memory_write", content="The text\nof two lines", tags=["a b"], metadata={"n": 1.5})
-    for tool, arguments in (
+async def test_every_answer_of_every_tool_says_the_same_in_text_and_structure(stage: Stage, client: Client) -> None:
+    stage.trading.base_units, stage.trading.cost = 1_000 * 10**5, SOL
+    wrote = await called(client, "memory_write", content="The text\nof two lines", tags=["a b"], metadata={"n": 1.5})
+    buy = {"side": "buy", "mint": MINT, "amount_sol": "0.25", "reason": "it looks cheap"}
+    preview = await called(client, "place_trade", **buy)
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("memory_write", {"content": 'Another "text".', "kind": "lesson"}),
         ("memory_search", {"query": "text", "detail": "full"}),
+        ("memory_search", {"query": "text"}),
+        ("memory_update", {"id": wrote["id"], "content": "The text, corrected."}),
+        ("trajectory", {"action": "open", "title": "A session", "id": "session-1"}),
+        ("trajectory", {"action": "close", "id": "session-1", "outcome": "done", "lesson": "Look first."}),
         ("telemetry_trading", {"detail": "full"}),
-        ("why", {}),
+        ("telemetry_trading", {"window": "1h"}),
         ("strategy_digest", {}),
-    ):
+        ("why", {}),
+        ("place_trade", {**buy, "mint": SYMBOL}),
+        ("place_trade", {**buy, "preview_id": preview["preview_id"]}),
+        ("place_trade", {**buy, "amount_sol": "1.9"}),
+        ("close_position", {"mint": MINT, "percent": 50, "reason": "half out"}),
+        ("rebalance", {"scope": "buckets", "policy": "equal", "reason": "even"}),
+        ("trading_control", {"action": "flatten_and_halt", "reason": "all out"}),
+        ("agent_task", {"action": "file", "title": "Review it", "text": "What went wrong?\nSay it."}),
+        ("agent_task_list", {}),
+        ("memory_forget", {"filter": {"tags": ["a b"]}, "reason": "done with it"}),
+        ("memory_forget", {"id": wrote["id"], "reason": "done with it"}),
+    ]
+    assert {tool for tool, _ in calls} == {spec.name for spec in tool_specs()}
+    for tool, arguments in calls:
         result = await client.call_tool(tool, arguments)
         text = text_of(result)
+        assert not result.is_error, (tool, text)
         for leaf in leaves(result.structured_content):
-            assert json.dumps(leaf, ensure_ascii=False) in text or str(leaf) in text
+            assert json.dumps(leaf, ensure_ascii=False) in text or str(leaf) in text, (tool, leaf, text)
+
+
+LONG = (
+    "On {day} March the entry into {token} at 0.0000{day} SOL was denied because the pool held {day} SOL, far below "
+    "what the profile asks for. We waited for two bars, the price fell by {day} %, and the exit liquidity halved. "
+    "Lesson: for tokens like {token} ask for the depth on the sell side first, and never size by the mid price of a "
+    "thin pool. The operator agreed, and the threshold of the foundation profile stays until {day} more cases are in."
+)
+RESULT_BYTES_MAX = 2_048
+
+
+@pytest.mark.requirement("A1")
+@pytest.mark.parametrize("repeats", [0, 1, 8], ids=["short", "long", "very long"])
+async def test_ten_hits_are_two_kilobytes_in_text_and_in_structure_with_the_news_of_others(
+    stage: Stage, client: Client, repeats: int
+) -> None:
+    async with client_of(stage, "windsurf") as writer:
+        for number in range(12):
+            text = LONG.format(day=number + 10, token=f"TOK{number}") * repeats or f"TOK{number} has a thin pool."
+            kind = "lesson" if number % 2 else "note"
+            await called(writer, "memory_write", content=text, kind=kind, tags=["pools", "entries"], metadata={"n": 1})
+        result = await client.call_tool("memory_search", {"query": "thin pool of a token"})
+        await called(writer, "memory_write", content="Something new about a thin pool.", kind="lesson")
+        later = await client.call_tool("memory_search", {"query": "thin pool of a token"})
+    for answer in (result, later):
+        structured = json.dumps(answer.structured_content, ensure_ascii=False, separators=(",", ":"))
+        assert len(answer.structured_content["hits"]) == 10
+        assert len(text_of(answer).encode()) <= RESULT_BYTES_MAX
+        assert len(structured.encode()) <= RESULT_BYTES_MAX
+        for hit in answer.structured_content["hits"]:
+            assert hit["id"] in text_of(answer)
+            if repeats == 8:
+                assert hit["content"].startswith("...") or hit["content"].endswith("...")
 
 
 def leaves(value: Any) -> list[Any]:
@@ -418,7 +474,6 @@ async def test_a_desk_that_comes_up_late_is_followed_from_then_on(tmp_path: Path
 
 
 LIST_BYTES_MAX = 16_384
-RESULT_BYTES_MAX = 2_048
 
 
 @pytest.mark.requirement("A1")

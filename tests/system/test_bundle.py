@@ -27,8 +27,10 @@ def test_the_official_tool_takes_the_bundle_and_its_entry_speaks_mcp(tmp_path: P
     with data_directory() as directory:
         own = environment({"MEMMCP_DATA_DIR": str(directory)})
         agent = Agent(directory, command=[sys.executable, str(entry)], environ=own)
-        assert agent.initialize()["result"]["serverInfo"]["name"] == "memmcp"
-        agent.close()
+        try:
+            assert agent.initialize()["result"]["serverInfo"]["name"] == "memmcp"
+        finally:
+            agent.close()
 
 
 def test_a_manifest_that_is_wrong_is_refused(tmp_path: Path) -> None:

@@ -87,6 +87,14 @@ def test_another_data_directory_is_named_with_both(desk: Path, tmp_path: Path) -
     assert not (tmp_path / "elsewhere").exists()  # looking starts nothing
 
 
+def test_an_entry_whose_daemon_does_not_run_is_tried_when_that_is_asked_for() -> None:
+    with data_directory() as directory:
+        connect("cursor", data_dir=directory)
+        assert "not tried" in of("cursor", doctor(directory))["text"]
+        assert of("cursor", doctor(directory, "--start"))["text"].endswith("answers")
+        assert CliRunner().invoke(app, ["stop", "--data-dir", str(directory)]).exit_code == 0
+
+
 def test_an_entry_without_a_directory_means_the_default_one_whatever_this_shell_says(
     desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,9 +105,17 @@ def test_an_entry_without_a_directory_means_the_default_one_whatever_this_shell_
     assert "two memories" in found[0]["hint"]
 
 
+HUNG = """
+import json
+input(); print(json.dumps({"id": 1, "result": {"serverInfo": {"name": "memmcp"}}}), flush=True)
+input(); input(); print(json.dumps({"id": 2, "error": {"message": "the daemon hangs: memmcp stop"}}), flush=True)
+"""
+
+
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
+        ({"command": sys.executable, "args": ["-c", HUNG, "--data-dir", "DESK"]}, "its daemon does not answer"),
         ({"command": "/nowhere/memmcp", "args": ["stdio"]}, "is not there"),
         ({"command": sys.executable, "args": ["-c", "print('Welcome!')", "--data-dir", "DESK"]}, "does not speak MCP"),
         ({"command": sys.executable, "args": ["-c", "pass", "--data-dir", "DESK"]}, "gave no answer"),
@@ -159,3 +175,26 @@ def test_rules_of_another_version_are_noted(desk: Path, tmp_path: Path) -> None:
     file = tmp_path / ".cursor" / "rules" / "memmcp.mdc"
     file.write_text(file.read_text().replace("lessons and decisions", "whatever"))
     assert of("cursor rules", doctor(desk))["level"] == "note"
+
+
+@pytest.mark.requirement("A4")
+def test_a_named_token_is_taken_from_the_environment_and_a_wrong_one_is_a_problem(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = ["--data-dir", str(desk)]
+    made = CliRunner().invoke(app, ["token", "add", "doctor", "--scope", "memory:read", "--json", *where])
+    token = json.loads(made.stdout)["token"]
+    connect("cursor", "--http", "--token", data_dir=desk)
+    try:
+        monkeypatch.setenv("MEMMCP_TOKEN", token)
+        findings = doctor(desk)
+        assert of("cursor", findings)["level"] == "ok"
+        assert not [each for each in findings if "MEMMCP_TOKEN is no setting" in each["text"]]
+        monkeypatch.setenv("MEMMCP_TOKEN", f"{token}x")
+        refused = of("cursor", doctor(desk))
+    finally:
+        CliRunner().invoke(app, ["token", "remove", "doctor", *where])
+    assert refused["level"] == "problem"
+    assert "refuses (401)" in refused["text"]
+    assert "memmcp token add" in refused["hint"]
+    assert token not in json.dumps(refused)

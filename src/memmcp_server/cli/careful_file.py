@@ -15,7 +15,7 @@ MASK = "***"
 
 _NAMED_SECRET = re.compile(
     r"""(?i)((?:[\w-]*(?:token|secret|passw|credential|api[_-]?key|private[_-]?key|[_-]key\b)[\w-]*|authorization)"""
-    r"""["']?\s*[:=,]?\s*["']?(?:bearer\s+|basic\s+)?)([^\s"',}\]]{4,})"""
+    r"""["']?\s*[:=,]?\s*["']?(?:bearer\s+|basic\s+)?)((?!bearer\b|basic\b)[^\s"',}\]]{4,})"""
 )
 _BEARER = re.compile(r"(?i)((?:bearer|basic)\s+)(?!\$\{)[^\s\"',}\]]+")
 _LONG = re.compile(r"(?<![\w./\\-])(?=[\w+=-]*\d)(?=[\w+=-]*[A-Za-z])[\w+=-]{20,}(?![\w./\\-])")
@@ -58,7 +58,8 @@ def masked(line: str, hidden: frozenset[str] = frozenset()) -> str:
 
 
 def _unless_reference(match: re.Match[str]) -> str:
-    return match.group() if match.group(2).startswith(("$", MASK)) else match.group(1) + MASK
+    names_one = match.group(2).startswith(("$", MASK)) or "env_var" in match.group(1)
+    return match.group() if names_one else match.group(1) + MASK
 
 
 def read(path: Path) -> str | None:

@@ -138,18 +138,19 @@ def _own_environment(entry: Mapping[str, Any], environ: Mapping[str, str]) -> di
 def _handshake(kind: ClientKind, path: Path, command: list[str], environ: Mapping[str, str]) -> Finding:
     where = f"{path}: `{' '.join(command)}`"
     try:
-        said, complaint = _first_answer(command, environ)
+        said, complaint = _first_answers(command, environ)
     except OSError as error:
         hint = f"`memmcp connect {kind.name}` writes it anew"
         return Finding(kind.name, "problem", f"{where} cannot be started: {error.strerror or error}", hint)
-    if said is None:
+    if not said:
         text = f"{where} gave no answer within {HANDSHAKE_TIMEOUT_S:g} s"
         return Finding(kind.name, "problem", text, complaint or "`memmcp logs` says what the daemon does")
-    try:
-        server = json.loads(said)["result"]["serverInfo"]
-    except (ValueError, KeyError, TypeError):
-        text = f"{where} does not speak MCP: {said[:SAID_CHARS_MAX]!r}"
+    server, refused = _understood(said)
+    if server is None:
+        text = f"{where} does not speak MCP: {said[0][:SAID_CHARS_MAX]!r}"
         return Finding(kind.name, "problem", text, complaint or "`memmcp logs` says why")
+    if refused:
+        return Finding(kind.name, "problem", f"{where} starts, and its daemon does not answer", refused)
     version = str(server.get("version"))
     if version != __version__:
         hint = f"`memmcp connect {kind.name}` names this installation; `memmcp stop` ends the other's daemon"
@@ -157,36 +158,49 @@ def _handshake(kind: ClientKind, path: Path, command: list[str], environ: Mappin
     return Finding(kind.name, "ok", f"{where} answers")
 
 
-def _first_answer(command: list[str], environ: Mapping[str, str]) -> tuple[str | None, str]:
-    """Return the first line that the command answers ``initialize`` with, and the last that it complained."""
+def _understood(said: list[str]) -> tuple[dict[str, Any] | None, str]:
+    """Return what the server calls itself, None when it is none, and why its daemon did not answer the ping."""
+    try:
+        server = json.loads(said[0])["result"]["serverInfo"]
+        pong = json.loads(said[1]) if len(said) > 1 else {"error": {"message": "it ended before it answered"}}
+        refused = str(pong["error"]["message"]) if "error" in pong else ""
+    except (ValueError, KeyError, TypeError):
+        return None, ""
+    return (server, refused) if isinstance(server, dict) else (None, "")
+
+
+def _first_answers(command: list[str], environ: Mapping[str, str]) -> tuple[list[str], str]:
+    """Return the lines with which the command answers ``initialize`` and ``ping``, and the last that it complained."""
     with tempfile.TemporaryFile() as complaints:  # not a pipe, which a daemon that was started would keep open
-        line = _asked_over_pipes(command, environ, complaints)
+        lines = _asked_over_pipes(command, environ, complaints)
         complaints.seek(0)
         said = complaints.read(ANSWER_BYTES_MAX).decode(errors="replace").strip().splitlines()
-    return line.decode(errors="replace").strip() or None, said[-1][:SAID_CHARS_MAX] if said else ""
+    answers = [line.decode(errors="replace").strip() for line in lines]
+    return [answer for answer in answers if answer], said[-1][:SAID_CHARS_MAX] if said else ""
 
 
-def _asked_over_pipes(command: list[str], environ: Mapping[str, str], complaints: IO[bytes]) -> bytes:
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=complaints, env=dict(environ)) as process:
+def _asked_over_pipes(command: list[str], environ: Mapping[str, str], complaints: IO[bytes]) -> list[bytes]:
+    pipe, lines = subprocess.PIPE, []
+    # Without buffers: what is left in one would break the pipe once more when it is closed.
+    with subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=complaints, env=dict(environ)) as process:
         assert process.stdin
         assert process.stdout
         timer = threading.Timer(HANDSHAKE_TIMEOUT_S, process.kill)
         timer.start()
         try:
-            process.stdin.write(json.dumps(_initialize()).encode() + b"\n")
-            process.stdin.flush()
-            line = process.stdout.readline(ANSWER_BYTES_MAX)
+            # The bridge may answer the first by itself, before there is a daemon; the second is the daemon's.
+            initialized = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+            for messages in ([_initialize()], [initialized, {"jsonrpc": "2.0", "id": 2, "method": "ping"}]):
+                process.stdin.write(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+                lines.append(process.stdout.readline(ANSWER_BYTES_MAX))
             process.stdin.close()
             process.wait(END_TIMEOUT_S)
-        except BrokenPipeError:
-            line = b""
-        except subprocess.TimeoutExpired:
-            pass  # it answered, and does not end by itself
+        except (BrokenPipeError, subprocess.TimeoutExpired):
+            pass  # it ended before it was asked, or does not end by itself: what it answered says the rest
         finally:
             timer.cancel()
             process.kill()
-    return line
+    return lines
 
 
 def _initialize() -> dict[str, Any]:
@@ -216,7 +230,7 @@ def _url(kind: ClientKind, path: Path, entry: Mapping[str, Any], environ: Mappin
         return Finding(kind.name, "problem", f"{path}: {url} cannot be reached ({status})", hint)
     if status in (401, 403):
         why = f"{', '.join(missing)} is not set here" if missing else "its token is missing, wrong or may not do this"
-        hint = f"set {TOKEN_VARIABLE} where the client starts, and `memmcp connect {kind.name} --http --token`"
+        hint = f"`memmcp token add` makes one; set {TOKEN_VARIABLE} to it where the client starts"
         return Finding(kind.name, "problem", f"{path}: {url} refuses ({status}): {why}", hint)
     if status != http.client.OK:
         hint = "is it memMCP's /mcp? `memmcp status` prints the address"

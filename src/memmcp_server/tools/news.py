@@ -6,17 +6,19 @@ from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.identifiers import JsonObject, MemoryId
 from memmcp_server.domain.news import Look
 from memmcp_server.services.container import Services
-from memmcp_server.wire.budget import tokens_of
+from memmcp_server.wire.brief import BriefSearchAnswer, shorten
+from memmcp_server.wire.budget import as_sent, tokens_of
 from memmcp_server.wire.news import NewsBlock
 
 from .schemas import NEWS
 
 
-async def with_news(services: Services, caller: Caller, request: BaseModel, document: JsonObject) -> JsonObject:
-    """Return the answer with what others did since the caller looked last, where there is something and it fits.
-
-    A ``max_tokens`` of the request holds for both together.
+async def with_news(services: Services, caller: Caller, request: BaseModel, answer: BaseModel) -> JsonObject:
+    """Return the answer as JSON with what others did since the caller looked last, where there is something and it
+    fits. A ``max_tokens`` of the request holds for both together, and so does the bound of a brief answer to a search,
+    whose hits are cut further to make room.
     """
+    document = _json(answer)
     headlines = services.news.headlines
     look = await headlines.look(caller)
     if look is not None:
@@ -27,8 +29,16 @@ async def with_news(services: Services, caller: Caller, request: BaseModel, docu
         block = block_that_fits(look, headlines.section.items_max, tokens_max)
         if block is not None:
             headlines.note_told(look)
+            if isinstance(answer, BriefSearchAnswer):
+                shorten(answer, str(getattr(request, "query", "")), len(as_sent({NEWS: block})))
+                document = _json(answer)
             document = {**document, NEWS: block}
     headlines.note_shown(caller, _shown_in(document))
+    return document
+
+
+def _json(answer: BaseModel) -> JsonObject:
+    document: JsonObject = answer.model_dump(mode="json", exclude_none=True)
     return document
 
 

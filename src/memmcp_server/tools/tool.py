@@ -77,5 +77,5 @@ async def _answer(
     if answer is None:
         answer = await spec.body(call, request)
         note_preview(services.confirmations, answer)
-    document = await with_news(services, caller, request, answer.model_dump(mode="json", exclude_none=True))
+    document = await with_news(services, caller, request, answer)
     return CallToolResult(content=[TextContent(type="text", text=render(document))], structured_content=document)

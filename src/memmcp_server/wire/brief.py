@@ -104,9 +104,16 @@ def brief_answer(result: SearchResult, query: str) -> BriefSearchAnswer:
         next_cursor=result.next_cursor,
         contradictions=[ContradictionPair.of(each) for each in result.contradictions] or None,
     )
-    bytes_max = BYTES_OF_TEN * max(len(hits), TEN) // TEN
+    shorten(answer, query)
+    return answer
+
+
+def shorten(answer: BriefSearchAnswer, query: str, bytes_beside: int = 0) -> None:
+    """Cut the answer until it keeps its bound together with so many bytes of what else goes with it."""
+    hits = answer.hits
+    bytes_max = BYTES_OF_TEN * max(len(hits), TEN) // TEN - bytes_beside
     if _size(answer) <= bytes_max:
-        return answer
+        return
     answer.contradictions = None  # each of the hits names what contradicts it
     words = [word.casefold() for word in _WORD.findall(query)]
     wholes = [hit.content for hit in hits]
@@ -115,11 +122,10 @@ def brief_answer(result: SearchResult, query: str) -> BriefSearchAnswer:
     for share in range(CHARS_MAX, CHARS_MIN, -CHARS_STEP):
         _cut(hits, wholes, words, share)
         if _size(answer) <= bytes_max:
-            return answer
+            return
     for hit in hits:
         hit.why = hit.namespace = hit.trajectory_id = None
     _cut(hits, wholes, words, CHARS_MIN)
-    return answer
 
 
 def _cut(hits: Sequence[BriefHit], wholes: Sequence[str], words: Sequence[str], share: int) -> None:

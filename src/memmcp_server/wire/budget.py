@@ -18,7 +18,12 @@ CUT_CHARS_MIN: Final = 80
 
 def tokens_of(document: Json) -> int:
     """Return a cautious estimate of what a document costs a model."""
-    return -(-len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()) // BYTES_PER_TOKEN)
+    return -(-len(as_sent(document)) // BYTES_PER_TOKEN)
+
+
+def as_sent(document: Json) -> bytes:
+    """Return the document as it goes over the wire."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def search_answer(

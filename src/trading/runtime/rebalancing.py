@@ -79,7 +79,8 @@ def _has_moved(session: Session, leg: Leg) -> bool:
         quote = _sale(session, leg["mint"], leg["percent"])
     else:
         quote = session.kernel.venue.quote(leg["mint"], Side.BUY, leg["lamports"])
-    return (0 if quote is None else quote.amount_out) < leg["min_out"]
+    least: int = leg["min_out"]
+    return (0 if quote is None else quote.amount_out) < least
 
 
 def _sale(session: Session, mint: str, percent: int) -> SwapQuote | None:

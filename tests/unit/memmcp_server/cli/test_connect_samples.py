@@ -1,17 +1,21 @@
 """connect on files as the clients write them: in and out again to the byte, and nothing lost of what is broken."""
 
+import base64
 import json
 import stat
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from memmcp_server.cli import app, jsonc
+from memmcp_server.cli.careful_file import Change, apply, masked
 from memmcp_server.cli.client_files import KINDS
+from memmcp_server.errors import InvalidInput
 
 SAMPLES = Path(__file__).parent / "samples"
 NAMES = sorted(KINDS)
@@ -232,11 +236,54 @@ def test_what_json_with_comments_is_not(text: str, tmp_path: Path) -> None:
 
 
 def test_the_link_for_cursor_holds_the_entry() -> None:
-    import base64
-    from urllib.parse import parse_qs, urlsplit
-
     link = run("connect", "cursor", "--link").stdout.strip()
     query = parse_qs(urlsplit(link).query)
     assert query["name"] == ["memmcp"]
     entry = json.loads(base64.b64decode(query["config"][0]))
     assert entry["args"] == ["stdio"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'mcp_servers = { memmcp = { command = "old" } }\n',
+        '[mcp_servers]\nmemmcp = { command = "old" }\n',
+        'mcp_servers.memmcp.command = "old"\n',
+    ],
+)
+def test_toml_that_cannot_be_changed_safely_is_left_alone(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    assert "by hand" in connect("codex", file, code=2).stderr
+    assert file.read_text() == text
+
+
+def test_a_file_that_changed_in_the_meantime_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "c.json"
+    file.write_text("{}")
+    change = Change(file, "{}", '{"a": 1}')
+    file.write_text('{"b": 1}')
+    with pytest.raises(InvalidInput, match="changed by another program"):
+        apply(change)
+    assert file.read_text() == '{"b": 1}'
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('"API_KEY": "abcd1234"', '"API_KEY": "***"'),
+        ('"args": ["--token", "abcd1234"]', '"args": ["--token", "***"]'),
+        ('"args": ["--api-key=abcd1234", "-v"]', '"args": ["--api-key=***", "-v"]'),
+        ('"url": "https://x.example/mcp?access_token=abcd1234"', '"url": "https://x.example/mcp?access_token=***"'),
+        ('"url": "https://ada:pw@x.example/mcp"', '"url": "https://***@x.example/mcp"'),
+        ('"Authorization": "Bearer abc"', '"Authorization": "Bearer ***"'),
+        ('// "SECRET": "commented-out"', '// "SECRET": "***"'),
+        ('"x": "sk0123456789abcdefghij"', '"x": "***"'),
+        ('"Authorization": "Bearer ${env:MEMMCP_TOKEN}"', '"Authorization": "Bearer ${env:MEMMCP_TOKEN}"'),
+        ('"command": "/home/ada/memmcp2/.venv/bin/memmcp"', '"command": "/home/ada/memmcp2/.venv/bin/memmcp"'),
+        ('bearer_token_env_var = "MEMMCP_TOKEN"', 'bearer_token_env_var = "MEMMCP_TOKEN"'),
+    ],
+)
+def test_what_looks_like_a_secret_is_masked_and_what_names_one_is_not(line: str, shown: str) -> None:
+    assert masked(line) == shown
