@@ -111,6 +111,10 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "cvar_bps": Denial("the worst hours would cost too much of equity (expected shortfall)", _SMALLER),
     "turnover_day_lamports": Denial("too much would be bought and sold today (`account.zone`)", "the next day begins"),
     "positions": Denial("too many tokens would be held", "one is sold"),
+    "held_by_another_agent": Denial(
+        "another agent holds the token with a preview or an order under way, or it is that agent's turn",
+        "its preview expires, its order ends, or its turn passes",
+    ),
     "bucket_cash_lamports": Denial("the bucket has not so much cash", "the order is smaller, or money comes in"),
     "own_order_crosses": Denial("an order of ours trades the token the other way", "that order has ended"),
     "wallet_none": Denial("no wallet buys for that bucket", "a wallet of that bucket is configured"),
