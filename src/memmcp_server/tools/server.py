@@ -99,7 +99,8 @@ def build_server(services: Services) -> MemoryServer:
         subscriptions=updates.bus,
         log_level="WARNING",
     )
-    server.middleware.append(plainly)
+    # In place of the SDK's own, which makes a span of each message: nothing here exports them.
+    server.middleware[:] = [plainly]
     server.updates = updates
     add_resources(server, services)
     add_prompts(server, services)
