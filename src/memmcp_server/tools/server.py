@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from mcp.server import MCPServer
+from mcp.server._otel import OpenTelemetryMiddleware
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
@@ -99,8 +100,9 @@ def build_server(services: Services) -> MemoryServer:
         subscriptions=updates.bus,
         log_level="WARNING",
     )
-    # In place of the SDK's own, which makes a span of each message: nothing here exports them.
-    server.middleware[:] = [plainly]
+    # The SDK makes a span of each message, and nothing here exports them. What guards its own state has to stay.
+    kept = [each for each in server.middleware if not isinstance(each, OpenTelemetryMiddleware)]
+    server.middleware[:] = [*kept, plainly]
     server.updates = updates
     add_resources(server, services)
     add_prompts(server, services)
