@@ -13,7 +13,8 @@ class Section(BaseModel):
 class HttpSection(Section):
     """``host`` other than loopback needs a token; ``allowed_hosts`` extends the Host allow-list.
 
-    ``tokens_required``: also over loopback nobody is let in without a token (`memmcp token`).
+    ``tokens_required``: also over loopback nobody is let in without a token (`memmcp token`). ``public_url`` is how
+    others reach this daemon; with it, access tokens of the ``authorization_servers`` (OAuth) are taken too.
     """
 
     host: str = "127.0.0.1"
@@ -21,6 +22,8 @@ class HttpSection(Section):
     token: SecretStr | None = None
     allowed_hosts: tuple[str, ...] = ()
     tokens_required: bool = False
+    public_url: str | None = None
+    authorization_servers: tuple[str, ...] = ()
     body_bytes_max: int = Field(default=1_048_576, ge=1_024)
     streams_max: int = Field(default=256, ge=1)
 

@@ -48,6 +48,7 @@ from memmcp_server.services.trajectories import Trajectories
 from memmcp_server.tools.server import MemoryServer, build_server
 from memmcp_server.web.admin import Admin
 from memmcp_server.web.app import McpDoor, create_app
+from memmcp_server.web.guard import TokenVerifier
 from tests.doubles.clocks import SystemClock
 from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.trading_desk import InMemoryDesk
@@ -87,6 +88,7 @@ async def staged(
     without_desk: bool = False,
     approvals: Approvals | None = None,
     quotas: QuotasSection | None = None,
+    verifier: TokenVerifier | None = None,
     as_door: Callable[[MemoryServer], McpDoor] = lambda server: server,
 ) -> AsyncIterator[Stage]:
     """Open a stage on a fresh journal in ``data_dir``; the application's lifespan runs for as long as the block.
@@ -151,6 +153,7 @@ async def staged(
             operator_token=OPERATOR_TOKEN,
             admin=admin.routes(),
             tokens=TokenFile(data_dir, clock.now_ns),
+            verifier=verifier,
         )
         async with (
             beside("news", services.news.run),

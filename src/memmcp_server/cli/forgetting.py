@@ -132,13 +132,15 @@ def _print_forgotten(answer: dict[str, Any]) -> None:
 
 
 def audit(
-    action: Annotated[str | None, typer.Option("--action", help="forget, purge, merge, policy, backup ...")] = None,
+    action: Annotated[
+        str | None, typer.Option("--action", help="forget, purge, merge, policy, backup, desk ...")
+    ] = None,
     memory_id: Annotated[str | None, typer.Option("--id", help="Of one memory, with what proves it gone.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=500)] = 50,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Show what was done to memories, newest first. It never holds what they said."""
+    """Show what was done to memories and asked of the desk, newest first. It never holds what they said."""
     wanted = {"action": action, "id": memory_id, "limit": limit}
     with exit_codes(), found_or_started(places_of(data_dir)) as daemon:
         answer = daemon.get("/memory/audit", wanted)

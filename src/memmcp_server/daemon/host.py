@@ -19,13 +19,14 @@ from memmcp_server import __version__
 from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.adapters.token_file import TokenFile
 from memmcp_server.bootstrap import open_services, open_sql_journal
-from memmcp_server.config import Sections
+from memmcp_server.config import HttpSection, Sections
 from memmcp_server.errors import DataDirectoryError
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
 from memmcp_server.tools.server import MemoryServer, build_server
 from memmcp_server.web.admin import Admin
 from memmcp_server.web.app import create_app
+from memmcp_server.web.guard import TokenVerifier
 
 from . import logs
 from .connections import BridgeDoor
@@ -126,6 +127,7 @@ class Host:
             operator_token=self._lease.token,
             admin=admin.routes(),
             tokens=TokenFile(self._sections.data_dir, services.clock.now_ns),
+            verifier=_verifier(self._sections.http),
         )
         return CountRequests(app, services.clients, end_streams=app.state.live.close)
 
@@ -214,6 +216,15 @@ def _arm_last_resort(timeout_s: float) -> None:
     timer = threading.Timer(timeout_s, end)
     timer.daemon = True
     timer.start()
+
+
+def _verifier(section: HttpSection) -> TokenVerifier | None:
+    """Return who reads access tokens, None where none are taken. Raises: InvalidInput."""
+    if section.public_url is None or not section.authorization_servers:
+        return None
+    from memmcp_server.adapters.jwt_grants import JwtGrants  # few daemons are reached from elsewhere
+
+    return JwtGrants(section.authorization_servers, section.public_url)
 
 
 @contextmanager

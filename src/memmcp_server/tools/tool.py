@@ -6,9 +6,10 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
 from mcp_types import CallToolResult, InputRequiredResult, TextContent
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from memmcp_server.errors import MemoryServerError
+from memmcp_server.services import acts
 from memmcp_server.services.container import Services
 from memmcp_server.wire.invalid import invalid_input
 
@@ -68,14 +69,29 @@ async def _answer(
         raise invalid_input(error, spec.arguments) from error
     key = effect_key(getattr(request, "idempotency_key", None), context)
     caller = caller_of(context, spec.name)
-    await require_scope(services, caller.grant, spec.name)
     services.quotas.take(caller, QUOTA_OF.get(spec.name, "reads"))
-    call = Call(services, caller, key)
-    answer = await before_the_order(spec, call, request, context)
+    try:
+        answer = await _work(spec, Call(services, caller, key), request, context)
+    except MemoryServerError as error:
+        if QUOTA_OF.get(spec.name) == "orders":
+            await acts.note_refused(services.journal, caller, error)
+        raise
     if isinstance(answer, InputRequiredResult):
         return answer
-    if answer is None:
-        answer = await spec.body(call, request)
-        note_preview(services.confirmations, answer)
     document = await with_news(services, caller, request, answer)
     return CallToolResult(content=[TextContent(type="text", text=render(document))], structured_content=document)
+
+
+async def _work(
+    spec: ToolSpec[Any], call: Call, request: Any, context: Context[Any, Any]
+) -> BaseModel | InputRequiredResult:
+    await require_scope(call.services, call.caller.grant, spec.name)
+    known = await before_the_order(spec, call, request, context)
+    if known is not None:
+        return known
+    answer = await spec.body(call, request)
+    note_preview(call.services.confirmations, answer)
+    if QUOTA_OF.get(spec.name) == "orders":
+        asked, told = request.model_dump(mode="json"), answer.model_dump(mode="json")
+        await acts.note_done(call.services.journal, call.caller, asked, told)
+    return answer

@@ -10,16 +10,17 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from memmcp_server.config import Sections
+from memmcp_server.domain.grants import Scope
 from memmcp_server.errors import MemoryServerError
 from memmcp_server.services.container import Services
 
 from .approval_routes import ApprovalRoutes
 from .errors import on_http_exception, on_server_error, on_unforeseen
 from .events_route import EventsRoute
-from .guard import Guard, NamedTokens, guard_policy
+from .guard import RESOURCE_METADATA, Guard, NamedTokens, TokenVerifier, guard_policy
 from .lifecycle_routes import LifecycleRoutes
 from .live import LiveEvents
 from .memory_routes import MemoryRoutes
@@ -64,6 +65,7 @@ def create_app(
     operator_token: str,
     admin: Sequence[BaseRoute] = (),
     tokens: NamedTokens | None = None,
+    verifier: TokenVerifier | None = None,
 ) -> Starlette:
     """Return the application; its lifespan runs the live events and MCP's sessions.
 
@@ -72,7 +74,7 @@ def create_app(
 
     Raises: InvalidInput when the configuration would leave a door open.
     """
-    policy = guard_policy(sections.http, operator_token, tokens)
+    policy = guard_policy(sections.http, operator_token, tokens, verifier)
     live = LiveEvents(services, sections.http.streams_max)
     table = api_routes(services, live)
 
@@ -85,6 +87,7 @@ def create_app(
         routes=[
             # First: routes are tried one after the other, and this door has most of the calls.
             *_mcp_routes(mcp, sections.http.body_bytes_max),
+            *_resource_metadata(verifier, sections),
             *admin,
             *starlette_routes(table),
             *Page().routes(),
@@ -124,6 +127,24 @@ def api_routes(services: Services, live: LiveEvents) -> list[ApiRoute]:
 
     table.append(ApiRoute("GET", "/openapi.json", describe, "This description, as OpenAPI 3.1.", query=NoQuery))
     return table
+
+
+def _resource_metadata(verifier: TokenVerifier | None, sections: Sections) -> list[BaseRoute]:
+    """Return where a client learns which authorization servers' tokens are taken here (RFC 9728)."""
+    if verifier is None:
+        return []
+    document = {
+        "resource": f"{verifier.resource.rstrip('/')}/mcp",
+        "authorization_servers": list(sections.http.authorization_servers),
+        "scopes_supported": [scope.value for scope in Scope if scope is not Scope.ADMIN],
+        "bearer_methods_supported": ["header"],
+        "resource_name": "memMCP",
+    }
+
+    async def tell(_request: Request) -> JSONResponse:
+        return JSONResponse(document)
+
+    return [Route(path, tell, methods=["GET"]) for path in (RESOURCE_METADATA, f"{RESOURCE_METADATA}/mcp")]
 
 
 def _mcp_routes(mcp: McpDoor, body_bytes_max: int) -> list[BaseRoute]:

@@ -49,7 +49,9 @@ SECURITY_PAIRS: Final = tuple((name.lower().encode(), value.encode()) for name, 
 MCP_PATHS: Final = ("/mcp", "/sse", "/messages")
 APPROVAL_PATHS: Final = ("/approvals", "/passkeys")
 
-PUBLIC_PATHS: Final = frozenset({"/health"})
+RESOURCE_METADATA: Final = "/.well-known/oauth-protected-resource"
+
+PUBLIC_PATHS: Final = frozenset({"/health", RESOURCE_METADATA, f"{RESOURCE_METADATA}/mcp"})
 """What a supervisor may ask without a token."""
 
 
@@ -60,6 +62,14 @@ class NamedTokens(Protocol):
     def has_any(self) -> bool: ...
 
     def find(self, token: str) -> Grant | None: ...
+
+
+class TokenVerifier(Protocol):
+    """``adapters.jwt_grants.JwtGrants`` as far as the guard needs it; ``resource`` is our own public address."""
+
+    resource: str
+
+    async def verify(self, token: str) -> Grant | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +83,24 @@ class GuardPolicy:
     needs_token: bool
     operator_tokens: tuple[str, ...]
     body_bytes_max: int
+    verifier: TokenVerifier | None = None
     named: Callable[[str], Grant | None] = lambda _token: None
     has_named: Callable[[], bool] = lambda: False
 
 
-def guard_policy(http: HttpSection, operator_token: str, tokens: NamedTokens | None = None) -> GuardPolicy:
+def guard_policy(
+    http: HttpSection,
+    operator_token: str,
+    tokens: NamedTokens | None = None,
+    verifier: TokenVerifier | None = None,
+) -> GuardPolicy:
     """Return the policy of a configuration.
 
     Raises: InvalidInput when a door beyond loopback would stand open.
     """
     configured = http.token.get_secret_value() if http.token else None
     is_remote = not is_loopback(http.host)
-    if is_remote and not configured and not (tokens is not None and tokens.has_any):
+    if is_remote and not configured and verifier is None and not (tokens is not None and tokens.has_any):
         msg = f"http.host {http.host} is reachable from other machines, so http.token must be set"
         hint = "make tokens with `memmcp token add`, set MEMMCP_HTTP__TOKEN, or use --host 127.0.0.1"
         raise InvalidInput(msg, field="http.token", hint=hint)
@@ -92,14 +108,16 @@ def guard_policy(http: HttpSection, operator_token: str, tokens: NamedTokens | N
         msg = "the operator's token is empty, so every action would be open"
         raise DataDirectoryError(msg, field="token", hint="restart the daemon: it writes a fresh one to daemon.json")
     hosts = set(LOOPBACK_HOSTS) | {host.lower() for host in http.allowed_hosts}
+    if http.public_url is not None and (public := urlsplit(http.public_url).hostname):
+        hosts.add(public.lower())
     if http.host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         hosts.add(http.host.lower())
     operators = (operator_token,) if configured is None else (operator_token, configured)
     needs_token = configured is not None or is_remote or http.tokens_required
     if tokens is None:
-        return GuardPolicy(frozenset(hosts), needs_token, operators, http.body_bytes_max)
+        return GuardPolicy(frozenset(hosts), needs_token, operators, http.body_bytes_max, verifier)
     return GuardPolicy(
-        frozenset(hosts), needs_token, operators, http.body_bytes_max, tokens.find, lambda: tokens.has_any
+        frozenset(hosts), needs_token, operators, http.body_bytes_max, verifier, tokens.find, lambda: tokens.has_any
     )
 
 
@@ -131,11 +149,13 @@ class Guard:
         headers = Headers(scope=scope)
         answer = _Answer(send)
         try:
-            scope[GRANT] = self._check(scope["method"], scope["path"], headers)
+            scope[GRANT] = self._check(scope["method"], scope["path"], headers, await self._verified(headers))
             scope[OPERATOR_SCOPE] = self._is_operator(headers)
             limited = _limited(receive, headers, self.policy.body_bytes_max)
         except MemoryServerError as error:
-            extra = {"WWW-Authenticate": _challenge(headers, error)} if isinstance(error, Unauthorized) else {}
+            extra = {}
+            if isinstance(error, Unauthorized):
+                extra["WWW-Authenticate"] = _challenge(headers, error, self.policy.verifier)
             # The body was not read, so the connection cannot carry another request.
             extra["Connection"] = "close"
             await error_response(error, extra)(scope, receive, answer)
@@ -147,8 +167,15 @@ class Guard:
                 raise
             await error_response(error, {"Connection": "close"})(scope, receive, answer)
 
-    def _check(self, method: str, path: str, headers: Headers) -> Grant | None:
-        """Return what the named token that is shown allows, None where another one, or none, is enough."""
+    async def _verified(self, headers: Headers) -> Grant | None:
+        """Return what an authorization server's token allows, None where that is none, or none is taken here."""
+        verifier = self.policy.verifier
+        if verifier is None or not _is_bearer(headers):
+            return None
+        return await verifier.verify(_presented_token(headers))
+
+    def _check(self, method: str, path: str, headers: Headers, verified: Grant | None = None) -> Grant | None:
+        """Return what the token that is shown allows, None where the operator's, or none, is enough."""
         host = self._check_host(headers)
         self._check_origin(method, headers, host)
         policy, token = self.policy, _presented_token(headers)
@@ -156,7 +183,9 @@ class Guard:
             grant = None
             is_known = _is_bearer(headers) or not _is_operators(path)
         else:
-            grant = policy.named(token) if token and _is_bearer(headers) else None
+            grant = verified
+            if grant is None and token and _is_bearer(headers):
+                grant = policy.named(token)
             is_known = grant is not None
         if _is_operators(path):
             if not is_known:
@@ -290,8 +319,13 @@ def _is_operators(path: str) -> bool:
     return path.startswith(OPERATOR_PATHS) or path in OPERATOR_ROUTES
 
 
-def _challenge(headers: Headers, error: Unauthorized) -> str:
+def _challenge(headers: Headers, error: Unauthorized, verifier: TokenVerifier | None) -> str:
+    if "text/html" in headers.get("accept", ""):
+        return 'Basic realm="memMCP", charset="UTF-8"'
+    parts = ['Bearer realm="memMCP"']
     if isinstance(error, InsufficientScope):
-        return f'Bearer realm="memMCP", error="insufficient_scope", scope="{error.scope}"'
-    wants_page = "text/html" in headers.get("accept", "")
-    return 'Basic realm="memMCP", charset="UTF-8"' if wants_page else 'Bearer realm="memMCP"'
+        parts.append(f'error="insufficient_scope", scope="{error.scope}"')
+    if verifier is not None:
+        # RFC 9728: where a client learns which authorization server to ask.
+        parts.append(f'resource_metadata="{verifier.resource.rstrip("/")}{RESOURCE_METADATA}/mcp"')
+    return ", ".join(parts)

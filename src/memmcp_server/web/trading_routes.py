@@ -12,8 +12,9 @@ from starlette.responses import JSONResponse
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.domain.telemetry import LOCAL_DESK, RecordSnapshot
 from memmcp_server.domain.times import instant_ns, to_ns
-from memmcp_server.errors import NotFound, Refused, TradingUnavailable
+from memmcp_server.errors import MemoryServerError, NotFound, Refused, TradingUnavailable
 from memmcp_server.ports import TradingDesk
+from memmcp_server.services import acts
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import IdempotencyKey, Moment, SolAmount
 from memmcp_server.wire.base import Request as WireRequest
@@ -189,9 +190,14 @@ class TradingRoutes:
         control = validated(ControlRequest, {"action": name.replace("-", "_"), **fields})
         key = wish.idempotency_key or idempotency_key(request.headers) or uuid4().hex
         caller = caller_of(request, f"POST /actions/{name}", role="operator")
-        body = await self._desk().control(
-            control.model_dump(mode="json", exclude_none=True), actor=f"operator:{caller.agent}", key=key
-        )
+        asked = control.model_dump(mode="json", exclude_none=True)
+        journal = self._services.journal
+        try:
+            body = await self._desk().control(asked, actor=f"operator:{caller.agent}", key=key)
+        except MemoryServerError as error:
+            await acts.note_refused(journal, caller, error)
+            raise
+        await acts.note_done(journal, caller, asked, body)
         return answer(ControlAnswer.model_validate(body))
 
     def routes(self) -> list[ApiRoute]:

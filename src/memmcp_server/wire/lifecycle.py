@@ -156,7 +156,7 @@ class ForgetAnswer(Wire):
 
 class AuditQuery(Request):
     action: str | None = Field(
-        default=None, max_length=32, description="forget, purge, merge, restore, policy, backup, export ..."
+        default=None, max_length=32, description="forget, purge, merge, restore, policy, backup, export, desk ..."
     )
     id: str | None = Field(default=None, max_length=128, description="Of one memory, with the purges that covered it.")
     cursor: int | None = Field(default=None, ge=0, le=SEQ_MAX, description="next_cursor of the last answer.")
