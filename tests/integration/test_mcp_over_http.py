@@ -76,3 +76,10 @@ async def test_with_a_token_mcp_needs_it_and_the_operators_is_enough(tmp_path: P
         for token in (ACCESS, OPERATOR_TOKEN):
             async with connected(url, "http", Authorization=f"Bearer {token}") as client:
                 assert (await client.list_tools()).tools
+
+
+async def test_the_guard_of_what_the_server_hands_out_and_takes_back_stays_in_place(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        kinds = [type(each).__name__ for each in stage.mcp.middleware]
+    assert "RequestStateBoundary" in kinds
+    assert "OpenTelemetryMiddleware" not in kinds

@@ -5,10 +5,13 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from mcp.server import MCPServer
+from mcp.server._otel import OpenTelemetryMiddleware
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
-from mcp_types import InputRequiredResult
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult
 from pydantic import AnyUrl
 
 from memmcp_server import __version__
@@ -18,6 +21,7 @@ from .completions import add_completions
 from .forgetting import forget_tool
 from .memory import memory_tools
 from .prompts import add_prompts
+from .refusals import plainly, unknown
 from .resources import READ_AS, add_resources
 from .spec import ToolSpec
 from .tasks import task_tools
@@ -51,6 +55,26 @@ class MemoryServer(MCPServer[Any]):
         """As the SDK's own, but some know who asks: what is listed is read without that, a template with it."""
         return await super().read_resource(READ_AS.get(str(uri), uri), context)
 
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """As the SDK's own, but who names a tool that does not exist is told which ones do."""
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if str(error) != f"Unknown tool: {name}":
+                raise
+            raise ToolError(unknown("tool", name, [tool.name for tool in await self.list_tools()])) from None
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Any, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        """As the SDK's own, but who names a prompt that does not exist is told which ones do."""
+        names = [prompt.name for prompt in await self.list_prompts()]
+        if name not in names:
+            raise MCPError(INVALID_PARAMS, unknown("prompt", name, names))
+        return await super().get_prompt(name, arguments, context)
+
 
 def tool_specs() -> tuple[ToolSpec[Any], ...]:
     """Return every tool in the order in which clients see them."""
@@ -76,6 +100,9 @@ def build_server(services: Services) -> MemoryServer:
         subscriptions=updates.bus,
         log_level="WARNING",
     )
+    # The SDK makes a span of each message, and nothing here exports them. What guards its own state has to stay.
+    kept = [each for each in server.middleware if not isinstance(each, OpenTelemetryMiddleware)]
+    server.middleware[:] = [*kept, plainly]
     server.updates = updates
     add_resources(server, services)
     add_prompts(server, services)
