@@ -119,12 +119,13 @@ LONG = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {"x": 
         (b"{broken", {}, 400, "Parse error"),
         (b"[" + PING + b"]", {}, 400, "list"),
         (LONG, {}, 413, "larger than 1048576 bytes"),
+        (LONG * 6, {}, 413, "larger than 1048576 bytes"),
         (PING, {}, 400, "Missing session ID"),
         (PING, {"Mcp_Session_Id": "nobody"}, 404, "Session not found"),
         (PING, {"Accept": "text/html"}, 406, "must accept both application/json and text/event-stream"),
         (PING, {"Origin": "http://evil.example"}, 403, "Origin http://evil.example is not this daemon's page"),
     ],
-    ids=["not JSON", "a batch", "2 MB", "no session", "a lost session", "a browser", "a foreign page"],
+    ids=["not JSON", "a batch", "2 MB", "12 MB", "no session", "a lost session", "a browser", "a foreign page"],
 )
 def test_what_http_cannot_take_is_answered_with_its_reason(
     shared: Path, body: bytes, headers: dict[str, str], status: int, told: str

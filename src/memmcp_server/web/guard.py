@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
+import anyio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,6 +33,8 @@ from .headers import SECURITY_HEADERS
 
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+DRAIN_BYTES_MAX: Final = 16 * 1024 * 1024
+DRAIN_S: Final = 2.0
 OPERATOR_PATHS: Final = ("/actions/", "/admin/")
 """What only the operator's token opens, on every host."""
 
@@ -158,6 +161,8 @@ class Guard:
                 extra["WWW-Authenticate"] = _challenge(headers, error, self.policy.verifier)
             # The body was not read, so the connection cannot carry another request.
             extra["Connection"] = "close"
+            if isinstance(error, PayloadTooLarge):
+                await _drain(receive)
             await error_response(error, extra)(scope, receive, answer)
             return
         try:
@@ -165,6 +170,7 @@ class Guard:
         except PayloadTooLarge as error:
             if answer.started:
                 raise
+            await _drain(receive)
             await error_response(error, {"Connection": "close"})(scope, receive, answer)
 
     async def _verified(self, headers: Headers) -> Grant | None:
@@ -266,6 +272,17 @@ def _limited(receive: Receive, headers: Mapping[str, str], body_bytes_max: int) 
         return message
 
     return limited
+
+
+async def _drain(receive: Receive) -> None:
+    """Read and drop what is still being sent, within bounds: who is cut off while sending sees a reset, no answer."""
+    dropped = 0
+    with anyio.move_on_after(DRAIN_S):
+        while dropped < DRAIN_BYTES_MAX:
+            message = await receive()
+            dropped += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                return
 
 
 def _host_name(host: str) -> str:
