@@ -184,7 +184,13 @@ async def test_no_door_lets_a_secret_through_nor_repeats_it(stage: Stage, path: 
     response = await stage.http.post(path.replace("{id}", memory_id), json=body, headers=OPERATOR)
     assert (response.status_code, error_of(response)["code"]) == (422, "secret_refused"), response.text
     assert KEY_PAIR[:20] not in response.text
-    assert await stage.services.journal.horizon() == horizon
+    since = await stage.services.journal.changes(horizon, limit=10)
+    assert [change.memory for change in since if change.memory is not None] == []
+    assert KEY_PAIR[:20] not in repr(since)
+    # That the desk refused something is in the audit, by its code.
+    assert [change.audit.detail["code"] for change in since if change.audit] == (
+        ["secret_refused"] if path.startswith("/actions/") else []
+    )
     assert stage.trading.calls == []
 
 
