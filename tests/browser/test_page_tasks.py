@@ -65,7 +65,7 @@ def test_a_task_goes_round_and_its_answer_shows_on_the_page(browser: Browser, tm
         here.page.locator("#task-title").fill("Why did <b>BONK</b> lose?")
         here.page.locator("#task-kind").select_option("review_loss")
         here.page.locator("#task-text").fill("Look at the fee.")
-        here.page.locator("#task-lease").fill("2")
+        here.page.locator("#task-lease").fill("5")  # the page asks every two seconds
         here.page.locator("#task-form button").click()
         expect(here.page.locator("#tasks-answer")).to_contain_text("Filed.")
         item = here.page.locator("#tasks li")
@@ -75,7 +75,7 @@ def test_a_task_goes_round_and_its_answer_shows_on_the_page(browser: Browser, tm
         [task] = here.call("slow", "agent_task_list").structured_content["tasks"]
         here.call("slow", "agent_task", action="claim", id=task["id"])
         expect(item).to_contain_text("held by slow")
-        expect(item).to_have_attribute("data-state", "open")  # its lease ran out
+        expect(item).to_have_attribute("data-state", "open", timeout=20_000)  # its lease ran out
         expect(item).to_contain_text("slow claimed it and did not answer")
 
         claimed = here.call("quick", "agent_task", action="claim", id=task["id"], lease_s=60)
