@@ -31,11 +31,12 @@ DRIVERS = HERE / "drivers"
 ENVIRONMENTS = ROOT / ".cache" / "clients"
 DOCUMENT = ROOT / "docs" / "clients.md"
 TRANSPORTS = ("stdio", "http", "sse")
+PREVIEW_EXPIRY_S = 0.3
 MARKET = {
     # A quarter of an hour of the synthetic market each second: the desk soon trades, and its view of a token outlives a
     # session. A preview reserves its token for the agent until it expires, so these expire before the next client asks.
     "TRADING_PAPER__SPEED": "900",
-    "TRADING_PREVIEW__EXPIRY_S": "0.3",
+    "TRADING_PREVIEW__EXPIRY_S": str(PREVIEW_EXPIRY_S),
 }
 DENIED_MAX = 3
 """How often a client is run anew because the desk, rightly, denied the preview: the market had moved."""
@@ -261,6 +262,8 @@ def buyable(agent: Agent, data_dir: Path) -> str:
         return bool(found)
 
     until(look, 60, poll_s=0.5)
+    # A quick client would find its token held by the preview that was just made to look.
+    time.sleep(2 * PREVIEW_EXPIRY_S)
     return found[0]
 
 
