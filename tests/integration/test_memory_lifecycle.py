@@ -175,6 +175,8 @@ KEY_PAIR = str(Keypair.from_seed(bytes(range(32))))
         ("/memory/{id}/update", {"content": KEY_PAIR}),
         ("/memory/{id}/restore", {"reason": f"key {KEY_PAIR}"}),
         ("/telemetry/trading", {**REPORT, "detail": {"note": KEY_PAIR}}),
+        ("/tasks", {"title": "look", "text": f"the wallet is {KEY_PAIR}"}),
+        ("/tasks", {"title": "look", "idempotency_key": KEY_PAIR}),
         ("/actions/stop-entries", {"reason": f"key {KEY_PAIR}"}),
     ],
 )

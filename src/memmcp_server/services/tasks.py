@@ -77,7 +77,13 @@ class Tasks:
         task = fields.task(caller.agent, now_ns)
         refuse_secrets(
             self._scanner,
-            {"title": fields.title, "text": fields.text, "kind": fields.kind, "agent": caller.agent},
+            {
+                "title": fields.title,
+                "text": fields.text,
+                "kind": fields.kind,
+                "idempotency_key": fields.key,
+                "agent": caller.agent,
+            },
         )
         book = await self._policies.book()
         await require_readable(self._journal, task.context, book, caller)
