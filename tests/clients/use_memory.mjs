@@ -1,26 +1,11 @@
 // One MCP client session of a TypeScript SDK: lists everything, writes, searches, reads; prints what it saw as JSON.
 // usage: node use_memory.mjs sdk|client stdio|http|sse TARGET [ARG ...]
+import { sdk } from "./drivers/typescript_sdk.mjs";
+
 const [generation, transport, target, ...args] = process.argv.slice(2);
 
-async function parts() {
-  if (generation === "client") {
-    const all = await import("@modelcontextprotocol/client");
-    const { StdioClientTransport } = await import("@modelcontextprotocol/client/stdio");
-    return { ...all, StdioClientTransport };
-  }
-  const { Client } = await import("@modelcontextprotocol/sdk/client/index.js");
-  const { StdioClientTransport } = await import("@modelcontextprotocol/sdk/client/stdio.js");
-  const { StreamableHTTPClientTransport } = await import("@modelcontextprotocol/sdk/client/streamableHttp.js");
-  const { SSEClientTransport } = await import("@modelcontextprotocol/sdk/client/sse.js");
-  return { Client, StdioClientTransport, StreamableHTTPClientTransport, SSEClientTransport };
-}
-
-const { Client, StdioClientTransport, StreamableHTTPClientTransport, SSEClientTransport } = await parts();
-const channel = {
-  stdio: () => new StdioClientTransport({ command: target, args, env: process.env, stderr: "inherit" }),
-  http: () => new StreamableHTTPClientTransport(new URL(`${target}/mcp`)),
-  sse: () => new SSEClientTransport(new URL(`${target}/sse`)),
-}[transport]();
+const { Client, channelTo } = await sdk(generation);
+const channel = channelTo(transport, target, args);
 
 const client = new Client({ name: `ts-${generation}-${transport}`, version: "1" });
 await client.connect(channel);

@@ -2,13 +2,12 @@
 
 import json
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
-from tests.support.agents import QUIET, Agent, data_directory, environment, http_client, until
+from tests.support.agents import QUIET, data_directory, http_client, until
 from typer.testing import CliRunner
 
 from memmcp_server.cli import app
@@ -16,16 +15,6 @@ from memmcp_server.cli.client import is_served
 from memmcp_server.daemon.places import Places
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture(scope="module")
-def desk() -> Iterator[Path]:
-    """A data directory whose daemon is kept by a connected agent."""
-    with data_directory() as directory:
-        agent = Agent(directory, environ=environment())
-        agent.initialize()
-        yield directory
-        agent.close()
 
 
 @pytest.fixture(autouse=True)

@@ -3,12 +3,12 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.agents import QUIET, Agent, data_directory, environment, http_client
+from tests.support.agents import QUIET, data_directory, http_client
 from typer.testing import CliRunner
 
 from memmcp_server.cli import app, client_doctor
@@ -16,16 +16,6 @@ from memmcp_server.cli.client_files import KINDS, default_path
 from memmcp_server.daemon.places import Places
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture(scope="module")
-def desk() -> Iterator[Path]:
-    """A data directory whose daemon is kept by a connected agent."""
-    with data_directory() as directory:
-        agent = Agent(directory, environ=environment())
-        agent.initialize()
-        yield directory
-        agent.close()
 
 
 @pytest.fixture(autouse=True)

@@ -4,30 +4,19 @@ import contextlib
 import json
 import pickle
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
 from qdrant_client import QdrantClient, models
-from tests.support.agents import QUIET, Agent, data_directory, environment
+from tests.support.agents import QUIET, data_directory
 from typer.testing import CliRunner
 
 from memmcp_server.cli import app
 from memmcp_server.cli.importing import CHUNK_LINES_MAX
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture(scope="module")
-def desk() -> Iterator[Path]:
-    """A data directory whose daemon is kept by a connected agent."""
-    with data_directory() as directory:
-        agent = Agent(directory, environ=environment())
-        agent.initialize()
-        yield directory
-        agent.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,29 +1,14 @@
 // The steps of steps.py for both generations of the TypeScript SDK.
 // usage: node typescript_client.mjs sdk|client stdio|http|sse JOB
+import { sdk } from "./typescript_sdk.mjs";
+
 const [generation, transport, given] = process.argv.slice(2);
 const job = JSON.parse(given);
 const [target, ...args] = job.target;
 
-async function parts() {
-  if (generation === "client") {
-    const all = await import("@modelcontextprotocol/client");
-    const { StdioClientTransport } = await import("@modelcontextprotocol/client/stdio");
-    return { ...all, StdioClientTransport };
-  }
-  const { Client } = await import("@modelcontextprotocol/sdk/client/index.js");
-  const { StdioClientTransport } = await import("@modelcontextprotocol/sdk/client/stdio.js");
-  const { StreamableHTTPClientTransport } = await import("@modelcontextprotocol/sdk/client/streamableHttp.js");
-  const { SSEClientTransport } = await import("@modelcontextprotocol/sdk/client/sse.js");
-  return { Client, StdioClientTransport, StreamableHTTPClientTransport, SSEClientTransport };
-}
-
-const { Client, StdioClientTransport, StreamableHTTPClientTransport, SSEClientTransport } = await parts();
+const { Client, channelTo } = await sdk(generation);
 const began = performance.now();
-const channel = {
-  stdio: () => new StdioClientTransport({ command: target, args, env: process.env, stderr: "inherit" }),
-  http: () => new StreamableHTTPClientTransport(new URL(`${target}/mcp`)),
-  sse: () => new SSEClientTransport(new URL(`${target}/sse`)),
-}[transport]();
+const channel = channelTo(transport, target, args);
 // SSE alone does not say which version was agreed on: the answer to initialize is read on its way in.
 let protocol = null;
 const client = new Client({ name: `ts-${generation}`, version: "1" });
