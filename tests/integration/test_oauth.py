@@ -152,6 +152,8 @@ async def test_a_token_for_us_opens_what_its_scopes_say_under_its_clients_name(s
         ({"sub": None}, 401),
         ({"scope": ""}, 403),
         ({"scope": "everything"}, 403),
+        ({"scope": 7}, 403),
+        ({"scope": None, "scp": {"memory:read": True}}, 403),
     ],
 )
 async def test_what_a_token_says_is_checked(scene: Scene, claims: dict[str, Any], status: int) -> None:

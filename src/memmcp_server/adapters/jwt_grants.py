@@ -139,7 +139,8 @@ async def _document(http: httpx2.AsyncClient, url: str) -> dict[str, Any] | None
 def _keys(document: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
     """Return the keys that can be used; a key of a kind that nobody here knows is left out."""
     found: dict[str, jwt.PyJWK] = {}
-    for each in document.get("keys", ()):
+    listed = document.get("keys")
+    for each in listed if isinstance(listed, list) else ():
         if not isinstance(each, dict) or each.get("use", "sig") != "sig" or each.get("kty") == "oct":
             continue
         try:
@@ -151,8 +152,9 @@ def _keys(document: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
 
 def _grant_of(claims: Mapping[str, Any]) -> Grant:
     """Return the grant of a token. What only the operator may do is not an authorization server's to give."""
-    given = claims.get("scope", claims.get("scp", ""))
-    words = given.split() if isinstance(given, str) else [each for each in given if isinstance(each, str)]
+    given = claims.get("scope") or claims.get("scp")
+    listed = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
+    words = [each for each in listed if isinstance(each, str)]
     known = {scope.value: scope for scope in Scope if scope is not Scope.ADMIN}
     who = next((claims[name] for name in ("client_id", "azp", "sub") if isinstance(claims.get(name), str)), "oauth")
     agent = "".join(char for char in who if char.isprintable()).strip()[:NAME_CHARS_MAX]
