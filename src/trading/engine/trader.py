@@ -24,6 +24,7 @@ from trading.risk.sizing import SizingView, min_out, size
 from trading.risk.views import AccountView, TokenView
 from trading.strategies.registry import module_of
 
+from .counsel import Counsellor, Weighed
 from .state import DeskState
 from .valuation import Place, Valuation, Valuer
 
@@ -58,6 +59,8 @@ class Trader:
         """Says what an order is expected to bring."""
         self.facts_needed_by: frozenset[str] = frozenset()
         """The strategies that buy only what passes every rug check."""
+        self.counsellors: list[Counsellor] = []
+        """Asked in this order about each signal that may be entered on."""
 
     # Exits
 
@@ -245,6 +248,10 @@ class Trader:
         refused = self._refused_by_facts(signal.mint, signal.strategy)
         if refused is not None:
             return refused
+        weighed = self._weighed(trajectory, signal)
+        if isinstance(weighed, Denied):
+            return weighed
+        signal = weighed.signal
         wallet = self._valuer.routing.buyer(bucket, signal.mint, profile.sizing.order_lamports_min)
         if isinstance(wallet, Denied):
             return wallet
@@ -257,13 +264,8 @@ class Trader:
         if profile.sizing.base_units_fixed:
             return self._entry_exact(probe, token, account)
         gate = self._valuer.gate()
-        sized = size(
-            signal,
-            state.records.of(signal.strategy),
-            self._sizing_view(account, token, valuation),
-            profile.sizing,
-            state.tier,
-        )
+        view = self._sizing_view(account, token, valuation)
+        sized = size(signal, weighed.record, view, profile.sizing, state.tier, weighed.scale_bps)
         if isinstance(sized, Denied):
             # The gate knows the better reason when not even the smallest order would pass.
             verdict = gate.check(replace(probe, min_out=quote.amount_out), account, token)
@@ -276,6 +278,15 @@ class Trader:
         rent_lamports = self._valuer.rent_lamports(quote, wallet)
         verdict = gate.check(order, account, replace(token, quote=quote, rent_lamports=rent_lamports))
         return Plan(order, quote, verdict)
+
+    def _weighed(self, trajectory: str, signal: Signal) -> Weighed | Denied:
+        weighed = Weighed(signal, self._state.records.of(signal.strategy))
+        for counsellor in self.counsellors:
+            found = counsellor(trajectory, weighed)
+            if isinstance(found, Denied):
+                return found
+            weighed = found
+        return weighed
 
     def _refused_by_facts(self, mint: str, strategy: str) -> Denied | None:
         facts, rules = self._valuer.facts.get(mint), self._state.profile.rugs

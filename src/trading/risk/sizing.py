@@ -46,7 +46,8 @@ class SizingView:
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """``bound_by`` names what set the size: kelly, probe, volatility, drawdown, impact, headroom or correlation."""
+    """``bound_by`` names what set the size: kelly, probe, volatility, drawdown, advice, impact, headroom or
+    correlation."""
 
     lamports: int
     bound_by: str
@@ -104,18 +105,28 @@ def volatility_day_bps(signal: Signal) -> int:
     return value if isinstance(value, int) and value > 0 else VOLATILITY_UNKNOWN_BPS
 
 
-def size(signal: Signal, record: TrackRecord, view: SizingView, rules: SizingRules, tier: Tier) -> Sized | Denied:
+def size(
+    signal: Signal,
+    record: TrackRecord,
+    view: SizingView,
+    rules: SizingRules,
+    tier: Tier,
+    advised_bps: int = BPS_ONE,
+) -> Sized | Denied:
     """Return how many lamports to spend on this signal.
 
     The share of equity is the smaller of Kelly's and the volatility target's (w = sigma* / sigma, Harvey et al. 2018),
     less in a drawdown (``drawdown_scale``), times the signal's strength, and less of a token that moves like what is
-    held (``diversified_lamports``). A strategy without record, or whose record
-    shows no edge, gets the probe size: it must trade to be judged, at a price that is known.
+    held (``diversified_lamports``). ``advised_bps`` (at most 10000) is the share of it that counsel leaves
+    (``engine.counsel``). A strategy without record, or whose record shows no edge, gets the probe size: it must trade
+    to be judged, at a price that is known.
     """
     wanted, bound_by = _wanted_share(signal, record, rules, tier)
     scale = drawdown_scale(view.drawdown_bps, view.drawdown_halted_bps, rules.drawdown_floor_bps)
     if scale < 1.0:
         wanted, bound_by = wanted * scale, "drawdown"
+    if advised_bps < BPS_ONE:
+        wanted, bound_by = wanted * max(0, advised_bps) / BPS_ONE, "advice"
     strength = min(1.0, max(0.0, signal.strength))
     candidates = (
         (view.equity_lamports * int(wanted * strength * _MILLION) // _MILLION, bound_by),
