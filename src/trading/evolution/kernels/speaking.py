@@ -112,7 +112,7 @@ def rounded(parts: Floats, count: int) -> float:
         more = high + twice
         if twice == more - high:
             high = more
-    return high
+    return float(high)
 
 
 @numba.njit(nogil=True)
@@ -121,8 +121,7 @@ def exact_mean(values: Floats, first: int, stop: int, parts: Floats) -> float:
     count = 0
     for place in range(first, stop):
         count = add_exactly(parts, count, values[place])
-    mean: float = rounded(parts, count) / float(stop - first)
-    return mean
+    return float(rounded(parts, count) / float(stop - first))
 
 
 @numba.njit(nogil=True)
