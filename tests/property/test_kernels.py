@@ -25,6 +25,19 @@ MOVES: Mapping[str, Sequence[int]] = {
 }
 Genes = dict[str, st.SearchStrategy[Value]]
 GENES: Mapping[str, Genes] = {
+    "mean_reversion": {
+        "mean_bars": st.integers(10, 25),
+        "trend_bars": st.integers(10, 40),
+        "strength_bars": st.integers(2, 10),
+        "entry_z": st.floats(0.5, 2.0),
+        "exit_z": st.floats(-1.0, 1.0),
+        "strength_max": st.floats(30.0, 100.0),
+    },
+    "momentum_breakout": {
+        "channel_bars": st.integers(12, 25),
+        "exit_bars": st.integers(3, 30),
+        "volume_ratio": st.floats(0.0, 2.0),
+    },
     "sma_cross": {"fast_bars": st.integers(1, 8), "slow_bars": st.integers(9, 30)},
     "trend_following": {
         "fast_bars": st.integers(2, 8),
@@ -32,6 +45,14 @@ GENES: Mapping[str, Genes] = {
         "range_bars": st.integers(2, 30),
         "entry_ranges": st.floats(0.0, 1.0),
         "stop_ranges": st.floats(0.5, 4.0),
+    },
+    "volatility_breakout": {
+        "range_bars": st.integers(2, 12),
+        "usual_bars": st.integers(10, 25),
+        "quiet_share": st.floats(0.5, 3.0),
+        "widening": st.floats(1.0, 3.0),
+        "close_share": st.floats(0.0, 0.9),
+        "hold_bars": st.integers(1, 12),
     },
 }
 

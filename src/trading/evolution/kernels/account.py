@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numba
 import numpy as np
 
-from .market import FOREVER_NS, NO_LIMIT, Columns, Cycles, Floats, Ints, Market, Rules, Span
+from .market import CYCLE, FOREVER_NS, GAP, NO_LIMIT, OPEN, Columns, Cycles, Floats, Ints, Market, Rules, Span
 from .speaking import Said
 
 _BUY, _NONE, _SELL = 1.0, 0.0, -1.0
@@ -52,13 +52,13 @@ def trade(columns: Columns, cycles: Cycles, span: Span, said: Said, rules: Rules
     All arrays are taken out of their tuples here, once, and what belongs to a token lies in one of them: counting the
     references to each at every step would take longer than the step.
     """
-    opens, closes, gaps_ns, bar_cycles = columns.opens, columns.closes, columns.gaps_ns, columns.cycles
+    tape, closes, bar_cycles = columns.tape, columns.closes, columns.cycles
     closes_ns, rows, equity, figures, fills = cycles.closes_ns, said.rows, curve.equity, curve.figures, curve.fills
     days = cycles.days - cycles.days[span.first]
     active = np.zeros(span.stops.size, np.int64)
     desk = np.zeros((span.stops.size, _COLUMNS))
     desk[:, _STOP], desk[:, _HEAD], desk[:, _END] = span.stops, span.starts, span.starts + said.counts
-    opinion_at = _look_ahead(desk, rows, bar_cycles, -1)
+    opinion_at = _look_ahead(desk, rows, tape, -1)
     equity[:] = np.nan
     figures[:] = 0.0
     figures[CASH] = figures[TOP] = rules.equity
@@ -82,7 +82,7 @@ def trade(columns: Columns, cycles: Cycles, span: Span, said: Said, rules: Rules
             if not _has_arrived(desk, token, bar_cycles, at) or desk[token, _WISH] == _NONE:
                 continue
             bar = int(desk[token, _NEWEST])
-            _fill(desk, token, figures, fills, bar, opens[bar], rules)
+            _fill(desk, token, figures, fills, bar, tape[bar, OPEN], rules)
             if desk[token, _UNITS] > 0.0:
                 desk[token, _UNTIL] = _held_to(closes_ns, at, rules)
             else:
@@ -91,8 +91,8 @@ def trade(columns: Columns, cycles: Cycles, span: Span, said: Said, rules: Rules
         worth = _judge(desk, active, figures, closes, at, rules)
         if at == opinion_at:
             if _heed(desk, rows, figures, at):
-                _enter(desk, active, figures, rows, closes, gaps_ns, worth, rules)
-            opinion_at = _look_ahead(desk, rows, bar_cycles, at)
+                _enter(desk, active, figures, rows, closes, tape, worth, rules)
+            opinion_at = _look_ahead(desk, rows, tape, at)
         figures[TOP] = max(figures[TOP], worth)
         figures[DEEPEST] = max(figures[DEEPEST], 1.0 - worth / figures[TOP])
         equity[days[at]] = worth
@@ -101,13 +101,13 @@ def trade(columns: Columns, cycles: Cycles, span: Span, said: Said, rules: Rules
 
 
 @numba.njit(nogil=True, forceinline=True)
-def _look_ahead(desk: Floats, rows: Floats, bar_cycles: Ints, at: int) -> int:
+def _look_ahead(desk: Floats, rows: Floats, tape: Floats, at: int) -> int:
     """Find the next opinion of each token that had one now (of all at -1); return the cycle of the first of any."""
     first = _NEVER
     for token in range(desk.shape[0]):
         if at < 0 or desk[token, _NEXT] == at:
             head = int(desk[token, _HEAD])
-            desk[token, _NEXT] = bar_cycles[int(rows[head, 0])] if head < desk[token, _END] else _NEVER
+            desk[token, _NEXT] = tape[int(rows[head, 0]), CYCLE] if head < desk[token, _END] else _NEVER
         first = min(first, desk[token, _NEXT])
     return int(first)
 
@@ -225,20 +225,18 @@ def _hold_one(
 ) -> int:
     """The same for one position."""
     at, until = span
-    bar, stop, units, cash = (
-        int(desk[token, _NEWEST]),
-        int(desk[token, _STOP]),
-        desk[token, _UNITS] * rules.sells,
-        figures[CASH],
-    )
+    bar, stop = int(desk[token, _NEWEST]), int(desk[token, _STOP])
+    units, cash = desk[token, _UNITS] * rules.sells, figures[CASH]
     top, deepest = figures[TOP], figures[DEEPEST]
-    while at < until and figures[PENDING] == 0.0:
+    low, high, peak, too_old = desk[token, _LOW], desk[token, _HIGH], desk[token, _PEAK], desk[token, _UNTIL]
+    is_over = False
+    while at < until and not is_over:
         if bar + 1 < stop and bar_cycles[bar + 1] == at:
             bar += 1
         close = closes[bar]
-        if _asks(desk, token, close, at, rules):
-            desk[token, _WISH] = _SELL
-            figures[PENDING] = 1.0
+        if close > peak or close <= low or close >= high or at >= too_old:
+            is_over = _asks(desk, token, close, at, rules)
+            low, peak = desk[token, _LOW], desk[token, _PEAK]
         worth = cash + units * close
         if worth > top:
             top = worth
@@ -246,6 +244,9 @@ def _hold_one(
             deepest = 1.0 - worth / top
         equity[days[at]] = worth
         at += 1
+    if is_over:
+        desk[token, _WISH] = _SELL
+        figures[PENDING] = 1.0
     desk[token, _NEWEST], figures[TOP], figures[DEEPEST] = bar, top, deepest
     return at
 
@@ -279,7 +280,7 @@ def _enter(
     figures: Floats,
     rows: Floats,
     closes: Floats,
-    gaps_ns: Ints,
+    tape: Floats,
     worth: float,
     rules: Rules,
 ) -> None:
@@ -298,7 +299,7 @@ def _enter(
         head = int(desk[token, _HEAD]) - 1
         bar = int(rows[head, 0])
         after = bar + 1
-        is_in_time = after < desk[token, _STOP] and gaps_ns[after] <= rules.wait_ns
+        is_in_time = after < desk[token, _STOP] and tape[after, GAP] <= rules.wait_ns
         if rules.units > 0.0:
             stake = rules.units * closes[bar] * rules.buys
         else:

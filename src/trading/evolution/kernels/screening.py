@@ -10,7 +10,7 @@ from trading.errors import InvalidInput
 from trading.strategies.parameters import Value, resolve
 from trading.strategies.registry import create, declared
 
-from . import sma_cross, trend_following
+from . import mean_reversion, momentum_breakout, sma_cross, trend_following, volatility_breakout
 from .account import DEEPEST, FIGURES, FILLS, TRIPS, Curve, trade
 from .market import Columns, Floats, Ints, Market, Span
 from .speaking import Said, nothing_said
@@ -26,8 +26,14 @@ class _Kernel(NamedTuple):
 
 
 _KERNELS: Final[Mapping[str, _Kernel]] = {
-    "sma_cross": _Kernel(sma_cross.parameters_of, sma_cross.speak),
-    "trend_following": _Kernel(trend_following.parameters_of, trend_following.speak),
+    name: _Kernel(module.parameters_of, module.speak)
+    for name, module in (
+        ("mean_reversion", mean_reversion),
+        ("momentum_breakout", momentum_breakout),
+        ("sma_cross", sma_cross),
+        ("trend_following", trend_following),
+        ("volatility_breakout", volatility_breakout),
+    )
 }
 
 

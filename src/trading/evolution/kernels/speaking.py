@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numba
 import numpy as np
 
-from .market import Columns, Floats, Ints, Span
+from .market import GAP, Columns, Floats, Ints, Span
 
 PARTIALS: Final = 64
 """As many parts as an exact sum of floats can have that do not overlap (there are at most 40)."""
@@ -65,7 +65,7 @@ def speaker(run: Run) -> Callable[[Columns, Span, Ints, int, Any, Said], None]:
             place = first
             for number in range(breaks.size):
                 at = breaks[number]
-                if first < at < stop and columns.gaps_ns[at] > lookback_ns:
+                if first < at < stop and columns.tape[at, GAP] > lookback_ns:
                     place = run(columns, first, at, parameters, said.rows, place)
                     first = at
             said.counts[token] = run(columns, first, stop, parameters, said.rows, place) - span.starts[token]
@@ -125,14 +125,38 @@ def exact_mean(values: Floats, first: int, stop: int, parts: Floats) -> float:
 
 
 @numba.njit(nogil=True)
-def push(queue: Ints, head: int, tail: int, values: Floats, at: int) -> int:
-    """Take bar ``at`` into a queue of the bars that can still be the highest, and return its new end.
+def exact_squares(values: Floats, first: int, stop: int, mean: float, parts: Floats) -> float:
+    """Return the sum of squared differences from the mean, exact. ``parts[PARTIALS]`` must be 2: with an exponent that
+    is not known when it is compiled, the power is that of the library, as in ``indicators.rolling``."""
+    count = 0
+    for place in range(first, stop):
+        count = add_exactly(parts, count, (values[place] - mean) ** parts[PARTIALS])
+    return float(rounded(parts, count))
 
-    ``queue`` is a ring of bars whose values fall from ``head`` to ``tail``; the highest of the window is the one at
-    ``head``, once bars that left the window are passed over by the caller.
-    """
-    size = queue.size
-    while tail > head and values[queue[(tail - 1) % size]] <= values[at]:
+
+@numba.njit(nogil=True)
+def room_for_sums() -> Floats:
+    """Return what exact sums are made in."""
+    parts = np.empty(PARTIALS + 1)
+    parts[PARTIALS] = 2.0
+    return parts
+
+
+@numba.njit(nogil=True)
+def queue_for(bars: int) -> Ints:
+    """Return a ring for so many bars and one more: its length is a power of two."""
+    length = 2
+    while length < bars + 2:
+        length *= 2
+    return np.empty(length, np.int64)
+
+
+@numba.njit(nogil=True)
+def pushed(queue: Ints, head: int, tail: int, values: Floats, at: int, sign: float) -> int:
+    """Take bar ``at`` into a queue of the bars that can still be the highest (the lowest at a ``sign`` of -1) and
+    return its new end: values fall from ``head`` to ``tail``."""
+    mask = queue.size - 1
+    while tail > head and values[queue[(tail - 1) & mask]] * sign <= values[at] * sign:
         tail -= 1
-    queue[tail % size] = at
+    queue[tail & mask] = at
     return tail + 1

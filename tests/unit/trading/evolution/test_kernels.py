@@ -261,8 +261,11 @@ def test_a_part_of_a_market_is_screened_as_if_it_were_all_there_is() -> None:
 
 
 SHORT: Mapping[str, Mapping[str, Value]] = {
+    "mean_reversion": {"mean_bars": 10, "trend_bars": 20, "entry_z": 1.0, "strength_max": 90.0},
+    "momentum_breakout": {"channel_bars": 12, "exit_bars": 4, "volume_ratio": 0.5},
     "sma_cross": {"fast_bars": 3, "slow_bars": 9},
     "trend_following": {"fast_bars": 3, "slow_bars": 9, "range_bars": 5, "entry_ranges": 0.2, "stop_ranges": 1.0},
+    "volatility_breakout": {"range_bars": 5, "usual_bars": 20, "quiet_share": 1.2, "widening": 1.3, "hold_bars": 5},
 }
 
 
