@@ -30,6 +30,8 @@ _HEAD, _END, _NEXT, _RANK = range(10, 14)
 """The next opinion, where opinions end, the cycle of the next one, and the expected gain of one that is new."""
 _COLUMNS: Final = 14
 _NEVER: Final = 1e18
+_STAKE_MIN: Final = 1e-6
+"""Entries of less than this share of equity are none: what cash is left of others may be the dust of rounding."""
 CASH, TOP, DEEPEST, TRIPS, FILLS, COUNT, PENDING = range(7)
 """Figures of a run: cash, the peak of equity, the deepest drawdown, finished round trips, orders that filled, tokens
 that are held or under way, and orders that are under way."""
@@ -38,30 +40,50 @@ FIGURES: Final = 7
 
 class Curve(NamedTuple):
     """What comes of a run: equity at the end of each day, figures, and the bars at whose open orders filled (a sale as
-    ``-1 - bar``) as far as there is room."""
+    ``-1 - bar``) as far as there is room. ``desk`` and ``active`` are what it works with, ``days`` the place of each
+    cycle's day."""
 
     equity: Floats
     figures: Floats
     fills: Ints
+    desk: Floats
+    active: Ints
+    days: Ints
+
+    @classmethod
+    def of(cls, market: Market, fills: int) -> "Curve":
+        """Return room for a run over the market, and for so many fills."""
+        cycles, tokens = market.cycles, len(market.mints)
+        return cls(
+            np.empty(market.days.size),
+            np.zeros(FIGURES),
+            np.empty(fills, np.int64),
+            np.zeros((tokens, _COLUMNS)),
+            np.zeros(tokens, np.int64),
+            cycles.days - cycles.days[market.span.first],
+        )
+
+    def begin(self, market: Market, said: Said) -> None:
+        """Forget the run before."""
+        self.equity[:] = np.nan
+        self.figures[:] = 0.0
+        self.figures[CASH] = self.figures[TOP] = market.terms.equity
+        self.desk[:] = 0.0
+        self.desk[:, _STOP], self.desk[:, _HEAD] = market.span.stops, market.span.starts
+        self.desk[:, _END] = market.span.starts + said.counts
 
 
 @numba.njit(nogil=True)
 def trade(columns: Columns, cycles: Cycles, span: Span, said: Said, rules: Rules, curve: Curve) -> None:
-    """Trade what was said; ``curve`` is written anew.
+    """Trade what was said, with a ``curve`` that has begun.
 
     All arrays are taken out of their tuples here, once, and what belongs to a token lies in one of them: counting the
     references to each at every step would take longer than the step.
     """
     tape, closes, bar_cycles = columns.tape, columns.closes, columns.cycles
     closes_ns, rows, equity, figures, fills = cycles.closes_ns, said.rows, curve.equity, curve.figures, curve.fills
-    days = cycles.days - cycles.days[span.first]
-    active = np.zeros(span.stops.size, np.int64)
-    desk = np.zeros((span.stops.size, _COLUMNS))
-    desk[:, _STOP], desk[:, _HEAD], desk[:, _END] = span.stops, span.starts, span.starts + said.counts
+    desk, active, days = curve.desk, curve.active, curve.days
     opinion_at = _look_ahead(desk, rows, tape, -1)
-    equity[:] = np.nan
-    figures[:] = 0.0
-    figures[CASH] = figures[TOP] = rules.equity
     at = span.first
     while at < span.last:
         if figures[COUNT] == 0.0:
@@ -152,7 +174,15 @@ def _held_to(closes_ns: Ints, at: int, rules: Rules) -> float:
     """Return the cycle at which a position that filled at the open of this bar is as old as it may get."""
     if rules.holding_ns >= FOREVER_NS:
         return _NEVER
-    return float(np.searchsorted(closes_ns, closes_ns[at] - rules.interval_ns + rules.holding_ns))
+    until_ns = closes_ns[at] - rules.interval_ns + rules.holding_ns
+    low, high = at, closes_ns.size
+    while low < high:
+        middle = (low + high) // 2
+        if closes_ns[middle] < until_ns:
+            low = middle + 1
+        else:
+            high = middle
+    return float(low)
 
 
 @numba.njit(nogil=True, forceinline=True)
@@ -304,7 +334,7 @@ def _enter(
             stake = rules.units * closes[bar] * rules.buys
         else:
             stake = min(free, worth * rules.stake_share * rows[head, 1])
-        if stake <= 0.0 or stake > free or not is_in_time or rows[head, 2] < rules.edge_bps_min:
+        if stake <= worth * _STAKE_MIN or stake > free or not is_in_time or rows[head, 2] < rules.edge_bps_min:
             continue
         free -= stake
         desk[token, _STAKE], desk[token, _NEWEST], desk[token, _WISH] = stake, bar, _BUY

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numba
+import numpy as np
 
 from trading.indicators.regime import TREND_DEVIATIONS
 from trading.indicators.rolling import DUST
 from trading.strategies.parameters import Value
 
 from .market import Columns, Floats
-from .speaking import exact_mean, exact_squares, room_for_sums, say_down, say_up, speaker
+from .speaking import exact_squares, exact_sum, say_down, say_up, speaker
 
 
 class Parameters(NamedTuple):
@@ -24,6 +25,7 @@ class Parameters(NamedTuple):
     edge_share: float
     trend_root: float
     """The square root of the trend's length, by Python's power as ``indicators.regime`` has it."""
+    two: float = 2.0
 
 
 def parameters_of(values: Mapping[str, Value]) -> Parameters:
@@ -43,7 +45,7 @@ def parameters_of(values: Mapping[str, Value]) -> Parameters:
 @numba.njit(nogil=True)
 def _run(columns: Columns, first: int, stop: int, p: Parameters, rows: Floats, place: int) -> int:
     logs, squares, size = columns.logs, columns.squares, p.mean_bars
-    weight, ready, parts = 2.0 / (size + 1.0), max(size, p.trend_bars, p.strength_bars), room_for_sums()
+    weight, ready, room = 2.0 / (size + 1.0), max(size, p.trend_bars, p.strength_bars), np.empty(size)
     mean = m2 = variance = up = down = z_before = 0.0
     is_long = False
     for i in range(first, stop):
@@ -53,8 +55,8 @@ def _run(columns: Columns, first: int, stop: int, p: Parameters, rows: Floats, p
             mean += delta / (age + 1)
             m2 += delta * (value - mean)
         elif (age + 1) % size == 0:
-            mean = exact_mean(logs, i + 1 - size, i + 1, parts)
-            m2 = exact_squares(logs, i + 1 - size, i + 1, mean, parts)
+            mean = exact_sum(logs, i + 1 - size, i + 1) / size
+            m2 = exact_squares(logs, i + 1 - size, mean, room, p.two)
         else:
             before, old = mean, logs[i - size]
             mean += (value - old) / size

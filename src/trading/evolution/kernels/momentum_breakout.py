@@ -10,7 +10,7 @@ from trading.indicators.regime import TREND_DEVIATIONS
 from trading.strategies.parameters import Value
 
 from .market import Columns, Floats
-from .speaking import exact_mean, pushed, queue_for, room_for_sums, say_down, say_up, speaker
+from .speaking import exact_sum, pushed, queue_for, say_down, say_up, speaker
 
 
 class Parameters(NamedTuple):
@@ -39,7 +39,7 @@ def _run(columns: Columns, first: int, stop: int, p: Parameters, rows: Floats, p
     highs, lows, closes, logs = columns.highs, columns.lows, columns.closes, columns.logs
     volumes, squares = columns.volumes, columns.squares
     channel, weight, ready = p.channel_bars, 2.0 / (p.channel_bars + 1.0), max(p.channel_bars, p.exit_bars)
-    tops, bottoms, parts = queue_for(channel), queue_for(p.exit_bars), room_for_sums()
+    tops, bottoms = queue_for(channel), queue_for(p.exit_bars)
     top, top_end, bottom, bottom_end = 0, 0, 0, 0
     variance = volume_mean = 0.0
     is_long = False
@@ -70,7 +70,7 @@ def _run(columns: Columns, first: int, stop: int, p: Parameters, rows: Floats, p
         if age < channel:
             volume_mean += (volume - volume_mean) / (age + 1)
         elif (age + 1) % channel == 0:
-            volume_mean = exact_mean(volumes, i + 1 - channel, i + 1, parts)
+            volume_mean = exact_sum(volumes, i + 1 - channel, i + 1) / channel
         else:
             volume_mean += (volume - volumes[i - channel]) / channel
     return place

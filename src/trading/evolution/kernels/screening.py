@@ -11,7 +11,7 @@ from trading.strategies.parameters import Value, resolve
 from trading.strategies.registry import create, declared
 
 from . import mean_reversion, momentum_breakout, sma_cross, trend_following, volatility_breakout
-from .account import DEEPEST, FIGURES, FILLS, TRIPS, Curve, trade
+from .account import DEEPEST, FILLS, TRIPS, Curve, trade
 from .market import Columns, Floats, Ints, Market, Span
 from .speaking import Said, nothing_said
 
@@ -136,8 +136,7 @@ class _Desk:
         self._market = market
         self._rules = market.terms.rules(market.interval_ns)
         self.said = nothing_said(market.columns.closes.size, len(market.mints))
-        days = market.days.size
-        self._curve = Curve(np.empty(days), np.zeros(FIGURES), np.empty(fills, np.int64))
+        self._curve = Curve.of(market, fills)
 
     def speak(self, values: Mapping[str, Value]) -> None:
         """Let the kernel say what it thinks. Raises: InvalidInput for values that the strategy refuses."""
@@ -151,5 +150,6 @@ class _Desk:
         """Return what comes of one set; the next run writes over it. Raises: InvalidInput."""
         self.speak(values)
         market = self._market
+        self._curve.begin(market, self.said)
         trade(market.columns, market.cycles, market.span, self.said, self._rules, self._curve)
         return self._curve

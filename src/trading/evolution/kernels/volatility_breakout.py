@@ -10,7 +10,7 @@ import numpy as np
 from trading.strategies.parameters import Value
 
 from .market import Columns, Floats
-from .speaking import exact_mean, room_for_sums, say_down, say_up, speaker
+from .speaking import exact_sum, say_down, say_up, speaker
 
 
 class Parameters(NamedTuple):
@@ -50,7 +50,7 @@ def _closes_high(columns: Columns, i: int, share: float) -> bool:
 @numba.njit(nogil=True)
 def _run(columns: Columns, first: int, stop: int, p: Parameters, rows: Floats, place: int) -> int:
     ranges, changes, size = columns.ranges, columns.changes, p.usual_bars
-    averages, parts = np.empty(stop - first), room_for_sums()
+    averages = np.empty(stop - first)
     since = p.range_bars - 1
     average = usual = 0.0
     is_long, held = False, 0
@@ -73,14 +73,14 @@ def _run(columns: Columns, first: int, stop: int, p: Parameters, rows: Floats, p
         ):
             is_long, held = True, 0
             strength = 0.4 + newest / before / (10.0 * p.widening)
-            place = say_up(rows, place, i, strength, p.move * np.std(changes[i - size : i]))
+            place = say_up(rows, place, i, strength, p.move * float(np.std(changes[i - size : i])))
         if age >= since:
             count = age - since
             averages[count] = average
             if count < size:
                 usual += (average - usual) / (count + 1)
             elif (count + 1) % size == 0:
-                usual = exact_mean(averages, count + 1 - size, count + 1, parts)
+                usual = exact_sum(averages, count + 1 - size, count + 1) / size
             else:
                 usual += (average - averages[count - size]) / size
     return place

@@ -180,7 +180,7 @@ class Plain:
             if mint in self.held or not is_worth_it or next_bar is None or count >= self.terms.positions_max:
                 continue
             stake = min(worth * self.terms.stake_share * strength, self.cash - sum(self.stakes.values()))
-            if stake > 0:
+            if stake > worth * 1e-6:
                 self.stakes[mint] = stake
 
 
