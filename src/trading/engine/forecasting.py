@@ -30,6 +30,7 @@ MOVE_BPS_MAX: Final = 10_000_000
 _RATIO: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
 
 Emit = Callable[[events.Event], Any]
+Met = Callable[[str, Signal, Forecast], None]
 
 
 class Forecaster:
@@ -42,6 +43,8 @@ class Forecaster:
         self._trajectory_of = trader.trajectory_of
         self._emit = emit
         trader.impact_of = self.impact
+        self.met: Met = _nobody_met
+        """Is told of each forecast when it was written."""
 
     def look(self, now_ns: int) -> None:
         """Note what came of the forecasts that are due, at the end of a cycle. No row: that is written with the next
@@ -117,6 +120,7 @@ class Forecaster:
             evidence=signal.evidence,
         )
         self._emit(events.ForecastMade(trajectory, forecast))
+        self.met(trajectory, signal, forecast)
         return is_rise
 
     def _outcome(self, now_ns: int, forecast: Forecast) -> Outcome:
@@ -156,6 +160,10 @@ class Forecaster:
         transaction = SIGNATURE_FEE_LAMPORTS + profile.priority_fee_lamports
         one_way = quote.pool_fee_lamports + quote.impact_lamports + transaction
         return ceil_div(2 * one_way * BPS_ONE, lamports)
+
+
+def _nobody_met(_trajectory: str, _signal: Signal, _forecast: Forecast) -> None:
+    """Nobody keeps situations."""
 
 
 def _scored(forecast: Forecast, outcome: Outcome) -> ForecastScore:

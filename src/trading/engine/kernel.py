@@ -34,6 +34,7 @@ from .inputs import ENDED, INPUT, MARKET_KINDS, RECORDED, REPORTED, Stretch, dec
 from .level_keeper import LevelKeeper
 from .listeners import Listeners
 from .quiet import MARK_SPACING_NS, Quiet
+from .recalling import Recaller
 from .rows import mark_row
 from .run import RunSetup, StoredRow
 from .state import TIER, DeskState
@@ -60,6 +61,9 @@ class Kernel:
         self.levels = LevelKeeper(self.state, self.valuer, self.emit)
         self.gaps = GapKeeper(self.state, self.valuer, venue, self.emit)
         self.forecaster = Forecaster(self.state, venue, self.valuer, self.trader, self.emit)
+        self.recaller = Recaller(self.state, self.valuer, self.emit)
+        self.forecaster.met = self.recaller.met
+        self.trader.counsellors.append(self.recaller.counsel)
         self.quiet = Quiet(self.state, self.valuer, self.trader, self.levels, by_reference=setup.by_reference)
         self._listeners = Listeners()
         self.strategies = make_strategies(setup.profile)
@@ -174,6 +178,8 @@ class Kernel:
         if sol_usd is not None:
             state.sol_usd = sol_usd
         self.bars += len(bars)
+        if self.recaller.is_on:
+            self.recaller.histories.add_all(bars)
         self.cycles += len(ends)
         state.cycle = self.cycles
         if state.now_ns >= state.due_ns:
@@ -250,6 +256,7 @@ class Kernel:
         """Go on under another profile; strategies that stay as they are keep what they have seen."""
         before = {(strategy.name, repr(strategy.parameters())): strategy for strategy in self.strategies}
         fresh = self._make_strategies(profile)
+        self.recaller.use(profile)
         self.strategies = [before.get((strategy.name, repr(strategy.parameters())), strategy) for strategy in fresh]
 
     def restore(self, rows: Iterable[StoredRow], recorded: Iterator[MarketEvent] | None) -> None:
@@ -353,6 +360,8 @@ class Kernel:
                 self.state.sol_usd = event.sol_usd
             if event.mint in self.state.ledger.holdings:
                 self.quiet.observe(event)
+            if self.recaller.is_on:
+                self.recaller.histories.add(event)
             for on_bar in self._on_bar:
                 signal = on_bar(event)
                 if signal is not None:
@@ -369,6 +378,7 @@ class Kernel:
                 on_swap(event)
         elif type(event) is History:
             self.state.returns.learn(event.ts_ns, event.bars)
+            self.recaller.learn(event.bars)
             for bar in event.bars:
                 self.seen_ns[event.mint] = bar.ts_close_ns
                 for strategy in self.strategies:
@@ -382,6 +392,7 @@ class Kernel:
             self.forecaster.look(now_ns)
         if now_ns >= self.state.returns.due_ns:
             self.state.returns.sample(now_ns, self.valuer.newest_bars())
+            self.recaller.sample(now_ns)
 
     def _decide(self) -> None:
         is_new_day = close_day(self.state, self.emit)
@@ -391,6 +402,7 @@ class Kernel:
             keep_shares(self.state, self.valuer, valuation, self.emit)
         signals, self._signals = self._signals, []
         self.forecaster.observe(signals, is_told=bool(signals) or self._is_told)
+        self.recaller.judge()
         if signals or valuation.by_mint:
             exits = [signal for signal in signals if signal.strength < 0]
             self.trader.run_exits(exits, valuation, flatten)

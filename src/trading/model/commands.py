@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from .order import LATER, Side
+from .recall import PastSituation
 from .wallet import MAIN, WalletTerms
 
 AGENT: Final = "agent:"
@@ -193,6 +194,16 @@ class HoldWallet:
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class GiveSituations:
+    """Take situations of earlier runs with what came of them; none is recalled before it was known."""
+
+    key: str
+    actor: str
+    reason: str
+    situations: tuple[PastSituation, ...]
+
+
 Command = (
     StopEntries
     | AllowEntries
@@ -209,6 +220,7 @@ Command = (
     | BookFlow
     | UseWallets
     | HoldWallet
+    | GiveSituations
 )
 CommandName = Literal[
     "stop_entries",
@@ -226,4 +238,5 @@ CommandName = Literal[
     "book_flow",
     "use_wallets",
     "hold_wallet",
+    "give_situations",
 ]

@@ -11,12 +11,12 @@ from .account import Level
 from .gap import GapRules
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
 from .protection import Protection, ProtectionKind
+from .recall import RecallRules
 from .rug_rules import RugRules
 from .units import BASE_UNITS_MAX, BPS_ONE, ceil_div
 
 Bps = Annotated[int, Field(ge=0, le=10_000)]
 ParameterValue = int | float
-
 
 GAP_JOINT_MOVE_BPS: Final = 6_000
 TURNOVER_BPS_MAX: Final = 10_000_000
@@ -235,6 +235,7 @@ class Profile(_Rules):
     buckets: BucketRules = BucketRules()
     after_gap: GapRules = GapRules()
     rugs: RugRules = RugRules()
+    recall: RecallRules = RecallRules()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

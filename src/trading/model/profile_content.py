@@ -13,6 +13,7 @@ from trading.errors import DataError
 from .account import Level
 from .profile import Profile
 from .protection import ProtectionKind
+from .recall import RecallRules
 from .rug_rules import RugRules
 from .units import BPS_ONE
 
@@ -79,6 +80,8 @@ def document_of(profile: Profile) -> dict[str, Any]:
         del document["rugs"]
     else:
         document["rugs"] = {name: value for name, value in document["rugs"].items() if value != []}
+    if profile.recall == RecallRules():
+        del document["recall"]
     for level in Level:
         if profile.limits.exposure_bps_max_of(level) == BPS_ONE:
             del document["limits"][f"{level}_exposure_bps_max"]
@@ -121,7 +124,8 @@ def riskier(before: Profile, after: Profile) -> tuple[ProfileChange, ...]:
     Every limit, exit rule and size is compared for itself. A strategy may go and have another share of the capital; a
     new one, or one with other parameters, counts as riskier, and so does a field of unknown meaning. What orders pay
     for their transactions (``fees``) is bounded by the limits and compared there; whose cash it is (``buckets``) adds
-    nothing to it.
+    nothing to it. Recall may raise an edge and a size when it is switched on, and refuses no losses any more when it is
+    switched off: either way, and with other neighbours, it counts as riskier.
     """
     old, new = _flat(before), _flat(after)
     return tuple(each for each in changes(before, after) if not _is_safer(each.field, old, new))

@@ -14,6 +14,7 @@ from trading.model.forecast import Direction, Forecast, ForecastScore, OrderImpa
 from trading.model.gap import GapAction, GapStep
 from trading.model.market_data import FeedDescription, TokenGone, ts_of
 from trading.model.order import Denied, Measure, Side
+from trading.model.recall import Outcome, PastSituation, Recollection, Situation
 from trading.model.wallet import WalletTerms
 
 ACTIVE, HALTED = TradingState.ACTIVE, TradingState.HALTED
@@ -37,6 +38,8 @@ FORECAST = Forecast(
     evidence={"z": "1.5", "n": 4},
 )
 SCORE = ForecastScore("fct", "s", "m", Direction.DOWN, T0, 300, 5_000, 70, -12, False, 312, 97_344, 250_000, "")
+SITUATION = Situation("fct", "trj", "s", "m", T0, 90, 60, 1, "1,-2,256")
+RECOLLECTION = Recollection(50, 3_120, -40, 25, -300, 5, 280, 9_000, -117, 4_100, 300, 280, ("fct_a", "fct_b"))
 EVENTS: list[events.Event | commands.Command] = [
     events.RunStarted("run", "paper", "foundation", "replay", "{}", 7),
     deposit(5),
@@ -49,6 +52,11 @@ EVENTS: list[events.Event | commands.Command] = [
     events.SignalPassed("trj", "s", "m", T0, Denied("entries_stopped", "stopped")),
     events.ForecastMade("trj", FORECAST),
     events.ForecastScored("trj", SCORE),
+    events.SituationMet(SITUATION),
+    events.SituationRecalled("trj", "s", "m", T0, "fct", 90, 400, True, RECOLLECTION),
+    events.SituationRecalled("trj", "s", "m", T0, "", 90, 3, False, None),
+    events.RecallJudged(T0, "s", True, 20, 300, 290, "smaller"),
+    commands.GiveSituations("k", "operator", "r", (PastSituation(SITUATION, Outcome(T0, -40, -100)),)),
     events.UniverseRanked(T0, "day", 3, (RankedToken("m", -5, 2**70, None), RankedToken("n", None, 0, 600))),
     events.OrderApproved(make_order(), (MEASURE, MEASURE)),
     events.OrderApproved(make_order(), (), OrderImpact("fct", 40, 5_000, -4_000)),
