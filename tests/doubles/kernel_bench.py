@@ -128,6 +128,7 @@ def fingerprint(kernel: Kernel) -> dict[str, Any]:
         "equity": state.equity_lamports,
         "twr": state.curve.time_weighted_return_bps,
         "tier": state.tier.name,
+        "promotions": dict(state.promotions.standings),
         "cycles": (kernel.cycles, state.cycle, kernel.bars, state.now_ns),
         "counts": (state.signals_total, dict(state.denials), state.fills_total, state.slippage_bps_sum),
         "sparkline": state.trail.sparkline(),

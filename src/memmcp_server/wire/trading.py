@@ -207,7 +207,9 @@ class TradePage(TradingContext):
 
 
 class StrategyView(Wire):
-    """``enabled``: the profile names it. ``in_tier``: the desk's tier lets strategies of its kind enter."""
+    """``enabled``: the profile names it. ``in_tier``: the desk's tier lets strategies of its kind enter. ``lineage``:
+    the candidate whose parameters it trades, "" where none was promoted; ``stage``: candidate, paper, live or demoted;
+    ``gates``: what each gate read last (name, value, bound, unit, is_floor, passed, sample, note)."""
 
     name: str
     kind: str
@@ -222,6 +224,9 @@ class StrategyView(Wire):
     unrealised: Amount
     win_rate_bps: int | None
     last_signal: datetime | None
+    lineage: str = ""
+    stage: str = ""
+    gates: list[dict[str, JsonValue]] = []
 
 
 class Outlook(Wire):

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from trading.errors import InvalidInput, TradingError
 from trading.model.event_codec import encode_record
-from trading.model.promotion import Evidence, GateReading, Series, Stage
+from trading.model.promotion import Evidence, GateReading, Series, Stage, number_of
 
 from .canonical import canonical_json, parse_json
 from .chained_rows import append, chained_table, first_altered, open_chained, translating
@@ -234,14 +234,9 @@ def _proposal(body: Mapping[str, Any]) -> Proposal:
     evidence = dict(body["evidence"])
     evidence["selection"] = Series(**evidence["selection"])
     evidence["holdout"] = None if evidence["holdout"] is None else Series(**evidence["holdout"])
-    parameters = {name: number(text) for name, text in body["parameters"].items()}
+    parameters = {name: number_of(text) for name, text in body["parameters"].items()}
     given = {**body, "evidence": Evidence(**evidence), "parameters": parameters, "data": tuple(body["data"])}
     return Proposal(**given)
-
-
-def number(text: str) -> Value:
-    """Return the number of such a text: an int where it is one. Raises: ValueError."""
-    return int(text) if text.lstrip("-").isdecimal() else float(text)
 
 
 def _reported(report: Report) -> dict[str, Any]:

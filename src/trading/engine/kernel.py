@@ -33,6 +33,7 @@ from .gap_keeper import GapKeeper
 from .inputs import ENDED, INPUT, MARKET_KINDS, RECORDED, REPORTED, Stretch, decode_input, encode_input, news_of
 from .level_keeper import LevelKeeper
 from .listeners import Listeners
+from .promoting import judge_promoted
 from .quiet import MARK_SPACING_NS, Quiet
 from .rows import mark_row
 from .run import RunSetup, StoredRow
@@ -388,6 +389,7 @@ class Kernel:
         valuation = self.valuer.value()
         flatten = self._mark(valuation)
         if is_new_day:  # after the mark: the peaks of levels move in proportion to what they are worth now
+            judge_promoted(self.state, self.valuer, valuation, self.emit)
             keep_shares(self.state, self.valuer, valuation, self.emit)
         signals, self._signals = self._signals, []
         self.forecaster.observe(signals, is_told=bool(signals) or self._is_told)

@@ -18,6 +18,7 @@ from trading.portfolio.buckets import Booking
 from trading.portfolio.forecasts import ForecastBook
 from trading.portfolio.ledger import Ledger
 from trading.portfolio.performance import EquityCurve, TrackRecords
+from trading.portfolio.promotions import PromotionBook
 from trading.portfolio.wallets import WalletBook
 from trading.risk.after_gap import GapBook
 from trading.risk.day import DayTally
@@ -69,6 +70,7 @@ class DeskState:
         self.levels = LevelBook(profile.limits, self.day)
         self.protections = ProtectionBook(profile.limits.protections)
         self.gaps = GapBook(profile.after_gap)
+        self.promotions = PromotionBook()
         self.returns = ReturnBook()
         self.today = DayTally()
         self.peaks = PeakPrices()
@@ -131,6 +133,9 @@ class DeskState:
             events.LevelStateChanged: self._level_changed,
             events.GapSeen: self._gap_seen,
             events.ProfileSwitched: self._profile_switched,
+            events.StrategyPromoted: self._promoted,
+            events.StrategyJudged: self._judged,
+            events.StrategyDemoted: self._demoted,
             events.TierChanged: self._tier_changed,
             events.WindowReported: self._window_reported,
             events.CycleMarked: self._cycle_marked,
@@ -367,7 +372,17 @@ class DeskState:
 
     def _profile_switched(self, _ts_ns: int, event: events.ProfileSwitched) -> None:
         self.profile = profile_of(event.content) if event.content else profile_named(event.after)
+        self.promotions.keep({choice.name: choice.lineage for choice in self.profile.strategies})
         self.use_limits()
+
+    def _promoted(self, _ts_ns: int, event: events.StrategyPromoted) -> None:
+        self.promotions.promote(event)
+
+    def _judged(self, _ts_ns: int, event: events.StrategyJudged) -> None:
+        self.promotions.judge(event)
+
+    def _demoted(self, _ts_ns: int, event: events.StrategyDemoted) -> None:
+        self.promotions.demote(event)
 
     def use_limits(self) -> None:
         """Go on under the limits of the profile; peaks and states stay."""

@@ -12,6 +12,7 @@ from .forecast import Forecast, ForecastScore, OrderImpact, RankedToken
 from .gap import GapStep
 from .order import LATER, Denied, Fill, Measure, Order, Rejected, Signal
 from .profile_content import ProfileChange
+from .promotion import GateReading, PromotionTerms, Stage
 from .wallet import MAIN, WalletTerms
 
 
@@ -268,6 +269,47 @@ class ProfileSwitched:
 
 
 @dataclass(frozen=True, slots=True)
+class StrategyPromoted:
+    """A candidate's parameters are traded in this stage from now on. ``base_lamports``: what its strategy had realised
+    and had unrealised then, so that its result can be counted from here, on the bucket's ``capital_lamports``."""
+
+    ts_ns: int
+    strategy: str
+    candidate: str
+    before: Stage
+    stage: Stage
+    terms: PromotionTerms
+    gates: tuple[GateReading, ...]
+    capital_lamports: int
+    base_lamports: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyJudged:
+    """What a promoted strategy's gates read at the end of a day; ``result_lamports`` since its promotion."""
+
+    ts_ns: int
+    strategy: str
+    candidate: str
+    stage: Stage
+    result_lamports: int
+    gates: tuple[GateReading, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyDemoted:
+    """A promoted strategy may enter nothing from now on. ``gates``: what failed, none where somebody demoted it."""
+
+    ts_ns: int
+    strategy: str
+    candidate: str
+    before: Stage
+    gates: tuple[GateReading, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class TierChanged:
     ts_ns: int
     before: str
@@ -343,6 +385,9 @@ Event = (
     | LevelStateChanged
     | GapSeen
     | ProfileSwitched
+    | StrategyPromoted
+    | StrategyJudged
+    | StrategyDemoted
     | TierChanged
     | WindowReported
     | CycleMarked

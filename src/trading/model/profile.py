@@ -17,7 +17,6 @@ from .units import BASE_UNITS_MAX, BPS_ONE, ceil_div
 Bps = Annotated[int, Field(ge=0, le=10_000)]
 ParameterValue = int | float
 
-
 GAP_JOINT_MOVE_BPS: Final = 6_000
 TURNOVER_BPS_MAX: Final = 10_000_000
 ENTRIES_MAX: Final = 100_000
@@ -215,11 +214,12 @@ class BucketRules(_Rules):
 
 
 class StrategyChoice(_Rules):
-    """A strategy of the profile, its share of the trading capital and the parameters that differ from the defaults."""
+    """A strategy, its share of the capital, its parameters that differ, and the candidate that they are of, if any."""
 
     name: str = Field(min_length=1, max_length=64)
     weight_bps: int = Field(ge=1, le=10_000)
     parameters: dict[str, ParameterValue] = {}
+    lineage: str = Field(default="", max_length=64)
 
 
 class Profile(_Rules):

@@ -82,6 +82,9 @@ def document_of(profile: Profile) -> dict[str, Any]:
     for level in Level:
         if profile.limits.exposure_bps_max_of(level) == BPS_ONE:
             del document["limits"][f"{level}_exposure_bps_max"]
+    for choice in document["strategies"]:
+        if not choice["lineage"]:
+            del choice["lineage"]
     return document
 
 
@@ -119,9 +122,9 @@ def riskier(before: Profile, after: Profile) -> tuple[ProfileChange, ...]:
     """Return the changes that may add risk, none where ``after`` is at most as risky as ``before``.
 
     Every limit, exit rule and size is compared for itself. A strategy may go and have another share of the capital; a
-    new one, or one with other parameters, counts as riskier, and so does a field of unknown meaning. What orders pay
-    for their transactions (``fees``) is bounded by the limits and compared there; whose cash it is (``buckets``) adds
-    nothing to it.
+    new one, or one with other parameters or of another lineage, counts as riskier, and so does a field of unknown
+    meaning. What orders pay for their transactions (``fees``) is bounded by the limits and compared there; whose cash
+    it is (``buckets``) adds nothing to it.
     """
     old, new = _flat(before), _flat(after)
     return tuple(each for each in changes(before, after) if not _is_safer(each.field, old, new))
@@ -172,6 +175,8 @@ def _flat(profile: Profile) -> dict[str, Any]:
     for choice in document.pop("strategies"):
         name = f"strategies.{choice['name']}"
         found[f"{name}.weight_bps"] = choice["weight_bps"]
+        if choice["lineage"]:
+            found[f"{name}.lineage"] = choice["lineage"]
         found |= {f"{name}.parameters.{key}": value for key, value in choice["parameters"].items()}
     for rule in document["limits"].pop("protections"):
         name = f"{_PROTECTIONS}{rule['kind']}.{'token' if rule['is_per_token'] else 'all'}"

@@ -92,3 +92,8 @@ class PromotionTerms:
     psr_bps_min: int
     drift_bps_min: int
     trade_mean_bps: int
+
+
+def number_of(text: str) -> int | float:
+    """Return the number that ``repr`` wrote: an int where it is one. Raises: ValueError."""
+    return int(text) if text.lstrip("-").isdecimal() else float(text)

@@ -238,6 +238,10 @@ class TrackRecords:
         tally = self._tallies.get(strategy)
         return TrackRecord() if tally is None else tally.record()
 
+    def returns_bps(self, strategy: str, since_ns: int) -> tuple[int, ...]:
+        """Return what each kept trade brought that was opened at ``since_ns`` or later, oldest first."""
+        return tuple(trip.return_bps for trip in self._trips.get(strategy, ()) if trip.opened_ns >= since_ns)
+
     def window(self, strategy: str, since_ns: int | None = None, until_ns: int | None = None) -> StrategyWindow:
         """Return the kept trades closed from ``since_ns`` (included) until ``until_ns`` (excluded)."""
         trips: list[RoundTrip] = []

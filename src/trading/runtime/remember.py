@@ -26,10 +26,13 @@ from .forecast_texts import forecast_text, impact_text, ranking_text, score_text
 from .naming import public_id
 from .outcomes import duration_text, outcome_of, tokens_text
 from .profile_texts import switch_text
+from .promotion_texts import demotion_text, judgement_text, promotion_text
 
 NAMESPACE: Final = "trading"
 STRATEGIES: Final = "strategies"
 """Below it each strategy has a namespace, with the digests of its windows."""
+PROMOTION, ALERT = "promotion", "alert"
+"""Kinds of memories: each step of a candidate, and what a person should look at."""
 SIGNALS_MAX: Final = 4_096
 """Signals waiting for what became of them; their consequence is in the same cycle, so this is never reached."""
 
@@ -75,6 +78,9 @@ class Remembrance:
             events.LevelStateChanged: self._level_changed,
             events.GapSeen: self._gap_seen,
             events.ProfileSwitched: self._profile_switched,
+            events.StrategyPromoted: self._promoted,
+            events.StrategyDemoted: self._promoted,
+            events.StrategyJudged: self._judged,
             events.TierChanged: self._tier_changed,
             events.WindowReported: self._window_reported,
             events.CapitalDeposited: self._capital_flow,
@@ -261,6 +267,24 @@ class Remembrance:
         told = [encode_record(each) for each in event.changes]
         figures = {"before": event.before, "after": event.after, "sha256": event.sha256, "changes": told}
         return [self._note(row, "profile", switch_text(event), figures, embed=True)]
+
+    def _promoted(self, event: events.StrategyPromoted | events.StrategyDemoted, row: JournalRow) -> list[MemoryRecord]:
+        """Tell a step twice: as a memory of the strategy, and as an alert."""
+        is_up = isinstance(event, events.StrategyPromoted)
+        text = promotion_text(event) if isinstance(event, events.StrategyPromoted) else demotion_text(event)
+        word = "promoted" if is_up else "demoted"
+        tags = (event.strategy, event.candidate, word)
+        told = self._note(row, PROMOTION, text, encode_record(event), tags=tags, embed=True)
+        figures = {"strategy": event.strategy, "candidate": event.candidate, "step": word}
+        return [
+            replace(told, namespace=f"{STRATEGIES}/{event.strategy}"),
+            self._note(row, ALERT, text, figures, tags=(PROMOTION, *tags), embed=True),
+        ]
+
+    def _judged(self, event: events.StrategyJudged, row: JournalRow) -> list[MemoryRecord]:
+        tags = (event.strategy, event.candidate, event.stage.value)
+        record = self._note(row, "gates", judgement_text(event), encode_record(event), tags=tags)
+        return [replace(record, namespace=f"{STRATEGIES}/{event.strategy}")]
 
     def _tier_changed(self, event: events.TierChanged, row: JournalRow) -> list[MemoryRecord]:
         text = f"The desk went from tier {event.before} to {event.after} at {sol_text(event.equity_lamports)} SOL."

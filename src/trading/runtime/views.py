@@ -10,6 +10,7 @@ from trading.engine.exposures import exposures
 from trading.engine.kernel import Kernel
 from trading.engine.trader import MANUAL
 from trading.engine.valuation import Valuation
+from trading.model.event_codec import encode_record
 from trading.model.order import Measure
 from trading.model.position import Position
 from trading.model.tier import next_tier, tier_bounds
@@ -266,7 +267,17 @@ def _strategy(kernel: Kernel, name: str, parameters: Mapping[str, Any], valuatio
         "unrealised": amount(value - sum(position.cost_lamports for position in held), usd),
         "win_rate_bps": wins * BPS_ONE // trades if trades else None,
         "last_signal": None if last is None else iso(last),
+        **promotion(kernel, name),
     }
+
+
+def promotion(kernel: Kernel, name: str) -> Document:
+    """Return what wire.StrategyView says of a strategy's candidate: nothing promoted has none of it."""
+    standing = kernel.state.promotions.of(name)
+    if standing is None:
+        return {"lineage": "", "stage": "", "gates": []}
+    gates = [encode_record(gate) for gate in standing.gates]
+    return {"lineage": standing.candidate, "stage": standing.stage.value, "gates": gates}
 
 
 def tier(kernel: Kernel) -> Document:

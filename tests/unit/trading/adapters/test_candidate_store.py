@@ -13,10 +13,9 @@ from trading.adapters.candidate_store import (
     Report,
     Step,
     candidate_id,
-    number,
 )
 from trading.errors import InvalidInput
-from trading.model.promotion import Evidence, GateReading, Series, Stage
+from trading.model.promotion import Evidence, GateReading, Series, Stage, number_of
 
 SERIES = Series(days=1_000, sharpe=150_000, skewness=-120, kurtosis=4_100, trades=220, drawdown_bps=900)
 EVIDENCE = Evidence(SERIES, replace(SERIES, days=200), 500, 170, 12_345, 800, 252, 45)
@@ -117,5 +116,5 @@ def test_a_store_that_cannot_be_used_says_so(tmp_path: Path) -> None:
 
 
 def test_numbers_keep_their_kind() -> None:
-    assert [number(repr(each)) for each in (12, -3, 0.25, 1e-9)] == [12, -3, 0.25, 1e-9]
-    assert [type(number(text)) for text in ("12", "12.0")] == [int, float]
+    assert [number_of(repr(each)) for each in (12, -3, 0.25, 1e-9)] == [12, -3, 0.25, 1e-9]
+    assert [type(number_of(text)) for text in ("12", "12.0")] == [int, float]

@@ -14,6 +14,7 @@ from trading.model.forecast import Direction, Forecast, ForecastScore, OrderImpa
 from trading.model.gap import GapAction, GapStep
 from trading.model.market_data import FeedDescription, TokenGone, ts_of
 from trading.model.order import Denied, Measure, Side
+from trading.model.promotion import GateReading, PromotionTerms, Stage
 from trading.model.wallet import WalletTerms
 
 ACTIVE, HALTED = TradingState.ACTIVE, TradingState.HALTED
@@ -37,6 +38,8 @@ FORECAST = Forecast(
     evidence={"z": "1.5", "n": 4},
 )
 SCORE = ForecastScore("fct", "s", "m", Direction.DOWN, T0, 300, 5_000, 70, -12, False, 312, 97_344, 250_000, "")
+TERMS = PromotionTerms(900, 20, 500, 100, 45)
+GATE = GateReading("trades", 7, 30, "trades", True, False, 7, "too few")
 EVENTS: list[events.Event | commands.Command] = [
     events.RunStarted("run", "paper", "foundation", "replay", "{}", 7),
     deposit(5),
@@ -94,6 +97,9 @@ EVENTS: list[events.Event | commands.Command] = [
         10**9,
         ("t1", "t2"),
     ),
+    events.StrategyPromoted(T0, "s", "cand_1", Stage.CANDIDATE, Stage.PAPER, TERMS, (GATE,), 5, -7, "me: why"),
+    events.StrategyJudged(T0, "s", "cand_1", Stage.PAPER, -9, (GATE, GATE)),
+    events.StrategyDemoted(T0, "s", "cand_1", Stage.LIVE, (), "me: why"),
     events.TierChanged(T0, "foundation", "acceleration", 20 * 10**9),
     events.CycleMarked(T0, 1, 2, 3, 4, 5, ACTIVE),
     commands.StopEntries("k", "me", "why"),
@@ -109,6 +115,8 @@ EVENTS: list[events.Event | commands.Command] = [
     commands.SetTarget("k", "me", "why", 5),
     commands.SwitchProfile("k", "me", "why", "cautious"),
     commands.MoveCapital("k", "me", "why", "a", "b", 5),
+    commands.PromoteStrategy("k", "me", "why", "cand_1", "s", Stage.LIVE, '{"n":"5"}', TERMS, (GATE,)),
+    commands.DemoteStrategy("k", "me", "why", "s"),
 ]
 
 
