@@ -207,7 +207,8 @@ class TradePage(TradingContext):
 
 
 class StrategyView(Wire):
-    """``enabled``: the profile names it. ``in_tier``: the desk's tier lets strategies of its kind enter."""
+    """``enabled``: the profile names it. ``in_tier``: the desk's tier lets strategies of its kind enter. ``windows``:
+    the last 1, 7 and 30 days. ``allocation``: its share of the capital, and what that rests on where shares rotate."""
 
     name: str
     kind: str
@@ -222,6 +223,8 @@ class StrategyView(Wire):
     unrealised: Amount
     win_rate_bps: int | None
     last_signal: datetime | None
+    windows: list[dict[str, JsonValue]] = []
+    allocation: dict[str, JsonValue] | None = None
 
 
 class Outlook(Wire):
