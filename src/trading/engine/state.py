@@ -15,6 +15,7 @@ from trading.model.tier import tier_bounds, tier_named, tier_of
 from trading.model.trading_day import UTC, TradingDay
 from trading.model.units import NS_PER_S
 from trading.portfolio.buckets import Booking
+from trading.portfolio.entry_facts import EntryBook
 from trading.portfolio.forecasts import ForecastBook
 from trading.portfolio.ledger import Ledger
 from trading.portfolio.performance import EquityCurve, TrackRecords
@@ -75,6 +76,7 @@ class DeskState:
         self.today = DayTally()
         self.peaks = PeakPrices()
         self.records = TrackRecords()
+        self.entries = EntryBook()
         self.curve = EquityCurve(RETURN_PERIOD_NS)
         self.tier = tier_of(0)
         self.open_orders: dict[str, Order] = {}
@@ -291,7 +293,7 @@ class DeskState:
         if booking.realised_lamports is not None:
             self.levels.realised(event.bucket, event.strategy, booking.realised_lamports)
         if booking.closed is not None:
-            self.records.add(booking.closed)
+            self.records.add(self.entries.closed(booking.closed))
             self.peaks.forget(booking.closed.bucket, booking.closed.mint)
             self.gaps.forget(booking.closed.bucket, booking.closed.mint)
         return booking
@@ -300,6 +302,8 @@ class DeskState:
         order = self.open_orders.pop(event.fill.order_id, None)
         booking = self._booked(ts_ns, event)
         reason = "" if order is None else order.reason
+        if booking.position is not None and booking.closed is None:  # one that was adopted has no order of ours
+            self.entries.enter(ts_ns, event.trajectory_id, self.tier.name, self.profile.name)
         if booking.closed is not None:
             self.protections.close(ts_ns, booking.closed, reason, self.equity_lamports)
         if not booking.duplicate:
@@ -320,14 +324,17 @@ class DeskState:
         return booking
 
     def _rejected(self, ts_ns: int, event: events.OrderRejected) -> Booking:
-        self.open_orders.pop(event.rejected.order_id, None)
+        order = self.open_orders.pop(event.rejected.order_id, None)
         booking = self._booked(ts_ns, event)
         if not booking.duplicate:
             self.levels.realised(event.bucket, event.strategy, -event.rejected.charged_lamports)
+        if order is not None and self.ledger.position(event.bucket, order.mint) is None:
+            self.entries.forget(event.trajectory_id)
         return booking
 
     def _signal_raised(self, ts_ns: int, event: events.SignalRaised) -> None:
         self.signals_total += 1
+        self.entries.hear(ts_ns, event.trajectory_id, event.signal)
         self.last_signal_ns[event.signal.strategy] = ts_ns
 
     def _signal_passed(self, _ts_ns: int, event: events.SignalPassed) -> None:
@@ -348,6 +355,7 @@ class DeskState:
         self.open_orders[event.order.id] = event.order
         if event.order.purpose is Purpose.ENTRY:
             self.today.enter(self.day.number(ts_ns))
+            self.entries.enter(ts_ns, event.order.trajectory_id, self.tier.name, self.profile.name)
 
     def _order_denied(self, ts_ns: int, event: events.OrderDenied) -> None:
         self._count_order(ts_ns, event.order)

@@ -14,6 +14,7 @@ from .order import LATER, Denied, Fill, Measure, Order, Rejected, Signal
 from .profile_content import ProfileChange
 from .promotion import GateReading, PromotionTerms, Stage
 from .wallet import MAIN, WalletTerms
+from .window import CalibrationBin, WindowCell
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +324,9 @@ class WindowReported:
 
     ``occasion`` is ``day`` or ``tier``. Of the trades closed from ``since_ns`` (included) until ``until_ns``; means are
     None where there is none. ``capital_lamports``: what the bucket has in cash, rent and, at cost, in positions.
-    ``evidence``: the trajectories of the newest of those trades.
+    ``evidence``: the trajectories of the newest of those trades. ``cells``: the same for windows of days that end with
+    this one, by regime and tier; none where no trade was finished in them. ``calibration``: how the strategy's
+    forecasts came out so far.
     """
 
     ts_ns: int
@@ -342,6 +345,8 @@ class WindowReported:
     profile: str
     capital_lamports: int
     evidence: tuple[str, ...]
+    cells: tuple[WindowCell, ...] = field(default=(), metadata=LATER)
+    calibration: tuple[CalibrationBin, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
