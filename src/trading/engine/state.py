@@ -29,6 +29,7 @@ from trading.risk.gap import highest_exposure_lamports
 from trading.risk.levels import LevelBook, level_key
 from trading.risk.protections import ProtectionBook
 from trading.risk.returns import ReturnBook
+from trading.sidecar.book import AdviceBook
 
 from .trail import Trail
 
@@ -99,6 +100,7 @@ class DeskState:
         self.signals_total = 0
         self.denials: Counter[str] = Counter()
         self.forecasts = ForecastBook()
+        self.advice = AdviceBook()
         self.ranked_ns = 0
         """When the universe was ranked last."""
         self.ranked_mints: tuple[str, ...] = ()
@@ -125,6 +127,7 @@ class DeskState:
             events.ForecastMade: self._forecast_made,
             events.ForecastScored: self._forecast_scored,
             events.UniverseRanked: self._universe_ranked,
+            events.AdviceScored: self._advice_scored,
             events.OrderApproved: self._order_approved,
             events.OrderDenied: self._order_denied,
             events.OrderFilled: self._filled,
@@ -201,8 +204,8 @@ class DeskState:
 
     @property
     def due_ns(self) -> int:
-        """From when on the end of a cycle has a forecast to score or an hour's returns to note."""
-        return min(self.forecasts.next_due_ns, self.returns.due_ns)
+        """From when on the end of a cycle has a forecast or advice to score, or an hour's returns to note."""
+        return min(self.forecasts.next_due_ns, self.returns.due_ns, self.advice.next_due_ns)
 
     @property
     def slippage_bps_mean(self) -> int | None:
@@ -345,6 +348,9 @@ class DeskState:
 
     def _forecast_scored(self, _ts_ns: int, event: events.ForecastScored) -> None:
         self.forecasts.settle(event.score)
+
+    def _advice_scored(self, _ts_ns: int, event: events.AdviceScored) -> None:
+        self.advice.settle(event.score)
 
     def _universe_ranked(self, _ts_ns: int, event: events.UniverseRanked) -> None:
         self.ranked_ns = event.ts_ns

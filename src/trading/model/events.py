@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from .account import Level, TradingState
+from .advice import AdviceScore
 from .forecast import Forecast, ForecastScore, OrderImpact, RankedToken
 from .gap import GapStep
 from .order import LATER, Denied, Fill, Measure, Order, Rejected, Signal
@@ -363,6 +364,30 @@ class CycleMarked:
     sol_usd: Decimal | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AdviceWeighed:
+    """What the newest advice of the sidecar did to an entry: ``scale_bps`` is the share of the desk's own size that it
+    left, ``wait_until_ns`` until when the entry waits (0: it need not). ``reason`` says why it changed nothing."""
+
+    trajectory_id: str
+    advice_id: str
+    ts_ns: int
+    strategy: str
+    mint: str
+    model: str
+    weight_bps: int
+    scale_bps: int
+    wait_until_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdviceScored:
+    """How advice came out, written once its horizon is over; the records of the models are a fold of these."""
+
+    score: AdviceScore
+
+
 LedgerEvent = (
     CapitalDeposited
     | CapitalWithdrawn
@@ -395,5 +420,7 @@ Event = (
     | StrategyDemoted
     | TierChanged
     | WindowReported
+    | AdviceWeighed
+    | AdviceScored
     | CycleMarked
 )
