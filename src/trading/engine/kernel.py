@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
-from trading.errors import DataError
 from trading.model import commands, events
 from trading.model.account import TradingState
 from trading.model.event_codec import decode, encode
@@ -41,7 +40,7 @@ from .advising import Advisor
 from .closings import closed, never_filled
 from .forecasting import Forecaster
 from .gap_keeper import GapKeeper
-from .inputs import ENDED, INPUT, MARKET_KINDS, NO_FEEDS, RECORDED, Stretch, decode_input, encode_input, news_of
+from .inputs import ENDED, INPUT, MARKET_KINDS, Stretch, encode_input, news_of
 from .level_keeper import LevelKeeper
 from .listeners import Listeners
 from .promoting import judge_promoted
@@ -49,6 +48,7 @@ from .quiet import MARK_SPACING_NS, Quiet
 from .rows import mark_row
 from .run import RunSetup, StoredRow
 from .state import TIER, DeskState
+from .stored_inputs import StoredInputs
 from .trader import Trader
 from .treasury import keep_shares
 from .valuation import Valuation, Valuer
@@ -280,6 +280,7 @@ class Kernel:
         """
         seen: MarketEvent | None = None
         has_mark = False
+        inputs = StoredInputs(recorded, self.seen_ns, self._stretch, by_reference=self._by_reference)
         for row in rows:
             if row.kind == ENDED:
                 continue
@@ -292,7 +293,7 @@ class Kernel:
             if seen is not None:
                 self._seen_again(seen, has_mark=has_mark)
             seen, has_mark = None, False
-            for event in self._stored_events(row, recorded):
+            for event in inputs.events_of(row):
                 if seen is not None:
                     self._seen_again(seen, has_mark=False)
                 seen = event
@@ -300,6 +301,7 @@ class Kernel:
                 self.venue.on_market(event)
         if seen is not None:
             self._seen_again(seen, has_mark=has_mark)
+        self._stretch = inputs.rest
         self._signals.clear()
 
     def _seen_again(self, event: MarketEvent, *, has_mark: bool) -> None:
@@ -310,46 +312,6 @@ class Kernel:
             self.state.mark(event.ts_ns, valuation.equity_lamports)
             self.levels.mark(valuation)
             self.state.marked(event.ts_ns, self.cycles, valuation.equity_lamports, valuation.exposure_lamports)
-
-    def _stored_events(self, row: StoredRow, recorded: Iterator[MarketEvent] | None) -> Iterator[MarketEvent]:
-        """Yield what the row tells of: itself, or the stretch of recorded events that it names."""
-        if row.kind in NO_FEEDS:
-            yield decode_input(row.kind, row.ts_ns, row.body)
-            return
-        if recorded is None or not Stretch.is_of(row.body):
-            yield self._stored_event(row, recorded)
-            return
-        stretch, self._stretch = self._stretch, Stretch()
-        while stretch.events < Stretch.count_of(row.body):
-            event = self._next_recorded(recorded)
-            if not isinstance(event, RECORDED):
-                break
-            stretch.first = stretch.first or event
-            stretch.newest = event
-            stretch.events += 1
-            yield event
-        if stretch.events == 0 or stretch.body() != row.body or stretch.ts_ns != row.ts_ns:
-            msg = f"the feed no longer gives what this run was made from: row {dict(row.body)} against {stretch.body()}"
-            raise DataError(msg, hint="bring the recorded file back, or start a new run")
-
-    def _stored_event(self, row: StoredRow, recorded: Iterator[MarketEvent] | None) -> MarketEvent:
-        if recorded is None:
-            return decode_input(row.kind, row.ts_ns, row.body)
-        event = self._next_recorded(recorded)
-        if event is None or (row.kind, row.body) != encode_input(event, by_reference=self._by_reference):
-            msg = f"the feed no longer gives what this run was made from: row {dict(row.body)} against {event}"
-            raise DataError(msg, hint="bring the recorded file back, or start a new run")
-        return event
-
-    def _next_recorded(self, recorded: Iterator[MarketEvent]) -> MarketEvent | None:
-        """Return the next event that left a row: a History without news left none."""
-        event = next(recorded, None)
-        while type(event) is History:
-            event = news_of(event, self.seen_ns.get(event.mint, 0))
-            if event.bars:
-                break
-            event = next(recorded, None)
-        return event
 
     def _fold(self, row: StoredRow) -> None:
         event = decode(row.kind, row.body)
