@@ -87,8 +87,8 @@ def sharpes(returns: Floats, masks: "np.ndarray[Any, np.dtype[np.bool_]]") -> Fl
     # Below this what is left of a difference of squares is rounding.
     floor = 1e-18 + 1e-12 * squares
     variances = np.where(squares - means**2 > floor, squares - means**2, np.nan) * counts / np.maximum(counts - 1, 1)
-    found = np.nan_to_num(means / np.sqrt(variances) * math.sqrt(DAYS_A_YEAR), nan=0.0)
-    return np.clip(found, -SHARPE_MAX, SHARPE_MAX)
+    found: Floats = np.nan_to_num(means / np.sqrt(variances) * math.sqrt(DAYS_A_YEAR), nan=0.0)
+    return found.clip(-SHARPE_MAX, SHARPE_MAX)
 
 
 def drawdowns(returns: Floats) -> Floats:
