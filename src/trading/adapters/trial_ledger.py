@@ -5,7 +5,6 @@ change or delete one; ``verify`` finds what was altered around it. A trial is co
 decide its outcome), however often it is run again; it counts for its family, the strategies that were tried.
 """
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,12 +17,13 @@ import sqlalchemy as sa
 
 from trading.errors import TradingError
 
-from .canonical import canonical_json, parse_json
+from .canonical import parse_json
+from .chained_rows import append, chained_table, first_altered, open_chained, translating
 
-BUSY_TIMEOUT_S: Final = 10.0
+WHAT: Final = "the trial ledger"
 SHARPES_MIN: Final = 10
 """Fewer trials say too little about how much their Sharpe ratios vary."""
-FIRST_HASH: Final = "0" * 64
+_KEYS: Final = ("family", "scope")
 
 
 class TrialLedgerUnavailable(TradingError):
@@ -65,22 +65,8 @@ class Entry:
     body: Mapping[str, Any]
 
 
-_metadata = sa.MetaData()
-_trials = sa.Table(
-    "trials",
-    _metadata,
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("family", sa.String, nullable=False),
-    sa.Column("scope", sa.String, nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Column("hash", sa.String, nullable=False),
-    sa.Index("trials_by_family", "family", "scope"),
-)
-_GUARDS = [
-    f"CREATE TRIGGER IF NOT EXISTS trials_no_{verb.lower()} BEFORE {verb} ON trials "
-    "BEGIN SELECT RAISE(ABORT, 'the trial ledger is append-only'); END"
-    for verb in ("UPDATE", "DELETE")
-]
+_trials = chained_table(sa.MetaData(), "trials", _KEYS)
+sa.Index("trials_by_family", _trials.c.family, _trials.c.scope)
 
 
 class TrialLedger:
@@ -93,22 +79,8 @@ class TrialLedger:
     @classmethod
     def at(cls, path: Path) -> "TrialLedger":
         """Open or make the ledger, and see that it can be written: before a run, not after it."""
-        with _translating(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            engine = sa.create_engine(
-                sa.URL.create("sqlite+pysqlite", database=str(path)),
-                connect_args={"timeout": BUSY_TIMEOUT_S},
-            )
-            sa.event.listen(engine, "connect", _prepare)
-            sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-            try:
-                with engine.begin() as connection:
-                    _metadata.create_all(connection)
-                    for guard in _GUARDS:
-                        connection.exec_driver_sql(guard)
-            except BaseException:
-                engine.dispose()
-                raise
+        with translating(path, WHAT, TrialLedgerUnavailable):
+            engine = open_chained(path, _trials, WHAT)
         return cls(engine, path)
 
     def add(self, trial: Trial) -> Standing:
@@ -116,11 +88,7 @@ class TrialLedger:
         with self._writing() as connection:
             known = sa.select(sa.literal(1)).where(_trials.c.family == trial.family, _trials.c.scope == trial.scope)
             if connection.execute(known.limit(1)).first() is None:
-                newest = sa.select(_trials.c.hash).order_by(_trials.c.number.desc()).limit(1)
-                before = connection.execute(newest).scalar_one_or_none() or FIRST_HASH
-                body = canonical_json(_body_of(trial))
-                row = {"family": trial.family, "scope": trial.scope, "body": body, "hash": _chained(before, body)}
-                connection.execute(sa.insert(_trials), row)
+                append(connection, _trials, {"family": trial.family, "scope": trial.scope}, _body_of(trial))
             return _standing(connection, trial.family)
 
     def standing(self, family: str) -> Standing:
@@ -137,24 +105,17 @@ class TrialLedger:
         return [Entry(row.number, row.hash, parse_json(row.body)) for row in rows]
 
     def verify(self) -> int | None:
-        """Return the number of the first trial that is not what was written down, None when all are.
-
-        A missing one shows at the next; of the last ones only a copy of the newest hash, kept elsewhere, can tell.
-        """
-        before, expected = FIRST_HASH, 1
+        """Return the number of the first trial that is not what was written down, None when all are
+        (``chained_rows.first_altered``)."""
         with self._writing() as connection:
-            for row in connection.execute(sa.select(_trials).order_by(_trials.c.number)):
-                if row.number != expected or not _is_sound(row, before):
-                    return expected
-                before, expected = row.hash, expected + 1
-        return None
+            return first_altered(connection, _trials, _KEYS)
 
     def close(self) -> None:
         self._engine.dispose()
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with _translating(self.path), self._engine.begin() as connection:
+        with translating(self.path, WHAT, TrialLedgerUnavailable), self._engine.begin() as connection:
             yield connection
 
 
@@ -184,32 +145,3 @@ def _standing(connection: sa.Connection, family: str) -> Standing:
     sharpes = [float(each) for each in told if each is not None]
     spread = variance(sharpes) if len(sharpes) >= SHARPES_MIN else None
     return Standing(len(bodies), spread if spread is None or math.isfinite(spread) else None)
-
-
-def _is_sound(row: Any, before: str) -> bool:
-    if not isinstance(row.body, bytes) or row.hash != _chained(before, row.body):
-        return False
-    body = parse_json(row.body)
-    return (body["family"], body["scope"]) == (row.family, row.scope)
-
-
-def _chained(before: str, body: bytes) -> str:
-    return hashlib.sha256(before.encode() + b"\n" + body).hexdigest()
-
-
-def _prepare(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-@contextmanager
-def _translating(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.DatabaseError as error:
-        msg = f"the trial ledger {path}: {error.orig}"
-        raise TrialLedgerUnavailable(msg, hint="check that the file is a ledger and can be written") from error
-    except OSError as error:
-        msg = f"the trial ledger {path}: {error.strerror or error}"
-        raise TrialLedgerUnavailable(msg, hint="name another place with MEMMCP_DATA_DIR") from error
