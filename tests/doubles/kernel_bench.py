@@ -123,6 +123,8 @@ def fingerprint(kernel: Kernel) -> dict[str, Any]:
         "state": (state.trading_state, state.entries_allowed, state.state_reason),
         "guard": (state.guard.state, state.guard.peak_lamports, state.guard.drawdown_bps, state.guard.day_loss_bps),
         "levels": levels_of(kernel),
+        "trips": {name: state.records.trips(name) for name in state.records.names()},
+        "entries": state.entries.open(),
         "today": (state.today.entries(state.now_ns), state.today.turnover_lamports(state.now_ns)),
         "locks": list(state.protections.locks(0)),
         "equity": state.equity_lamports,

@@ -18,7 +18,17 @@ from trading.errors import DataError
 from trading.model import commands, events
 from trading.model.account import TradingState
 from trading.model.event_codec import decode, encode
-from trading.model.market_data import Bar, CycleEnd, History, MarketEvent, Swap, TokenGone, VenueReported, ts_of
+from trading.model.market_data import (
+    Advised,
+    Bar,
+    CycleEnd,
+    History,
+    MarketEvent,
+    Swap,
+    TokenGone,
+    VenueReported,
+    ts_of,
+)
 from trading.model.order import Fill, Purpose, Signal, VenueReport
 from trading.model.profile import Profile
 from trading.model.profile_content import content_of
@@ -27,10 +37,11 @@ from trading.model.trading_day import UTC
 from trading.portfolio.buckets import Booking, split_lamports
 from trading.ports import Journal, Strategy, Venue
 
+from .advising import Advisor
 from .closings import closed, never_filled
 from .forecasting import Forecaster
 from .gap_keeper import GapKeeper
-from .inputs import ENDED, INPUT, MARKET_KINDS, RECORDED, REPORTED, Stretch, decode_input, encode_input, news_of
+from .inputs import ENDED, INPUT, MARKET_KINDS, NO_FEEDS, RECORDED, Stretch, decode_input, encode_input, news_of
 from .level_keeper import LevelKeeper
 from .listeners import Listeners
 from .promoting import judge_promoted
@@ -61,6 +72,8 @@ class Kernel:
         self.levels = LevelKeeper(self.state, self.valuer, self.emit)
         self.gaps = GapKeeper(self.state, self.valuer, venue, self.emit)
         self.forecaster = Forecaster(self.state, venue, self.valuer, self.trader, self.emit)
+        self.advisor = Advisor(self.state, venue, self.emit)
+        self.trader.counsellors.append(self.advisor.weigh)
         self.quiet = Quiet(self.state, self.valuer, self.trader, self.levels, by_reference=setup.by_reference)
         self._listeners = Listeners()
         self.strategies = make_strategies(setup.profile)
@@ -120,6 +133,10 @@ class Kernel:
                 return
         if type(event) is VenueReported:
             self._take_report(event)
+            return
+        if type(event) is Advised:
+            self._record(event)
+            self.advisor.take(event)
             return
         self._is_between = False
         if self._by_reference and (type(event) is Bar or type(event) is CycleEnd or type(event) is Swap):
@@ -296,7 +313,7 @@ class Kernel:
 
     def _stored_events(self, row: StoredRow, recorded: Iterator[MarketEvent] | None) -> Iterator[MarketEvent]:
         """Yield what the row tells of: itself, or the stretch of recorded events that it names."""
-        if row.kind == REPORTED:  # no feed gives it
+        if row.kind in NO_FEEDS:
             yield decode_input(row.kind, row.ts_ns, row.body)
             return
         if recorded is None or not Stretch.is_of(row.body):
@@ -365,6 +382,8 @@ class Kernel:
                 state.sol_usd = event.sol_usd
             if event.ts_ns >= state.due_ns:
                 self._look(event.ts_ns)
+        elif type(event) is Advised:
+            self.advisor.take(event)
         elif type(event) is Swap:
             for on_swap in self._listeners.on_swap:
                 on_swap(event)
@@ -381,6 +400,8 @@ class Kernel:
         """Note what is due at the end of a cycle and leaves no row."""
         if now_ns >= self.state.forecasts.next_due_ns:
             self.forecaster.look(now_ns)
+        if now_ns >= self.state.advice.next_due_ns:
+            self.advisor.look(now_ns)
         if now_ns >= self.state.returns.due_ns:
             self.state.returns.sample(now_ns, self.valuer.newest_bars())
 
@@ -392,6 +413,7 @@ class Kernel:
             judge_promoted(self.state, self.valuer, valuation, self.emit)
             keep_shares(self.state, self.valuer, valuation, self.emit)
         signals, self._signals = self._signals, []
+        self.advisor.observe(is_told=bool(signals) or self._is_told)
         self.forecaster.observe(signals, is_told=bool(signals) or self._is_told)
         if signals or valuation.by_mint:
             exits = [signal for signal in signals if signal.strength < 0]

@@ -15,6 +15,7 @@ from trading.model.tier import tier_bounds, tier_named, tier_of
 from trading.model.trading_day import UTC, TradingDay
 from trading.model.units import NS_PER_S
 from trading.portfolio.buckets import Booking
+from trading.portfolio.entry_facts import EntryBook
 from trading.portfolio.forecasts import ForecastBook
 from trading.portfolio.ledger import Ledger
 from trading.portfolio.performance import EquityCurve, TrackRecords
@@ -28,6 +29,7 @@ from trading.risk.gap import highest_exposure_lamports
 from trading.risk.levels import LevelBook, level_key
 from trading.risk.protections import ProtectionBook
 from trading.risk.returns import ReturnBook
+from trading.sidecar.book import AdviceBook
 
 from .trail import Trail
 
@@ -75,6 +77,7 @@ class DeskState:
         self.today = DayTally()
         self.peaks = PeakPrices()
         self.records = TrackRecords()
+        self.entries = EntryBook()
         self.curve = EquityCurve(RETURN_PERIOD_NS)
         self.tier = tier_of(0)
         self.open_orders: dict[str, Order] = {}
@@ -97,6 +100,7 @@ class DeskState:
         self.signals_total = 0
         self.denials: Counter[str] = Counter()
         self.forecasts = ForecastBook()
+        self.advice = AdviceBook()
         self.ranked_ns = 0
         """When the universe was ranked last."""
         self.ranked_mints: tuple[str, ...] = ()
@@ -123,6 +127,7 @@ class DeskState:
             events.ForecastMade: self._forecast_made,
             events.ForecastScored: self._forecast_scored,
             events.UniverseRanked: self._universe_ranked,
+            events.AdviceScored: self._advice_scored,
             events.OrderApproved: self._order_approved,
             events.OrderDenied: self._order_denied,
             events.OrderFilled: self._filled,
@@ -199,8 +204,8 @@ class DeskState:
 
     @property
     def due_ns(self) -> int:
-        """From when on the end of a cycle has a forecast to score or an hour's returns to note."""
-        return min(self.forecasts.next_due_ns, self.returns.due_ns)
+        """From when on the end of a cycle has a forecast or advice to score, or an hour's returns to note."""
+        return min(self.forecasts.next_due_ns, self.returns.due_ns, self.advice.next_due_ns)
 
     @property
     def slippage_bps_mean(self) -> int | None:
@@ -291,7 +296,7 @@ class DeskState:
         if booking.realised_lamports is not None:
             self.levels.realised(event.bucket, event.strategy, booking.realised_lamports)
         if booking.closed is not None:
-            self.records.add(booking.closed)
+            self.records.add(self.entries.closed(booking.closed))
             self.peaks.forget(booking.closed.bucket, booking.closed.mint)
             self.gaps.forget(booking.closed.bucket, booking.closed.mint)
         return booking
@@ -300,6 +305,8 @@ class DeskState:
         order = self.open_orders.pop(event.fill.order_id, None)
         booking = self._booked(ts_ns, event)
         reason = "" if order is None else order.reason
+        if booking.position is not None and booking.closed is None:  # one that was adopted has no order of ours
+            self.entries.enter(ts_ns, event.trajectory_id, self.tier.name, self.profile.name)
         if booking.closed is not None:
             self.protections.close(ts_ns, booking.closed, reason, self.equity_lamports)
         if not booking.duplicate:
@@ -320,14 +327,17 @@ class DeskState:
         return booking
 
     def _rejected(self, ts_ns: int, event: events.OrderRejected) -> Booking:
-        self.open_orders.pop(event.rejected.order_id, None)
+        order = self.open_orders.pop(event.rejected.order_id, None)
         booking = self._booked(ts_ns, event)
         if not booking.duplicate:
             self.levels.realised(event.bucket, event.strategy, -event.rejected.charged_lamports)
+        if order is not None and self.ledger.position(event.bucket, order.mint) is None:
+            self.entries.forget(event.trajectory_id)
         return booking
 
     def _signal_raised(self, ts_ns: int, event: events.SignalRaised) -> None:
         self.signals_total += 1
+        self.entries.hear(ts_ns, event.trajectory_id, event.signal)
         self.last_signal_ns[event.signal.strategy] = ts_ns
 
     def _signal_passed(self, _ts_ns: int, event: events.SignalPassed) -> None:
@@ -339,6 +349,9 @@ class DeskState:
     def _forecast_scored(self, _ts_ns: int, event: events.ForecastScored) -> None:
         self.forecasts.settle(event.score)
 
+    def _advice_scored(self, _ts_ns: int, event: events.AdviceScored) -> None:
+        self.advice.settle(event.score)
+
     def _universe_ranked(self, _ts_ns: int, event: events.UniverseRanked) -> None:
         self.ranked_ns = event.ts_ns
         self.ranked_mints = tuple(each.mint for each in event.ranked)
@@ -348,6 +361,7 @@ class DeskState:
         self.open_orders[event.order.id] = event.order
         if event.order.purpose is Purpose.ENTRY:
             self.today.enter(self.day.number(ts_ns))
+            self.entries.enter(ts_ns, event.order.trajectory_id, self.tier.name, self.profile.name)
 
     def _order_denied(self, ts_ns: int, event: events.OrderDenied) -> None:
         self._count_order(ts_ns, event.order)

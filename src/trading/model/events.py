@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from .account import Level, TradingState
+from .advice import AdviceScore
 from .forecast import Forecast, ForecastScore, OrderImpact, RankedToken
 from .gap import GapStep
 from .order import LATER, Denied, Fill, Measure, Order, Rejected, Signal
 from .profile_content import ProfileChange
 from .promotion import GateReading, PromotionTerms, Stage
 from .wallet import MAIN, WalletTerms
+from .window import CalibrationBin, WindowCell
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +325,9 @@ class WindowReported:
 
     ``occasion`` is ``day`` or ``tier``. Of the trades closed from ``since_ns`` (included) until ``until_ns``; means are
     None where there is none. ``capital_lamports``: what the bucket has in cash, rent and, at cost, in positions.
-    ``evidence``: the trajectories of the newest of those trades.
+    ``evidence``: the trajectories of the newest of those trades. ``cells``: the same for windows of days that end with
+    this one, by regime and tier; none where no trade was finished in them. ``calibration``: how the strategy's
+    forecasts came out so far.
     """
 
     ts_ns: int
@@ -342,6 +346,8 @@ class WindowReported:
     profile: str
     capital_lamports: int
     evidence: tuple[str, ...]
+    cells: tuple[WindowCell, ...] = field(default=(), metadata=LATER)
+    calibration: tuple[CalibrationBin, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +362,30 @@ class CycleMarked:
     drawdown_bps: int
     state: TradingState
     sol_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdviceWeighed:
+    """What the newest advice of the sidecar did to an entry: ``scale_bps`` is the share of the desk's own size that it
+    left, ``wait_until_ns`` until when the entry waits (0: it need not). ``reason`` says why it changed nothing."""
+
+    trajectory_id: str
+    advice_id: str
+    ts_ns: int
+    strategy: str
+    mint: str
+    model: str
+    weight_bps: int
+    scale_bps: int
+    wait_until_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdviceScored:
+    """How advice came out, written once its horizon is over; the records of the models are a fold of these."""
+
+    score: AdviceScore
 
 
 LedgerEvent = (
@@ -390,5 +420,7 @@ Event = (
     | StrategyDemoted
     | TierChanged
     | WindowReported
+    | AdviceWeighed
+    | AdviceScored
     | CycleMarked
 )

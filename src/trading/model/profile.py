@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from trading.errors import InvalidInput
 
 from .account import Level
+from .advice import AdviceRules
 from .gap import GapRules
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
 from .protection import Protection, ProtectionKind
@@ -235,6 +236,7 @@ class Profile(_Rules):
     buckets: BucketRules = BucketRules()
     after_gap: GapRules = GapRules()
     rugs: RugRules = RugRules()
+    advice: AdviceRules = AdviceRules()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -250,9 +252,7 @@ class Profile(_Rules):
             msg = f"fees: the priority fee of {fee} lamports is above limits.priority_fee_lamports_max"
             raise ValueError(msg)
         if self.limits.adds_max and not self.exits.stop_loss_bps:
-            msg = (
-                f"limits.adds_max must be 0 without exits.stop_loss_bps, not {self.limits.adds_max}: no stop is raised"
-            )
+            msg = f"limits.adds_max must be 0 without exits.stop_loss_bps, not {self.limits.adds_max}: no stop rises"
             raise ValueError(msg)
         return self
 

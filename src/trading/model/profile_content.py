@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from trading.errors import DataError
 
 from .account import Level
+from .advice import AdviceRules
 from .profile import Profile
 from .protection import ProtectionKind
 from .rug_rules import RugRules
@@ -44,6 +45,10 @@ _LARGER_IS_SAFER: Final = frozenset(
         "after_gap.entries_wait_cycles",
         "sizing.correlation_bps",
         "sizing.correlation_unknown_bps",
+        "advice.weight_bps_max",
+        "advice.unproven_bps",
+        "advice.age_s_max",
+        "advice.wait_s_max",
     }
 )
 _SMALLER_IS_SAFER: Final = frozenset(
@@ -79,6 +84,8 @@ def document_of(profile: Profile) -> dict[str, Any]:
         del document["rugs"]
     else:
         document["rugs"] = {name: value for name, value in document["rugs"].items() if value != []}
+    if profile.advice == AdviceRules():
+        del document["advice"]
     for level in Level:
         if profile.limits.exposure_bps_max_of(level) == BPS_ONE:
             del document["limits"][f"{level}_exposure_bps_max"]

@@ -86,6 +86,7 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "entries_stopped": Denial("an operator or an agent stopped entries", "an operator resumes"),
     "after_gap": Denial("nothing was seen for a while, by sleep, crash or feed", "some fresh cycles have passed"),
     "untradable": Denial("the token has no price or cannot be traded now", _MARKET),
+    "advice_wait": Denial("the sidecar advised to wait, within the profile's `advice`", "the wait is over"),
     "own_order_open": Denial("the token has an order under way", "that order has filled or failed"),
     **{reason.value: Denial(meaning, "the facts have changed") for reason, meaning in _RUGS.items()},
     "size_below_minimum": Denial("the size that the rules allow is not worth its fixed costs", "more may be risked"),

@@ -37,6 +37,7 @@ from .promoter import ACTIONS, DeskNow, Promoter
 from .reservations import Reservations
 from .session import Session
 from .stage import Stage
+from .strategy_digest import digest
 from .waiting import HOW_TO_LOOK
 
 WINDOW = re.compile(r"^(all|[1-9]\d{0,3}[mhdw])$")
@@ -128,11 +129,11 @@ class PaperDesk:
         now_ns = self._stage.now_ns
 
         def read(session: Session) -> Document:
-            known = [each["name"] for each in views.strategies(session.kernel)]
+            known = views.strategy_names(session.kernel)
             if strategy is not None and strategy not in known:
                 msg = f"strategy: {strategy!r} is unknown; known are {', '.join(known)}"
                 raise InvalidInput(msg, field="strategy")
-            return views.digest(session.kernel, known if strategy is None else [strategy], window, now_ns)
+            return digest(session.kernel, known if strategy is None else [strategy], window, now_ns)
 
         return self._with_context(await self._mailbox.ask(read))
 

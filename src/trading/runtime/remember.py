@@ -13,6 +13,7 @@ from typing import Any, Final
 from trading.adapters.canonical import parse_json
 from trading.engine.inputs import HISTORY, LISTED, MARKET_KINDS, decode_input
 from trading.engine.trader import cited_by
+from trading.engine.windows import EVIDENCE_MAX
 from trading.model import commands, events
 from trading.model.event_codec import decode, encode_record
 from trading.model.instrument import Instrument
@@ -292,9 +293,14 @@ class Remembrance:
 
     def _window_reported(self, event: events.WindowReported, row: JournalRow) -> list[MemoryRecord]:
         figures = encode_record(event)
-        evidence = tuple(public_id(self._run_id, each) for each in event.evidence)
+        cells = [
+            {**encode_record(cell), "evidence": [public_id(self._run_id, each) for each in cell.evidence]}
+            for cell in event.cells
+        ]
+        named = dict.fromkeys((*event.evidence, *(each for cell in event.cells for each in cell.evidence)))
+        evidence = tuple(public_id(self._run_id, each) for each in list(named)[:EVIDENCE_MAX])
         # A window without a trade is found by its words and its time; by meaning every quiet day would be alike.
-        figures = figures | {"evidence": list(evidence)}
+        figures = figures | {"evidence": list(evidence), **({"cells": cells} if cells else {})}
         record = self._note(row, "digest", window_text(event), figures, embed=event.trades > 0)
         tags = (event.strategy, event.tier, event.occasion)
         return [replace(record, namespace=f"{STRATEGIES}/{event.strategy}", tags=tags, cites=evidence)]

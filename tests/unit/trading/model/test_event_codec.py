@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any, get_args
 
 import pytest
+from tests.support.advice import scored
 from tests.support.trading import T0, deposit, filled, make_bar, make_fill, make_order, make_signal, rejected
 
 from trading.adapters.canonical import canonical_json
@@ -52,6 +53,8 @@ EVENTS: list[events.Event | commands.Command] = [
     events.SignalPassed("trj", "s", "m", T0, Denied("entries_stopped", "stopped")),
     events.ForecastMade("trj", FORECAST),
     events.ForecastScored("trj", SCORE),
+    events.AdviceWeighed("trj", "asm", T0, "s", "m", "a-model", 2_500, 7_500, 0, ""),
+    events.AdviceScored(scored(is_up=True, probability_bps=7_000)),
     events.UniverseRanked(T0, "day", 3, (RankedToken("m", -5, 2**70, None), RankedToken("n", None, 0, 600))),
     events.OrderApproved(make_order(), (MEASURE, MEASURE)),
     events.OrderApproved(make_order(), (), OrderImpact("fct", 40, 5_000, -4_000)),
