@@ -41,6 +41,8 @@ TAKEN_MAX: Final = 3
 DRAWS_PER_CANDIDATE_MAX: Final = 50
 """When so many draws in a row are no new candidate, there are no more."""
 BUSY_TIMEOUT_S: Final = 60.0
+_CRASHED, _ENDED = 0, -1
+"""In the place of the time of a worker's last sign of life."""
 _WORKER: Final = "worker:"
 _OWNER, _TAKEN, _CANDIDATE, _OUTCOME, _WHY = "owner", "taken", "candidate", "outcome", "why"
 
@@ -106,12 +108,13 @@ class TrialStore:
         with translating():
             self._study.set_user_attr(_WORKER + self.worker, int(time.time()))
 
-    def bury(self, prefix: str) -> None:
-        """Declare dead the workers of that name, or whose name begins so: what they had is free at once."""
+    def bury(self, prefix: str, *, is_crash: bool) -> None:
+        """Declare dead the workers whose name begins so: what they had is free at once. What one of them had that
+        crashed may have been the reason; those that somebody ended are not held against it."""
         with translating():
             for name, beat in self._study.user_attrs.items():
-                if name.startswith(_WORKER + prefix) and beat and name != _WORKER + self.worker:
-                    self._study.set_user_attr(name, 0)
+                if name.startswith(_WORKER + prefix) and beat > 0 and name != _WORKER + self.worker:
+                    self._study.set_user_attr(name, _CRASHED if is_crash else _ENDED)
 
     def progress(self) -> Progress:
         states = [each.state for each in self._trials()]
@@ -127,7 +130,8 @@ class TrialStore:
         return list(found.values())
 
     def taken_up(self, most: int) -> list[Drawn]:
-        """Return at most so many candidates that are this worker's, or whose worker is dead: those are its own now."""
+        """Return at most so many candidates that are this worker's, or whose worker is dead: those are its own now.
+        Such as a worker died of before come alone, so that the guilty one shows, and are given up in the end."""
         now = time.time()
         found: list[Drawn] = []
         with translating():
@@ -137,16 +141,25 @@ class TrialStore:
                     continue
                 owner, taken = trial.user_attrs[_OWNER], int(trial.user_attrs.get(_TAKEN, 0))
                 if owner != self.worker:
-                    if now - float(beats.get(_WORKER + owner, 0)) < LEASE_S:
+                    beat = int(beats.get(_WORKER + owner, _CRASHED))
+                    if now - beat < LEASE_S or (taken and found):
                         continue
-                    if taken + 1 >= TAKEN_MAX:
-                        self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+                    if not self._taken(trial.number, taken + (beat != _ENDED)):
                         continue
-                    mine = Trial(self._study, self._id_of(trial.number))
-                    mine.set_user_attr(_TAKEN, taken + 1)
-                    mine.set_user_attr(_OWNER, self.worker)
                 found.append(Drawn(trial.number, trial.user_attrs[_CANDIDATE]))
+                if taken and owner != self.worker:
+                    break
         return found
+
+    def _taken(self, number: int, times: int) -> bool:
+        """Make a dead worker's candidate this worker's; give it up where it was taken too often."""
+        if times >= TAKEN_MAX:
+            self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+            return False
+        mine = Trial(self._study, self._id_of(number))
+        mine.set_user_attr(_TAKEN, times)
+        mine.set_user_attr(_OWNER, self.worker)
+        return True
 
     def draw(self, most: int) -> list[Drawn]:
         """Draw at most so many new candidates; none where there are no more. What is no candidate is told at once."""
