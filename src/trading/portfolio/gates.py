@@ -88,7 +88,7 @@ def paper_gates(evidence: Evidence, family_trials: int, rules: PromotionSection)
     note = f"against {trials} trials of the family, {evidence.effective_trials} of the search's count as independent"
     return (
         _floor("deflated_sharpe", deflated, rules.dsr_bps_min, "bps", selection.days, note),
-        _ceiling("overfitting", evidence.pbo_bps, rules.pbo_bps_max, "bps", evidence.pbo_splits),
+        _overfitting(evidence, rules),
         _floor("trades", selection.trades, rules.trades_min, "trades", selection.trades),
         _ceiling("drawdown", selection.drawdown_bps, rules.drawdown_bps_max, "bps", selection.days),
         _floor("holdout_days", holdout.days, rules.holdout_days_min, "days", holdout.days),
@@ -165,6 +165,14 @@ def gate_text(gate: GateReading) -> str:
 def gate_of(document: Mapping[str, object]) -> GateReading:
     """Return the reading of a body that ``event_codec.encode_record`` made. Raises: TypeError, KeyError."""
     return GateReading(**{name: document[name] for name in GateReading.__dataclass_fields__})  # type: ignore[arg-type]
+
+
+def _overfitting(evidence: Evidence, rules: PromotionSection) -> GateReading:
+    """Of one set that nobody chose among others in its search there is nothing to overfit: what was tried before it
+    counts in its family's trials."""
+    if evidence.trials == 1:
+        return GateReading("overfitting", 0, rules.pbo_bps_max, "bps", False, True, 0, "one set, chosen among none")
+    return _ceiling("overfitting", evidence.pbo_bps, rules.pbo_bps_max, "bps", evidence.pbo_splits)
 
 
 def _deflated_bps(series: Series, trials: int) -> int | None:

@@ -46,7 +46,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class PaperOptions:
     """``feed``: auto, market, synthetic[:SEED] or replay:PATH[,PATH...]; ``recorded``: what auto falls back to;
-    ``profiles_dir``: where the operator's own profiles lie; ``is_real``: real money."""
+    ``profiles_dir``: where the operator's own profiles lie; ``is_real``: real money; ``candidates_dir``: where the
+    candidates and the trials lie that promotions go by."""
 
     data_dir: Path
     feed: str
@@ -54,6 +55,7 @@ class PaperOptions:
     recorded: tuple[Path, ...] = ()
     profiles_dir: Path | None = None
     is_real: bool = False
+    candidates_dir: Path | None = None
 
 
 @asynccontextmanager
@@ -90,7 +92,7 @@ async def _opened(
         if not isinstance(chosen.feed, Feed):
             chosen.feed.hold(session.kernel.state.ledger.held_mints())
             await stack.enter_async_context(chosen.feed.running())
-        parts = _Parts(store, chosen, sections, memory, options.profiles_dir, live)
+        parts = _Parts(store, chosen, sections, memory, options, live)
         yield await stack.enter_async_context(_running(opener, session, parts))
 
 
@@ -100,7 +102,7 @@ class _Parts:
     chosen: Chosen
     sections: Sections
     memory: Memory
-    profiles_dir: Path | None
+    options: PaperOptions
     live: "LiveParts | None"
 
 
@@ -139,7 +141,12 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
             tasks.start_soon(_live, live, loop, mailbox, stage)
         try:
             review = None if live is None else live.review
-            yield PaperDesk(stage, mailbox, parts.store, previews, sections, parts.profiles_dir, review)
+            options = parts.options
+            desk = PaperDesk(stage, mailbox, parts.store, previews, sections, options.profiles_dir, review)
+            if options.candidates_dir is not None:
+                desk.use_candidates(options.candidates_dir)
+                tasks.start_soon(desk.promoter.keep_copying)
+            yield desk
         finally:
             mailbox.close(Unavailable("the desk is stopping", hint="repeat with the same key when it is back"))
             tasks.cancel_scope.cancel()
