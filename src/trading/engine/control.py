@@ -20,7 +20,7 @@ from trading.strategies.registry import create_all
 from .kernel import Kernel
 from .routing import check_wallets, gathered
 from .trader import Plan
-from .treasury import fund_strategies, weights_of
+from .treasury import fund_strategies, shares_of, weights_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class Control:
 
     def _bring_in(self, key: str, lamports: int, reason: str, wallet: str) -> None:
         kernel = self._kernel
-        shares = split_lamports(lamports, weights_of(kernel.state.profile))
+        shares = split_lamports(lamports, shares_of(kernel.state))
         shares[next(iter(shares))] += lamports - sum(shares.values())
         for bucket, share in shares.items():
             if share:

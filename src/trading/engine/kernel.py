@@ -34,6 +34,7 @@ from .inputs import ENDED, INPUT, MARKET_KINDS, RECORDED, REPORTED, Stretch, dec
 from .level_keeper import LevelKeeper
 from .listeners import Listeners
 from .quiet import MARK_SPACING_NS, Quiet
+from .rotator import Rotator
 from .rows import mark_row
 from .run import RunSetup, StoredRow
 from .state import TIER, DeskState
@@ -61,6 +62,7 @@ class Kernel:
         self.gaps = GapKeeper(self.state, self.valuer, venue, self.emit)
         self.forecaster = Forecaster(self.state, venue, self.valuer, self.trader, self.emit)
         self.quiet = Quiet(self.state, self.valuer, self.trader, self.levels, by_reference=setup.by_reference)
+        self.rotator = Rotator(self.state, self.valuer, self.levels, self.emit)
         self._listeners = Listeners()
         self.strategies = make_strategies(setup.profile)
         self._make_strategies = make_strategies
@@ -388,6 +390,7 @@ class Kernel:
         valuation = self.valuer.value()
         flatten = self._mark(valuation)
         if is_new_day:  # after the mark: the peaks of levels move in proportion to what they are worth now
+            self.rotator.look(valuation)
             keep_shares(self.state, self.valuer, valuation, self.emit)
         signals, self._signals = self._signals, []
         self.forecaster.observe(signals, is_told=bool(signals) or self._is_told)

@@ -12,6 +12,7 @@ from .forecast import Forecast, ForecastScore, OrderImpact, RankedToken
 from .gap import GapStep
 from .order import LATER, Denied, Fill, Measure, Order, Rejected, Signal
 from .profile_content import ProfileChange
+from .rotation import RotationVerdict, StrategyShare
 from .wallet import MAIN, WalletTerms
 from .window import CalibrationBin, WindowCell
 
@@ -308,6 +309,21 @@ class WindowReported:
 
 
 @dataclass(frozen=True, slots=True)
+class SharesRotated:
+    """What the closed window (a day) made of the shares of the capital, told once a day where a profile lets them
+    rotate. ``gain_ppm`` is expected of the move over the profile's horizon, ``cost_ppm`` what it is taken to cost, in
+    millionths of the capital of all strategies."""
+
+    ts_ns: int
+    rule: str
+    verdict: RotationVerdict
+    gain_ppm: int
+    cost_ppm: int
+    shares: tuple[StrategyShare, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CycleMarked:
     """The account at the end of a cycle, marked at liquidation value. ``sol_usd`` is None where SOL has no price."""
 
@@ -350,5 +366,6 @@ Event = (
     | ProfileSwitched
     | TierChanged
     | WindowReported
+    | SharesRotated
     | CycleMarked
 )
