@@ -22,7 +22,7 @@ from .kernel import Kernel
 from .promoting import refusal, with_candidate, worth_lamports
 from .routing import check_wallets, gathered
 from .trader import Plan
-from .treasury import capital_of, fund_strategies, weights_of
+from .treasury import capital_of, fund_strategies, shares_of, weights_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ class Control:
 
     def _bring_in(self, key: str, lamports: int, reason: str, wallet: str) -> None:
         kernel = self._kernel
-        shares = split_lamports(lamports, weights_of(kernel.state.profile))
+        shares = split_lamports(lamports, shares_of(kernel.state))
         shares[next(iter(shares))] += lamports - sum(shares.values())
         for bucket, share in shares.items():
             if share:

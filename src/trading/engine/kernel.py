@@ -45,6 +45,7 @@ from .level_keeper import LevelKeeper
 from .listeners import Listeners
 from .promoting import judge_promoted
 from .quiet import MARK_SPACING_NS, Quiet
+from .rotator import Rotator
 from .rows import mark_row
 from .run import RunSetup, StoredRow
 from .state import TIER, DeskState
@@ -75,6 +76,7 @@ class Kernel:
         self.advisor = Advisor(self.state, venue, self.emit)
         self.trader.counsellors.append(self.advisor.weigh)
         self.quiet = Quiet(self.state, self.valuer, self.trader, self.levels, by_reference=setup.by_reference)
+        self.rotator = Rotator(self.state, self.valuer, self.levels, self.emit)
         self._listeners = Listeners()
         self.strategies = make_strategies(setup.profile)
         self._make_strategies = make_strategies
@@ -373,6 +375,7 @@ class Kernel:
         flatten = self._mark(valuation)
         if is_new_day:  # after the mark: the peaks of levels move in proportion to what they are worth now
             judge_promoted(self.state, self.valuer, valuation, self.emit)
+            self.rotator.look(valuation)
             keep_shares(self.state, self.valuer, valuation, self.emit)
         signals, self._signals = self._signals, []
         self.advisor.observe(is_told=bool(signals) or self._is_told)

@@ -20,6 +20,7 @@ from trading.portfolio.forecasts import ForecastBook
 from trading.portfolio.ledger import Ledger
 from trading.portfolio.performance import EquityCurve, TrackRecords
 from trading.portfolio.promotions import PromotionBook
+from trading.portfolio.rotation_book import RotationBook
 from trading.portfolio.wallets import WalletBook
 from trading.risk.after_gap import GapBook
 from trading.risk.day import DayTally
@@ -78,6 +79,7 @@ class DeskState:
         self.peaks = PeakPrices()
         self.records = TrackRecords()
         self.entries = EntryBook()
+        self.rotation = RotationBook()
         self.curve = EquityCurve(RETURN_PERIOD_NS)
         self.tier = tier_of(0)
         self.open_orders: dict[str, Order] = {}
@@ -143,11 +145,13 @@ class DeskState:
             events.StrategyDemoted: self._demoted,
             events.TierChanged: self._tier_changed,
             events.WindowReported: self._window_reported,
+            events.SharesRotated: self._shares_rotated,
             events.CycleMarked: self._cycle_marked,
             commands.ReduceOnly: self._reduce,
             commands.FlattenAndHalt: self._halt,
             commands.Resume: self._resume,
             commands.SetTarget: self._set_target,
+            commands.MoveCapital: self._move_asked,
             commands.HoldWallet: self._hold_wallet,
         }
 
@@ -254,9 +258,10 @@ class DeskState:
         self._lies(event)
         return booking
 
-    def _moved(self, _ts_ns: int, event: events.CapitalMoved) -> Booking:
+    def _moved(self, ts_ns: int, event: events.CapitalMoved) -> Booking:
         booking = self.ledger.apply(event)
         if not booking.duplicate:
+            self.rotation.moved(ts_ns, event)
             self.levels.flow(event.from_bucket, -event.lamports, is_external=False)
             self.levels.flow(event.to_bucket, event.lamports, is_external=False)
         return booking
@@ -411,6 +416,12 @@ class DeskState:
     def _window_reported(self, _ts_ns: int, event: events.WindowReported) -> None:
         if event.occasion == DAY:
             self.window_ns = event.until_ns
+
+    def _shares_rotated(self, _ts_ns: int, event: events.SharesRotated) -> None:
+        self.rotation.take(event)
+
+    def _move_asked(self, _ts_ns: int, event: commands.MoveCapital) -> None:
+        self.rotation.ask(event)
 
     def _cycle_marked(self, _ts_ns: int, event: events.CycleMarked) -> None:
         self.marked_ns = event.ts_ns

@@ -14,6 +14,7 @@ from .gap import GapStep
 from .order import LATER, Denied, Fill, Measure, Order, Rejected, Signal
 from .profile_content import ProfileChange
 from .promotion import GateReading, PromotionTerms, Stage
+from .rotation import RotationVerdict, StrategyShare
 from .wallet import MAIN, WalletTerms
 from .window import CalibrationBin, WindowCell
 
@@ -351,6 +352,21 @@ class WindowReported:
 
 
 @dataclass(frozen=True, slots=True)
+class SharesRotated:
+    """What the closed window (a day) made of the shares of the capital, told once a day where a profile lets them
+    rotate. ``gain_ppm`` is expected of the move over the profile's horizon, ``cost_ppm`` what it is taken to cost, in
+    millionths of the capital of all strategies."""
+
+    ts_ns: int
+    rule: str
+    verdict: RotationVerdict
+    gain_ppm: int
+    cost_ppm: int
+    shares: tuple[StrategyShare, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CycleMarked:
     """The account at the end of a cycle, marked at liquidation value. ``sol_usd`` is None where SOL has no price."""
 
@@ -422,5 +438,6 @@ Event = (
     | WindowReported
     | AdviceWeighed
     | AdviceScored
+    | SharesRotated
     | CycleMarked
 )

@@ -9,6 +9,7 @@ from trading.errors import InvalidInput
 
 from .account import Level
 from .advice import AdviceRules
+from .bucket_rules import BucketRules
 from .gap import GapRules
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
 from .protection import Protection, ProtectionKind
@@ -205,13 +206,6 @@ class FeeRules(_Rules):
     priority_micro_lamports_per_cu: int = Field(ge=0, le=100_000_000)
     compute_units_max: int = Field(ge=1, le=COMPUTE_UNITS_PER_TRANSACTION_MAX)
     exit_slippage_bps_max: Bps
-
-
-class BucketRules(_Rules):
-    """``band_bps``: once a day cash moves between the buckets of strategies when the share of one is further from
-    its weight than so much of their capital; 10000: profit stays where it was made."""
-
-    band_bps: Bps = BPS_ONE
 
 
 class StrategyChoice(_Rules):
