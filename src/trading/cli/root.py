@@ -15,6 +15,7 @@ from trading.cli import (
     night,
     paper,
     profiles,
+    promote,
     rehearse,
     report,
     review,
@@ -45,6 +46,7 @@ review.register(app)
 data.register(app)
 trials.register(app)
 profiles.register(app)
+promote.register(app)
 signer.register(app)
 rehearse.register(app)
 fault_proxy.register(app)

@@ -24,7 +24,7 @@ def outlook(kernel: Kernel) -> Document:
         "forecasts": [_forecast(each, symbol(each.mint)) for each in list(state.forecasts)[-FORECASTS_MAX:]],
         "forecasts_open": len(state.forecasts),
         "calibration": [
-            _calibration(name, direction, record)
+            calibration_document(name, direction, record)
             for (name, direction), record in sorted(state.forecasts.calibrations.items())
         ],
         "ranking": {
@@ -52,7 +52,8 @@ def _forecast(forecast: Forecast, symbol: str) -> Document:
     }
 
 
-def _calibration(strategy: str, direction: str, record: Calibration) -> Document:
+def calibration_document(strategy: str, direction: str, record: Calibration) -> Document:
+    """Return how the forecasts of a strategy in one direction came out, and by what confidence was stated."""
     return {
         "strategy": strategy,
         "direction": direction,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trading.errors import DataError
 from trading.model.profile import AGGRESSIVE, BACKTEST_PROFILES, CAUTIOUS, FOUNDATION, PROFILES, Profile
-from trading.model.profile_content import changes, content_of, profile_of, riskier, sha256_of
+from trading.model.profile_content import changes, content_of, document_of, profile_of, riskier, sha256_of
 from trading.model.protection import Protection, ProtectionKind
 
 
@@ -129,6 +129,15 @@ def test_every_field_that_sizes_or_limits_has_a_side() -> None:
                 )
                 risky += bool(riskier(FOUNDATION, other))
             assert risky == 1 or (value == 0 and risky == 2), f"{section}.{name}"
+
+
+@pytest.mark.requirement("T14")
+def test_to_hear_less_of_advice_that_only_shrinks_and_delays_is_riskier() -> None:
+    heard = altered("advice", weight_bps_max=5_000)
+    assert "advice" not in document_of(FOUNDATION)
+    assert document_of(heard)["advice"]["weight_bps_max"] == 5_000
+    assert riskier(FOUNDATION, heard) == ()
+    assert [each.field for each in riskier(heard, FOUNDATION)] == ["advice.weight_bps_max"]
 
 
 @pytest.mark.requirement("T2")
