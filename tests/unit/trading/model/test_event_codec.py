@@ -14,7 +14,9 @@ from trading.model.forecast import Direction, Forecast, ForecastScore, OrderImpa
 from trading.model.gap import GapAction, GapStep
 from trading.model.market_data import FeedDescription, TokenGone, ts_of
 from trading.model.order import Denied, Measure, Side
+from trading.model.rotation import RotationVerdict, StrategyShare
 from trading.model.wallet import WalletTerms
+from trading.model.window import CalibrationBin, WindowCell
 
 ACTIVE, HALTED = TradingState.ACTIVE, TradingState.HALTED
 _STATE = {"ts_ns": 1, "before": "ACTIVE", "after": "ACTIVE", "entries_allowed": True, "reason": ""}
@@ -93,6 +95,19 @@ EVENTS: list[events.Event | commands.Command] = [
         "foundation",
         10**9,
         ("t1", "t2"),
+    ),
+    events.WindowReported(
+        *(T0, "day", "momentum", "momentum", 1, T0, 2, 1, -5, -3, None, 60, "foundation", "foundation", 10**9, ()),
+        (WindowCell(7, "calm/up", "foundation", 1, 1, 5, 3, None, None, ("t1",)),),
+        (CalibrationBin("up", 5, 3, 5_100, 249_000),),
+    ),
+    events.SharesRotated(
+        *(T0, "fixed_share", RotationVerdict.MOVED, 120, 50),
+        (
+            StrategyShare("momentum", None, 0, 5 * 10**8, 0, -7, 5_000, 5_500, 5_300, ""),
+            StrategyShare("reversion", -120, 31, 5 * 10**8, -4, 9, 5_000, 4_500, 4_700, "bucket halted: why"),
+        ),
+        "why",
     ),
     events.TierChanged(T0, "foundation", "acceleration", 20 * 10**9),
     events.CycleMarked(T0, 1, 2, 3, 4, 5, ACTIVE),
