@@ -20,7 +20,9 @@ from .naming import public_id
 from .outlook import calibration_document
 
 EVIDENCE_MAX: Final = 50
-CELL_EVIDENCE_MAX: Final = 5
+CELL_EVIDENCE_MAX: Final = 3
+CELLS_SHOWN_MAX: Final = 12
+"""Cells of a strategy, the largest."""
 WINDOW_UNITS_S: Final[Mapping[str, int]] = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -109,7 +111,7 @@ def _strategy(kernel: Kernel, name: str, since_ns: int, trips: Sequence[RoundTri
         "capital_lamports": state.ledger.bucket_cash_lamports(name),
         "confidence": confidence(record.trades),
         "allocation": allocation(kernel, name),
-        "cells": [_cell(kernel, cell) for cell in cells if cell is not None],
+        "cells": [_cell(kernel, cell) for cell in cells[:CELLS_SHOWN_MAX] if cell is not None],
         "calibration": [
             calibration_document(name, direction.value, calibration)
             for direction in Direction
