@@ -10,9 +10,11 @@ from decimal import Decimal
 from typing import Any, Final
 
 from trading.errors import DataError
+from trading.model.advice import exchange_of
 from trading.model.event_codec import decode_record, encode_record
 from trading.model.instrument import CONSTANT_PRODUCT, Instrument, pool_body, pool_terms
 from trading.model.market_data import (
+    Advised,
     Bar,
     CycleEnd,
     FactsKnown,
@@ -36,7 +38,10 @@ GAP: Final = "feed_gap"
 HISTORY: Final = "bar_history"
 ENDED: Final = "feed_ended"
 REPORTED: Final = "venue_reported"
-MARKET_KINDS: Final = (INPUT, LISTED, FACTS, GONE, GAP, HISTORY, ENDED, REPORTED)
+ADVISED: Final = "advised"
+MARKET_KINDS: Final = (INPUT, LISTED, FACTS, GONE, GAP, HISTORY, ENDED, REPORTED, ADVISED)
+NO_FEEDS: Final = frozenset({REPORTED, ADVISED})
+"""Inputs that no feed gives: they are in the rows of a run alone, always by value."""
 
 
 Recorded = Bar | Swap | CycleEnd
@@ -118,6 +123,8 @@ def encode_input(event: MarketEvent, *, by_reference: bool) -> tuple[str, dict[s
     if type(event) is VenueReported:
         what = "fill" if isinstance(event.report, Fill) else "rejected"
         return REPORTED, {what: encode_record(event.report), "source": event.source}
+    if type(event) is Advised:
+        return ADVISED, encode_record(event.exchange)
     assert type(event) is FeedGap
     return GAP, {"mint": event.mint, "from_ns": event.from_ns, "to_ns": event.to_ns, "source": event.source}
 
@@ -281,6 +288,10 @@ def _decode_reported(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
     return VenueReported(ts_ns, report, body["source"])
 
 
+def _decode_advised(ts_ns: int, body: Mapping[str, Any]) -> MarketEvent:
+    return Advised(ts_ns, exchange_of(body))
+
+
 def _text(value: Decimal | None) -> str | None:
     return None if value is None else str(value)
 
@@ -297,4 +308,5 @@ _DECODERS: Final[Mapping[str, Callable[[int, Mapping[str, Any]], MarketEvent]]] 
     GAP: _decode_gap,
     HISTORY: _decode_history,
     REPORTED: _decode_reported,
+    ADVISED: _decode_advised,
 }

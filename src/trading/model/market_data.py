@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from .advice import Exchange
 from .instrument import Instrument
 from .order import Side, VenueReport
 from .token_facts import Facts
@@ -127,7 +128,16 @@ class VenueReported:
     source: str
 
 
-MarketEvent = Bar | Swap | TokenListed | FactsKnown | TokenGone | FeedGap | History | CycleEnd | VenueReported
+@dataclass(frozen=True, slots=True)
+class Advised:
+    """What the sidecar answered, or how it failed to. It comes between two cycles and is written down before anybody
+    looks at it; nobody waits for it."""
+
+    ts_ns: int
+    exchange: Exchange
+
+
+MarketEvent = Bar | Swap | TokenListed | FactsKnown | TokenGone | FeedGap | History | CycleEnd | VenueReported | Advised
 
 
 @dataclass(frozen=True, slots=True)

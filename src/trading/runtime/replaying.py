@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 
 from trading.adapters.canonical import canonical_json, parse_json
 from trading.engine.control import Control
-from trading.engine.inputs import ENDED, INPUT, MARKET_KINDS, REPORTED, Stretch, decode_input, encode_input
+from trading.engine.inputs import ENDED, INPUT, MARKET_KINDS, NO_FEEDS, Stretch, decode_input, encode_input
 from trading.engine.kernel import CYCLE_MARKED, Kernel
 from trading.errors import DataError, InvalidInput
 from trading.execution.conditions import Conditions
@@ -259,7 +259,7 @@ class _Replayer:
     def _market(self, row: JournalRow, body: Mapping[str, Any]) -> None:
         if row.kind == ENDED:
             self._kernel.end()
-        elif self._recorded is None or row.kind == REPORTED:
+        elif self._recorded is None or row.kind in NO_FEEDS:
             self._kernel.on_event(decode_input(row.kind, row.ts_ns, body))
         elif row.kind == INPUT and Stretch.is_of(body):
             self._stretch(row, body, self._recorded)

@@ -13,12 +13,14 @@ from trading.engine import checkpoint
 from trading.engine.control import Control, Outcome
 from trading.engine.inputs import ENDED
 from trading.engine.kernel import Kernel
+from trading.engine.promoting import with_promoted
 from trading.engine.run import StoredRow
 from trading.errors import JournalUnavailable, TradingError
 from trading.execution.reported_venue import ReportedVenue, report_of
 from trading.model import commands
+from trading.model.advice import Exchange
 from trading.model.intent import IntentRecord
-from trading.model.market_data import CycleEnd, History, MarketEvent, TokenListed, VenueReported, ts_of
+from trading.model.market_data import Advised, CycleEnd, History, MarketEvent, TokenListed, VenueReported, ts_of
 from trading.model.order import Order
 from trading.model.profile import profile_named
 from trading.model.profile_content import content_of, profile_of
@@ -120,6 +122,11 @@ class Session:
         kernel.on_event(VenueReported(now_ns, report, signature))
         return True
 
+    def advised(self, exchange: Exchange) -> None:
+        """Take what the sidecar said, or how it failed to; a run that has ended takes nothing more."""
+        if not self.has_ended:
+            self.kernel.on_event(Advised(self.kernel.state.now_ns, exchange))
+
     def remember_answer(self, scope: str, key: str, answer: Mapping[str, Any]) -> None:
         """Keep what was answered to a key, durable with what was done."""
         self.journal.remember_answer(scope, key, answer)
@@ -191,7 +198,8 @@ class Opener:
         What was switched to since then stays: neither a crash, a full disk nor a new version may undo it. A profile of
         that name whose content has changed is taken anew where it is the one in force.
         """
-        profile, present = self._plan.profile, session.kernel.state.profile
+        present = session.kernel.state.profile
+        profile = with_promoted(self._plan.profile, present)
         if _asked(session.journal) == profile.name and (present == profile or present.name != profile.name):
             self._ban(session)
             return
