@@ -20,6 +20,8 @@ from trading.model.profile import ExitRules, Profile
 from trading.model.units import BPS_ONE, NS_PER_S, ceil_div
 from trading.strategies.sma_cross import VARIANCE_WEIGHT
 
+from .leaders import btc_logs, sol_logs
+
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -31,7 +33,7 @@ NO_LIMIT: Final = float("inf")
 FOREVER_NS: Final = 2**62
 
 
-OPEN, GAP, CYCLE, VARIANCE = range(4)
+OPEN, GAP, CYCLE, VARIANCE, INTERVAL = range(5)
 """Columns of the tape."""
 
 
@@ -42,8 +44,9 @@ class Columns(NamedTuple):
     are log closes, ``changes`` the log of a close over the one before, ``squares`` the squared difference of the two
     log closes, ``ranges`` true ranges as a share (``indicators.oscillators.AverageTrueRange``), ``cycles`` the place of
     a bar's close among ``Cycles``. ``tape`` has what is read only where something happens, side by side, so that it
-    comes with one access to memory: the open, the time between it and the close before (``GAP``, in ns), the cycle, and
-    the average of squared returns that ``strategies.sma_cross`` has, from the token's first bar on.
+    comes with one access to memory: the open, the time between it and the close before (``GAP``, in ns), the cycle,
+    the average of squared returns that ``strategies.sma_cross`` has, from the token's first bar on, and the bar's
+    length in ns. ``sol_logs`` and ``btc_logs`` are log prices in USD of what the token may follow, NaN for none.
     """
 
     tape: Floats
@@ -56,6 +59,8 @@ class Columns(NamedTuple):
     changes: Floats
     squares: Floats
     ranges: Floats
+    sol_logs: Floats
+    btc_logs: Floats
     cycles: Ints
     ticks_max: int
 
@@ -205,6 +210,7 @@ class Market:
         places = np.concatenate([np.searchsorted(times, each) for each in closes_ns]).astype(np.int64)
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         joined["tape"][:, CYCLE] = places
+        joined["btc_logs"] = np.concatenate([np.array(each) for each in btc_logs({m: bars[m] for m in mints}).values()])
         columns = Columns(**joined, cycles=places, ticks_max=int(joined["ticks"].max()))
         stops = np.cumsum([len(bars[mint]) for mint in mints]).astype(np.int64)
         span = Span(np.concatenate(([0], stops[:-1])).astype(np.int64), stops, 0, len(times))
@@ -266,7 +272,7 @@ def _token(mint: str, bars: Sequence[Bar]) -> dict[str, Any]:
     gaps_ns = np.concatenate((np.zeros(1), opened[1:] - closed[:-1]))
     variances = _variances((closes / before - 1.0).tolist())
     return {
-        "tape": np.stack((opens, gaps_ns, np.zeros(len(bars)), variances), axis=1),
+        "tape": np.stack((opens, gaps_ns, np.zeros(len(bars)), variances, closed - opened), axis=1),
         "highs": highs,
         "lows": lows,
         "closes": closes,
@@ -277,6 +283,7 @@ def _token(mint: str, bars: Sequence[Bar]) -> dict[str, Any]:
         # By Python's power, as the volatility of a strategy has it: the last bit may not be that of a product.
         "squares": np.array([(now - then) ** 2 for now, then in zip(logs, logs[:1] + logs[:-1], strict=True)]),
         "ranges": np.maximum(highs, before) / np.minimum(lows, before) - 1.0,
+        "sol_logs": np.array(sol_logs(mint, bars)),
     }
 
 

@@ -10,7 +10,7 @@ from trading.errors import InvalidInput
 from trading.strategies.parameters import Value, resolve
 from trading.strategies.registry import create, declared
 
-from . import mean_reversion, momentum_breakout, sma_cross, trend_following, volatility_breakout
+from . import lead_lag, mean_reversion, momentum_breakout, sma_cross, trend_following, volatility_breakout
 from .account import DEEPEST, FILLS, TRIPS, Curve, trade
 from .market import Columns, Floats, Ints, Market, Span
 from .speaking import Said, nothing_said
@@ -28,6 +28,7 @@ class _Kernel(NamedTuple):
 _KERNELS: Final[Mapping[str, _Kernel]] = {
     name: _Kernel(module.parameters_of, module.speak)
     for name, module in (
+        ("lead_lag", lead_lag),
         ("mean_reversion", mean_reversion),
         ("momentum_breakout", momentum_breakout),
         ("sma_cross", sma_cross),
