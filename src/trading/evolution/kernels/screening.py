@@ -121,7 +121,7 @@ def fills(strategy: str, market: Market, values: Mapping[str, Value]) -> list[Fi
         token = int(np.searchsorted(market.span.stops, bar, side="right"))
         ts_ns = int(market.cycles.closes_ns[market.columns.cycles[bar]]) - market.interval_ns
         found.append(Filled(market.mints[token], ts_ns, each >= 0))
-    return found
+    return sorted(found, key=lambda each: (each.ts_ns, each.mint))
 
 
 class _Desk:
