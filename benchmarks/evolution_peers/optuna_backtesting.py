@@ -73,9 +73,9 @@ def objective(trial):
 study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=1))
 for fast_bars, slow_bars in sets:
     study.enqueue_trial({"fast_bars": fast_bars, "slow_bars": slow_bars})
-began = time.perf_counter()
+began = time.process_time()
 study.optimize(objective, n_trials=len(sets))
-seconds = time.perf_counter() - began
+seconds = time.process_time() - began
 print(
     json.dumps(
         {
