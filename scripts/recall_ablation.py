@@ -205,7 +205,7 @@ def section_of(detail: str, found: Mapping[str, Mapping[str, Found]], seed: int)
 `python -m scripts.recall_ablation FOLDER --seed {seed}`, commit {commit()}, {datetime.now(UTC):%Y-%m-%d}. {detail}.
 
 Each strategy alone with its defaults, profile `foundation` without halts by drawdown, in SOL after all costs; the first
-{WARM_UP_DAYS} days only fill the memory, {days} days are judged. *Proven*: as the profile has it once it is switched on,
+{WARM_UP_DAYS} days only fill the memory, {days} days are judged. *Proven*: as a profile has it once it is on,
 shifting only while the errors of recalled edges are the smaller ones. *Always*: shifting from the first answer on.
 *Shuffled*: always, with the outcomes known by then dealt to other situations, {SHUFFLES} seeds, their mean. Differences
 are of daily returns in bps, day by day, with 95 % intervals (blocks of {BLOCK_DAYS} days). The error is the root mean
