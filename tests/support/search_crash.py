@@ -82,7 +82,9 @@ def compare(folder: Path, kills: Sequence[int]) -> dict[str, Any]:
     """Run an undisturbed search and one that is killed at each of these commits in turn, ``kills`` counted from the
     start of each attempt, and then goes on to its end. Return both, and the exit codes of the attempts."""
     data = searching.write_bars(folder / "bars", days=30, symbols=("AAA",))
-    quiet = searching.order(data, folder / "quiet", folder / "quiet.db", trials=12, population=5, finalists=1)
+    quiet = searching.order(
+        data, folder / "quiet", folder / "quiet.db", strategy="random_entry", trials=12, population=5, finalists=1
+    )
     quiet = replace(quiet, spec=replace(quiet.spec, holdout_days=5))
     commits = folder / "commits"
     if attempt(quiet, None, commits) != 0:

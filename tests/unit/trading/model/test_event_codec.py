@@ -17,7 +17,9 @@ from trading.model.market_data import FeedDescription, TokenGone, ts_of
 from trading.model.order import Denied, Measure, Side
 from trading.model.promotion import GateReading, PromotionTerms, Stage
 from trading.model.recall import Outcome, PastSituation, Recollection, Situation
+from trading.model.rotation import RotationVerdict, StrategyShare
 from trading.model.wallet import WalletTerms
+from trading.model.window import CalibrationBin, WindowCell
 
 ACTIVE, HALTED = TradingState.ACTIVE, TradingState.HALTED
 _STATE = {"ts_ns": 1, "before": "ACTIVE", "after": "ACTIVE", "entries_allowed": True, "reason": ""}
@@ -111,6 +113,19 @@ EVENTS: list[events.Event | commands.Command] = [
     events.StrategyPromoted(T0, "s", "cand_1", Stage.CANDIDATE, Stage.PAPER, TERMS, (GATE,), 5, -7, "me: why"),
     events.StrategyJudged(T0, "s", "cand_1", Stage.PAPER, -9, (GATE, GATE)),
     events.StrategyDemoted(T0, "s", "cand_1", Stage.LIVE, (), "me: why"),
+    events.WindowReported(
+        *(T0, "day", "momentum", "momentum", 1, T0, 2, 1, -5, -3, None, 60, "foundation", "foundation", 10**9, ()),
+        (WindowCell(7, "calm/up", "foundation", 1, 1, 5, 3, None, None, ("t1",)),),
+        (CalibrationBin("up", 5, 3, 5_100, 249_000),),
+    ),
+    events.SharesRotated(
+        *(T0, "fixed_share", RotationVerdict.MOVED, 120, 50),
+        (
+            StrategyShare("momentum", None, 0, 5 * 10**8, 0, -7, 5_000, 5_500, 5_300, ""),
+            StrategyShare("reversion", -120, 31, 5 * 10**8, -4, 9, 5_000, 4_500, 4_700, "bucket halted: why"),
+        ),
+        "why",
+    ),
     events.TierChanged(T0, "foundation", "acceleration", 20 * 10**9),
     events.CycleMarked(T0, 1, 2, 3, 4, 5, ACTIVE),
     commands.StopEntries("k", "me", "why"),
