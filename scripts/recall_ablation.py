@@ -212,8 +212,8 @@ are of daily returns in bps, day by day, with 95 % intervals (blocks of {BLOCK_D
 square of realised moves against edges.
 """
     columns = (
-        "strategy | return without, proven, always, shuffled | fills | answers, shifted, refused (always)"
-        " | proven - without | always - without | always - shuffled | error stated, recalled, shuffled, bps"
+        "strategy | return without, proven, always, shuffled | fills of the first three"
+        " | answers, shifted, refused (always) | proven - without | always - without | always - shuffled | error stated, recalled, shuffled, bps"
         " | recalled / stated error^2"
     )
     lines = [text, f"| {columns} |", "|" + " --- |" * (columns.count(" | ") + 1)]
@@ -306,7 +306,19 @@ def _verdict(found: Mapping[str, Mapping[str, Found]], pooled: Mapping[str, Foun
     together = "does" if helps(pooled, "proven") else "does not"
     ratio = error_ratio(pooled["always"].errors, seed)
     share = "" if ratio is None else f"; the squared error of recalled edges is {ratio[0]:.3f} of that of stated ones"
-    return f"{said} Over all strategies together it {together} help by both intervals{share}. It ships switched off."
+    alike = [
+        name
+        for name, each in {**found, "all together": pooled}.items()
+        if difference(each["always"].returns, each["without"].returns, seed)[1] > 0
+        and difference(each["always"].returns, _shuffled(each).returns, seed)[1] <= 0
+    ]
+    names = ", ".join(alike)
+    common = (
+        f" Always recalling is above running without it, but not above shuffled outcomes, for {names}: what helps there is"
+        " that outcomes fall short of what a strategy states, and not which situations are recalled."
+    )
+    said += f" Over all strategies together it {together} help by both intervals{share}."
+    return f"{said}{common if alike else ''} It ships switched off."
 
 
 if __name__ == "__main__":

@@ -1,20 +1,26 @@
 """Memory that spans runs, is replayed byte for byte, and listens to no memory that anybody writes."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.remembering import ALWAYS, rules
+from tests.doubles.desk_memory import ListMemory
+from tests.doubles.kernel_bench import cycles_of
+from tests.support.remembering import ALWAYS, bench_of, journey, rules
 
 from trading.adapters.canonical import parse_json
 from trading.adapters.sql_journal import JournalStore
+from trading.config import RelaySection
 from trading.errors import InvalidInput
 from trading.feeds.synthetic import SyntheticFeed, SyntheticMarket
 from trading.model.profile import Profile, StrategyChoice
 from trading.model.recall import RecallRules
-from trading.ports import Journal
+from trading.ports import Journal, Memory, MemoryRecord
 from trading.runtime.backtest import BacktestResult, BacktestSpec, run_backtest
 from trading.runtime.recorded_runs import JOURNAL_NAME, recorded_run
+from trading.runtime.relay import MemoryRelay
 from trading.runtime.replaying import ReplaySpec, measure
 from trading.runtime.situations import digest_of, past_situations
 
@@ -105,3 +111,40 @@ def test_the_first_of_a_trajectory_has_the_return_of_its_trade(tmp_path: Path) -
         assert each.outcome.known_ns >= row.ts_ns
     others = [each for each in past if each.situation.trajectory_id not in closed]
     assert all(each.outcome.net_bps == each.outcome.move_bps - each.situation.cost_bps for each in others)
+
+
+class OpenMemory(ListMemory):
+    """A shared memory into which an agent writes, between the desk's own records, situations that paid splendidly."""
+
+    async def write(self, records: Sequence[MemoryRecord]) -> None:
+        await super().write(records)
+        for record in records:
+            if record.kind == "situation":
+                body = {**record.metadata, "move_bps": 90_000, "agent": "a-friend"}
+                forged = replace(record, key=f"forged/{record.key}", metadata=body, text="It paid: 900 %.")
+                await super().write([forged])
+
+
+@pytest.mark.anyio
+async def test_a_memory_that_an_agent_writes_moves_nothing(tmp_path: Path) -> None:
+    market, said = journey(1, 80, -0.0015)
+    hashes = []
+    for memory in (ListMemory(), OpenMemory()):
+        store = JournalStore.at(tmp_path / type(memory).__name__ / JOURNAL_NAME)
+        journal = store.start_run("run", "identity", 0)
+        bench = bench_of(said, journal=journal)
+        carrier = MemoryRelay(store, journal, "run", memory, RelaySection(batch_len_max=10))
+        for cycle in cycles_of(market):
+            bench.feed(cycle)
+            while await carrier.carry():
+                pass
+        hashes.append(journal.sha256())
+        store.close()
+    assert hashes[0] == hashes[1]
+    kinds = [record.key.startswith("forged/") for record in memory.records if record.kind == "situation"]
+    assert len(kinds) > 10
+    assert sum(kinds) * 2 == len(kinds)
+
+
+def test_the_desk_can_write_to_memory_and_cannot_read_it() -> None:
+    assert [name for name in vars(Memory) if not name.startswith("_")] == ["write"]

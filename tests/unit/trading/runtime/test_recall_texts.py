@@ -43,9 +43,9 @@ def test_a_situation_is_told_in_the_words_of_a_question_for_it() -> None:
         "BONK",
     )
     assert text == (
-        "What the market was like when momentum_breakout spoke for BONK on 2023-11-14T22:13:20+00:00: BONK over 24 bars "
-        "falling strongly, BONK over 168 bars sideways, wild, volatile, far below its high, high volume, SOL rising, "
-        "the other tokens sideways, most tokens fell. It stated an edge of 1.2 %."
+        "What the market was like when momentum_breakout spoke for BONK on 2023-11-14T22:13:20+00:00: "
+        "BONK over 24 bars falling strongly, BONK over 168 bars sideways, wild, volatile, far below its high, "
+        "high volume, SOL rising, the other tokens sideways, most tokens fell. It stated an edge of 1.2 %."
     )
     calm = situation_text(situation(volatility_tercile=-1, volume=-2, below_high_168=-1, breadth_24=0.8), "BONK")
     for words in ("calm", "low volume", "below its high", "most tokens rose"):
