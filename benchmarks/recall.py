@@ -225,8 +225,8 @@ def main(argv: list[str] | None = None) -> int:
     print(
         f"Recall adds {added:.2f} ms to a decision at the median with {options.rows:,} situations of {DIMENSIONS} "
         f"dimensions (goal: at most {GOAL_MS:.0f} ms): {'met' if is_met else 'missed'}. Folding them from journal rows "
-        f"takes {folded:.1f} s, from a checkpoint {put_back:.2f} s (goal for a start: {REBUILD_GOAL_S:.0f} s). A bar without an "
-        f"opinion costs {bar_ns(kernel_of(ALWAYS, 1)):.0f} ns more."
+        f"takes {folded:.1f} s, from a checkpoint {put_back:.2f} s (goal for a start: {REBUILD_GOAL_S:.0f} s). A bar "
+        f"without an opinion costs {bar_ns(kernel_of(ALWAYS, 1)):.0f} ns more."
     )
     return 0 if is_met and min(folded, put_back) <= REBUILD_GOAL_S else 1
 

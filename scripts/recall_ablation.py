@@ -43,6 +43,17 @@ SHUFFLES: Final = 5
 OFF: Final = RecallRules()
 PROVEN: Final = RecallRules(is_on=True)
 ALWAYS: Final = RecallRules(is_on=True, scores_min=0)
+COLUMNS: Final = (
+    "strategy",
+    "return without, proven, always, shuffled",
+    "fills of the first three",
+    "answers, shifted, refused (always)",
+    "proven - without",
+    "always - without",
+    "always - shuffled",
+    "error stated, recalled, shuffled, bps",
+    "recalled / stated error^2",
+)
 Errors = tuple[tuple[int, int, int], ...]
 """Of each answer that was scored: when it was due (day number), squared error as stated, and as recalled."""
 
@@ -211,12 +222,8 @@ shifting only while the errors of recalled edges are the smaller ones. *Always*:
 are of daily returns in bps, day by day, with 95 % intervals (blocks of {BLOCK_DAYS} days). The error is the root mean
 square of realised moves against edges.
 """
-    columns = (
-        "strategy | return without, proven, always, shuffled | fills of the first three"
-        " | answers, shifted, refused (always) | proven - without | always - without | always - shuffled | error stated, recalled, shuffled, bps"
-        " | recalled / stated error^2"
-    )
-    lines = [text, f"| {columns} |", "|" + " --- |" * (columns.count(" | ") + 1)]
+    columns = " | ".join(COLUMNS)
+    lines = [text, f"| {columns} |", "|" + " --- |" * len(COLUMNS)]
     lines += [_row(name, each, seed) for name, each in found.items()]
     pooled = {variant.name: _pooled([found[name][variant.name] for name in found]) for variant in VARIANTS}
     lines += [_row("all, a part each", pooled, seed), "", _verdict(found, pooled, seed)]
@@ -314,8 +321,8 @@ def _verdict(found: Mapping[str, Mapping[str, Found]], pooled: Mapping[str, Foun
     ]
     names = ", ".join(alike)
     common = (
-        f" Always recalling is above running without it, but not above shuffled outcomes, for {names}: what helps there is"
-        " that outcomes fall short of what a strategy states, and not which situations are recalled."
+        f" Always recalling is above running without it, but not above shuffled outcomes, for {names}: what helps there"
+        " is that outcomes fall short of what a strategy states, and not which situations are recalled."
     )
     said += f" Over all strategies together it {together} help by both intervals{share}."
     return f"{said}{common if alike else ''} It ships switched off."
