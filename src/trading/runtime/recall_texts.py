@@ -60,7 +60,7 @@ def _traits(situation: Situation, symbol: str) -> list[str]:
         return [f"features of version {situation.version}"]
     levels = levels_of(situation.vector)
     values = {each.name: level * each.scale / UNITS for each, level in zip(FEATURES, levels, strict=True)}
-    volatility = {-1: "calm", 0: "ordinary volatility", 1: "wild, volatile"}[round(values["volatility_tercile"])]
+    volatility = {-1: "calm", 0: "ordinary volatility", 1: "wild, volatile"}[round(values["volatility_rank"])]
     found = [
         _moved(f"{symbol} over 24 bars", values["return_24"]),
         _moved(f"{symbol} over 168 bars", values["return_168"]),

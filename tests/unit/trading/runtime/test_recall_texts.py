@@ -39,7 +39,7 @@ def situation(**features: float) -> Situation:
 
 def test_a_situation_is_told_in_the_words_of_a_question_for_it() -> None:
     text = situation_text(
-        situation(return_24=-2.5, volatility_tercile=1, below_high_168=-3, volume=1.5, sol_24=1.2, breadth_24=-0.8),
+        situation(return_24=-2.5, volatility_rank=1, below_high_168=-3, volume=1.5, sol_24=1.2, breadth_24=-0.8),
         "BONK",
     )
     assert text == (
@@ -47,7 +47,7 @@ def test_a_situation_is_told_in_the_words_of_a_question_for_it() -> None:
         "BONK over 24 bars falling strongly, BONK over 168 bars sideways, wild, volatile, far below its high, "
         "high volume, SOL rising, the other tokens sideways, most tokens fell. It stated an edge of 1.2 %."
     )
-    calm = situation_text(situation(volatility_tercile=-1, volume=-2, below_high_168=-1, breadth_24=0.8), "BONK")
+    calm = situation_text(situation(volatility_rank=-1, volume=-2, below_high_168=-1, breadth_24=0.8), "BONK")
     for words in ("calm", "low volume", "below its high", "most tokens rose"):
         assert words in calm
     assert "features of version 2" in situation_text(replace(situation(), version=2), "BONK")
