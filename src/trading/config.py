@@ -391,6 +391,61 @@ class PromotionSection(Section):
     demote_drift_bps_min: int = Field(default=100, ge=1, le=5_000)
 
 
+class SidecarSection(Section):
+    """Advice from a language model: off while ``url`` is empty. ``kind`` says what is asked there: openai (any endpoint
+    of the chat-completions API; ``url`` ends before ``/chat/completions``) or assess (a server of ``POST /assess``).
+
+    A question takes at most ``timeout_s``, with ``attempts_max`` tries; between them it waits ``backoff_base_s``,
+    doubling up to ``backoff_cap_s``, or as long as the server asks for, up to ``retry_after_cap_s``. After
+    ``failures_max`` failures in a row nobody asks for ``open_s`` (doubling up to ``open_s_max``). ``price_*`` are
+    micro-USD for a million tokens. ``calls_per_day_max``, ``tokens_per_day_max`` and ``micro_usd_per_day_max`` bound
+    a day (UTC) also over restarts. An answer is good for ``cache_s`` where the same is asked again. ``questions_max``
+    wait at most; of a token and kind the newest, asked again after ``again_s`` of the market's time at the soonest.
+    """
+
+    url: str = ""
+    kind: Literal["openai", "assess"] = "openai"
+    model: str = Field(default="", max_length=128)
+    key: SecretStr | None = None
+    timeout_s: float = Field(default=30.0, gt=0, le=300)
+    attempts_max: int = Field(default=3, ge=1, le=10)
+    backoff_base_s: float = Field(default=0.5, gt=0)
+    backoff_cap_s: float = Field(default=8.0, gt=0)
+    retry_after_cap_s: float = Field(default=120.0, gt=0)
+    response_bytes_max: int = Field(default=262_144, ge=1_024, le=16_000_000)
+    tokens_out_max: int = Field(default=800, ge=64, le=32_000)
+    price_in_micro_usd: int = Field(default=1_000_000, ge=0, le=10**9)
+    price_out_micro_usd: int = Field(default=4_000_000, ge=0, le=10**9)
+    calls_per_day_max: int = Field(default=500, ge=0, le=1_000_000)
+    tokens_per_day_max: int = Field(default=1_000_000, ge=0, le=10**10)
+    micro_usd_per_day_max: int = Field(default=1_000_000, ge=0, le=10**10)
+    failures_max: int = Field(default=3, ge=1, le=100)
+    open_s: float = Field(default=30.0, gt=0, le=3_600)
+    open_s_max: float = Field(default=900.0, gt=0, le=86_400)
+    cache_s: float = Field(default=300.0, ge=0, le=86_400)
+    questions_max: int = Field(default=16, ge=1, le=1_000)
+    again_s: int = Field(default=900, ge=0, le=86_400)
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        is_plain = not (parts.username or parts.password or parts.query or parts.fragment)
+        if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+            msg = "is an address that begins with https:// or http:// and holds no user, query or fragment"
+            raise ValueError(msg)
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _a_model_is_named(self) -> "SidecarSection":
+        if self.url and self.kind == "openai" and not self.model:
+            msg = "model: an endpoint of chat completions is asked for a model by its name"
+            raise ValueError(msg)
+        return self
+
+
 class Sections(Section):
     """Everything the desk is configured by, apart from what its caller decides (data directory, feed, money)."""
 
@@ -404,3 +459,4 @@ class Sections(Section):
     router: RouterSection = RouterSection()
     live: LiveSection = LiveSection()
     promotion: PromotionSection = PromotionSection()
+    sidecar: SidecarSection = SidecarSection()

@@ -17,6 +17,7 @@ TradingError
     RouterUnavailable
     SignerUnavailable
       AwaitingOperator  an order waits for the operator's approval
+    SidecarFault        no advice; ``reason`` is a word to count by
     JournalUnavailable  the desk cannot record, so it does not act
 """
 
@@ -118,6 +119,21 @@ class RouterUnavailable(Unavailable):
     def __init__(self, message: str, *, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class SidecarFault(Unavailable):
+    """``reason`` names what went wrong; ``away_s`` is how long the other side asked to be left alone, 0 where it did
+    not say; ``tokens`` (in, out) is what the failed try was told to have taken, None where nothing was told."""
+
+    code = "sidecar_unavailable"
+
+    def __init__(
+        self, message: str, *, reason: str, away_s: float = 0.0, tokens: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__(message, hint="the desk decides without it")
+        self.reason = reason
+        self.away_s = away_s
+        self.tokens = tokens
 
 
 class SignerUnavailable(Unavailable):

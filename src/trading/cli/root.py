@@ -9,6 +9,7 @@ from trading.cli import (
     curve,
     data,
     drift,
+    evolve,
     export_tax,
     fault_proxy,
     live,
@@ -37,6 +38,7 @@ paper.register(app)
 curve.register(app)
 calibrate.register(app)
 drift.register(app)
+evolve.register(app)
 export_tax.register(app)
 control.register(app)
 report.register(app)

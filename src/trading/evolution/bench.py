@@ -8,17 +8,20 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
+from trading.model.instrument import Instrument
+from trading.model.market_data import Bar, TokenListed
 from trading.model.units import NS_PER_S
 from trading.runtime.backtest import BacktestSpec, run_backtest
 from trading.strategies.parameters import Value
 from trading.strategies.registry import create
 
-from .course import Course
+from .course import DAY_NS, Course, Screener
 from .fitness import Floats, Ints
+from .kernels import Market, Terms, screen
 from .walk_forward import daily_returns
 
 EVALUATED_DIR: Final = "evaluated"
@@ -48,10 +51,10 @@ class EngineRun:
 
 
 class Bench(Protocol):
-    """``screened_by``: kernel or engine."""
+    """What tries candidates."""
 
     @property
-    def screened_by(self) -> Literal["kernel", "engine"]: ...
+    def screened_by(self) -> Screener: ...
 
     def evaluate(self, candidates: Sequence[Mapping[str, Value]]) -> Evaluated:
         """Try candidates that their strategy accepts; what comes of one does not depend on the others."""
@@ -61,7 +64,7 @@ class Bench(Protocol):
 class EngineBench:
     """The full engine. ``run_dir`` None: nothing is kept."""
 
-    screened_by: Final = "engine"
+    screened_by: Screener = "engine"
 
     def __init__(self, course: Course, run_dir: Path | None) -> None:
         self._course = course
@@ -91,9 +94,43 @@ class EngineBench:
         return returns, run.trades
 
 
+class KernelBench:
+    """The array kernel of the strategy, under the terms that the profile and the dearest and shallowest pool make."""
+
+    screened_by: Screener = "kernel"
+
+    def __init__(self, course: Course) -> None:
+        self._course = course
+        bars: dict[str, list[Bar]] = {}
+        pools: list[Instrument] = []
+        for event in course.feed.events():
+            match event:
+                case Bar(mint=mint):
+                    bars.setdefault(mint, []).append(event)
+                case TokenListed(instrument=instrument):
+                    pools.append(instrument)
+                case _:
+                    pass
+        terms = Terms.of(
+            course.spec.rules,
+            max(each.pool_fee_bps + each.creator_fee_bps for each in pools),
+            course.spec.equity_lamports,
+            min(each.pool_lamports_default for each in pools),
+        )
+        self._market = Market.of(bars, terms).cut(course.from_ns, course.until_ns)
+
+    def evaluate(self, candidates: Sequence[Mapping[str, Value]]) -> Evaluated:
+        screened = screen(self._course.spec.strategy, self._market, candidates)
+        # Days at either end on which no bar closed are flat.
+        returns = np.zeros((len(candidates), self._course.scheme.days))
+        first = int(self._market.days[0]) - self._course.from_ns // DAY_NS
+        returns[:, first : first + screened.returns.shape[1]] = screened.returns
+        return Evaluated(returns, screened.trades)
+
+
 def bench_of(course: Course, run_dir: Path | None = None) -> Bench:
-    """Return the kernel where the strategy has one, else the engine."""
-    return EngineBench(course, run_dir)
+    """Return the kernel where the strategy has one and lives on bars, else the engine."""
+    return KernelBench(course) if course.screened_by == "kernel" else EngineBench(course, run_dir)
 
 
 def engine_run(course: Course, candidate: Mapping[str, Value], from_ns: int, to_ns: int) -> EngineRun:

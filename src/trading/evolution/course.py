@@ -17,9 +17,11 @@ from trading.strategies.parameters import Value
 from trading.strategies.registry import ON_SWAPS
 
 from .genome import Genome
+from .kernels import screenable
 from .splits import Scheme
 
 Sampler = Literal["nsga2", "tpe"]
+Screener = Literal["kernel", "engine"]
 SAMPLERS: Final[tuple[Sampler, ...]] = ("nsga2", "tpe")
 EVALUATION_VERSION: Final = 1
 """Part of every scope: raised when the same candidate may get other figures than before."""
@@ -65,9 +67,6 @@ class SearchSpec:
             if not low <= value <= high:
                 msg = f"{name}: from {low} to {high}, not {value}"
                 raise InvalidInput(msg, field=name)
-        if self.sampler not in SAMPLERS:
-            msg = f"sampler: {' or '.join(SAMPLERS)}, not {self.sampler!r}"
-            raise InvalidInput(msg, field="sampler")
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,11 @@ class Course:
     @cached_property
     def genome(self) -> Genome:
         return Genome(self.spec.strategy)
+
+    @property
+    def screened_by(self) -> Screener:
+        """Where candidates are tried: by the array kernel of the strategy where it has one, else in the engine."""
+        return "kernel" if self.spec.strategy in screenable() and not self.feed.summary.swaps else "engine"
 
     @cached_property
     def _days(self) -> tuple[int, int]:
@@ -137,6 +141,7 @@ class Course:
             "rules": rules,
             "equity_lamports": self.spec.equity_lamports,
             "strategy": self.spec.strategy,
+            "screened_by": self.screened_by,
         }
 
     def scope_of(self, candidate: Mapping[str, Value]) -> str:
@@ -160,6 +165,20 @@ class Course:
                 "test_blocks": self.spec.test_blocks,
             }
         )
+
+
+def sampler_of(text: str) -> Sampler:
+    """Return the sampler of that name. Raises: InvalidInput."""
+    for each in SAMPLERS:
+        if each == text:
+            return each
+    msg = f"sampler: {' or '.join(SAMPLERS)}, not {text[:40]!r}"
+    raise InvalidInput(msg, field="sampler")
+
+
+def days_of(feed: ReplayFeed) -> int:
+    """Return how many days of UTC a feed has, from the one of its first bar to the last whole one."""
+    return max(0, feed.last_ns // DAY_NS - (feed.first_ns - 1) // DAY_NS)
 
 
 def _hashed(body: Mapping[str, Any]) -> str:

@@ -129,7 +129,7 @@ def save(found: Found) -> None:
     """Write the document beside the returns, whole or not at all. Raises: OSError."""
     target = found.returns_file.parent / FOUND_NAME
     part = target.with_suffix(".part")
-    part.write_text(json.dumps(document_of(found), sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.write_text(json.dumps(document_of(found), ensure_ascii=False) + "\n", encoding="utf-8")
     part.replace(target)
 
 

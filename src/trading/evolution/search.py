@@ -24,7 +24,7 @@ from .bench import Bench, Evaluated, bench_of, engine_run
 from .course import Course
 from .fitness import Floats, Objectives, front, objectives, path_sharpes, sharpes
 from .found import RETURNS_NAME, Candidate, Finalist, Found, save
-from .trial_store import Drawn, Outcome, Told, TrialStore
+from .trial_store import Drawn, Outcome, Progress, Told, TrialStore
 
 WHO: Final = "search"
 IDLE_S: Final = 0.5
@@ -62,15 +62,11 @@ class Worker:
             self.store.beat()
             known = self.store.progress()
             report("searching", min(known.told, total), total)
-            drawn = self.store.taken_up(self._batch)
-            if not drawn and known.told + known.waiting < total:
-                drawn = self._drawn(total - known.told - known.waiting)
-                if not drawn and known.waiting == 0:
-                    return  # the strategy has no more candidates than that
-            if drawn:
-                self._try(drawn)
+            mine = self._mine(known)
+            if mine:
+                self._try(mine)
                 self.pause()
-            elif known.waiting:
+            elif self.store.progress().waiting:
                 time.sleep(IDLE_S)
             else:
                 return
@@ -79,9 +75,23 @@ class Worker:
     def _batch(self) -> int:
         return max(1, self.course.spec.population // self.workers)
 
-    def _drawn(self, missing: int) -> list[Drawn]:
-        """Draw a share of what is missing, so that several workers draw hardly more than that."""
-        return self.store.draw(min(self._batch, -(-missing // self.workers)))
+    def _mine(self, known: Progress) -> list[Drawn]:
+        """Return what is to be tried next, after more was drawn where that is due; nothing where all have figures, the
+        strategy has no more candidates, or the last ones are with others."""
+        missing = self.course.spec.trials - known.told - known.waiting
+        if self.workers > 1:
+            mine = self.store.taken_up(self._batch)
+            if not mine and missing > 0:
+                # A share of what is missing, so that several workers draw hardly more than that.
+                self.store.draw(min(self._batch, -(-missing // self.workers)))
+                mine = self.store.taken_up(self._batch)
+            return mine
+        # A generation is drawn whole before any of it is judged, also by who goes on after a kill: what is drawn
+        # depends on what is judged.
+        place = (known.told + known.waiting + known.given_up) % self._batch
+        if missing > 0 and (place or not known.waiting):
+            self.store.draw(min(self._batch - place, missing))
+        return self.store.taken_up(self._batch)
 
     def _try(self, drawn: Sequence[Drawn]) -> None:
         candidates = [each.candidate for each in drawn]

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -161,26 +162,25 @@ class TrialStore:
         mine.set_user_attr(_OWNER, self.worker)
         return True
 
-    def draw(self, most: int) -> list[Drawn]:
-        """Draw at most so many new candidates; none where there are no more. What is no candidate is told at once."""
-        finished = [each for each in self._trials() if each.state in {TrialState.COMPLETE, TrialState.RUNNING}]
+    def draw(self, most: int) -> None:
+        """Draw at most so many new candidates, none where there are no more: they are this worker's and wait for their
+        figures. What is no candidate is told at once."""
+        trials = self._trials()
+        finished = [each for each in trials if each.state in {TrialState.COMPLETE, TrialState.RUNNING}]
         known = {key_of(each.user_attrs[_CANDIDATE]) for each in finished}
         mirror = _mirror(finished)
-        number = len(self._trials())
-        found: list[Drawn] = []
-        barren = 0
-        while len(found) < most and barren < DRAWS_PER_CANDIDATE_MAX:
+        number, drawn, barren = len(trials), 0, _barren(trials)
+        while drawn < most and barren < DRAWS_PER_CANDIDATE_MAX:
             trial = self._drawn_in(mirror, number)
             candidate = self._genome.candidate(trial.params)
             why = "known" if key_of(candidate) in known else "" if self._genome.accepts(candidate) else "refused"
-            barren = barren + 1 if why else 0
             number = self._born(trial, candidate, why) + 1
             known.add(key_of(candidate))
-            if not why:
-                found.append(Drawn(number - 1, candidate))
-            else:
+            if why:
+                barren += 1
                 mirror.tell(trial.number, state=TrialState.PRUNED)
-        return found
+            else:
+                drawn, barren = drawn + 1, 0
 
     def tell(self, drawn: Drawn, outcome: Outcome) -> None:
         """Write a candidate's figures down; one that has some keeps them."""
@@ -284,6 +284,11 @@ def translating() -> Iterator[None]:
         cause = error.__cause__ or error
         msg = f"the storage of the search: {str(cause).splitlines()[0][:300]}"
         raise TrialStoreUnavailable(msg, hint="see that the database answers and can be written") from error
+
+
+def _barren(trials: Sequence[FrozenTrial]) -> int:
+    """Return how many draws in a row were no candidate, up to the newest trial."""
+    return sum(1 for _ in takewhile(lambda each: each.state is TrialState.PRUNED, reversed(trials)))
 
 
 def _mirror(finished: Sequence[FrozenTrial]) -> optuna.Study:

@@ -15,13 +15,14 @@ from trading.adapters.journal_archive import Range, RunArchive
 from trading.adapters.profile_files import named_profile
 from trading.adapters.sql_journal import JournalStore
 from trading.config import Sections
-from trading.errors import InvalidInput
+from trading.errors import InvalidInput, Unavailable
 from trading.model import commands, events
 from trading.model.event_codec import decode
 from trading.model.profile_content import content_of
 from trading.model.units import NS_PER_S
 
 from . import history, orders, rebalancing, reviewing, views
+from .assessing import Assessing
 from .bans import with_bans
 from .controls import command_of, given
 from .documents import Document, costs_of_fill, iso
@@ -73,6 +74,8 @@ class PaperDesk:
         self._sections = sections
         self._profiles_dir = profiles_dir
         self._review = review
+        self.assessing: Assessing | None = None
+        """Who asks the sidecar for others, None where there is no sidecar."""
         self._under_way: dict[tuple[str, str], anyio.Lock] = {}
         self.promoter = Promoter(None, sections.promotion, self._now, mailbox.ask)
         """Knows no candidates until ``use_candidates`` says where they are."""
@@ -187,6 +190,13 @@ class PaperDesk:
         given = {name: str(request[name]) for name in ("item", "answer", "reason")}
         await self._review.answer(given["item"], given["answer"], actor, given["reason"])
         return self._with_context({"waiting": await self._review.waiting()})
+
+    async def assess(self, request: Mapping[str, Any], *, agent: str) -> Document:
+        """Put a question to the sidecar. Raises: InvalidInput naming the field; Unavailable, also without a sidecar."""
+        if self.assessing is None:
+            msg = "no sidecar is configured, so nobody can be asked"
+            raise Unavailable(msg, hint="name one: TRADING_SIDECAR__URL and TRADING_SIDECAR__MODEL")
+        return await self.assessing.answer(request, agent=agent)
 
     async def changes(self) -> AsyncIterator[Document]:
         """Yield the snapshot after each cycle, the newest only: a slow reader skips, it never queues."""

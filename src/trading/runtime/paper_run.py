@@ -21,7 +21,9 @@ from trading.model.units import sol_to_lamports
 from trading.model.wallet import MAIN, WalletTerms
 from trading.ports import Feed, LiveFeed, Memory
 
+from .advising import Advising
 from .assembly import RunPlan, chosen_profile
+from .assessing import Assessing
 from .bans import with_bans
 from .clock import WallClock
 from .mailbox import Mailbox
@@ -31,6 +33,7 @@ from .previews import Previews
 from .recorded_runs import JOURNAL_NAME
 from .relay import MemoryRelay, RelayStats
 from .session import Opener, Session
+from .sidecar import Sidecar, opened_sidecar
 from .sources import LiveSource, PacedSource, Source
 from .stage import REAL, Published, Stage
 from .unwrapping import unwrapped
@@ -92,7 +95,8 @@ async def _opened(
         if not isinstance(chosen.feed, Feed):
             chosen.feed.hold(session.kernel.state.ledger.held_mints())
             await stack.enter_async_context(chosen.feed.running())
-        parts = _Parts(store, chosen, sections, memory, options, live)
+        sidecar = await stack.enter_async_context(opened_sidecar(sections.sidecar, options.data_dir))
+        parts = _Parts(store, chosen, sections, memory, options, live, sidecar)
         yield await stack.enter_async_context(_running(opener, session, parts))
 
 
@@ -104,6 +108,7 @@ class _Parts:
     memory: Memory
     options: PaperOptions
     live: "LiveParts | None"
+    sidecar: Sidecar | None
 
 
 @asynccontextmanager
@@ -118,6 +123,8 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
         relay.wake()
         if live is not None:
             live.seen(state)
+        if advising is not None:
+            advising.seen(state)
         if not isinstance(parts.chosen.feed, Feed):
             parts.chosen.feed.hold(state.held)
 
@@ -126,6 +133,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     mailbox = Mailbox(sections.paper.commands_len_max, sections.paper.command_timeout_s, lambda: loop.wake())
     stage.waiting_commands = lambda: len(mailbox)
     loop = PaperLoop(opener, source, mailbox, stage)
+    advising = _advising(parts, session, mailbox, stage)
     live = None if parts.live is None else parts.live.desk(sections.live, mailbox, stage.ring)
     if live is not None:
         stage.money = REAL
@@ -137,6 +145,8 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(loop.run, session)
         tasks.start_soon(relay.run)
+        if advising is not None:
+            tasks.start_soon(advising.run)
         if live is not None:
             tasks.start_soon(_live, live, loop, mailbox, stage)
         try:
@@ -146,6 +156,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
             if options.candidates_dir is not None:
                 desk.use_candidates(options.candidates_dir)
                 tasks.start_soon(desk.promoter.keep_copying)
+            desk.assessing = None if parts.sidecar is None else Assessing(parts.sidecar, parts.memory)
             yield desk
         finally:
             mailbox.close(Unavailable("the desk is stopping", hint="repeat with the same key when it is back"))
@@ -154,6 +165,15 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
         # What was decided last is on disk; bring it to memory now if memory takes it, else at the next start.
         while await relay.carry():
             pass
+
+
+def _advising(parts: _Parts, session: Session, mailbox: Mailbox, stage: Stage) -> Advising | None:
+    """Return who asks the sidecar beside the loop, None where there is none."""
+    if parts.sidecar is None:
+        return None
+    advising = Advising(session.journal, parts.sidecar, mailbox, parts.sections.sidecar)
+    stage.sidecar = advising.status
+    return advising
 
 
 async def _opened_live(options: PaperOptions, sections: Sections, stack: AsyncExitStack) -> "LiveParts":

@@ -11,23 +11,26 @@ from dataclasses import replace
 from typing import Any, Final
 
 from trading.adapters.canonical import parse_json
-from trading.engine.inputs import HISTORY, LISTED, MARKET_KINDS, decode_input
+from trading.engine.inputs import ADVISED, HISTORY, LISTED, MARKET_KINDS, decode_input
 from trading.engine.trader import cited_by
 from trading.engine.windows import EVIDENCE_MAX
 from trading.model import commands, events
 from trading.model.event_codec import decode, encode_record
 from trading.model.instrument import Instrument
-from trading.model.market_data import History, TokenListed
+from trading.model.market_data import Advised, History, TokenListed
 from trading.model.order import Order, Purpose, Side, Signal
+from trading.model.rotation import RotationVerdict
 from trading.model.units import sol_text
 from trading.ports import JournalRow, MemoryRecord
 
+from .advice_texts import BANK, request_text, response_figures, response_text, score_text_of, weighed_text
 from .digests import window_text
 from .forecast_texts import forecast_text, impact_text, ranking_text, score_text
 from .naming import public_id
 from .outcomes import duration_text, outcome_of, tokens_text
 from .profile_texts import switch_text
 from .promotion_texts import demotion_text, judgement_text, promotion_text
+from .rotation_texts import rotation_text
 
 NAMESPACE: Final = "trading"
 STRATEGIES: Final = "strategies"
@@ -70,6 +73,8 @@ class Remembrance:
             events.ForecastMade: self._forecast_made,
             events.ForecastScored: self._forecast_scored,
             events.UniverseRanked: self._universe_ranked,
+            events.AdviceWeighed: self._advice_weighed,
+            events.AdviceScored: self._advice_scored,
             events.OrderApproved: self._order_approved,
             events.OrderDenied: self._order_denied,
             events.OrderFilled: self._order_filled,
@@ -84,6 +89,7 @@ class Remembrance:
             events.StrategyJudged: self._judged,
             events.TierChanged: self._tier_changed,
             events.WindowReported: self._window_reported,
+            events.SharesRotated: self._shares_rotated,
             events.CapitalDeposited: self._capital_flow,
             events.CapitalWithdrawn: self._capital_flow,
             events.CapitalMoved: self._capital_moved,
@@ -98,6 +104,8 @@ class Remembrance:
                 listed = decode_input(row.kind, row.ts_ns, parse_json(row.body))
                 assert isinstance(listed, TokenListed)
                 self._instruments[listed.instrument.mint] = listed.instrument
+            if row.kind == ADVISED:
+                return self._advised(row)
             return [self._warmed_up(row)] if row.kind == HISTORY else []
         event = decode(row.kind, parse_json(row.body))
         if isinstance(event, CONTROLS):
@@ -106,6 +114,42 @@ class Remembrance:
             return [self._note(row, "control", text, {"actor": event.actor})]
         handler = self._handlers.get(type(event))
         return handler(event, row) if handler else []
+
+    def _advised(self, row: JournalRow) -> list[MemoryRecord]:
+        """A question and its answer are two memories: what was asked stays, whatever came of it."""
+        advised = decode_input(row.kind, row.ts_ns, parse_json(row.body))
+        assert isinstance(advised, Advised)
+        exchange = advised.exchange
+        asked = {"id": exchange.id, "kind": exchange.kind, "mint": exchange.mint, "evidence": list(exchange.evidence)}
+        tags = (exchange.kind, exchange.outcome)
+        said = response_text(exchange)
+        return [
+            self._banked(row, "request", request_text(exchange), asked, tags=(exchange.kind,)),
+            self._banked(row, "response", said, response_figures(exchange), tags=tags, embed=True),
+        ]
+
+    def _advice_weighed(self, event: events.AdviceWeighed, row: JournalRow) -> list[MemoryRecord]:
+        figures = {**encode_record(event), "trajectory_id": public_id(self._run_id, event.trajectory_id)}
+        text = weighed_text(event, self._symbol(event.mint))
+        return [self._banked(row, "weighed", text, figures, tags=(event.strategy,))]
+
+    def _advice_scored(self, event: events.AdviceScored, row: JournalRow) -> list[MemoryRecord]:
+        score = event.score
+        text = score_text_of(score, self._symbol(score.mint))
+        tags = (score.kind, "hit" if score.is_hit else "miss")
+        return [self._banked(row, "score", text, encode_record(score), tags=tags)]
+
+    def _banked(
+        self,
+        row: JournalRow,
+        kind: str,
+        text: str,
+        figures: Mapping[str, Any],
+        *,
+        tags: tuple[str, ...],
+        embed: bool = False,
+    ) -> MemoryRecord:
+        return replace(self._note(row, kind, text, figures, tags=tags, embed=embed), namespace=BANK)
 
     def _warmed_up(self, row: JournalRow) -> MemoryRecord:
         history = decode_input(row.kind, row.ts_ns, parse_json(row.body))
@@ -304,6 +348,20 @@ class Remembrance:
         record = self._note(row, "digest", window_text(event), figures, embed=event.trades > 0)
         tags = (event.strategy, event.tier, event.occasion)
         return [replace(record, namespace=f"{STRATEGIES}/{event.strategy}", tags=tags, cites=evidence)]
+
+    def _shares_rotated(self, event: events.SharesRotated, row: JournalRow) -> list[MemoryRecord]:
+        # Found by meaning where something moved; days on which nothing did are alike.
+        is_move = event.verdict is RotationVerdict.MOVED
+        return [
+            self._note(
+                row,
+                "rotation",
+                rotation_text(event),
+                encode_record(event),
+                tags=(event.verdict.value, *(each.strategy for each in event.shares)),
+                embed=is_move,
+            )
+        ]
 
     def _capital_flow(
         self, event: events.CapitalDeposited | events.CapitalWithdrawn, row: JournalRow

@@ -18,8 +18,9 @@ from trading.engine.run import StoredRow
 from trading.errors import JournalUnavailable, TradingError
 from trading.execution.reported_venue import ReportedVenue, report_of
 from trading.model import commands
+from trading.model.advice import Exchange
 from trading.model.intent import IntentRecord
-from trading.model.market_data import CycleEnd, History, MarketEvent, TokenListed, VenueReported, ts_of
+from trading.model.market_data import Advised, CycleEnd, History, MarketEvent, TokenListed, VenueReported, ts_of
 from trading.model.order import Order
 from trading.model.profile import profile_named
 from trading.model.profile_content import content_of, profile_of
@@ -120,6 +121,11 @@ class Session:
         signature = record.settlement.signature if record.settlement is not None else record.intent.id
         kernel.on_event(VenueReported(now_ns, report, signature))
         return True
+
+    def advised(self, exchange: Exchange) -> None:
+        """Take what the sidecar said, or how it failed to; a run that has ended takes nothing more."""
+        if not self.has_ended:
+            self.kernel.on_event(Advised(self.kernel.state.now_ns, exchange))
 
     def remember_answer(self, scope: str, key: str, answer: Mapping[str, Any]) -> None:
         """Keep what was answered to a key, durable with what was done."""

@@ -77,6 +77,8 @@ class Stage:
         self._recorded_at_s: float | None = None
         self.waiting_commands: Callable[[], int] = lambda: 0
         self.waiting_orders: Callable[[str], list[Document]] = lambda _run_id: []
+        self.sidecar: Callable[[], Mapping[str, Any]] | None = None
+        """Says how asking the sidecar goes, None where there is none."""
         self.money = PAPER
 
     # The loop's side
@@ -151,6 +153,8 @@ class Stage:
             "queues": self._queues(),
             "waiting_orders": self.waiting_orders(current.run_id),
         }
+        if self.sidecar is not None:
+            document["sidecar"] = {**document["sidecar"], "asking": self.sidecar()}
         if self._trouble is not None:
             document |= {"state": "HALTED", "state_reason": self._trouble.message, "entries_allowed": False}
         return document

@@ -20,7 +20,7 @@ from trading.strategies.registry import module_of
 
 from .documents import Document, amount, costs_of_totals, iso, plain, price_sol, tokens
 from .naming import public_id
-from .strategy_digest import windows_of
+from .strategy_digest import allocation, windows_of
 
 DAY_NS = 86_400 * NS_PER_S
 STARTING = "starting: waiting for the first event of the feed"
@@ -84,7 +84,31 @@ def snapshot(kernel: Kernel, around: Surroundings) -> Document:
         "compounding": compounding(kernel, valuation),
         "next_evaluation": None if due_ns is None else iso(due_ns),
         "zone": state.zone,
+        "sidecar": sidecar(kernel),
         **({} if state.wallets is None else {"wallets": wallets(kernel, valuation)}),
+    }
+
+
+def sidecar(kernel: Kernel) -> Document:
+    """Return wire.SidecarView: what the profile lets advice do, and how that of each model came out."""
+    book, rules = kernel.state.advice, kernel.state.profile.advice
+    return {
+        "weight_bps_max": rules.weight_bps_max,
+        "received": dict(sorted(book.outcomes_seen.items())),
+        "records": [
+            {
+                "model": model,
+                "kind": kind,
+                "count": record.count,
+                "hit_rate_bps": record.hit_rate_bps,
+                "base_hit_rate_bps": record.base_hit_rate_bps,
+                "brier_ppm": record.brier_ppm,
+                "base_brier_ppm": record.base_brier_ppm,
+                "skill_bps": record.skill_bps,
+                "weight_bps": record.weight_bps(rules),
+            }
+            for (model, kind), record in sorted(book.calibrations.items())
+        ],
     }
 
 
@@ -272,6 +296,7 @@ def _strategy(kernel: Kernel, name: str, parameters: Mapping[str, Any], valuatio
         "last_signal": None if last is None else iso(last),
         **promotion(kernel, name),
         "windows": windows_of(kernel, name),
+        "allocation": allocation(kernel, name),
     }
 
 

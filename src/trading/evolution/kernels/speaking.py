@@ -112,7 +112,7 @@ def rounded(parts: Floats, count: int) -> float:
         more = high + twice
         if twice == more - high:
             high = more
-    return high
+    return float(high)
 
 
 @numba.njit(nogil=True)
