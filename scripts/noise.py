@@ -164,13 +164,13 @@ def _feed(seed: int, edge: Edge, closes: Floats) -> ReplayFeed:
 
 
 class Screening:
-    """Body of ``evolution.bench.Bench``: the array kernel over the days that the search sees."""
+    """Body of ``evolution.bench.Bench``: ``KernelBench``, which can tell of the days kept back too."""
 
     screened_by: Final = "kernel"
 
     def __init__(self, course: Course) -> None:
         bars = [event for event in course.feed.events() if isinstance(event, Bar)]
-        terms = replace(Terms.of(RULES, 0, EQUITY_LAMPORTS, DEPTH_LAMPORTS), exits=None)
+        terms = Terms.of(RULES, 0, EQUITY_LAMPORTS, DEPTH_LAMPORTS)
         self._course = course
         self._whole = Market.of({MINT: bars}, terms)
         self._seen = self._whole.cut(course.from_ns, course.until_ns)
