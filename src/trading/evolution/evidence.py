@@ -64,7 +64,7 @@ class Searched:
         return cls(trials, effective, variance, round(fitted.pbo * BPS_ONE), fitted.splits)
 
 
-ALONE: Final = Searched(1, 1, None, 0, 0)
+ALONE: Final = Searched(1, 1, None, None, 0)
 """One set of parameters that nobody chose among others in this run: nothing can have been overfitted by choosing. What
 was tried before it counts in its family's trials."""
 
