@@ -23,6 +23,8 @@ from trading.errors import InvalidInput
 from trading.model.promotion import GateReading, Stage
 from trading.runtime.paper_run import PaperOptions, paper_desk
 from trading.runtime.promoter import LEDGER_NAME, DeskNow, Promoter
+from trading.runtime.recorded_runs import recorded_run
+from trading.runtime.replaying import ReplaySpec, measure
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +101,8 @@ async def test_a_promotion_is_told_in_memory_and_as_an_alert_with_every_figure_a
         assert (view.lineage, view.stage) == (name, "paper")
         assert (await here.promote(name)).status == "done"  # the same key: nothing is done again
     assert len(stored(tmp_path, name).steps) == 1
+    with recorded_run(str(tmp_path)) as run:
+        assert measure(run, ReplaySpec()).document()["rows_identical"]
 
 
 @pytest.mark.requirement("T11")
