@@ -78,7 +78,7 @@ class KernelBench:
     def restored(self, feed: ScriptedFeed | None, *, upto: int | None = None) -> "KernelBench":
         """Return another bench, folded from this one's committed rows (the first ``upto`` of them)."""
         self.journal.commit()
-        other = KernelBench(
+        other = type(self)(
             self.opinion,
             rules=self.setup.profile,
             equity=self.setup.equity_lamports,

@@ -16,6 +16,7 @@ from trading.model.units import LAMPORTS_MAX, sol_text
 from trading.model.wallet import MAIN
 from trading.portfolio.buckets import split_lamports
 from trading.portfolio.flow_booking import events_of
+from trading.recall.situations import DIMENSIONS, VERSION, levels_of
 from trading.strategies.registry import create_all
 
 from .kernel import Kernel
@@ -56,6 +57,7 @@ class Control:
             commands.BookFlow: self._book_flow,
             commands.UseWallets: self._use_wallets,
             commands.HoldWallet: self._hold_wallet,
+            commands.GiveSituations: self._give_situations,
             commands.PromoteStrategy: self._promote,
             commands.DemoteStrategy: self._demote,
         }
@@ -104,6 +106,8 @@ class Control:
                 check_wallets(kernel.state, command.wallets)
             case commands.HoldWallet():
                 self._require_wallet(command.wallet)
+            case commands.GiveSituations():
+                _require_whole(command)
             case commands.PromoteStrategy():
                 create_all(with_candidate(kernel.state.profile, command).strategies)
             case commands.SwitchProfile():
@@ -249,6 +253,11 @@ class Control:
             return Outcome(f"The wallet {command.wallet!r} is left alone; the others go on.")
         return Outcome(f"The wallet {command.wallet!r} trades again.")
 
+    def _give_situations(self, command: commands.GiveSituations) -> Outcome:
+        return Outcome(
+            f"{len(command.situations)} situations of earlier runs can be recalled from when they were known."
+        )
+
     def _place(self, command: commands.PlaceOrder) -> Outcome:
         plan, *others = self._kernel.trader.place(command, self._kernel.valuer.value())
         if isinstance(plan.verdict, Denied):
@@ -378,3 +387,15 @@ def _require_readable(command: commands.Command) -> None:
     if not is_readable:
         msg = f"{type(command).__name__}: a field has a value of the wrong type: {command}"
         raise InvalidInput(msg, field="command")
+
+
+def _require_whole(command: commands.GiveSituations) -> None:
+    for each in command.situations:
+        try:
+            levels = levels_of(each.situation.vector)
+        except ValueError as error:
+            msg = f"situation {each.situation.id}: {error}"
+            raise InvalidInput(msg, field="situations") from error
+        if each.situation.version == VERSION and len(levels) != DIMENSIONS:
+            msg = f"situation {each.situation.id}: {DIMENSIONS} levels, not {len(levels)}"
+            raise InvalidInput(msg, field="situations")

@@ -45,6 +45,7 @@ from .level_keeper import LevelKeeper
 from .listeners import Listeners
 from .promoting import judge_promoted
 from .quiet import MARK_SPACING_NS, Quiet
+from .recalling import Recaller
 from .rotator import Rotator
 from .rows import mark_row
 from .run import RunSetup, StoredRow
@@ -73,6 +74,9 @@ class Kernel:
         self.levels = LevelKeeper(self.state, self.valuer, self.emit)
         self.gaps = GapKeeper(self.state, self.valuer, venue, self.emit)
         self.forecaster = Forecaster(self.state, venue, self.valuer, self.trader, self.emit)
+        self.recaller = Recaller(self.state, self.valuer, self.emit)
+        self.forecaster.met = self.recaller.met
+        self.trader.counsellors.append(self.recaller.counsel)
         self.advisor = Advisor(self.state, venue, self.emit)
         self.trader.counsellors.append(self.advisor.weigh)
         self.quiet = Quiet(self.state, self.valuer, self.trader, self.levels, by_reference=setup.by_reference)
@@ -194,6 +198,8 @@ class Kernel:
         if sol_usd is not None:
             state.sol_usd = sol_usd
         self.bars += len(bars)
+        if self.recaller.is_on:
+            self.recaller.histories.add_all(bars)
         self.cycles += len(ends)
         state.cycle = self.cycles
         if state.now_ns >= state.due_ns:
@@ -270,6 +276,7 @@ class Kernel:
         """Go on under another profile; strategies that stay as they are keep what they have seen."""
         before = {(strategy.name, repr(strategy.parameters())): strategy for strategy in self.strategies}
         fresh = self._make_strategies(profile)
+        self.recaller.use(profile)
         self.strategies = [before.get((strategy.name, repr(strategy.parameters())), strategy) for strategy in fresh]
 
     def restore(self, rows: Iterable[StoredRow], recorded: Iterator[MarketEvent] | None) -> None:
@@ -335,6 +342,8 @@ class Kernel:
                 self.state.sol_usd = event.sol_usd
             if event.mint in self.state.ledger.holdings:
                 self.quiet.observe(event)
+            if self.recaller.is_on:
+                self.recaller.histories.add(event)
             for on_bar in self._on_bar:
                 signal = on_bar(event)
                 if signal is not None:
@@ -353,6 +362,7 @@ class Kernel:
                 on_swap(event)
         elif type(event) is History:
             self.state.returns.learn(event.ts_ns, event.bars)
+            self.recaller.learn(event.bars)
             for bar in event.bars:
                 self.seen_ns[event.mint] = bar.ts_close_ns
                 for strategy in self.strategies:
@@ -368,6 +378,7 @@ class Kernel:
             self.advisor.look(now_ns)
         if now_ns >= self.state.returns.due_ns:
             self.state.returns.sample(now_ns, self.valuer.newest_bars())
+            self.recaller.sample(now_ns)
 
     def _decide(self) -> None:
         is_new_day = close_day(self.state, self.emit)
@@ -380,6 +391,7 @@ class Kernel:
         signals, self._signals = self._signals, []
         self.advisor.observe(is_told=bool(signals) or self._is_told)
         self.forecaster.observe(signals, is_told=bool(signals) or self._is_told)
+        self.recaller.judge()
         if signals or valuation.by_mint:
             exits = [signal for signal in signals if signal.strength < 0]
             self.trader.run_exits(exits, valuation, flatten)

@@ -53,7 +53,9 @@ class Rotator:
         book = state.rotation
         beliefs = joined({name: each.belief_ppb for name, each in book.standings.items()}, list(weights))
         beliefs = learned(beliefs, returns) if returns else beliefs
-        past = {name: book.returns_ppm(name) + [returns[name]] * (name in returns) for name in weights}
+        past = {name: book.returns_ppm(name) for name in weights}
+        for name, each in returns.items():
+            past[name].append(each)
         barred = {name: self._barred(name) for name in weights}
         rests = state.now_ns < book.rests_until_ns(rules.rotation_hold_days * DAY_NS)
         before = self._held_bps(weights, valuation) if book.by_hand_ns else shares_of(state)

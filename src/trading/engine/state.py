@@ -22,6 +22,7 @@ from trading.portfolio.performance import EquityCurve, TrackRecords
 from trading.portfolio.promotions import PromotionBook
 from trading.portfolio.rotation_book import RotationBook
 from trading.portfolio.wallets import WalletBook
+from trading.recall.memory import SituationMemory
 from trading.risk.after_gap import GapBook
 from trading.risk.day import DayTally
 from trading.risk.drawdown import DrawdownGuard
@@ -102,6 +103,7 @@ class DeskState:
         self.signals_total = 0
         self.denials: Counter[str] = Counter()
         self.forecasts = ForecastBook()
+        self.situations = SituationMemory()
         self.advice = AdviceBook()
         self.ranked_ns = 0
         """When the universe was ranked last."""
@@ -135,7 +137,10 @@ class DeskState:
             events.OrderFilled: self._filled,
             events.OrderRejected: self._rejected,
             events.PositionWrittenOff: self._written_off,
-            events.PositionClosed: _nothing,
+            events.PositionClosed: self._position_closed,
+            events.SituationMet: self._situation_met,
+            events.SituationRecalled: self._situation_recalled,
+            events.RecallJudged: self._recall_judged,
             events.TradingStateChanged: self._state_changed,
             events.LevelStateChanged: self._level_changed,
             events.GapSeen: self._gap_seen,
@@ -153,6 +158,7 @@ class DeskState:
             commands.SetTarget: self._set_target,
             commands.MoveCapital: self._move_asked,
             commands.HoldWallet: self._hold_wallet,
+            commands.GiveSituations: self._give_situations,
         }
 
     def apply(self, ts_ns: int, event: events.Event | commands.Command) -> Booking | None:
@@ -351,8 +357,26 @@ class DeskState:
     def _forecast_made(self, _ts_ns: int, event: events.ForecastMade) -> None:
         self.forecasts.add(event.trajectory_id, event.forecast)
 
-    def _forecast_scored(self, _ts_ns: int, event: events.ForecastScored) -> None:
+    def _forecast_scored(self, ts_ns: int, event: events.ForecastScored) -> None:
         self.forecasts.settle(event.score)
+        self.situations.settle(ts_ns, event.score.forecast_id, event.score.realised_bps)
+
+    def _position_closed(self, ts_ns: int, event: events.PositionClosed) -> None:
+        self.situations.close(ts_ns, event.trajectory_id, event.return_bps)
+
+    def _situation_met(self, _ts_ns: int, event: events.SituationMet) -> None:
+        self.situations.meet(event.situation)
+
+    def _situation_recalled(self, _ts_ns: int, event: events.SituationRecalled) -> None:
+        if event.recollection is not None:
+            recalled = event.edge_bps + event.recollection.shift_bps
+            self.situations.answer(event.situation_id, event.edge_bps, recalled)
+
+    def _recall_judged(self, _ts_ns: int, event: events.RecallJudged) -> None:
+        self.situations.judged(event.strategy, shifts=event.shifts)
+
+    def _give_situations(self, ts_ns: int, event: commands.GiveSituations) -> None:
+        self.situations.give(ts_ns, event.situations)
 
     def _advice_scored(self, _ts_ns: int, event: events.AdviceScored) -> None:
         self.advice.settle(event.score)
@@ -447,7 +471,3 @@ class DeskState:
 
     def _set_target(self, _ts_ns: int, event: commands.SetTarget) -> None:
         self.target_lamports = event.lamports
-
-
-def _nothing(_ts_ns: int, _event: events.Event) -> None:
-    """The row is for the reader."""

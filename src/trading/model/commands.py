@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from .order import LATER, Side
 from .promotion import GateReading, PromotionTerms, Stage
+from .recall import PastSituation
 from .wallet import MAIN, WalletTerms
 
 AGENT: Final = "agent:"
@@ -195,6 +196,16 @@ class HoldWallet:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveSituations:
+    """Take situations of earlier runs with what came of them; none is recalled before it was known."""
+
+    key: str
+    actor: str
+    reason: str
+    situations: tuple[PastSituation, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PromoteStrategy:
     """Trade a strategy with a candidate's parameters (canonical JSON of numbers as texts) from the next cycle on, in
     this ``stage``: paper, or live, for which ``gates`` hold what it proved on paper. ``terms``: by what it is held."""
@@ -236,6 +247,7 @@ Command = (
     | BookFlow
     | UseWallets
     | HoldWallet
+    | GiveSituations
     | PromoteStrategy
     | DemoteStrategy
 )
@@ -255,6 +267,7 @@ CommandName = Literal[
     "book_flow",
     "use_wallets",
     "hold_wallet",
+    "give_situations",
     "promote_strategy",
     "demote_strategy",
 ]

@@ -14,6 +14,7 @@ from .gap import GapStep
 from .order import LATER, Denied, Fill, Measure, Order, Rejected, Signal
 from .profile_content import ProfileChange
 from .promotion import GateReading, PromotionTerms, Stage
+from .recall import Recollection, Situation
 from .rotation import RotationVerdict, StrategyShare
 from .wallet import MAIN, WalletTerms
 from .window import CalibrationBin, WindowCell
@@ -148,6 +149,45 @@ class ForecastMade:
 class ForecastScored:
     trajectory_id: str
     score: ForecastScore
+
+
+@dataclass(frozen=True, slots=True)
+class SituationMet:
+    """What the market was like when a strategy spoke of a rise: its outcome is the score of the forecast of that id
+    and, where it was traded, the close of its trajectory."""
+
+    situation: Situation
+
+
+@dataclass(frozen=True, slots=True)
+class SituationRecalled:
+    """Before an entry was decided the nearest known situations were asked. ``situation_id`` is "" for an opinion that
+    was no forecast of its own. ``edge_bps`` is what was stated, ``known`` how many could be asked, ``is_used``: the
+    shift was made. ``recollection`` is None where too few are known."""
+
+    trajectory_id: str
+    strategy: str
+    mint: str
+    ts_ns: int
+    situation_id: str
+    edge_bps: int
+    known: int
+    is_used: bool
+    recollection: Recollection | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecallJudged:
+    """Whether recall shifts what a strategy states from now on. Errors are root mean squares in bps over the newest
+    ``scored`` answers: of the edges as they were stated, and as they were recalled."""
+
+    ts_ns: int
+    strategy: str
+    shifts: bool
+    scored: int
+    stated_error_bps: int
+    recalled_error_bps: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,6 +463,9 @@ Event = (
     | SignalPassed
     | ForecastMade
     | ForecastScored
+    | SituationMet
+    | SituationRecalled
+    | RecallJudged
     | UniverseRanked
     | OrderApproved
     | OrderDenied

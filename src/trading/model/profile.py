@@ -13,6 +13,7 @@ from .bucket_rules import BucketRules
 from .gap import GapRules
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
 from .protection import Protection, ProtectionKind
+from .recall import RecallRules
 from .rug_rules import RugRules
 from .units import BASE_UNITS_MAX, BPS_ONE, ceil_div
 
@@ -230,6 +231,7 @@ class Profile(_Rules):
     buckets: BucketRules = BucketRules()
     after_gap: GapRules = GapRules()
     rugs: RugRules = RugRules()
+    recall: RecallRules = RecallRules()
     advice: AdviceRules = AdviceRules()
 
     @model_validator(mode="after")

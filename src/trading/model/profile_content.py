@@ -15,6 +15,7 @@ from .advice import AdviceRules
 from .bucket_rules import ROTATION_PREFIX, STILL
 from .profile import Profile
 from .protection import ProtectionKind
+from .recall import RecallRules
 from .rug_rules import RugRules
 from .units import BPS_ONE
 
@@ -87,6 +88,8 @@ def document_of(profile: Profile) -> dict[str, Any]:
         del document["rugs"]
     else:
         document["rugs"] = {name: value for name, value in document["rugs"].items() if value != []}
+    if profile.recall == RecallRules():
+        del document["recall"]
     if profile.advice == AdviceRules():
         del document["advice"]
     if not profile.buckets.rotates:
@@ -142,7 +145,8 @@ def riskier(before: Profile, after: Profile) -> tuple[ProfileChange, ...]:
     new one, or one with other parameters or of another lineage, counts as riskier, and so does a field of unknown
     meaning. What orders pay for their transactions (``fees``) is bounded by the limits and compared there. Whose cash
     it is (``buckets``) adds nothing to it; but shares that rotate gather it in fewer hands, so that rotation counts as
-    riskier than none, and within it less room as safer than more.
+    riskier than none, and within it less room as safer than more. Recall may raise a size when it is on,
+    and refuses no losses any more when it is off: switching it either way counts as riskier.
     """
     old, new = _flat(before), _flat(after)
     return tuple(each for each in changes(before, after) if not _is_safer(each.field, old, new))

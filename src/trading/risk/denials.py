@@ -85,6 +85,9 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "module_not_in_tier": Denial("strategies of that kind do not enter at this size of desk", "the tier changes"),
     "entries_stopped": Denial("an operator or an agent stopped entries", "an operator resumes"),
     "after_gap": Denial("nothing was seen for a while, by sleep, crash or feed", "some fresh cycles have passed"),
+    "recalled_losses": Denial(
+        "situations like this one came to nothing, and recall leaves nothing of the stated edge", _MARKET
+    ),
     "untradable": Denial("the token has no price or cannot be traded now", _MARKET),
     "advice_wait": Denial("the sidecar advised to wait, within the profile's `advice`", "the wait is over"),
     "own_order_open": Denial("the token has an order under way", "that order has filled or failed"),

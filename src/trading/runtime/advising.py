@@ -70,6 +70,8 @@ class Advising:
         """Questions that gave way to newer ones."""
         self.handed_in = 0
         self.last: Exchange | None = None
+        self.has_failed = False
+        """Whether asking ended by a mistake of ours; a restart begins it again."""
 
     def seen(self, state: Published) -> None:
         """Hear that the desk committed something."""
@@ -77,10 +79,15 @@ class Advising:
         self._wake.set()
 
     async def run(self) -> None:
-        """Look for questions and ask them, one after the other."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._look)
-            tasks.start_soon(self._ask)
+        """Look for questions and ask them, one after the other. Whatever goes wrong here ends here: the desk goes on
+        without a sidecar, and says so."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._look)
+                tasks.start_soon(self._ask)
+        except* Exception:
+            logger.exception("the sidecar is not asked any more; the desk goes on without it")
+            self.has_failed = True
 
     async def _look(self) -> None:
         while True:
@@ -172,6 +179,7 @@ class Advising:
         """Return how asking goes, for the snapshot."""
         return {
             **self._sidecar.status(),
+            "has_failed": self.has_failed,
             "waiting": len(self._waiting),
             "dropped": self.dropped,
             "handed_in": self.handed_in,

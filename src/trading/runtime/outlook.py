@@ -29,7 +29,15 @@ def outlook(kernel: Kernel) -> Document:
         ],
         "ranking": {
             "ts": iso(state.ranked_ns) if state.ranked_ns else None,
-            "tokens": [{"mint": mint, "symbol": symbol(mint)} for mint in state.ranked_mints],
+            "tokens": [
+                {
+                    "mint": mint,
+                    "symbol": symbol(mint),
+                    "volatility_day_bps": state.returns.volatility_day_bps(mint),
+                    "volatility_hours": state.returns.hours(mint),
+                }
+                for mint in state.ranked_mints
+            ],
         },
     }
 

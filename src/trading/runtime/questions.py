@@ -22,6 +22,7 @@ from trading.model.units import BPS_ONE, sol_text
 from trading.ports import JournalRow
 from trading.sidecar.assessment import EVIDENCE_TEXT_MAX, AssessmentRequest, DeskFigures, Evidence, MarketFigures, plain
 
+from .documents import plain as written
 from .fact_texts import facts_text
 from .forecast_texts import forecast_text, score_text
 from .naming import public_id
@@ -197,7 +198,8 @@ def _id(scene: Scene, row: JournalRow, about: str) -> str:
 
 
 def _price(price: Decimal) -> str:
-    return f"{price:f}"[:40]
+    """Return twelve significant digits without an exponent."""
+    return written(Decimal(f"{price:.12g}"))
 
 
 def _move(bps: int) -> int:

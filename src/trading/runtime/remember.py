@@ -19,6 +19,7 @@ from trading.model.event_codec import decode, encode_record
 from trading.model.instrument import Instrument
 from trading.model.market_data import Advised, History, TokenListed
 from trading.model.order import Order, Purpose, Side, Signal
+from trading.model.rotation import RotationVerdict
 from trading.model.units import sol_text
 from trading.ports import JournalRow, MemoryRecord
 
@@ -29,6 +30,7 @@ from .naming import public_id
 from .outcomes import duration_text, outcome_of, tokens_text
 from .profile_texts import switch_text
 from .promotion_texts import demotion_text, judgement_text, promotion_text
+from .rotation_texts import rotation_text
 
 NAMESPACE: Final = "trading"
 STRATEGIES: Final = "strategies"
@@ -87,6 +89,7 @@ class Remembrance:
             events.StrategyJudged: self._judged,
             events.TierChanged: self._tier_changed,
             events.WindowReported: self._window_reported,
+            events.SharesRotated: self._shares_rotated,
             events.CapitalDeposited: self._capital_flow,
             events.CapitalWithdrawn: self._capital_flow,
             events.CapitalMoved: self._capital_moved,
@@ -345,6 +348,20 @@ class Remembrance:
         record = self._note(row, "digest", window_text(event), figures, embed=event.trades > 0)
         tags = (event.strategy, event.tier, event.occasion)
         return [replace(record, namespace=f"{STRATEGIES}/{event.strategy}", tags=tags, cites=evidence)]
+
+    def _shares_rotated(self, event: events.SharesRotated, row: JournalRow) -> list[MemoryRecord]:
+        # Found by meaning where something moved; days on which nothing did are alike.
+        is_move = event.verdict is RotationVerdict.MOVED
+        return [
+            self._note(
+                row,
+                "rotation",
+                rotation_text(event),
+                encode_record(event),
+                tags=(event.verdict.value, *(each.strategy for each in event.shares)),
+                embed=is_move,
+            )
+        ]
 
     def _capital_flow(
         self, event: events.CapitalDeposited | events.CapitalWithdrawn, row: JournalRow

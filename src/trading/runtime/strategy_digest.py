@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from trading.engine.kernel import Kernel
+from trading.engine.treasury import shares_of, weights_of
 from trading.model.account import RoundTrip
 from trading.model.forecast import Direction
 from trading.model.units import NS_PER_S
@@ -19,7 +20,9 @@ from .naming import public_id
 from .outlook import calibration_document
 
 EVIDENCE_MAX: Final = 50
-CELL_EVIDENCE_MAX: Final = 5
+CELL_EVIDENCE_MAX: Final = 3
+CELLS_SHOWN_MAX: Final = 12
+"""Cells of a strategy, the largest."""
 WINDOW_UNITS_S: Final[Mapping[str, int]] = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -58,6 +61,34 @@ def windows_of(kernel: Kernel, name: str) -> list[Document]:
     return found
 
 
+def allocation(kernel: Kernel, name: str) -> Document | None:
+    """Return the strategy's share of the capital and, where shares rotate, what it rests on; None where the profile
+    gives it none."""
+    state = kernel.state
+    rules, weights = state.profile.buckets, weights_of(state.profile)
+    if name not in weights:
+        return None
+    share = {"weight_bps": weights[name], "share_bps": shares_of(state)[name], "rotation": rules.rotation}
+    standing, last = state.rotation.standings.get(name), state.rotation.last
+    if not rules.rotates or standing is None or last is None:
+        return share
+    hold_ns = rules.rotation_hold_days * DAY_NS
+    until_ns = state.rotation.rests_until_ns(hold_ns)
+    return {
+        **share,
+        "decided": iso(last.ts_ns),
+        "verdict": last.verdict.value,
+        "reason": last.reason,
+        "target_bps": standing.target_bps,
+        "windows": standing.windows,
+        "return_ppm": standing.return_ppm,
+        "mean_ppm": standing.mean_ppm,
+        "belief_ppb": standing.belief_ppb,
+        "barred": standing.barred,
+        "rests_until": iso(until_ns) if until_ns > state.now_ns else None,
+    }
+
+
 def _strategy(kernel: Kernel, name: str, since_ns: int, trips: Sequence[RoundTrip]) -> Document:
     state = kernel.state
     record = state.records.window(name, since_ns, state.now_ns + 1)
@@ -79,7 +110,8 @@ def _strategy(kernel: Kernel, name: str, since_ns: int, trips: Sequence[RoundTri
         "bucket": name,
         "capital_lamports": state.ledger.bucket_cash_lamports(name),
         "confidence": confidence(record.trades),
-        "cells": [_cell(kernel, cell) for cell in cells if cell is not None],
+        "allocation": allocation(kernel, name),
+        "cells": [_cell(kernel, cell) for cell in cells[:CELLS_SHOWN_MAX] if cell is not None],
         "calibration": [
             calibration_document(name, direction.value, calibration)
             for direction in Direction

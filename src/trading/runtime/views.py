@@ -20,7 +20,7 @@ from trading.strategies.registry import module_of
 
 from .documents import Document, amount, costs_of_totals, iso, plain, price_sol, tokens
 from .naming import public_id
-from .strategy_digest import windows_of
+from .strategy_digest import allocation, windows_of
 
 DAY_NS = 86_400 * NS_PER_S
 STARTING = "starting: waiting for the first event of the feed"
@@ -296,6 +296,7 @@ def _strategy(kernel: Kernel, name: str, parameters: Mapping[str, Any], valuatio
         "last_signal": None if last is None else iso(last),
         **promotion(kernel, name),
         "windows": windows_of(kernel, name),
+        "allocation": allocation(kernel, name),
     }
 
 

@@ -47,7 +47,7 @@ class Evidence(_Strict):
 class MarketFigures(_Strict):
     """What is known of the token. Prices are SOL per whole token, as decimal text; None where something is unknown."""
 
-    price_sol: str | None = Field(default=None, max_length=40, pattern=r"^\d{1,20}(\.\d{1,20})?(E[-+]?\d{1,2})?$")
+    price_sol: str | None = Field(default=None, max_length=64, pattern=r"^\d{1,20}(\.\d{1,40})?$")
     pool_lamports: Lamports | None = None
     volatility_day_bps: int | None = Field(default=None, ge=0, le=MOVE_BPS_MAX)
     cost_bps: Move | None = Field(default=None, description="All costs of a round trip.")
