@@ -391,6 +391,23 @@ class PromotionSection(Section):
     demote_drift_bps_min: int = Field(default=100, ge=1, le=5_000)
 
 
+class EvolutionSection(Section):
+    """The search in the background: off while ``strategies`` is empty. It searches each of them once a day, with
+    ``trials_per_day`` candidates in all, on ``data`` (a JSON list of files or folders of bars; empty: the bars of the
+    desk's own run), of which it takes the last ``days_max`` days and keeps a fifth from the search. What it finds is
+    proposed as candidates and changes nothing by itself.
+
+    It runs in a process of its own at the lowest priority, and rests so much between its batches that it takes no more
+    than ``cpu_budget_percent`` of one core.
+    """
+
+    strategies: tuple[str, ...] = Field(default=(), max_length=16)
+    data: tuple[Path, ...] = Field(default=(), max_length=64)
+    trials_per_day: int = Field(default=500, ge=1, le=100_000)
+    cpu_budget_percent: int = Field(default=10, ge=1, le=100)
+    days_max: int = Field(default=365, ge=30, le=3_650)
+
+
 class SidecarSection(Section):
     """Advice from a language model: off while ``url`` is empty. ``kind`` says what is asked there: openai (any endpoint
     of the chat-completions API; ``url`` ends before ``/chat/completions``) or assess (a server of ``POST /assess``).
@@ -459,4 +476,5 @@ class Sections(Section):
     router: RouterSection = RouterSection()
     live: LiveSection = LiveSection()
     promotion: PromotionSection = PromotionSection()
+    evolution: EvolutionSection = EvolutionSection()
     sidecar: SidecarSection = SidecarSection()
