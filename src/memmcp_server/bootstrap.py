@@ -48,6 +48,7 @@ from .services.quotas import Quotas
 from .services.relay import Relay
 from .services.retention import Retention
 from .services.summaries import Summaries
+from .services.task_adviser import TaskAdviser
 from .services.tasks import Tasks
 from .services.telemetry import Telemetry
 from .services.trajectories import Trajectories
@@ -120,6 +121,8 @@ async def open_services(
         memories = memories_of(index)
         tasks = Tasks(journal, policies, scanner, clock, limits)
         await stack.enter_async_context(_keeping_tasks(tasks, LossReviews(news, tasks, clock, sections.tasks)))
+        if desk is not None:
+            await stack.enter_async_context(beside("task adviser", TaskAdviser(tasks, desk, clock).run))
         yield Services(
             clock=clock,
             journal=journal,
