@@ -120,9 +120,9 @@ async def open_services(
             await stack.enter_async_context(_running("trading", keeping))
         memories = memories_of(index)
         tasks = Tasks(journal, policies, scanner, clock, limits)
-        await stack.enter_async_context(_keeping_tasks(tasks, LossReviews(news, tasks, clock, sections.tasks)))
-        if desk is not None:
-            await stack.enter_async_context(beside("task adviser", TaskAdviser(tasks, desk, clock).run))
+        reviews = LossReviews(news, tasks, clock, sections.tasks)
+        adviser = None if desk is None else TaskAdviser(tasks, desk, clock)
+        await stack.enter_async_context(_keeping_tasks(tasks, reviews, adviser))
         yield Services(
             clock=clock,
             journal=journal,
@@ -174,10 +174,14 @@ async def _following(news: News) -> AsyncIterator[News]:
 
 
 @asynccontextmanager
-async def _keeping_tasks(tasks: Tasks, reviews: LossReviews) -> AsyncIterator[None]:
-    """Let leases and tasks run out in time, and have losses of the desk looked at."""
+async def _keeping_tasks(tasks: Tasks, reviews: LossReviews, adviser: TaskAdviser | None) -> AsyncIterator[None]:
+    """Let leases and tasks run out in time, and have losses of the desk looked at, by the sidecar where nobody does."""
     async with beside("tasks", tasks.run), beside("loss reviews", reviews.run):
-        yield
+        if adviser is None:
+            yield
+            return
+        async with beside("task adviser", adviser.run):
+            yield
 
 
 Run = Callable[[], Coroutine[Any, Any, None]]
