@@ -86,17 +86,21 @@ def engine(prices: Walk) -> Taken:
 
 def kernel(prices: Walk) -> tuple[Taken, float, float]:
     """Return the pinned pair alone, the seconds of the sweep, and the seconds of compiling."""
-    from trading.evolution.screening import Series, screen_sma_cross
+    from trading.evolution.kernels import Market, Terms, fills, screen
 
-    series = Series(as_ticks(prices.opens), as_ticks(prices.closes), 0.01)
+    equity = EQUITY_LAMPORTS / 1e9
+    terms = Terms(fee_bps=FEE_BPS, units=1.0, equity=equity)
+    market = Market.of({yardstick.MINT: list(yardstick.bars_of(prices))}, terms)
+    pair = {"fast_bars": FAST, "slow_bars": SLOW}
+    sets = [{"fast_bars": fast, "slow_bars": slow} for fast, slow in SWEEP]
     began = time.perf_counter()
-    screen_sma_cross(series, [FAST], [SLOW], FEE_BPS)
+    screen("sma_cross", market, [pair])
     compiled = time.perf_counter() - began
-    one = best(lambda: screen_sma_cross(series, [FAST], [SLOW], FEE_BPS))
-    fast, slow = [each for each, _ in SWEEP], [each for _, each in SWEEP]
-    sweep = best(lambda: screen_sma_cross(series, fast, slow, FEE_BPS))
-    found = screen_sma_cross(series, [FAST], [SLOW], FEE_BPS)
-    return Taken(one, int(found.orders[0]), float(found.profit[0]), rss_mb()), sweep, compiled
+    one = best(lambda: screen("sma_cross", market, [pair]))
+    sweep = best(lambda: screen("sma_cross", market, sets))
+    profit = equity * (float(np.prod(1.0 + screen("sma_cross", market, [pair]).returns[0])) - 1.0)
+    orders = len(fills("sma_cross", market, pair))
+    return Taken(one, orders, profit / float(yardstick.PRICE_SCALE), rss_mb()), sweep, compiled
 
 
 def bare_loop(prices: Walk) -> Taken:

@@ -52,14 +52,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     began = time.monotonic()
-    feed = _feed(options.folder)
+    feed = feed_of(options.folder)
     assert feed.summary.first_ns is not None
     assert feed.summary.last_ns is not None
     spans = windows(feed.summary.first_ns, feed.summary.last_ns, PLAN)
     found: list[Result] = []
     spawned = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(os.cpu_count() or 1, len(TUNED)), mp_context=spawned) as pool:
-        for result in pool.map(_walked, [(options, name) for name in (*TUNED, *BASELINES)]):
+        for result in pool.map(walked, [(options, name) for name in (*TUNED, *BASELINES)]):
             found.append(result)
             said = f"{result.strategy}: {growth(result.returns) - 1:+.2%} in {time.monotonic() - began:.0f} s"
             print(said, file=sys.stderr)
@@ -69,14 +69,15 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _feed(folder: Path) -> ReplayFeed:
+def feed_of(folder: Path) -> ReplayFeed:
+    """Return SOL and the tokens whose files are of the same market kind."""
     return open_replay([folder / f"{symbol}USDT_1h.csv.gz" for symbol in ("SOL", *TOKENS)])
 
 
-def _walked(wanted: tuple[argparse.Namespace, str]) -> Result:
+def walked(wanted: tuple[argparse.Namespace, str]) -> Result:
     """Return the walk of one strategy; which of them run at the same time changes no figure."""
     options, name = wanted
-    feed = _feed(options.folder)
+    feed = feed_of(options.folder)
     assert feed.summary.first_ns is not None
     assert feed.summary.last_ns is not None
     spans = windows(feed.summary.first_ns, feed.summary.last_ns, PLAN)

@@ -45,9 +45,9 @@ REQUIREMENTS: dict[str, Requirement] = {
         "Live execution on Solana", "partly", "several wallets, Jito, the report of exits under congestion"
     ),
     "T11": Requirement("Evolution", "partly", "search, purged cross-validation, promotion"),
-    "T12": Requirement("Rotation of capital", "planned"),
+    "T12": Requirement("Rotation of capital", "partly", "proof out of sample"),
     "T13": Requirement("Memory-driven decisions", "planned"),
-    "T14": Requirement("Sidecar", "planned"),
+    "T14": Requirement("Sidecar", "partly", "the bridge and its doors"),
     "T15": Requirement("Arbitrage", "planned"),
     "T16": Requirement("Execution nodes", "partly", "nodes: only the wallets of one desk are kept apart"),
     "T17": Requirement("Drift meter", "partly", "live"),

@@ -361,6 +361,36 @@ class LiveSection(Section):
         return self
 
 
+class PromotionSection(Section):
+    """The bounds of the gates between candidate, paper and real money, and of demotion (docs/learning.md).
+
+    A candidate goes to paper with a deflated Sharpe of at least ``dsr_bps_min`` against every trial that its family
+    ever made, a probability of backtest overfitting of at most ``pbo_bps_max``, ``trades_min`` trades, no drawdown
+    beyond ``drawdown_bps_max``, and, on ``holdout_days_min`` days that no search saw, a probability of
+    ``holdout_psr_bps_min`` that it earns anything. It goes to real money after ``paper_days_min`` days and
+    ``paper_trades_min`` trades on paper with ``paper_psr_bps_min``, ``drift_matched_bps_min`` of its trades the same
+    in a replay of the run, and within the terms that demote: no drawdown beyond ``drawdown_times_bps`` of what its
+    evidence had (at least ``drawdown_floor_bps``); after ``demote_trades_min`` trades a probability of at least
+    ``demote_psr_bps_min`` that they earn anything, and of ``demote_drift_bps_min`` that they earn what they should.
+    """
+
+    dsr_bps_min: int = Field(default=9_500, ge=5_000, le=9_999)
+    pbo_bps_max: int = Field(default=4_000, ge=0, le=10_000)
+    trades_min: int = Field(default=30, ge=5, le=10_000)
+    drawdown_bps_max: int = Field(default=3_500, ge=100, le=10_000)
+    holdout_days_min: int = Field(default=60, ge=10, le=3_650)
+    holdout_psr_bps_min: int = Field(default=9_000, ge=5_000, le=9_999)
+    paper_days_min: int = Field(default=30, ge=1, le=3_650)
+    paper_trades_min: int = Field(default=30, ge=5, le=10_000)
+    paper_psr_bps_min: int = Field(default=8_000, ge=5_000, le=9_999)
+    drift_matched_bps_min: int = Field(default=9_500, ge=0, le=10_000)
+    drawdown_times_bps: int = Field(default=15_000, ge=10_000, le=50_000)
+    drawdown_floor_bps: int = Field(default=500, ge=100, le=10_000)
+    demote_trades_min: int = Field(default=20, ge=5, le=1_000)
+    demote_psr_bps_min: int = Field(default=500, ge=1, le=5_000)
+    demote_drift_bps_min: int = Field(default=100, ge=1, le=5_000)
+
+
 class SidecarSection(Section):
     """Advice from a language model: off while ``url`` is empty. ``kind`` says what is asked there: openai (any endpoint
     of the chat-completions API; ``url`` ends before ``/chat/completions``) or assess (a server of ``POST /assess``).
@@ -428,4 +458,5 @@ class Sections(Section):
     chain: ChainSection = ChainSection()
     router: RouterSection = RouterSection()
     live: LiveSection = LiveSection()
+    promotion: PromotionSection = PromotionSection()
     sidecar: SidecarSection = SidecarSection()

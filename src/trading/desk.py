@@ -40,13 +40,15 @@ BARS_FOLDER = "ohlcv_5m"
 class DeskOptions:
     """``data_dir`` is the desk's own: its journal lies there. ``feed``: auto, market, synthetic[:SEED] or
     replay:PATH[,PATH...]. ``profile`` names the limits to trade under (what the desk calls its godmode): a shipped one,
-    one of the operator's own in ``profiles_dir``, or a TOML file."""
+    one of the operator's own in ``profiles_dir``, or a TOML file. ``candidates_dir`` holds the candidates and trials
+    that promotions go by."""
 
     data_dir: Path
     feed: str = "auto"
     money: Literal["paper", "real"] = "paper"
     profile: str = "foundation"
     profiles_dir: Path | None = None
+    candidates_dir: Path | None = None
 
 
 @asynccontextmanager
@@ -58,7 +60,13 @@ async def open(environ: Mapping[str, str], memory: Memory, options: DeskOptions)
     """
     is_real = options.money == "real"
     wishes = PaperOptions(
-        options.data_dir, options.feed, options.profile, _recorded(environ), options.profiles_dir, is_real
+        data_dir=options.data_dir,
+        feed=options.feed,
+        profile=options.profile,
+        recorded=_recorded(environ),
+        profiles_dir=options.profiles_dir,
+        is_real=is_real,
+        candidates_dir=options.candidates_dir,
     )
     async with paper_desk(wishes, load(environ), memory) as desk:
         yield desk

@@ -78,7 +78,7 @@ class KernelBench:
     def restored(self, feed: ScriptedFeed | None, *, upto: int | None = None) -> "KernelBench":
         """Return another bench, folded from this one's committed rows (the first ``upto`` of them)."""
         self.journal.commit()
-        other = KernelBench(
+        other = type(self)(
             self.opinion,
             rules=self.setup.profile,
             equity=self.setup.equity_lamports,
@@ -123,11 +123,14 @@ def fingerprint(kernel: Kernel) -> dict[str, Any]:
         "state": (state.trading_state, state.entries_allowed, state.state_reason),
         "guard": (state.guard.state, state.guard.peak_lamports, state.guard.drawdown_bps, state.guard.day_loss_bps),
         "levels": levels_of(kernel),
+        "trips": {name: state.records.trips(name) for name in state.records.names()},
+        "entries": state.entries.open(),
         "today": (state.today.entries(state.now_ns), state.today.turnover_lamports(state.now_ns)),
         "locks": list(state.protections.locks(0)),
         "equity": state.equity_lamports,
         "twr": state.curve.time_weighted_return_bps,
         "tier": state.tier.name,
+        "promotions": dict(state.promotions.standings),
         "cycles": (kernel.cycles, state.cycle, kernel.bars, state.now_ns),
         "counts": (state.signals_total, dict(state.denials), state.fills_total, state.slippage_bps_sum),
         "sparkline": state.trail.sparkline(),

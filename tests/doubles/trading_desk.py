@@ -183,6 +183,25 @@ class InMemoryDesk:
                     "unrealised": _amount(self.value - self.cost),
                     "win_rate_bps": None,
                     "last_signal": None,
+                    "windows": [
+                        {"days": 1, "trades": 0, "confidence": "no finished trade: nothing can be said"},
+                        {
+                            "days": 30,
+                            "trades": 12,
+                            "wins": 7,
+                            "realised_lamports": 5,
+                            "mean_return_bps": 41,
+                            "low_bps": -120,
+                            "high_bps": 202,
+                            "confidence": "12 finished trades: a hint; chance alone can do this",
+                        },
+                    ],
+                    "allocation": {
+                        "weight_bps": 5_000,
+                        "share_bps": 5_300,
+                        "rotation": "fixed_share",
+                        "target_bps": 6_100,
+                    },
                 }
             ],
             "outlook": {
@@ -211,10 +230,13 @@ class InMemoryDesk:
                         "mean_realised_bps": 60,
                         "mean_error_bps": 220,
                         "brier_ppm": 248_000,
-                        "bins": [],
+                        "bins": [{"count": 40, "hits": 22, "confidence_bps": 5_120}],
                     }
                 ],
-                "ranking": {"ts": self.now.isoformat(), "tokens": [{"mint": MINT, "symbol": SYMBOL}]},
+                "ranking": {
+                    "ts": self.now.isoformat(),
+                    "tokens": [{"mint": MINT, "symbol": SYMBOL, "volatility_day_bps": 1_234}],
+                },
             },
         }
 
@@ -226,7 +248,14 @@ class InMemoryDesk:
             "window": window,
             "since": START.isoformat(),
             "until": self.now.isoformat(),
-            "strategies": [{"name": "manual", "trades": len(self.trades_made), "realised_lamports": self.realised}],
+            "strategies": [
+                {
+                    "name": "manual",
+                    "trades": len(self.trades_made),
+                    "realised_lamports": self.realised,
+                    "cells": [{"regime": "calm/up", "tier": "foundation", "trades": 1}],
+                }
+            ],
             "confidence": "too few trades to say anything",
             "evidence": [trade.trajectory_id for trade in self.trades_made],
         }

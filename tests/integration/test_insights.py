@@ -64,6 +64,7 @@ async def test_the_lessons_that_weigh_most_come_first_with_the_newest_digest_of_
     assert [each["id"] for each in found["digests"]] == [other, newest]
     assert (below["lessons"], [each["id"] for each in below["digests"]]) == ([], [other])
     assert [each["name"] for each in found["strategies"]] == ["manual"]
+    assert all(not isinstance(value, list | dict) for each in found["strategies"] for value in each.values())
     assert found["confidence"]
     assert (found["money"], found["feed"]["age_s"]) == ("paper", 1.5)
 

@@ -96,6 +96,8 @@ async def test_what_the_desk_does_is_shown_for_people_and_programs(tmp_path: Pat
         report = await desk.run("report")
         assert "ACTIVE" in report.stdout
         assert "BONK" in report.stdout
+        for said in ("53.00 %, to 61.00 %", "12, 0.41 % (-1.20 % to 2.02 %)"):
+            assert said in report.stdout
         assert (await desk.json("report"))["snapshot"]["money"] == "paper"
         trades = await desk.run("trades", "--limit", "5")
         assert "ord-1" in trades.stdout
@@ -133,7 +135,7 @@ async def test_review_tells_open_forecasts_and_how_far_earlier_ones_came_true(tm
     async with a_desk(tmp_path) as desk:
         result = await desk.run("review")
         assert result.exit_code == 0, result.output
-        for said in ("3.00 %", "52.50 %", "55.00 %", "0.2480", "BONK"):
+        for said in ("3.00 %", "52.50 %", "55.00 %", "0.2480", "BONK (12.34 % a day)", "51.20 %"):
             assert said in result.stdout
         document = await desk.json("review")
         assert document["money"] == "paper"

@@ -41,6 +41,7 @@ async def open_desk(
         money=wish.money,
         profile=wish.profile,
         profiles_dir=sections.data_dir / "profiles",
+        candidates_dir=sections.data_dir,
     )
     async with AsyncExitStack() as stack:
         try:

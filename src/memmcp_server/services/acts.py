@@ -27,13 +27,16 @@ ASKED: Final = (
     "level",
     "scope",
     "policy",
+    "candidate",
+    "strategy",
+    "stage",
 )
 TOLD: Final = ("status", "money", "order_id", "trajectory_id", "preview_id", "state")
 
 
 async def note_done(journal: Journal, caller: Caller, asked: JsonObject, answer: JsonObject) -> None:
     """Note what the desk answered to an order or a control. A preview did nothing and is not noted."""
-    if answer.get("status") in ("preview", "candidates"):
+    if answer.get("status") in ("preview", "candidates", "checked"):
         return
     detail = {name: asked[name] for name in ASKED if asked.get(name) is not None}
     detail |= {name: answer[name] for name in TOLD if answer.get(name) is not None}

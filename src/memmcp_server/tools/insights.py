@@ -17,6 +17,7 @@ from memmcp_server.domain.times import from_ns
 from memmcp_server.errors import MemoryServerError
 from memmcp_server.services.container import Services
 from memmcp_server.services.summaries import KIND_DIGEST, SHOWN_MAX
+from memmcp_server.wire.base import JsonValue
 from memmcp_server.wire.insights import Insights, InsightWarning
 from memmcp_server.wire.summary import MemoryBrief
 from memmcp_server.wire.trading import LimitView, StrategyDigest, TradingSnapshot
@@ -69,10 +70,15 @@ async def insights_of(services: Services, caller: Caller, namespace: str | None 
         lessons=[MemoryBrief.of(each) for each in lessons.highlights],
         lessons_total=lessons.total,
         digests=[MemoryBrief.of(each) for each in newest],
-        strategies=None if digest is None else digest.strategies[:STRATEGIES_MAX],
+        strategies=None if digest is None else [brief_of(each) for each in digest.strategies[:STRATEGIES_MAX]],
         confidence=None if digest is None else digest.confidence,
         evidence=None if digest is None else digest.evidence[-EVIDENCE_MAX:],
     )
+
+
+def brief_of(strategy: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a strategy's figures without what makes them long; ``strategy_digest`` has that."""
+    return {name: value for name, value in strategy.items() if not isinstance(value, list | dict)}
 
 
 def newest_of_each(digests: Iterable[Shown]) -> Iterable[Shown]:

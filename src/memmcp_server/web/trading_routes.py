@@ -20,6 +20,7 @@ from memmcp_server.wire.base import IdempotencyKey, Moment, SolAmount
 from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.night import NightReport, ReviewAnswer, ReviewRequest
 from memmcp_server.wire.orders import CONTROL_FIELDS, LEVEL_ACTIONS, ControlAnswer, ControlRequest, ProfileName
+from memmcp_server.wire.promotion import PromotionAnswer, PromotionRequest
 from memmcp_server.wire.telemetry import (
     DeskList,
     DeskReport,
@@ -180,6 +181,12 @@ class TradingRoutes:
         body = await self._desk().answer_review(wish.model_dump(), actor=f"operator:{caller.agent}")
         return answer(ReviewAnswer.model_validate(body))
 
+    async def promote(self, request: Request) -> JSONResponse:
+        wish = await body_as(request, PromotionRequest)
+        asked: JsonObject = wish.model_dump(mode="json", exclude={"idempotency_key"}, exclude_none=True)
+        body = await self._carried("POST /promotions", request, asked, wish.idempotency_key)
+        return answer(PromotionAnswer.model_validate(body))
+
     async def act(self, request: Request) -> JSONResponse:
         name = request.path_params["name"]
         if name not in ACTIONS:
@@ -188,17 +195,21 @@ class TradingRoutes:
         wish = await body_as(request, ActionRequest)
         fields: JsonObject = wish.model_dump(exclude={"idempotency_key"}, exclude_none=True)
         control = validated(ControlRequest, {"action": name.replace("-", "_"), **fields})
-        key = wish.idempotency_key or idempotency_key(request.headers) or uuid4().hex
-        caller = caller_of(request, f"POST /actions/{name}", role="operator")
         asked = control.model_dump(mode="json", exclude_none=True)
-        journal = self._services.journal
+        body = await self._carried(f"POST /actions/{name}", request, asked, wish.idempotency_key)
+        return answer(ControlAnswer.model_validate(body))
+
+    async def _carried(self, call: str, request: Request, asked: JsonObject, given: str | None) -> JsonObject:
+        """Have the desk carry an operator's control out, once per key, and note it in the audit."""
+        key = given or idempotency_key(request.headers) or uuid4().hex
+        caller, journal = caller_of(request, call, role="operator"), self._services.journal
         try:
             body = await self._desk().control(asked, actor=f"operator:{caller.agent}", key=key)
         except MemoryServerError as error:
             await acts.note_refused(journal, caller, error)
             raise
         await acts.note_done(journal, caller, asked, body)
-        return answer(ControlAnswer.model_validate(body))
+        return body
 
     def routes(self) -> list[ApiRoute]:
         return [*self._read_routes(), *self._acting_routes()]
@@ -272,6 +283,15 @@ class TradingRoutes:
                 "A person's answer to what waits at a desk with real money.",
                 body=ReviewRequest,
                 answer=ReviewAnswer,
+                operator=True,
+            ),
+            ApiRoute(
+                "POST",
+                "/promotions",
+                self.promote,
+                "Promote a candidate, or demote a strategy: an operator's decision, with what each gate read.",
+                body=PromotionRequest,
+                answer=PromotionAnswer,
                 operator=True,
             ),
             ApiRoute(

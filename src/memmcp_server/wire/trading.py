@@ -209,7 +209,10 @@ class TradePage(TradingContext):
 
 
 class StrategyView(Wire):
-    """``enabled``: the profile names it. ``in_tier``: the desk's tier lets strategies of its kind enter."""
+    """``enabled``: the profile names it. ``in_tier``: the desk's tier lets strategies of its kind enter. ``lineage``:
+    the candidate whose parameters it trades, "" where none was promoted; ``stage``: candidate, paper, live or demoted;
+    ``gates``: what each gate read last (name, value, bound, unit, is_floor, passed, sample, note). ``windows``: the
+    last 1, 7 and 30 days. ``allocation``: its share of the capital, and what that rests on where shares rotate."""
 
     name: str
     kind: str
@@ -224,6 +227,11 @@ class StrategyView(Wire):
     unrealised: Amount
     win_rate_bps: int | None
     last_signal: datetime | None
+    lineage: str = ""
+    stage: str = ""
+    gates: list[dict[str, JsonValue]] = []
+    windows: list[dict[str, JsonValue]] = []
+    allocation: dict[str, JsonValue] | None = None
 
 
 class Outlook(Wire):

@@ -3,27 +3,29 @@
 One SQLite file of a person, shared by all their processes. Rows are chained by hashes and the database refuses to
 change or delete one; ``verify`` finds what was altered around it. A trial is counted once by its scope (the inputs that
 decide its outcome), however often it is run again; it counts for its family, the strategies that were tried.
+
+How a family stands is carried along beside the rows, so that nobody reads them all to know it: the tally of a family
+says up to which row it goes, what is newer is added to it when it is asked, and ``verify`` makes it anew.
 """
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import variance
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from trading.errors import TradingError
 
-from .canonical import canonical_json, parse_json
+from .canonical import parse_json
+from .chained_rows import append, chained_table, first_altered, open_chained, translating
 
-BUSY_TIMEOUT_S: Final = 10.0
+WHAT: Final = "the trial ledger"
 SHARPES_MIN: Final = 10
 """Fewer trials say too little about how much their Sharpe ratios vary."""
-FIRST_HASH: Final = "0" * 64
+_KEYS: Final = ("family", "scope")
 
 
 class TrialLedgerUnavailable(TradingError):
@@ -66,21 +68,46 @@ class Entry:
 
 
 _metadata = sa.MetaData()
-_trials = sa.Table(
-    "trials",
+_trials = chained_table(_metadata, "trials", _KEYS)
+sa.Index("trials_by_family", _trials.c.family, _trials.c.scope)
+_tallies = sa.Table(
+    "tallies",
     _metadata,
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("family", sa.String, nullable=False),
-    sa.Column("scope", sa.String, nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Column("hash", sa.String, nullable=False),
-    sa.Index("trials_by_family", "family", "scope"),
+    sa.Column("family", sa.String, primary_key=True),
+    sa.Column("through", sa.Integer, nullable=False),
+    sa.Column("trials", sa.Integer, nullable=False),
+    sa.Column("sharpes", sa.Integer, nullable=False),
+    sa.Column("mean", sa.Float, nullable=False),
+    sa.Column("squares", sa.Float, nullable=False),
 )
-_GUARDS = [
-    f"CREATE TRIGGER IF NOT EXISTS trials_no_{verb.lower()} BEFORE {verb} ON trials "
-    "BEGIN SELECT RAISE(ABORT, 'the trial ledger is append-only'); END"
-    for verb in ("UPDATE", "DELETE")
-]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """What a family's rows up to ``through`` come to: ``squares`` are those of the ratios' deviations from their mean,
+    carried along as Welford does (1962, Technometrics 4(3))."""
+
+    family: str
+    through: int = 0
+    trials: int = 0
+    sharpes: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def after(self, number: int, sharpe: float | None) -> "_Tally":
+        """Return it with one more row."""
+        if sharpe is None:
+            return replace(self, through=number, trials=self.trials + 1)
+        count = self.sharpes + 1
+        apart = sharpe - self.mean
+        mean = self.mean + apart / count
+        squares = self.squares + apart * (sharpe - mean)
+        return _Tally(self.family, number, self.trials + 1, count, mean, squares)
+
+    @property
+    def standing(self) -> Standing:
+        spread = self.squares / (self.sharpes - 1) if self.sharpes >= SHARPES_MIN else None
+        return Standing(self.trials, spread if spread is None or math.isfinite(spread) else None)
 
 
 class TrialLedger:
@@ -93,39 +120,27 @@ class TrialLedger:
     @classmethod
     def at(cls, path: Path) -> "TrialLedger":
         """Open or make the ledger, and see that it can be written: before a run, not after it."""
-        with _translating(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            engine = sa.create_engine(
-                sa.URL.create("sqlite+pysqlite", database=str(path)),
-                connect_args={"timeout": BUSY_TIMEOUT_S},
-            )
-            sa.event.listen(engine, "connect", _prepare)
-            sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-            try:
-                with engine.begin() as connection:
-                    _metadata.create_all(connection)
-                    for guard in _GUARDS:
-                        connection.exec_driver_sql(guard)
-            except BaseException:
-                engine.dispose()
-                raise
+        with translating(path, WHAT, TrialLedgerUnavailable):
+            engine = open_chained(path, _trials, WHAT)
         return cls(engine, path)
 
     def add(self, trial: Trial) -> Standing:
         """Write a trial down and return how its family stands with it. One whose scope is known adds nothing."""
         with self._writing() as connection:
-            known = sa.select(sa.literal(1)).where(_trials.c.family == trial.family, _trials.c.scope == trial.scope)
-            if connection.execute(known.limit(1)).first() is None:
-                newest = sa.select(_trials.c.hash).order_by(_trials.c.number.desc()).limit(1)
-                before = connection.execute(newest).scalar_one_or_none() or FIRST_HASH
-                body = canonical_json(_body_of(trial))
-                row = {"family": trial.family, "scope": trial.scope, "body": body, "hash": _chained(before, body)}
-                connection.execute(sa.insert(_trials), row)
-            return _standing(connection, trial.family)
+            _add(connection, trial)
+            return _tally(connection, trial.family).standing
+
+    def add_all(self, trials: Sequence[Trial]) -> int:
+        """Write trials down in one go (one sync of the disk), all or none, and return how many were new."""
+        with self._writing() as connection:
+            added = sum(_add(connection, trial) for trial in trials)
+            for family in sorted({trial.family for trial in trials}):
+                _tally(connection, family)
+            return added
 
     def standing(self, family: str) -> Standing:
         with self._writing() as connection:
-            return _standing(connection, family)
+            return _tally(connection, family).standing
 
     def entries(self, family: str | None = None) -> list[Entry]:
         """Return the trials, oldest first."""
@@ -137,24 +152,28 @@ class TrialLedger:
         return [Entry(row.number, row.hash, parse_json(row.body)) for row in rows]
 
     def verify(self) -> int | None:
-        """Return the number of the first trial that is not what was written down, None when all are.
-
-        A missing one shows at the next; of the last ones only a copy of the newest hash, kept elsewhere, can tell.
-        """
-        before, expected = FIRST_HASH, 1
+        """Return the number of the first trial that is not what was written down, None when all are
+        (``chained_rows.first_altered``). A tally that is not what its rows come to is told by the newest of them, and
+        made anew."""
         with self._writing() as connection:
-            for row in connection.execute(sa.select(_trials).order_by(_trials.c.number)):
-                if row.number != expected or not _is_sound(row, before):
-                    return expected
-                before, expected = row.hash, expected + 1
-        return None
+            altered = first_altered(connection, _trials, _KEYS)
+            if altered is not None:
+                return altered
+            kept = connection.execute(sa.select(_tallies)).all()
+            connection.execute(sa.delete(_tallies))
+            wrong = []
+            for row in kept:
+                made = _folded(connection, _Tally(row.family), row.through)
+                if made != _Tally(**row._mapping):
+                    wrong.append(made.through)
+            return min(wrong, default=None)
 
     def close(self) -> None:
         self._engine.dispose()
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with _translating(self.path), self._engine.begin() as connection:
+        with translating(self.path, WHAT, TrialLedgerUnavailable), self._engine.begin() as connection:
             yield connection
 
 
@@ -178,38 +197,33 @@ def _body_of(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _standing(connection: sa.Connection, family: str) -> Standing:
-    bodies = connection.execute(sa.select(_trials.c.body).where(_trials.c.family == family)).scalars().all()
-    told = [parse_json(body)["sharpe"] for body in bodies]
-    sharpes = [float(each) for each in told if each is not None]
-    spread = variance(sharpes) if len(sharpes) >= SHARPES_MIN else None
-    return Standing(len(bodies), spread if spread is None or math.isfinite(spread) else None)
-
-
-def _is_sound(row: Any, before: str) -> bool:
-    if not isinstance(row.body, bytes) or row.hash != _chained(before, row.body):
+def _add(connection: sa.Connection, trial: Trial) -> bool:
+    """Write a trial down unless its scope is known; say whether it was new."""
+    known = sa.select(sa.literal(1)).where(_trials.c.family == trial.family, _trials.c.scope == trial.scope)
+    if connection.execute(known.limit(1)).first() is not None:
         return False
-    body = parse_json(row.body)
-    return (body["family"], body["scope"]) == (row.family, row.scope)
+    append(connection, _trials, {"family": trial.family, "scope": trial.scope}, _body_of(trial))
+    return True
 
 
-def _chained(before: str, body: bytes) -> str:
-    return hashlib.sha256(before.encode() + b"\n" + body).hexdigest()
+def _tally(connection: sa.Connection, family: str) -> _Tally:
+    """Return how a family stands, after what is newer than its tally was added to it."""
+    row = connection.execute(sa.select(_tallies).where(_tallies.c.family == family)).first()
+    kept = _Tally(family) if row is None else _Tally(**row._mapping)
+    found = _folded(connection, kept, None)
+    if found != kept:
+        connection.execute(sa.delete(_tallies).where(_tallies.c.family == family))
+        connection.execute(sa.insert(_tallies), asdict(found))
+    return found
 
 
-def _prepare(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-@contextmanager
-def _translating(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.DatabaseError as error:
-        msg = f"the trial ledger {path}: {error.orig}"
-        raise TrialLedgerUnavailable(msg, hint="check that the file is a ledger and can be written") from error
-    except OSError as error:
-        msg = f"the trial ledger {path}: {error.strerror or error}"
-        raise TrialLedgerUnavailable(msg, hint="name another place with MEMMCP_DATA_DIR") from error
+def _folded(connection: sa.Connection, tally: _Tally, through: int | None) -> _Tally:
+    """Return a tally with the rows after it, up to that one."""
+    rows = sa.select(_trials.c.number, _trials.c.body).order_by(_trials.c.number)
+    rows = rows.where(_trials.c.family == tally.family, _trials.c.number > tally.through)
+    if through is not None:
+        rows = rows.where(_trials.c.number <= through)
+    for number, body in connection.execute(rows):
+        told = parse_json(body)["sharpe"]
+        tally = tally.after(number, None if told is None else float(told))
+    return tally

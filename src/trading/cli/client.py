@@ -70,10 +70,10 @@ class Daemon:
         self._timeout_s = timeout_s
 
     @classmethod
-    def find(cls, given: Path | None) -> "Daemon":
+    def find(cls, given: Path | None, timeout_s: float = TIMEOUT_S) -> "Daemon":
         """Return the daemon of a data directory. Raises DaemonUnreachable."""
         data_dir = data_dir_of(given)
-        return cls(read_record(data_dir), data_dir)
+        return cls(read_record(data_dir), data_dir, timeout_s)
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """Return a JSON answer. Raises DaemonUnreachable, DaemonRefused."""
@@ -85,10 +85,14 @@ class Daemon:
 
     def act(self, name: str, body: Mapping[str, Any], key: str | None = None) -> Any:
         """POST an action, once per key. Raises DaemonUnreachable, DaemonRefused, OutcomeUnknown (with its key)."""
+        return self.post(f"/actions/{name}", body, key)
+
+    def post(self, path: str, body: Mapping[str, Any], key: str | None = None) -> Any:
+        """POST what has an effect, once per key. Raises DaemonUnreachable, DaemonRefused, OutcomeUnknown."""
         used = key or uuid4().hex
         document = {name_: value for name_, value in body.items() if value is not None} | {"idempotency_key": used}
         try:
-            return self._exchange("POST", f"/actions/{name}", document=document)
+            return self._exchange("POST", path, document=document)
         except OutcomeUnknown as exc:
             hint = f"repeat it with the same key, which changes nothing twice: --key {used}"
             raise OutcomeUnknown(exc.message, hint=hint) from exc

@@ -203,7 +203,30 @@ def _show_desk(data_dir: Path | None, *, as_json: bool) -> None:
             str(each["trades"]),
             bps_text(each["win_rate_bps"]),
             amount_text(each["realised"]),
+            share_text(each.get("allocation")),
+            window_text(each.get("windows") or []),
         )
         for each in strategies
     ]
-    console.print(listing("Strategies", ("name", "is", "trades", "wins %", "realised"), rows))
+    columns = ("name", "is", "trades", "wins %", "realised", "share %", "30 days: trades, a trade %")
+    console.print(listing("Strategies", columns, rows))
+
+
+def share_text(allocation: dict[str, Any] | None) -> str:
+    """Return a strategy's share of the capital, and where it is on its way to."""
+    if allocation is None:
+        return "-"
+    share = bps_text(allocation["share_bps"])
+    target = allocation.get("target_bps")
+    return share if target in (None, allocation["share_bps"]) else f"{share}, to {bps_text(target)}"
+
+
+def window_text(windows: list[dict[str, Any]]) -> str:
+    """Return the longest window: how many trades, and what one brought with its 95 % interval."""
+    longest = max(windows, key=lambda each: int(each["days"]), default={"trades": 0})
+    if not longest["trades"]:
+        return "0"
+    interval = ""
+    if longest["low_bps"] is not None:
+        interval = f" ({bps_text(longest['low_bps'])} to {bps_text(longest['high_bps'])})"
+    return f"{longest['trades']}, {bps_text(longest['mean_return_bps'])}{interval}"

@@ -1,6 +1,6 @@
 """``review``: what waits for an answer, what the desk expects, and how far its earlier forecasts came true."""
 
-from typing import Any
+from typing import Any, Final
 
 import typer
 from rich.text import Text
@@ -9,6 +9,10 @@ from trading.cli.client import Daemon
 from trading.cli.console import bps_text, figures, listing, out, print_json, reporting
 from trading.cli.night import waiting_table
 from trading.cli.options import DataDir, JsonFlag
+from trading.model.units import BPS_ONE
+
+RANKED_MAX: Final = 20
+"""Tokens of the ranking that are shown, the first; ``--json`` has them all."""
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +36,7 @@ def review(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
     console.print(waiting_table(waiting))
     title = f"The desk's forecasts (money: {answer['money']}, feed: {answer['feed']['kind']})"
     ranking = outlook.get("ranking") or {}
-    ranked = ", ".join(each["symbol"] for each in ranking.get("tokens", [])) or "none"
+    ranked = ", ".join(map(_ranked, ranking.get("tokens", [])[:RANKED_MAX])) or "none"
     head = [("open", str(outlook.get("forecasts_open", 0))), ("ranking", f"{ranked} ({ranking.get('ts')})")]
     console.print(figures(title, head))
     columns = ("strategy", "token", "direction", "move %", "left %", "confidence %", "due", "reason")
@@ -64,4 +68,27 @@ def review(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
     ]
     heads = ("strategy", "direction", "scored", "hits %", "said %", "came true %", "Brier")
     console.print(listing("Earlier forecasts", heads, records))
+    _show_bins(outlook.get("calibration", []))
     console.print(Text("Brier: 0 is perfect, 0.25 is what always saying one half brings."))
+
+
+def _ranked(token: dict[str, Any]) -> str:
+    volatility = token.get("volatility_day_bps")
+    return str(token["symbol"]) if volatility is None else f"{token['symbol']} ({bps_text(volatility)} a day)"
+
+
+def _show_bins(calibration: list[dict[str, Any]]) -> None:
+    """Print how often forecasts came true against how sure of them the desk was."""
+    rows = [
+        (each["strategy"], each["direction"], bps_text(bin_["confidence_bps"]), f"{bin_['count']:,}", hits_text(bin_))
+        for each in calibration
+        for bin_ in each.get("bins", [])
+    ]
+    if rows:
+        heads = ("strategy", "direction", "confidence %", "scored", "came true %")
+        out().print(listing("By what confidence was stated", heads, rows))
+
+
+def hits_text(bin_: dict[str, Any]) -> str:
+    """Return the share that came true."""
+    return bps_text(bin_["hits"] * BPS_ONE // bin_["count"])

@@ -9,12 +9,14 @@ from trading.cli import (
     curve,
     data,
     drift,
+    evolve,
     export_tax,
     fault_proxy,
     live,
     night,
     paper,
     profiles,
+    promote,
     rehearse,
     report,
     review,
@@ -36,6 +38,7 @@ paper.register(app)
 curve.register(app)
 calibrate.register(app)
 drift.register(app)
+evolve.register(app)
 export_tax.register(app)
 control.register(app)
 report.register(app)
@@ -45,6 +48,7 @@ review.register(app)
 data.register(app)
 trials.register(app)
 profiles.register(app)
+promote.register(app)
 signer.register(app)
 rehearse.register(app)
 fault_proxy.register(app)

@@ -49,6 +49,7 @@ def taken(kernel: Kernel) -> dict[str, Any]:
         "listed_ns": memento.encode(kernel.valuer.listed_ns),
         "facts": memento.encode(kernel.valuer.facts),
         "strategies": [[each.name, memento.encode(each)] for each in kernel.strategies],
+        **_recalled(kernel),
     }
 
 
@@ -81,6 +82,9 @@ def put_back(kernel: Kernel, body: Mapping[str, Any]) -> None:
         kernel.valuer.facts.update(memento.decode(body["facts"]))
         for strategy, (_, encoded) in zip(kernel.strategies, body["strategies"], strict=True):
             memento.fill(strategy, encoded)
+        if "recall" in body:
+            kernel.state.situations.put_back(body["recall"]["situations"])
+            kernel.recaller.histories.put_back(body["recall"]["histories"])
         kernel.seen_ns.update(memento.decode(body["seen_ns"]))
         kernel.go_on_with(*body["unwritten"])
         kernel.cycles, kernel.bars = int(body["cycles"]), int(body["bars"])
@@ -92,17 +96,25 @@ def put_back(kernel: Kernel, body: Mapping[str, Any]) -> None:
 def _memento() -> Memento:
     return Memento(
         {
-            DeskState: frozenset({"_appliers", "day", "profile", "tier", "trades"}),
+            DeskState: frozenset({"_appliers", "day", "profile", "situations", "tier", "trades"}),
             DrawdownGuard: frozenset({"_calendar", "_limits"}),
             LevelBook: frozenset({"_calendar", "_limits", "is_watching"}),
             GapBook: frozenset({"_least_ns"}),
             ProtectionBook: frozenset({"_rules"}),
-            ReturnBook: frozenset({"_spans"}),
+            ReturnBook: frozenset({"_spans", "_volatilities"}),
             PerToken: frozenset({"_make"}),
             SimulatedVenue: frozenset({"conditions", "_chance"}),
             ReportedVenue: frozenset({"conditions", "_chance"}),
         }
     )
+
+
+def _recalled(kernel: Kernel) -> dict[str, Any]:
+    """Return what recall rests on, nothing for a desk that never remembered."""
+    if not kernel.recaller.is_on and kernel.state.situations.is_empty:
+        return {}
+    situations, histories = kernel.state.situations.document(), kernel.recaller.histories.document()
+    return {"recall": {"situations": situations, "histories": histories}}
 
 
 def _rules(kernel: Kernel) -> str:

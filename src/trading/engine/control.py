@@ -11,16 +11,19 @@ from trading.model.event_codec import decode, encode
 from trading.model.order import Denied, Order
 from trading.model.profile import Profile, profile_named
 from trading.model.profile_content import changes, content_of, profile_of, riskier, sha256_of
+from trading.model.promotion import Stage
 from trading.model.units import LAMPORTS_MAX, sol_text
 from trading.model.wallet import MAIN
 from trading.portfolio.buckets import split_lamports
 from trading.portfolio.flow_booking import events_of
+from trading.recall.situations import DIMENSIONS, VERSION, levels_of
 from trading.strategies.registry import create_all
 
 from .kernel import Kernel
+from .promoting import refusal, with_candidate, worth_lamports
 from .routing import check_wallets, gathered
 from .trader import Plan
-from .treasury import fund_strategies, weights_of
+from .treasury import capital_of, fund_strategies, shares_of, weights_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,9 @@ class Control:
             commands.BookFlow: self._book_flow,
             commands.UseWallets: self._use_wallets,
             commands.HoldWallet: self._hold_wallet,
+            commands.GiveSituations: self._give_situations,
+            commands.PromoteStrategy: self._promote,
+            commands.DemoteStrategy: self._demote,
         }
 
     def take(self, command: commands.Command) -> Outcome:
@@ -100,6 +106,10 @@ class Control:
                 check_wallets(kernel.state, command.wallets)
             case commands.HoldWallet():
                 self._require_wallet(command.wallet)
+            case commands.GiveSituations():
+                _require_whole(command)
+            case commands.PromoteStrategy():
+                create_all(with_candidate(kernel.state.profile, command).strategies)
             case commands.SwitchProfile():
                 create_all(_profile_of(command).strategies)
             case commands.ReduceOnly() | commands.FlattenAndHalt() | commands.Resume():
@@ -188,7 +198,7 @@ class Control:
 
     def _bring_in(self, key: str, lamports: int, reason: str, wallet: str) -> None:
         kernel = self._kernel
-        shares = split_lamports(lamports, weights_of(kernel.state.profile))
+        shares = split_lamports(lamports, shares_of(kernel.state))
         shares[next(iter(shares))] += lamports - sum(shares.values())
         for bucket, share in shares.items():
             if share:
@@ -243,6 +253,11 @@ class Control:
             return Outcome(f"The wallet {command.wallet!r} is left alone; the others go on.")
         return Outcome(f"The wallet {command.wallet!r} trades again.")
 
+    def _give_situations(self, command: commands.GiveSituations) -> Outcome:
+        return Outcome(
+            f"{len(command.situations)} situations of earlier runs can be recalled from when they were known."
+        )
+
     def _place(self, command: commands.PlaceOrder) -> Outcome:
         plan, *others = self._kernel.trader.place(command, self._kernel.valuer.value())
         if isinstance(plan.verdict, Denied):
@@ -256,7 +271,7 @@ class Control:
     def _switch_profile(self, command: commands.SwitchProfile) -> Outcome:
         kernel = self._kernel
         before, after = kernel.state.profile, _profile_of(command)
-        found, content = changes(before, after), content_of(after)
+        found = changes(before, after)
         if (before.name, found) == (after.name, ()):
             return Outcome(f"The desk trades under {after.name} already; nothing has changed.")
         risks = riskier(before, after) if command.actor.startswith(commands.AGENT) else ()
@@ -264,17 +279,63 @@ class Control:
             told = ", ".join(f"{each.field} {each.before or 'none'} -> {each.after or 'none'}" for each in risks)
             message = f"{after.name} may risk more than {before.name}, which is the operator's to decide: {told}"
             return Outcome("The profile stays as it is.", denied=Denied("riskier_profile", message))
-        kernel.emit(
-            events.ProfileSwitched(
-                kernel.state.now_ns, before.name, after.name, command.reason, content, sha256_of(content), found
-            )
-        )
-        kernel.switch_profile(after)
+        self._use_profile(after, command.reason)
         fund_strategies(kernel.state, kernel.valuer, weights_of(before), command.key, kernel.emit)
         return Outcome(
             f"From {before.name} to {after.name}, {len(found)} fields changed. Open positions are managed by its exit "
             "rules from now on."
         )
+
+    def _use_profile(self, after: Profile, reason: str) -> None:
+        kernel, content = self._kernel, content_of(after)
+        before = kernel.state.profile
+        found, sha256 = changes(before, after), sha256_of(content)
+        kernel.emit(
+            events.ProfileSwitched(kernel.state.now_ns, before.name, after.name, reason, content, sha256, found)
+        )
+        kernel.switch_profile(after)
+
+    def _promote(self, command: commands.PromoteStrategy) -> Outcome:
+        kernel, state = self._kernel, self._kernel.state
+        denied = refusal(state, kernel.setup.mode, command)
+        if denied is not None:
+            return Outcome("The strategy stays as it is.", denied=denied)
+        name, standing = command.strategy, state.promotions.of(command.strategy)
+        after = with_candidate(state.profile, command)
+        if after != state.profile:
+            self._use_profile(after, f"{command.candidate} is promoted to {command.stage.value}")
+        goes_on = standing is not None and standing.candidate == command.candidate
+        before = standing.stage if standing is not None and goes_on else Stage.CANDIDATE
+        valuation = kernel.valuer.value()
+        kernel.emit(
+            events.StrategyPromoted(
+                ts_ns=state.now_ns,
+                strategy=name,
+                candidate=command.candidate,
+                before=before,
+                stage=command.stage,
+                terms=command.terms,
+                gates=command.gates,
+                capital_lamports=capital_of(state, kernel.valuer, valuation).get(name, 0),
+                base_lamports=worth_lamports(state, kernel.valuer, valuation, name),
+                reason=f"{command.actor}: {command.reason}",
+            )
+        )
+        return Outcome(
+            f"{name} trades with the parameters of {command.candidate} ({command.stage.value}). Open positions stay "
+            "and are managed by their exit rules."
+        )
+
+    def _demote(self, command: commands.DemoteStrategy) -> Outcome:
+        state, name = self._kernel.state, command.strategy
+        standing = state.promotions.of(name)
+        if standing is None or standing.stage is Stage.DEMOTED:
+            message = f"no candidate of {name} is promoted here; reduce-only --level strategy:{name} stops its entries"
+            return Outcome("Nothing was demoted.", denied=Denied("nothing_promoted", message))
+        reason = f"{command.actor}: {command.reason}"
+        where = (state.now_ns, name, standing.candidate, standing.stage)
+        self._kernel.emit(events.StrategyDemoted(*where, (), reason))
+        return Outcome(f"{name} enters nothing any more. Its open positions are managed by their exit rules.")
 
     def _book_flow(self, command: commands.BookFlow) -> Outcome:
         for event in events_of(command.key, self._kernel.state.now_ns, command.steps):
@@ -326,3 +387,15 @@ def _require_readable(command: commands.Command) -> None:
     if not is_readable:
         msg = f"{type(command).__name__}: a field has a value of the wrong type: {command}"
         raise InvalidInput(msg, field="command")
+
+
+def _require_whole(command: commands.GiveSituations) -> None:
+    for each in command.situations:
+        try:
+            levels = levels_of(each.situation.vector)
+        except ValueError as error:
+            msg = f"situation {each.situation.id}: {error}"
+            raise InvalidInput(msg, field="situations") from error
+        if each.situation.version == VERSION and len(levels) != DIMENSIONS:
+            msg = f"situation {each.situation.id}: {DIMENSIONS} levels, not {len(levels)}"
+            raise InvalidInput(msg, field="situations")

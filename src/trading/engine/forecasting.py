@@ -23,13 +23,16 @@ from .valuation import Valuer
 
 CHANGE: Final = "change"
 RANKED_MAX: Final = 20
-"""Places of a ranking that are written down; how many tokens it is of is told beside them."""
+"""Places of a ranking that are written down when one changes; how many tokens it is of is told beside them."""
+RANKED_DAY_MAX: Final = 200
+"""Places that are written down once a day: as a rule every token that is listed, with its volatility."""
 GONE_BPS: Final = -BPS_ONE
 """The move of a token that can no longer be sold."""
 MOVE_BPS_MAX: Final = 10_000_000
 _RATIO: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
 
 Emit = Callable[[events.Event], Any]
+Met = Callable[[str, Signal, Forecast], None]
 
 
 class Forecaster:
@@ -42,6 +45,8 @@ class Forecaster:
         self._trajectory_of = trader.trajectory_of
         self._emit = emit
         trader.impact_of = self.impact
+        self.met: Met = _nobody_met
+        """Is told of each forecast when it was written."""
 
     def look(self, now_ns: int) -> None:
         """Note what came of the forecasts that are due, at the end of a cycle. No row: that is written with the next
@@ -117,6 +122,7 @@ class Forecaster:
             evidence=signal.evidence,
         )
         self._emit(events.ForecastMade(trajectory, forecast))
+        self.met(trajectory, signal, forecast)
         return is_rise
 
     def _outcome(self, now_ns: int, forecast: Forecast) -> Outcome:
@@ -137,15 +143,23 @@ class Forecaster:
         for each in state.forecasts:
             if each.direction is Direction.UP and (each.mint not in best or _promise(best[each.mint]) < _promise(each)):
                 best[each.mint] = each
-        ranked = sorted((self._ranked(mint, best.get(mint)) for mint in listed), key=_place)[:RANKED_MAX]
-        if occasion == DAY or tuple(each.mint for each in ranked) != state.ranked_mints:
-            self._emit(events.UniverseRanked(state.now_ns, occasion, len(listed), tuple(ranked)))
+        ranked = sorted((self._ranked(mint, best.get(mint)) for mint in listed), key=_place)
+        if occasion == DAY:
+            told = ranked[:RANKED_DAY_MAX]
+        else:
+            told = ranked[:RANKED_MAX]
+            if tuple(each.mint for each in told) == state.ranked_mints[:RANKED_MAX]:
+                return
+        self._emit(events.UniverseRanked(state.now_ns, occasion, len(listed), tuple(told)))
 
     def _ranked(self, mint: str, best: Forecast | None) -> RankedToken:
-        pool = self._venue.pool_lamports(mint)
-        if best is None:
-            return RankedToken(mint, None, pool, None)
-        return RankedToken(mint, best.edge_bps, pool, best.volatility_day_bps)
+        """Return the place of a token. What its best opinion says about its volatility comes first; of one that nobody
+        forecasts, or says nothing about, the hourly returns tell."""
+        pool, returns = self._venue.pool_lamports(mint), self._state.returns
+        stated = None if best is None else best.volatility_day_bps
+        measured = returns.volatility_day_bps(mint) if stated is None else stated
+        hours = returns.hours(mint) if stated is None and measured is not None else 0
+        return RankedToken(mint, None if best is None else best.edge_bps, pool, measured, hours)
 
     def _round_trip_bps(self, mint: str) -> int:
         profile = self._state.profile
@@ -156,6 +170,10 @@ class Forecaster:
         transaction = SIGNATURE_FEE_LAMPORTS + profile.priority_fee_lamports
         one_way = quote.pool_fee_lamports + quote.impact_lamports + transaction
         return ceil_div(2 * one_way * BPS_ONE, lamports)
+
+
+def _nobody_met(_trajectory: str, _signal: Signal, _forecast: Forecast) -> None:
+    """Nobody keeps situations."""
 
 
 def _scored(forecast: Forecast, outcome: Outcome) -> ForecastScore:
@@ -192,7 +210,8 @@ def _promise(forecast: Forecast) -> tuple[int, str]:
 
 def _place(token: RankedToken) -> tuple[int, int, int, str]:
     """Forecasts that pay come first, the largest gain after costs before the others; then depth, in powers of two so
-    that a swap does not change the order; then calm before wild; names decide a tie."""
+    that a swap does not change the order; then calm before wild, in powers of the root of two so that an hour seldom
+    does; names decide a tie."""
     gain = max(0, token.edge_bps or 0)
     calm = token.volatility_day_bps if token.volatility_day_bps is not None else MOVE_BPS_MAX
-    return (-gain, -token.pool_lamports.bit_length(), calm, token.mint)
+    return (-gain, -token.pool_lamports.bit_length(), (calm * calm).bit_length(), token.mint)

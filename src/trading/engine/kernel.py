@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
-from trading.errors import DataError
 from trading.model import commands, events
 from trading.model.account import TradingState
 from trading.model.event_codec import decode, encode
@@ -41,13 +40,17 @@ from .advising import Advisor
 from .closings import closed, never_filled
 from .forecasting import Forecaster
 from .gap_keeper import GapKeeper
-from .inputs import ENDED, INPUT, MARKET_KINDS, NO_FEEDS, RECORDED, Stretch, decode_input, encode_input, news_of
+from .inputs import ENDED, INPUT, MARKET_KINDS, Stretch, encode_input, news_of
 from .level_keeper import LevelKeeper
 from .listeners import Listeners
+from .promoting import judge_promoted
 from .quiet import MARK_SPACING_NS, Quiet
+from .recalling import Recaller
+from .rotator import Rotator
 from .rows import mark_row
 from .run import RunSetup, StoredRow
 from .state import TIER, DeskState
+from .stored_inputs import StoredInputs
 from .trader import Trader
 from .treasury import keep_shares
 from .valuation import Valuation, Valuer
@@ -71,9 +74,13 @@ class Kernel:
         self.levels = LevelKeeper(self.state, self.valuer, self.emit)
         self.gaps = GapKeeper(self.state, self.valuer, venue, self.emit)
         self.forecaster = Forecaster(self.state, venue, self.valuer, self.trader, self.emit)
+        self.recaller = Recaller(self.state, self.valuer, self.emit)
+        self.forecaster.met = self.recaller.met
+        self.trader.counsellors.append(self.recaller.counsel)
         self.advisor = Advisor(self.state, venue, self.emit)
         self.trader.counsellors.append(self.advisor.weigh)
         self.quiet = Quiet(self.state, self.valuer, self.trader, self.levels, by_reference=setup.by_reference)
+        self.rotator = Rotator(self.state, self.valuer, self.levels, self.emit)
         self._listeners = Listeners()
         self.strategies = make_strategies(setup.profile)
         self._make_strategies = make_strategies
@@ -191,6 +198,8 @@ class Kernel:
         if sol_usd is not None:
             state.sol_usd = sol_usd
         self.bars += len(bars)
+        if self.recaller.is_on:
+            self.recaller.histories.add_all(bars)
         self.cycles += len(ends)
         state.cycle = self.cycles
         if state.now_ns >= state.due_ns:
@@ -267,6 +276,7 @@ class Kernel:
         """Go on under another profile; strategies that stay as they are keep what they have seen."""
         before = {(strategy.name, repr(strategy.parameters())): strategy for strategy in self.strategies}
         fresh = self._make_strategies(profile)
+        self.recaller.use(profile)
         self.strategies = [before.get((strategy.name, repr(strategy.parameters())), strategy) for strategy in fresh]
 
     def restore(self, rows: Iterable[StoredRow], recorded: Iterator[MarketEvent] | None) -> None:
@@ -279,6 +289,7 @@ class Kernel:
         """
         seen: MarketEvent | None = None
         has_mark = False
+        inputs = StoredInputs(recorded, self.seen_ns, self._stretch, by_reference=self._by_reference)
         for row in rows:
             if row.kind == ENDED:
                 continue
@@ -291,7 +302,7 @@ class Kernel:
             if seen is not None:
                 self._seen_again(seen, has_mark=has_mark)
             seen, has_mark = None, False
-            for event in self._stored_events(row, recorded):
+            for event in inputs.events_of(row):
                 if seen is not None:
                     self._seen_again(seen, has_mark=False)
                 seen = event
@@ -299,6 +310,7 @@ class Kernel:
                 self.venue.on_market(event)
         if seen is not None:
             self._seen_again(seen, has_mark=has_mark)
+        self._stretch = inputs.rest
         self._signals.clear()
 
     def _seen_again(self, event: MarketEvent, *, has_mark: bool) -> None:
@@ -309,46 +321,6 @@ class Kernel:
             self.state.mark(event.ts_ns, valuation.equity_lamports)
             self.levels.mark(valuation)
             self.state.marked(event.ts_ns, self.cycles, valuation.equity_lamports, valuation.exposure_lamports)
-
-    def _stored_events(self, row: StoredRow, recorded: Iterator[MarketEvent] | None) -> Iterator[MarketEvent]:
-        """Yield what the row tells of: itself, or the stretch of recorded events that it names."""
-        if row.kind in NO_FEEDS:
-            yield decode_input(row.kind, row.ts_ns, row.body)
-            return
-        if recorded is None or not Stretch.is_of(row.body):
-            yield self._stored_event(row, recorded)
-            return
-        stretch, self._stretch = self._stretch, Stretch()
-        while stretch.events < Stretch.count_of(row.body):
-            event = self._next_recorded(recorded)
-            if not isinstance(event, RECORDED):
-                break
-            stretch.first = stretch.first or event
-            stretch.newest = event
-            stretch.events += 1
-            yield event
-        if stretch.events == 0 or stretch.body() != row.body or stretch.ts_ns != row.ts_ns:
-            msg = f"the feed no longer gives what this run was made from: row {dict(row.body)} against {stretch.body()}"
-            raise DataError(msg, hint="bring the recorded file back, or start a new run")
-
-    def _stored_event(self, row: StoredRow, recorded: Iterator[MarketEvent] | None) -> MarketEvent:
-        if recorded is None:
-            return decode_input(row.kind, row.ts_ns, row.body)
-        event = self._next_recorded(recorded)
-        if event is None or (row.kind, row.body) != encode_input(event, by_reference=self._by_reference):
-            msg = f"the feed no longer gives what this run was made from: row {dict(row.body)} against {event}"
-            raise DataError(msg, hint="bring the recorded file back, or start a new run")
-        return event
-
-    def _next_recorded(self, recorded: Iterator[MarketEvent]) -> MarketEvent | None:
-        """Return the next event that left a row: a History without news left none."""
-        event = next(recorded, None)
-        while type(event) is History:
-            event = news_of(event, self.seen_ns.get(event.mint, 0))
-            if event.bars:
-                break
-            event = next(recorded, None)
-        return event
 
     def _fold(self, row: StoredRow) -> None:
         event = decode(row.kind, row.body)
@@ -370,6 +342,8 @@ class Kernel:
                 self.state.sol_usd = event.sol_usd
             if event.mint in self.state.ledger.holdings:
                 self.quiet.observe(event)
+            if self.recaller.is_on:
+                self.recaller.histories.add(event)
             for on_bar in self._on_bar:
                 signal = on_bar(event)
                 if signal is not None:
@@ -388,6 +362,7 @@ class Kernel:
                 on_swap(event)
         elif type(event) is History:
             self.state.returns.learn(event.ts_ns, event.bars)
+            self.recaller.learn(event.bars)
             for bar in event.bars:
                 self.seen_ns[event.mint] = bar.ts_close_ns
                 for strategy in self.strategies:
@@ -403,16 +378,20 @@ class Kernel:
             self.advisor.look(now_ns)
         if now_ns >= self.state.returns.due_ns:
             self.state.returns.sample(now_ns, self.valuer.newest_bars())
+            self.recaller.sample(now_ns)
 
     def _decide(self) -> None:
         is_new_day = close_day(self.state, self.emit)
         valuation = self.valuer.value()
         flatten = self._mark(valuation)
         if is_new_day:  # after the mark: the peaks of levels move in proportion to what they are worth now
+            judge_promoted(self.state, self.valuer, valuation, self.emit)
+            self.rotator.look(valuation)
             keep_shares(self.state, self.valuer, valuation, self.emit)
         signals, self._signals = self._signals, []
         self.advisor.observe(is_told=bool(signals) or self._is_told)
         self.forecaster.observe(signals, is_told=bool(signals) or self._is_told)
+        self.recaller.judge()
         if signals or valuation.by_mint:
             exits = [signal for signal in signals if signal.strength < 0]
             self.trader.run_exits(exits, valuation, flatten)

@@ -15,10 +15,14 @@ from trading.model.tier import tier_bounds, tier_named, tier_of
 from trading.model.trading_day import UTC, TradingDay
 from trading.model.units import NS_PER_S
 from trading.portfolio.buckets import Booking
+from trading.portfolio.entry_facts import EntryBook
 from trading.portfolio.forecasts import ForecastBook
 from trading.portfolio.ledger import Ledger
 from trading.portfolio.performance import EquityCurve, TrackRecords
+from trading.portfolio.promotions import PromotionBook
+from trading.portfolio.rotation_book import RotationBook
 from trading.portfolio.wallets import WalletBook
+from trading.recall.memory import SituationMemory
 from trading.risk.after_gap import GapBook
 from trading.risk.day import DayTally
 from trading.risk.drawdown import DrawdownGuard
@@ -70,10 +74,13 @@ class DeskState:
         self.levels = LevelBook(profile.limits, self.day)
         self.protections = ProtectionBook(profile.limits.protections)
         self.gaps = GapBook(profile.after_gap)
+        self.promotions = PromotionBook()
         self.returns = ReturnBook()
         self.today = DayTally()
         self.peaks = PeakPrices()
         self.records = TrackRecords()
+        self.entries = EntryBook()
+        self.rotation = RotationBook()
         self.curve = EquityCurve(RETURN_PERIOD_NS)
         self.tier = tier_of(0)
         self.open_orders: dict[str, Order] = {}
@@ -96,6 +103,7 @@ class DeskState:
         self.signals_total = 0
         self.denials: Counter[str] = Counter()
         self.forecasts = ForecastBook()
+        self.situations = SituationMemory()
         self.advice = AdviceBook()
         self.ranked_ns = 0
         """When the universe was ranked last."""
@@ -129,19 +137,28 @@ class DeskState:
             events.OrderFilled: self._filled,
             events.OrderRejected: self._rejected,
             events.PositionWrittenOff: self._written_off,
-            events.PositionClosed: _nothing,
+            events.PositionClosed: self._position_closed,
+            events.SituationMet: self._situation_met,
+            events.SituationRecalled: self._situation_recalled,
+            events.RecallJudged: self._recall_judged,
             events.TradingStateChanged: self._state_changed,
             events.LevelStateChanged: self._level_changed,
             events.GapSeen: self._gap_seen,
             events.ProfileSwitched: self._profile_switched,
+            events.StrategyPromoted: self._promoted,
+            events.StrategyJudged: self._judged,
+            events.StrategyDemoted: self._demoted,
             events.TierChanged: self._tier_changed,
             events.WindowReported: self._window_reported,
+            events.SharesRotated: self._shares_rotated,
             events.CycleMarked: self._cycle_marked,
             commands.ReduceOnly: self._reduce,
             commands.FlattenAndHalt: self._halt,
             commands.Resume: self._resume,
             commands.SetTarget: self._set_target,
+            commands.MoveCapital: self._move_asked,
             commands.HoldWallet: self._hold_wallet,
+            commands.GiveSituations: self._give_situations,
         }
 
     def apply(self, ts_ns: int, event: events.Event | commands.Command) -> Booking | None:
@@ -247,9 +264,10 @@ class DeskState:
         self._lies(event)
         return booking
 
-    def _moved(self, _ts_ns: int, event: events.CapitalMoved) -> Booking:
+    def _moved(self, ts_ns: int, event: events.CapitalMoved) -> Booking:
         booking = self.ledger.apply(event)
         if not booking.duplicate:
+            self.rotation.moved(ts_ns, event)
             self.levels.flow(event.from_bucket, -event.lamports, is_external=False)
             self.levels.flow(event.to_bucket, event.lamports, is_external=False)
         return booking
@@ -289,7 +307,7 @@ class DeskState:
         if booking.realised_lamports is not None:
             self.levels.realised(event.bucket, event.strategy, booking.realised_lamports)
         if booking.closed is not None:
-            self.records.add(booking.closed)
+            self.records.add(self.entries.closed(booking.closed))
             self.peaks.forget(booking.closed.bucket, booking.closed.mint)
             self.gaps.forget(booking.closed.bucket, booking.closed.mint)
         return booking
@@ -298,6 +316,8 @@ class DeskState:
         order = self.open_orders.pop(event.fill.order_id, None)
         booking = self._booked(ts_ns, event)
         reason = "" if order is None else order.reason
+        if booking.position is not None and booking.closed is None:  # one that was adopted has no order of ours
+            self.entries.enter(ts_ns, event.trajectory_id, self.tier.name, self.profile.name)
         if booking.closed is not None:
             self.protections.close(ts_ns, booking.closed, reason, self.equity_lamports)
         if not booking.duplicate:
@@ -318,14 +338,17 @@ class DeskState:
         return booking
 
     def _rejected(self, ts_ns: int, event: events.OrderRejected) -> Booking:
-        self.open_orders.pop(event.rejected.order_id, None)
+        order = self.open_orders.pop(event.rejected.order_id, None)
         booking = self._booked(ts_ns, event)
         if not booking.duplicate:
             self.levels.realised(event.bucket, event.strategy, -event.rejected.charged_lamports)
+        if order is not None and self.ledger.position(event.bucket, order.mint) is None:
+            self.entries.forget(event.trajectory_id)
         return booking
 
     def _signal_raised(self, ts_ns: int, event: events.SignalRaised) -> None:
         self.signals_total += 1
+        self.entries.hear(ts_ns, event.trajectory_id, event.signal)
         self.last_signal_ns[event.signal.strategy] = ts_ns
 
     def _signal_passed(self, _ts_ns: int, event: events.SignalPassed) -> None:
@@ -334,8 +357,26 @@ class DeskState:
     def _forecast_made(self, _ts_ns: int, event: events.ForecastMade) -> None:
         self.forecasts.add(event.trajectory_id, event.forecast)
 
-    def _forecast_scored(self, _ts_ns: int, event: events.ForecastScored) -> None:
+    def _forecast_scored(self, ts_ns: int, event: events.ForecastScored) -> None:
         self.forecasts.settle(event.score)
+        self.situations.settle(ts_ns, event.score.forecast_id, event.score.realised_bps)
+
+    def _position_closed(self, ts_ns: int, event: events.PositionClosed) -> None:
+        self.situations.close(ts_ns, event.trajectory_id, event.return_bps)
+
+    def _situation_met(self, _ts_ns: int, event: events.SituationMet) -> None:
+        self.situations.meet(event.situation)
+
+    def _situation_recalled(self, _ts_ns: int, event: events.SituationRecalled) -> None:
+        if event.recollection is not None:
+            recalled = event.edge_bps + event.recollection.shift_bps
+            self.situations.answer(event.situation_id, event.edge_bps, recalled)
+
+    def _recall_judged(self, _ts_ns: int, event: events.RecallJudged) -> None:
+        self.situations.judged(event.strategy, shifts=event.shifts)
+
+    def _give_situations(self, ts_ns: int, event: commands.GiveSituations) -> None:
+        self.situations.give(ts_ns, event.situations)
 
     def _advice_scored(self, _ts_ns: int, event: events.AdviceScored) -> None:
         self.advice.settle(event.score)
@@ -349,6 +390,7 @@ class DeskState:
         self.open_orders[event.order.id] = event.order
         if event.order.purpose is Purpose.ENTRY:
             self.today.enter(self.day.number(ts_ns))
+            self.entries.enter(ts_ns, event.order.trajectory_id, self.tier.name, self.profile.name)
 
     def _order_denied(self, ts_ns: int, event: events.OrderDenied) -> None:
         self._count_order(ts_ns, event.order)
@@ -373,7 +415,17 @@ class DeskState:
 
     def _profile_switched(self, _ts_ns: int, event: events.ProfileSwitched) -> None:
         self.profile = profile_of(event.content) if event.content else profile_named(event.after)
+        self.promotions.keep({choice.name: choice.lineage for choice in self.profile.strategies})
         self.use_limits()
+
+    def _promoted(self, _ts_ns: int, event: events.StrategyPromoted) -> None:
+        self.promotions.promote(event)
+
+    def _judged(self, _ts_ns: int, event: events.StrategyJudged) -> None:
+        self.promotions.judge(event)
+
+    def _demoted(self, _ts_ns: int, event: events.StrategyDemoted) -> None:
+        self.promotions.demote(event)
 
     def use_limits(self) -> None:
         """Go on under the limits of the profile; peaks and states stay."""
@@ -388,6 +440,12 @@ class DeskState:
     def _window_reported(self, _ts_ns: int, event: events.WindowReported) -> None:
         if event.occasion == DAY:
             self.window_ns = event.until_ns
+
+    def _shares_rotated(self, _ts_ns: int, event: events.SharesRotated) -> None:
+        self.rotation.take(event)
+
+    def _move_asked(self, _ts_ns: int, event: commands.MoveCapital) -> None:
+        self.rotation.ask(event)
 
     def _cycle_marked(self, _ts_ns: int, event: events.CycleMarked) -> None:
         self.marked_ns = event.ts_ns
@@ -413,7 +471,3 @@ class DeskState:
 
     def _set_target(self, _ts_ns: int, event: commands.SetTarget) -> None:
         self.target_lamports = event.lamports
-
-
-def _nothing(_ts_ns: int, _event: events.Event) -> None:
-    """The row is for the reader."""

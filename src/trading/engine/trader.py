@@ -242,6 +242,9 @@ class Trader:
         if not state.tier.admits(module):
             text = f"{signal.strategy} is of the module {module}, which does not enter in tier {state.tier.name}"
             return Denied("module_not_in_tier", text)
+        demoted = state.promotions.demoted(signal.strategy)
+        if demoted is not None:
+            return Denied("strategy_demoted", f"{demoted.candidate} was demoted: {demoted.reason}")
         held = state.levels.held(bucket, signal.strategy, self._valuer.routing.scope)
         if held is not None:
             return denied_by(held)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from trading.model import events
 from trading.model.profile import Profile
+from trading.portfolio.rotation import MOVE_BPS_MIN
 from trading.portfolio.transfers import is_beyond, transfers, wanted_lamports
 
 from .state import DeskState
@@ -27,13 +28,25 @@ def weights_of(profile: Profile) -> dict[str, int]:
     return {choice.name: choice.weight_bps for choice in profile.strategies}
 
 
+def shares_of(state: DeskState) -> dict[str, int]:
+    """Return which share of the capital each strategy is to have now: its weight, or what that has rotated to."""
+    weights, rules = weights_of(state.profile), state.profile.buckets
+    return state.rotation.shares_bps(weights, rules.rotation_floor_bps) if rules.rotates else weights
+
+
 def keep_shares(state: DeskState, valuer: Valuer, valuation: Valuation, emit: Emit) -> None:
     """Move cash once a day: what no strategy of the profile owns goes to them, and where a share is further off than
-    the profile's band, all shares are made as they should be, as far as cash goes."""
+    the profile's band, all shares are made as they should be, as far as cash goes. Shares that rotate are kept by
+    little, and who may buy nothing new gets nothing."""
     capital = _of_strategies(state, valuer, valuation)
-    weights = weights_of(state.profile)
-    wanted = wanted_lamports(sum(capital.values()), weights)
-    if not is_beyond(capital, wanted, state.profile.buckets.band_bps):
+    rules, band_bps = state.profile.buckets, state.profile.buckets.band_bps
+    wanted = wanted_lamports(sum(capital.values()), shares_of(state))
+    if rules.rotates and state.rotation.is_warm:
+        band_bps = min(band_bps, MOVE_BPS_MIN)
+        for name, standing in state.rotation.standings.items():
+            if standing.barred:
+                wanted[name] = min(wanted[name], capital.get(name, 0))
+    if not is_beyond(capital, wanted, band_bps):
         # Those of the profile give nothing then.
         capital = {name: min(worth, wanted.get(name, worth)) for name, worth in capital.items()}
     _move(state, valuer, (capital, wanted), (f"policy/{state.now_ns}", DAY_POLICY), emit)
@@ -44,7 +57,8 @@ def fund_strategies(state: DeskState, valuer: Valuer, before: Mapping[str, int],
     weights = weights_of(state.profile)
     if weights != before:
         capital = _of_strategies(state, valuer, valuer.value())
-        _move(state, valuer, (capital, wanted_lamports(sum(capital.values()), weights)), (key, SWITCH_POLICY), emit)
+        wanted = wanted_lamports(sum(capital.values()), shares_of(state))
+        _move(state, valuer, (capital, wanted), (key, SWITCH_POLICY), emit)
 
 
 def capital_of(state: DeskState, valuer: Valuer, valuation: Valuation) -> dict[str, int]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from trading.model import events
+from trading.portfolio.windows import calibration_bins, window_cells
 
 from .state import DAY, DeskState
 
@@ -45,5 +46,7 @@ def report_windows(state: DeskState, emit: Emit, occasion: str, until_ns: int) -
                 profile=state.profile.name,
                 capital_lamports=bucket.book_lamports,
                 evidence=window.evidence[-EVIDENCE_MAX:],
+                cells=window_cells(state.records, bucket.name, until_ns),
+                calibration=calibration_bins(state.forecasts, bucket.name),
             )
         )

@@ -69,6 +69,16 @@ class ReplayFeed:
     def cycles_total(self) -> int:
         return len(self._cycles)
 
+    @property
+    def first_ns(self) -> int:
+        """When its first cycle ends."""
+        return self._cycles[0].ts_ns
+
+    @property
+    def last_ns(self) -> int:
+        """When its last cycle ends."""
+        return self._cycles[-1].ts_ns
+
     def cut(self, from_ns: int, to_ns: int) -> "ReplayFeed":
         """Return the part whose bars are known from ``from_ns`` (excluded) until ``to_ns`` (included), without loading
         anything again. Tokens that were listed before are listed anew at its first cycle.

@@ -52,7 +52,8 @@ class LosingExit:
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """A position from its first buy to its last sell. ``slippage_bps`` is the mean over its fills."""
+    """A position from its first buy to its last sell. ``slippage_bps`` is the mean over its fills. ``regime``, ``tier``
+    and ``profile`` are those of its entry, "" where the books alone tell of it."""
 
     trajectory_id: str
     bucket: str
@@ -65,6 +66,9 @@ class RoundTrip:
     realised_lamports: int
     slippage_bps: int
     fills: int
+    regime: str = ""
+    tier: str = ""
+    profile: str = ""
 
     @property
     def return_bps(self) -> int:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from .order import LATER, Side
+from .promotion import GateReading, PromotionTerms, Stage
+from .recall import PastSituation
 from .wallet import MAIN, WalletTerms
 
 AGENT: Final = "agent:"
@@ -193,6 +195,42 @@ class HoldWallet:
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class GiveSituations:
+    """Take situations of earlier runs with what came of them; none is recalled before it was known."""
+
+    key: str
+    actor: str
+    reason: str
+    situations: tuple[PastSituation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteStrategy:
+    """Trade a strategy with a candidate's parameters (canonical JSON of numbers as texts) from the next cycle on, in
+    this ``stage``: paper, or live, for which ``gates`` hold what it proved on paper. ``terms``: by what it is held."""
+
+    key: str
+    actor: str
+    reason: str
+    candidate: str
+    strategy: str
+    stage: Stage
+    parameters: str
+    terms: PromotionTerms
+    gates: tuple[GateReading, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoteStrategy:
+    """Let a strategy enter nothing any more, until a candidate of it is promoted or another profile is switched to."""
+
+    key: str
+    actor: str
+    reason: str
+    strategy: str
+
+
 Command = (
     StopEntries
     | AllowEntries
@@ -209,6 +247,9 @@ Command = (
     | BookFlow
     | UseWallets
     | HoldWallet
+    | GiveSituations
+    | PromoteStrategy
+    | DemoteStrategy
 )
 CommandName = Literal[
     "stop_entries",
@@ -226,4 +267,7 @@ CommandName = Literal[
     "book_flow",
     "use_wallets",
     "hold_wallet",
+    "give_situations",
+    "promote_strategy",
+    "demote_strategy",
 ]

@@ -13,7 +13,11 @@ from .forecast import Forecast, ForecastScore, OrderImpact, RankedToken
 from .gap import GapStep
 from .order import LATER, Denied, Fill, Measure, Order, Rejected, Signal
 from .profile_content import ProfileChange
+from .promotion import GateReading, PromotionTerms, Stage
+from .recall import Recollection, Situation
+from .rotation import RotationVerdict, StrategyShare
 from .wallet import MAIN, WalletTerms
+from .window import CalibrationBin, WindowCell
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,45 @@ class ForecastScored:
 
 
 @dataclass(frozen=True, slots=True)
+class SituationMet:
+    """What the market was like when a strategy spoke of a rise: its outcome is the score of the forecast of that id
+    and, where it was traded, the close of its trajectory."""
+
+    situation: Situation
+
+
+@dataclass(frozen=True, slots=True)
+class SituationRecalled:
+    """Before an entry was decided the nearest known situations were asked. ``situation_id`` is "" for an opinion that
+    was no forecast of its own. ``edge_bps`` is what was stated, ``known`` how many could be asked, ``is_used``: the
+    shift was made. ``recollection`` is None where too few are known."""
+
+    trajectory_id: str
+    strategy: str
+    mint: str
+    ts_ns: int
+    situation_id: str
+    edge_bps: int
+    known: int
+    is_used: bool
+    recollection: Recollection | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecallJudged:
+    """Whether recall shifts what a strategy states from now on. Errors are root mean squares in bps over the newest
+    ``scored`` answers: of the edges as they were stated, and as they were recalled."""
+
+    ts_ns: int
+    strategy: str
+    shifts: bool
+    scored: int
+    stated_error_bps: int
+    recalled_error_bps: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class UniverseRanked:
     """All tokens that can be traded, ranked: at the first cycle of a day, and when one changed places among the
     first. ``occasion`` is ``day`` or ``change``; ``tokens`` counts all of them, ``ranked`` holds the first."""
@@ -269,6 +312,47 @@ class ProfileSwitched:
 
 
 @dataclass(frozen=True, slots=True)
+class StrategyPromoted:
+    """A candidate's parameters are traded in this stage from now on. ``base_lamports``: what its strategy had realised
+    and had unrealised then, so that its result can be counted from here, on the bucket's ``capital_lamports``."""
+
+    ts_ns: int
+    strategy: str
+    candidate: str
+    before: Stage
+    stage: Stage
+    terms: PromotionTerms
+    gates: tuple[GateReading, ...]
+    capital_lamports: int
+    base_lamports: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyJudged:
+    """What a promoted strategy's gates read at the end of a day; ``result_lamports`` since its promotion."""
+
+    ts_ns: int
+    strategy: str
+    candidate: str
+    stage: Stage
+    result_lamports: int
+    gates: tuple[GateReading, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyDemoted:
+    """A promoted strategy may enter nothing from now on. ``gates``: what failed, none where somebody demoted it."""
+
+    ts_ns: int
+    strategy: str
+    candidate: str
+    before: Stage
+    gates: tuple[GateReading, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class TierChanged:
     ts_ns: int
     before: str
@@ -282,7 +366,9 @@ class WindowReported:
 
     ``occasion`` is ``day`` or ``tier``. Of the trades closed from ``since_ns`` (included) until ``until_ns``; means are
     None where there is none. ``capital_lamports``: what the bucket has in cash, rent and, at cost, in positions.
-    ``evidence``: the trajectories of the newest of those trades.
+    ``evidence``: the trajectories of the newest of those trades. ``cells``: the same for windows of days that end with
+    this one, by regime and tier; none where no trade was finished in them. ``calibration``: how the strategy's
+    forecasts came out so far.
     """
 
     ts_ns: int
@@ -301,6 +387,23 @@ class WindowReported:
     profile: str
     capital_lamports: int
     evidence: tuple[str, ...]
+    cells: tuple[WindowCell, ...] = field(default=(), metadata=LATER)
+    calibration: tuple[CalibrationBin, ...] = field(default=(), metadata=LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class SharesRotated:
+    """What the closed window (a day) made of the shares of the capital, told once a day where a profile lets them
+    rotate. ``gain_ppm`` is expected of the move over the profile's horizon, ``cost_ppm`` what it is taken to cost, in
+    millionths of the capital of all strategies."""
+
+    ts_ns: int
+    rule: str
+    verdict: RotationVerdict
+    gain_ppm: int
+    cost_ppm: int
+    shares: tuple[StrategyShare, ...]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +463,9 @@ Event = (
     | SignalPassed
     | ForecastMade
     | ForecastScored
+    | SituationMet
+    | SituationRecalled
+    | RecallJudged
     | UniverseRanked
     | OrderApproved
     | OrderDenied
@@ -368,9 +474,13 @@ Event = (
     | LevelStateChanged
     | GapSeen
     | ProfileSwitched
+    | StrategyPromoted
+    | StrategyJudged
+    | StrategyDemoted
     | TierChanged
     | WindowReported
     | AdviceWeighed
     | AdviceScored
+    | SharesRotated
     | CycleMarked
 )

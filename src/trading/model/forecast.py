@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from .order import LATER
+
 
 class Direction(StrEnum):
     UP = "up"
@@ -76,10 +78,12 @@ class OrderImpact:
 
 @dataclass(frozen=True, slots=True)
 class RankedToken:
-    """A place in the ranking. ``edge_bps`` is that of the best open forecast of a rise, None without one;
-    ``volatility_day_bps`` is None where that states none."""
+    """A place in the ranking. ``edge_bps`` is that of the best open forecast of a rise, None without one.
+    ``volatility_day_bps`` is what that forecast states, else what the token's own ``volatility_hours`` hourly returns
+    say; None while there are too few of them."""
 
     mint: str
     edge_bps: int | None
     pool_lamports: int
     volatility_day_bps: int | None
+    volatility_hours: int = field(default=0, metadata=LATER)

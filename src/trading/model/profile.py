@@ -9,9 +9,11 @@ from trading.errors import InvalidInput
 
 from .account import Level
 from .advice import AdviceRules
+from .bucket_rules import BucketRules
 from .gap import GapRules
 from .network import COMPUTE_UNITS_PER_TRANSACTION_MAX, priority_fee_lamports
 from .protection import Protection, ProtectionKind
+from .recall import RecallRules
 from .rug_rules import RugRules
 from .units import BASE_UNITS_MAX, BPS_ONE, ceil_div
 
@@ -207,19 +209,13 @@ class FeeRules(_Rules):
     exit_slippage_bps_max: Bps
 
 
-class BucketRules(_Rules):
-    """``band_bps``: once a day cash moves between the buckets of strategies when the share of one is further from
-    its weight than so much of their capital; 10000: profit stays where it was made."""
-
-    band_bps: Bps = BPS_ONE
-
-
 class StrategyChoice(_Rules):
-    """A strategy of the profile, its share of the trading capital and the parameters that differ from the defaults."""
+    """A strategy, its share of the capital, its parameters that differ, and the candidate that they are of, if any."""
 
     name: str = Field(min_length=1, max_length=64)
     weight_bps: int = Field(ge=1, le=10_000)
     parameters: dict[str, ParameterValue] = {}
+    lineage: str = Field(default="", max_length=64)
 
 
 class Profile(_Rules):
@@ -235,6 +231,7 @@ class Profile(_Rules):
     buckets: BucketRules = BucketRules()
     after_gap: GapRules = GapRules()
     rugs: RugRules = RugRules()
+    recall: RecallRules = RecallRules()
     advice: AdviceRules = AdviceRules()
 
     @model_validator(mode="after")

@@ -12,8 +12,10 @@ from trading.errors import DataError
 
 from .account import Level
 from .advice import AdviceRules
+from .bucket_rules import ROTATION_PREFIX, STILL
 from .profile import Profile
 from .protection import ProtectionKind
+from .recall import RecallRules
 from .rug_rules import RugRules
 from .units import BPS_ONE
 
@@ -63,6 +65,8 @@ _SMALLER_IS_SAFER: Final = frozenset(
         "sizing.base_units_fixed",
     }
 )
+_LESS_ROTATES_LESS: Final = frozenset({"rotation_cap_bps", "rotation_step_bps", "rotation_horizon_days"})
+"""Bounds of rotation that leave less room the smaller they are; of the others the larger leave less."""
 _FEWER_IS_SAFER: Final = frozenset({"rugs.powers_allowed"})
 _MORE_IS_SAFER: Final = frozenset({"rugs.banned"})
 
@@ -84,11 +88,23 @@ def document_of(profile: Profile) -> dict[str, Any]:
         del document["rugs"]
     else:
         document["rugs"] = {name: value for name, value in document["rugs"].items() if value != []}
+    if profile.recall == RecallRules():
+        del document["recall"]
     if profile.advice == AdviceRules():
         del document["advice"]
+    if not profile.buckets.rotates:
+        still = STILL.model_dump(mode="json")
+        document["buckets"] = {
+            name: value
+            for name, value in document["buckets"].items()
+            if not (name.startswith(ROTATION_PREFIX) and value == still[name])
+        }
     for level in Level:
         if profile.limits.exposure_bps_max_of(level) == BPS_ONE:
             del document["limits"][f"{level}_exposure_bps_max"]
+    for choice in document["strategies"]:
+        if not choice["lineage"]:
+            del choice["lineage"]
     return document
 
 
@@ -126,9 +142,11 @@ def riskier(before: Profile, after: Profile) -> tuple[ProfileChange, ...]:
     """Return the changes that may add risk, none where ``after`` is at most as risky as ``before``.
 
     Every limit, exit rule and size is compared for itself. A strategy may go and have another share of the capital; a
-    new one, or one with other parameters, counts as riskier, and so does a field of unknown meaning. What orders pay
-    for their transactions (``fees``) is bounded by the limits and compared there; whose cash it is (``buckets``) adds
-    nothing to it.
+    new one, or one with other parameters or of another lineage, counts as riskier, and so does a field of unknown
+    meaning. What orders pay for their transactions (``fees``) is bounded by the limits and compared there. Whose cash
+    it is (``buckets``) adds nothing to it; but shares that rotate gather it in fewer hands, so that rotation counts as
+    riskier than none, and within it less room as safer than more. Recall may raise a size when it is on,
+    and refuses no losses any more when it is off: switching it either way counts as riskier.
     """
     old, new = _flat(before), _flat(after)
     return tuple(each for each in changes(before, after) if not _is_safer(each.field, old, new))
@@ -136,6 +154,8 @@ def riskier(before: Profile, after: Profile) -> tuple[ProfileChange, ...]:
 
 def _is_safer(field: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     section, _, name = field.partition(".")
+    if section == "buckets" and name.startswith(ROTATION_PREFIX):
+        return _rotates_less(name, old, new)
     if section in ("fees", "buckets"):
         return True
     if field.startswith(_PROTECTIONS):
@@ -155,6 +175,17 @@ def _is_safer(field: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> boo
     if field in _SMALLER_IS_SAFER or name.endswith("_max") or (section == "limits" and "drawdown" in name):
         return bool(after <= before)
     return False
+
+
+def _rotates_less(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Say whether a change of how shares rotate leaves them less room; where they do not rotate it changes nothing."""
+    switch = f"buckets.{ROTATION_PREFIX}"
+    if new[switch] == STILL.rotation:
+        return True
+    if name == ROTATION_PREFIX or old[switch] == STILL.rotation:
+        return False
+    before, after = old[f"buckets.{name}"], new[f"buckets.{name}"]
+    return bool(after <= before if name in _LESS_ROTATES_LESS else after >= before)
 
 
 def _covers(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -179,6 +210,8 @@ def _flat(profile: Profile) -> dict[str, Any]:
     for choice in document.pop("strategies"):
         name = f"strategies.{choice['name']}"
         found[f"{name}.weight_bps"] = choice["weight_bps"]
+        if choice["lineage"]:
+            found[f"{name}.lineage"] = choice["lineage"]
         found |= {f"{name}.parameters.{key}": value for key, value in choice["parameters"].items()}
     for rule in document["limits"].pop("protections"):
         name = f"{_PROTECTIONS}{rule['kind']}.{'token' if rule['is_per_token'] else 'all'}"

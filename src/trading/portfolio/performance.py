@@ -238,8 +238,12 @@ class TrackRecords:
         tally = self._tallies.get(strategy)
         return TrackRecord() if tally is None else tally.record()
 
-    def window(self, strategy: str, since_ns: int | None = None, until_ns: int | None = None) -> StrategyWindow:
-        """Return the kept trades closed from ``since_ns`` (included) until ``until_ns`` (excluded)."""
+    def returns_bps(self, strategy: str, since_ns: int) -> tuple[int, ...]:
+        """Return what each kept trade brought that was opened at ``since_ns`` or later, oldest first."""
+        return tuple(trip.return_bps for trip in self._trips.get(strategy, ()) if trip.opened_ns >= since_ns)
+
+    def trips(self, strategy: str, since_ns: int | None = None, until_ns: int | None = None) -> list[RoundTrip]:
+        """Return the kept trades closed from ``since_ns`` (included) until ``until_ns`` (excluded), in their order."""
         trips: list[RoundTrip] = []
         for trip in reversed(self._trips.get(strategy, ())):  # windows are of late
             if since_ns is not None and trip.closed_ns < since_ns:
@@ -248,6 +252,11 @@ class TrackRecords:
             elif until_ns is None or trip.closed_ns < until_ns:
                 trips.append(trip)
         trips.reverse()
+        return trips
+
+    def window(self, strategy: str, since_ns: int | None = None, until_ns: int | None = None) -> StrategyWindow:
+        """Return how the trades of ``trips`` came out."""
+        trips = self.trips(strategy, since_ns, until_ns)
         return StrategyWindow(
             strategy=strategy,
             trades=len(trips),

@@ -80,3 +80,25 @@ def deflated_sharpe(
         return None
     variance = 1.0 / (of.count - 1) if variance_of_sharpes is None else variance_of_sharpes
     return probabilistic_sharpe(sharpe_per_period, expected_maximum_sharpe(trials, variance), of)
+
+
+def minimum_track_record(sharpe_per_period: float, benchmark: float, of: Moments, confidence: float) -> float | None:
+    """Return how many observations it takes until PSR(benchmark) is ``confidence``, for a ratio and shape as these.
+
+    MinTRL = 1 + [1 - g3 SR + (g4-1)/4 SR^2] (Z_a / (SR - SR*))^2 (Bailey & Lopez de Prado 2012, J. Risk 15(2)). None
+    where the ratio is not above the benchmark: no length is enough then.
+    """
+    variance = 1.0 - of.skewness * sharpe_per_period + (of.kurtosis - 1.0) / 4.0 * sharpe_per_period**2
+    if sharpe_per_period <= benchmark or variance <= 0.0:
+        return None
+    return 1.0 + variance * (NormalDist().inv_cdf(confidence) / (sharpe_per_period - benchmark)) ** 2
+
+
+def effective_trials(trials: int, mean_correlation: float) -> float:
+    """Return as how many independent trials so many correlated ones count: N_eff = rho + (1 - rho) N.
+
+    ``mean_correlation`` is the average of the correlations between the trials' returns, taken as 0 where it is below 0
+    (Bailey & Lopez de Prado 2014, appendix 3: the implied number of independent trials).
+    """
+    rho = min(1.0, max(0.0, mean_correlation))
+    return rho + (1.0 - rho) * trials

@@ -72,9 +72,22 @@ DENIALS: Final[Mapping[str, Denial]] = {
     "unsellable": Denial("nobody buys the token now", _MARKET),
     **_of_states(),
     "riskier_profile": Denial("the profile may risk more, and only an operator may do that", "an operator switches"),
+    "promotion_by_agent": Denial("only an operator promotes a strategy", "an operator promotes it"),
+    "strategy_not_in_profile": Denial("the profile does not trade that strategy", "a profile with it is switched to"),
+    "not_proven_on_paper": Denial(
+        "a desk with real money takes on only what has passed every gate of the paper stage", "it is proven on paper"
+    ),
+    "nothing_promoted": Denial("no candidate of the strategy is promoted on the desk", "one is promoted"),
+    "gate_failed": Denial("a gate of the promotion was not passed", "there is better evidence"),
+    "strategy_demoted": Denial(
+        "the strategy failed a gate that holds it, or was demoted by hand", "a candidate of it is promoted"
+    ),
     "module_not_in_tier": Denial("strategies of that kind do not enter at this size of desk", "the tier changes"),
     "entries_stopped": Denial("an operator or an agent stopped entries", "an operator resumes"),
     "after_gap": Denial("nothing was seen for a while, by sleep, crash or feed", "some fresh cycles have passed"),
+    "recalled_losses": Denial(
+        "situations like this one came to nothing, and recall leaves nothing of the stated edge", _MARKET
+    ),
     "untradable": Denial("the token has no price or cannot be traded now", _MARKET),
     "advice_wait": Denial("the sidecar advised to wait, within the profile's `advice`", "the wait is over"),
     "own_order_open": Denial("the token has an order under way", "that order has filled or failed"),

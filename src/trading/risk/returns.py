@@ -3,14 +3,17 @@
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from math import isqrt
 from typing import Final
 
 from trading.model.market_data import Bar
-from trading.model.units import NS_PER_S
+from trading.model.units import BPS_ONE, NS_PER_S, ceil_div
 
 PERIOD_NS: Final = 3_600 * NS_PER_S
 RETURNS_MAX: Final = 240
 """Hours that are kept of each token."""
+VOLATILITY_HOURS_MIN: Final = 6
+"""A volatility of fewer hours is a guess."""
 MILLION: Final = 1_000_000
 _INDEX_ONE: Final = 10**18
 
@@ -32,13 +35,15 @@ class ReturnBook:
         self._returns: dict[str, deque[int]] = {}
         self._spans: dict[tuple[str, int], list[int]] = {}
         """What was worked out since the last sample; no state."""
+        self._volatilities: dict[str, int] = {}
+        """The same, of volatilities."""
 
     def sample(self, now_ns: int, newest: Iterable[Bar | None]) -> None:
         """Take the newest bar of every token."""
         since_ns = self._times[-1] if self._times else -1
         self._times.append(now_ns)
         self.due_ns = now_ns - now_ns % PERIOD_NS + PERIOD_NS
-        self._spans = {}
+        self._spans, self._volatilities = {}, {}
         before, known = self._closes, self._returns
         self._closes = closes = {}
         self._returns = returns = {}
@@ -80,6 +85,22 @@ class ReturnBook:
         if close is not None:
             self._closes[mint] = close
             self._returns[mint] = row
+            self._volatilities.pop(mint, None)
+
+    def volatility_day_bps(self, mint: str) -> int | None:
+        """Return the token's volatility a day in bps, None with fewer than ``VOLATILITY_HOURS_MIN`` hourly returns.
+
+        The root of 24 times the mean square of the hourly returns that are kept, about 0 and not about their mean: over
+        so few hours the mean is noise. Rounded up; whole numbers, so that a replay gives the same.
+        """
+        known = self._volatilities.get(mint)
+        if known is None:
+            row = self._returns.get(mint, ())
+            if len(row) < VOLATILITY_HOURS_MIN:
+                return None
+            square = 24 * sum(each * each for each in row) // len(row)
+            known = self._volatilities[mint] = ceil_div(isqrt(square), MILLION // BPS_ONE)
+        return known
 
     def hours(self, mint: str) -> int:
         """Return how many hourly returns are known of the token."""

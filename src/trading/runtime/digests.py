@@ -1,11 +1,13 @@
 """How a strategy did in a window, in words: sample size first, then figures, then what they allow to be said."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
 from trading.engine.state import DAY
 from trading.model import events
 from trading.model.units import BPS_ONE, NS_PER_S, sol_text
+from trading.model.window import WindowCell
 
 from .documents import iso
 from .outcomes import duration_text
@@ -23,7 +25,45 @@ def window_text(window: events.WindowReported) -> str:
         f"{sol_text(window.capital_lamports)} SOL, positions at cost."
     )
     said = confidence(window.trades)
-    return f"Digest of {window.strategy} {span}: {_figures(window)} {why}. {stand} {said[0].upper()}{said[1:]}."
+    sentences = [f"Digest of {window.strategy} {span}: {_figures(window)} {why}. {stand} {said[0].upper()}{said[1:]}."]
+    sentences += [*_longer(window), *_by_regime(window), *_calibration(window)]
+    return " ".join(sentences)
+
+
+def cell_text(cell: WindowCell) -> str:
+    """Return the figures of a cell, the sample size first."""
+    interval = "" if cell.low_bps is None else f" (95 %: {_percent(cell.low_bps)} to {_percent(cell.high_bps)})"
+    return f"{cell.trades} trades, {cell.wins} won, {_percent(cell.mean_return_bps)} a trade{interval}"
+
+
+def _longer(window: events.WindowReported) -> Iterator[str]:
+    for cell in window.cells:
+        if cell.days > 1 and not cell.regime:
+            yield f"In {cell.days} days: {cell_text(cell)}."
+
+
+def _by_regime(window: events.WindowReported) -> Iterator[str]:
+    """Say how it did in each regime and tier over the longest window."""
+    days = max((cell.days for cell in window.cells), default=0)
+    told = [
+        f"{cell.regime} in tier {cell.tier}: {cell_text(cell)}"
+        for cell in window.cells
+        if cell.days == days and cell.regime
+    ]
+    if told:
+        yield f"By regime over {days} days: {'; '.join(told)}."
+
+
+def _calibration(window: events.WindowReported) -> Iterator[str]:
+    """Say how often its forecasts came true against how sure of them it was."""
+    for direction in ("up", "down"):
+        bins = [each for each in window.calibration if each.direction == direction]
+        if bins:
+            told = ", ".join(
+                f"{each.confidence_bps // 100} % stated, {each.hits} of {each.count} came true" for each in bins
+            )
+            brier = Decimal(bins[0].brier_ppm) / 1_000_000
+            yield f"Its forecasts of moves {direction} so far: {told}; Brier score {brier:.3f} (always one half: 0.25)."
 
 
 def confidence(trades: int) -> str:

@@ -39,7 +39,8 @@ def ranking_text(event: events.UniverseRanked, symbols: list[str]) -> str:
     places = []
     for symbol, token in zip(symbols[:NAMED_MAX], event.ranked, strict=False):
         edge = "no forecast" if token.edge_bps is None else f"edge {percent(token.edge_bps)}"
-        places.append(f"{symbol} ({edge}, pool {sol_text(token.pool_lamports)} SOL)")
+        wild = "" if token.volatility_day_bps is None else f", volatility a day {percent(token.volatility_day_bps)}"
+        places.append(f"{symbol} ({edge}, pool {sol_text(token.pool_lamports)} SOL{wild})")
     return f"The first of {event.tokens} tokens: {', '.join(places) or 'none'}."
 
 

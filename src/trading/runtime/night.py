@@ -24,6 +24,8 @@ HAPPENINGS: Final = (
     "level_state_changed",
     "gap_seen",
     "profile_switched",
+    "strategy_promoted",
+    "strategy_demoted",
     "tier_changed",
     "capital_deposited",
     "capital_withdrawn",

@@ -14,8 +14,8 @@ from trading.model import events
 from trading.model.instrument import Instrument
 from trading.model.order import Order, Purpose, Side, Signal
 from trading.model.units import BPS_ONE, NS_PER_S, sol_text
+from trading.portfolio.entry_facts import REGIME_KEY
 
-REGIME_KEY: Final = "regime"
 WRITTEN_OFF: Final = "written off"
 
 RESULTS: Final = {

@@ -24,12 +24,20 @@ def outlook(kernel: Kernel) -> Document:
         "forecasts": [_forecast(each, symbol(each.mint)) for each in list(state.forecasts)[-FORECASTS_MAX:]],
         "forecasts_open": len(state.forecasts),
         "calibration": [
-            _calibration(name, direction, record)
+            calibration_document(name, direction, record)
             for (name, direction), record in sorted(state.forecasts.calibrations.items())
         ],
         "ranking": {
             "ts": iso(state.ranked_ns) if state.ranked_ns else None,
-            "tokens": [{"mint": mint, "symbol": symbol(mint)} for mint in state.ranked_mints],
+            "tokens": [
+                {
+                    "mint": mint,
+                    "symbol": symbol(mint),
+                    "volatility_day_bps": state.returns.volatility_day_bps(mint),
+                    "volatility_hours": state.returns.hours(mint),
+                }
+                for mint in state.ranked_mints
+            ],
         },
     }
 
@@ -52,7 +60,8 @@ def _forecast(forecast: Forecast, symbol: str) -> Document:
     }
 
 
-def _calibration(strategy: str, direction: str, record: Calibration) -> Document:
+def calibration_document(strategy: str, direction: str, record: Calibration) -> Document:
+    """Return how the forecasts of a strategy in one direction came out, and by what confidence was stated."""
     return {
         "strategy": strategy,
         "direction": direction,

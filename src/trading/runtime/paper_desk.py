@@ -19,11 +19,12 @@ from trading.errors import InvalidInput, Unavailable
 from trading.model import commands, events
 from trading.model.event_codec import decode
 from trading.model.profile_content import content_of
-from trading.model.units import NS_PER_S, sol_to_lamports
+from trading.model.units import NS_PER_S
 
 from . import history, orders, rebalancing, reviewing, views
 from .assessing import Assessing
 from .bans import with_bans
+from .controls import command_of, given
 from .documents import Document, costs_of_fill, iso
 from .funnel import funnel
 from .history import RunView
@@ -33,9 +34,11 @@ from .night import night
 from .orders import Shown
 from .outlook import outlook
 from .previews import Previews, Refused
+from .promoter import ACTIONS, DeskNow, Promoter
 from .reservations import Reservations
 from .session import Session
 from .stage import Stage
+from .strategy_digest import digest
 from .waiting import HOW_TO_LOOK
 
 WINDOW = re.compile(r"^(all|[1-9]\d{0,3}[mhdw])$")
@@ -74,6 +77,16 @@ class PaperDesk:
         self.assessing: Assessing | None = None
         """Who asks the sidecar for others, None where there is no sidecar."""
         self._under_way: dict[tuple[str, str], anyio.Lock] = {}
+        self.promoter = Promoter(None, sections.promotion, self._now, mailbox.ask)
+        """Knows no candidates until ``use_candidates`` says where they are."""
+
+    def use_candidates(self, folder: Path) -> None:
+        """Promote what is in the store of this folder, by the trials that are counted there."""
+        self.promoter = Promoter(folder, self._sections.promotion, self._now, self._mailbox.ask)
+
+    def _now(self) -> DeskNow:
+        current = self._stage.current
+        return DeskNow(current.run_id, self._stage.money, current.journal, self._store.path)
 
     # Reading
 
@@ -119,11 +132,11 @@ class PaperDesk:
         now_ns = self._stage.now_ns
 
         def read(session: Session) -> Document:
-            known = [each["name"] for each in views.strategies(session.kernel)]
+            known = views.strategy_names(session.kernel)
             if strategy is not None and strategy not in known:
                 msg = f"strategy: {strategy!r} is unknown; known are {', '.join(known)}"
                 raise InvalidInput(msg, field="strategy")
-            return views.digest(session.kernel, known if strategy is None else [strategy], window, now_ns)
+            return digest(session.kernel, known if strategy is None else [strategy], window, now_ns)
 
         return self._with_context(await self._mailbox.ask(read))
 
@@ -229,39 +242,55 @@ class PaperDesk:
         return None if known is None else self._with_context(await self._outcome(known))
 
     async def control(self, request: Mapping[str, Any], *, actor: str, key: str) -> Document:
-        """Carry a control out, once per key."""
+        """Carry a control out, once per key. A promotion's answer says what each gate read, where it was asked now."""
+        said: Document = {}
         async with self._once(actor, key):
             known = await self._answered(actor, key)
             if known is None:
-                command = await anyio.to_thread.run_sync(self._command, request, actor, f"{actor}/{key}")
-
-                def run(session: Session) -> Document:
-                    earlier = self._store.answer(actor, key)
-                    if earlier is not None:  # an asker who gave up was served all the same
-                        return earlier
-                    outcome = session.command(command)
-                    sent = orders.sent(session, [each.id for each in outcome.orders], outcome.denied, outcome.effect)
-                    session.remember_answer(actor, key, sent)
-                    return sent
-
-                known = await self._mailbox.ask(run)
+                command, said = await self._prepared(request, actor, f"{actor}/{key}")
+                known = said if command is None else await self._commanded(command, actor, key)
+        if said:
+            await anyio.to_thread.run_sync(self.promoter.copy_steps)
         current = self._stage.current.snapshot
         message = known["message"]
         return self._with_context(
             {
-                "status": "denied" if known["status"] == "denied" else "done",
+                "status": known["status"] if known["status"] in ("denied", "checked") else "done",
                 "state": current["state"],
                 "entries_allowed": current["entries_allowed"],
                 "effect": message,
                 "order_ids": [public_id(known["run_id"], each) for each in known.get("orders", [])],
+                **{name: value for name, value in said.items() if name not in ("status", "message")},
             }
         )
+
+    async def _commanded(self, command: commands.Command, actor: str, key: str) -> Document:
+        """Have the kernel carry a command out between two cycles, unless it did so under this key."""
+
+        def run(session: Session) -> Document:
+            earlier = self._store.answer(actor, key)
+            if earlier is not None:  # an asker who gave up was served all the same
+                return earlier
+            outcome = session.command(command)
+            sent = orders.sent(session, [each.id for each in outcome.orders], outcome.denied, outcome.effect)
+            session.remember_answer(actor, key, sent)
+            return sent
+
+        return await self._mailbox.ask(run)
+
+    async def _prepared(
+        self, request: Mapping[str, Any], actor: str, key: str
+    ) -> tuple[commands.Command | None, Document]:
+        """Return the command of a request, and what else there is to say. Raises: InvalidInput."""
+        if request.get("action") in ACTIONS:
+            return await self.promoter.prepare(request, actor, key)
+        return await anyio.to_thread.run_sync(self._command, request, actor, key), {}
 
     def _command(self, request: Mapping[str, Any], actor: str, key: str) -> commands.Command:
         """Return the command of a request, with the whole of a profile that it names. Raises: InvalidInput."""
         if request.get("action") != "profile":
-            return _command(request, actor, key)
-        wanted = named_profile(str(_given(request, "profile")), self._profiles_dir)
+            return command_of(request, actor, key)
+        wanted = named_profile(str(given(request, "profile")), self._profiles_dir)
         profile = with_bans(wanted, self._sections.live)
         return commands.SwitchProfile(key, actor, request.get("reason") or "", profile.name, content_of(profile))
 
@@ -449,43 +478,3 @@ def _order_answer(known: Mapping[str, Any], ids: list[str], reports: Mapping[str
             "orders": [public_id(run_id, fill.order_id) for fill in fills],
         },
     }
-
-
-def _command(request: Mapping[str, Any], actor: str, key: str) -> commands.Command:
-    """Return the command of a control request. Raises: InvalidInput naming the field."""
-    action, reason, level = request.get("action"), request.get("reason") or "", request.get("level") or ""
-    match action:
-        case "stop_entries":
-            return commands.StopEntries(key, actor, reason)
-        case "reduce_only":
-            return commands.ReduceOnly(key, actor, reason, level)
-        case "flatten_and_halt":
-            return commands.FlattenAndHalt(key, actor, reason, level)
-        case "resume":
-            return commands.Resume(key, actor, reason, level)
-        case "close":
-            return commands.ClosePosition(key, actor, reason, _given(request, "mint"), _given(request, "percent"))
-        case "deposit":
-            return commands.Deposit(key, actor, reason, _lamports(request))
-        case "withdraw":
-            return commands.Withdraw(key, actor, reason, _lamports(request))
-        case "target":
-            return commands.SetTarget(key, actor, reason, _lamports(request))
-        case _:
-            msg = f"action: {action!r} is unknown"
-            raise InvalidInput(msg, field="action")
-
-
-def _given(request: Mapping[str, Any], name: str) -> Any:
-    if request.get(name) is None:
-        msg = f"{name}: is needed for {request.get('action')}"
-        raise InvalidInput(msg, field=name)
-    return request[name]
-
-
-def _lamports(request: Mapping[str, Any]) -> int:
-    try:
-        return int(sol_to_lamports(_given(request, "amount_sol")))
-    except (ValueError, ArithmeticError) as error:
-        msg = f"amount_sol: {error}"
-        raise InvalidInput(msg, field="amount_sol") from error

@@ -49,7 +49,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class PaperOptions:
     """``feed``: auto, market, synthetic[:SEED] or replay:PATH[,PATH...]; ``recorded``: what auto falls back to;
-    ``profiles_dir``: where the operator's own profiles lie; ``is_real``: real money."""
+    ``profiles_dir``: where the operator's own profiles lie; ``is_real``: real money; ``candidates_dir``: where the
+    candidates and the trials lie that promotions go by."""
 
     data_dir: Path
     feed: str
@@ -57,6 +58,7 @@ class PaperOptions:
     recorded: tuple[Path, ...] = ()
     profiles_dir: Path | None = None
     is_real: bool = False
+    candidates_dir: Path | None = None
 
 
 @asynccontextmanager
@@ -94,7 +96,7 @@ async def _opened(
             chosen.feed.hold(session.kernel.state.ledger.held_mints())
             await stack.enter_async_context(chosen.feed.running())
         sidecar = await stack.enter_async_context(opened_sidecar(sections.sidecar, options.data_dir))
-        parts = _Parts(store, chosen, sections, memory, options.profiles_dir, live, sidecar)
+        parts = _Parts(store, chosen, sections, memory, options, live, sidecar)
         yield await stack.enter_async_context(_running(opener, session, parts))
 
 
@@ -104,7 +106,7 @@ class _Parts:
     chosen: Chosen
     sections: Sections
     memory: Memory
-    profiles_dir: Path | None
+    options: PaperOptions
     live: "LiveParts | None"
     sidecar: Sidecar | None
 
@@ -149,7 +151,11 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
             tasks.start_soon(_live, live, loop, mailbox, stage)
         try:
             review = None if live is None else live.review
-            desk = PaperDesk(stage, mailbox, parts.store, previews, sections, parts.profiles_dir, review)
+            options = parts.options
+            desk = PaperDesk(stage, mailbox, parts.store, previews, sections, options.profiles_dir, review)
+            if options.candidates_dir is not None:
+                desk.use_candidates(options.candidates_dir)
+                tasks.start_soon(desk.promoter.keep_copying)
             desk.assessing = None if parts.sidecar is None else Assessing(parts.sidecar, parts.memory)
             yield desk
         finally:

@@ -13,11 +13,13 @@ from typing import Any, Final
 from trading.adapters.canonical import parse_json
 from trading.engine.inputs import ADVISED, HISTORY, LISTED, MARKET_KINDS, decode_input
 from trading.engine.trader import cited_by
+from trading.engine.windows import EVIDENCE_MAX
 from trading.model import commands, events
 from trading.model.event_codec import decode, encode_record
 from trading.model.instrument import Instrument
 from trading.model.market_data import Advised, History, TokenListed
 from trading.model.order import Order, Purpose, Side, Signal
+from trading.model.rotation import RotationVerdict
 from trading.model.units import sol_text
 from trading.ports import JournalRow, MemoryRecord
 
@@ -27,10 +29,14 @@ from .forecast_texts import forecast_text, impact_text, ranking_text, score_text
 from .naming import public_id
 from .outcomes import duration_text, outcome_of, tokens_text
 from .profile_texts import switch_text
+from .promotion_texts import demotion_text, judgement_text, promotion_text
+from .rotation_texts import rotation_text
 
 NAMESPACE: Final = "trading"
 STRATEGIES: Final = "strategies"
 """Below it each strategy has a namespace, with the digests of its windows."""
+PROMOTION, ALERT = "promotion", "alert"
+"""Kinds of memories: each step of a candidate, and what a person should look at."""
 SIGNALS_MAX: Final = 4_096
 """Signals waiting for what became of them; their consequence is in the same cycle, so this is never reached."""
 
@@ -78,8 +84,12 @@ class Remembrance:
             events.LevelStateChanged: self._level_changed,
             events.GapSeen: self._gap_seen,
             events.ProfileSwitched: self._profile_switched,
+            events.StrategyPromoted: self._promoted,
+            events.StrategyDemoted: self._promoted,
+            events.StrategyJudged: self._judged,
             events.TierChanged: self._tier_changed,
             events.WindowReported: self._window_reported,
+            events.SharesRotated: self._shares_rotated,
             events.CapitalDeposited: self._capital_flow,
             events.CapitalWithdrawn: self._capital_flow,
             events.CapitalMoved: self._capital_moved,
@@ -303,18 +313,55 @@ class Remembrance:
         figures = {"before": event.before, "after": event.after, "sha256": event.sha256, "changes": told}
         return [self._note(row, "profile", switch_text(event), figures, embed=True)]
 
+    def _promoted(self, event: events.StrategyPromoted | events.StrategyDemoted, row: JournalRow) -> list[MemoryRecord]:
+        """Tell a step twice: as a memory of the strategy, and as an alert."""
+        is_up = isinstance(event, events.StrategyPromoted)
+        text = promotion_text(event) if isinstance(event, events.StrategyPromoted) else demotion_text(event)
+        word = "promoted" if is_up else "demoted"
+        tags = (event.strategy, event.candidate, word)
+        told = self._note(row, PROMOTION, text, encode_record(event), tags=tags, embed=True)
+        figures = {"strategy": event.strategy, "candidate": event.candidate, "step": word}
+        return [
+            replace(told, namespace=f"{STRATEGIES}/{event.strategy}"),
+            self._note(row, ALERT, text, figures, tags=(PROMOTION, *tags), embed=True),
+        ]
+
+    def _judged(self, event: events.StrategyJudged, row: JournalRow) -> list[MemoryRecord]:
+        tags = (event.strategy, event.candidate, event.stage.value)
+        record = self._note(row, "gates", judgement_text(event), encode_record(event), tags=tags)
+        return [replace(record, namespace=f"{STRATEGIES}/{event.strategy}")]
+
     def _tier_changed(self, event: events.TierChanged, row: JournalRow) -> list[MemoryRecord]:
         text = f"The desk went from tier {event.before} to {event.after} at {sol_text(event.equity_lamports)} SOL."
         return [self._note(row, "tier", text, {"before": event.before, "after": event.after}, embed=True)]
 
     def _window_reported(self, event: events.WindowReported, row: JournalRow) -> list[MemoryRecord]:
         figures = encode_record(event)
-        evidence = tuple(public_id(self._run_id, each) for each in event.evidence)
+        cells = [
+            {**encode_record(cell), "evidence": [public_id(self._run_id, each) for each in cell.evidence]}
+            for cell in event.cells
+        ]
+        named = dict.fromkeys((*event.evidence, *(each for cell in event.cells for each in cell.evidence)))
+        evidence = tuple(public_id(self._run_id, each) for each in list(named)[:EVIDENCE_MAX])
         # A window without a trade is found by its words and its time; by meaning every quiet day would be alike.
-        figures = figures | {"evidence": list(evidence)}
+        figures = figures | {"evidence": list(evidence), **({"cells": cells} if cells else {})}
         record = self._note(row, "digest", window_text(event), figures, embed=event.trades > 0)
         tags = (event.strategy, event.tier, event.occasion)
         return [replace(record, namespace=f"{STRATEGIES}/{event.strategy}", tags=tags, cites=evidence)]
+
+    def _shares_rotated(self, event: events.SharesRotated, row: JournalRow) -> list[MemoryRecord]:
+        # Found by meaning where something moved; days on which nothing did are alike.
+        is_move = event.verdict is RotationVerdict.MOVED
+        return [
+            self._note(
+                row,
+                "rotation",
+                rotation_text(event),
+                encode_record(event),
+                tags=(event.verdict.value, *(each.strategy for each in event.shares)),
+                embed=is_move,
+            )
+        ]
 
     def _capital_flow(
         self, event: events.CapitalDeposited | events.CapitalWithdrawn, row: JournalRow

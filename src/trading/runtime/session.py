@@ -13,6 +13,7 @@ from trading.engine import checkpoint
 from trading.engine.control import Control, Outcome
 from trading.engine.inputs import ENDED
 from trading.engine.kernel import Kernel
+from trading.engine.promoting import with_promoted
 from trading.engine.run import StoredRow
 from trading.errors import JournalUnavailable, TradingError
 from trading.execution.reported_venue import ReportedVenue, report_of
@@ -197,7 +198,8 @@ class Opener:
         What was switched to since then stays: neither a crash, a full disk nor a new version may undo it. A profile of
         that name whose content has changed is taken anew where it is the one in force.
         """
-        profile, present = self._plan.profile, session.kernel.state.profile
+        present = session.kernel.state.profile
+        profile = with_promoted(self._plan.profile, present)
         if _asked(session.journal) == profile.name and (present == profile or present.name != profile.name):
             self._ban(session)
             return

@@ -1,8 +1,7 @@
-"""The desk's present, as documents: snapshot, positions, limits, strategies, digest. Read in the loop's thread."""
+"""The desk's present, as documents: snapshot, positions, limits, strategies. Read in the loop's thread."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +9,7 @@ from trading.engine.exposures import exposures
 from trading.engine.kernel import Kernel
 from trading.engine.trader import MANUAL
 from trading.engine.valuation import Valuation
+from trading.model.event_codec import encode_record
 from trading.model.order import Measure
 from trading.model.position import Position
 from trading.model.tier import next_tier, tier_bounds
@@ -18,14 +18,12 @@ from trading.risk.limits import lock_measure
 from trading.risk.sizing import kelly_fraction_bps
 from trading.strategies.registry import module_of
 
-from .digests import confidence
 from .documents import Document, amount, costs_of_totals, iso, plain, price_sol, tokens
 from .naming import public_id
+from .strategy_digest import allocation, windows_of
 
 DAY_NS = 86_400 * NS_PER_S
-EVIDENCE_MAX = 50
 STARTING = "starting: waiting for the first event of the feed"
-WINDOW_UNITS_S: Mapping[str, int] = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +259,16 @@ def strategies(kernel: Kernel) -> list[Document]:
     """Return wire.StrategyView for every strategy of the profile, and for orders by hand where there are any."""
     valuation = kernel.valuer.value()
     traded = {strategy.name: strategy for strategy in kernel.strategies}
-    names = [*traded, *(bucket for bucket in kernel.state.ledger.buckets if bucket not in traded)]
     return [
-        _strategy(kernel, name, dict(traded[name].parameters()) if name in traded else {}, valuation) for name in names
+        _strategy(kernel, name, dict(traded[name].parameters()) if name in traded else {}, valuation)
+        for name in strategy_names(kernel)
     ]
+
+
+def strategy_names(kernel: Kernel) -> list[str]:
+    """Return the strategies of the profile, then every other bucket's."""
+    names = [strategy.name for strategy in kernel.strategies]
+    return [*names, *(bucket for bucket in kernel.state.ledger.buckets if bucket not in names)]
 
 
 def _strategy(kernel: Kernel, name: str, parameters: Mapping[str, Any], valuation: Valuation) -> Document:
@@ -290,7 +294,19 @@ def _strategy(kernel: Kernel, name: str, parameters: Mapping[str, Any], valuatio
         "unrealised": amount(value - sum(position.cost_lamports for position in held), usd),
         "win_rate_bps": wins * BPS_ONE // trades if trades else None,
         "last_signal": None if last is None else iso(last),
+        **promotion(kernel, name),
+        "windows": windows_of(kernel, name),
+        "allocation": allocation(kernel, name),
     }
+
+
+def promotion(kernel: Kernel, name: str) -> Document:
+    """Return what wire.StrategyView says of a strategy's candidate: nothing promoted has none of it."""
+    standing = kernel.state.promotions.of(name)
+    if standing is None:
+        return {"lineage": "", "stage": "", "gates": []}
+    gates = [encode_record(gate) for gate in standing.gates]
+    return {"lineage": standing.candidate, "stage": standing.stage.value, "gates": gates}
 
 
 def tier(kernel: Kernel) -> Document:
@@ -313,43 +329,4 @@ def tier(kernel: Kernel) -> Document:
         "kelly_fraction_bps": kelly_fraction_bps(state.profile.sizing, now),
         "wallets_max": now.wallets_max,
         "barred_modules": list(now.barred_modules),
-    }
-
-
-def digest(kernel: Kernel, names: list[str], window: str, wall_ns: int) -> Document:
-    """Return wire.StrategyDigest without its context: finished trades only, sample sizes first. It ends at the market's
-    time, before the market's first event at ``wall_ns``."""
-    now_ns = kernel.state.now_ns or wall_ns
-    since_ns = 0 if window == "all" else now_ns - int(window[:-1]) * WINDOW_UNITS_S[window[-1]] * NS_PER_S
-    found: list[Document] = []
-    evidence: list[str] = []
-    total = 0
-    for name in names:
-        record = kernel.state.records.window(name, since_ns, now_ns + 1)
-        total += record.trades
-        evidence += [public_id(kernel.setup.run_id, each) for each in record.evidence]
-        found.append(
-            {
-                "name": name,
-                "trades": record.trades,
-                "wins": record.wins,
-                "win_rate_bps": record.win_rate_bps,
-                "realised_lamports": record.realised_lamports,
-                "mean_return_bps": record.mean_return_bps,
-                "mean_slippage_bps": record.mean_slippage_bps,
-                "mean_holding_s": record.mean_holding_s,
-                "tier": kernel.state.tier.name,
-                "profile": kernel.state.profile.name,
-                "bucket": name,
-                "capital_lamports": kernel.state.ledger.bucket_cash_lamports(name),
-                "confidence": confidence(record.trades),
-            }
-        )
-    return {
-        "window": window,
-        "since": datetime.fromtimestamp(max(0, since_ns) // NS_PER_S, UTC).isoformat(),
-        "until": iso(now_ns),
-        "strategies": found,
-        "confidence": confidence(total),
-        "evidence": evidence[-EVIDENCE_MAX:],
     }

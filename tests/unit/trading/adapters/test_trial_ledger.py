@@ -2,6 +2,7 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,48 @@ def test_what_was_altered_around_the_guards_is_found(path: Path, how: str, first
         ledger.add(trial(number))
     spoil(path, "DROP TRIGGER trials_no_update", "DROP TRIGGER trials_no_delete", how)
     assert ledger.verify() == first
+    ledger.close()
+
+
+@pytest.mark.requirement("T11")
+def test_many_trials_are_written_in_one_go_and_each_still_once(path: Path) -> None:
+    one_by_one, at_once = TrialLedger.at(path), TrialLedger.at(path.with_name("other.db"))
+    made = [trial(number, sharpe=None if number % 5 == 0 else number / 1_000) for number in range(40)]
+    for each in made:
+        one_by_one.add(each)
+    assert at_once.add_all(made[:25]) == 25
+    assert at_once.add_all([*made, made[3], trial(7, "other")]) == 16
+    assert at_once.standing("a,b") == one_by_one.standing("a,b")
+    assert at_once.standing("a,b").trials == 40
+    assert [entry.body["scope"] for entry in at_once.entries("a,b")] == [each.scope for each in made]
+    assert at_once.verify() is None
+    assert at_once.add_all([]) == 0
+    one_by_one.close()
+    at_once.close()
+
+
+def test_trials_in_one_go_are_written_all_or_none(path: Path) -> None:
+    ledger = TrialLedger.at(path)
+    broken = replace(trial(2), observations=1.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        ledger.add_all([trial(1), broken])
+    assert ledger.standing("a,b").trials == 0
+    ledger.close()
+
+
+def test_how_a_family_stands_is_known_without_reading_its_trials_again(path: Path) -> None:
+    """A tally goes on from where it was: rows that an older program added are found, and none is read twice."""
+    ledger = TrialLedger.at(path)
+    ledger.add_all([trial(number, sharpe=number / 100) for number in range(20)])
+    stands = ledger.standing("a,b")
+    # Control: what the tally covers is not looked at again, so that a lie in it would show.
+    spoil(path, "UPDATE tallies SET trials = 5")
+    assert ledger.standing("a,b").trials == 5
+    assert ledger.verify() == 20
+    assert ledger.standing("a,b") == stands
+    assert ledger.verify() is None
+    spoil(path, "DELETE FROM tallies")
+    assert ledger.standing("a,b") == stands
     ledger.close()
 
 

@@ -15,7 +15,7 @@ from tests.doubles.desk_memory import ListMemory
 from tests.doubles.scripted_market import INTERVAL_NS, START_NS, ManualFeed, bar
 
 from memmcp_server.wire.orders import RebalanceAnswer, TradeAnswer
-from memmcp_server.wire.trading import EquitySeries, StrategyDigest, TradingSnapshot, WhyAnswer
+from memmcp_server.wire.trading import EquitySeries, StrategyDigest, StrategyList, TradingSnapshot, WhyAnswer
 from trading import desk as door
 from trading.adapters.canonical import parse_json
 from trading.adapters.live_feed_choice import Chosen
@@ -338,6 +338,28 @@ async def test_the_digest_says_how_little_a_small_sample_means(tmp_path: Path) -
                 await here.desk.strategy_digest(strategy=None, window=wrong)
         with pytest.raises(InvalidInput, match="unknown"):
             await here.desk.strategy_digest(strategy="martingale", window="all")
+
+
+@pytest.mark.requirement("M7")
+async def test_digest_and_strategies_tell_windows_by_regime_and_tier_with_what_they_rest_on(tmp_path: Path) -> None:
+    async with market(tmp_path) as here:
+        await here.buy()
+        [held] = (await here.move()).positions
+        await here.control("close", mint=MINT, percent=100)
+        await here.move()
+        found = StrategyDigest.model_validate(await here.desk.strategy_digest(strategy="manual", window="1d"))
+        [manual] = found.strategies
+        [cell] = manual["cells"]
+        listed = StrategyList.model_validate(await here.desk.strategies())
+    assert (cell["regime"], cell["tier"], cell["trades"], cell["evidence"]) == (
+        *("unknown", "foundation", 1),
+        [held.trajectory_id],
+    )
+    assert (manual["trades"], manual["low_bps"], manual["entered_under"]) == (1, None, {"foundation": 1})
+    assert found.evidence == [held.trajectory_id]
+    windows = {each.name: each.windows for each in listed.strategies}
+    assert [(each["days"], each["trades"]) for each in windows["manual"]] == [(1, 1), (7, 1), (30, 1)]
+    assert [(each["days"], each["trades"]) for each in windows["momentum_breakout"]] == [(1, 0), (7, 0), (30, 0)]
 
 
 @pytest.mark.requirement("T21")

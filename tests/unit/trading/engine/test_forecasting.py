@@ -3,10 +3,10 @@
 from decimal import Decimal
 
 import pytest
-from tests.doubles.kernel_bench import KernelBench
+from tests.doubles.kernel_bench import KernelBench, fingerprint
 from tests.doubles.scripted_market import INTERVAL_NS, MINT, START_NS, ScriptedFeed, merged, script
 
-from trading.engine.forecasting import GONE_BPS, RANKED_MAX, move_bps
+from trading.engine.forecasting import GONE_BPS, RANKED_DAY_MAX, RANKED_MAX, move_bps
 from trading.model import commands, events
 from trading.model.forecast import Direction
 from trading.model.market_data import Bar
@@ -122,10 +122,28 @@ def test_the_ranking_is_written_once_a_day_and_when_a_token_changes_places() -> 
 
 
 def test_a_ranking_holds_the_first_and_counts_them_all() -> None:
-    many = [script(["1"], mint=f"sim:T{number:03}") for number in range(RANKED_MAX + 15)]
-    bench = bench_of().feed(merged(*many))
-    (ranked,) = bench.events(events.UniverseRanked)
-    assert (ranked.tokens, len(ranked.ranked)) == (RANKED_MAX + 15, RANKED_MAX)
+    many = [script(["1"] * 8, mint=f"sim:T{number:03}") for number in range(RANKED_DAY_MAX + 15)]
+    bench = bench_of((5, "sim:T210", 1.0)).feed(merged(*many))
+    of_day, changed = bench.events(events.UniverseRanked)
+    assert (of_day.occasion, of_day.tokens, len(of_day.ranked)) == ("day", RANKED_DAY_MAX + 15, RANKED_DAY_MAX)
+    assert (changed.occasion, changed.tokens, len(changed.ranked)) == ("change", RANKED_DAY_MAX + 15, RANKED_MAX)
+    assert changed.ranked[0].mint == "sim:T210"
+
+
+def test_the_ranking_of_a_day_tells_the_volatility_of_every_token_also_of_those_that_nobody_forecasts() -> None:
+    cycles = 26 * 12
+    wild = script([str(1 + Decimal(number // 12 % 2) / 20) for number in range(cycles)], mint="sim:WILD")
+    calm = script(["1"] * cycles, mint="sim:CALM")
+    bench = bench_of().feed(merged(wild, calm))
+    early, _, late = bench.events(events.UniverseRanked)
+    # After a few cycles nobody knows, and nobody guesses.
+    assert {(each.volatility_day_bps, each.volatility_hours) for each in early.ranked} == {(None, 0)}
+    first, second = late.ranked
+    assert (late.occasion, first.mint, second.mint) == ("day", "sim:CALM", "sim:WILD")
+    assert (first.edge_bps, first.volatility_day_bps, first.volatility_hours) == (None, 0, 26)
+    # An hour up by 5 %, the next one down by 4.76 %: the root of 24 times the mean square is 23.9 % a day.
+    assert second.volatility_day_bps == pytest.approx(2_390, abs=50)
+    assert fingerprint(bench.restored(ScriptedFeed(merged(wild, calm))).kernel) == fingerprint(bench.kernel)
 
 
 @pytest.mark.parametrize("stop", [10, 14, 15, 16, 22, 60])

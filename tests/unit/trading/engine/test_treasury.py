@@ -10,9 +10,10 @@ from tests.doubles.scripted_market import MINT, ScriptedFeed, script
 from trading.engine.treasury import DAY_POLICY, SWITCH_POLICY
 from trading.model import commands, events
 from trading.model.account import Level
+from trading.model.bucket_rules import BucketRules
 from trading.model.market_data import MarketEvent
 from trading.model.order import Side
-from trading.model.profile import BucketRules, Profile, StrategyChoice
+from trading.model.profile import Profile, StrategyChoice
 from trading.model.profile_content import content_of
 
 SOL = 10**9

@@ -15,7 +15,11 @@ from trading.model.forecast import Direction, Forecast, ForecastScore, OrderImpa
 from trading.model.gap import GapAction, GapStep
 from trading.model.market_data import FeedDescription, TokenGone, ts_of
 from trading.model.order import Denied, Measure, Side
+from trading.model.promotion import GateReading, PromotionTerms, Stage
+from trading.model.recall import Outcome, PastSituation, Recollection, Situation
+from trading.model.rotation import RotationVerdict, StrategyShare
 from trading.model.wallet import WalletTerms
+from trading.model.window import CalibrationBin, WindowCell
 
 ACTIVE, HALTED = TradingState.ACTIVE, TradingState.HALTED
 _STATE = {"ts_ns": 1, "before": "ACTIVE", "after": "ACTIVE", "entries_allowed": True, "reason": ""}
@@ -38,6 +42,10 @@ FORECAST = Forecast(
     evidence={"z": "1.5", "n": 4},
 )
 SCORE = ForecastScore("fct", "s", "m", Direction.DOWN, T0, 300, 5_000, 70, -12, False, 312, 97_344, 250_000, "")
+SITUATION = Situation("fct", "trj", "s", "m", T0, 90, 60, 1, "1,-2,256")
+RECOLLECTION = Recollection(50, 3_120, -40, 25, -300, 5, 280, 9_000, -117, 4_100, 300, 280, ("fct_a", "fct_b"))
+TERMS = PromotionTerms(900, 20, 500, 100, 45)
+GATE = GateReading("trades", 7, 30, "trades", True, False, 7, "too few")
 EVENTS: list[events.Event | commands.Command] = [
     events.RunStarted("run", "paper", "foundation", "replay", "{}", 7),
     deposit(5),
@@ -50,6 +58,11 @@ EVENTS: list[events.Event | commands.Command] = [
     events.SignalPassed("trj", "s", "m", T0, Denied("entries_stopped", "stopped")),
     events.ForecastMade("trj", FORECAST),
     events.ForecastScored("trj", SCORE),
+    events.SituationMet(SITUATION),
+    events.SituationRecalled("trj", "s", "m", T0, "fct", 90, 400, True, RECOLLECTION),
+    events.SituationRecalled("trj", "s", "m", T0, "", 90, 3, False, None),
+    events.RecallJudged(T0, "s", True, 20, 300, 290, "smaller"),
+    commands.GiveSituations("k", "operator", "r", (PastSituation(SITUATION, Outcome(T0, -40, -100)),)),
     events.AdviceWeighed("trj", "asm", T0, "s", "m", "a-model", 2_500, 7_500, 0, ""),
     events.AdviceScored(scored(is_up=True, probability_bps=7_000)),
     events.UniverseRanked(T0, "day", 3, (RankedToken("m", -5, 2**70, None), RankedToken("n", None, 0, 600))),
@@ -97,6 +110,22 @@ EVENTS: list[events.Event | commands.Command] = [
         10**9,
         ("t1", "t2"),
     ),
+    events.StrategyPromoted(T0, "s", "cand_1", Stage.CANDIDATE, Stage.PAPER, TERMS, (GATE,), 5, -7, "me: why"),
+    events.StrategyJudged(T0, "s", "cand_1", Stage.PAPER, -9, (GATE, GATE)),
+    events.StrategyDemoted(T0, "s", "cand_1", Stage.LIVE, (), "me: why"),
+    events.WindowReported(
+        *(T0, "day", "momentum", "momentum", 1, T0, 2, 1, -5, -3, None, 60, "foundation", "foundation", 10**9, ()),
+        (WindowCell(7, "calm/up", "foundation", 1, 1, 5, 3, None, None, ("t1",)),),
+        (CalibrationBin("up", 5, 3, 5_100, 249_000),),
+    ),
+    events.SharesRotated(
+        *(T0, "fixed_share", RotationVerdict.MOVED, 120, 50),
+        (
+            StrategyShare("momentum", None, 0, 5 * 10**8, 0, -7, 5_000, 5_500, 5_300, ""),
+            StrategyShare("reversion", -120, 31, 5 * 10**8, -4, 9, 5_000, 4_500, 4_700, "bucket halted: why"),
+        ),
+        "why",
+    ),
     events.TierChanged(T0, "foundation", "acceleration", 20 * 10**9),
     events.CycleMarked(T0, 1, 2, 3, 4, 5, ACTIVE),
     commands.StopEntries("k", "me", "why"),
@@ -112,6 +141,8 @@ EVENTS: list[events.Event | commands.Command] = [
     commands.SetTarget("k", "me", "why", 5),
     commands.SwitchProfile("k", "me", "why", "cautious"),
     commands.MoveCapital("k", "me", "why", "a", "b", 5),
+    commands.PromoteStrategy("k", "me", "why", "cand_1", "s", Stage.LIVE, '{"n":"5"}', TERMS, (GATE,)),
+    commands.DemoteStrategy("k", "me", "why", "s"),
 ]
 
 

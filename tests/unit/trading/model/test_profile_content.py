@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.errors import DataError
+from trading.model.bucket_rules import BucketRules
 from trading.model.profile import AGGRESSIVE, BACKTEST_PROFILES, CAUTIOUS, FOUNDATION, PROFILES, Profile
 from trading.model.profile_content import changes, content_of, document_of, profile_of, riskier, sha256_of
 from trading.model.protection import Protection, ProtectionKind
@@ -141,6 +142,41 @@ def test_to_hear_less_of_advice_that_only_shrinks_and_delays_is_riskier() -> Non
 
 
 @pytest.mark.requirement("T2")
+def rotating(**bounds: Any) -> Profile:
+    return altered("buckets", rotation="fixed_share", **bounds)
+
+
+@pytest.mark.requirement("T12")
+def test_shares_that_rotate_are_riskier_than_shares_that_stay_and_less_room_is_safer() -> None:
+    assert {each.field for each in riskier(FOUNDATION, rotating())} == {"buckets.rotation"}
+    assert riskier(rotating(), FOUNDATION) == riskier(rotating(), rotating()) == ()
+    room = {
+        "rotation_floor_bps": -1,
+        "rotation_cap_bps": 1,
+        "rotation_step_bps": 1,
+        "rotation_warmup_days": -1,
+        "rotation_horizon_days": 1,
+        "rotation_cost_bps": -1,
+        "rotation_hold_days": -1,
+    }
+    assert {"rotation", "band_bps", *room} == set(BucketRules.model_fields)
+    for name, more in room.items():
+        present = getattr(BucketRules(), name)
+        assert [each.field for each in riskier(rotating(), rotating(**{name: present + more}))] == [f"buckets.{name}"]
+        assert riskier(rotating(), rotating(**{name: present - more})) == ()
+        assert riskier(FOUNDATION, altered("buckets", **{name: present + more})) == ()
+
+
+@pytest.mark.requirement("T12")
+def test_a_profile_whose_shares_stay_has_the_text_of_before_there_was_rotation() -> None:
+    assert json.loads(content_of(FOUNDATION))["buckets"] == {"band_bps": 10_000}
+    for profile in (rotating(), altered("buckets", rotation_cap_bps=6_000)):
+        assert profile_of(content_of(profile)) == profile
+    assert len(json.loads(content_of(rotating()))["buckets"]) == len(BucketRules.model_fields)
+    with pytest.raises(ValueError, match="rotation_floor_bps must be at most rotation_cap_bps"):
+        rotating(rotation_floor_bps=8_000)
+
+
 def test_fewer_powers_and_more_bans_are_safer() -> None:
     few, many = altered("rugs", powers_allowed=["freeze"]), altered("rugs", powers_allowed=["mint", "freeze"])
     assert [each.field for each in riskier(few, many)] == ["rugs.powers_allowed"]

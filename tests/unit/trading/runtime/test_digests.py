@@ -11,6 +11,7 @@ from trading.adapters.canonical import canonical_json
 from trading.engine.state import RETURN_PERIOD_NS
 from trading.model import events
 from trading.model.event_codec import encode
+from trading.model.window import CalibrationBin, WindowCell
 from trading.ports import JournalRow
 from trading.runtime.digests import confidence, window_text
 from trading.runtime.naming import public_id
@@ -117,6 +118,42 @@ def test_a_digest_is_remembered_in_the_namespace_of_its_strategy_and_cites_its_t
     figures = record.metadata
     assert (figures["tier"], figures["profile"], figures["bucket"]) == ("foundation", "cautious", "momentum")
     assert (figures["capital_lamports"], figures["evidence"]) == (1_020_000_000, list(record.cites))
+
+
+def test_the_windows_of_days_are_told_by_regime_and_tier_with_their_intervals_and_what_they_rest_on() -> None:
+    cells = (
+        WindowCell(1, "", "", 3, 2, -12_300_000, -35, -300, 230, ("t1", "t2")),
+        WindowCell(30, "", "", 9, 5, 4_000_000, 12, -80, 104, ("t0", "t1")),
+        WindowCell(30, "calm/up", "foundation", 8, 5, 5_000_000, 20, -70, 110, ("t1",)),
+        WindowCell(30, "unknown", "acceleration", 1, 0, -1_000_000, -50, None, None, ("t0",)),
+    )
+    kind, body = encode(replace(WINDOW, cells=cells, calibration=(CalibrationBin("up", 20, 11, 4_900, 251_000),)))
+    [record] = Remembrance("run", 0, lambda _: ()).records_of(JournalRow(7, MIDNIGHT_NS, kind, canonical_json(body)))
+
+    assert record.text.endswith(
+        "In 30 days: 9 trades, 5 won, +0.12 % a trade (95 %: -0.80 % to +1.04 %). By regime over 30 days: calm/up in "
+        "tier foundation: 8 trades, 5 won, +0.20 % a trade (95 %: -0.70 % to +1.10 %); unknown in tier acceleration: 1 "
+        "trades, 0 won, -0.50 % a trade. Its forecasts of moves up so far: 49 % stated, 11 of 20 came true; Brier "
+        "score 0.251 (always one half: 0.25)."
+    )
+    assert record.cites == tuple(public_id("run", each) for each in ("t1", "t2", "t0"))
+    assert record.metadata["cells"][3]["evidence"] == [public_id("run", "t0")]
+
+
+def test_a_window_reports_the_days_before_it_and_a_restart_knows_them_too() -> None:
+    bench, feed = bench_of(CYCLES_TO_MIDNIGHT + CYCLES_A_DAY + 3)
+    first, second = bench.events(events.WindowReported)
+    early, late = bench.events(events.PositionClosed)
+
+    assert [(cell.days, cell.regime, cell.trades) for cell in first.cells if not cell.regime] == [
+        (days, "", 1) for days in (1, 7, 30)
+    ]
+    week = [cell for cell in second.cells if cell.days == 7]
+    assert [(cell.regime, cell.tier, cell.evidence) for cell in week] == [
+        ("", "", (early.trajectory_id, late.trajectory_id)),
+        ("unknown", "foundation", (early.trajectory_id, late.trajectory_id)),
+    ]
+    assert fingerprint(bench.restored(feed).kernel) == fingerprint(bench.kernel)
 
 
 def test_a_quiet_day_is_remembered_without_a_vector() -> None:

@@ -1,0 +1,295 @@
+"""What kernels read: the bars of several tokens as arrays, and the terms on which they are traded.
+
+Everything that goes through a logarithm or a power is worked out here, once, by the same functions of the same library
+that the strategies call, so that a kernel's figures are theirs to the last bit.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from trading.errors import InvalidInput
+from trading.execution.conditions import IDEAL
+from trading.model.market_data import Bar
+from trading.model.network import SIGNATURE_FEE_LAMPORTS
+from trading.model.profile import ExitRules, Profile
+from trading.model.units import BPS_ONE, NS_PER_S, ceil_div
+from trading.strategies.sma_cross import VARIANCE_WEIGHT
+
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+DAY_NS: Final = 86_400 * NS_PER_S
+BARS_MAX: Final = 10_000_000
+TICKS_MAX: Final = 2**62 // 5_000
+"""So that the sum of the longest window's closes stays within 64 bits."""
+NO_LIMIT: Final = float("inf")
+FOREVER_NS: Final = 2**62
+
+
+class Columns(NamedTuple):
+    """A row for each bar, token after token, each token's in time order.
+
+    Prices are SOL per token. ``ticks`` are closes as whole numbers of one unit a token. ``logs`` are log closes,
+    ``changes`` the log of a close over the one before, ``squares`` the squared difference of the two log closes,
+    ``ranges`` true ranges as a share (``indicators.oscillators.AverageTrueRange``), ``variances`` the average of
+    ``strategies.sma_cross`` from the token's first bar on. ``gaps_ns`` is the time between a bar's open and the close
+    before it, ``cycles`` the place of its close among ``Cycles``.
+    """
+
+    opens: Floats
+    highs: Floats
+    lows: Floats
+    closes: Floats
+    volumes: Floats
+    ticks: Ints
+    logs: Floats
+    changes: Floats
+    squares: Floats
+    ranges: Floats
+    variances: Floats
+    gaps_ns: Ints
+    cycles: Ints
+
+
+class Cycles(NamedTuple):
+    """A row for each time at which a bar closes: when, and on which day of UTC (days since 1970; a close at midnight
+    belongs to the day before)."""
+
+    closes_ns: Ints
+    days: Ints
+
+
+class Span(NamedTuple):
+    """Which part is traded: token i has the bars ``starts[i]`` to ``stops[i]``, and the cycles go from ``first`` to
+    ``last``, both without their ends."""
+
+    starts: Ints
+    stops: Ints
+    first: int
+    last: int
+
+
+class Rules(NamedTuple):
+    """``Terms`` as kernels take them: factors and shares, ``NO_LIMIT`` or ``FOREVER_NS`` where a rule is off."""
+
+    buys: float
+    sells: float
+    stake_share: float
+    units: float
+    equity: float
+    stop: float
+    trailing: float
+    arm: float
+    take: float
+    holding_ns: int
+    edge_bps_min: float
+    positions_max: int
+    interval_ns: int
+    wait_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How signals become trades.
+
+    ``fee_bps`` is the pool's fee on the SOL side of each swap, ``cost_bps`` what network and impact take a side.
+    An entry spends ``stake_share`` of equity times the signal's strength, as far as there is cash; with ``units`` above
+    0 it buys exactly so many tokens instead. ``exits`` None: only signals sell. ``edge_over_cost_bps_min``: entries
+    whose expected move less the round trip is below it are left out, as by the gate; -10000 asks for nothing.
+    ``equity`` is what a run starts with, in SOL; it matters where ``units`` are bought.
+    """
+
+    fee_bps: int
+    cost_bps: int = 0
+    stake_share: float = 0.1
+    exits: ExitRules | None = None
+    edge_over_cost_bps_min: int = -BPS_ONE
+    positions_max: int = 1_000
+    units: float = 0.0
+    equity: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raises: InvalidInput."""
+        if not (0 <= self.fee_bps < BPS_ONE and 0 <= self.cost_bps < BPS_ONE):
+            msg = f"fee_bps and cost_bps: from 0 to {BPS_ONE - 1}, not {self.fee_bps} and {self.cost_bps}"
+            raise InvalidInput(msg, field="fee_bps")
+        if not (0.0 < self.stake_share <= 1.0 and self.positions_max >= 1):
+            msg = f"stake_share: above 0 and at most 1, not {self.stake_share}, of at least one position"
+            raise InvalidInput(msg, field="stake_share")
+        if not (0.0 <= self.units < NO_LIMIT and 0.0 < self.equity < NO_LIMIT):
+            msg = f"units must be at least 0 and equity above 0, not {self.units} and {self.equity}"
+            raise InvalidInput(msg, field="units")
+
+    @classmethod
+    def of(cls, profile: Profile, fee_bps: int, equity_lamports: int, pool_lamports: int) -> "Terms":
+        """Return the terms of a desk under this profile: the size of a strategy without a record, and what a swap of
+        that size costs in a pool with so much SOL in it."""
+        limits = profile.limits
+        share_bps = max(1, min(profile.sizing.probe_bps, limits.order_bps_max))
+        order_lamports = max(1, equity_lamports * share_bps // BPS_ONE)
+        network = SIGNATURE_FEE_LAMPORTS + profile.priority_fee_lamports
+        cost_bps = ceil_div(network * BPS_ONE, order_lamports) + ceil_div(order_lamports * BPS_ONE, pool_lamports)
+        return cls(
+            fee_bps=fee_bps,
+            cost_bps=min(cost_bps, BPS_ONE - 1),
+            stake_share=share_bps / BPS_ONE,
+            exits=profile.exits,
+            edge_over_cost_bps_min=limits.edge_over_cost_bps_min,
+            positions_max=limits.positions_max,
+        )
+
+    def rules(self, interval_ns: int) -> Rules:
+        """Return them as factors."""
+        fee, cost = self.fee_bps / BPS_ONE, self.cost_bps / BPS_ONE
+        exits = self.exits
+        is_asking = self.edge_over_cost_bps_min > -BPS_ONE
+        return Rules(
+            buys=(1.0 + fee) * (1.0 + cost),
+            sells=(1.0 - fee) * (1.0 - cost),
+            stake_share=float(self.stake_share),
+            units=float(self.units),
+            equity=float(self.equity),
+            stop=_share(exits.stop_loss_bps) if exits else NO_LIMIT,
+            trailing=_share(exits.trailing_stop_bps) if exits else NO_LIMIT,
+            arm=exits.trailing_arm_bps / BPS_ONE if exits else 0.0,
+            take=_share(exits.take_profit_bps) if exits else NO_LIMIT,
+            holding_ns=exits.holding_s_max * NS_PER_S if exits else FOREVER_NS,
+            edge_bps_min=self.edge_over_cost_bps_min + 2.0 * (self.fee_bps + self.cost_bps) if is_asking else -NO_LIMIT,
+            positions_max=self.positions_max,
+            interval_ns=interval_ns,
+            wait_ns=IDEAL.expiry_ns,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """Several tokens, by mint in order. Arrays are shared by all cuts of it."""
+
+    mints: tuple[str, ...]
+    columns: Columns
+    cycles: Cycles
+    span: Span
+    breaks: Ints
+    """The bars that did not open when the one before them closed."""
+    interval_ns: int
+    terms: Terms
+
+    @classmethod
+    def of(cls, bars: Mapping[str, Sequence[Bar]], terms: Terms) -> "Market":
+        """Return the bars of each mint as arrays.
+
+        Raises: InvalidInput for no bars, too many, a price that is not above 0, bars of several lengths or out of
+        order.
+        """
+        mints = tuple(sorted(mint for mint, each in bars.items() if each))
+        count = sum(len(bars[mint]) for mint in mints)
+        if not 1 <= count <= BARS_MAX:
+            msg = f"bars: from 1 to {BARS_MAX}, not {count}"
+            raise InvalidInput(msg, field="bars")
+        lengths = {bar.ts_close_ns - bar.ts_open_ns for mint in mints for bar in bars[mint]}
+        if len(lengths) != 1 or min(lengths) <= 0:
+            msg = f"bars: all of one length, not of {len(lengths)}"
+            raise InvalidInput(msg, field="bars")
+        parts = [_token(mint, bars[mint]) for mint in mints]
+        closes_ns = [np.array([bar.ts_close_ns for bar in bars[mint]], np.int64) for mint in mints]
+        times = np.unique(np.concatenate(closes_ns))
+        places = np.concatenate([np.searchsorted(times, each) for each in closes_ns]).astype(np.int64)
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        columns = Columns(**joined, cycles=places)
+        stops = np.cumsum([len(bars[mint]) for mint in mints]).astype(np.int64)
+        span = Span(np.concatenate(([0], stops[:-1])).astype(np.int64), stops, 0, len(times))
+        breaks = np.flatnonzero(columns.gaps_ns > 0).astype(np.int64)
+        return cls(mints, columns, Cycles(times, (times - 1) // DAY_NS), span, breaks, lengths.pop(), terms)
+
+    @property
+    def bars(self) -> int:
+        """How many bars are in the part that is traded."""
+        return int((self.span.stops - self.span.starts).sum())
+
+    @property
+    def days(self) -> Ints:
+        """The days of UTC since 1970 that returns are given for, without holes."""
+        days = self.cycles.days
+        return np.arange(days[self.span.first], days[self.span.last - 1] + 1, dtype=np.int64)
+
+    def cut(self, from_ns: int, to_ns: int) -> "Market":
+        """Return the bars that open at ``from_ns`` or later and close by ``to_ns``, without copying any. A strategy
+        begins anew there, as in a run over that part: it warms up before it speaks.
+
+        Raises: InvalidInput where no bar is left.
+        """
+        closes_ns = self.cycles.closes_ns
+        first = max(self.span.first, int(np.searchsorted(closes_ns, from_ns + self.interval_ns)))
+        last = min(self.span.last, int(np.searchsorted(closes_ns, to_ns, side="right")))
+        starts, stops = self.span.starts.copy(), self.span.stops.copy()
+        for token in range(len(self.mints)):
+            of_token = self.columns.cycles[starts[token] : stops[token]]
+            inside = np.searchsorted(of_token, (first, max(first, last)))
+            starts[token], stops[token] = starts[token] + inside[0], starts[token] + inside[1]
+        if not (stops > starts).any():
+            msg = f"no bar opens at {from_ns} ns or later and closes by {to_ns} ns"
+            raise InvalidInput(msg, field="from_ns")
+        return replace(self, span=Span(starts, stops, first, last))
+
+    def under(self, terms: Terms) -> "Market":
+        """Return the same bars on other terms."""
+        return replace(self, terms=terms)
+
+
+def _share(bps: int) -> float:
+    return bps / BPS_ONE if bps else NO_LIMIT
+
+
+def _token(mint: str, bars: Sequence[Bar]) -> dict[str, Any]:
+    """Return the columns of one token. Raises: InvalidInput."""
+    opens, highs, lows, closes, volumes = (
+        np.array([float(price) for price in column], np.float64)
+        for column in zip(*((bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars), strict=True)
+    )
+    opened = np.array([bar.ts_open_ns for bar in bars], np.int64)
+    closed = np.array([bar.ts_close_ns for bar in bars], np.int64)
+    if (opened[1:] < closed[:-1]).any() or min(map(np.min, (opens, highs, lows, closes))) <= 0.0:
+        msg = f"bars of {mint}: in time order and at prices above 0"
+        raise InvalidInput(msg, field="bars")
+    before = np.concatenate((closes[:1], closes[:-1]))
+    logs = [math.log(close) for close in closes.tolist()]
+    return {
+        "opens": opens,
+        "highs": highs,
+        "lows": lows,
+        "closes": closes,
+        "volumes": volumes,
+        "ticks": _ticks([bar.close for bar in bars]),
+        "logs": np.array(logs),
+        "changes": np.array([math.log(ratio) for ratio in (closes / before).tolist()]),
+        # By Python's power, as the volatility of a strategy has it: the last bit may not be that of a product.
+        "squares": np.array([(now - then) ** 2 for now, then in zip(logs, logs[:1] + logs[:-1], strict=True)]),
+        "ranges": np.maximum(highs, before) / np.minimum(lows, before) - 1.0,
+        "variances": _variances((closes / before - 1.0).tolist()),
+        "gaps_ns": np.concatenate((np.zeros(1, np.int64), opened[1:] - closed[:-1])),
+    }
+
+
+def _ticks(closes: Sequence[Decimal]) -> Ints:
+    """Return closes in whole ticks: exact where their digits fit, else of so fine a tick that the highest takes all the
+    bits there are (prices that are quotients have more digits than an average can tell apart)."""
+    digits = max(0, -min(int(close.as_tuple().exponent) for close in closes))
+    most = max(closes)
+    scale = Decimal(10) ** digits
+    if most * scale > TICKS_MAX:
+        scale = TICKS_MAX / most
+    return np.array([round(close * scale) for close in closes], np.int64)
+
+
+def _variances(changes: Sequence[float]) -> Floats:
+    found, variance = [], 0.0
+    for place, change in enumerate(changes):
+        if place:
+            variance += VARIANCE_WEIGHT * (change * change - variance)
+        found.append(variance)
+    return np.array(found, np.float64)
