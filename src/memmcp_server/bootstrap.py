@@ -118,11 +118,9 @@ async def open_services(
         if late is not None:
             keeping = partial(_keep_desk, late, sections, environ, journal, scanner, clock)
             await stack.enter_async_context(_running("trading", keeping))
-        memories = memories_of(index)
-        tasks = Tasks(journal, policies, scanner, clock, limits)
+        memories, tasks = memories_of(index), Tasks(journal, policies, scanner, clock, limits)
         reviews = LossReviews(news, tasks, clock, sections.tasks)
-        adviser = None if desk is None else TaskAdviser(tasks, desk, clock)
-        await stack.enter_async_context(_keeping_tasks(tasks, reviews, adviser))
+        await stack.enter_async_context(_keeping_tasks(tasks, reviews, desk, clock))
         yield Services(
             clock=clock,
             journal=journal,
@@ -174,13 +172,15 @@ async def _following(news: News) -> AsyncIterator[News]:
 
 
 @asynccontextmanager
-async def _keeping_tasks(tasks: Tasks, reviews: LossReviews, adviser: TaskAdviser | None) -> AsyncIterator[None]:
+async def _keeping_tasks(
+    tasks: Tasks, reviews: LossReviews, desk: TradingDesk | None, clock: Clock
+) -> AsyncIterator[None]:
     """Let leases and tasks run out in time, and have losses of the desk looked at, by the sidecar where nobody does."""
     async with beside("tasks", tasks.run), beside("loss reviews", reviews.run):
-        if adviser is None:
+        if desk is None:
             yield
             return
-        async with beside("task adviser", adviser.run):
+        async with beside("task adviser", TaskAdviser(tasks, desk, clock).run):
             yield
 
 
