@@ -90,8 +90,9 @@ class Advising:
             while True:
                 await self._wake.wait()
                 self._wake = anyio.Event()
-                if self._published is not None:
-                    await self._look(self._published)
+                if self._published is None or self._sidecar.is_resting:
+                    continue  # the next cycle looks again; rows of before it are old by then
+                await self._look(self._published)
                 while self._waiting:
                     await self._ask(*self._waiting.popitem())
                     if self._wake.is_set():
