@@ -5,10 +5,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 from tests.doubles.clocks import ManualClock
 from tests.doubles.trading_desk import InMemoryDesk
-from tests.support.stage import Stage, error_of, staged
+from tests.support import sidecar_desk
+from tests.support.stage import OPERATOR_TOKEN, Stage, error_of, served, staged
+from typer.testing import CliRunner
 
 from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.adapters.sql_journal import open_journal
@@ -20,6 +24,8 @@ from memmcp_server.services.policies import Policies
 from memmcp_server.services.task_adviser import RETRY_S, SIDECAR, TaskAdviser
 from memmcp_server.services.tasks import Tasks
 from memmcp_server.wire import sidecar as wire
+from trading.cli import app
+from trading.config import SidecarSection
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T14")]
 
@@ -137,7 +143,26 @@ class AskedDesk(InMemoryDesk):
 
     async def snapshot(self) -> Any:
         shown = await super().snapshot()
-        return {**shown, "sidecar": {"asking": {"model": "a-model"}} if self.has_sidecar else {}}
+        record = {"model": "a-model", "kind": "entry", "count": 31, "hit_rate_bps": 5_500, "base_hit_rate_bps": 5_100}
+        record |= {"brier_ppm": 240_000, "base_brier_ppm": 250_000, "skill_bps": 400, "weight_bps": 900}
+        last = {"id": "asm_1", "kind": "entry", "mint": "m", "asked": "2026-03-01T00:00:00Z", "outcome": "answered"}
+        asking = {
+            "kind": "openai",
+            "model": "a-model",
+            "breaker": "half_open",
+            "outcomes": {"answered": 12},
+            "last_fault": "",
+            "calls_left": 5,
+            "tokens_left": 6,
+            "micro_usd_left": 250_000,
+            "has_failed": False,
+            "waiting": 0,
+            "dropped": 0,
+            "handed_in": 12,
+            "last": {**last, "text": "a-model on m", "expires": None},
+        }
+        view = {"weight_bps_max": 5_000, "received": {}, "records": [record], "asking": asking}
+        return {**shown, "sidecar": view if self.has_sidecar else {**view, "asking": None}}
 
 
 @pytest.mark.requirement("A6")
@@ -192,3 +217,40 @@ async def test_an_agent_that_claims_while_the_sidecar_thinks_keeps_the_task(tmp_
         desk.assess = super(Slow, desk).assess  # type: ignore[method-assign]
         assert await adviser.look() is True
         assert (await tasks.get(filed.id, operator)).task.claimed_by == SIDECAR.agent
+
+
+async def test_the_example_server_is_a_sidecar_that_a_desk_can_ask(tmp_path: Path) -> None:
+    from examples import assess_server
+    from tests.support.market_server import loopback
+
+    settings = sidecar_desk.sections().model_copy(update={"sidecar": SidecarSection(url="http://x", kind="assess")})
+    async with loopback(list(assess_server.app().routes)) as url:  # type: ignore[arg-type]
+        asked = settings.sidecar.model_copy(update={"url": url})
+        async with sidecar_desk.opened(tmp_path, settings.model_copy(update={"sidecar": asked})) as desk:
+            found = await desk.assess({**QUESTION, "market": {"expected_bps": 300, "cost_bps": 200}}, agent="a")
+    assert found["model"] == "assess"
+    assert (found["assessment"]["size_scale_bps"], found["assessment"]["evidence_ids"]) == (5_000, ["mem_1"])
+
+
+async def test_the_command_line_shows_how_it_stands_and_asks(tmp_path: Path) -> None:
+    desk = AskedDesk(has_sidecar=True)
+    async with staged(tmp_path, desk=desk) as opened, served(opened.app) as url:
+        (tmp_path / "daemon.json").write_text(
+            json.dumps({"pid": 1, "version": "0", "http": url, "token": OPERATOR_TOKEN})
+        )
+
+        async def run(*arguments: str) -> Any:
+            given = ["sidecar", *arguments, "--data-dir", str(tmp_path)]
+            return await anyio.to_thread.run_sync(lambda: CliRunner().invoke(app, given))
+
+        shown = await run("status")
+        assert shown.exit_code == 0, shown.output
+        for said in ("a-model (openai)", "half_open", "0.250000 USD", "12 answered", "250000", "last, 2026"):
+            assert said in shown.stdout
+        asked = await run("ask", "What if SOL falls?", "--kind", "scenario")
+        assert asked.exit_code == 0, asked.output
+        assert "the move is late" in asked.stdout
+        desk.has_sidecar = False
+        off = await run("status")
+        assert "none is configured" in off.stdout
+        assert (await run("ask", "What if SOL falls?")).exit_code == 1
