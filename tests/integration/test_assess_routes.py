@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from pydantic import SecretStr
 from tests.doubles.clocks import ManualClock
 from tests.doubles.trading_desk import InMemoryDesk
 from tests.support import sidecar_desk
@@ -223,10 +224,9 @@ async def test_the_example_server_is_a_sidecar_that_a_desk_can_ask(tmp_path: Pat
     from examples import assess_server
     from tests.support.market_server import loopback
 
-    settings = sidecar_desk.sections().model_copy(update={"sidecar": SidecarSection(url="http://x", kind="assess")})
     async with loopback(list(assess_server.app().routes)) as url:  # type: ignore[arg-type]
-        asked = settings.sidecar.model_copy(update={"url": url})
-        async with sidecar_desk.opened(tmp_path, settings.model_copy(update={"sidecar": asked})) as desk:
+        asked = {"sidecar": SidecarSection(url=SecretStr(url), kind="assess")}
+        async with sidecar_desk.opened(tmp_path, sidecar_desk.sections().model_copy(update=asked)) as desk:
             found = await desk.assess({**QUESTION, "market": {"expected_bps": 300, "cost_bps": 200}}, agent="a")
     assert found["model"] == "assess"
     assert (found["assessment"]["size_scale_bps"], found["assessment"]["evidence_ids"]) == (5_000, ["mem_1"])

@@ -57,7 +57,7 @@ def ask(
         "horizon_s": horizon_s,
     }
     with reporting(as_json=as_json):
-        answer = Daemon.find(data_dir, ASK_TIMEOUT_S).post("/assess", body)
+        answer = Daemon.find(data_dir, ASK_TIMEOUT_S).assess(body)
     if as_json:
         print_json(answer)
         return

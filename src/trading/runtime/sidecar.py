@@ -234,7 +234,7 @@ def _again(exchange: Exchange, request: AssessmentRequest, asked_ns: int) -> Exc
 @asynccontextmanager
 async def opened_sidecar(section: SidecarSection, data_dir: Path) -> AsyncIterator[Sidecar | None]:
     """Open what the section names; None where it names nothing. No connection is made before the first question."""
-    if not section.url:
+    if not section.is_on:
         yield None
         return
     http = SidecarHttp(section, WallClock())
