@@ -234,15 +234,22 @@ def test_a_demoted_strategy_gets_nothing_new() -> None:
     state = bench.kernel.state
     terms = PromotionTerms(2_000, 10, 5_000, 5_000, 30)
     gates = (GateReading("drawdown", 2_500, 2_000, "bps", False, False, 3),)
-    whose = (state.now_ns, "momentum_breakout", "cand")
+    whose = (state.now_ns, "trend_following", "cand")
     state.promotions.promote(
         events.StrategyPromoted(*whose, Stage.CANDIDATE, Stage.PAPER, terms, gates, 10**9, 0, "o: why")
     )
     state.promotions.demote(events.StrategyDemoted(*whose, Stage.PAPER, gates, "it fell too far"))
-    bench.feed(market(6)[len(market(1)) :])
-    standing = state.rotation.standings["momentum_breakout"]
+    bench.feed(market(5)[len(market(1)) :])
+    # What it lacks of its share after a withdrawal is not made good by the others.
+    assert bench.control.take(commands.Withdraw("w", "o", "why", 2 * SOL)).denied is None
+    [taken] = bench.events(events.CapitalWithdrawn)
+    assert taken.bucket == "trend_following"
+    bench.feed(market(7)[len(market(5)) :])
+    standing = state.rotation.standings["trend_following"]
     assert standing.barred == "demoted: it fell too far"
     assert standing.after_bps <= 3_334
+    assert state.rotation.is_warm
+    assert "trend_following" not in {each.to_bucket for each in bench.events(events.CapitalMoved)}
 
 
 def test_what_a_person_trades_in_the_bucket_of_a_strategy_says_nothing_about_it() -> None:
