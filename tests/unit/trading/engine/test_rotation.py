@@ -241,9 +241,8 @@ def test_a_demoted_strategy_gets_nothing_new() -> None:
     state.promotions.demote(events.StrategyDemoted(*whose, Stage.PAPER, gates, "it fell too far"))
     bench.feed(market(5)[len(market(1)) :])
     # What it lacks of its share after a withdrawal is not made good by the others.
-    assert bench.control.take(commands.Withdraw("w", "o", "why", 2 * SOL)).denied is None
-    [taken] = bench.events(events.CapitalWithdrawn)
-    assert taken.bucket == "trend_following"
+    assert bench.control.take(commands.Withdraw("w", "o", "why", 6 * SOL)).denied is None
+    assert "trend_following" in {each.bucket for each in bench.events(events.CapitalWithdrawn)}
     bench.feed(market(7)[len(market(5)) :])
     standing = state.rotation.standings["trend_following"]
     assert standing.barred == "demoted: it fell too far"
