@@ -45,6 +45,9 @@ def thirds(buckets: BucketRules, names: Sequence[str] = NAMES) -> Profile:
 class TwoMarkets(KernelBench):
     """``momentum_breakout`` trades one token every day, ``mean_reversion`` the other, ``trend_following`` none."""
 
+    def _made(self, **given: Any) -> KernelBench:
+        return TwoMarkets(**given)
+
     def _strategies(self, profile: Profile) -> list[Strategy]:
         owned = {"momentum_breakout": MINT, "mean_reversion": OTHER}
 
