@@ -36,9 +36,10 @@ bench: setup-test ## All benchmarks, or ONLY=bridge|journal|...; tables into doc
 	@$(BIN)/pytest -q -m bench
 	@$(BIN)/python -m benchmarks.run $(ONLY)
 
-results: setup-test ## Walk-forward and rotation (MARKET=folder of *USDT_1h.csv.gz), fee levels, the scale table (MARKET_5M=of *USDT_5m), into docs/results.md
+results: setup-test ## Walk-forward, rotation and recall (MARKET=folder of *USDT_1h.csv.gz), fee levels, the scale table (MARKET_5M=of *USDT_5m), into docs/results.md
 	@$(BIN)/python -m scripts.walk_forward $(or $(MARKET),$(MEMMCP_MARKET_DIR)/ohlcv_1h)
 	@$(BIN)/python -m scripts.rotation_study $(or $(MARKET),$(MEMMCP_MARKET_DIR)/ohlcv_1h)
+	@$(BIN)/python -m scripts.recall_ablation $(or $(MARKET),$(MEMMCP_MARKET_DIR)/ohlcv_1h)
 	@$(BIN)/python -m scripts.fee_levels
 	@$(BIN)/python -m scripts.scale_table $(or $(MARKET_5M),$(MEMMCP_MARKET_DIR)/ohlcv_5m)
 
