@@ -375,7 +375,7 @@ class PromotionSection(Section):
     """
 
     dsr_bps_min: int = Field(default=9_500, ge=5_000, le=9_999)
-    pbo_bps_max: int = Field(default=4_000, ge=0, le=10_000)
+    pbo_bps_max: int = Field(default=5_000, ge=0, le=10_000)
     trades_min: int = Field(default=30, ge=5, le=10_000)
     drawdown_bps_max: int = Field(default=3_500, ge=100, le=10_000)
     holdout_days_min: int = Field(default=60, ge=10, le=3_650)
