@@ -21,6 +21,7 @@ BENCHMARKS = (
     "engine",
     "decision_to_send",
     "recall",
+    "sidecar",
 )
 HEAD = """# Benchmarks
 
