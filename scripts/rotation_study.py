@@ -267,8 +267,8 @@ def _many(judged: Mapping[str, Sequence[float]], terms: Terms, options: argparse
     better = sum(each > 0 for each in over_even) / len(over_even)
     return (
         f"- The whole rule on {options.resamples} histories drawn from the same days in blocks: better than equal "
-        f"shares in {better * 100:.0f} % of them, by {_percent(low)} to {_percent(high)} of the start; behind the best single "
-        f"of each by {_percent(least)} to {_percent(most)}."
+        f"shares in {better * 100:.0f} % of them, by {_percent(low)} to {_percent(high)} of the start; behind the best "
+        f"single of each by {_percent(least)} to {_percent(most)}."
     )
 
 
