@@ -28,7 +28,7 @@ from trading.runtime.sources import Cycle, PacedSource
 MEDIAN_MAX: Final = 1.10
 P99_MAX: Final = 1.5
 ROUNDS: Final = 5
-CYCLES: Final = 220
+CYCLES: Final = 170
 GIVEN: Final = frozenset({"url", "model", "key", "kind"})
 WARM_UP: Final = 40
 """Cycles at the start of a run that are not counted: the desk is opening."""
