@@ -375,7 +375,7 @@ class PromotionSection(Section):
     """
 
     dsr_bps_min: int = Field(default=9_500, ge=5_000, le=9_999)
-    pbo_bps_max: int = Field(default=4_000, ge=0, le=10_000)
+    pbo_bps_max: int = Field(default=5_000, ge=0, le=10_000)
     trades_min: int = Field(default=30, ge=5, le=10_000)
     drawdown_bps_max: int = Field(default=3_500, ge=100, le=10_000)
     holdout_days_min: int = Field(default=60, ge=10, le=3_650)
@@ -389,6 +389,23 @@ class PromotionSection(Section):
     demote_trades_min: int = Field(default=20, ge=5, le=1_000)
     demote_psr_bps_min: int = Field(default=500, ge=1, le=5_000)
     demote_drift_bps_min: int = Field(default=100, ge=1, le=5_000)
+
+
+class EvolutionSection(Section):
+    """The search in the background: off while ``strategies`` is empty. It searches each of them once a day, with
+    ``trials_per_day`` candidates in all, on ``data`` (a JSON list of files or folders of bars; empty: the bars of the
+    desk's own run), of which it takes the last ``days_max`` days and keeps a fifth from the search. What it finds is
+    proposed as candidates and changes nothing by itself.
+
+    It runs in a process of its own at the lowest priority, and rests so much between its batches that it takes no more
+    than ``cpu_budget_percent`` of one core.
+    """
+
+    strategies: tuple[str, ...] = Field(default=(), max_length=16)
+    data: tuple[Path, ...] = Field(default=(), max_length=64)
+    trials_per_day: int = Field(default=500, ge=1, le=100_000)
+    cpu_budget_percent: int = Field(default=10, ge=1, le=100)
+    days_max: int = Field(default=365, ge=30, le=3_650)
 
 
 class SidecarSection(Section):
@@ -463,4 +480,5 @@ class Sections(Section):
     router: RouterSection = RouterSection()
     live: LiveSection = LiveSection()
     promotion: PromotionSection = PromotionSection()
+    evolution: EvolutionSection = EvolutionSection()
     sidecar: SidecarSection = SidecarSection()

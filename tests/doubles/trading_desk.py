@@ -411,6 +411,8 @@ class InMemoryDesk:
                 self.target, effect = int(Decimal(str(request["amount_sol"])) * SOL), "target set"
             case "profile":
                 effect = f"trades under {request['profile']} from now on"
+            case "promote" | "demote":
+                return self._promotion(request, f"{actor}/{key}")
             case action:
                 msg = f"action: there is no action {action}"
                 raise InvalidInput(msg, field="action")
@@ -422,6 +424,24 @@ class InMemoryDesk:
             "order_ids": order_ids,
         }
         self.answers[f"{actor}/{key}"] = answer
+        return answer
+
+    def _promotion(self, request: JsonObject, key: str) -> JsonObject:
+        """A candidate whose id ends with 0 fails a gate."""
+        is_poor = str(request.get("candidate", "")).endswith("0")
+        gate = {"name": "trades", "value": 7 if is_poor else 70, "bound": 30, "unit": "trades", "is_floor": True}
+        gates: list[Any] = [gate | {"passed": not is_poor, "sample": 7, "note": ""}]
+        answer = self._context() | {
+            "status": "denied" if is_poor else "checked" if request.get("dry_run") else "done",
+            "state": self.state,
+            "entries_allowed": self.entries_allowed,
+            "effect": "a gate was not passed" if is_poor else "open positions stay",
+            "candidate": request.get("candidate", ""),
+            "strategy": request.get("strategy", "momentum_breakout"),
+            "stage": request.get("stage", "paper"),
+            "gates": gates if request["action"] == "promote" else [],
+        }
+        self.answers[key] = answer
         return answer
 
     async def assess(self, request: JsonObject, *, agent: str) -> JsonObject:

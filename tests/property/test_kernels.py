@@ -1,5 +1,6 @@
 """Kernels say what their strategies say: at the same bars, in the same direction, whatever the prices."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -13,10 +14,14 @@ from tests.support.trading import STEP, T0, make_bar
 from trading.errors import InvalidInput
 from trading.evolution.kernels import Market, Terms, opinions, screenable
 from trading.model.market_data import Bar
+from trading.strategies.lead_lag import BTC_LEADS, SOL_LEADS
 from trading.strategies.parameters import Value
 from trading.strategies.registry import create
 
 TERMS = Terms(fee_bps=30)
+BTC = "sim:BTC"
+SOL_USD = [Decimal(round(15_000 + 4_000 * math.sin(place / 6))) / 100 for place in range(509)]
+"""By time, the same for every token. It goes on as it went, so that what follows it can be told from what does not."""
 MOVES: Mapping[str, Sequence[int]] = {
     "a walk": range(-50, 51),
     "mostly flat, so that averages meet": (0, 0, 0, 0, 0, 1, -1),
@@ -25,6 +30,27 @@ MOVES: Mapping[str, Sequence[int]] = {
 }
 Genes = dict[str, st.SearchStrategy[Value]]
 GENES: Mapping[str, Genes] = {
+    "lead_lag": {
+        "leader": st.sampled_from([SOL_LEADS, BTC_LEADS]),
+        "window_bars": st.integers(20, 40),
+        "move_bars": st.integers(1, 4),
+        "hold_bars": st.integers(1, 6),
+        "entry_deviations": st.floats(0.1, 1.5),
+        "t_min": st.floats(0.0, 1.0),
+    },
+    "mean_reversion": {
+        "mean_bars": st.integers(10, 25),
+        "trend_bars": st.integers(10, 40),
+        "strength_bars": st.integers(2, 10),
+        "entry_z": st.floats(0.5, 2.0),
+        "exit_z": st.floats(-1.0, 1.0),
+        "strength_max": st.floats(30.0, 100.0),
+    },
+    "momentum_breakout": {
+        "channel_bars": st.integers(12, 25),
+        "exit_bars": st.integers(3, 30),
+        "volume_ratio": st.floats(0.0, 2.0),
+    },
     "sma_cross": {"fast_bars": st.integers(1, 8), "slow_bars": st.integers(9, 30)},
     "trend_following": {
         "fast_bars": st.integers(2, 8),
@@ -32,6 +58,14 @@ GENES: Mapping[str, Genes] = {
         "range_bars": st.integers(2, 30),
         "entry_ranges": st.floats(0.0, 1.0),
         "stop_ranges": st.floats(0.5, 4.0),
+    },
+    "volatility_breakout": {
+        "range_bars": st.integers(2, 12),
+        "usual_bars": st.integers(10, 25),
+        "quiet_share": st.floats(0.5, 3.0),
+        "widening": st.floats(1.0, 3.0),
+        "close_share": st.floats(0.0, 0.9),
+        "hold_bars": st.integers(1, 12),
     },
 }
 
@@ -44,6 +78,8 @@ def a_token(draw: st.DrawFn, mint: str) -> list[Bar]:
     gaps = draw(st.dictionaries(st.integers(0, 159), st.sampled_from([1, 15, 60]), max_size=3))
     digits = draw(st.sampled_from([2, 12]))
     """With twelve the prices have more digits than 64 bits hold beside a sum."""
+    unknown = draw(st.sampled_from([0.0, 0.0, 0.02]))
+    """How often nobody knows what SOL is worth."""
     price, now_ns, found = Decimal(100), T0 + STEP * draw(st.integers(0, 5)), []
     for number in range(draw(st.integers(1, 240))):
         now_ns += STEP * (1 + gaps.get(number, 0))
@@ -52,13 +88,18 @@ def a_token(draw: st.DrawFn, mint: str) -> list[Bar]:
         high = round(max(opened, price) * (1 + Decimal(chance.choice([0, 0, 3, 40])) / 10_000), digits)
         low = round(min(opened, price) * (1 - Decimal(chance.choice([0, 0, 3, 40])) / 10_000), digits)
         bar = make_bar(number, str(price), ts_open_ns=now_ns - STEP, ts_close_ns=now_ns, mint=mint)
-        found.append(replace(bar, open=opened, high=high, low=low, volume=Decimal(chance.choice([0, 1, 10, 1_000]))))
+        volume = Decimal(chance.choice([0, 1, 10, 1_000]))
+        sol_usd = None if chance.random() < unknown else SOL_USD[now_ns // STEP % len(SOL_USD)]
+        found.append(replace(bar, open=opened, high=high, low=low, volume=volume, sol_usd=sol_usd))
     return found
 
 
 @st.composite
 def a_market(draw: st.DrawFn) -> dict[str, list[Bar]]:
-    return {mint: draw(a_token(mint)) for mint in ("a", "b")[: draw(st.integers(1, 2))]}
+    return {
+        mint: draw(a_token(mint))
+        for mint in draw(st.sampled_from([("a",), ("a", "b"), (BTC, "a"), (BTC, "t"), ("a", BTC, "t")]))
+    }
 
 
 Said = list[tuple[str, int, bool, float, int]]

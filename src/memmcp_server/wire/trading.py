@@ -264,9 +264,12 @@ class TierView(Wire):
 
 
 class StrategyList(TradingContext):
+    """``evolution``: how the search in the background stands, absent where there is none."""
+
     strategies: list[StrategyView]
     outlook: Outlook | None = None
     tier: TierView | None = None
+    evolution: dict[str, JsonValue] | None = None
 
 
 class StrategyDigest(TradingContext):

@@ -69,6 +69,10 @@ def backtest(
         str, typer.Option("--conditions", help="The state of the chain: ideal, calm, congested, or a file.")
     ] = "ideal",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Where the chance of those conditions begins.")] = 0,
+    situations: Annotated[
+        str,
+        typer.Option("--situations", metavar="RUN", help="A recorded run (its --run-dir) to remember from."),
+    ] = "",
     run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Keep the journal here.")] = None,
     advice: Advice = None,
     json_to: Annotated[
@@ -108,6 +112,7 @@ def backtest(
                 seed=seed,
                 conditions=chain,
                 profiles_dir=profiles_dir(None),
+                situations=situations,
             )
             result = run_backtest(spec, advance)
         document = result.as_json()

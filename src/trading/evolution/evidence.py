@@ -56,15 +56,25 @@ class Searched:
     def of(cls, returns: Floats, trials: int, blocks: int = BLOCKS_DEFAULT) -> "Searched":
         """Return it of a matrix of daily returns (trials, days), of which there may be fewer than trials were made."""
         effective = max(1, round(statistics.effective_trials(trials, mean_correlation(returns))))
-        ratios = [found for row in returns if (found := statistics.sharpe(statistics.moments(row))) is not None]
-        variance = round(float(np.var(ratios, ddof=1)) * VARIANCE_UNITS) if len(ratios) >= SHARPES_MIN else None
+        ratios = _ratios(returns)
+        variance = round(float(np.var(ratios, ddof=1)) * VARIANCE_UNITS) if ratios.size >= SHARPES_MIN else None
         if returns.shape[0] < 2 or returns.shape[1] < 2 * blocks:
             return cls(trials, effective, variance, None, 0)
         fitted = overfitting(returns, blocks)
         return cls(trials, effective, variance, round(fitted.pbo * BPS_ONE), fitted.splits)
 
 
-ALONE: Final = Searched(1, 1, None, 0, 0)
+def _ratios(returns: Floats) -> Floats:
+    """Return the Sharpe ratio a day of each row that varies."""
+    if returns.shape[1] < 2:
+        return np.empty(0)
+    spread = returns.std(axis=1, ddof=1)
+    varies = spread > 1e-15
+    found: Floats = returns[varies].mean(axis=1) / spread[varies]
+    return found
+
+
+ALONE: Final = Searched(1, 1, None, None, 0)
 """One set of parameters that nobody chose among others in this run: nothing can have been overfitted by choosing. What
 was tried before it counts in its family's trials."""
 

@@ -2,10 +2,11 @@
 
 import math
 from collections import deque
+from typing import Final
 
 from trading.errors import InvalidInput
 
-_DUST = 1e-12
+DUST: Final = 1e-12
 """A running sum of equal values is off by about this share of them."""
 
 
@@ -59,7 +60,7 @@ class RollingMoments:
         if len(self._values) < 2:
             return 0.0
         deviation = math.sqrt(max(0.0, self._m2) / len(self._values))
-        return deviation if deviation > _DUST * abs(self._mean) else 0.0
+        return deviation if deviation > DUST * abs(self._mean) else 0.0
 
     def z_score(self, value: float) -> float:
         """Return how many standard deviations the value is from the mean; 0 where there is no deviation."""

@@ -13,6 +13,9 @@ import numpy as np
 from .situations import DIMENSIONS_MAX, LEVEL_MAX
 
 CHUNK_ROWS: Final = 16_384
+BLOCK_ROWS: Final = 2_048
+"""Rows of one product: so few that BLAS takes them in the calling thread. Its pool of threads is slower on busy cores,
+where they wait for each other."""
 ROWS_MAX: Final = 1_048_576
 """At this many the oldest chunk is forgotten."""
 
@@ -71,7 +74,9 @@ class NearestIndex:
         for place, chunk in enumerate(self._chunks):
             begin = place * CHUNK_ROWS
             rows = min(CHUNK_ROWS, total - begin)
-            np.dot(chunk[:rows], question, out=self._distances[begin : begin + rows])
+            for first in range(0, rows, BLOCK_ROWS):
+                stop = min(rows, first + BLOCK_ROWS)
+                np.dot(chunk[first:stop], question, out=self._distances[begin + first : begin + stop])
         found = self._distances[:total]
         if total > count:
             furthest = np.partition(found, count - 1)[count - 1]

@@ -6,7 +6,7 @@ is a whole number that no rounding of floats can move.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,7 +55,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("return_168", _D, 1.0, "the same over 168 bars"),
     Feature("volatility", "log", 0.7, "log of the deviation a day against 500 bps"),
     Feature("volatility_change", "log", 0.5, "log of the deviation of 24 bars over that of 168"),
-    Feature("volatility_tercile", "-1, 0, 1", 0.8, "where the deviation of the newest 24 bars lies among those before"),
+    Feature("volatility_rank", "-1, 0, 1", 0.8, "where the deviation of the newest 24 bars lies among those before"),
     Feature("below_high_24", _D, 1.0, "log distance from the high of 24 bars, as a return over 24 bars"),
     Feature("below_high_168", _D, 1.0, "log distance from the high of 168 bars, as a return over 168 bars"),
     Feature("above_low_24", _D, 1.0, "log distance from the low of 24 bars, as a return over 24 bars"),
@@ -85,14 +85,35 @@ DIMENSIONS: Final = len(FEATURES)
 
 
 @dataclass(frozen=True, slots=True)
+class Market:
+    """All tokens together over 24 hours: their mean return in deviations of its hours, and the share that rose minus
+    the share that fell."""
+
+    moved: float = 0.0
+    breadth: float = 0.0
+
+    @classmethod
+    def of(cls, returns: Iterable[Sequence[int]]) -> "Market":
+        """Return what the hourly returns of each token, in millionths and oldest first, come to; those of tokens with
+        fewer than 24 are left out."""
+        rows = [row for row in returns if len(row) >= 24]
+        if not rows:
+            return cls()
+        day = [sum(row[-24:]) for row in rows]
+        length = min(map(len, rows))
+        together: Floats = np.array([row[-length:] for row in rows], np.float64).mean(axis=0)
+        return cls(_span(together, 24), (sum(each > 0 for each in day) - sum(each < 0 for each in day)) / len(day))
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What surrounds the token at that moment. Hourly series, oldest first: ``sol_usd`` in millionths of a dollar,
-    ``btc`` and each of ``market`` as returns in millionths."""
+    ``btc`` as returns in millionths."""
 
     now_ns: int
     sol_usd: Sequence[int]
     btc: Sequence[int]
-    market: Sequence[Sequence[int]]
+    market: Market
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +208,8 @@ def _of_time(now_ns: int) -> list[float]:
 def _of_market(context: Context) -> list[float]:
     sol: Floats = np.diff(np.log(np.array(context.sol_usd or [1], np.float64)))
     btc: Floats = np.array(context.btc, np.float64)
-    long_enough = [row for row in context.market if len(row) >= 24]
-    day = [sum(list(row)[-24:]) for row in long_enough]
-    breadth = (sum(each > 0 for each in day) - sum(each < 0 for each in day)) / len(day) if day else 0.0
-    length = min((len(row) for row in long_enough), default=0)
-    together: Floats = np.zeros(0)
-    if length:
-        together = np.array([list(row)[-length:] for row in long_enough], np.float64).mean(axis=0)
-    return [_span(sol, 24), _span(sol, 168), _span(btc, 24), _span(together, 24), breadth]
+    market = context.market
+    return [_span(sol, 24), _span(sol, 168), _span(btc, 24), market.moved, market.breadth]
 
 
 def _of_signal(bars: Sequence[Bar], stated: Stated) -> list[float]:

@@ -24,6 +24,7 @@ from .documents import Document, amount, costs_of_fill, iso, price_sol, tokens
 from .fact_texts import facts_text
 from .forecast_texts import forecast_text, impact_text, score_text
 from .naming import local_id, public_id
+from .recall_texts import recalled_text, situation_text
 
 EQUITY_POINTS_MAX = 2_000
 FACTS_ROWS_MAX = 2_000
@@ -32,6 +33,8 @@ FORECAST_KINDS = ("forecast_made", "forecast_scored")
 CHAIN_KINDS = (
     "forecast_made",
     "forecast_scored",
+    "situation_met",
+    "situation_recalled",
     "signal_raised",
     "signal_passed",
     "advice_weighed",
@@ -200,6 +203,8 @@ def _forecast_id(event: Any) -> str | None:
 def _trajectory(event: Any) -> str | None:
     if isinstance(event, events.OrderApproved | events.OrderDenied):
         return event.order.trajectory_id
+    if isinstance(event, events.SituationMet):
+        return event.situation.trajectory_id
     return getattr(event, "trajectory_id", None)
 
 
@@ -250,6 +255,10 @@ def _told(run: RunView, event: Any) -> tuple[str, str]:
             return "forecast", forecast_text(forecast, symbol_of(run, forecast.mint))
         case events.ForecastScored(score=score):
             return "forecast_score", score_text(score, symbol_of(run, score.mint))
+        case events.SituationMet(situation=situation):
+            return "situation", situation_text(situation, symbol_of(run, situation.mint))
+        case events.SituationRecalled():
+            return "recalled", recalled_text(event, symbol_of(run, event.mint))
         case events.SignalRaised(signal=signal):
             text = f"{signal.strategy} on {symbol_of(run, signal.mint)}: {signal.reason}"
             return "signal", text

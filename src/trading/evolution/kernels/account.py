@@ -16,196 +16,334 @@ from typing import Final, NamedTuple
 import numba
 import numpy as np
 
-from .market import NO_LIMIT, Columns, Cycles, Floats, Ints, Market, Rules, Span
+from .market import CYCLE, FOREVER_NS, GAP, NO_LIMIT, OPEN, Columns, Cycles, Floats, Ints, Market, Rules, Span
 from .speaking import Said
 
-_BUY, _NONE, _SELL = 1, 0, -1
+_BUY, _NONE, _SELL = 1.0, 0.0, -1.0
 """What is under way for a token."""
-_UNITS, _COST, _STAKE, _LOW, _HIGH, _PEAK = range(6)
-"""Money of a token: what is held and what it cost, what an entry under way may spend, the closes at which a rule sells,
-and the best close since entry."""
-_NEWEST, _WISH, _HEAD, _UNTIL = range(4)
-"""Places of a token: its newest bar, what is under way, its next opinion, and the cycle at which it has been held for
-as long as it may be."""
-_NEVER: Final = 2**62
-DEEPEST, TRIPS, FILLS = range(3)
-"""Figures of a run: the deepest drawdown, finished round trips, and orders that filled."""
-FIGURES: Final = 3
+_UNITS, _COST, _STAKE, _LOW, _HIGH, _PEAK, _WISH = range(7)
+"""Columns of the desk, a row for each token: units held and their cost, what an entry under way may spend, the closes
+at which a rule sells, the best close since entry, and what is under way."""
+_NEWEST, _STOP, _UNTIL = range(7, 10)
+"""The newest bar, where bars end, and the cycle at which a position has been held for as long as it may be."""
+_HEAD, _END, _NEXT, _RANK = range(10, 14)
+"""The next opinion, where opinions end, the cycle of the next one, and the expected gain of one that is new."""
+_COLUMNS: Final = 14
+_NEVER: Final = 1e18
+_STAKE_MIN: Final = 1e-6
+"""Entries of less than this share of equity are none: what cash is left of others may be the dust of rounding."""
+CASH, TOP, DEEPEST, TRIPS, FILLS, COUNT, PENDING = range(7)
+"""Figures of a run: cash, the peak of equity, the deepest drawdown, finished round trips, orders that filled, tokens
+that are held or under way, and orders that are under way."""
+FIGURES: Final = 7
 
 
 class Curve(NamedTuple):
     """What comes of a run: equity at the end of each day, figures, and the bars at whose open orders filled (a sale as
-    ``-1 - bar``) as far as there is room."""
+    ``-1 - bar``) as far as there is room. ``desk`` and ``active`` are what it works with, ``days`` the place of each
+    cycle's day."""
 
     equity: Floats
     figures: Floats
     fills: Ints
+    desk: Floats
+    active: Ints
+    days: Ints
+
+    @classmethod
+    def of(cls, market: Market, fills: int) -> "Curve":
+        """Return room for a run over the market, and for so many fills."""
+        cycles, tokens = market.cycles, len(market.mints)
+        return cls(
+            np.empty(market.days.size),
+            np.zeros(FIGURES),
+            np.empty(fills, np.int64),
+            np.zeros((tokens, _COLUMNS)),
+            np.zeros(tokens, np.int64),
+            cycles.days - cycles.days[market.span.first],
+        )
+
+    def begin(self, market: Market, said: Said) -> None:
+        """Forget the run before."""
+        self.equity[:] = np.nan
+        self.figures[:] = 0.0
+        self.figures[CASH] = self.figures[TOP] = market.terms.equity
+        self.desk[:] = 0.0
+        self.desk[:, _STOP], self.desk[:, _HEAD] = market.span.stops, market.span.starts
+        self.desk[:, _END] = market.span.starts + said.counts
 
 
 @numba.njit(nogil=True)
 def trade(columns: Columns, cycles: Cycles, span: Span, said: Said, rules: Rules, curve: Curve) -> None:
-    """Trade what was said; ``curve`` is written anew.
+    """Trade what was said, with a ``curve`` that has begun.
 
-    All arrays are taken out of their tuples here, once: counting the references to each at every step would take longer
-    than the step.
+    All arrays are taken out of their tuples here, once, and what belongs to a token lies in one of them: counting the
+    references to each at every step would take longer than the step.
     """
-    opens, closes, gaps_ns, bar_cycles = columns.opens, columns.closes, columns.gaps_ns, columns.cycles
-    closes_ns, days, stops = cycles.closes_ns, cycles.days, span.stops
-    rows, equity, figures, fills = said.rows, curve.equity, curve.figures, curve.fills
-    tokens = stops.size
-    money, places, active = np.zeros((tokens, 6)), np.zeros((tokens, 4), np.int64), np.zeros(tokens, np.int64)
-    places[:, _HEAD] = span.starts
-    ends = span.starts + said.counts
-    equity[:] = np.nan
-    figures[:] = 0.0
-    cash = peak = rules.equity
-    deepest, count, at, first_day = 0.0, 0, span.first, days[span.first]
-    opinion_at = _next_opinion(rows, places, ends, bar_cycles)
+    tape, closes, bar_cycles = columns.tape, columns.closes, columns.cycles
+    closes_ns, rows, equity, figures, fills = cycles.closes_ns, said.rows, curve.equity, curve.figures, curve.fills
+    desk, active, days = curve.desk, curve.active, curve.days
+    opinion_at = _look_ahead(desk, rows, tape, -1)
+    at = span.first
     while at < span.last:
-        if count == 0:
-            at = opinion_at
+        if figures[COUNT] == 0.0:
+            at = max(at, opinion_at)
             if at >= span.last:
                 break
-        for place in range(count - 1, -1, -1):
+        elif figures[PENDING] == 0.0 and at < opinion_at:
+            until = min(opinion_at, span.last)
+            if figures[COUNT] == 1.0:
+                at = _hold_one(desk, active[0], figures, equity, closes, bar_cycles, days, (at, until), rules)
+            else:
+                at = _hold(desk, active, figures, equity, closes, bar_cycles, days, (at, until), rules)
+            continue
+        place = int(figures[COUNT])
+        while place > 0:
+            place -= 1
             token = active[place]
-            bar = places[token, _NEWEST] + 1
-            if bar < stops[token] and bar_cycles[bar] == at:
-                places[token, _NEWEST] = bar
-                if places[token, _WISH] != _NONE:
-                    _note(figures, fills, bar if places[token, _WISH] == _BUY else -1 - bar)
-                    cash += _fill(money, places, token, opens[bar], rules)
-                    if places[token, _WISH] == _BUY:
-                        held_to_ns = closes_ns[at] - rules.interval_ns + rules.holding_ns
-                        places[token, _UNTIL] = np.searchsorted(closes_ns, held_to_ns)
-                    else:
-                        count -= 1
-                        active[place] = active[count]
-                    places[token, _WISH] = _NONE
-        worth = cash
-        for place in range(count):
-            token = active[place]
-            if money[token, _UNITS] > 0.0:
-                close = closes[places[token, _NEWEST]]
-                worth += money[token, _UNITS] * close * rules.sells
-                if close > money[token, _PEAK]:
-                    _raise_stop(money, token, close, rules)
-                if close <= money[token, _LOW] or close >= money[token, _HIGH] or at >= places[token, _UNTIL]:
-                    places[token, _WISH] = _SELL
+            if not _has_arrived(desk, token, bar_cycles, at) or desk[token, _WISH] == _NONE:
+                continue
+            bar = int(desk[token, _NEWEST])
+            _fill(desk, token, figures, fills, bar, tape[bar, OPEN], rules)
+            if desk[token, _UNITS] > 0.0:
+                desk[token, _UNTIL] = _held_to(closes_ns, at, rules)
+            else:
+                figures[COUNT] -= 1.0
+                active[place] = active[int(figures[COUNT])]
+        worth = _judge(desk, active, figures, closes, at, rules)
         if at == opinion_at:
-            ranks = _heed(rows, money, places, ends, bar_cycles, at)
-            count = _enter(rows, money, places, active, (ranks, stops, closes, gaps_ns), (count, cash, worth, rules))
-            opinion_at = _next_opinion(rows, places, ends, bar_cycles)
-        if worth > peak:
-            peak = worth
-        elif peak - worth > deepest * peak:
-            deepest = 1.0 - worth / peak
-        equity[days[at] - first_day] = worth
+            if _heed(desk, rows, figures, at):
+                _enter(desk, active, figures, rows, closes, tape, worth, rules)
+            opinion_at = _look_ahead(desk, rows, tape, at)
+        figures[TOP] = max(figures[TOP], worth)
+        figures[DEEPEST] = max(figures[DEEPEST], 1.0 - worth / figures[TOP])
+        equity[days[at]] = worth
         at += 1
-    figures[DEEPEST] = deepest
     _carry(equity, rules.equity)
 
 
-@numba.njit(nogil=True)
-def _next_opinion(rows: Floats, places: Ints, ends: Ints, bar_cycles: Ints) -> int:
-    """Return the cycle of the next opinion of any token."""
+@numba.njit(nogil=True, forceinline=True)
+def _look_ahead(desk: Floats, rows: Floats, tape: Floats, at: int) -> int:
+    """Find the next opinion of each token that had one now (of all at -1); return the cycle of the first of any."""
     first = _NEVER
-    for token in range(ends.size):
-        head = places[token, _HEAD]
-        if head < ends[token]:
-            first = min(first, bar_cycles[np.int64(rows[head, 0])])
-    return first
+    for token in range(desk.shape[0]):
+        if at < 0 or desk[token, _NEXT] == at:
+            head = int(desk[token, _HEAD])
+            desk[token, _NEXT] = tape[int(rows[head, 0]), CYCLE] if head < desk[token, _END] else _NEVER
+        first = min(first, desk[token, _NEXT])
+    return int(first)
 
 
-@numba.njit(nogil=True)
-def _note(figures: Floats, fills: Ints, fill: int) -> None:
-    number = np.int64(figures[FILLS])
+@numba.njit(nogil=True, forceinline=True)
+def _has_arrived(desk: Floats, token: int, bar_cycles: Ints, at: int) -> bool:
+    """Take the token's bar that closes now; say whether there is one."""
+    bar = int(desk[token, _NEWEST]) + 1
+    if bar < desk[token, _STOP] and bar_cycles[bar] == at:
+        desk[token, _NEWEST] = bar
+        return True
+    return False
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _fill(desk: Floats, token: int, figures: Floats, fills: Ints, bar: int, opened: float, rules: Rules) -> None:
+    """Fill at an open what is under way."""
+    number = int(figures[FILLS])
+    is_buy = desk[token, _WISH] == _BUY
     if number < fills.size:
-        fills[number] = fill
+        fills[number] = bar if is_buy else -1 - bar
     figures[FILLS] += 1.0
-    if fill < 0:
+    figures[PENDING] -= 1.0
+    desk[token, _WISH] = _NONE
+    if not is_buy:
         figures[TRIPS] += 1.0
-
-
-@numba.njit(nogil=True)
-def _fill(money: Floats, places: Ints, token: int, opened: float, rules: Rules) -> float:
-    """Buy or sell at an open, and return what it brings in cash (below 0 for a purchase)."""
-    if places[token, _WISH] == _SELL:
-        brought: float = money[token, _UNITS] * opened * rules.sells
-        money[token, _UNITS] = 0.0
-        return brought
+        figures[CASH] += desk[token, _UNITS] * opened * rules.sells
+        desk[token, _UNITS] = 0.0
+        return
     price = opened * rules.buys
-    units = rules.units if rules.units > 0.0 else money[token, _STAKE] / price
+    units = rules.units if rules.units > 0.0 else desk[token, _STAKE] / price
     cost = units * price
-    money[token, _UNITS], money[token, _COST], money[token, _PEAK], money[token, _STAKE] = units, cost, 0.0, 0.0
+    figures[CASH] -= cost
+    desk[token, _UNITS], desk[token, _COST], desk[token, _PEAK], desk[token, _STAKE] = units, cost, 0.0, 0.0
     # As ``risk.exits`` has it: of what the position cost, fees included, against its units at the close alone.
-    money[token, _LOW] = cost * (1.0 - rules.stop) / units if rules.stop < NO_LIMIT else 0.0
-    money[token, _HIGH] = cost * (1.0 + rules.take) / units
-    return -cost
+    desk[token, _LOW] = cost * (1.0 - rules.stop) / units if rules.stop < NO_LIMIT else 0.0
+    desk[token, _HIGH] = cost * (1.0 + rules.take) / units
 
 
-@numba.njit(nogil=True)
-def _raise_stop(money: Floats, token: int, peak: float, rules: Rules) -> None:
-    """Let the trailing stop follow a new best close, once the position was up enough for it to be armed."""
-    money[token, _PEAK] = peak
-    if rules.trailing < NO_LIMIT and peak * money[token, _UNITS] >= money[token, _COST] * (1.0 + rules.arm):
-        money[token, _LOW] = max(money[token, _LOW], peak * (1.0 - rules.trailing))
+@numba.njit(nogil=True, forceinline=True)
+def _held_to(closes_ns: Ints, at: int, rules: Rules) -> float:
+    """Return the cycle at which a position that filled at the open of this bar is as old as it may get."""
+    if rules.holding_ns >= FOREVER_NS:
+        return _NEVER
+    until_ns = closes_ns[at] - rules.interval_ns + rules.holding_ns
+    low, high = at, closes_ns.size
+    while low < high:
+        middle = (low + high) // 2
+        if closes_ns[middle] < until_ns:
+            low = middle + 1
+        else:
+            high = middle
+    return float(low)
 
 
-@numba.njit(nogil=True)
-def _heed(rows: Floats, money: Floats, places: Ints, ends: Ints, bar_cycles: Ints, at: int) -> Floats:
-    """Sell where an opinion ended; return the expected gains of tokens that could be entered, -1 of all others."""
-    ranks = np.full(ends.size, -1.0)
-    for token in range(ends.size):
-        head = places[token, _HEAD]
-        if head == ends[token] or bar_cycles[np.int64(rows[head, 0])] != at:
-            continue
-        places[token, _HEAD] += 1
-        if rows[head, 1] < 0.0:
-            if money[token, _UNITS] > 0.0:
-                places[token, _WISH] = _SELL
-        elif money[token, _UNITS] == 0.0 and places[token, _WISH] == _NONE:
-            ranks[token] = rows[head, 1] * rows[head, 2]
-    return ranks
+@numba.njit(nogil=True, forceinline=True)
+def _asks(desk: Floats, token: int, close: float, at: int, rules: Rules) -> bool:
+    """Say whether a rule sells at this close; the trailing stop follows a new best close, once the position was up
+    enough for it to be armed."""
+    if close > desk[token, _PEAK]:
+        desk[token, _PEAK] = close
+        if rules.trailing < NO_LIMIT and close * desk[token, _UNITS] >= desk[token, _COST] * (1.0 + rules.arm):
+            desk[token, _LOW] = max(desk[token, _LOW], close * (1.0 - rules.trailing))
+    return bool(close <= desk[token, _LOW] or close >= desk[token, _HIGH] or at >= desk[token, _UNTIL])
 
 
-@numba.njit(nogil=True)
-def _enter(
-    rows: Floats,
-    money: Floats,
-    places: Ints,
+@numba.njit(nogil=True, forceinline=True)
+def _judge(desk: Floats, active: Ints, figures: Floats, closes: Floats, at: int, rules: Rules) -> float:
+    """Sell what a rule says; return cash and what selling everything at the newest closes would bring."""
+    worth = figures[CASH]
+    for place in range(int(figures[COUNT])):
+        token = active[place]
+        if desk[token, _UNITS] > 0.0:
+            close = closes[int(desk[token, _NEWEST])]
+            worth += desk[token, _UNITS] * close * rules.sells
+            if _asks(desk, token, close, at, rules) and desk[token, _WISH] == _NONE:
+                desk[token, _WISH] = _SELL
+                figures[PENDING] += 1.0
+    return worth  # type: ignore[no-any-return]
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _hold(
+    desk: Floats,
     active: Ints,
-    market: tuple[Floats, Ints, Floats, Ints],
-    account: tuple[int, float, float, Rules],
+    figures: Floats,
+    equity: Floats,
+    closes: Floats,
+    bar_cycles: Ints,
+    days: Ints,
+    span: tuple[int, int],
+    rules: Rules,
 ) -> int:
-    """Send entries, the largest expected gain first, as far as cash and the number of positions allow; return how many
-    tokens are held or under way then."""
-    ranks, stops, closes, gaps_ns = market
-    count, free, worth, rules = account
-    for place in range(count):
-        if places[active[place], _WISH] == _BUY:
-            free -= money[active[place], _STAKE]
-    while count < rules.positions_max:
-        token = np.argmax(ranks)
-        if ranks[token] < 0.0:
+    """Pass over cycles in which nothing is under way and nobody has an opinion; return the one behind the last of
+    them, or behind the one in which a rule sold."""
+    at, until = span
+    top, deepest, count = figures[TOP], figures[DEEPEST], int(figures[COUNT])
+    while at < until and figures[PENDING] == 0.0:
+        for place in range(count):
+            _has_arrived(desk, active[place], bar_cycles, at)
+        worth = _judge(desk, active, figures, closes, at, rules)
+        if worth > top:
+            top = worth
+        elif top - worth > deepest * top:
+            deepest = 1.0 - worth / top
+        equity[days[at]] = worth
+        at += 1
+    figures[TOP], figures[DEEPEST] = top, deepest
+    return at
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _hold_one(
+    desk: Floats,
+    token: int,
+    figures: Floats,
+    equity: Floats,
+    closes: Floats,
+    bar_cycles: Ints,
+    days: Ints,
+    span: tuple[int, int],
+    rules: Rules,
+) -> int:
+    """The same for one position."""
+    at, until = span
+    bar, stop = int(desk[token, _NEWEST]), int(desk[token, _STOP])
+    units, cash = desk[token, _UNITS] * rules.sells, figures[CASH]
+    top, deepest = figures[TOP], figures[DEEPEST]
+    low, high, peak, too_old = desk[token, _LOW], desk[token, _HIGH], desk[token, _PEAK], desk[token, _UNTIL]
+    is_over = False
+    while at < until and not is_over:
+        if bar + 1 < stop and bar_cycles[bar + 1] == at:
+            bar += 1
+        close = closes[bar]
+        if close > peak or close <= low or close >= high or at >= too_old:
+            is_over = _asks(desk, token, close, at, rules)
+            low, peak = desk[token, _LOW], desk[token, _PEAK]
+        worth = cash + units * close
+        if worth > top:
+            top = worth
+        elif top - worth > deepest * top:
+            deepest = 1.0 - worth / top
+        equity[days[at]] = worth
+        at += 1
+    if is_over:
+        desk[token, _WISH] = _SELL
+        figures[PENDING] = 1.0
+    desk[token, _NEWEST], figures[TOP], figures[DEEPEST] = bar, top, deepest
+    return at
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _heed(desk: Floats, rows: Floats, figures: Floats, at: int) -> bool:
+    """Sell where an opinion ended, rank the tokens that could be entered, and say whether there are any."""
+    is_any = False
+    for token in range(desk.shape[0]):
+        desk[token, _RANK] = -1.0
+        if desk[token, _NEXT] != at:
+            continue
+        head = int(desk[token, _HEAD])
+        desk[token, _HEAD] = head + 1
+        if desk[token, _WISH] != _NONE:
+            continue
+        if rows[head, 1] < 0.0:
+            if desk[token, _UNITS] > 0.0:
+                desk[token, _WISH] = _SELL
+                figures[PENDING] += 1.0
+        elif desk[token, _UNITS] == 0.0:
+            desk[token, _RANK] = rows[head, 1] * rows[head, 2]
+            is_any = True
+    return is_any
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _enter(
+    desk: Floats,
+    active: Ints,
+    figures: Floats,
+    rows: Floats,
+    closes: Floats,
+    tape: Floats,
+    worth: float,
+    rules: Rules,
+) -> None:
+    """Send entries, the largest expected gain first, as far as cash and the number of positions allow."""
+    free = figures[CASH]
+    for place in range(int(figures[COUNT])):
+        free -= desk[active[place], _STAKE]
+    while figures[COUNT] < rules.positions_max:
+        token = 0
+        for other in range(1, desk.shape[0]):
+            if desk[other, _RANK] > desk[token, _RANK]:
+                token = other
+        if desk[token, _RANK] < 0.0:
             break
-        ranks[token] = -1.0
-        head = places[token, _HEAD] - 1
-        bar = np.int64(rows[head, 0])
-        is_in_time = bar + 1 < stops[token] and gaps_ns[bar + 1] <= rules.wait_ns
+        desk[token, _RANK] = -1.0
+        head = int(desk[token, _HEAD]) - 1
+        bar = int(rows[head, 0])
+        after = bar + 1
+        is_in_time = after < desk[token, _STOP] and tape[after, GAP] <= rules.wait_ns
         if rules.units > 0.0:
             stake = rules.units * closes[bar] * rules.buys
         else:
             stake = min(free, worth * rules.stake_share * rows[head, 1])
-        if stake <= 0.0 or stake > free or not is_in_time or rows[head, 2] < rules.edge_bps_min:
+        if stake <= worth * _STAKE_MIN or stake > free or not is_in_time or rows[head, 2] < rules.edge_bps_min:
             continue
         free -= stake
-        money[token, _STAKE], places[token, _NEWEST], places[token, _WISH] = stake, bar, _BUY
-        active[count] = token
-        count += 1
-    return count
+        desk[token, _STAKE], desk[token, _NEWEST], desk[token, _WISH] = stake, bar, _BUY
+        active[int(figures[COUNT])] = token
+        figures[COUNT] += 1.0
+        figures[PENDING] += 1.0
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, forceinline=True)
 def _carry(equity: Floats, start: float) -> None:
     """Give days in which nothing moved the equity of the day before."""
     before = start

@@ -20,6 +20,8 @@ from trading.model.profile import ExitRules, Profile
 from trading.model.units import BPS_ONE, NS_PER_S, ceil_div
 from trading.strategies.sma_cross import VARIANCE_WEIGHT
 
+from .leaders import btc_logs, sol_logs
+
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -31,17 +33,23 @@ NO_LIMIT: Final = float("inf")
 FOREVER_NS: Final = 2**62
 
 
+OPEN, GAP, CYCLE, VARIANCE, INTERVAL = range(5)
+"""Columns of the tape."""
+
+
 class Columns(NamedTuple):
     """A row for each bar, token after token, each token's in time order.
 
-    Prices are SOL per token. ``ticks`` are closes as whole numbers of one unit a token. ``logs`` are log closes,
-    ``changes`` the log of a close over the one before, ``squares`` the squared difference of the two log closes,
-    ``ranges`` true ranges as a share (``indicators.oscillators.AverageTrueRange``), ``variances`` the average of
-    ``strategies.sma_cross`` from the token's first bar on. ``gaps_ns`` is the time between a bar's open and the close
-    before it, ``cycles`` the place of its close among ``Cycles``.
+    Prices are SOL per token. ``ticks`` are closes as whole numbers of one unit a token, at most ``ticks_max``. ``logs``
+    are log closes, ``changes`` the log of a close over the one before, ``squares`` the squared difference of the two
+    log closes, ``ranges`` true ranges as a share (``indicators.oscillators.AverageTrueRange``), ``cycles`` the place of
+    a bar's close among ``Cycles``. ``tape`` has what is read only where something happens, side by side, so that it
+    comes with one access to memory: the open, the time between it and the close before (``GAP``, in ns), the cycle,
+    the average of squared returns that ``strategies.sma_cross`` has, from the token's first bar on, and the bar's
+    length in ns. ``sol_logs`` and ``btc_logs`` are log prices in USD of what the token may follow, NaN for none.
     """
 
-    opens: Floats
+    tape: Floats
     highs: Floats
     lows: Floats
     closes: Floats
@@ -51,9 +59,10 @@ class Columns(NamedTuple):
     changes: Floats
     squares: Floats
     ranges: Floats
-    variances: Floats
-    gaps_ns: Ints
+    sol_logs: Floats
+    btc_logs: Floats
     cycles: Ints
+    ticks_max: int
 
 
 class Cycles(NamedTuple):
@@ -200,10 +209,12 @@ class Market:
         times = np.unique(np.concatenate(closes_ns))
         places = np.concatenate([np.searchsorted(times, each) for each in closes_ns]).astype(np.int64)
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        columns = Columns(**joined, cycles=places)
+        joined["tape"][:, CYCLE] = places
+        joined["btc_logs"] = np.concatenate([np.array(each) for each in btc_logs({m: bars[m] for m in mints}).values()])
+        columns = Columns(**joined, cycles=places, ticks_max=int(joined["ticks"].max()))
         stops = np.cumsum([len(bars[mint]) for mint in mints]).astype(np.int64)
         span = Span(np.concatenate(([0], stops[:-1])).astype(np.int64), stops, 0, len(times))
-        breaks = np.flatnonzero(columns.gaps_ns > 0).astype(np.int64)
+        breaks = np.flatnonzero(columns.tape[:, GAP] > 0).astype(np.int64)
         return cls(mints, columns, Cycles(times, (times - 1) // DAY_NS), span, breaks, lengths.pop(), terms)
 
     @property
@@ -258,8 +269,10 @@ def _token(mint: str, bars: Sequence[Bar]) -> dict[str, Any]:
         raise InvalidInput(msg, field="bars")
     before = np.concatenate((closes[:1], closes[:-1]))
     logs = [math.log(close) for close in closes.tolist()]
+    gaps_ns = np.concatenate((np.zeros(1), opened[1:] - closed[:-1]))
+    variances = _variances((closes / before - 1.0).tolist())
     return {
-        "opens": opens,
+        "tape": np.stack((opens, gaps_ns, np.zeros(len(bars)), variances, closed - opened), axis=1),
         "highs": highs,
         "lows": lows,
         "closes": closes,
@@ -270,8 +283,7 @@ def _token(mint: str, bars: Sequence[Bar]) -> dict[str, Any]:
         # By Python's power, as the volatility of a strategy has it: the last bit may not be that of a product.
         "squares": np.array([(now - then) ** 2 for now, then in zip(logs, logs[:1] + logs[:-1], strict=True)]),
         "ranges": np.maximum(highs, before) / np.minimum(lows, before) - 1.0,
-        "variances": _variances((closes / before - 1.0).tolist()),
-        "gaps_ns": np.concatenate((np.zeros(1, np.int64), opened[1:] - closed[:-1])),
+        "sol_logs": np.array(sol_logs(mint, bars)),
     }
 
 

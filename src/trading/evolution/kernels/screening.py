@@ -10,8 +10,8 @@ from trading.errors import InvalidInput
 from trading.strategies.parameters import Value, resolve
 from trading.strategies.registry import create, declared
 
-from . import sma_cross, trend_following
-from .account import DEEPEST, FIGURES, FILLS, TRIPS, Curve, trade
+from . import lead_lag, mean_reversion, momentum_breakout, sma_cross, trend_following, volatility_breakout
+from .account import DEEPEST, FILLS, TRIPS, Curve, trade
 from .market import Columns, Floats, Ints, Market, Span
 from .speaking import Said, nothing_said
 
@@ -26,8 +26,15 @@ class _Kernel(NamedTuple):
 
 
 _KERNELS: Final[Mapping[str, _Kernel]] = {
-    "sma_cross": _Kernel(sma_cross.parameters_of, sma_cross.speak),
-    "trend_following": _Kernel(trend_following.parameters_of, trend_following.speak),
+    name: _Kernel(module.parameters_of, module.speak)
+    for name, module in (
+        ("lead_lag", lead_lag),
+        ("mean_reversion", mean_reversion),
+        ("momentum_breakout", momentum_breakout),
+        ("sma_cross", sma_cross),
+        ("trend_following", trend_following),
+        ("volatility_breakout", volatility_breakout),
+    )
 }
 
 
@@ -130,8 +137,7 @@ class _Desk:
         self._market = market
         self._rules = market.terms.rules(market.interval_ns)
         self.said = nothing_said(market.columns.closes.size, len(market.mints))
-        days = market.days.size
-        self._curve = Curve(np.empty(days), np.zeros(FIGURES), np.empty(fills, np.int64))
+        self._curve = Curve.of(market, fills)
 
     def speak(self, values: Mapping[str, Value]) -> None:
         """Let the kernel say what it thinks. Raises: InvalidInput for values that the strategy refuses."""
@@ -145,5 +151,6 @@ class _Desk:
         """Return what comes of one set; the next run writes over it. Raises: InvalidInput."""
         self.speak(values)
         market = self._market
+        self._curve.begin(market, self.said)
         trade(market.columns, market.cycles, market.span, self.said, self._rules, self._curve)
         return self._curve

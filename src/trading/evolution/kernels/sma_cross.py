@@ -9,12 +9,13 @@ import numba
 from trading.strategies.parameters import Value
 from trading.strategies.sma_cross import VARIANCE_WEIGHT
 
-from .market import Columns, Floats
+from .market import VARIANCE, Columns, Floats
 from .speaking import say_down, say_up, speaker
 
 _KEPT: Final = 1.0 - VARIANCE_WEIGHT
 _LOW_BITS: Final = 32
 _LOW_MASK: Final = 2**32 - 1
+_PRODUCT_MAX: Final = 2**62
 
 
 class Parameters(NamedTuple):
@@ -54,19 +55,23 @@ def _run(columns: Columns, first: int, stop: int, p: Parameters, rows: Floats, p
     for i in range(first + s - f, first + s):
         fast_sum += ticks[i]
     was_above = _is_above(fast_sum, slow_sum, f, s)
+    # The tape's average began with the token: what it brought along decays from here on.
+    brought = columns.tape[first, VARIANCE]
     is_long = False
+    fits = columns.ticks_max <= _PRODUCT_MAX // (f * s)
     for i in range(first + s, stop):
         slow_sum += ticks[i] - ticks[i - s]
         fast_sum += ticks[i] - ticks[i - f]
-        is_above = _is_above(fast_sum, slow_sum, f, s)
+        is_above = fast_sum * s > slow_sum * f if fits else _is_above(fast_sum, slow_sum, f, s)
         if is_above == was_above:
             continue
         was_above = is_above
         if is_above:
             is_long = True
-            # The column's average began before this run: what it brought along has decayed since.
-            variance = columns.variances[i] - columns.variances[first] * _KEPT ** float(i - first)
-            place = say_up(rows, place, i, 1.0, p.move * math.sqrt(max(0.0, variance)))
+            variance = columns.tape[i, VARIANCE]
+            if brought > 0.0:
+                variance = max(0.0, variance - brought * _KEPT ** float(i - first))
+            place = say_up(rows, place, i, 1.0, p.move * math.sqrt(variance))
         elif is_long:
             is_long = False
             place = say_down(rows, place, i)

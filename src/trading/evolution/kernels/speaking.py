@@ -11,10 +11,11 @@ from typing import Any, Final, NamedTuple
 import numba
 import numpy as np
 
-from .market import Columns, Floats, Ints, Span
+from .market import GAP, Columns, Floats, Ints, Span
 
 PARTIALS: Final = 64
 """As many parts as an exact sum of floats can have that do not overlap (there are at most 40)."""
+_HALF_ULP: Final = 2.0**-53
 Run = Callable[..., int]
 
 
@@ -65,7 +66,7 @@ def speaker(run: Run) -> Callable[[Columns, Span, Ints, int, Any, Said], None]:
             place = first
             for number in range(breaks.size):
                 at = breaks[number]
-                if first < at < stop and columns.gaps_ns[at] > lookback_ns:
+                if first < at < stop and columns.tape[at, GAP] > lookback_ns:
                     place = run(columns, first, at, parameters, said.rows, place)
                     first = at
             said.counts[token] = run(columns, first, stop, parameters, said.rows, place) - span.starts[token]
@@ -74,7 +75,7 @@ def speaker(run: Run) -> Callable[[Columns, Span, Ints, int, Any, Said], None]:
 
 
 @numba.njit(nogil=True)
-def add_exactly(parts: Floats, count: int, value: float) -> int:
+def _add_exactly(parts: Floats, count: int, value: float) -> int:
     """Add to a sum without rounding: ``parts[:count]`` are floats that do not overlap and add up to it (Shewchuk 1997,
     as ``math.fsum`` has it). Returns the new count."""
     kept = 0
@@ -93,7 +94,7 @@ def add_exactly(parts: Floats, count: int, value: float) -> int:
 
 
 @numba.njit(nogil=True)
-def rounded(parts: Floats, count: int) -> float:
+def _rounded(parts: Floats, count: int) -> float:
     """Return the float that is nearest to an exact sum, ties to even, as ``math.fsum`` does."""
     place = count - 1
     if place < 0:
@@ -101,8 +102,7 @@ def rounded(parts: Floats, count: int) -> float:
     high, low = parts[place], 0.0
     while place > 0:
         place -= 1
-        before = high
-        part = parts[place]
+        before, part = high, parts[place]
         high = before + part
         low = part - (high - before)
         if low != 0.0:
@@ -116,24 +116,60 @@ def rounded(parts: Floats, count: int) -> float:
 
 
 @numba.njit(nogil=True)
-def exact_mean(values: Floats, first: int, stop: int, parts: Floats) -> float:
-    """Return the mean of ``values[first:stop]`` by an exact sum."""
-    count = 0
+def exact_sum(values: Floats, first: int, stop: int) -> float:
+    """Return the float nearest to the sum of ``values[first:stop]``, as ``math.fsum`` does.
+
+    The sum is made of two floats (Ogita, Rump & Oishi 2005, Sum2), which is off by at most (n u)^2 of the sum of
+    absolute values. Where that cannot change how it is rounded (Ziv's test) it is the answer; else, which happens on
+    ties, the sum is made without any rounding.
+    """
+    high = low = size = 0.0
     for place in range(first, stop):
-        count = add_exactly(parts, count, values[place])
-    mean: float = rounded(parts, count) / float(stop - first)
-    return mean
+        value = values[place]
+        total = high + value
+        part = total - high
+        low += (high - (total - part)) + (value - part)
+        high = total
+        size += abs(value)
+    nearest = high + low
+    part = nearest - high
+    rest = (high - (nearest - part)) + (low - part)
+    off = 2.0 * ((stop - first) * _HALF_ULP) ** 2 * size
+    if nearest + (rest + off) == nearest and nearest + (rest - off) == nearest:
+        return float(nearest)
+    parts, count = np.empty(PARTIALS), 0
+    for place in range(first, stop):
+        count = _add_exactly(parts, count, values[place])
+    return float(_rounded(parts, count))
 
 
 @numba.njit(nogil=True)
-def push(queue: Ints, head: int, tail: int, values: Floats, at: int) -> int:
-    """Take bar ``at`` into a queue of the bars that can still be the highest, and return its new end.
+def exact_squares(values: Floats, first: int, mean: float, room: Floats, two: float) -> float:
+    """Return the sum of squared differences from the mean of as many values as there is ``room`` for.
 
-    ``queue`` is a ring of bars whose values fall from ``head`` to ``tail``; the highest of the window is the one at
-    ``head``, once bars that left the window are passed over by the caller.
+    ``two`` is 2, but not when this is compiled: then the power is the library's, as in ``indicators.rolling``, whose
+    last bit may not be that of a product.
     """
-    size = queue.size
-    while tail > head and values[queue[(tail - 1) % size]] <= values[at]:
+    for place in range(room.size):
+        room[place] = (values[first + place] - mean) ** two
+    return float(exact_sum(room, 0, room.size))
+
+
+@numba.njit(nogil=True)
+def queue_for(bars: int) -> Ints:
+    """Return a ring for so many bars and one more: its length is a power of two."""
+    length = 2
+    while length < bars + 2:
+        length *= 2
+    return np.empty(length, np.int64)
+
+
+@numba.njit(nogil=True)
+def pushed(queue: Ints, head: int, tail: int, values: Floats, at: int, sign: float) -> int:
+    """Take bar ``at`` into a queue of the bars that can still be the highest (the lowest at a ``sign`` of -1) and
+    return its new end: values fall from ``head`` to ``tail``."""
+    mask = queue.size - 1
+    while tail > head and values[queue[(tail - 1) & mask]] * sign <= values[at] * sign:
         tail -= 1
-    queue[tail % size] = at
+    queue[tail & mask] = at
     return tail + 1

@@ -1,5 +1,6 @@
 """A promotion is a journalled command that the desk may refuse; what was promoted is held by its gates every day."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -12,9 +13,11 @@ from trading.engine.promoting import PAPER_GATES, with_promoted
 from trading.errors import InvalidInput
 from trading.model import commands, events
 from trading.model.market_data import Bar, MarketEvent
+from trading.model.memento import Memento
 from trading.model.profile import FOUNDATION, Profile
 from trading.model.profile_content import content_of, document_of, riskier
 from trading.model.promotion import GateReading, PromotionTerms, Stage
+from trading.portfolio.promotions import PromotionBook
 
 NAME = "momentum_breakout"
 TERMS = PromotionTerms(drawdown_bps_max=300, trades_min=5, psr_bps_min=500, drift_bps_min=100, trade_mean_bps=100)
@@ -144,6 +147,17 @@ def test_a_strategy_that_loses_more_than_its_evidence_is_demoted_at_the_end_of_t
     assert len(judged) == 1  # a day later it is demoted already
     assert judged[0].result_lamports < 0
     assert fingerprint(bench.restored(ScriptedFeed(losing())).kernel) == fingerprint(bench.kernel)
+
+
+def test_a_checkpoint_knows_what_was_promoted_and_demoted() -> None:
+    bench = begun(wild(), buys_high)
+    bench.control.take(promote())
+    bench.feed(losing()[3:])
+    book = bench.kernel.state.promotions
+    assert book.demoted(NAME) is not None
+    again = PromotionBook()
+    Memento().fill(again, json.loads(json.dumps(Memento().encode(book))))
+    assert again.standings == book.standings
 
 
 def test_within_its_terms_a_strategy_goes_on() -> None:

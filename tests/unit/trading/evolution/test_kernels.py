@@ -180,7 +180,7 @@ class Plain:
             if mint in self.held or not is_worth_it or next_bar is None or count >= self.terms.positions_max:
                 continue
             stake = min(worth * self.terms.stake_share * strength, self.cash - sum(self.stakes.values()))
-            if stake > 0:
+            if stake > worth * 1e-6:
                 self.stakes[mint] = stake
 
 
@@ -193,7 +193,9 @@ def a_market(chance: Random, tokens: int, bars: int) -> dict[str, list[Bar]]:
             now_ns += STEP * (1 if chance.random() < 0.97 else 30)
             opened = price * math.exp(chance.gauss(0, 0.002))
             price = opened * math.exp(chance.gauss(0, 0.02))
-            bar = make_bar(number, f"{price:.6f}", ts_open_ns=now_ns - STEP, ts_close_ns=now_ns, mint=mint)
+            sol_usd = Decimal(round(15_000 + 4_000 * math.sin(now_ns // STEP / 6))) / 100
+            times = {"ts_open_ns": now_ns - STEP, "ts_close_ns": now_ns}
+            bar = make_bar(number, f"{price:.6f}", mint=mint, sol_usd=sol_usd, **times)
             shown = Decimal(f"{opened:.6f}")
             found[mint].append(replace(bar, open=shown, high=max(shown, bar.close), low=min(shown, bar.close)))
     return found
@@ -261,8 +263,12 @@ def test_a_part_of_a_market_is_screened_as_if_it_were_all_there_is() -> None:
 
 
 SHORT: Mapping[str, Mapping[str, Value]] = {
+    "lead_lag": {"window_bars": 20, "move_bars": 1, "hold_bars": 2, "entry_deviations": 0.5, "t_min": 0.0},
+    "mean_reversion": {"mean_bars": 10, "trend_bars": 20, "entry_z": 1.0, "strength_max": 90.0},
+    "momentum_breakout": {"channel_bars": 12, "exit_bars": 4, "volume_ratio": 0.5},
     "sma_cross": {"fast_bars": 3, "slow_bars": 9},
     "trend_following": {"fast_bars": 3, "slow_bars": 9, "range_bars": 5, "entry_ranges": 0.2, "stop_ranges": 1.0},
+    "volatility_breakout": {"range_bars": 5, "usual_bars": 20, "quiet_share": 1.2, "widening": 1.3, "hold_bars": 5},
 }
 
 
