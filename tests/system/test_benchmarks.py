@@ -132,6 +132,6 @@ def test_the_sidecars_benchmark_runs_all_variants_in_turns_and_says_whether_its_
 ) -> None:
     code = sidecar.main(["--rounds", "1", "--cycles", "60"])
     said = capsys.readouterr().out
-    for row in ("| absent | 20 |", "| slow | 20 |", "| lying | 20 |", "| answering | 20 |"):
+    for row in ("| absent | 20 |", "| down | 20 |", "| slow | 20 |", "| lying | 20 |", "| answering | 20 |"):
         assert row in said
     assert (code == 0) == ("not met" not in said)
