@@ -1,8 +1,8 @@
 """What a sidecar costs the trading loop: ``python -m benchmarks.sidecar``.
 
 The same desk, on the same generated market at the same pace, without a sidecar and beside one that is down, slow, lying
-or answering at once; the server is a process of its own, as a real one is. A decision begins when the feed hands a
-cycle over and ends when the kernel has decided it. The runs take turns, so that what else the machine does meets all of them.
+or answering at once; the server is a process of its own, as a real one is. A decision begins when the feed hands over a
+cycle and ends when the kernel has decided it. The runs take turns, so that what else the machine does meets them all.
 The settings are the defaults, the breaker's too; the pace is some thousand times a desk's own.
 """
 
