@@ -35,9 +35,14 @@ def without_network(patch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.requirement("O2")
+@pytest.mark.requirement("T19")
 async def test_advice_comes_in_shrinks_entries_is_remembered_and_shown(tmp_path: Path) -> None:
     server, memory = ChatServer(said={"size_scale_bps": 0, "expires_in_s": 604_800}), ListMemory()
-    shown = await run(tmp_path, server, memory, timeout_s=20)
+    async with server.serving() as url, opened(tmp_path, sections(url, timeout_s=20), memory) as desk:
+        shown = await ended(desk)
+        smaller = next(json.loads(body) for _, _, body in rows(tmp_path, "advice_weighed") if b":7500" in body)
+        chain = await desk.why(order_id=None, trajectory_id=smaller["trajectory_id"], mint=None, since_ns=None)
+    assert "Advice of a-model" in next(each["text"] for each in chain["chain"] if each["step"] == "advice")
     told = {kind for _, kind, _ in rows(tmp_path)}
     assert {"advised", "advice_weighed", "advice_scored"} <= told
     weighed = [json.loads(body) for _, _, body in rows(tmp_path, "advice_weighed")]
@@ -137,16 +142,3 @@ async def test_assess_tells_a_fault_and_remembers_it(tmp_path: Path) -> None:
         with pytest.raises(Unavailable, match="http_5xx"):
             await desk.assess(question, agent="someone")
     assert "http_5xx" in [each for each in memory.records if each.key.startswith("assess/")][1].tags
-
-
-@pytest.mark.requirement("T19")
-async def test_the_chain_of_an_order_tells_what_advice_did_to_it(tmp_path: Path) -> None:
-    server = ChatServer(said={"size_scale_bps": 0, "expires_in_s": 604_800})
-    async with server.serving() as url, opened(tmp_path, sections(url, timeout_s=20)) as desk:
-        await ended(desk)
-        smaller = next(
-            json.loads(body) for _, _, body in rows(tmp_path, "advice_weighed") if b'"scale_bps":7500' in body
-        )
-        chain = await desk.why(order_id=None, trajectory_id=smaller["trajectory_id"], mint=None, since_ns=None)
-    [told] = [each["text"] for each in chain["chain"] if each["step"] == "advice"][:1]
-    assert "Advice of a-model" in told
