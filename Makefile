@@ -57,6 +57,9 @@ crash: setup-test ## The kill matrices of memory and of live execution, an outag
 	@$(BIN)/python -m benchmarks.outage
 	@$(BIN)/python -m benchmarks.crash_execution --runs $(or $(RUNS),200) --seed $(or $(SEED),1) $(if $(STATE),--state $(STATE))
 
+search-crash: setup-test ## A search killed at every commit of its databases, against an undisturbed one (EVERY=1 CHAINS=20)
+	@$(BIN)/python -m benchmarks.crash_search --every $(or $(EVERY),1) --chains $(or $(CHAINS),20)
+
 clients: setup-test ## Nine real clients over each transport they have, the table into docs/clients.md
 	@$(BIN)/pytest tests/clients -q
 	@$(BIN)/python -m scripts.clients

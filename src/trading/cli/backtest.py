@@ -45,6 +45,9 @@ Data = Annotated[
 Advice = Annotated[
     str | None, typer.Option("--advice", metavar="RUN", help="Hear what the sidecar said in that run; nobody is asked.")
 ]
+Situations = Annotated[
+    str, typer.Option("--situations", metavar="RUN", help="A recorded run (its --run-dir) to remember from.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -69,10 +72,7 @@ def backtest(
         str, typer.Option("--conditions", help="The state of the chain: ideal, calm, congested, or a file.")
     ] = "ideal",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Where the chance of those conditions begins.")] = 0,
-    situations: Annotated[
-        str,
-        typer.Option("--situations", metavar="RUN", help="A recorded run (its --run-dir) to remember from."),
-    ] = "",
+    situations: Situations = "",
     run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Keep the journal here.")] = None,
     advice: Advice = None,
     json_to: Annotated[

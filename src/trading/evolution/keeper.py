@@ -64,13 +64,17 @@ class Keeper:
     async def _once(self) -> int:
         """Run the process to its end; return how many lines it said."""
         words = 0
-        process = await anyio.open_process(self._command, stdin=PIPE, stdout=PIPE, stderr=None)
+        try:
+            process = await anyio.open_process(self._command, stdin=PIPE, stdout=PIPE, stderr=None)
+        except OSError as error:  # no memory, no more processes: the desk trades on without it
+            logger.warning("the background search could not be started: %s", error)
+            return 0
         try:
             assert process.stdin is not None
             assert process.stdout is not None
-            await process.stdin.send(self._told)
             lines = BufferedByteReceiveStream(process.stdout)
-            with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
+            with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.BrokenResourceError):
+                await process.stdin.send(self._told)
                 while True:
                     self._heard(await lines.receive_until(b"\n", LINE_BYTES_MAX))
                     words += 1
@@ -81,11 +85,14 @@ class Keeper:
         return words
 
     def _heard(self, line: bytes) -> None:
-        body: Mapping[str, Any] = json.loads(line)
-        self._state = "running"
-        self._cpu_s = float(body.get("cpu_s", 0.0))
-        shown = {name: value for name, value in body.items() if name not in {"cpu_s", "pid"}}
-        self._strategies[str(body["strategy"])] = shown
+        """Take one line; what is none of its words is left out (a library may print)."""
+        try:
+            body: Mapping[str, Any] = json.loads(line)
+            strategy, cpu_s = str(body["strategy"]), float(body["cpu_s"])
+        except (ValueError, KeyError, TypeError):
+            return
+        self._state, self._cpu_s = "running", cpu_s
+        self._strategies[strategy] = {name: value for name, value in body.items() if name not in {"cpu_s", "pid"}}
 
 
 async def _ended(process: Process) -> None:
