@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test coverage lint format bench results launch-study congestion crash clients conformance redteam bundle examples screenshots docs lock clean
+.PHONY: help setup setup-test run test coverage lint format bench results launch-study congestion noise crash clients conformance redteam bundle examples screenshots docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,9 +36,10 @@ bench: setup-test ## All benchmarks, or ONLY=bridge|journal|...; tables into doc
 	@$(BIN)/pytest -q -m bench
 	@$(BIN)/python -m benchmarks.run $(ONLY)
 
-results: setup-test ## Walk-forward and rotation (MARKET=folder of *USDT_1h.csv.gz), fee levels, the scale table (MARKET_5M=of *USDT_5m), into docs/results.md
+results: setup-test ## Walk-forward, rotation and recall (MARKET=folder of *USDT_1h.csv.gz), fee levels, the scale table (MARKET_5M=of *USDT_5m), into docs/results.md
 	@$(BIN)/python -m scripts.walk_forward $(or $(MARKET),$(MEMMCP_MARKET_DIR)/ohlcv_1h)
 	@$(BIN)/python -m scripts.rotation_study $(or $(MARKET),$(MEMMCP_MARKET_DIR)/ohlcv_1h)
+	@$(BIN)/python -m scripts.recall_ablation $(or $(MARKET),$(MEMMCP_MARKET_DIR)/ohlcv_1h)
 	@$(BIN)/python -m scripts.fee_levels
 	@$(BIN)/python -m scripts.scale_table $(or $(MARKET_5M),$(MEMMCP_MARKET_DIR)/ohlcv_5m)
 
@@ -48,10 +49,16 @@ launch-study: setup-test ## The launch scanner on recorded launches, into docs/r
 congestion: setup-test ## How long exits take while the chain is congested, into docs/results.md
 	@$(BIN)/python -m scripts.congestion_study
 
+noise: setup-test ## Whole searches on noise and on a planted edge: what the gates of promotion let through, into docs/results.md
+	@$(BIN)/python -m scripts.noise
+
 crash: setup-test ## The kill matrices of memory and of live execution, an outage of the index (RUNS=100 SEED=1 STATE=file)
 	@$(BIN)/python -m benchmarks.crash --runs $(or $(RUNS),100) --seed $(or $(SEED),1)
 	@$(BIN)/python -m benchmarks.outage
 	@$(BIN)/python -m benchmarks.crash_execution --runs $(or $(RUNS),200) --seed $(or $(SEED),1) $(if $(STATE),--state $(STATE))
+
+search-crash: setup-test ## A search killed at every commit of its databases, against an undisturbed one (EVERY=1 CHAINS=20)
+	@$(BIN)/python -m benchmarks.crash_search --every $(or $(EVERY),1) --chains $(or $(CHAINS),20)
 
 clients: setup-test ## Nine real clients over each transport they have, the table into docs/clients.md
 	@$(BIN)/pytest tests/clients -q

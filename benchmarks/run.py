@@ -20,6 +20,8 @@ BENCHMARKS = (
     *("bridge", "transports", "journal", "index", "migration", "memory", "search", "retrieval", "secrets", "lessons"),
     "engine",
     "decision_to_send",
+    "recall",
+    "sidecar",
 )
 HEAD = """# Benchmarks
 

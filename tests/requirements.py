@@ -46,7 +46,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "T11": Requirement("Evolution", "partly", "search, purged cross-validation, promotion"),
     "T12": Requirement("Rotation of capital", "partly", "proof out of sample"),
-    "T13": Requirement("Memory-driven decisions", "planned"),
+    "T13": Requirement("Memory-driven decisions", "partly", "ablation"),
     "T14": Requirement("Sidecar", "partly", "the bridge and its doors"),
     "T15": Requirement("Arbitrage", "planned"),
     "T16": Requirement("Execution nodes", "partly", "nodes: only the wallets of one desk are kept apart"),

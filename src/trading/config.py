@@ -375,7 +375,7 @@ class PromotionSection(Section):
     """
 
     dsr_bps_min: int = Field(default=9_500, ge=5_000, le=9_999)
-    pbo_bps_max: int = Field(default=4_000, ge=0, le=10_000)
+    pbo_bps_max: int = Field(default=5_000, ge=0, le=10_000)
     trades_min: int = Field(default=30, ge=5, le=10_000)
     drawdown_bps_max: int = Field(default=3_500, ge=100, le=10_000)
     holdout_days_min: int = Field(default=60, ge=10, le=3_650)
@@ -391,9 +391,27 @@ class PromotionSection(Section):
     demote_drift_bps_min: int = Field(default=100, ge=1, le=5_000)
 
 
+class EvolutionSection(Section):
+    """The search in the background: off while ``strategies`` is empty. It searches each of them once a day, with
+    ``trials_per_day`` candidates in all, on ``data`` (a JSON list of files or folders of bars; empty: the bars of the
+    desk's own run), of which it takes the last ``days_max`` days and keeps a fifth from the search. What it finds is
+    proposed as candidates and changes nothing by itself.
+
+    It runs in a process of its own at the lowest priority, and rests so much between its batches that it takes no more
+    than ``cpu_budget_percent`` of one core.
+    """
+
+    strategies: tuple[str, ...] = Field(default=(), max_length=16)
+    data: tuple[Path, ...] = Field(default=(), max_length=64)
+    trials_per_day: int = Field(default=500, ge=1, le=100_000)
+    cpu_budget_percent: int = Field(default=10, ge=1, le=100)
+    days_max: int = Field(default=365, ge=30, le=3_650)
+
+
 class SidecarSection(Section):
-    """Advice from a language model: off while ``url`` is empty. ``kind`` says what is asked there: openai (any endpoint
-    of the chat-completions API; ``url`` ends before ``/chat/completions``) or assess (a server of ``POST /assess``).
+    """Advice from a language model: off while ``url`` is empty, which is kept as a secret. ``kind`` says what is asked
+    there: openai (any endpoint of the chat-completions API; ``url`` ends before ``/chat/completions``) or assess (a
+    server of ``POST /assess``).
 
     A question takes at most ``timeout_s``, with ``attempts_max`` tries; between them it waits ``backoff_base_s``,
     doubling up to ``backoff_cap_s``, or as long as the server asks for, up to ``retry_after_cap_s``. After
@@ -403,7 +421,7 @@ class SidecarSection(Section):
     wait at most; of a token and kind the newest, asked again after ``again_s`` of the market's time at the soonest.
     """
 
-    url: str = ""
+    url: SecretStr = SecretStr("")
     kind: Literal["openai", "assess"] = "openai"
     model: str = Field(default="", max_length=128)
     key: SecretStr | None = None
@@ -428,19 +446,22 @@ class SidecarSection(Section):
 
     @field_validator("url")
     @classmethod
-    def _http(cls, value: str) -> str:
-        if not value:
+    def _http(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value():
             return value
-        parts = urlsplit(value)
-        is_plain = not (parts.username or parts.password or parts.query or parts.fragment)
-        if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
-            msg = "is an address that begins with https:// or http:// and holds no user, query or fragment"
+        parts = urlsplit(_url_of(value, ("https", "http")).get_secret_value())
+        if parts.username or parts.password or parts.query or parts.fragment:
+            msg = "is an address that holds no user, query or fragment; the key is a setting of its own"
             raise ValueError(msg)
-        return value.rstrip("/")
+        return SecretStr(value.get_secret_value().rstrip("/"))
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.url.get_secret_value())
 
     @model_validator(mode="after")
     def _a_model_is_named(self) -> "SidecarSection":
-        if self.url and self.kind == "openai" and not self.model:
+        if self.is_on and self.kind == "openai" and not self.model:
             msg = "model: an endpoint of chat completions is asked for a model by its name"
             raise ValueError(msg)
         return self
@@ -459,4 +480,5 @@ class Sections(Section):
     router: RouterSection = RouterSection()
     live: LiveSection = LiveSection()
     promotion: PromotionSection = PromotionSection()
+    evolution: EvolutionSection = EvolutionSection()
     sidecar: SidecarSection = SidecarSection()

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from .config import Sections
 from .errors import FeedUnavailable, InvalidInput, JournalUnavailable, MemoryUnavailable, TradingError, Unavailable
+from .model.units import sol_to_lamports
 from .ports import Memory, MemoryRecord
 from .runtime.paper_desk import PaperDesk as Desk
 from .runtime.paper_run import PaperOptions, paper_desk
 from .settings import load, unknown_variables
 from .signing.client import SignerSocket, SocketSigner
 from .signing.frames import uid_of
+from .strategies.registry import strategy_class
 
 __all__ = [
     "Desk",
@@ -68,8 +71,39 @@ async def open(environ: Mapping[str, str], memory: Memory, options: DeskOptions)
         is_real=is_real,
         candidates_dir=options.candidates_dir,
     )
-    async with paper_desk(wishes, load(environ), memory) as desk:
+    sections = load(environ)
+    async with paper_desk(wishes, sections, memory) as desk, _evolving(desk, wishes, sections):
         yield desk
+
+
+@asynccontextmanager
+async def _evolving(desk: Desk, wishes: PaperOptions, sections: Sections) -> AsyncIterator[None]:
+    """Search in the background while the block lasts, where the operator wishes so."""
+    section = sections.evolution
+    if not section.strategies:
+        yield
+        return
+    from .evolution.errand import Errand
+    from .evolution.keeper import Keeper, kept
+
+    folder = wishes.candidates_dir or wishes.data_dir
+    errand = Errand(
+        strategies=section.strategies,
+        data=tuple(str(each.expanduser().absolute()) for each in section.data),
+        trials_per_day=section.trials_per_day,
+        cpu_budget_percent=section.cpu_budget_percent,
+        days_max=section.days_max,
+        run_dir=str(wishes.data_dir.absolute()),
+        folder=str(folder.absolute()),
+        profile=wishes.profile,
+        profiles_dir=None if wishes.profiles_dir is None else str(wishes.profiles_dir.absolute()),
+        equity_lamports=int(sol_to_lamports(sections.account.equity_sol)),
+    )
+    for strategy in section.strategies:
+        strategy_class(strategy)
+    async with kept(Keeper(errand.line(), section.cpu_budget_percent)) as document:
+        desk.evolving = document
+        yield
 
 
 def signer_of(environ: Mapping[str, str], data_dir: Path) -> SocketSigner:

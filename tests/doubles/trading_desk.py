@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import anyio
+from tests.support.chat_server import assessment
 
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.errors import InvalidInput, TradingUnavailable
@@ -48,6 +49,7 @@ class InMemoryDesk:
     cycle: int = 0
     away: str = ""
     """Why it gives no snapshot, "" while it does."""
+    has_sidecar: bool = False
     trades_made: list[Trade] = field(default_factory=list)
     points: list[JsonObject] = field(default_factory=list)
     previews: dict[str, JsonObject] = field(default_factory=dict)
@@ -409,6 +411,8 @@ class InMemoryDesk:
                 self.target, effect = int(Decimal(str(request["amount_sol"])) * SOL), "target set"
             case "profile":
                 effect = f"trades under {request['profile']} from now on"
+            case "promote" | "demote":
+                return self._promotion(request, f"{actor}/{key}")
             case action:
                 msg = f"action: there is no action {action}"
                 raise InvalidInput(msg, field="action")
@@ -421,6 +425,39 @@ class InMemoryDesk:
         }
         self.answers[f"{actor}/{key}"] = answer
         return answer
+
+    def _promotion(self, request: JsonObject, key: str) -> JsonObject:
+        """A candidate whose id ends with 0 fails a gate."""
+        is_poor = str(request.get("candidate", "")).endswith("0")
+        gate = {"name": "trades", "value": 7 if is_poor else 70, "bound": 30, "unit": "trades", "is_floor": True}
+        gates: list[Any] = [gate | {"passed": not is_poor, "sample": 7, "note": ""}]
+        answer = self._context() | {
+            "status": "denied" if is_poor else "checked" if request.get("dry_run") else "done",
+            "state": self.state,
+            "entries_allowed": self.entries_allowed,
+            "effect": "a gate was not passed" if is_poor else "open positions stay",
+            "candidate": request.get("candidate", ""),
+            "strategy": request.get("strategy", "momentum_breakout"),
+            "stage": request.get("stage", "paper"),
+            "gates": gates if request["action"] == "promote" else [],
+        }
+        self.answers[key] = answer
+        return answer
+
+    async def assess(self, request: JsonObject, *, agent: str) -> JsonObject:
+        self.calls.append(("assess", agent, str(request["id"])))
+        if not self.has_sidecar:
+            msg = "no sidecar is configured, so nobody can be asked"
+            raise TradingUnavailable(msg)
+        evidence = request["evidence"]
+        assert isinstance(evidence, list)
+        return {
+            "schema_version": 1,
+            "id": request["id"],
+            "model": "a-model",
+            "assessment": assessment({"evidence": evidence}),
+            "usage": {"tokens_in": 5, "tokens_out": 1, "cost_micro_usd": 9, "latency_ms": 3, "is_cached": False},
+        }
 
     async def changes(self) -> AsyncIterator[JsonObject]:
         while True:

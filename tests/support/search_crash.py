@@ -78,14 +78,17 @@ def made(order: SearchOrder) -> dict[str, Any]:
     }
 
 
+def small_order(folder: Path, name: str) -> SearchOrder:
+    """Return the order of a search that takes a second or two, over bars that are written into the folder."""
+    data = searching.write_bars(folder / "bars", days=30, symbols=("AAA",))
+    changes = {"strategy": "random_entry", "trials": 12, "population": 5, "finalists": 1, "holdout_days": 5}
+    return searching.order(data, folder / name, folder / f"{name}.db", **changes)
+
+
 def compare(folder: Path, kills: Sequence[int]) -> dict[str, Any]:
     """Run an undisturbed search and one that is killed at each of these commits in turn, ``kills`` counted from the
     start of each attempt, and then goes on to its end. Return both, and the exit codes of the attempts."""
-    data = searching.write_bars(folder / "bars", days=30, symbols=("AAA",))
-    quiet = searching.order(
-        data, folder / "quiet", folder / "quiet.db", strategy="random_entry", trials=12, population=5, finalists=1
-    )
-    quiet = replace(quiet, spec=replace(quiet.spec, holdout_days=5))
+    quiet = small_order(folder, "quiet")
     commits = folder / "commits"
     if attempt(quiet, None, commits) != 0:
         raise SystemExit(1)

@@ -1,9 +1,11 @@
 """Small searches over generated bars: files of hourly bars quoted in SOL, and the order of a search over them."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import numpy as np
 
 from trading.evolution.conduct import SearchOrder
@@ -48,3 +50,10 @@ def order(folder: Path, run_dir: Path, ledger: Path, **changes: Any) -> SearchOr
     workers = changes.pop("workers", 1)
     storage = changes.pop("storage", None)
     return SearchOrder(spec(**changes), (folder,), run_dir, ledger, workers=workers, storage=storage)
+
+
+async def until(condition: Callable[[], object], within_s: float = 30.0) -> None:
+    """Wait until a condition holds that a process of its own brings about."""
+    with anyio.fail_after(within_s):
+        while not condition():  # noqa: ASYNC110 - another process tells it by no event
+            await anyio.sleep(0.02)

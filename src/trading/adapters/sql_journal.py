@@ -398,6 +398,9 @@ def _names_in(body: Mapping[str, Any]) -> set[str]:
     """Return the ids of the orders and trajectories that a row speaks of."""
     order, fill, rejected = body.get("order"), body.get("fill"), body.get("rejected")
     found = {body.get("trajectory_id")}
+    situation = body.get("situation")
+    if isinstance(situation, Mapping):
+        found.add(situation.get("trajectory_id"))
     if isinstance(order, Mapping):
         found |= {order.get("id"), order.get("trajectory_id")}
     for report in (fill, rejected):

@@ -18,7 +18,7 @@ from trading.model.order import Denied, Signal
 from trading.model.profile import Profile
 from trading.model.recall import Recollection, Situation
 from trading.recall.histories import Histories
-from trading.recall.situations import VERSION, Context, Stated, text_of, vector_of
+from trading.recall.situations import VERSION, Context, Market, Stated, text_of, vector_of
 from trading.recall.weighing import mixed, recollection
 from trading.risk.sizing import position_fraction
 
@@ -44,6 +44,9 @@ class Recaller:
         self.is_on = state.profile.recall.is_on
         self._newest: tuple[tuple[str, str, int], tuple[int, ...] | None] = (("", "", -1), None)
         """The vector that was made last, and of which strategy, token and time."""
+        self._sampled = (-1, 0)
+        self._together = Market()
+        """What all tokens did as of that sample."""
 
     def use(self, profile: Profile) -> None:
         """Go on by the rules of this profile. What was remembered stays; prices are looked at again from now on."""
@@ -142,8 +145,16 @@ class Recaller:
     def _context(self) -> Context:
         returns, instruments = self._state.returns, self._valuer.instruments
         btc = next((mint for mint, each in instruments.items() if each.symbol.upper() in BTC_SYMBOLS), "")
-        market = [returns.over(mint, 1) for mint in instruments]
-        return Context(self._state.now_ns, self.histories.sol_usd, returns.over(btc, 1), market)
+        return Context(self._state.now_ns, self.histories.sol_usd, returns.over(btc, 1), self._market())
+
+    def _market(self) -> Market:
+        """Return what all tokens did, worked out once an hour, or when the past of another one is learned."""
+        returns = self._state.returns
+        sampled = (returns.due_ns, returns.tokens)
+        if self._sampled != sampled:
+            self._sampled = sampled
+            self._together = Market.of(returns.all_hours())
+        return self._together
 
 
 def _millionths(record: TrackRecord) -> int:

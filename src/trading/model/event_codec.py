@@ -132,6 +132,11 @@ def _is_older(cls: type[Any], body: Mapping[str, Any]) -> bool:
 
 
 def _decoded(hint: Any, value: Any) -> Any:
+    if hint is int or hint is str or hint is bool:  # most fields are; nothing else of the hint is looked at
+        if type(value) is not hint:
+            msg = f"{value!r} is not of type {hint.__name__}"
+            raise TypeError(msg)
+        return value
     origin = get_origin(hint)
     if origin is tuple:
         return tuple(_decoded(get_args(hint)[0], item) for item in value)
@@ -144,11 +149,6 @@ def _decoded(hint: Any, value: Any) -> Any:
         return _decoded(inner, value)
     if isinstance(hint, type) and is_dataclass(hint):
         return _decoded_record(hint, value)
-    if hint in (int, str, bool):
-        if type(value) is not hint:
-            msg = f"{value!r} is not of type {hint.__name__}"
-            raise TypeError(msg)
-        return value
     return hint(value)
 
 

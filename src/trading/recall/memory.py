@@ -6,10 +6,10 @@ memory that an agent writes, and nothing from later.
 """
 
 import base64
-from bisect import insort
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
 import numpy as np
@@ -99,8 +99,8 @@ class SituationMemory:
         """What was stated and what was recalled of situations that wait for their outcome, in bps."""
         self._traded: OrderedDict[str, tuple[str, str]] = OrderedDict()
         """By trajectory: strategy and id of the situation that it began in."""
-        self._later: list[PastSituation] = []
-        """Those of other runs that are not known yet as of now, the next one last."""
+        self._later: list[tuple[int, str, PastSituation]] = []
+        """Those of other runs that are not known yet as of now, as a heap: by when they will be, then by id."""
         self._scores: dict[str, deque[Score]] = {}
         self._shifts: dict[str, bool] = {}
 
@@ -161,7 +161,7 @@ class SituationMemory:
         """Take situations of other runs; each is known from the time on at which that run knew it."""
         for each in past:
             if each.situation.version == VERSION:
-                insort(self._later, each, key=_last_known_first)
+                heappush(self._later, (each.outcome.known_ns, each.situation.id, each))
         self.advance(now_ns)
 
     # What follows from it
@@ -169,8 +169,8 @@ class SituationMemory:
     def advance(self, now_ns: int) -> None:
         """Let in what other runs knew by now."""
         later = self._later
-        while later and later[-1].outcome.known_ns <= now_ns:
-            past = later.pop()
+        while later and later[0][0] <= now_ns:
+            _, _, past = heappop(later)
             book = self._book(past.situation.strategy)
             if past.situation.id not in book.place_of:
                 book.add(past.situation, past.outcome.move_bps, past.outcome.net_bps)
@@ -231,7 +231,10 @@ class SituationMemory:
             "waiting": [[_situation_row(each.situation), each.net_bps] for each in self._waiting.values()],
             "answers": {name: list(answer) for name, answer in self._answers.items()},
             "traded": [[trajectory, *found] for trajectory, found in self._traded.items()],
-            "later": [[_situation_row(each.situation), *_outcome_row(each.outcome)] for each in self._later],
+            "later": [
+                [_situation_row(each.situation), *_outcome_row(each.outcome)]
+                for _, _, each in sorted(self._later, key=lambda each: each[:2])
+            ],
             "scores": {name: [[each.stated, each.recalled] for each in rows] for name, rows in self._scores.items()},
             "shifts": dict(self._shifts),
         }
@@ -247,16 +250,13 @@ class SituationMemory:
         )
         self._answers = {name: (stated, recalled) for name, (stated, recalled) in document["answers"].items()}
         self._traded = OrderedDict((trajectory, (name, id_)) for trajectory, name, id_ in document["traded"])
-        self._later = [PastSituation(_situation_of(row), Outcome(*rest)) for row, *rest in document["later"]]
+        later = [PastSituation(_situation_of(row), Outcome(*rest)) for row, *rest in document["later"]]
+        self._later = [(each.outcome.known_ns, each.situation.id, each) for each in later]
+        heapify(self._later)
         self._scores = {
             name: deque((Score(*row) for row in rows), maxlen=SCORES_MAX) for name, rows in document["scores"].items()
         }
         self._shifts = dict(document["shifts"])
-
-
-def _last_known_first(past: PastSituation) -> tuple[int, str]:
-    """Order by time, so that what is known next is at the end; of what is known at once ids decide."""
-    return (-past.outcome.known_ns, past.situation.id)
 
 
 def _situation_row(each: Situation) -> list[Any]:

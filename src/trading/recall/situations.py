@@ -6,7 +6,7 @@ is a whole number that no rounding of floats can move.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,7 +55,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("return_168", _D, 1.0, "the same over 168 bars"),
     Feature("volatility", "log", 0.7, "log of the deviation a day against 500 bps"),
     Feature("volatility_change", "log", 0.5, "log of the deviation of 24 bars over that of 168"),
-    Feature("volatility_tercile", "-1, 0, 1", 0.8, "where the deviation of the newest 24 bars lies among those before"),
+    Feature("volatility_rank", "-1, 0, 1", 0.8, "where the deviation of the newest 24 bars lies among those before"),
     Feature("below_high_24", _D, 1.0, "log distance from the high of 24 bars, as a return over 24 bars"),
     Feature("below_high_168", _D, 1.0, "log distance from the high of 168 bars, as a return over 168 bars"),
     Feature("above_low_24", _D, 1.0, "log distance from the low of 24 bars, as a return over 24 bars"),
@@ -85,14 +85,35 @@ DIMENSIONS: Final = len(FEATURES)
 
 
 @dataclass(frozen=True, slots=True)
+class Market:
+    """All tokens together over 24 hours: their mean return in deviations of its hours, and the share that rose minus
+    the share that fell."""
+
+    moved: float = 0.0
+    breadth: float = 0.0
+
+    @classmethod
+    def of(cls, returns: Iterable[Sequence[int]]) -> "Market":
+        """Return what the hourly returns of each token, in millionths and oldest first, come to; those of tokens with
+        fewer than 24 are left out."""
+        rows = [row for row in returns if len(row) >= 24]
+        if not rows:
+            return cls()
+        day = [sum(row[-24:]) for row in rows]
+        length = min(map(len, rows))
+        together: Floats = np.array([row[-length:] for row in rows], np.float64).mean(axis=0)
+        return cls(_span(together, 24), (sum(each > 0 for each in day) - sum(each < 0 for each in day)) / len(day))
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What surrounds the token at that moment. Hourly series, oldest first: ``sol_usd`` in millionths of a dollar,
-    ``btc`` and each of ``market`` as returns in millionths."""
+    ``btc`` as returns in millionths."""
 
     now_ns: int
     sol_usd: Sequence[int]
     btc: Sequence[int]
-    market: Sequence[Sequence[int]]
+    market: Market
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +134,9 @@ def vector_of(bars: Sequence[Bar], context: Context, stated: Stated) -> tuple[in
     if len(bars) < BARS_MIN:
         return None
     newest = list(bars)[-BARS_MAX:]
-    values = [*_of_bars(newest), *_of_time(context.now_ns), *_of_market(context), *_of_signal(newest, stated)]
+    of_bars, deviation = _of_bars(newest)
+    of_signal = _of_signal(_interval_ns(newest), deviation, stated)
+    values = [*of_bars, *_of_time(context.now_ns), *_of_market(context), *of_signal]
     return tuple(_level(value, feature.scale) for value, feature in zip(values, FEATURES, strict=True))
 
 
@@ -137,7 +160,8 @@ def _level(value: float, scale: float) -> int:
     return max(-LEVEL_MAX, min(LEVEL_MAX, round(value / scale * UNITS)))
 
 
-def _of_bars(bars: Sequence[Bar]) -> list[float]:
+def _of_bars(bars: Sequence[Bar]) -> tuple[list[float], float]:
+    """Return the features, and the deviation of a bar's log return."""
     rows = [(float(each.close), float(each.high), float(each.low), float(each.volume)) for each in bars]
     table: Floats = np.array(rows, np.float64)
     prices, highs, lows = np.log(table[:, 0]), np.log(table[:, 1]), np.log(table[:, 2])
@@ -159,7 +183,7 @@ def _of_bars(bars: Sequence[Bar]) -> list[float]:
     rises = moves[-14:]
     travelled = float(np.abs(rises).sum())
     near = prices[-72:]
-    return [
+    features = [
         *(back(count) for count in (1, 4, 12, 24, 72, 168)),
         _log_ratio(deviation * math.sqrt(_bars_a_day(bars)), 0.05),
         _log_ratio(float(newest.std()), deviation),
@@ -176,6 +200,7 @@ def _of_bars(bars: Sequence[Bar]) -> list[float]:
         2.0 * (close - float(lows[-1])) / width - 1.0 if width > _DUST else 0.0,
         _correlation(moves),
     ]
+    return features, deviation
 
 
 def _of_time(now_ns: int) -> list[float]:
@@ -187,20 +212,13 @@ def _of_time(now_ns: int) -> list[float]:
 def _of_market(context: Context) -> list[float]:
     sol: Floats = np.diff(np.log(np.array(context.sol_usd or [1], np.float64)))
     btc: Floats = np.array(context.btc, np.float64)
-    long_enough = [row for row in context.market if len(row) >= 24]
-    day = [sum(list(row)[-24:]) for row in long_enough]
-    breadth = (sum(each > 0 for each in day) - sum(each < 0 for each in day)) / len(day) if day else 0.0
-    length = min((len(row) for row in long_enough), default=0)
-    together: Floats = np.zeros(0)
-    if length:
-        together = np.array([list(row)[-length:] for row in long_enough], np.float64).mean(axis=0)
-    return [_span(sol, 24), _span(sol, 168), _span(btc, 24), _span(together, 24), breadth]
+    market = context.market
+    return [_span(sol, 24), _span(sol, 168), _span(btc, 24), market.moved, market.breadth]
 
 
-def _of_signal(bars: Sequence[Bar], stated: Stated) -> list[float]:
-    prices = np.log(np.array([float(each.close) for each in bars], np.float64))
-    deviation = float(np.diff(prices).std())
-    bars_until_due = max(1.0, stated.horizon_s * NS_PER_S / _interval_ns(bars))
+def _of_signal(interval_ns: int, deviation: float, stated: Stated) -> list[float]:
+    """``deviation`` is that of a bar's log return."""
+    bars_until_due = max(1.0, stated.horizon_s * NS_PER_S / interval_ns)
     reach = deviation * math.sqrt(bars_until_due)
     edge = math.log1p(max(0, stated.edge_bps) / BPS_ONE)
     share = stated.cost_bps / stated.edge_bps if stated.edge_bps > 0 else 4.0

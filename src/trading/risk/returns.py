@@ -85,6 +85,7 @@ class ReturnBook:
         if close is not None:
             self._closes[mint] = close
             self._returns[mint] = row
+            self._spans = {}  # what was asked before nothing was known of it
             self._volatilities.pop(mint, None)
 
     def volatility_day_bps(self, mint: str) -> int | None:
@@ -101,6 +102,15 @@ class ReturnBook:
             square = 24 * sum(each * each for each in row) // len(row)
             known = self._volatilities[mint] = ceil_div(isqrt(square), MILLION // BPS_ONE)
         return known
+
+    @property
+    def tokens(self) -> int:
+        """Of how many tokens anything is known."""
+        return len(self._returns)
+
+    def all_hours(self) -> list[list[int]]:
+        """Return the hourly returns of every token of which any are known, oldest first."""
+        return [list(row) for row in self._returns.values()]
 
     def hours(self, mint: str) -> int:
         """Return how many hourly returns are known of the token."""

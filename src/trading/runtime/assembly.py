@@ -44,6 +44,8 @@ class RunPlan:
     wallets: tuple[WalletTerms, ...] = ()
     """Those of a desk with several, ``main`` first. A run takes them on by a command, so they are no part of its
     identity."""
+    situations: str = ""
+    """A hash of the situations of earlier runs that it begins with (``situations.digest_of``)."""
 
     @property
     def is_live(self) -> bool:
@@ -62,6 +64,7 @@ class RunPlan:
                     "seed": self.seed,
                     **({} if self.zone == UTC else {"zone": self.zone}),
                     **self._conditions_body(),
+                    **({"situations": self.situations} if self.situations else {}),
                 }
             )
         ).hexdigest()[:24]

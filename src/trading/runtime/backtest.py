@@ -33,6 +33,7 @@ from .documents import costs_of_totals
 from .plans import plan_text
 from .recorded_runs import JOURNAL_NAME
 from .report_series import thinned_curve
+from .situations import digest_of, give, situations_of
 
 CONVENTIONS = "decided at a close, filled at the next open; marked at liquidation value; not sold at the end"
 COMMIT_EVENTS = 50_000
@@ -47,7 +48,8 @@ class BacktestSpec:
     trial by ``who``; without one nothing is counted and the run is judged as the only one. ``rules`` is a whole profile
     in place of the named one. ``conditions`` is the state of the chain: conditions, the name of some (ideal, calm,
     congested), or a file of them; ``seed`` is where their chance begins. ``profiles_dir`` holds the
-    operator's own profiles.
+    operator's own profiles. ``situations`` names a recorded run (``recorded_runs``) whose situations this one may
+    recall, each from the time on at which that run knew what came of it.
     """
 
     feed: Feed
@@ -62,6 +64,7 @@ class BacktestSpec:
     rules: Profile | None = None
     conditions: Conditions | str = IDEAL
     profiles_dir: Path | None = None
+    situations: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +104,23 @@ def run_backtest(spec: BacktestSpec, progress: Progress | None = None) -> Backte
     if spec.equity_lamports <= 0:
         msg = f"equity: must be above 0, not {spec.equity_lamports} lamports"
         raise InvalidInput(msg, field="equity_sol")
+    profile = spec.rules or chosen_profile(spec.profile, spec.strategies, BACKTEST_PROFILES, spec.profiles_dir)
+    past = situations_of(spec.situations, profile)
     plan = RunPlan(
         mode="backtest",
         feed=spec.feed.description,
-        profile=spec.rules or chosen_profile(spec.profile, spec.strategies, BACKTEST_PROFILES, spec.profiles_dir),
+        profile=profile,
         equity_lamports=spec.equity_lamports,
         target_lamports=spec.target_lamports,
         seed=spec.seed,
         conditions=conditions_of(spec.conditions),
+        situations=digest_of(past),
     )
     run_id = f"bt_{plan.scope}"
     with _journal(spec, plan, run_id) as journal:
         kernel = make_kernel(plan, run_id, journal)
         begin(kernel)
+        give(kernel, past)
         holder = _Holder()
         began = time.perf_counter()
         with collector_paused():  # the kernel makes no cycles, and the loaded bars are many

@@ -19,10 +19,12 @@ from trading.model.rug_rules import RugRules
 from trading.model.units import NS_PER_S, sol_text
 from trading.ports import Journal, JournalRow
 
+from .advice_texts import weighed_text
 from .documents import Document, amount, costs_of_fill, iso, price_sol, tokens
 from .fact_texts import facts_text
 from .forecast_texts import forecast_text, impact_text, score_text
 from .naming import local_id, public_id
+from .recall_texts import recalled_text, situation_text
 
 EQUITY_POINTS_MAX = 2_000
 FACTS_ROWS_MAX = 2_000
@@ -31,8 +33,11 @@ FORECAST_KINDS = ("forecast_made", "forecast_scored")
 CHAIN_KINDS = (
     "forecast_made",
     "forecast_scored",
+    "situation_met",
+    "situation_recalled",
     "signal_raised",
     "signal_passed",
+    "advice_weighed",
     "order_approved",
     "order_denied",
     "order_filled",
@@ -198,6 +203,8 @@ def _forecast_id(event: Any) -> str | None:
 def _trajectory(event: Any) -> str | None:
     if isinstance(event, events.OrderApproved | events.OrderDenied):
         return event.order.trajectory_id
+    if isinstance(event, events.SituationMet):
+        return event.situation.trajectory_id
     return getattr(event, "trajectory_id", None)
 
 
@@ -248,9 +255,15 @@ def _told(run: RunView, event: Any) -> tuple[str, str]:
             return "forecast", forecast_text(forecast, symbol_of(run, forecast.mint))
         case events.ForecastScored(score=score):
             return "forecast_score", score_text(score, symbol_of(run, score.mint))
+        case events.SituationMet(situation=situation):
+            return "situation", situation_text(situation, symbol_of(run, situation.mint))
+        case events.SituationRecalled():
+            return "recalled", recalled_text(event, symbol_of(run, event.mint))
         case events.SignalRaised(signal=signal):
             text = f"{signal.strategy} on {symbol_of(run, signal.mint)}: {signal.reason}"
             return "signal", text
+        case events.AdviceWeighed():
+            return "advice", weighed_text(event, symbol_of(run, event.mint))
         case events.SignalPassed(denied=Denied() as denied) | events.OrderDenied(denied=Denied() as denied):
             return "verdict", f"denied ({denied.reason}): {denied.message}"
         case events.OrderApproved(order=order, measures=measures, impact=impact):

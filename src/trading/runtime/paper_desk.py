@@ -76,6 +76,8 @@ class PaperDesk:
         self._review = review
         self.assessing: Assessing | None = None
         """Who asks the sidecar for others, None where there is no sidecar."""
+        self.evolving: Callable[[], Document] | None = None
+        """Tells how the search in the background stands, None where there is none."""
         self._under_way: dict[tuple[str, str], anyio.Lock] = {}
         self.promoter = Promoter(None, sections.promotion, self._now, mailbox.ask)
         """Knows no candidates until ``use_candidates`` says where they are."""
@@ -122,7 +124,9 @@ class PaperDesk:
             kernel = session.kernel
             return {"strategies": views.strategies(kernel), "outlook": outlook(kernel), "tier": views.tier(kernel)}
 
-        return self._with_context(await self._mailbox.ask(read))
+        document = await self._mailbox.ask(read)
+        searches = {} if self.evolving is None else {"evolution": self.evolving()}
+        return self._with_context(document | searches)
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> Document:
         if not WINDOW.match(window):

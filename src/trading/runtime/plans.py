@@ -42,6 +42,7 @@ def plan_text(plan: RunPlan) -> bytes:
         "conditions": plan.conditions.model_dump(mode="json"),
         "wallet": plan.wallet,
         "zone": plan.zone,
+        **({"situations": plan.situations} if plan.situations else {}),
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
@@ -72,4 +73,5 @@ def _plan_of(document: Mapping[str, Any]) -> RunPlan:
         conditions=Conditions.model_validate(document["conditions"]),
         wallet=document.get("wallet", ""),
         zone=document.get("zone", UTC),
+        situations=document.get("situations", ""),
     )

@@ -28,8 +28,8 @@ from .remember import NAMESPACE, Remembrance
 SINK = "memory"
 PENDING_COUNT_MAX = 100_000
 CYCLE_KIND = "cycle_marked"
-TRADE_KINDS = ("signal_raised", "order_approved", "order_filled")
-"""What the end of a trade is told from."""
+TRADE_KINDS = ("signal_raised", "situation_met", "order_approved", "order_filled")
+"""What the end of a trade, and what came of a situation, is told from."""
 
 TOLD_KINDS = (*(kind for kind in MARKET_KINDS if kind != INPUT), *KINDS)
 

@@ -16,9 +16,11 @@ from trading.engine.trader import cited_by
 from trading.engine.windows import EVIDENCE_MAX
 from trading.model import commands, events
 from trading.model.event_codec import decode, encode_record
+from trading.model.forecast import Direction
 from trading.model.instrument import Instrument
 from trading.model.market_data import Advised, History, TokenListed
 from trading.model.order import Order, Purpose, Side, Signal
+from trading.model.recall import Situation
 from trading.model.rotation import RotationVerdict
 from trading.model.units import sol_text
 from trading.ports import JournalRow, MemoryRecord
@@ -30,6 +32,7 @@ from .naming import public_id
 from .outcomes import duration_text, outcome_of, tokens_text
 from .profile_texts import switch_text
 from .promotion_texts import demotion_text, judgement_text, promotion_text
+from .recall_texts import judged_text, outcome_text, situation_text
 from .rotation_texts import rotation_text
 
 NAMESPACE: Final = "trading"
@@ -72,6 +75,7 @@ class Remembrance:
             events.SignalPassed: self._signal_passed,
             events.ForecastMade: self._forecast_made,
             events.ForecastScored: self._forecast_scored,
+            events.RecallJudged: self._recall_judged,
             events.UniverseRanked: self._universe_ranked,
             events.AdviceWeighed: self._advice_weighed,
             events.AdviceScored: self._advice_scored,
@@ -195,7 +199,31 @@ class Remembrance:
         text = score_text(score, self._symbol(score.mint))
         figures = {**encode_record(score), "trajectory_id": public_id(self._run_id, event.trajectory_id)}
         tags = (score.strategy, score.direction.value, "hit" if score.is_hit else "miss")
-        return [self._note(row, "outcome", text, figures, tags=tags)]
+        return [self._note(row, "outcome", text, figures, tags=tags), *self._came_of_it(event, row)]
+
+    def _came_of_it(self, event: events.ForecastScored, row: JournalRow) -> list[MemoryRecord]:
+        """Return what the market was like when the forecast was made, with what came of it, where that was kept."""
+        score = event.score
+        if score.direction is not Direction.UP:
+            return []
+        name = score.forecast_id
+        met = [decode(each.kind, parse_json(each.body)) for each in self._past(event.trajectory_id)]
+        found = [each.situation for each in met if isinstance(each, events.SituationMet) and each.situation.id == name]
+        return [self._situation(each, score.realised_bps, row) for each in found[:1]]
+
+    def _situation(self, situation: Situation, move_bps: int, row: JournalRow) -> MemoryRecord:
+        symbol = self._symbol(situation.mint)
+        text = f"{situation_text(situation, symbol)} {outcome_text(situation, move_bps)}"
+        figures = {
+            **encode_record(situation),
+            "trajectory_id": public_id(self._run_id, situation.trajectory_id),
+            "move_bps": move_bps,
+        }
+        record = self._note(row, "situation", text, figures, tags=(situation.strategy, symbol), embed=True)
+        return replace(record, namespace=f"{STRATEGIES}/{situation.strategy}")
+
+    def _recall_judged(self, event: events.RecallJudged, row: JournalRow) -> list[MemoryRecord]:
+        return [self._note(row, "recall", judged_text(event), encode_record(event), tags=(event.strategy,), embed=True)]
 
     def _universe_ranked(self, event: events.UniverseRanked, row: JournalRow) -> list[MemoryRecord]:
         symbols = [self._symbol(each.mint) for each in event.ranked]

@@ -19,7 +19,8 @@ COMMANDS = [
     "backtest", "trials", "paper", "check-curve", "stop-entries", "reduce-only", "flatten-and-halt", "resume", "close",
     "deposit", "withdraw", "target", "report", "trades", "risk", "tier", "why", "why-not", "review", "night", "answer",
     "data fetch", "data list", "data check", "calibrate", "drift", "export-tax", "profile", "profiles", "profiles list",
-    "profiles show", "profiles check", "signer", "data", "rehearse", "live", "fault-proxy",
+    "profiles show", "profiles check", "signer", "data", "rehearse", "live", "fault-proxy", "evolve",
+    "promote", "propose", "demote", "lineage", "sidecar", "sidecar status", "sidecar ask",
 ]  # fmt: skip
 
 
@@ -35,7 +36,7 @@ def run(*arguments: str) -> Result:
 
 def test_the_list_of_commands_is_complete() -> None:
     group = typer.main.get_command(app)
-    inner = {f"{name} {each}" for name in ("data", "profiles") for each in group.commands[name].commands}  # type: ignore[attr-defined]
+    inner = {f"{name} {each}" for name in ("data", "profiles", "sidecar") for each in group.commands[name].commands}  # type: ignore[attr-defined]
     assert set(group.commands) | inner == set(COMMANDS)  # type: ignore[attr-defined]
 
 
@@ -78,6 +79,9 @@ def test_a_wrong_option_is_wrong_use() -> None:
         (("data", "check", "none.csv"), "data", "there is no file none.csv"),
         (("close", "MINT", "0"), "percent", "expected 1 to 100"),
         (("deposit", "0"), "amount_sol", "expected more than 0"),
+        (("promote",), "candidate", "a candidate's id is needed"),
+        (("propose", "hope", "--data", "none.csv"), "strategy", "hope"),
+        (("lineage", "hope"), "candidate", "is no candidate and no strategy"),
         (("paper", "--feed", "moon"), "feed", "allowed: auto, market"),
         (("paper", "--feed", "synthetic", "--speed", "fast"), "speed", "expected max or a multiple"),
     ],

@@ -1,5 +1,6 @@
 """A promotion is a journalled command that the desk may refuse; what was promoted is held by its gates every day."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -7,14 +8,17 @@ from typing import Any
 import pytest
 from tests.doubles.kernel_bench import KernelBench, fingerprint, profile
 from tests.doubles.scripted_market import ScriptedFeed, script
+from tests.unit.trading.engine import test_treasury as treasury
 
 from trading.engine.promoting import PAPER_GATES, with_promoted
 from trading.errors import InvalidInput
 from trading.model import commands, events
 from trading.model.market_data import Bar, MarketEvent
+from trading.model.memento import Memento
 from trading.model.profile import FOUNDATION, Profile
 from trading.model.profile_content import content_of, document_of, riskier
 from trading.model.promotion import GateReading, PromotionTerms, Stage
+from trading.portfolio.promotions import PromotionBook
 
 NAME = "momentum_breakout"
 TERMS = PromotionTerms(drawdown_bps_max=300, trades_min=5, psr_bps_min=500, drift_bps_min=100, trade_mean_bps=100)
@@ -146,6 +150,17 @@ def test_a_strategy_that_loses_more_than_its_evidence_is_demoted_at_the_end_of_t
     assert fingerprint(bench.restored(ScriptedFeed(losing())).kernel) == fingerprint(bench.kernel)
 
 
+def test_a_checkpoint_knows_what_was_promoted_and_demoted() -> None:
+    bench = begun(wild(), buys_high)
+    bench.control.take(promote())
+    bench.feed(losing()[3:])
+    book = bench.kernel.state.promotions
+    assert book.demoted(NAME) is not None
+    again = PromotionBook()
+    Memento().fill(again, json.loads(json.dumps(Memento().encode(book))))
+    assert again.standings == book.standings
+
+
 def test_within_its_terms_a_strategy_goes_on() -> None:
     """The control: the same market, and terms that allow what it does."""
     bench = begun(wild(), buys_high)
@@ -175,6 +190,14 @@ def test_an_operator_or_an_agent_demotes_and_only_a_promotion_ends_it() -> None:
     assert bench.control.take(promote(key="again")).denied is None
     bench.feed(losing()[100:200])
     assert bench.events(events.OrderApproved) != []
+
+
+def test_a_demoted_strategys_bucket_gets_no_capital() -> None:
+    bench = treasury.begun(treasury.halves(1_000))
+    bench.control.take(promote(strategy="mean_reversion", parameters="{}"))
+    bench.control.take(commands.DemoteStrategy("d", "operator:o", "why", "mean_reversion"))
+    bench.feed(treasury.market()[3:])
+    assert len(treasury.moved(bench)) == 1  # that by hand; the test of the treasury sees a second one
 
 
 def test_an_agent_cannot_take_a_demotion_back_by_switching_the_profile() -> None:

@@ -177,6 +177,28 @@ def test_a_profile_whose_shares_stay_has_the_text_of_before_there_was_rotation()
         rotating(rotation_floor_bps=8_000)
 
 
+@pytest.mark.requirement("T13")
+def test_recall_switched_either_way_is_riskier_and_less_room_for_it_is_safer() -> None:
+    recalling = altered("recall", is_on=True)
+    assert [each.field for each in riskier(FOUNDATION, recalling)] == ["recall.is_on"]
+    assert [each.field for each in riskier(recalling, FOUNDATION)] == ["recall.is_on"]
+    for safer in ({"raise_bps_max": 0}, {"scores_min": 200}, {"neighbours_min": 100}):
+        other = altered("recall", is_on=True, **safer)
+        assert riskier(recalling, other) == ()
+        assert riskier(other, recalling) != ()
+    other = altered("recall", is_on=True, neighbours=10)
+    assert riskier(recalling, other) != ()
+    assert riskier(other, recalling) != ()
+
+
+@pytest.mark.requirement("T13")
+def test_a_profile_that_recalls_nothing_has_the_text_of_before_there_was_recall() -> None:
+    assert "recall" not in document_of(FOUNDATION)
+    recalling = altered("recall", is_on=True)
+    assert document_of(recalling)["recall"]["is_on"] is True
+    assert profile_of(content_of(recalling)) == recalling
+
+
 def test_fewer_powers_and_more_bans_are_safer() -> None:
     few, many = altered("rugs", powers_allowed=["freeze"]), altered("rugs", powers_allowed=["mint", "freeze"])
     assert [each.field for each in riskier(few, many)] == ["rugs.powers_allowed"]

@@ -18,6 +18,7 @@ from trading.recall.situations import (
     LEVEL_MAX,
     UNITS,
     Context,
+    Market,
     Stated,
     levels_of,
     text_of,
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.requirement("T13")
 
 HOUR_NS = 3_600 * 10**9
 STATED = Stated(strength=0.5, edge_bps=200, horizon_s=86_400, cost_bps=50)
-NOWHERE = Context(0, (), (), ())
+NOWHERE = Context(0, (), (), Market())
 
 
 def walk(bars: int, seed: int = 1, mint: str = "m", drift: float = 0.0, spread: float = 0.01) -> list[Bar]:
@@ -73,12 +74,12 @@ def test_the_vector_of_a_moment_stays_what_it_was_whatever_comes_later() -> None
     seen = []
     for bar in bars:
         histories.add(bar)
-        seen.append(vector_of(histories.bars("m"), Context(bar.ts_close_ns, (), (), ()), STATED))
+        seen.append(vector_of(histories.bars("m"), Context(bar.ts_close_ns, (), (), Market()), STATED))
     other = Histories()
     for number, bar in enumerate(bars):
         other.add(replace(bar, close=bar.close * 3) if number > 200 else bar)
         if number <= 200:
-            assert vector_of(other.bars("m"), Context(bar.ts_close_ns, (), (), ()), STATED) == seen[number]
+            assert vector_of(other.bars("m"), Context(bar.ts_close_ns, (), (), Market()), STATED) == seen[number]
 
 
 def test_the_unit_of_the_price_makes_no_difference() -> None:
@@ -101,12 +102,17 @@ def test_time_and_what_surrounds_the_token_are_features() -> None:
     noon_saturday = (2 * 86_400 + 12 * 3_600) * 10**9
     rising = tuple(range(1_000_000, 1_000_000 + 169 * 5_000, 5_000))
     alternating = [3_000 if hour % 2 else -1_000 for hour in range(168)]
-    context = Context(noon_saturday, rising, alternating, (alternating, [-each for each in alternating], [5] * 10))
+    market = Market.of((alternating, [-each for each in alternating], [5] * 10))
+    context = Context(noon_saturday, rising, alternating, market)
     found = named(vector_of(walk(200), context, STATED))
     assert (found["hour_cosine"], found["weekend"]) == (-round(UNITS / 1.4), UNITS)
     assert found["sol_24"] == found["sol_168"] == LEVEL_MAX
     assert found["btc_24"] > UNITS
     assert (found["market_24"], found["breadth_24"]) == (0, 0)
+    assert Market.of(()) == Market.of(([5] * 23,)) == Market()
+    rising_all = Market.of((alternating, alternating[2:], [-5] * 30))
+    assert rising_all.breadth == pytest.approx(1 / 3)
+    assert rising_all.moved > 1
 
 
 def test_a_price_that_never_moves_and_an_edge_of_nothing_give_a_vector() -> None:
