@@ -182,8 +182,9 @@ def unlike(prices: Mapping[str, Prices], chosen: Sequence[tuple[int, int]], run:
             theirs, orders = run["profit"][symbol][place], len(fills("sma_cross", market, values))
             scale = max(abs(profit), float(each.columns[3].mean()))
             if orders != run["orders"][symbol][place] or abs(profit - theirs) > PROFIT_TOLERANCE * scale:
+                counted = run["orders"][symbol][place]
                 found.append(
-                    f"{symbol} {chosen[place]}: {orders} orders and {profit:.1f}, not {run['orders'][symbol][place]} and {theirs:.1f}"
+                    f"{symbol} {chosen[place]}: {orders} orders and {profit:.1f}, not {counted} and {theirs:.1f}"
                 )
     return found
 
@@ -236,9 +237,8 @@ def speed(prices: Mapping[str, Prices], counts: tuple[int, int, int]) -> list[st
     rates = {}
     for name, (count, seconds, peak) in rows.items():
         rates[name] = count / seconds
-        print(
-            f"| {name} | {count} | {seconds:.2f} | {count / seconds:,.2f} | {count * market.bars / seconds:,.0f} | {peak:.0f} |"
-        )
+        figures = f"{seconds:.2f} | {rates[name]:,.2f} | {rates[name] * market.bars:,.0f} | {peak:.0f}"
+        print(f"| {name} | {count} | {figures} |")
     print("\n| one core against | goal | ratio |\n| --- | --- | --- |")
     for name, goal in zip(PEERS, (OF_VECTORBT_GOAL, OF_OPTUNA_GOAL), strict=True):
         if name in rates:
@@ -252,9 +252,8 @@ def speed(prices: Mapping[str, Prices], counts: tuple[int, int, int]) -> list[st
 def every_strategy(feed: ReplayFeed, count: int) -> None:
     """Print how fast the kernel of each strategy is, with random sets of its declared ranges."""
     market = alone.market_of(feed)
-    print(
-        f"\n| kernel, {market.bars:,} bars of {len(market.mints)} tokens in SOL | sets/s | bar-sets/s |\n| --- | --- | --- |"
-    )
+    print(f"\n| kernel, {market.bars:,} bars of {len(market.mints)} tokens in SOL | sets/s | bar-sets/s |")
+    print("| --- | --- | --- |")
     for name in sorted(screenable()):
         sets = draws(name, count, 1)
         screen(name, market, sets[:1])

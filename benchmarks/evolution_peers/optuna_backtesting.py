@@ -5,6 +5,7 @@ import resource
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -15,8 +16,7 @@ CASH = 1e9
 warnings.filterwarnings("ignore")
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 bars = np.load(sys.argv[1])
-with open(sys.argv[2], encoding="utf-8") as file:
-    sets = json.load(file)["optuna"]
+sets = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))["optuna"]
 tokens = sorted({name.partition(".")[0] for name in bars})
 
 

@@ -4,6 +4,7 @@ import json
 import resource
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,7 @@ import vectorbt as vbt
 COLUMNS = 25
 """More columns a call take gigabytes and are no faster."""
 bars = np.load(sys.argv[1])
-with open(sys.argv[2], encoding="utf-8") as file:
-    sets = json.load(file)["vectorbt"]
+sets = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))["vectorbt"]
 tokens = sorted({name.partition(".")[0] for name in bars})
 
 

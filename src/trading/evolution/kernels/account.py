@@ -38,11 +38,11 @@ FIGURES: Final = 5
 
 
 class Curve(NamedTuple):
-    """What comes of a run: equity at the end of each day, figures, and the bars at whose open orders filled (a sale as
+    """What comes of a run: the return of each day, figures, and the bars at whose open orders filled (a sale as
     ``-1 - bar``), as far as there is room. ``desk`` is what it works with; ``marks`` is what is held at each cycle, at
     what its sale would bring, and ``flows`` what each cycle adds to cash."""
 
-    equity: Floats
+    returns: Floats
     figures: Floats
     fills: Ints
     desk: Floats
@@ -109,10 +109,11 @@ def trade(columns: Columns, cycles: Cycles, span: Span, said: Said, rules: Rules
                 continue
             free -= stake
             units, cost = _bought(tape[bar, OPEN], stake, rules)
-            first = bar_cycles[bar]
+            first = int(tape[bar, CYCLE])
             until = _held_to(closes_ns, first, rules)
             down = _first_down(rows, head, desk[token, _END], stop)
-            last = _last_bar(closes, bar_cycles, (bar, min(down, stop - 1)), (units, cost, until), rules)
+            last = _time_out(bar_cycles, bar, min(down, stop - 1), first, until)
+            last = _last_bar(closes, bar, last, units, cost, rules)
             figures[CASH] -= cost
             figures[HELD] += 1.0
             flows[first - span.first] -= cost
@@ -120,13 +121,13 @@ def trade(columns: Columns, cycles: Cycles, span: Span, said: Said, rules: Rules
             desk[token, _DUE], end = _NEVER, span.last
             if last + 1 < stop:
                 brought = _brought(units * tape[last + 1, OPEN], rules)
-                end = bar_cycles[last + 1]
+                end = int(tape[last + 1, CYCLE])
                 desk[token, _DUE], desk[token, _PROCEEDS] = end, brought
                 flows[end - span.first] += brought
                 figures[TRIPS] += 1.0
                 _note(figures, fills, -2 - last)
-            _add_marks(marks, closes, bar_cycles, (bar, last, end, span.first), units, rules)
-    _chain(curve.equity, figures, marks, flows, (cycles.days, span.first), rules.equity)
+            _add_marks(marks, closes, bar_cycles, (bar, last, first - span.first, end - span.first), units, rules)
+    _chain(curve.returns, figures, marks, flows, (cycles.days, span.first), rules.equity)
 
 
 @numba.njit(nogil=True, forceinline=True)
@@ -247,17 +248,34 @@ def _first_down(rows: Floats, head: int, end: float, stop: int) -> int:
 
 
 @numba.njit(nogil=True, forceinline=True)
-def _last_bar(
-    closes: Floats, bar_cycles: Ints, bars: tuple[int, int], held: tuple[float, float, int], rules: Rules
-) -> int:
-    """Return the bar from ``bars[0]`` on after which a position is sold, at the latest ``bars[1]``.
+def _time_out(bar_cycles: Ints, first: int, last: int, at: int, until: int) -> int:
+    """Return the bar after which a position that filled in cycle ``at`` is sold because it is too old, ``last`` where
+    it does not get so old. Time passes in a gap too: where it runs out before the next bar, that one's open sells."""
+    if until - at >= last - first and bar_cycles[last] <= until:
+        return last
+    bar = min(last, first + until - at)
+    if bar_cycles[bar] == until:
+        return bar
+    low, high = first, bar
+    while low < high:
+        middle = (low + high) // 2
+        if bar_cycles[middle + 1] > until:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _last_bar(closes: Floats, first: int, last: int, units: float, cost: float, rules: Rules) -> int:
+    """Return the bar from ``first`` on after which a rule sells, at the latest ``last``.
 
     As ``risk.exits`` has it: stop and target are of what it cost, fees included, against its units at the close alone;
     the trailing stop follows the best close once the position was up enough for it to be armed.
     """
-    first, last = bars
-    units, cost, until = held
     is_trailing = rules.trailing < NO_LIMIT
+    if not is_trailing and rules.stop == NO_LIMIT and rules.take == NO_LIMIT:
+        return last
     low = cost * (1.0 - rules.stop) / units if rules.stop < NO_LIMIT else 0.0
     high, armed_at = cost * (1.0 + rules.take) / units, cost * (1.0 + rules.arm) / units
     peak = 0.0
@@ -267,8 +285,7 @@ def _last_bar(
             peak = close
             if peak >= armed_at:
                 low = max(low, peak * (1.0 - rules.trailing))
-        # Time passes in a gap too: where it runs out before the next bar, that one's open sells.
-        if close <= low or close >= high or bar_cycles[bar + 1] > until:
+        if close <= low or close >= high:
             return bar
     return last
 
@@ -277,41 +294,43 @@ def _last_bar(
 def _add_marks(
     marks: Floats, closes: Floats, bar_cycles: Ints, held: tuple[int, int, int, int], units: float, rules: Rules
 ) -> None:
-    """Add what a position is worth at each cycle from its first bar to before its ``end``; where there is no bar it is
-    worth what it was."""
-    bar, last, end, first_cycle = held
-    start = bar_cycles[bar] - first_cycle
-    if bar_cycles[last] - bar_cycles[bar] == last - bar:
-        for place in range(last - bar + 1):
+    """Add what a position is worth at each cycle from that of its first bar to before that of its end; where there is
+    no bar it is worth what it was."""
+    bar, last, start, end = held
+    if end - start == last - bar + 1:
+        for place in range(end - start):
             worth = units * closes[bar + place]
             marks[start + place] += worth / (1.0 + worth * rules.thinness) * rules.sells
-        start, bar = start + last - bar + 1, last
-    for at in range(start, end - first_cycle):
-        if bar < last and bar_cycles[bar + 1] - first_cycle == at:
+        return
+    first = bar_cycles[bar] - start
+    for at in range(start, end):
+        if bar < last and bar_cycles[bar + 1] - first == at:
             bar += 1
         marks[at] += _brought(units * closes[bar], rules)
 
 
 @numba.njit(nogil=True, forceinline=True)
 def _chain(
-    equity: Floats, figures: Floats, marks: Floats, flows: Floats, calendar: tuple[Ints, int], start: float
+    returns: Floats, figures: Floats, marks: Floats, flows: Floats, calendar: tuple[Ints, int], start: float
 ) -> None:
-    """Put together cash and marks: equity at the end of each day, and the deepest drop from a peak."""
+    """Put together cash and marks: the return of each day, and the deepest drop from a peak. With a fixed amount a
+    trade equity may be used up; there is no return on nothing."""
     days, first = calendar
-    cash = peak = worth = start
+    cash = peak = worth = before = start
     deepest, day = 0.0, 0
+    returns[:] = 0.0
     for at in range(marks.size):
         today = days[first + at] - days[first]
-        while day < today:
-            equity[day] = worth
-            day += 1
+        if day < today:
+            returns[day] = worth / before - 1.0 if before > 0.0 else 0.0
+            day, before = today, worth
         cash += flows[at]
         worth = cash + marks[at]
         if worth > peak:
             peak = worth
         elif peak - worth > deepest * peak:
             deepest = 1.0 - worth / peak
-    equity[day] = worth
+    returns[day] = worth / before - 1.0 if before > 0.0 else 0.0
     figures[DEEPEST] = deepest
 
 
