@@ -246,8 +246,8 @@ def main(argv: list[str] | None = None) -> int:
         f"Recall adds {added:.2f} ms to a decision at the median with {options.rows:,} situations of {DIMENSIONS} "
         f"dimensions (goal: at most {GOAL_MS:.0f} ms): {'met' if is_met else 'missed'}. A bar without an opinion costs "
         f"{bar_ns(kernel_of(ALWAYS, 1)):.0f} ns more. A start puts them back from its checkpoint in "
-        f"{there.put_back:.2f} s of the processor (goal: {REBUILD_GOAL_S:.0f} s); reading them from the rows of another "
-        f"run takes {there.read:.1f}, folding their rows anew {there.folded:.1f}."
+        f"{there.put_back:.2f} s of the processor (goal: {REBUILD_GOAL_S:.0f} s); reading them from another "
+        f"run's rows takes {there.read:.1f}, folding their rows anew {there.folded:.1f}."
     )
     return 0 if is_met and there.put_back <= REBUILD_GOAL_S else 1
 
