@@ -308,6 +308,11 @@ class _Genetic(NSGAIISampler):
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._space
 
+    def select_parent(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        """Return the parents by number, as Optuna does itself when it asks a second time: what is drawn must not depend
+        on whether it is the first draw of a process."""
+        return sorted(super().select_parent(study, generation), key=lambda each: each.number)
+
 
 def _sampler(spec: SearchSpec, genome: Genome, seed: int) -> BaseSampler:
     if spec.sampler == "tpe":

@@ -64,6 +64,27 @@ def test_a_seed_finds_the_same_candidates_whatever_keeps_them(
 
 
 @pytest.mark.requirement("T11")
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
+def test_a_generation_is_the_same_whether_it_is_drawn_at_once_or_by_one_after_the_other(
+    sampler: str, feed: ReplayFeed, ledger: TrialLedger, tmp_path: Path
+) -> None:
+    course = course_of(feed, sampler=sampler, trials=20, population=5)
+    drawn = []
+    for steps in ([4], [1, 3], [2, 1, 1]):
+        url = f"sqlite:///{tmp_path / f'{len(drawn)}.db'}"
+        with opened("s", course.spec, "dir/0#0", url) as store:
+            worked(Course(replace(course.spec, trials=15), feed), store, ledger)
+        for life, step in enumerate(steps, 1):
+            with opened("s", course.spec, f"dir/{life}#0", url) as store:
+                store.draw(step)
+        with opened("s", course.spec, "dir/99#0", url) as store:
+            store.bury("dir/", is_crash=False)
+            drawn.append([each.candidate for each in store.taken_up(9)])
+    assert drawn[0] == drawn[1] == drawn[2]
+    assert len(drawn[0]) == 4
+
+
+@pytest.mark.requirement("T11")
 def test_each_candidate_is_tried_and_counted_once_and_a_refused_draw_never(
     feed: ReplayFeed, ledger: TrialLedger
 ) -> None:
