@@ -20,7 +20,9 @@ BENCHMARKS = (
     *("bridge", "transports", "journal", "index", "migration", "memory", "search", "retrieval", "secrets", "lessons"),
     "engine",
     "decision_to_send",
+    "background",
     "recall",
+    "sidecar",
 )
 HEAD = """# Benchmarks
 

@@ -48,6 +48,7 @@ from .services.quotas import Quotas
 from .services.relay import Relay
 from .services.retention import Retention
 from .services.summaries import Summaries
+from .services.task_adviser import TaskAdviser
 from .services.tasks import Tasks
 from .services.telemetry import Telemetry
 from .services.trajectories import Trajectories
@@ -117,9 +118,9 @@ async def open_services(
         if late is not None:
             keeping = partial(_keep_desk, late, sections, environ, journal, scanner, clock)
             await stack.enter_async_context(_running("trading", keeping))
-        memories = memories_of(index)
-        tasks = Tasks(journal, policies, scanner, clock, limits)
-        await stack.enter_async_context(_keeping_tasks(tasks, LossReviews(news, tasks, clock, sections.tasks)))
+        memories, tasks = memories_of(index), Tasks(journal, policies, scanner, clock, limits)
+        reviews = LossReviews(news, tasks, clock, sections.tasks)
+        await stack.enter_async_context(_keeping_tasks(tasks, reviews, desk, clock))
         yield Services(
             clock=clock,
             journal=journal,
@@ -171,10 +172,16 @@ async def _following(news: News) -> AsyncIterator[News]:
 
 
 @asynccontextmanager
-async def _keeping_tasks(tasks: Tasks, reviews: LossReviews) -> AsyncIterator[None]:
-    """Let leases and tasks run out in time, and have losses of the desk looked at."""
+async def _keeping_tasks(
+    tasks: Tasks, reviews: LossReviews, desk: TradingDesk | None, clock: Clock
+) -> AsyncIterator[None]:
+    """Let leases and tasks run out in time, and have losses of the desk looked at, by the sidecar where nobody does."""
     async with beside("tasks", tasks.run), beside("loss reviews", reviews.run):
-        yield
+        if desk is None:
+            yield
+            return
+        async with beside("task adviser", TaskAdviser(tasks, desk, clock).run):
+            yield
 
 
 Run = Callable[[], Coroutine[Any, Any, None]]

@@ -120,7 +120,6 @@ class Journal(Protocol):
         ``windows`` (``domain.residues``) are pieces of what they said, to be looked for afterwards; empty when nobody
         knows them any more, and not ``is_whole`` when they are samples: then everything is rewritten unasked. Writes
         wait meanwhile, no longer than half of ``commit_timeout_s``. Repeating it is safe.
-
         Raises: JournalBusy (readers or the size of the journal stood in the way: repeat).
         """
 
@@ -153,7 +152,6 @@ class Journal(Protocol):
         """Return at most ``limit`` memories with any of the words in content or tags, whatever the case.
 
         Those with most of the query (by letters of the words they hold) come first, then the newest.
-
         Scope ``unindexed`` looks only at rows whose entry for the vector index is still in the outbox.
         """
 
@@ -483,6 +481,9 @@ class TradingDesk(Protocol):
 
     async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
         """wire.ControlRequest -> wire.ControlAnswer. The caller has checked what this actor may do."""
+
+    async def assess(self, request: JsonObject, *, agent: str) -> JsonObject:
+        """wire.AssessRequest -> wire.AssessAnswer. Raises TradingUnavailable also where there is no sidecar."""
 
     def changes(self) -> AsyncIterator[JsonObject]:
         """Yield wire.TradingSnapshot after each cycle, the newest only: a slow reader skips, it never queues."""

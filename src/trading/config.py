@@ -409,8 +409,9 @@ class EvolutionSection(Section):
 
 
 class SidecarSection(Section):
-    """Advice from a language model: off while ``url`` is empty. ``kind`` says what is asked there: openai (any endpoint
-    of the chat-completions API; ``url`` ends before ``/chat/completions``) or assess (a server of ``POST /assess``).
+    """Advice from a language model: off while ``url`` is empty, which is kept as a secret. ``kind`` says what is asked
+    there: openai (any endpoint of the chat-completions API; ``url`` ends before ``/chat/completions``) or assess (a
+    server of ``POST /assess``).
 
     A question takes at most ``timeout_s``, with ``attempts_max`` tries; between them it waits ``backoff_base_s``,
     doubling up to ``backoff_cap_s``, or as long as the server asks for, up to ``retry_after_cap_s``. After
@@ -420,7 +421,7 @@ class SidecarSection(Section):
     wait at most; of a token and kind the newest, asked again after ``again_s`` of the market's time at the soonest.
     """
 
-    url: str = ""
+    url: SecretStr = SecretStr("")
     kind: Literal["openai", "assess"] = "openai"
     model: str = Field(default="", max_length=128)
     key: SecretStr | None = None
@@ -445,19 +446,22 @@ class SidecarSection(Section):
 
     @field_validator("url")
     @classmethod
-    def _http(cls, value: str) -> str:
-        if not value:
+    def _http(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value():
             return value
-        parts = urlsplit(value)
-        is_plain = not (parts.username or parts.password or parts.query or parts.fragment)
-        if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
-            msg = "is an address that begins with https:// or http:// and holds no user, query or fragment"
+        parts = urlsplit(_url_of(value, ("https", "http")).get_secret_value())
+        if parts.username or parts.password or parts.query or parts.fragment:
+            msg = "is an address that holds no user, query or fragment; the key is a setting of its own"
             raise ValueError(msg)
-        return value.rstrip("/")
+        return SecretStr(value.get_secret_value().rstrip("/"))
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.url.get_secret_value())
 
     @model_validator(mode="after")
     def _a_model_is_named(self) -> "SidecarSection":
-        if self.url and self.kind == "openai" and not self.model:
+        if self.is_on and self.kind == "openai" and not self.model:
             msg = "model: an endpoint of chat completions is asked for a model by its name"
             raise ValueError(msg)
         return self

@@ -75,11 +75,14 @@ class KernelBench:
         self.journal.commit()
         return [row.kind for row in self.journal.rows()]
 
+    def _made(self, **given: Any) -> "KernelBench":
+        """Return a bench of the same strategies; one that has others says so here."""
+        return KernelBench(self.opinion, **given)
+
     def restored(self, feed: ScriptedFeed | None, *, upto: int | None = None) -> "KernelBench":
         """Return another bench, folded from this one's committed rows (the first ``upto`` of them)."""
         self.journal.commit()
-        other = type(self)(
-            self.opinion,
+        other = self._made(
             rules=self.setup.profile,
             equity=self.setup.equity_lamports,
             begin=False,

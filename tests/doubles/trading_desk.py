@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import anyio
+from tests.support.chat_server import assessment
 
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.errors import InvalidInput, TradingUnavailable
@@ -48,6 +49,7 @@ class InMemoryDesk:
     cycle: int = 0
     away: str = ""
     """Why it gives no snapshot, "" while it does."""
+    has_sidecar: bool = False
     trades_made: list[Trade] = field(default_factory=list)
     points: list[JsonObject] = field(default_factory=list)
     previews: dict[str, JsonObject] = field(default_factory=dict)
@@ -441,6 +443,21 @@ class InMemoryDesk:
         }
         self.answers[key] = answer
         return answer
+
+    async def assess(self, request: JsonObject, *, agent: str) -> JsonObject:
+        self.calls.append(("assess", agent, str(request["id"])))
+        if not self.has_sidecar:
+            msg = "no sidecar is configured, so nobody can be asked"
+            raise TradingUnavailable(msg)
+        evidence = request["evidence"]
+        assert isinstance(evidence, list)
+        return {
+            "schema_version": 1,
+            "id": request["id"],
+            "model": "a-model",
+            "assessment": assessment({"evidence": evidence}),
+            "usage": {"tokens_in": 5, "tokens_out": 1, "cost_micro_usd": 9, "latency_ms": 3, "is_cached": False},
+        }
 
     async def changes(self) -> AsyncIterator[JsonObject]:
         while True:

@@ -201,6 +201,6 @@ def test_an_address_that_hides_something_is_refused(url: str) -> None:
 
 
 def test_an_endpoint_needs_a_model_and_off_needs_nothing() -> None:
-    assert SidecarSection().url == ""
+    assert not SidecarSection().is_on
     with pytest.raises(ValidationError, match="model"):
         SidecarSection(url="https://host/v1")

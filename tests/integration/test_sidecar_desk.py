@@ -53,7 +53,8 @@ async def test_advice_comes_in_shrinks_entries_is_remembered_and_shown(tmp_path:
     assert asking["breaker"] == "closed"
     # What comes in behind the end of the feed is heard by nobody.
     assert asking["handed_in"] >= shown["sidecar"]["received"]["answered"] >= 3
-    assert asking["micro_usd_left"] == 1_000_000 - 900 * asking["outcomes"]["answered"]
+    # Less by what is reserved for the question under way.
+    assert 0 < asking["micro_usd_left"] <= 1_000_000 - 900 * asking["outcomes"]["answered"]
     assert shown["sidecar"]["records"][0]["model"] == "a-model"
 
 

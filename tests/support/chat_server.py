@@ -129,6 +129,8 @@ class ChatServer:
     async def _broken(self, fault: str) -> Response | None:
         """Return what a fault of the way there answers, None where the answer itself is at fault, or nothing is."""
         match fault.partition(":")[0]:
+            case "late":
+                await anyio.sleep(float(fault.partition(":")[2]))
             case "slow" | "hanging":
                 await self.release.wait()
             case "mid_body":

@@ -41,8 +41,8 @@ parameters = { seed = 3, wait_bars = 4, hold_bars = 3 }
 """
 
 
-def feed(cycles: int = CYCLES) -> SyntheticFeed:
-    return SyntheticFeed(SyntheticMarket(seed=7, cycles=cycles))
+def feed() -> SyntheticFeed:
+    return SyntheticFeed(SyntheticMarket(seed=7, cycles=CYCLES))
 
 
 def sections(url: str = "", *, speed: float | str = 20_000.0, **sidecar: Any) -> Sections:

@@ -87,6 +87,9 @@ class LateDesk:
     async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
         return await self._real().control(request, actor=actor, key=key)
 
+    async def assess(self, request: JsonObject, *, agent: str) -> JsonObject:
+        return await self._real().assess(request, agent=agent)
+
     async def changes(self) -> AsyncIterator[JsonObject]:
         async for snapshot in self._real().changes():
             yield snapshot

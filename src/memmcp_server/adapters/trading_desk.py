@@ -270,6 +270,10 @@ class AdaptedDesk:
         with translating():
             return await self._desk.control(request, actor=actor, key=key)
 
+    async def assess(self, request: JsonObject, *, agent: str) -> JsonObject:
+        with translating():
+            return await self._desk.assess(request, agent=agent)
+
     async def changes(self) -> AsyncIterator[JsonObject]:
         with translating():
             async for snapshot in self._desk.changes():

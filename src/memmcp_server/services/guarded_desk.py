@@ -69,6 +69,10 @@ class GuardedDesk:
         self._check(request, actor, key)
         return await self._desk.control(request, actor=actor, key=key)
 
+    async def assess(self, request: JsonObject, *, agent: str) -> JsonObject:
+        self._check(request, agent, "")
+        return await self._desk.assess(request, agent=agent)
+
     def changes(self) -> AsyncIterator[JsonObject]:
         return self._desk.changes()
 

@@ -18,6 +18,7 @@ from memmcp_server.errors import MemoryServerError
 from memmcp_server.services.container import Services
 
 from .approval_routes import ApprovalRoutes
+from .assess_routes import AssessRoutes
 from .errors import on_http_exception, on_server_error, on_unforeseen
 from .events_route import EventsRoute
 from .guard import RESOURCE_METADATA, Guard, NamedTokens, TokenVerifier, guard_policy
@@ -116,6 +117,7 @@ def api_routes(services: Services, live: LiveEvents) -> list[ApiRoute]:
         *TrajectoryRoutes(services).routes(),
         *TaskRoutes(services).routes(),
         *TradingRoutes(services).routes(),
+        *AssessRoutes(services).routes(),
         *ApprovalRoutes(services).routes(),
         *StatusRoutes(services).routes(),
         *EventsRoute(services, live).routes(),

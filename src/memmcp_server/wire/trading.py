@@ -16,6 +16,7 @@ from .orders import (
     TradeAnswer,
     TradeRequest,
 )
+from .sidecar import SidecarView
 from .status import QueueStats
 
 __all__ = [
@@ -168,6 +169,7 @@ class TradingSnapshot(TradingContext):
     zone: str = "UTC"
     wallets: list[WalletView] = Field(default_factory=list)
     waiting_orders: list[WaitingOrder] = []
+    sidecar: SidecarView | None = None
 
 
 class EquityPoint(Wire):

@@ -71,7 +71,9 @@ class SidecarHttp:
 
     async def _once(self, path: str, document: Mapping[str, Any]) -> bytes | Turned:
         try:
-            async with self._http.stream("POST", f"{self._section.url}{path}", json=dict(document)) as answer:
+            async with self._http.stream(
+                "POST", f"{self._section.url.get_secret_value()}{path}", json=dict(document)
+            ) as answer:
                 self._refuse_by_status(answer)
                 body = await self._read(answer)
         except httpx2.TimeoutException as error:

@@ -42,6 +42,14 @@ Data = Annotated[
 ]
 
 
+Advice = Annotated[
+    str | None, typer.Option("--advice", metavar="RUN", help="Hear what the sidecar said in that run; nobody is asked.")
+]
+Situations = Annotated[
+    str, typer.Option("--situations", metavar="RUN", help="A recorded run (its --run-dir) to remember from.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("backtest")(backtest)
@@ -64,11 +72,9 @@ def backtest(
         str, typer.Option("--conditions", help="The state of the chain: ideal, calm, congested, or a file.")
     ] = "ideal",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Where the chance of those conditions begins.")] = 0,
-    situations: Annotated[
-        str,
-        typer.Option("--situations", metavar="RUN", help="A recorded run (its --run-dir) to remember from."),
-    ] = "",
+    situations: Situations = "",
     run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Keep the journal here.")] = None,
+    advice: Advice = None,
     json_to: Annotated[
         str | None,
         typer.Option("--json", metavar="OUT", help="Write the result as JSON to this file; - for standard output."),
@@ -93,7 +99,7 @@ def backtest(
         require_folder(None if to_stdout or json_to is None else Path(json_to), "json")
         require_folder(report, "report")
         with err().status("reading the data"):
-            opened = _opened(data, feed, cycles, cut)
+            opened = _advised(_opened(data, feed, cycles, cut), advice)
         with _ledger() as ledger, _progress(getattr(opened, "cycles_total", cycles)) as advance:
             spec = BacktestSpec(
                 feed=opened,
@@ -135,6 +141,16 @@ def _page(result: "BacktestResult", bars: "Feed", run_dir: Path | None) -> str:
         return render(report_of(source))
     with recorded_run(str(run_dir)) as run:
         return render(report_of(replace(ReportSource.of(run), bars=bars)))
+
+
+def _advised(feed: "Feed", advice: str | None) -> "Feed":
+    """Return the feed with the advice of a recorded run in it, where one is named."""
+    if advice is None:
+        return feed
+    from trading.feeds.advised import AdvisedFeed
+    from trading.runtime.recorded_runs import recorded_advice
+
+    return AdvisedFeed(feed, recorded_advice(advice))
 
 
 def _opened(data: list[Path] | None, feed: str | None, cycles: int, cut: tuple[int | None, int | None]) -> "Feed":

@@ -101,6 +101,10 @@ class Daemon:
         """POST an answer to what waits. Raises DaemonUnreachable, DaemonRefused, OutcomeUnknown."""
         return self._exchange("POST", "/review", document={"item": item, "answer": answer, "reason": reason})
 
+    def assess(self, question: Mapping[str, Any]) -> Any:
+        """POST a question to the sidecar. Raises DaemonUnreachable, DaemonRefused, OutcomeUnknown."""
+        return self._exchange("POST", "/assess", document=dict(question))
+
     def _exchange(
         self, method: str, path: str, *, params: Mapping[str, Any] | None = None, document: Any = None
     ) -> Any:

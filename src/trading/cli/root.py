@@ -20,6 +20,7 @@ from trading.cli import (
     rehearse,
     report,
     review,
+    sidecar,
     signer,
     trials,
     views,
@@ -49,6 +50,7 @@ data.register(app)
 trials.register(app)
 profiles.register(app)
 promote.register(app)
+sidecar.register(app)
 signer.register(app)
 rehearse.register(app)
 fault_proxy.register(app)

@@ -414,7 +414,11 @@ class DeskState:
         self.gaps.take(event.steps, event.entries_from_cycle)
 
     def _profile_switched(self, _ts_ns: int, event: events.ProfileSwitched) -> None:
+        before = {choice.name: choice.parameters for choice in self.profile.strategies}
         self.profile = profile_of(event.content) if event.content else profile_named(event.after)
+        for choice in self.profile.strategies:
+            if before.get(choice.name) != choice.parameters:
+                self.rotation.renew(choice.name)
         self.promotions.keep({choice.name: choice.lineage for choice in self.profile.strategies})
         self.use_limits()
 

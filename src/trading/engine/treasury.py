@@ -77,7 +77,11 @@ def _of_strategies(state: DeskState, valuer: Valuer, valuation: Valuation) -> di
 
 def _move(state: DeskState, valuer: Valuer, shares: Shares, why: tuple[str, str], emit: Emit) -> None:
     capital, wanted = shares
-    held = {name for name in wanted if state.levels.held(name, name, valuer.routing.scope) is not None}
+    held = {
+        name
+        for name in wanted
+        if state.levels.held(name, name, valuer.routing.scope) is not None or state.promotions.demoted(name) is not None
+    }
     capital = {name: worth for name, worth in capital.items() if name not in held}
     wanted = {name: share for name, share in wanted.items() if name not in held}
     free = {name: valuer.free_lamports(name) for name in capital}

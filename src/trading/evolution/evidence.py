@@ -15,7 +15,7 @@ from trading.model.promotion import VARIANCE_UNITS, Evidence, Series
 from trading.model.units import BPS_ONE, NS_PER_S
 from trading.portfolio import statistics
 from trading.portfolio.gates import series_of
-from trading.portfolio.overfitting import BLOCKS_DEFAULT, mean_correlation, overfitting
+from trading.portfolio.overfitting import BLOCKS_DEFAULT, TRIALS_MAX, mean_correlation, overfitting
 from trading.runtime.backtest import BacktestSpec, run_backtest
 from trading.strategies.parameters import Value
 from trading.strategies.registry import create
@@ -54,13 +54,14 @@ class Searched:
 
     @classmethod
     def of(cls, returns: Floats, trials: int, blocks: int = BLOCKS_DEFAULT) -> "Searched":
-        """Return it of a matrix of daily returns (trials, days), of which there may be fewer than trials were made."""
+        """Return it of a matrix of daily returns (trials, days), of which there may be fewer than trials were made;
+        overfitting is told of the first ``TRIALS_MAX``."""
         effective = max(1, round(statistics.effective_trials(trials, mean_correlation(returns))))
         ratios = _ratios(returns)
         variance = round(float(np.var(ratios, ddof=1)) * VARIANCE_UNITS) if ratios.size >= SHARPES_MIN else None
         if returns.shape[0] < 2 or returns.shape[1] < 2 * blocks:
             return cls(trials, effective, variance, None, 0)
-        fitted = overfitting(returns, blocks)
+        fitted = overfitting(returns[:TRIALS_MAX], blocks)
         return cls(trials, effective, variance, round(fitted.pbo * BPS_ONE), fitted.splits)
 
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from trading.model.commands import MoveCapital
@@ -17,7 +18,8 @@ RETURNS_MAX: Final = 120
 class RotationBook:
     """``take`` takes each day's row, ``ask`` and ``moved`` what a person told the desk to move.
 
-    Only strategies of the newest row are known: one that left the profile begins anew when it comes back.
+    Only strategies of the newest row are known: one that left the profile begins anew when it comes back, and so does
+    one that goes on with other parameters (``renew``).
     """
 
     def __init__(self) -> None:
@@ -39,6 +41,14 @@ class RotationBook:
         self.last = event
         if event.verdict is not RotationVerdict.BY_HAND:
             self.by_hand_ns = 0
+
+    def renew(self, strategy: str) -> None:
+        """Take a strategy as a new one: with other parameters its record says nothing about it. Its share stays until
+        it goes by steps to the floor."""
+        standing = self.standings.get(strategy)
+        if standing is not None:
+            self.standings[strategy] = replace(standing, windows=0)
+            self._returns.pop(strategy, None)
 
     @property
     def is_warm(self) -> bool:

@@ -7,7 +7,7 @@ answers leaves the loop as it is without one.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,12 +17,11 @@ import anyio.to_thread
 from trading.adapters.canonical import parse_json
 from trading.adapters.sql_journal import SqlJournal
 from trading.config import SidecarSection
-from trading.errors import JournalUnavailable, TradingError
+from trading.errors import JournalUnavailable
 from trading.model import events
 from trading.model.advice import Exchange
 from trading.model.event_codec import decode
 from trading.model.units import NS_PER_S
-from trading.ports import JournalRow
 from trading.sidecar.assessment import AssessmentRequest
 
 from .advice_texts import exchange_document
@@ -33,13 +32,17 @@ from .sidecar import Sidecar
 from .stage import Published
 
 SCORED: Final = "forecast_scored"
-ROWS_MAX: Final = 500
-"""Of more rows at once only the newest are looked at."""
-SCORES_KEPT: Final = 200
+ROWS_MAX: Final = 64
+"""Of more rows since the last look only the newest are looked at."""
+SCORES_LOOKED_AT: Final = 40
+SCORES_CITED: Final = 3
 ASKED_KEPT: Final = 4_096
 RETRY_S: Final = 5.0
 NOT_TOLD: Final = frozenset({"breaker_open", "budget", "disk"})
 """Nobody was asked: there is nothing to write down, and a desk without a sidecar would have no such row either."""
+
+Key = tuple[str, str, str]
+"""The kind of a question, the token and the strategy that it is about."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +54,11 @@ class Waiting:
 
 
 class Advising:
-    """One per run. ``seen`` follows what is published; ``run`` asks until it is cancelled."""
+    """One per run. ``seen`` follows what is published; ``run`` asks until it is cancelled.
+
+    While a question is out nothing else is done here, so that a slow sidecar costs less than a quick one. The journal
+    is read in a worker thread, and only when the sidecar is free.
+    """
 
     def __init__(self, journal: SqlJournal, sidecar: Sidecar, mailbox: Mailbox, section: SidecarSection) -> None:
         self._journal = journal
@@ -62,10 +69,8 @@ class Advising:
         """Rows of before this start are history: nobody asks about them any more."""
         self._published: Published | None = None
         self._wake = anyio.Event()
-        self._bell = anyio.Event()
-        self._waiting: OrderedDict[tuple[str, str, str], Waiting] = OrderedDict()
-        self._asked_ns: OrderedDict[tuple[str, str, str], int] = OrderedDict()
-        self._scores: dict[str, tuple[events.ForecastScored, ...]] = {}
+        self._waiting: OrderedDict[Key, Waiting] = OrderedDict()
+        self._asked_ns: OrderedDict[Key, int] = OrderedDict()
         self.dropped = 0
         """Questions that gave way to newer ones."""
         self.handed_in = 0
@@ -82,56 +87,52 @@ class Advising:
         """Look for questions and ask them, one after the other. Whatever goes wrong here ends here: the desk goes on
         without a sidecar, and says so."""
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._look)
-                tasks.start_soon(self._ask)
-        except* Exception:
+            while True:
+                await self._wake.wait()
+                self._wake = anyio.Event()
+                if self._published is None or self._sidecar.is_resting:
+                    continue  # the next cycle looks again; rows of before it are old by then
+                await self._look(self._published)
+                while self._waiting:
+                    await self._ask(*self._waiting.popitem())
+                    if self._wake.is_set():
+                        break  # what is newer comes first: an old question has an old answer
+        except Exception:
             logger.exception("the sidecar is not asked any more; the desk goes on without it")
             self.has_failed = True
 
-    async def _look(self) -> None:
-        while True:
-            await self._wake.wait()
-            state, self._wake = self._published, anyio.Event()
-            if state is None:
-                continue
-            try:
-                rows = await anyio.to_thread.run_sync(self._rows)
-            except JournalUnavailable as error:
-                logger.warning("the sidecar is asked later: %s", error)
-                await anyio.sleep(RETRY_S)
-                self._wake.set()
-                continue
-            self._take(rows, state)
+    async def _look(self, state: Published) -> None:
+        try:
+            for waiting in await anyio.to_thread.run_sync(self._found, state):
+                self._queue(waiting)
+        except JournalUnavailable as error:
+            logger.warning("the sidecar is asked later: %s", error)
+            await anyio.sleep(RETRY_S)
+            self._wake.set()
 
-    def _rows(self) -> list[JournalRow]:
-        found: list[JournalRow] = []
-        for row in self._journal.rows(after=self._seq, kinds=(*ASKED_KINDS, SCORED)):
-            found.append(row)
-            if len(found) > 2 * ROWS_MAX:
-                del found[:ROWS_MAX]
-        if found:
-            self._seq = found[-1].seq
-        return found[-ROWS_MAX:]
-
-    def _take(self, rows: list[JournalRow], state: Published) -> None:
-        for row in rows:
-            if row.kind == SCORED:
-                self._note_score(row)
+    def _found(self, state: Published) -> list[Waiting]:
+        """Return what the rows since the last look give reason to ask, the oldest first."""
+        rows = [row for row in self._journal.newest(ASKED_KINDS, limit=ROWS_MAX) if row.seq > self._seq]
+        if not rows:
+            return []
+        self._seq = rows[0].seq
+        found: list[Waiting] = []
         scene = Scene(state.run_id, state.snapshot, state.instruments, state.rugs, self._scores)
-        for row in rows:
-            if row.kind == SCORED:
-                continue
-            for request in questions_of(row, scene):
-                self._queue(Waiting(request, row.ts_ns))
+        for row in rows:  # the newest first, until there are as many as may wait
+            found += [Waiting(request, row.ts_ns) for request in questions_of(row, scene)]
+            if len(found) >= self._section.questions_max:
+                break
+        return found[::-1]
 
-    def _note_score(self, row: JournalRow) -> None:
-        event = decode(row.kind, parse_json(row.body))
-        assert isinstance(event, events.ForecastScored)
-        mint = event.score.mint
-        self._scores[mint] = (*self._scores.pop(mint, ())[-2:], event)
-        if len(self._scores) > SCORES_KEPT:
-            del self._scores[next(iter(self._scores))]
+    def _scores(self, mint: str) -> Sequence[events.ForecastScored]:
+        """Return the newest scored forecasts of a token."""
+        found: list[events.ForecastScored] = []
+        for row in self._journal.newest((SCORED,), limit=SCORES_LOOKED_AT):
+            if mint.encode() in row.body and len(found) < SCORES_CITED:
+                event = decode(row.kind, parse_json(row.body))
+                assert isinstance(event, events.ForecastScored)
+                found += [event] if event.score.mint == mint else []
+        return found
 
     def _queue(self, waiting: Waiting) -> None:
         """Put a question before the sidecar, the newest about a matter, unless it was asked a short time ago."""
@@ -145,35 +146,26 @@ class Advising:
         if len(self._waiting) > self._section.questions_max:
             self._waiting.popitem(last=False)
             self.dropped += 1
-        self._bell.set()
 
-    async def _ask(self) -> None:
-        while True:
-            if not self._waiting:
-                self._bell = anyio.Event()
-                await self._bell.wait()
-                continue
-            key, waiting = self._waiting.popitem()  # the newest first: an old question has an old answer
-            self._asked_ns.pop(key, None)
-            self._asked_ns[key] = waiting.asked_ns
-            if len(self._asked_ns) > ASKED_KEPT:
-                self._asked_ns.popitem(last=False)
-            await self._hand_in(await self._sidecar.ask(waiting.request, waiting.asked_ns))
+    async def _ask(self, key: Key, waiting: Waiting) -> None:
+        self._asked_ns.pop(key, None)
+        self._asked_ns[key] = waiting.asked_ns
+        if len(self._asked_ns) > ASKED_KEPT:
+            self._asked_ns.popitem(last=False)
+        self._hand_in(await self._sidecar.ask(waiting.request, waiting.asked_ns))
 
-    async def _hand_in(self, exchange: Exchange) -> None:
-        """Tell the desk, between two cycles. What it cannot take now is lost: advice is not worth a second try."""
+    def _hand_in(self, exchange: Exchange) -> None:
+        """Leave it at the desk's door: it is taken in right before the next cycle, whose commit makes it durable, so
+        that advice costs the loop no commit of its own. What the desk cannot record is lost: it is not asked again."""
         self.last = exchange
         if exchange.outcome in NOT_TOLD:
             return
 
         def run(session: Session) -> None:
             session.advised(exchange)
-
-        try:
-            await self._mailbox.ask(run)
             self.handed_in += 1
-        except TradingError as error:
-            logger.warning("advice %s is lost: %s", exchange.id, error)
+
+        self._mailbox.leave(run)
 
     def status(self) -> Mapping[str, Any]:
         """Return how asking goes, for the snapshot."""

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import anyio
 
@@ -11,6 +11,9 @@ from trading.errors import InvalidInput, TradingError, Unavailable
 from .session import Session
 
 T = TypeVar("T")
+
+LEFT_MAX: Final = 32
+"""So much may be left for the next cycle; of more the newest stays."""
 
 
 class Ask(Generic[T]):
@@ -61,6 +64,7 @@ class Mailbox:
 
     def __init__(self, len_max: int, timeout_s: float, on_ask: Callable[[], None]) -> None:
         self._waiting: deque[Ask[Any]] = deque()
+        self._left: deque[Ask[Any]] = deque(maxlen=LEFT_MAX)
         self._len_max = len_max
         self._timeout_s = timeout_s
         self._on_ask = on_ask
@@ -91,9 +95,16 @@ class Mailbox:
         finally:
             question.abandon()
 
+    def leave(self, run: Callable[[Session], None]) -> None:
+        """Leave something to be run right before the next cycle or question, whichever comes first. Nobody waits for
+        it, nothing is woken and no room of questions is taken; what the desk cannot record then is lost."""
+        if self._closed is None:
+            self._left.append(Ask(run))
+
     def drain(self) -> list[Ask[Any]]:
-        """Take what waits, oldest first."""
-        found = list(self._waiting)
+        """Take what waits, oldest first, what was left before it."""
+        found = [*self._left, *self._waiting]
+        self._left.clear()
         self._waiting.clear()
         return found
 

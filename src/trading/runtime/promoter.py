@@ -45,6 +45,8 @@ PROMOTE, DEMOTE = "promote", "demote"
 ACTIONS: Final = frozenset({PROMOTE, DEMOTE})
 STEPS: Final = ("strategy_promoted", "strategy_demoted")
 REPLAY_TIMEOUT_S: Final = 600.0
+REPLAY: Final = "import os; hasattr(os, 'nice') and os.nice(19); from trading.__main__ import main; main()"
+"""``memmcp-trade`` in a process of its own that takes no time from the loop."""
 COPY_EVERY_S: Final = 30.0
 
 logger = logging.getLogger(__name__)
@@ -134,7 +136,7 @@ class Promoter:
 
     async def _drift(self, now: DeskNow) -> Drifted | None:
         """Replay the desk's run in a process of its own, so that the loop does not wait; None where that fails."""
-        drift = [sys.executable, "-m", "trading", "drift", f"{now.path.parent}:{now.run_id}", "--json"]
+        drift = [sys.executable, "-c", REPLAY, "drift", f"{now.path.parent}:{now.run_id}", "--json"]
         with anyio.move_on_after(REPLAY_TIMEOUT_S):
             done = await anyio.run_process(drift, check=False)
             try:

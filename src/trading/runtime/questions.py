@@ -4,7 +4,7 @@ Rows are on disk before they are read here, so asking takes nothing from the loo
 ids, and gives figures as whole numbers; every text in it is data for whoever reads it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -31,20 +31,19 @@ ASKED_KINDS: Final = ("forecast_made", "universe_ranked", "position_closed", FAC
 """Rows that a question may come from."""
 RANKED_ASKED: Final = 3
 """Of a ranking the first so many are asked about before anybody speaks for them, so that advice is there in time."""
-SCORES_CITED: Final = 3
 DAY_S: Final = 86_400
 HOUR_S: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What the newest committed state says beside a row. ``scores``: the newest scored forecasts of a token."""
+    """What the newest committed state says beside a row. ``scores`` returns the newest scored forecasts of a token."""
 
     run_id: str
     snapshot: Mapping[str, Any]
     instruments: Mapping[str, Instrument]
     rugs: RugRules
-    scores: Mapping[str, tuple[events.ForecastScored, ...]]
+    scores: Callable[[str], Sequence[events.ForecastScored]]
 
     def symbol(self, mint: str) -> str:
         instrument = self.instruments.get(mint)
@@ -185,7 +184,7 @@ def _past(mint: str, scene: Scene) -> tuple[Evidence, ...]:
         _evidence(
             f"score.{public_id(scene.run_id, each.score.forecast_id)}", score_text(each.score, scene.symbol(mint))
         )
-        for each in scene.scores.get(mint, ())[-SCORES_CITED:]
+        for each in scene.scores(mint)
     )
 
 

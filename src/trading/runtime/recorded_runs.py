@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from trading.adapters.canonical import parse_json
 from trading.adapters.sql_journal import JournalStore, RunInfo, SqlJournal
+from trading.engine.inputs import ADVISED, decode_input
 from trading.errors import InvalidInput
+from trading.model.market_data import Advised
 
 from .plans import KeptPlan, kept_plan
 
@@ -37,6 +39,17 @@ class RecordedRun:
         """Return what a finished backtest came to, None for a run that has not ended or has no result."""
         text = self.journal.store.result(self.journal.run)
         return None if text is None else parse_json(text)
+
+
+def recorded_advice(named: str) -> list[Advised]:
+    """Return what the sidecar said in a run, in the order in which it came in. Raises: as ``recorded_run``."""
+    found: list[Advised] = []
+    with recorded_run(named) as run:
+        for row in run.journal.rows(kinds=(ADVISED,)):
+            event = decode_input(row.kind, row.ts_ns, parse_json(row.body))
+            assert isinstance(event, Advised)
+            found.append(event)
+    return found
 
 
 @contextmanager

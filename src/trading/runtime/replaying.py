@@ -16,6 +16,7 @@ from trading.engine.inputs import ENDED, INPUT, MARKET_KINDS, NO_FEEDS, Stretch,
 from trading.engine.kernel import CYCLE_MARKED, Kernel
 from trading.errors import DataError, InvalidInput
 from trading.execution.conditions import Conditions
+from trading.feeds.advised import INPUT_NAME as ADVICE
 from trading.feeds.select import reopen
 from trading.model import commands, events
 from trading.model.event_codec import decode
@@ -152,9 +153,11 @@ def _recorded(kept: KeptPlan, given: Feed | None) -> Iterator[MarketEvent] | Non
             raise InvalidInput(msg, field="data")
         return None
     feed = given or reopen(plan.feed.origin)
-    if feed.description.inputs != plan.feed.inputs:
+    # Recorded advice is in the run's own rows; the feed that is opened again has none.
+    wanted = tuple(each for each in plan.feed.inputs if each[0] != ADVICE)
+    if feed.description.inputs != wanted:
         have = ", ".join(f"{name} {digest[:12]}" for name, digest in feed.description.inputs)
-        want = ", ".join(f"{name} {digest[:12]}" for name, digest in plan.feed.inputs)
+        want = ", ".join(f"{name} {digest[:12]}" for name, digest in wanted)
         msg = f"data: the run was made from {want}; these are {have}"
         raise InvalidInput(msg, field="data", hint="name the bars of the run with --data, and its cut")
     return feed.events()

@@ -24,7 +24,7 @@ from trading.errors import SidecarFault
 from trading.model.advice import ANSWERED, Exchange
 from trading.sidecar.adviser import Adviser, Reply
 from trading.sidecar.assessment import AssessmentRequest, advice_of, plain
-from trading.sidecar.breaker import Breaker, BreakerRules
+from trading.sidecar.breaker import Breaker, BreakerRules, BreakerState
 from trading.sidecar.budget import Budget, DayLimits, Prices, SpendStore
 
 from .clock import WallClock
@@ -83,6 +83,11 @@ class Sidecar:
     @property
     def model(self) -> str:
         return self._adviser.model
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether nobody would be asked just now, because it failed too often."""
+        return self._breaker.state(self._monotonic_s()) is BreakerState.OPEN
 
     async def ask(self, request: AssessmentRequest, asked_ns: int) -> Exchange:
         """Return what came of a question; a fault is an exchange too. ``asked_ns``: the asker's time, which the answer
@@ -229,7 +234,7 @@ def _again(exchange: Exchange, request: AssessmentRequest, asked_ns: int) -> Exc
 @asynccontextmanager
 async def opened_sidecar(section: SidecarSection, data_dir: Path) -> AsyncIterator[Sidecar | None]:
     """Open what the section names; None where it names nothing. No connection is made before the first question."""
-    if not section.url:
+    if not section.is_on:
         yield None
         return
     http = SidecarHttp(section, WallClock())

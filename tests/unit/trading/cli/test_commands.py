@@ -20,7 +20,7 @@ COMMANDS = [
     "deposit", "withdraw", "target", "report", "trades", "risk", "tier", "why", "why-not", "review", "night", "answer",
     "data fetch", "data list", "data check", "calibrate", "drift", "export-tax", "profile", "profiles", "profiles list",
     "profiles show", "profiles check", "signer", "data", "rehearse", "live", "fault-proxy", "evolve",
-    "promote", "propose", "demote", "lineage",
+    "promote", "propose", "demote", "lineage", "sidecar", "sidecar status", "sidecar ask",
 ]  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def run(*arguments: str) -> Result:
 
 def test_the_list_of_commands_is_complete() -> None:
     group = typer.main.get_command(app)
-    inner = {f"{name} {each}" for name in ("data", "profiles") for each in group.commands[name].commands}  # type: ignore[attr-defined]
+    inner = {f"{name} {each}" for name in ("data", "profiles", "sidecar") for each in group.commands[name].commands}  # type: ignore[attr-defined]
     assert set(group.commands) | inner == set(COMMANDS)  # type: ignore[attr-defined]
 
 

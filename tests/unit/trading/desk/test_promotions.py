@@ -154,6 +154,7 @@ async def test_real_money_asks_for_what_was_proven_on_paper(tmp_path: Path) -> N
         read = {gate["name"]: gate for gate in answer.gates}
         assert set(read) >= PAPER_GATES
         assert (read["paper_days"]["value"], read["paper_days"]["passed"]) == (1, False)
+        assert read["paper_drift"]["note"].endswith("the run has 0 lamports more than its replay")
         assert (await here.view()).stage == "paper"
 
 

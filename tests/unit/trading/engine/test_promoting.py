@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.doubles.kernel_bench import KernelBench, fingerprint, profile
 from tests.doubles.scripted_market import ScriptedFeed, script
+from tests.unit.trading.engine import test_treasury as treasury
 
 from trading.engine.promoting import PAPER_GATES, with_promoted
 from trading.errors import InvalidInput
@@ -189,6 +190,14 @@ def test_an_operator_or_an_agent_demotes_and_only_a_promotion_ends_it() -> None:
     assert bench.control.take(promote(key="again")).denied is None
     bench.feed(losing()[100:200])
     assert bench.events(events.OrderApproved) != []
+
+
+def test_a_demoted_strategys_bucket_gets_no_capital() -> None:
+    bench = treasury.begun(treasury.halves(1_000))
+    bench.control.take(promote(strategy="mean_reversion", parameters="{}"))
+    bench.control.take(commands.DemoteStrategy("d", "operator:o", "why", "mean_reversion"))
+    bench.feed(treasury.market()[3:])
+    assert len(treasury.moved(bench)) == 1  # that by hand; the test of the treasury sees a second one
 
 
 def test_an_agent_cannot_take_a_demotion_back_by_switching_the_profile() -> None:

@@ -18,6 +18,7 @@ from trading.model.market_data import Bar, MarketEvent
 from trading.model.order import Side
 from trading.model.profile import FOUNDATION, Profile, StrategyChoice
 from trading.model.profile_content import content_of
+from trading.model.promotion import GateReading, PromotionTerms, Stage
 from trading.model.rotation import RotationVerdict
 from trading.ports import Strategy
 
@@ -43,6 +44,9 @@ def thirds(buckets: BucketRules, names: Sequence[str] = NAMES) -> Profile:
 
 class TwoMarkets(KernelBench):
     """``momentum_breakout`` trades one token every day, ``mean_reversion`` the other, ``trend_following`` none."""
+
+    def _made(self, **given: Any) -> KernelBench:
+        return TwoMarkets(**given)
 
     def _strategies(self, profile: Profile) -> list[Strategy]:
         owned = {"momentum_breakout": MINT, "mean_reversion": OTHER}
@@ -204,6 +208,50 @@ def test_a_strategy_that_joins_gets_the_floor_and_a_deposit_is_split_by_the_shar
     given = {each.bucket: each.lamports for each in bench.events(events.CapitalDeposited) if each.reason == "more"}
     assert given["volatility_breakout"] == SOL
     assert given["momentum_breakout"] > given["mean_reversion"]
+
+
+def test_a_strategy_with_other_parameters_is_a_new_one_and_goes_to_the_floor_by_steps() -> None:
+    feed = market(9)
+    at = next(n for n, each in enumerate(feed) if getattr(each, "ts_ns", 0) > START_NS + (6 * DAY + 30) * INTERVAL_NS)
+    bench = TwoMarkets(rules=thirds(RULES)).feed(feed[: at + 1])
+    rules = thirds(RULES)
+    first, *others = rules.strategies
+    changed = rules.model_copy(
+        update={"name": "other", "strategies": (first.model_copy(update={"parameters": {"channel_bars": 70}}), *others)}
+    )
+    before = shares_of(bench.kernel.state)
+    bench.control.take(commands.SwitchProfile("s", "o", "why", "other", content_of(changed)))
+    assert shares_of(bench.kernel.state) == before
+    bench.feed(feed[at + 1 :])
+    told = bench.events(events.SharesRotated)
+    # At the end of the day in which it was switched it has one closed day, not seven.
+    assert told[6].shares[0].windows == 6
+    assert told[7].shares[0].windows == 1
+    assert told[7].shares[0].target_bps == RULES.rotation_floor_bps
+    assert fingerprint(bench.restored(ScriptedFeed(feed)).kernel) == fingerprint(bench.kernel)
+
+
+def test_a_demoted_strategy_gets_nothing_new() -> None:
+    bench = TwoMarkets(rules=thirds(RULES))
+    bench.feed(market(1))
+    state = bench.kernel.state
+    terms = PromotionTerms(2_000, 10, 5_000, 5_000, 30)
+    gates = (GateReading("drawdown", 2_500, 2_000, "bps", False, False, 3),)
+    whose = (state.now_ns, "trend_following", "cand")
+    state.promotions.promote(
+        events.StrategyPromoted(*whose, Stage.CANDIDATE, Stage.PAPER, terms, gates, 10**9, 0, "o: why")
+    )
+    state.promotions.demote(events.StrategyDemoted(*whose, Stage.PAPER, gates, "it fell too far"))
+    bench.feed(market(5)[len(market(1)) :])
+    # What it lacks of its share after a withdrawal is not made good by the others.
+    assert bench.control.take(commands.Withdraw("w", "o", "why", 6 * SOL)).denied is None
+    assert "trend_following" in {each.bucket for each in bench.events(events.CapitalWithdrawn)}
+    bench.feed(market(7)[len(market(5)) :])
+    standing = state.rotation.standings["trend_following"]
+    assert standing.barred == "demoted: it fell too far"
+    assert standing.after_bps <= 3_334
+    assert state.rotation.is_warm
+    assert "trend_following" not in {each.to_bucket for each in bench.events(events.CapitalMoved)}
 
 
 def test_what_a_person_trades_in_the_bucket_of_a_strategy_says_nothing_about_it() -> None:

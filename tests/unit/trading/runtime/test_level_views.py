@@ -14,7 +14,7 @@ from trading.model.account import Level, TradingState
 from trading.model.event_codec import encode
 from trading.model.gap import GapAction, GapStep
 from trading.ports import JournalRow
-from trading.runtime.paper_desk import _command
+from trading.runtime.controls import command_of
 from trading.runtime.remember import Remembrance
 from trading.runtime.views import limits
 
@@ -42,7 +42,7 @@ def test_the_limits_of_every_watched_level_are_shown_with_their_distance(bench: 
 @pytest.mark.parametrize("action", ["reduce_only", "flatten_and_halt", "resume"])
 def test_a_control_carries_its_level_to_the_command(action: str) -> None:
     request = ControlRequest.model_validate({"action": action, "reason": "look", "level": "bucket:b"})
-    command = _command(request.model_dump(mode="json", exclude_none=True), "o", "k")
+    command = command_of(request.model_dump(mode="json", exclude_none=True), "o", "k")
     assert isinstance(command, commands.ReduceOnly | commands.FlattenAndHalt | commands.Resume)
     assert command.level == "bucket:b"
 

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from trading.errors import InvalidInput, LedgerMismatch, Unavailable
-from trading.runtime.mailbox import Ask, Mailbox
+from trading.runtime.mailbox import LEFT_MAX, Ask, Mailbox
 from trading.runtime.session import Session
 
 pytestmark = pytest.mark.anyio
@@ -60,3 +60,21 @@ async def test_a_question_asked_again_forgets_its_first_answer() -> None:
     question.execute(SESSION)
     question.settle()
     assert await question.answer() == 7
+
+
+@pytest.mark.requirement("T14")
+async def test_what_is_left_wakes_nobody_takes_no_room_and_comes_before_questions() -> None:
+    woken: list[int] = []
+    mailbox = Mailbox(1, 0.01, lambda: woken.append(1))
+    done: list[str] = []
+    for number in range(LEFT_MAX + 2):
+        mailbox.leave(lambda _session, number=number: done.append(f"left {number}"))  # type: ignore[misc]
+    assert (woken, len(mailbox)) == ([], 0)
+    with anyio.move_on_after(0):
+        await mailbox.ask(lambda _session: done.append("asked"))
+    for question in mailbox.drain():
+        question.execute(SESSION)
+    assert done == [f"left {number}" for number in range(2, LEFT_MAX + 2)]
+    mailbox.close(Unavailable("it is over"))
+    mailbox.leave(lambda _session: done.append("too late"))
+    assert mailbox.drain() == []

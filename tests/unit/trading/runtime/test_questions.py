@@ -61,7 +61,7 @@ def asked(journal: SqlJournal, bench: KernelBench, symbol: str = "AAA") -> list[
         "positions": [held],
     }
     instruments = {MINT: Instrument(MINT, symbol, 6, 25, 10**12)}
-    scene = Scene("run", snapshot, instruments, RugRules(), {})
+    scene = Scene("run", snapshot, instruments, RugRules(), lambda _mint: ())
     return [each for row in journal.rows(kinds=ASKED_KINDS) for each in questions_of(row, scene)]
 
 

@@ -108,6 +108,7 @@ async def test_the_breaker_opens_and_one_try_closes_it_again() -> None:
     told = [(await asked.ask()).outcome for _ in range(3)]
     assert told == ["http_5xx", "http_5xx", "breaker_open"]
     assert asked.sidecar.status()["breaker"] == "open"
+    assert asked.sidecar.is_resting
     asked.clock.advance(11)
     asked.adviser.fault = None
     assert (await asked.ask()).outcome == "answered"
