@@ -15,7 +15,7 @@ the number, and on nothing that a process remembers.
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Final
@@ -174,7 +174,8 @@ class TrialStore:
             trial = self._drawn_in(mirror, number)
             candidate = self._genome.candidate(trial.params)
             why = "known" if key_of(candidate) in known else "" if self._genome.accepts(candidate) else "refused"
-            number = self._born(trial, candidate, why) + 1
+            self._bear(trial, candidate, why)
+            number += 1  # another worker's trial may come in between: it draws by another seed
             known.add(key_of(candidate))
             if why:
                 barren += 1
@@ -184,11 +185,10 @@ class TrialStore:
 
     def tell(self, drawn: Drawn, outcome: Outcome) -> None:
         """Write a candidate's figures down; one that has some keeps them."""
-        with translating():
+        with translating(), suppress(optuna.exceptions.UpdateFinishedTrialError):
             trial_id = self._id_of(drawn.number)
-            if not self._storage.get_trial(trial_id).state.is_finished():
-                self._storage.set_trial_user_attr(trial_id, _OUTCOME, _body(outcome))
-            self._study.tell(drawn.number, outcome.objectives.values, skip_if_finished=True)
+            self._storage.set_trial_user_attr(trial_id, _OUTCOME, _body(outcome))
+            self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, outcome.objectives.values)
 
     def close(self) -> None:
         self._storage.remove_session()
@@ -206,8 +206,8 @@ class TrialStore:
         trial = mirror.ask(dict(self._genome.distributions))
         return mirror.get_trials(deepcopy=False)[trial.number]
 
-    def _born(self, trial: FrozenTrial, candidate: Mapping[str, Value], why: str) -> int:
-        """Write a drawn trial down, whole; return its number."""
+    def _bear(self, trial: FrozenTrial, candidate: Mapping[str, Value], why: str) -> None:
+        """Write a drawn trial down, whole."""
         attributes: dict[str, Any] = {_CANDIDATE: dict(candidate), _OWNER: self.worker}
         template = create_trial(
             state=TrialState.PRUNED if why else TrialState.RUNNING,
@@ -217,8 +217,7 @@ class TrialStore:
             system_attrs=trial.system_attrs,
         )
         with translating():
-            trial_id = self._storage.create_new_trial(self._study_id, template_trial=template)
-            return self._storage.get_trial_number_from_id(trial_id)
+            self._storage.create_new_trial(self._study_id, template_trial=template)
 
     def _trials(self) -> list[FrozenTrial]:
         with translating():
