@@ -44,6 +44,8 @@ DRAWS_PER_CANDIDATE_MAX: Final = 50
 BUSY_TIMEOUT_S: Final = 60.0
 _CRASHED, _ENDED = 0, -1
 """In the place of the time of a worker's last sign of life."""
+_OPENING: Final = 7_209_433_150_228_917_271
+"""The advisory lock of PostgreSQL under which the storage is opened; any number that nobody else uses."""
 _WORKER: Final = "worker:"
 _OWNER, _TAKEN, _CANDIDATE, _OUTCOME, _WHY = "owner", "taken", "candidate", "outcome", "why"
 
@@ -118,8 +120,11 @@ class TrialStore:
                     self._study.set_user_attr(name, _CRASHED if is_crash else _ENDED)
 
     def progress(self) -> Progress:
-        states = [each.state for each in self._trials()]
-        return Progress(*(states.count(each) for each in _STATES))
+        trials = self._trials()
+        # Two workers who draw at the same moment may draw one candidate: it is judged twice and is one.
+        told = {key_of(each.user_attrs[_CANDIDATE]) for each in trials if each.state is TrialState.COMPLETE}
+        states = [each.state for each in trials]
+        return Progress(len(told), *map(states.count, (TrialState.RUNNING, TrialState.PRUNED, TrialState.FAIL)))
 
     def told(self) -> list[Told]:
         """Return the candidates with figures, each once, by number."""
@@ -227,9 +232,6 @@ class TrialStore:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
 
-_STATES: Final = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.PRUNED, TrialState.FAIL)
-
-
 @contextmanager
 def opened(search_id: str, spec: SearchSpec, worker: str, url: str | None = None) -> Iterator[TrialStore]:
     """Open the trials of a search, or begin them; ``url`` None keeps them in memory.
@@ -258,7 +260,7 @@ def opened(search_id: str, spec: SearchSpec, worker: str, url: str | None = None
 def _database(url: str) -> RDBStorage:
     scheme, _, rest = url.partition("://")
     if scheme in {"postgresql", "postgres"}:
-        return RDBStorage(f"postgresql+psycopg://{rest}", engine_kwargs={"pool_pre_ping": True})
+        return _postgresql(f"postgresql+psycopg://{rest}")
     if scheme == "sqlite":
         storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT_S}})
         sa.event.listen(storage.engine, "connect", _prepare)
@@ -266,6 +268,17 @@ def _database(url: str) -> RDBStorage:
         return storage
     msg = f"storage: an URL that begins with sqlite:/// or postgresql://, not {urlsplit(url).scheme or 'none'}"
     raise InvalidInput(msg, field="storage")
+
+
+def _postgresql(url: str) -> RDBStorage:
+    """Open the storage, one at a time: two who make its tables at once are in each other's way."""
+    engine = sa.create_engine(url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_OPENING)))
+            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+    finally:
+        engine.dispose()
 
 
 def _prepare(connection: Any, _record: Any) -> None:
