@@ -55,13 +55,15 @@ ROTATES = BucketRules(rotation="fixed_share")
 KEPT = BucketRules(band_bps=0)
 EQUITY_LAMPORTS = 20 * LAMPORTS_PER_SOL
 """The least with which a desk's tier lets every one of the strategies enter."""
+FILLS_MIN = 30
+"""With fewer a strategy hardly traded."""
 EDGE = 10 / BPS_ONE
 """A day, of the control."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run in the full engine."""
+    """One run in the full engine; ``returns`` are of the judged days, fills and costs of all."""
 
     name: str
     returns: tuple[float, ...]
@@ -85,7 +87,15 @@ def main(arguments: Sequence[str]) -> int:
         wanted = [(options, name, buckets, chosen) for name, buckets in _arms().items()]
         runs = list(pool.map(_run, wanted))
     _say(began, "full engine done")
-    section = "\n".join([*_head(walks, options), *_on_streams(walks, options), *_in_engine(runs, options)])
+    section = "\n".join(
+        [
+            *_head(walks, options),
+            *_on_streams(walks, options),
+            *_in_engine(runs, options),
+            "",
+            _verdict(walks, runs, options),
+        ]
+    )
     splice("rotation", section)
     print(section)
     _say(began, "written")
@@ -120,7 +130,8 @@ def _run(wanted: tuple[argparse.Namespace, str, BucketRules, Mapping[str, Mappin
         ledger.close()
     costs = result.document["costs"]
     paid = sum(costs[f"{kind}_lamports"] for kind in ("fee", "impact", "priority", "failed"))
-    return Run(name, tuple(daily_returns(result.equity, from_ns, to_ns)), result.document["trades"], paid)
+    judged_ns = spans[FIRST_WINDOWS].test_from_ns
+    return Run(name, tuple(daily_returns(result.equity, judged_ns, to_ns)), result.document["trades"], paid)
 
 
 def _profile(buckets: BucketRules, chosen: Mapping[str, Mapping[str, int | float]]) -> Profile:
@@ -169,6 +180,7 @@ def _on_streams(walks: Sequence[Result], options: argparse.Namespace) -> list[st
     judged = part(streams, cut)
     of_rule, of_even = rotated(judged, ROTATES, terms), even(judged)
     best = best_single(judged)
+    fills = {walk.strategy: sum(one.document["trades"] for one in walk.judged[FIRST_WINDOWS:]) for walk in walks}
     said = (
         f"**On the daily returns.** Chosen: a rate of {terms.rate_percent / 100:g} and a shift of "
         f"{terms.shift_ppm / 10_000:g} %; the desk's are {TERMS.rate_percent / 100:g} and "
@@ -177,15 +189,15 @@ def _on_streams(walks: Sequence[Result], options: argparse.Namespace) -> list[st
     return [
         said,
         "",
-        "| | return | Sharpe a year | mean a day, bps | largest drawdown | moved, of the capital |",
+        "| | return | Sharpe a year | mean a day, bps | largest drawdown | what moved, or fills |",
         "| --- | --- | --- | --- | --- | --- |",
-        _row("rotation", of_rule.returns, f"{of_rule.moved_bps / 100:.0f} %", options.seed),
-        _row("equal shares", of_even, "0 %", options.seed),
-        _row(f"best single in hindsight ({best})", judged[best], "0 %", options.seed),
-        *(_row(name, judged[name], "0 %", options.seed) for name in judged if name != best),
+        _row("rotation", of_rule.returns, f"{of_rule.moved_bps / 100:.0f} % of the capital", options.seed),
+        _row("equal shares", of_even, "", options.seed),
+        _row(f"best single in hindsight ({best})", judged[best], f"{fills[best]} fills", options.seed),
+        *(_row(name, judged[name], f"{fills[name]} fills", options.seed) for name in judged if name != best),
         "",
         _difference("Rotation less equal shares", of_rule.returns, of_even, options.seed),
-        _regret(of_rule.returns, judged[best], len(judged), terms, options.seed),
+        *_regrets(of_rule.returns, judged, fills, terms, options.seed),
         _many(judged, terms, options),
         _control(judged, terms, options.seed),
         "",
@@ -209,18 +221,34 @@ def _difference(what: str, one: Sequence[float], other: Sequence[float], seed: i
     apart = [a - b for a, b in zip(one, other, strict=True)]
     low, high = block_bootstrap(apart, seed)
     mean = math.fsum(apart) / len(apart)
-    return f"{what}: {mean * 1e4:+.3f} bps a day, {low * 1e4:+.3f} to {high * 1e4:+.3f}."
+    return f"- {what}: {mean * 1e4:+.3f} bps a day, {low * 1e4:+.3f} to {high * 1e4:+.3f}."
 
 
-def _regret(ours: Sequence[float], best: Sequence[float], count: int, terms: Terms, seed: int) -> str:
+def _regrets(
+    ours: Sequence[float], judged: Mapping[str, Sequence[float]], fills: Mapping[str, int], terms: Terms, seed: int
+) -> list[str]:
+    """Say how far the rule stayed behind the best single, and behind the best of those that traded at all."""
+    best = best_single(judged)
+    bound = regret_bound_ppm(len(judged), len(ours), 0, terms) / 1_000_000
+    worst = f"The beliefs' bound in the worst case is {_percent(bound)}: no promise that a desk could live on."
+    told = [f"- {_regret(ours, judged[best], best, seed)} {worst}"]
+    active = {name: each for name, each in judged.items() if fills[name] >= FILLS_MIN}
+    if best not in active and active:
+        second = best_single(active)
+        told.append(
+            f"- {best} hardly traded, so that the best was to do next to nothing. "
+            f"{_regret(ours, judged[second], f'{second}, the best with at least {FILLS_MIN} fills', seed)}"
+        )
+    return told
+
+
+def _regret(ours: Sequence[float], best: Sequence[float], name: str, seed: int) -> str:
     apart = [b - a for a, b in zip(ours, best, strict=True)]
     low, high = block_bootstrap(apart, seed)
     days = len(apart)
-    bound = regret_bound_ppm(count, days, 0, terms) / 1_000_000
     return (
-        f"Regret against the best single in hindsight: {_percent(math.fsum(apart))} of the capital over {days} days, "
-        f"{_percent(low * days)} to {_percent(high * days)} by drawing blocks of days; the beliefs' bound in the worst "
-        f"case is {_percent(bound)}."
+        f"Regret against {name}: {_percent(math.fsum(apart))} of the capital over {days} days, "
+        f"{_percent(low * days)} to {_percent(high * days)} by drawing blocks of days."
     )
 
 
@@ -238,9 +266,9 @@ def _many(judged: Mapping[str, Sequence[float]], terms: Terms, options: argparse
     (low, high), (least, most) = mean_interval(over_even), mean_interval(regrets)
     better = sum(each > 0 for each in over_even) / len(over_even)
     return (
-        f"The whole rule on {options.resamples} histories drawn from the same days in blocks: better than equal shares "
-        f"in {better * 100:.0f} % of them, by {_percent(low)} to {_percent(high)} of the start; behind the best single "
-        f"of each by {_percent(least)} to {_percent(most)}."
+        f"- The whole rule on {options.resamples} histories drawn from the same days in blocks: better than equal "
+        f"shares in {better * 100:.0f} % of them, by {_percent(low)} to {_percent(high)} of the start; behind the best "
+        f"single of each by {_percent(least)} to {_percent(most)}."
     )
 
 
@@ -257,8 +285,9 @@ def _in_engine(runs: Sequence[Run], options: argparse.Namespace) -> list[str]:
     rotation = by_name["rotation"]
     said = (
         f"**In the full engine.** One desk of {sol_text(EQUITY_LAMPORTS)} SOL with all {len(TUNED)} strategies under "
-        "the limits of `foundation`, each with the parameters of its first training, over all judged days; only the "
-        "rule of the buckets differs."
+        "the limits of `foundation`, each with the parameters of its first training, from the first day on; only the "
+        "rule of the buckets differs, with the desk's rate and shift. Returns are of the same judged days; fills and "
+        "costs of the whole run."
     )
     lines = [
         said,
@@ -277,6 +306,18 @@ def _in_engine(runs: Sequence[Run], options: argparse.Namespace) -> list[str]:
         if run is not rotation
     ]
     return lines
+
+
+def _verdict(walks: Sequence[Result], runs: Sequence[Run], options: argparse.Namespace) -> str:
+    """Say whether rotation may be on by default: only where both intervals against equal shares are above zero."""
+    streams = {walk.strategy: tuple(walk.returns) for walk in walks}
+    cut = sum(len(judged.returns) for judged in walks[0].judged[:FIRST_WINDOWS])
+    terms, judged = choose_terms(part(streams, 0, cut), ROTATES), part(streams, cut)
+    pairs = [(rotated(judged, ROTATES, terms).returns, even(judged)), (runs[0].returns, runs[1].returns)]
+    lows = [block_bootstrap([a - b for a, b in zip(*pair, strict=True)], options.seed)[0] for pair in pairs]
+    if min(lows) > 0.0:
+        return "Proven: rotation is above equal shares by both intervals."
+    return "Not proven: rotation is not above equal shares by both intervals. It stays off by default."
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.adapters.trading_desk import open_desk
 from memmcp_server.config import JournalSection, Sections, TradingSection
 from memmcp_server.domain.identifiers import JsonObject
-from memmcp_server.errors import InvalidInput
+from memmcp_server.errors import InvalidInput, TradingUnavailable
 from memmcp_server.ports import TradingDesk
 from memmcp_server.wire.night import NightReport
 from memmcp_server.wire.orders import ControlAnswer, RebalanceAnswer, TradeAnswer
@@ -255,6 +255,13 @@ async def test_a_night_is_told_as_the_wire_promises(bench: Bench) -> None:
     told = NightReport.model_validate(await bench.desk.night(since_ns=None))
     assert told.since < told.until
     NightReport.model_validate(await bench.desk.night(since_ns=2**62))
+
+
+@pytest.mark.requirement("T14")
+async def test_without_a_sidecar_nobody_can_be_asked_and_it_says_so(bench: Bench) -> None:
+    question: JsonObject = {"id": "q_1", "kind": "scenario", "question": "What if?", "evidence": []}
+    with pytest.raises(TradingUnavailable, match="no sidecar"):
+        await bench.desk.assess(question, agent="a")
 
 
 async def test_flatten_and_halt_leaves_no_position(bench: Bench) -> None:

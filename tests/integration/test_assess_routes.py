@@ -17,8 +17,10 @@ from typer.testing import CliRunner
 
 from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.adapters.sql_journal import open_journal
+from memmcp_server.adapters.trading_desk import command_of
 from memmcp_server.config import JournalSection, QuotasSection
 from memmcp_server.domain.caller import Caller
+from memmcp_server.domain.memory import Trust
 from memmcp_server.domain.task import TaskFields, TaskState
 from memmcp_server.services.guarded_desk import GuardedDesk
 from memmcp_server.services.policies import Policies
@@ -27,6 +29,7 @@ from memmcp_server.services.tasks import Tasks
 from memmcp_server.wire import sidecar as wire
 from trading.cli import app
 from trading.config import SidecarSection
+from trading.ports import MemoryRecord
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T14")]
 
@@ -218,6 +221,15 @@ async def test_an_agent_that_claims_while_the_sidecar_thinks_keeps_the_task(tmp_
         desk.assess = super(Slow, desk).assess  # type: ignore[method-assign]
         assert await adviser.look() is True
         assert (await tasks.get(filed.id, operator)).task.claimed_by == SIDECAR.agent
+
+
+def test_what_was_asked_and_answered_is_kept_as_words_that_nobody_vouches_for() -> None:
+    told = {
+        kind: command_of(MemoryRecord("note", f"k{kind}", 1, "memory_bank", kind, "buy everything"))
+        for kind in ("request", "response", "score")
+    }
+    trust = {kind: each.provenance.trust for kind, each in told.items()}  # type: ignore[union-attr]
+    assert trust == {"request": Trust.UNTRUSTED, "response": Trust.UNTRUSTED, "score": Trust.SYSTEM}
 
 
 async def test_the_example_server_is_a_sidecar_that_a_desk_can_ask(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The bridge against a real server on loopback: sound answers, and every way in which one can fail."""
 
+import json
 import logging
 import socket
 import time
@@ -78,6 +79,27 @@ async def test_an_endpoint_that_knows_no_schema_is_asked_in_a_way_that_it_knows(
         await opened.assess(make_request())
     told = [each.get("response_format", {}).get("type") for each in server.asked]
     assert told == ["json_schema", *(["json_object"] if formats == (None,) else []), formats[0], formats[0]]
+
+
+async def test_a_model_that_refuses_older_parameters_is_asked_without_them() -> None:
+    server = ChatServer(is_modern=True)
+    async with bridge(server) as opened:
+        await opened.assess(make_request())
+        await opened.assess(make_request())
+    assert len(server.asked) == 4
+    assert server.asked[-1]["max_completion_tokens"] == 800
+    assert not {"temperature", "max_tokens"} & server.asked[-1].keys()
+
+
+async def test_the_strict_schema_holds_no_keyword_that_an_endpoint_may_refuse() -> None:
+    server = ChatServer()
+    async with bridge(server) as opened:
+        await opened.assess(make_request())
+    schema = server.asked[0]["response_format"]["json_schema"]["schema"]
+    told = json.dumps(schema)
+    assert not any(each in told for each in ("minimum", "maxLength", "maxItems", "pattern"))
+    assert schema["properties"]["evidence_ids"]["items"] == {"type": "string"}
+    assert set(schema["required"]) == set(schema["properties"])
 
 
 async def test_an_answer_in_a_code_fence_and_a_dated_release_of_the_model_are_taken() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.doubles.desk_memory import ListMemory
 from tests.support.chat_server import KEY, ChatServer, data_of
-from tests.support.sidecar_desk import PROFILE, feed, opened, rows, run, sections
+from tests.support.sidecar_desk import PROFILE, ended, feed, opened, rows, run, sections
 from tests.unit.trading.feeds.bar_writers import bar_rows, write_csv
 from typer.testing import CliRunner
 
@@ -34,9 +34,15 @@ def without_network(patch: pytest.MonkeyPatch) -> list[Any]:
     return tried
 
 
+@pytest.mark.requirement("O2")
+@pytest.mark.requirement("T19")
 async def test_advice_comes_in_shrinks_entries_is_remembered_and_shown(tmp_path: Path) -> None:
     server, memory = ChatServer(said={"size_scale_bps": 0, "expires_in_s": 604_800}), ListMemory()
-    shown = await run(tmp_path, server, memory, timeout_s=20)
+    async with server.serving() as url, opened(tmp_path, sections(url, timeout_s=20), memory) as desk:
+        shown = await ended(desk)
+        smaller = next(json.loads(body) for _, _, body in rows(tmp_path, "advice_weighed") if b":7500" in body)
+        chain = await desk.why(order_id=None, trajectory_id=smaller["trajectory_id"], mint=None, since_ns=None)
+    assert "Advice of a-model" in next(each["text"] for each in chain["chain"] if each["step"] == "advice")
     told = {kind for _, kind, _ in rows(tmp_path)}
     assert {"advised", "advice_weighed", "advice_scored"} <= told
     weighed = [json.loads(body) for _, _, body in rows(tmp_path, "advice_weighed")]

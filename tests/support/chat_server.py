@@ -68,6 +68,8 @@ class ChatServer:
     formats: tuple[str | None, ...] = ("json_schema", "json_object", None)
     model: str = MODEL
     has_usage: bool = True
+    is_modern: bool = False
+    """Whether it refuses what newer models refuse."""
     asked: list[Data] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     elsewhere: int = 0
@@ -88,6 +90,11 @@ class ChatServer:
         kind = None if wanted is None else wanted["type"]
         if kind not in self.formats:
             return JSONResponse({"error": {"message": f"response_format {kind} is not supported"}}, 400)
+        if self.is_modern and "max_tokens" in document:
+            told = "Unsupported parameter: 'max_tokens' is not supported, use 'max_completion_tokens' instead."
+            return JSONResponse({"error": {"message": told}}, 400)
+        if self.is_modern and "temperature" in document:
+            return JSONResponse({"error": {"message": "Unsupported value: 'temperature' does not support 0"}}, 400)
         data = data_of(document)
         fault = self._fault()
         found = await self._broken(fault)

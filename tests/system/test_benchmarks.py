@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks import bridge, engine, lessons, memory, migration, search
+from benchmarks import bridge, engine, lessons, memory, migration, search, sidecar
 from benchmarks.filling import make_base
 from benchmarks.peers import Ours
 from tests.support.agents import data_directory
@@ -123,3 +123,15 @@ def test_the_engines_table_names_every_goal_that_was_missed(capsys: pytest.Captu
     assert "profits differ by 1.0e-01" in said
     assert "NautilusTrader" not in said
     assert "kernel" not in said
+
+
+@pytest.mark.requirement("Q3")
+@pytest.mark.bench
+def test_the_sidecars_benchmark_runs_all_variants_in_turns_and_says_whether_its_goal_is_met(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = sidecar.main(["--rounds", "1", "--cycles", "60"])
+    said = capsys.readouterr().out
+    for row in ("| absent | 20 |", "| down | 20 |", "| slow | 20 |", "| lying | 20 |", "| answering | 20 |"):
+        assert row in said
+    assert (code == 0) == ("not met" not in said)

@@ -21,6 +21,9 @@ from trading import desk as trading
 logger = logging.getLogger(__name__)
 
 ENGINE: Final = Provenance(agent="xavier", tool="desk", source="trading journal", trust=Trust.SYSTEM)
+SIDECAR: Final = Provenance(agent="sidecar", tool="desk", source="trading journal", trust=Trust.UNTRUSTED)
+"""Questions and answers of the sidecar hold words of others: of markets, agents and a model."""
+SIDECAR_KINDS: Final = frozenset({("memory_bank", "request"), ("memory_bank", "response")})
 REFUSED_KIND: Final = "refused_record"
 REWARD_UNIT: Final = "lamports"
 
@@ -162,7 +165,7 @@ def command_of(record: trading.MemoryRecord, known: Collection[str] = ()) -> Jou
                 tags=record.tags,
                 metadata=dict(record.metadata),
                 trajectory_id=_trajectory_id(record) if record.action == "step" else None,
-                provenance=ENGINE,
+                provenance=SIDECAR if (record.namespace, record.kind) in SIDECAR_KINDS else ENGINE,
                 embed=record.embed,
                 cites=tuple(MemoryId(memory_id) for memory_id in record.cites if memory_id in known),
             )

@@ -1,7 +1,8 @@
 """Any endpoint of the chat-completions API as an adviser.
 
 It is asked for JSON of our schema; one that does not know ``response_format`` of that kind says so with a 400 and is
-asked for plain JSON objects from then on, and at last for nothing of the kind. Whatever comes is held against the
+asked for plain JSON objects from then on, and at last for nothing of the kind. A model that wants
+``max_completion_tokens``, or takes no ``temperature``, says so in the same way. Whatever comes is held against the
 schema here, so what the endpoint promises changes nothing.
 """
 
@@ -19,8 +20,11 @@ from trading.sidecar.prompting import messages, schema_of_answers
 from .sidecar_http import SidecarHttp, Turned
 
 PATH: Final = "/chat/completions"
+MAX_TOKENS: Final = "max_tokens"
+PLAIN_KEYWORDS: Final = frozenset({"type", "properties", "required", "additionalProperties", "items", "description"})
+"""Keywords that every endpoint takes in a strict schema; bounds are told in the prompt and checked here."""
 TOKENS_TOLD_MAX: Final = 100_000_000
-_UNKNOWN_FORMAT: Final = (400, 404, 415, 422, 501)
+_UNKNOWN: Final = (400, 404, 415, 422, 501)
 
 
 class OpenAiBridge:
@@ -30,6 +34,7 @@ class OpenAiBridge:
         self._section = section
         self._http = http
         self._formats = [_schema_format(), {"type": "json_object"}, None]
+        self._options = {"temperature": 0, MAX_TOKENS: section.tokens_out_max}
 
     @property
     def model(self) -> str:
@@ -44,19 +49,29 @@ class OpenAiBridge:
             body = await self._http.post(PATH, self._document(request))
             if not isinstance(body, Turned):
                 return self._reply(body, request)
-            if body.status in _UNKNOWN_FORMAT and len(self._formats) > 1 and b"response_format" in body.body:
-                del self._formats[0]
+            if body.status in _UNKNOWN and self._has_learnt(body.body):
                 continue
             msg = f"the server turned the question down with {body.status}"
             raise SidecarFault(msg, reason="http_4xx")
+
+    def _has_learnt(self, complaint: bytes) -> bool:
+        """Ask otherwise from now on, where the endpoint complains of that; each way of asking is left only once."""
+        if b"response_format" in complaint and len(self._formats) > 1:
+            del self._formats[0]
+        elif b"max_completion_tokens" in complaint and MAX_TOKENS in self._options:
+            self._options["max_completion_tokens"] = self._options.pop(MAX_TOKENS)
+        elif b"temperature" in complaint and "temperature" in self._options:
+            del self._options["temperature"]
+        else:
+            return False
+        return True
 
     def _document(self, request: AssessmentRequest) -> dict[str, Any]:
         wanted = self._formats[0]
         return {
             "model": self._section.model,
             "messages": messages(request),
-            "temperature": 0,
-            "max_tokens": self._section.tokens_out_max,
+            **self._options,
             **({} if wanted is None else {"response_format": wanted}),
         }
 
@@ -89,7 +104,18 @@ class OpenAiBridge:
 def _schema_format() -> dict[str, Any]:
     return {
         "type": "json_schema",
-        "json_schema": {"name": "assessment", "strict": True, "schema": schema_of_answers()},
+        "json_schema": {"name": "assessment", "strict": True, "schema": _plain(schema_of_answers())},
+    }
+
+
+def _plain(schema: Any) -> Any:
+    """Return a schema without the keywords that a strict endpoint may refuse."""
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: {field: _plain(each) for field, each in value.items()} if name == "properties" else _plain(value)
+        for name, value in schema.items()
+        if name in PLAIN_KEYWORDS
     }
 
 

@@ -24,7 +24,17 @@ from typing import Literal, NoReturn
 
 from trading.errors import InvalidInput
 from trading.model.instrument import CONSTANT_PRODUCT, Instrument
-from trading.model.market_data import Bar, CycleEnd, FactsKnown, MarketEvent, Swap, TokenGone, TokenListed, ts_of
+from trading.model.market_data import (
+    Advised,
+    Bar,
+    CycleEnd,
+    FactsKnown,
+    MarketEvent,
+    Swap,
+    TokenGone,
+    TokenListed,
+    ts_of,
+)
 from trading.model.network import SIGNATURE_FEE_LAMPORTS, TOKEN_ACCOUNT_RENT_LAMPORTS
 from trading.model.order import Fill, Order, Purpose, Rejected, Side, SwapQuote, VenueReport
 from trading.model.position import token_value_lamports
@@ -94,7 +104,8 @@ class SimulatedVenue:
             if known.learns:
                 known.learn(event, self.conditions)
             return reports
-        if type(event) is Swap or type(event) is FactsKnown:  # the bars are made of the one, what is so of the other
+        # The bars are made of the one, what is so of the other; what somebody thinks of it moves no market.
+        if type(event) is Swap or type(event) is FactsKnown or type(event) is Advised:
             return ()
         if isinstance(event, TokenListed):
             self._markets[event.instrument.mint] = self._listed(event.instrument)

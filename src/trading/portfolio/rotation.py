@@ -34,15 +34,16 @@ _EXACT: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How fast is learned: the figures of the forecaster, not of a desk.
+    """How fast is learned: the figures of the forecaster, not of a desk. The defaults were chosen on recorded days that
+    judge nothing (``scripts/rotation_study.py``); slow ones won there.
 
     ``rate_percent``: eta in hundredths. ``shift_ppm``: alpha, the share of belief that is spread evenly after each
     window. ``range_ppm``: a return counts as at most so much up or down. ``mean_windows``: of so many of the newest a
     mean is taken, shrunken as if ``shrink_windows`` more had brought nothing.
     """
 
-    rate_percent: int = 200
-    shift_ppm: int = 2_000
+    rate_percent: int = 50
+    shift_ppm: int = 500
     range_ppm: int = 10_000
     mean_windows: int = 60
     shrink_windows: int = 20

@@ -78,11 +78,11 @@ class NearestIndex:
                 stop = min(rows, first + BLOCK_ROWS)
                 np.dot(chunk[first:stop], question, out=self._distances[begin + first : begin + stop])
         found = self._distances[:total]
+        places = np.arange(total)
         if total > count:
-            furthest = np.partition(found, count - 1)[count - 1]
-            places = np.flatnonzero(found <= furthest)
-        else:
-            places = np.arange(total)
+            # The furthest wanted of the first rows bounds the furthest of all, so that few are left to put in order.
+            places = np.flatnonzero(found <= _furthest(found[:CHUNK_ROWS], count))
+            places = places[found[places] <= _furthest(found[places], count)]
         own = sum(level * level for level in vector)
         return places.astype(np.int64) + self.first, found[places].astype(np.int64) + own
 
@@ -109,3 +109,10 @@ class NearestIndex:
         if not self._chunks:
             return np.empty((0, self._dimensions), np.int16)
         return np.concatenate(self._chunks)[: len(self), :-1].astype(np.int16)
+
+
+def _furthest(distances: Floats32, count: int) -> np.float32:
+    """Return the largest of the ``count`` smallest distances."""
+    if len(distances) <= count:
+        return np.float32(distances.max())
+    return np.float32(np.partition(distances, count - 1)[count - 1])

@@ -134,7 +134,9 @@ def vector_of(bars: Sequence[Bar], context: Context, stated: Stated) -> tuple[in
     if len(bars) < BARS_MIN:
         return None
     newest = list(bars)[-BARS_MAX:]
-    values = [*_of_bars(newest), *_of_time(context.now_ns), *_of_market(context), *_of_signal(newest, stated)]
+    of_bars, deviation = _of_bars(newest)
+    of_signal = _of_signal(_interval_ns(newest), deviation, stated)
+    values = [*of_bars, *_of_time(context.now_ns), *_of_market(context), *of_signal]
     return tuple(_level(value, feature.scale) for value, feature in zip(values, FEATURES, strict=True))
 
 
@@ -158,7 +160,8 @@ def _level(value: float, scale: float) -> int:
     return max(-LEVEL_MAX, min(LEVEL_MAX, round(value / scale * UNITS)))
 
 
-def _of_bars(bars: Sequence[Bar]) -> list[float]:
+def _of_bars(bars: Sequence[Bar]) -> tuple[list[float], float]:
+    """Return the features, and the deviation of a bar's log return."""
     rows = [(float(each.close), float(each.high), float(each.low), float(each.volume)) for each in bars]
     table: Floats = np.array(rows, np.float64)
     prices, highs, lows = np.log(table[:, 0]), np.log(table[:, 1]), np.log(table[:, 2])
@@ -180,7 +183,7 @@ def _of_bars(bars: Sequence[Bar]) -> list[float]:
     rises = moves[-14:]
     travelled = float(np.abs(rises).sum())
     near = prices[-72:]
-    return [
+    features = [
         *(back(count) for count in (1, 4, 12, 24, 72, 168)),
         _log_ratio(deviation * math.sqrt(_bars_a_day(bars)), 0.05),
         _log_ratio(float(newest.std()), deviation),
@@ -197,6 +200,7 @@ def _of_bars(bars: Sequence[Bar]) -> list[float]:
         2.0 * (close - float(lows[-1])) / width - 1.0 if width > _DUST else 0.0,
         _correlation(moves),
     ]
+    return features, deviation
 
 
 def _of_time(now_ns: int) -> list[float]:
@@ -212,10 +216,9 @@ def _of_market(context: Context) -> list[float]:
     return [_span(sol, 24), _span(sol, 168), _span(btc, 24), market.moved, market.breadth]
 
 
-def _of_signal(bars: Sequence[Bar], stated: Stated) -> list[float]:
-    prices = np.log(np.array([float(each.close) for each in bars], np.float64))
-    deviation = float(np.diff(prices).std())
-    bars_until_due = max(1.0, stated.horizon_s * NS_PER_S / _interval_ns(bars))
+def _of_signal(interval_ns: int, deviation: float, stated: Stated) -> list[float]:
+    """``deviation`` is that of a bar's log return."""
+    bars_until_due = max(1.0, stated.horizon_s * NS_PER_S / interval_ns)
     reach = deviation * math.sqrt(bars_until_due)
     edge = math.log1p(max(0, stated.edge_bps) / BPS_ONE)
     share = stated.cost_bps / stated.edge_bps if stated.edge_bps > 0 else 4.0

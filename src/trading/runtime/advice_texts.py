@@ -28,7 +28,7 @@ def request_text(exchange: Exchange) -> str:
     about = f" of {exchange.symbol}" if exchange.symbol else ""
     whose = f" ({exchange.strategy})" if exchange.strategy else ""
     rests = f" It rests on {len(exchange.evidence)} things that were given." if exchange.evidence else ""
-    return f"The sidecar was asked about {_SUBJECTS[exchange.kind]}{about}{whose}: {exchange.question}{rests}"
+    return f"The sidecar was asked about {_SUBJECTS[exchange.kind]}{about}{whose}: «{exchange.question}»{rests}"
 
 
 def response_text(exchange: Exchange) -> str:

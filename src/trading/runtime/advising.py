@@ -119,7 +119,10 @@ class Advising:
         found: list[Waiting] = []
         scene = Scene(state.run_id, state.snapshot, state.instruments, state.rugs, self._scores)
         for row in rows:  # the newest first, until there are as many as may wait
-            found += [Waiting(request, row.ts_ns) for request in questions_of(row, scene)]
+            try:
+                found += [Waiting(request, row.ts_ns) for request in questions_of(row, scene)]
+            except ValueError as error:  # a figure that no question may hold: the market can bring any
+                logger.warning("row %d makes no sound question: %s", row.seq, error)
             if len(found) >= self._section.questions_max:
                 break
         return found[::-1]

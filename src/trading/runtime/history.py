@@ -19,6 +19,7 @@ from trading.model.rug_rules import RugRules
 from trading.model.units import NS_PER_S, sol_text
 from trading.ports import Journal, JournalRow
 
+from .advice_texts import weighed_text
 from .documents import Document, amount, costs_of_fill, iso, price_sol, tokens
 from .fact_texts import facts_text
 from .forecast_texts import forecast_text, impact_text, score_text
@@ -36,6 +37,7 @@ CHAIN_KINDS = (
     "situation_recalled",
     "signal_raised",
     "signal_passed",
+    "advice_weighed",
     "order_approved",
     "order_denied",
     "order_filled",
@@ -260,6 +262,8 @@ def _told(run: RunView, event: Any) -> tuple[str, str]:
         case events.SignalRaised(signal=signal):
             text = f"{signal.strategy} on {symbol_of(run, signal.mint)}: {signal.reason}"
             return "signal", text
+        case events.AdviceWeighed():
+            return "advice", weighed_text(event, symbol_of(run, event.mint))
         case events.SignalPassed(denied=Denied() as denied) | events.OrderDenied(denied=Denied() as denied):
             return "verdict", f"denied ({denied.reason}): {denied.message}"
         case events.OrderApproved(order=order, measures=measures, impact=impact):

@@ -149,11 +149,15 @@ class Promoter:
         return None
 
     def _looked_up(self, name: str) -> tuple[Candidate, int]:
+        """Return a candidate and how many trials its family has. Raises: CandidateStoreUnavailable where candidates or
+        trials are not what was written down: nothing is promoted by what somebody altered."""
         with self._store() as store:
             candidate = store.candidate(name)
+            _require_sound(store.path, store.verify())
         assert self._folder is not None
         ledger = TrialLedger.at(self._folder / LEDGER_NAME)
         try:
+            _require_sound(ledger.path, ledger.verify())
             return candidate, ledger.standing(family_of([candidate.proposal.strategy])).trials
         finally:
             ledger.close()
@@ -201,3 +205,9 @@ class Promoter:
             yield store
         finally:
             store.close()
+
+
+def _require_sound(path: Path, altered: int | None) -> None:
+    if altered is not None:
+        msg = f"{path} was altered: row {altered} is not what was written down"
+        raise CandidateStoreUnavailable(msg, hint="bring a copy of before back; see `lineage` and `trials`")

@@ -93,3 +93,16 @@ def test_pools_and_feeds_of_the_router_are_json() -> None:
         load({"TRADING_ROUTER__COMPUTE_UNIT_PRICE_PERCENTILE": "10001"})
     with pytest.raises(InvalidInput, match="TRADING_ROUTER__SECOND_PRICE"):
         load({"TRADING_ROUTER__SECOND_PRICE": "jupiter"})
+
+
+@pytest.mark.requirement("T14")
+def test_the_sidecars_address_and_key_are_shown_by_no_error_and_no_repr() -> None:
+    bad = {"TRADING_SIDECAR__URL": "https://me:sk-hidden@host/v1", "TRADING_SIDECAR__MODEL": "m"}
+    with pytest.raises(InvalidInput, match="TRADING_SIDECAR__URL") as caught:
+        load(bad)
+    assert "sk-hidden" not in f"{caught.value!r} {caught.value.message}"
+    good = {**bad, "TRADING_SIDECAR__URL": "https://host/sk-hidden/v1/", "TRADING_SIDECAR__KEY": "sk-hidden"}
+    section = load(good).sidecar
+    assert section.is_on
+    assert section.url.get_secret_value() == "https://host/sk-hidden/v1"
+    assert "sk-hidden" not in repr(section)

@@ -1,9 +1,9 @@
 """The account of a kernel: what becomes of opinions, over all tokens together, in one compiled pass over the cycles.
 
-Decided at a close and filled at the next bar's open, fees and costs a side, marked at what a sale at the close would
-bring, not sold at the end. At a close the exits come first (rules and opinions that ended), then the entries, those of
-the largest expected gain before others, as ``engine.trader`` has it. An entry whose next bar opens after its blockhash
-ran out is none. Money is float64 in SOL.
+Decided at a close and filled at the next bar's open, fees, impact and network a side, marked at what a sale at the
+close would bring, not sold at the end. At a close the exits come first (rules and opinions that ended), then the
+entries, those of the largest expected gain before others, as ``engine.trader`` has it. An entry whose next bar opens
+after its blockhash ran out is none. Money is float64 in SOL.
 
 What the full engine has beside it and this has not: sizes that follow a record, a drawdown or a correlation; limits
 other than cash, the number of positions and the expected move; cooldowns, protections, drawdown guards; rounding to
@@ -156,17 +156,32 @@ def _fill(desk: Floats, token: int, figures: Floats, fills: Ints, bar: int, open
     desk[token, _WISH] = _NONE
     if not is_buy:
         figures[TRIPS] += 1.0
-        figures[CASH] += desk[token, _UNITS] * opened * rules.sells
+        figures[CASH] += _brought(desk[token, _UNITS] * opened, rules)
         desk[token, _UNITS] = 0.0
         return
-    price = opened * rules.buys
-    units = rules.units if rules.units > 0.0 else desk[token, _STAKE] / price
-    cost = units * price
+    if rules.units > 0.0:
+        units, cost = rules.units, _paid(rules.units * opened, rules)
+    else:
+        cost = desk[token, _STAKE]
+        spent = cost / rules.buys
+        units = spent / (opened * (1.0 + spent * rules.thinness))
     figures[CASH] -= cost
     desk[token, _UNITS], desk[token, _COST], desk[token, _PEAK], desk[token, _STAKE] = units, cost, 0.0, 0.0
     # As ``risk.exits`` has it: of what the position cost, fees included, against its units at the close alone.
     desk[token, _LOW] = cost * (1.0 - rules.stop) / units if rules.stop < NO_LIMIT else 0.0
     desk[token, _HIGH] = cost * (1.0 + rules.take) / units
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _brought(worth: float, rules: Rules) -> float:
+    """Return what a sale of units that are worth so much at the pool's price brings, after impact and fees."""
+    return worth / (1.0 + worth * rules.thinness) * rules.sells
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _paid(worth: float, rules: Rules) -> float:
+    """Return what units that are worth so much at the pool's price cost, with impact and fees."""
+    return worth / (1.0 - worth * rules.thinness) * rules.buys
 
 
 @numba.njit(nogil=True, forceinline=True)
@@ -204,7 +219,7 @@ def _judge(desk: Floats, active: Ints, figures: Floats, closes: Floats, at: int,
         token = active[place]
         if desk[token, _UNITS] > 0.0:
             close = closes[int(desk[token, _NEWEST])]
-            worth += desk[token, _UNITS] * close * rules.sells
+            worth += _brought(desk[token, _UNITS] * close, rules)
             if _asks(desk, token, close, at, rules) and desk[token, _WISH] == _NONE:
                 desk[token, _WISH] = _SELL
                 figures[PENDING] += 1.0
@@ -256,7 +271,7 @@ def _hold_one(
     """The same for one position."""
     at, until = span
     bar, stop = int(desk[token, _NEWEST]), int(desk[token, _STOP])
-    units, cash = desk[token, _UNITS] * rules.sells, figures[CASH]
+    units, cash = desk[token, _UNITS], figures[CASH]
     top, deepest = figures[TOP], figures[DEEPEST]
     low, high, peak, too_old = desk[token, _LOW], desk[token, _HIGH], desk[token, _PEAK], desk[token, _UNTIL]
     is_over = False
@@ -267,7 +282,7 @@ def _hold_one(
         if close > peak or close <= low or close >= high or at >= too_old:
             is_over = _asks(desk, token, close, at, rules)
             low, peak = desk[token, _LOW], desk[token, _PEAK]
-        worth = cash + units * close
+        worth = cash + _brought(units * close, rules)
         if worth > top:
             top = worth
         elif top - worth > deepest * top:
@@ -316,6 +331,7 @@ def _enter(
 ) -> None:
     """Send entries, the largest expected gain first, as far as cash and the number of positions allow."""
     free = figures[CASH]
+    edge_rate = 2.0 * 10_000.0 * rules.thinness  # the impact of both sides, in bps for each SOL
     for place in range(int(figures[COUNT])):
         free -= desk[active[place], _STAKE]
     while figures[COUNT] < rules.positions_max:
@@ -331,10 +347,15 @@ def _enter(
         after = bar + 1
         is_in_time = after < desk[token, _STOP] and tape[after, GAP] <= rules.wait_ns
         if rules.units > 0.0:
-            stake = rules.units * closes[bar] * rules.buys
+            stake = _paid(rules.units * closes[bar], rules)
         else:
             stake = min(free, worth * rules.stake_share * rows[head, 1])
-        if stake <= worth * _STAKE_MIN or stake > free or not is_in_time or rows[head, 2] < rules.edge_bps_min:
+        if (
+            stake <= worth * _STAKE_MIN
+            or stake > free
+            or not is_in_time
+            or rows[head, 2] < rules.edge_bps_min + stake * edge_rate
+        ):
             continue
         free -= stake
         desk[token, _STAKE], desk[token, _NEWEST], desk[token, _WISH] = stake, bar, _BUY
@@ -361,13 +382,14 @@ def equity_of_fills(market: Market, fills: Sequence[tuple[int, float, float]], c
     marks (without deposits for accounts) to rounding.
     """
     span, columns = market.span, market.columns
-    sells = market.terms.rules(market.interval_ns).sells
+    rules = market.terms.rules(market.interval_ns)
     units, equity = np.zeros(columns.closes.size), np.full(span.last - span.first, float(cash))
     for bar, bought, paid in fills:
         units[bar] += bought
         equity[columns.cycles[bar] - span.first :] -= paid
     for first, stop in zip(span.starts, span.stops, strict=True):
-        worth = np.cumsum(units[first:stop]) * columns.closes[first:stop] * sells
+        worth = np.cumsum(units[first:stop]) * columns.closes[first:stop]
+        worth *= rules.sells / (1.0 + worth * rules.thinness)
         newest = np.searchsorted(columns.cycles[first:stop], np.arange(span.first, span.last), side="right") - 1
         equity += np.where(newest >= 0, worth[newest], 0.0)
     return equity

@@ -17,7 +17,7 @@ from trading.execution.conditions import IDEAL
 from trading.model.market_data import Bar
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
 from trading.model.profile import ExitRules, Profile
-from trading.model.units import BPS_ONE, NS_PER_S, ceil_div
+from trading.model.units import BPS_ONE, LAMPORTS_PER_SOL, NS_PER_S
 from trading.strategies.sma_cross import VARIANCE_WEIGHT
 
 from .leaders import btc_logs, sol_logs
@@ -88,6 +88,8 @@ class Rules(NamedTuple):
 
     buys: float
     sells: float
+    thinness: float
+    """What a SOL moves the price by, as a share: one over the depth of the pool."""
     stake_share: float
     units: float
     equity: float
@@ -106,11 +108,12 @@ class Rules(NamedTuple):
 class Terms:
     """How signals become trades.
 
-    ``fee_bps`` is the pool's fee on the SOL side of each swap, ``cost_bps`` what network and impact take a side.
+    ``fee_bps`` is the pool's fee on the SOL side of each swap, ``cost_bps`` what the network takes a side, and
+    ``pool_sol`` the SOL side of a constant product, which says what impact takes (``execution.fill_model``).
     An entry spends ``stake_share`` of equity times the signal's strength, as far as there is cash; with ``units`` above
     0 it buys exactly so many tokens instead. ``exits`` None: only signals sell. ``edge_over_cost_bps_min``: entries
     whose expected move less the round trip is below it are left out, as by the gate; -10000 asks for nothing.
-    ``equity`` is what a run starts with, in SOL; it matters where ``units`` are bought.
+    ``equity`` is what a run starts with, in SOL.
     """
 
     fee_bps: int
@@ -121,6 +124,7 @@ class Terms:
     positions_max: int = 1_000
     units: float = 0.0
     equity: float = 1.0
+    pool_sol: float = NO_LIMIT
 
     def __post_init__(self) -> None:
         """Raises: InvalidInput."""
@@ -130,26 +134,27 @@ class Terms:
         if not (0.0 < self.stake_share <= 1.0 and self.positions_max >= 1):
             msg = f"stake_share: above 0 and at most 1, not {self.stake_share}, of at least one position"
             raise InvalidInput(msg, field="stake_share")
-        if not (0.0 <= self.units < NO_LIMIT and 0.0 < self.equity < NO_LIMIT):
-            msg = f"units must be at least 0 and equity above 0, not {self.units} and {self.equity}"
+        if not (0.0 <= self.units < NO_LIMIT and 0.0 < self.equity < NO_LIMIT and self.pool_sol > 0.0):
+            msg = f"units: at least 0, equity and pool_sol: above 0, not {self.units}, {self.equity}, {self.pool_sol}"
             raise InvalidInput(msg, field="units")
 
     @classmethod
     def of(cls, profile: Profile, fee_bps: int, equity_lamports: int, pool_lamports: int) -> "Terms":
-        """Return the terms of a desk under this profile: the size of a strategy without a record, and what a swap of
-        that size costs in a pool with so much SOL in it."""
+        """Return the terms of a desk under this profile that trades in pools with so much SOL in them: the size of a
+        strategy without a record, and what the network takes of an order of that size."""
         limits = profile.limits
         share_bps = max(1, min(profile.sizing.probe_bps, limits.order_bps_max))
         order_lamports = max(1, equity_lamports * share_bps // BPS_ONE)
         network = SIGNATURE_FEE_LAMPORTS + profile.priority_fee_lamports
-        cost_bps = ceil_div(network * BPS_ONE, order_lamports) + ceil_div(order_lamports * BPS_ONE, pool_lamports)
         return cls(
             fee_bps=fee_bps,
-            cost_bps=min(cost_bps, BPS_ONE - 1),
+            cost_bps=min(BPS_ONE - 1, round(network * BPS_ONE / order_lamports)),
             stake_share=share_bps / BPS_ONE,
             exits=profile.exits,
             edge_over_cost_bps_min=limits.edge_over_cost_bps_min,
             positions_max=limits.positions_max,
+            equity=equity_lamports / LAMPORTS_PER_SOL,
+            pool_sol=pool_lamports / LAMPORTS_PER_SOL,
         )
 
     def rules(self, interval_ns: int) -> Rules:
@@ -160,6 +165,7 @@ class Terms:
         return Rules(
             buys=(1.0 + fee) * (1.0 + cost),
             sells=(1.0 - fee) * (1.0 - cost),
+            thinness=1.0 / self.pool_sol,
             stake_share=float(self.stake_share),
             units=float(self.units),
             equity=float(self.equity),

@@ -1,5 +1,6 @@
 """A candidate on its way to the desk: gates read, command journalled, steps in memory, in alerts and in the store."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,7 +15,14 @@ from tests.unit.trading.desk.test_paper_desk import MINT, SECTIONS, Market
 
 from memmcp_server.wire.promotion import PromotionAnswer
 from memmcp_server.wire.trading import StrategyList
-from trading.adapters.candidate_store import STORE_NAME, Candidate, CandidateStore, Proposal, Step
+from trading.adapters.candidate_store import (
+    STORE_NAME,
+    Candidate,
+    CandidateStore,
+    CandidateStoreUnavailable,
+    Proposal,
+    Step,
+)
 from trading.adapters.live_feed_choice import Chosen
 from trading.adapters.trial_ledger import Trial, TrialLedger
 from trading.config import PromotionSection
@@ -212,3 +220,16 @@ async def test_neither_an_agent_nor_a_desk_without_a_store_promotes(tmp_path: Pa
     async with desk(tmp_path / "other", candidates_dir=None) as here:
         with pytest.raises(InvalidInput, match="no store of candidates"):
             await here.promote(name)
+
+
+@pytest.mark.requirement("T11")
+async def test_nothing_is_promoted_by_a_store_that_somebody_altered(tmp_path: Path) -> None:
+    name = proposed(tmp_path, replace(PROPOSAL, evidence=POOR)).id
+    with sqlite3.connect(tmp_path / STORE_NAME) as connection:
+        connection.execute("DROP TRIGGER candidates_no_update")
+        connection.execute("UPDATE candidates SET body = replace(CAST(body AS TEXT), '20000', '920000')")
+    connection.close()
+    async with desk(tmp_path) as here:
+        with pytest.raises(CandidateStoreUnavailable, match="row 1 is not what was written down"):
+            await here.promote(name)
+        assert (await here.view()).lineage == ""

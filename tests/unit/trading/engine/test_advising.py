@@ -122,6 +122,7 @@ def test_advice_about_a_token_that_is_gone_came_out_as_a_loss_of_everything() ->
 SAID = (
     advised(at(2), make_advice(size_scale_bps=4_000, horizon_s=1_500)),
     advised(at(3), id="asm_2", outcome="http_5xx", detail="the server answered 500"),
+    advised(at(BUY_AT), id="asm_4", mint="another"),  # while an order is open
     advised(at(20), id="asm_3", mint="another", strategy=""),
 )
 
@@ -165,3 +166,13 @@ def test_a_damaged_row_is_named() -> None:
         broken(kind, 7, {**body, "latency_ms": "soon"})
     with pytest.raises(DataError, match="does not fit"):
         broken(kind, 7, {name: value for name, value in body.items() if name != "outcome"})
+
+
+def test_advice_moves_no_market_and_settles_no_order() -> None:
+    """A restart shows every input to the venue: an order that is open then must still be open."""
+    bench = run(prices=BUY_AT)
+    [order] = bench.kernel.venue.open_orders()
+    market = bench.kernel.venue._markets[MINT]  # type: ignore[attr-defined]
+    market.gone_reason = "it is gone"
+    assert bench.kernel.venue.on_market(advised(at(BUY_AT))) == ()
+    assert list(bench.kernel.venue.open_orders()) == [order]

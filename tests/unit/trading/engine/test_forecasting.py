@@ -12,6 +12,7 @@ from trading.model.forecast import Direction
 from trading.model.market_data import Bar
 from trading.model.order import Side
 from trading.model.units import BPS_ONE
+from trading.runtime.strategy_digest import digest
 
 pytestmark = pytest.mark.requirement("T18")
 
@@ -191,3 +192,28 @@ def test_moves_are_rounded_towards_nothing_and_bounded(before: str, after: str, 
 
 def _ts(event: object) -> int:
     return event.ts_close_ns if isinstance(event, Bar) else event.ts_ns  # type: ignore[attr-defined,no-any-return]
+
+
+def test_the_digest_of_a_day_tells_how_forecasts_came_true_by_how_sure_of_them_it_was() -> None:
+    cycles = 60
+    prices = [str(Decimal(1) + Decimal(number % 9) / 1_000) for number in range(cycles)]
+    said = tuple((number, MINT, 1.0 if number % 2 else -1.0) for number in range(1, 18))
+    bench = bench_of(*said).feed(script(prices))
+    # The report of the day comes at midnight, 21 cycles on; the forecasts are due twelve bars after they were made.
+    [report] = bench.events(events.WindowReported)
+    scored = [each.score for each in bench.events(events.ForecastScored) if each.score.ts_ns <= report.ts_ns]
+    assert scored
+    for direction in Direction:
+        of_it = [each for each in scored if each.direction is direction]
+        told = [each for each in report.calibration if each.direction == direction]
+        assert sum(each.count for each in told) == len(of_it)
+        assert sum(each.hits for each in told) == sum(each.is_hit for each in of_it)
+        if of_it:
+            assert {each.brier_ppm for each in told} == {sum(each.brier_ppm for each in of_it) // len(of_it)}
+
+    [shown] = digest(bench.kernel, ["momentum_breakout"], "all", 0)["strategies"]
+    records = {each["direction"]: each for each in shown["calibration"]}
+    for direction, record in records.items():
+        known = bench.kernel.state.forecasts.calibration("momentum_breakout", Direction(direction))
+        assert (record["count"], record["brier_ppm"]) == (known.count, known.brier_ppm)
+        assert sum(each["count"] for each in record["bins"]) == known.count > 0

@@ -142,13 +142,14 @@ class Plain:
         mint, opened = bar.mint, float(bar.open)
         self.newest[mint] = bar
         if mint in self.leaving:
-            self.cash += self.held.pop(mint)["units"] * opened * self.sells
+            self.cash += self.sold(self.held.pop(mint)["units"] * opened)
             self.leaving.discard(mint)
             self.trips += 1
         elif mint in self.stakes:
             stake = self.stakes.pop(mint)
             self.cash -= stake
-            units = stake / (opened * self.buys)
+            spent = stake / self.buys
+            units = spent / (opened * (1 + spent / self.terms.pool_sol))
             self.held[mint] = {"units": units, "cost": stake, "since_ns": bar.ts_open_ns, "peak": 0.0}
 
     def is_over(self, mint: str, ts_ns: int) -> bool:
@@ -168,19 +169,23 @@ class Plain:
 
     def worth(self) -> float:
         marks = (held["units"] * float(self.newest[mint].close) for mint, held in self.held.items())
-        return self.cash + sum(marks) * self.sells
+        return self.cash + sum(map(self.sold, marks))
+
+    def sold(self, worth: float) -> float:
+        return worth / (1 + worth / self.terms.pool_sol) * self.sells
 
     def enter(self, ups: Mapping[str, tuple[float, int]], worth: float, ts_ns: int) -> None:
         for mint in sorted(ups, key=lambda mint: (-ups[mint][0] * ups[mint][1], mint)):
             strength, edge_bps = ups[mint]
             least = self.terms.edge_over_cost_bps_min + 2 * (self.terms.fee_bps + self.terms.cost_bps)
-            is_worth_it = self.terms.edge_over_cost_bps_min == -10_000 or edge_bps >= least
             next_bar = self.bars.get((mint, ts_ns + STEP))
             count = len(self.held) + len(self.stakes)
-            if mint in self.held or not is_worth_it or next_bar is None or count >= self.terms.positions_max:
+            if mint in self.held or next_bar is None or count >= self.terms.positions_max:
                 continue
             stake = min(worth * self.terms.stake_share * strength, self.cash - sum(self.stakes.values()))
-            if stake > worth * 1e-6:
+            is_worth_it = edge_bps >= least + 20_000 * stake / self.terms.pool_sol
+            is_worth_it = is_worth_it or self.terms.edge_over_cost_bps_min == -10_000
+            if stake > worth * 1e-6 and is_worth_it:
                 self.stakes[mint] = stake
 
 
@@ -217,6 +222,7 @@ TERMS = st.builds(
     exits=st.none() | EXITS,
     edge_over_cost_bps_min=st.sampled_from([-10_000, 0, 200]),
     positions_max=st.sampled_from([1, 2, 1_000]),
+    pool_sol=st.sampled_from([math.inf, 20.0]),
 )
 
 
@@ -298,6 +304,6 @@ def test_terms_of_a_profile_are_its_first_entry() -> None:
     terms = Terms.of(BASELINE, fee_bps=30, equity_lamports=2 * SOL, pool_lamports=1_000 * SOL)
     share = min(BASELINE.sizing.probe_bps, BASELINE.limits.order_bps_max) / 10_000
     assert (terms.stake_share, terms.exits) == (share, BASELINE.exits)
-    order = 2 * SOL * share
-    network = (SIGNATURE_FEE_LAMPORTS + BASELINE.priority_fee_lamports) / order
-    assert terms.cost_bps == math.ceil(1e4 * network) + math.ceil(1e4 * order / (1_000 * SOL))
+    network = (SIGNATURE_FEE_LAMPORTS + BASELINE.priority_fee_lamports) / (2 * SOL * share)
+    assert terms.cost_bps == round(1e4 * network)
+    assert (terms.equity, terms.pool_sol) == (2.0, 1_000.0)

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.requirement("T12")
 NAMES = ("a", "b", "c")
 DAY_NS = 86_400 * 10**9
 RULES = BucketRules(rotation="fixed_share", rotation_warmup_days=5)
+FAST = Terms(rate_percent=200, shift_ppm=2_000)
 
 
 def windows_of(returns: Sequence[Mapping[str, int]]) -> list[ClosedWindow]:
@@ -53,7 +54,7 @@ def test_what_brings_more_is_believed_more_and_beliefs_stay_one() -> None:
 
 def test_a_step_is_the_formula_of_the_forecaster() -> None:
     # eta 2, g = (r + R) / 2R: weights exp(2 * 1.0), exp(2 * 0.5), exp(0) of one third; then alpha 0.2 % even.
-    found = learned(even_beliefs(NAMES), {"a": 10_000, "b": 0, "c": -99_999})
+    found = learned(even_beliefs(NAMES), {"a": 10_000, "b": 0, "c": -99_999}, FAST)
     raised = [7.389056, 2.718282, 1.0]
     expected = [0.998 * each / sum(raised) + 0.002 / 3 for each in raised]
     assert [found[name] / BELIEF_ONE for name in NAMES] == pytest.approx(expected, abs=1e-6)
@@ -62,10 +63,10 @@ def test_a_step_is_the_formula_of_the_forecaster() -> None:
 def test_a_strategy_that_was_bad_for_long_comes_back_within_days_once_it_is_the_best() -> None:
     beliefs = even_beliefs(NAMES)
     for _ in range(500):
-        beliefs = learned(beliefs, {"a": 5_000, "b": 0, "c": -5_000})
+        beliefs = learned(beliefs, {"a": 5_000, "b": 0, "c": -5_000}, FAST)
     days = 0
     while beliefs["c"] < beliefs["a"]:
-        beliefs = learned(beliefs, {"a": -5_000, "b": 0, "c": 5_000})
+        beliefs = learned(beliefs, {"a": -5_000, "b": 0, "c": 5_000}, FAST)
         days += 1
     assert days < 20
 
@@ -101,7 +102,7 @@ def test_no_window_of_the_future_changes_what_is_believed_now(returns: list[list
     assert beliefs_as_of([ClosedWindow(as_of, {"a": 0, "c": 30_000})], as_of, NAMES) != even_beliefs(NAMES)
 
 
-TUNED = Terms(rate_percent=25)
+TUNED = Terms(rate_percent=25, shift_ppm=2_000)
 """About the rate at which the bound for 240 windows is lowest."""
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from tests.doubles.kernel_bench import KernelBench, profile
@@ -13,10 +14,12 @@ from trading.adapters.sql_journal import JournalStore, SqlJournal
 from trading.config import SidecarSection
 from trading.model.instrument import Instrument
 from trading.model.rug_rules import RugRules
+from trading.runtime import advising as module
 from trading.runtime.advising import Advising, Waiting
 from trading.runtime.mailbox import Mailbox
 from trading.runtime.questions import ASKED_KINDS, RANKED_ASKED, Scene, questions_of
 from trading.runtime.sidecar import Sidecar
+from trading.runtime.stage import Published
 from trading.sidecar.assessment import AssessmentRequest
 
 pytestmark = pytest.mark.requirement("T14")
@@ -83,6 +86,25 @@ def test_a_token_with_a_hostile_name_makes_a_sound_question(journal: SqlJournal)
         assert len(each.symbol) <= 64
         assert "\n" not in each.symbol
         assert "\u202e" not in each.symbol
+
+
+def test_a_row_that_makes_no_sound_question_costs_the_others_nothing(
+    journal: SqlJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = SidecarSection(url="http://localhost", model="m")
+    advising = Advising(journal, Sidecar(ScriptedAdviser(), section, SpendNote()), Mailbox(4, 1, lambda: None), section)
+    traded(journal)
+
+    def strange(row: Any, _scene: Any) -> list[AssessmentRequest]:
+        name = "a name with spaces" if row.kind == "universe_ranked" else f"q_{row.seq}"
+        return [AssessmentRequest(id=name, kind="entry", question="?")]
+
+    monkeypatch.setattr(module, "questions_of", strange)
+    state = cast(Published, SimpleNamespace(run_id="run", snapshot={}, instruments={}, rugs=RugRules()))
+    found = advising._found(state)
+    assert found
+    assert [each.asked_ns for each in found] == sorted(each.asked_ns for each in found)
+    assert advising._found(state) == [], "each row is looked at once"
 
 
 def test_the_queue_is_bounded_and_the_newest_question_takes_the_place_of_the_older(journal: SqlJournal) -> None:
