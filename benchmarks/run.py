@@ -20,6 +20,7 @@ BENCHMARKS = (
     *("bridge", "transports", "journal", "index", "migration", "memory", "search", "retrieval", "secrets", "lessons"),
     *("engine", "evolution"),
     "decision_to_send",
+    "background",
     "recall",
     "sidecar",
 )
