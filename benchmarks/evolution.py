@@ -63,8 +63,8 @@ TRIPS_MIN = 10
 CONVENTIONS = """Conventions: decided at a close, filled at the next open; a fee of 0.1 % on every fill; what is held at
 the end is marked at what a sale would bring. Ours also makes daily returns and the drawdown of all tokens together;
 the peers make the profit alone. Loading bars, building arrays and compiling is not counted for anybody. One core each,
-in seconds of the processor, so that what else runs on the machine counts for nobody; seconds by the clock count it. Best
-of three runs of ours and of vectorbt."""
+in seconds of the processor, so that what else runs on the machine counts for nobody; seconds by the clock count it.
+Best of three runs of ours and of vectorbt."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from typing import Final, NamedTuple
 import numba
 import numpy as np
 
-from .market import CYCLE, FOREVER_NS, GAP, NO_LIMIT, OPEN, Columns, Cycles, Floats, Ints, Market, Rules, Span
+from .arrays import Floats, Ints
+from .market import CYCLE, FOREVER_NS, GAP, NO_LIMIT, OPEN, Columns, Cycles, Market, Rules, Span
 from .speaking import Said
 
 _DUE, _PROCEEDS, _HEAD, _END, _NEXT, _NEW, _RANK = range(7)
