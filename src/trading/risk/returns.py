@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import isqrt
+from operator import mul
 from typing import Final
 
 from trading.model.market_data import Bar
@@ -99,7 +100,7 @@ class ReturnBook:
             row = self._returns.get(mint, ())
             if len(row) < VOLATILITY_HOURS_MIN:
                 return None
-            square = 24 * sum(each * each for each in row) // len(row)
+            square = 24 * sum(map(mul, row, row)) // len(row)
             known = self._volatilities[mint] = ceil_div(isqrt(square), MILLION // BPS_ONE)
         return known
 
