@@ -248,7 +248,7 @@ def test_a_demoted_strategy_gets_nothing_new() -> None:
     assert "trend_following" in {each.bucket for each in bench.events(events.CapitalWithdrawn)}
     bench.feed(market(7)[len(market(5)) :])
     standing = state.rotation.standings["trend_following"]
-    assert standing.barred == "demoted: it fell too far"
+    assert standing.barred == "cand was demoted: it fell too far"
     assert standing.after_bps <= 3_334
     assert state.rotation.is_warm
     assert "trend_following" not in {each.to_bucket for each in bench.events(events.CapitalMoved)}
