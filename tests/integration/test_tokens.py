@@ -115,6 +115,18 @@ async def test_orders_need_a_scope_of_their_own(door: Door) -> None:
     assert (await door.call(trader, "memory_write", content="x")).is_error
 
 
+@pytest.mark.requirement("T14")
+async def test_to_ask_the_sidecar_needs_what_an_order_needs(door: Door) -> None:
+    assert door.stage.desk is not None
+    door.stage.desk.has_sidecar = True
+    question = {"id": "q", "kind": "scenario", "question": "What if?"}
+    told = []
+    for scopes in (["memory:read", "memory:write"], ["trade:paper"]):
+        headers = door.made(scopes[-1].replace(":", "-"), *scopes)
+        told.append((await door.stage.http.post("/assess", json=question, headers=headers)).status_code)
+    assert told == [403, 200]
+
+
 @pytest.mark.parametrize("scopes", [["memory:read", "memory:write", "trade:paper", "trade:live"], ["admin"]])
 async def test_the_operators_doors_open_to_admin_alone(door: Door, scopes: list[str]) -> None:
     headers = door.made("somebody", *scopes)

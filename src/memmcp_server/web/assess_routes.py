@@ -3,7 +3,6 @@
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from memmcp_server.domain.grants import Scope
 from memmcp_server.errors import TradingUnavailable
 from memmcp_server.services.container import Services
 from memmcp_server.wire.sidecar import AssessAnswer, AssessRequest
@@ -24,8 +23,6 @@ class AssessRoutes:
             msg = "trading is switched off in this daemon, and the sidecar is the desk's"
             raise TradingUnavailable(msg, hint="start it with: memmcp serve (without --no-trading)")
         # It spends the desk's money, as an order does.
-        if caller.grant is not None:
-            caller.grant.require(Scope.TRADE_PAPER, "POST /assess")
         self._services.quotas.take(caller, "orders")
         body = await desk.assess(wish.model_dump(mode="json"), agent=caller.agent)
         return answer(AssessAnswer.model_validate(body))

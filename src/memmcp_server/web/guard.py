@@ -51,6 +51,8 @@ SECURITY_PAIRS: Final = tuple((name.lower().encode(), value.encode()) for name, 
 
 MCP_PATHS: Final = ("/mcp", "/sse", "/messages")
 APPROVAL_PATHS: Final = ("/approvals", "/passkeys")
+ASSESS_PATH: Final = "/assess"
+"""It spends the desk's money, as an order does."""
 
 RESOURCE_METADATA: Final = "/.well-known/oauth-protected-resource"
 
@@ -329,6 +331,8 @@ def scope_of(method: str, path: str) -> TokenScope:
         return TokenScope.ADMIN
     if path.startswith(MCP_PATHS) or method in SAFE_METHODS:
         return TokenScope.MEMORY_READ
+    if path == ASSESS_PATH:
+        return TokenScope.TRADE_PAPER
     return TokenScope.TRADE_LIVE if path.startswith(APPROVAL_PATHS) else TokenScope.MEMORY_WRITE
 
 

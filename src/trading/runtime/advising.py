@@ -22,6 +22,7 @@ from trading.model import events
 from trading.model.advice import Exchange
 from trading.model.event_codec import decode
 from trading.model.units import NS_PER_S
+from trading.ports import JournalRow
 from trading.sidecar.assessment import AssessmentRequest
 
 from .advice_texts import exchange_document
@@ -33,7 +34,7 @@ from .stage import Published
 
 SCORED: Final = "forecast_scored"
 ROWS_MAX: Final = 64
-"""Of more rows since the last look only the newest are looked at."""
+"""So many rows may wait until it is worked out what they are asked about; the oldest make room."""
 SCORES_LOOKED_AT: Final = 40
 SCORES_CITED: Final = 3
 ASKED_KEPT: Final = 4_096
@@ -67,12 +68,14 @@ class Advising:
         self._section = section
         self._seq = journal.horizon()
         """Rows of before this start are history: nobody asks about them any more."""
+        self._rows: list[JournalRow] = []
+        self._expanded_seq = 0
         self._published: Published | None = None
         self._wake = anyio.Event()
         self._waiting: OrderedDict[Key, Waiting] = OrderedDict()
         self._asked_ns: OrderedDict[Key, int] = OrderedDict()
         self.dropped = 0
-        """Questions that gave way to newer ones."""
+        """Questions, and rows that would have brought some, that gave way to newer ones."""
         self.handed_in = 0
         self.last: Exchange | None = None
         self.has_failed = False
@@ -92,40 +95,48 @@ class Advising:
                 self._wake = anyio.Event()
                 if self._published is None or self._sidecar.is_resting:
                     continue  # the next cycle looks again; rows of before it are old by then
-                await self._look(self._published)
-                while self._waiting:
-                    await self._ask(*self._waiting.popitem())
-                    if self._wake.is_set():
-                        break  # what is newer comes first: an old question has an old answer
+                await self._look()
+                while self._rows or self._waiting:
+                    await self._expand(self._published)
+                    if self._waiting:
+                        await self._ask(*self._waiting.popitem())
+                        if self._wake.is_set():
+                            break  # what is newer comes first: an old question has an old answer
         except Exception:
             logger.exception("the sidecar is not asked any more; the desk goes on without it")
             self.has_failed = True
 
-    async def _look(self, state: Published) -> None:
+    async def _look(self) -> None:
+        """Take in the rows since the last look, as they are: what they are asked about is worked out one by one."""
         try:
-            for waiting in await anyio.to_thread.run_sync(self._found, state):
-                self._queue(waiting)
+            rows = await anyio.to_thread.run_sync(lambda: self._journal.newest(ASKED_KINDS, limit=ROWS_MAX))
         except JournalUnavailable as error:
             logger.warning("the sidecar is asked later: %s", error)
             await anyio.sleep(RETRY_S)
             self._wake.set()
+            return
+        self._rows += [row for row in reversed(rows) if row.seq > self._seq]
+        self.dropped += max(0, len(self._rows) - ROWS_MAX)
+        del self._rows[:-ROWS_MAX]
+        self._seq = max(self._seq, rows[0].seq if rows else 0)
 
-    def _found(self, state: Published) -> list[Waiting]:
-        """Return what the rows since the last look give reason to ask, the oldest first."""
-        rows = [row for row in self._journal.newest(ASKED_KINDS, limit=ROWS_MAX) if row.seq > self._seq]
-        if not rows:
-            return []
-        self._seq = rows[0].seq
-        found: list[Waiting] = []
+    async def _expand(self, state: Published) -> None:
+        """Make questions of the newest row, where it is newer than those that wait, or none wait."""
+        if not self._rows or (self._waiting and self._rows[-1].seq < self._expanded_seq):
+            return
+        row = self._rows.pop()
+        self._expanded_seq = max(self._expanded_seq, row.seq)
+        for waiting in await anyio.to_thread.run_sync(self._questions, row, state):
+            self._queue(waiting)
+
+    def _questions(self, row: JournalRow, state: Published) -> list[Waiting]:
+        """Return what a row gives reason to ask."""
         scene = Scene(state.run_id, state.snapshot, state.instruments, state.rugs, self._scores)
-        for row in rows:  # the newest first, until there are as many as may wait
-            try:
-                found += [Waiting(request, row.ts_ns) for request in questions_of(row, scene)]
-            except ValueError as error:  # a figure that no question may hold: the market can bring any
-                logger.warning("row %d makes no sound question: %s", row.seq, error)
-            if len(found) >= self._section.questions_max:
-                break
-        return found[::-1]
+        try:
+            return [Waiting(request, row.ts_ns) for request in questions_of(row, scene)]
+        except ValueError as error:  # a figure that no question may hold: the market can bring any
+            logger.warning("row %d makes no sound question: %s", row.seq, error)
+            return []
 
     def _scores(self, mint: str) -> Sequence[events.ForecastScored]:
         """Return the newest scored forecasts of a token."""

@@ -7,6 +7,7 @@ answer is held against the schema, the ids of the evidence and the bounds of the
 
 import hashlib
 import json
+from functools import cache
 from typing import Any, Final
 
 from .assessment import EVIDENCE_TEXT_MAX, QUESTION_MAX, Assessment, AssessmentRequest, plain
@@ -25,11 +26,16 @@ def messages(request: AssessmentRequest) -> list[dict[str, str]]:
     """Return the messages of a chat completion."""
     mark = hashlib.sha256(f"{request.id}{request.digest()}".encode()).hexdigest()[:16]
     body = f"<data-{mark}>\n{data_of(request)}\n</data-{mark}>"
-    schema = json.dumps(schema_of_answers(), separators=(",", ":"))
     return [
-        {"role": "system", "content": f"{SYSTEM}\nSchema: {schema}"},
+        {"role": "system", "content": f"{SYSTEM}\nSchema: {_schema_text()}"},
         {"role": "user", "content": f"Assess this ({request.kind}).\n{body}"},
     ]
+
+
+@cache
+def _schema_text() -> str:
+    """Return the schema as text, made once: that takes longer than everything else here."""
+    return json.dumps(schema_of_answers(), separators=(",", ":"))
 
 
 def data_of(request: AssessmentRequest) -> str:

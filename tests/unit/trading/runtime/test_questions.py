@@ -101,10 +101,10 @@ def test_a_row_that_makes_no_sound_question_costs_the_others_nothing(
 
     monkeypatch.setattr(module, "questions_of", strange)
     state = cast(Published, SimpleNamespace(run_id="run", snapshot={}, instruments={}, rugs=RugRules()))
-    found = advising._found(state)
-    assert found
-    assert [each.asked_ns for each in found] == sorted(each.asked_ns for each in found)
-    assert advising._found(state) == [], "each row is looked at once"
+    rows = list(journal.rows(kinds=ASKED_KINDS))
+    found = [each for row in rows for each in advising._questions(row, state)]
+    assert {row.kind for row in rows} > {"universe_ranked"}
+    assert len(found) == sum(row.kind != "universe_ranked" for row in rows)
 
 
 def test_the_queue_is_bounded_and_the_newest_question_takes_the_place_of_the_older(journal: SqlJournal) -> None:
@@ -128,3 +128,25 @@ def test_the_queue_is_bounded_and_the_newest_question_takes_the_place_of_the_old
     assert "z1" not in {each.request.id for each in advising._waiting.values()}
     put("z2", "z", 600)
     assert "z2" in {each.request.id for each in advising._waiting.values()}
+
+
+@pytest.mark.anyio
+async def test_each_row_is_taken_in_once_and_the_newest_is_asked_about_first(journal: SqlJournal) -> None:
+    section = SidecarSection(url="http://localhost", model="m")
+    advising = Advising(journal, Sidecar(ScriptedAdviser(), section, SpendNote()), Mailbox(4, 1, lambda: None), section)
+    traded(journal)
+    await advising._look()
+    rows = [row.seq for row in journal.rows(kinds=ASKED_KINDS)]
+    assert [row.seq for row in advising._rows] == rows
+    await advising._look()
+    assert len(advising._rows) == len(rows)
+    snapshot = {"state": "ACTIVE", "equity": {"lamports": 1}, "exposure": {"total": {"lamports": 0}}}
+    scene = {"snapshot": {**snapshot, "drawdown_bps": 0, "positions": []}, "instruments": {}, "rugs": RugRules()}
+    state = cast(Published, SimpleNamespace(run_id="run", **scene))
+    while advising._rows and not advising._waiting:
+        await advising._expand(state)
+    newest = next(reversed(advising._waiting.values()))
+    assert newest.asked_ns == max(row.ts_ns for row in journal.rows(kinds=ASKED_KINDS))
+    left = len(advising._rows)
+    await advising._expand(state)
+    assert len(advising._rows) == left, "older rows wait until nothing else does"
