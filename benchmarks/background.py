@@ -75,10 +75,11 @@ def measure(kernel: Kernel, journal: Journal, told: Iterator[list[MarketEvent]],
 
 @contextmanager
 def searching_beside(folder: Path, budget_percent: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the background search as the daemon does, and give it once it searches (its kernel is compiled then)."""
+    """Run the background search as the daemon does, and give it once it searches. The strategy has no kernel: there is
+    nothing to compile first, and each candidate computes for a while."""
     errand = Errand(
-        strategies=("sma_cross",),
-        data=(str(searching.write_bars(folder / "bars", days=300)),),
+        strategies=("random_entry",),
+        data=(str(searching.write_bars(folder / "bars", days=60)),),
         trials_per_day=100_000,
         cpu_budget_percent=budget_percent,
         days_max=365,
@@ -94,7 +95,7 @@ def searching_beside(folder: Path, budget_percent: int) -> Iterator[subprocess.P
     try:
         process.stdin.write(errand.line())
         process.stdin.flush()
-        while json.loads(process.stdout.readline()).get("done", 0) < 1:
+        while json.loads(process.stdout.readline())["phase"] != "searching":
             pass
         yield process
     finally:

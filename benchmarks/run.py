@@ -18,8 +18,9 @@ from pathlib import Path
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 BENCHMARKS = (
     *("bridge", "transports", "journal", "index", "migration", "memory", "search", "retrieval", "secrets", "lessons"),
-    "engine",
+    *("engine", "evolution"),
     "decision_to_send",
+    "background",
     "recall",
     "sidecar",
 )

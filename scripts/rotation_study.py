@@ -162,7 +162,7 @@ def _head(walks: Sequence[Result], options: argparse.Namespace) -> list[str]:
 
 `{command}`, commit {commit()}, {datetime.now(UTC):%Y-%m-%d}.
 
-The strategies and the walk-forward of the section above: {", ".join(TUNED)}.
+The strategies and the windows of the walk-forward (its own section): {", ".join(TUNED)}.
 Every return is out of sample and after all costs, in SOL. The rule (`portfolio/rotation.py`: fixed share over closed
 days) begins with equal shares; floor {ROTATES.rotation_floor_bps} bps, cap {ROTATES.rotation_cap_bps},
 at most {ROTATES.rotation_step_bps} a day, {ROTATES.rotation_warmup_days} days of warm-up,

@@ -1,9 +1,10 @@
 """The trials of a search mean the same in memory, in a SQLite file and in PostgreSQL."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from tests.doubles.hashed_bench import HashedBench
@@ -13,7 +14,6 @@ from tests.support.postgres import PostgresServer
 from trading.evolution.trial_store import Drawn, Outcome, Progress, TrialStore, opened
 
 DAYS = 60
-Opener = Callable[[str], AbstractContextManager[TrialStore]]
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
@@ -78,6 +78,20 @@ def test_draws_are_those_of_the_seed_wherever_they_are_kept(store: TrialStore) -
                 for drawn in each.taken_up(4):
                     each.tell(drawn, outcome(drawn))
         assert in_memory.told() == store.told()
+
+
+def test_several_may_open_a_new_storage_at_the_same_moment(url: str | None) -> None:
+    if url is None or url.startswith("sqlite"):
+        pytest.skip("memory is one's own, and a file is opened by the process that holds its run directory")
+    everybody = Barrier(3)
+
+    def opening(place: int) -> Progress:
+        everybody.wait(30)
+        with opened("s", searching.spec(), f"host/{place}#{place}", url) as store:
+            return store.progress()
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(opening, range(3))) == [Progress(0, 0, 0, 0)] * 3
 
 
 def test_two_who_draw_at_once_are_given_numbers_of_their_own(url: str | None) -> None:

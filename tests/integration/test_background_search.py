@@ -3,9 +3,7 @@
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -143,20 +141,12 @@ async def test_a_desk_shows_the_search_beside_it_and_is_not_held_up_by_one_that_
             raise NotImplementedError
 
 
-def test_a_background_search_ends_with_who_started_it_and_says_how_far_it_is(tmp_path: Path) -> None:
+def test_a_background_search_ends_when_its_standard_input_is_closed(tmp_path: Path) -> None:
+    """However its parent ends, a kill included: the system closes the pipe."""
     data = searching.write_bars(tmp_path / "bars", days=30, symbols=("AAA",))
     command = [sys.executable, "-m", "trading.evolution.background"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(errand(tmp_path, data, trials_per_day=4).line())
-    process.stdin.flush()
-    first = json.loads(process.stdout.readline())
-    assert first["phase"] == "searching"
-    assert first["pid"] == process.pid
-    began = time.monotonic()
+    process.stdin.write(errand(tmp_path, data, trials_per_day=100_000).line())
     process.stdin.close()
-    assert process.wait(timeout=20) == 0
-    assert time.monotonic() - began < 10
-    process.stdout.close()
-    assert Decimal(str(first["cpu_s"])) > 0
+    assert process.wait(timeout=60) == 0

@@ -15,7 +15,7 @@ the number, and on nothing that a process remembers.
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Final
@@ -44,6 +44,8 @@ DRAWS_PER_CANDIDATE_MAX: Final = 50
 BUSY_TIMEOUT_S: Final = 60.0
 _CRASHED, _ENDED = 0, -1
 """In the place of the time of a worker's last sign of life."""
+_OPENING: Final = 7_209_433_150_228_917_271
+"""The advisory lock of PostgreSQL under which the storage is opened; any number that nobody else uses."""
 _WORKER: Final = "worker:"
 _OWNER, _TAKEN, _CANDIDATE, _OUTCOME, _WHY = "owner", "taken", "candidate", "outcome", "why"
 
@@ -118,8 +120,11 @@ class TrialStore:
                     self._study.set_user_attr(name, _CRASHED if is_crash else _ENDED)
 
     def progress(self) -> Progress:
-        states = [each.state for each in self._trials()]
-        return Progress(*(states.count(each) for each in _STATES))
+        trials = self._trials()
+        # Two workers who draw at the same moment may draw one candidate: it is judged twice and is one.
+        told = {key_of(each.user_attrs[_CANDIDATE]) for each in trials if each.state is TrialState.COMPLETE}
+        states = [each.state for each in trials]
+        return Progress(len(told), *map(states.count, (TrialState.RUNNING, TrialState.PRUNED, TrialState.FAIL)))
 
     def told(self) -> list[Told]:
         """Return the candidates with figures, each once, by number."""
@@ -174,7 +179,8 @@ class TrialStore:
             trial = self._drawn_in(mirror, number)
             candidate = self._genome.candidate(trial.params)
             why = "known" if key_of(candidate) in known else "" if self._genome.accepts(candidate) else "refused"
-            number = self._born(trial, candidate, why) + 1
+            self._bear(trial, candidate, why)
+            number += 1  # another worker's trial may come in between: it draws by another seed
             known.add(key_of(candidate))
             if why:
                 barren += 1
@@ -184,11 +190,10 @@ class TrialStore:
 
     def tell(self, drawn: Drawn, outcome: Outcome) -> None:
         """Write a candidate's figures down; one that has some keeps them."""
-        with translating():
+        with translating(), suppress(optuna.exceptions.UpdateFinishedTrialError):
             trial_id = self._id_of(drawn.number)
-            if not self._storage.get_trial(trial_id).state.is_finished():
-                self._storage.set_trial_user_attr(trial_id, _OUTCOME, _body(outcome))
-            self._study.tell(drawn.number, outcome.objectives.values, skip_if_finished=True)
+            self._storage.set_trial_user_attr(trial_id, _OUTCOME, _body(outcome))
+            self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, outcome.objectives.values)
 
     def close(self) -> None:
         self._storage.remove_session()
@@ -206,8 +211,8 @@ class TrialStore:
         trial = mirror.ask(dict(self._genome.distributions))
         return mirror.get_trials(deepcopy=False)[trial.number]
 
-    def _born(self, trial: FrozenTrial, candidate: Mapping[str, Value], why: str) -> int:
-        """Write a drawn trial down, whole; return its number."""
+    def _bear(self, trial: FrozenTrial, candidate: Mapping[str, Value], why: str) -> None:
+        """Write a drawn trial down, whole."""
         attributes: dict[str, Any] = {_CANDIDATE: dict(candidate), _OWNER: self.worker}
         template = create_trial(
             state=TrialState.PRUNED if why else TrialState.RUNNING,
@@ -217,8 +222,7 @@ class TrialStore:
             system_attrs=trial.system_attrs,
         )
         with translating():
-            trial_id = self._storage.create_new_trial(self._study_id, template_trial=template)
-            return self._storage.get_trial_number_from_id(trial_id)
+            self._storage.create_new_trial(self._study_id, template_trial=template)
 
     def _trials(self) -> list[FrozenTrial]:
         with translating():
@@ -226,9 +230,6 @@ class TrialStore:
 
     def _id_of(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
-
-
-_STATES: Final = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.PRUNED, TrialState.FAIL)
 
 
 @contextmanager
@@ -259,7 +260,7 @@ def opened(search_id: str, spec: SearchSpec, worker: str, url: str | None = None
 def _database(url: str) -> RDBStorage:
     scheme, _, rest = url.partition("://")
     if scheme in {"postgresql", "postgres"}:
-        return RDBStorage(f"postgresql+psycopg://{rest}", engine_kwargs={"pool_pre_ping": True})
+        return _postgresql(f"postgresql+psycopg://{rest}")
     if scheme == "sqlite":
         storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT_S}})
         sa.event.listen(storage.engine, "connect", _prepare)
@@ -267,6 +268,17 @@ def _database(url: str) -> RDBStorage:
         return storage
     msg = f"storage: an URL that begins with sqlite:/// or postgresql://, not {urlsplit(url).scheme or 'none'}"
     raise InvalidInput(msg, field="storage")
+
+
+def _postgresql(url: str) -> RDBStorage:
+    """Open the storage, one at a time: two who make its tables at once are in each other's way."""
+    engine = sa.create_engine(url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_OPENING)))
+            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+    finally:
+        engine.dispose()
 
 
 def _prepare(connection: Any, _record: Any) -> None:

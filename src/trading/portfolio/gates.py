@@ -12,7 +12,7 @@ from typing import Final
 
 from trading.config import PromotionSection
 from trading.model.account import drawdown_bps
-from trading.model.promotion import MILLION, Evidence, GateReading, PromotionTerms, Series
+from trading.model.promotion import MILLION, VARIANCE_UNITS, Evidence, GateReading, PromotionTerms, Series
 from trading.model.units import BPS_ONE
 
 from . import statistics
@@ -80,12 +80,16 @@ def paper_gates(evidence: Evidence, family_trials: int, rules: PromotionSection)
     """Return the gates from candidate to paper. ``family_trials``: every trial that its family ever made.
 
     The deflated Sharpe is against the best of so many worthless trials, whose ratios scatter by 1/(T-1) (Lo 2002, for a
-    ratio of 0): the spread over the trials of one search would hold good sets of parameters against each other.
+    ratio of 0): the spread over the trials of one search would hold good sets of parameters, and hopeless ones, against
+    each other. What it would say is in the note.
     """
     selection, holdout = evidence.selection, evidence.holdout or Series(0, None, 0, 3 * _THOUSAND, 0, 0)
     trials = max(evidence.trials, family_trials)
     deflated = _deflated_bps(selection, trials)
     note = f"against {trials} trials of the family, {evidence.effective_trials} of the search's count as independent"
+    if evidence.sharpe_variance is not None:
+        by_spread = _deflated_bps(selection, trials, evidence.sharpe_variance / VARIANCE_UNITS)
+        note += f"; by the spread of their ratios {by_spread} bps"
     return (
         _floor("deflated_sharpe", deflated, rules.dsr_bps_min, "bps", selection.days, note),
         _overfitting(evidence, rules),
@@ -175,11 +179,11 @@ def _overfitting(evidence: Evidence, rules: PromotionSection) -> GateReading:
     return _ceiling("overfitting", evidence.pbo_bps, rules.pbo_bps_max, "bps", evidence.pbo_splits)
 
 
-def _deflated_bps(series: Series, trials: int) -> int | None:
+def _deflated_bps(series: Series, trials: int, variance: float | None = None) -> int | None:
     if series.sharpe is None or series.days < 2:
         return None
     of = Moments(series.days, 0.0, 1.0, series.skewness / _THOUSAND, series.kurtosis / _THOUSAND)
-    return _bps(statistics.deflated_sharpe(series.sharpe / MILLION, of, trials))
+    return _bps(statistics.deflated_sharpe(series.sharpe / MILLION, of, trials, variance))
 
 
 def _psr_bps(observed: Sequence[int]) -> int | None:

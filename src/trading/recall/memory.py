@@ -196,11 +196,6 @@ class SituationMemory:
         """How many situations wait for their outcome."""
         return len(self._waiting)
 
-    def waiting_of(self, situation_id: str) -> Situation | None:
-        """Return the situation of that id, as long as its outcome is not known."""
-        found = self._waiting.get(situation_id)
-        return None if found is None else found.situation
-
     def scores(self, strategy: str) -> tuple[int, int, int]:
         """Return how many of the newest answers were scored, and the sums of the squared errors: stated, recalled."""
         scores = self._scores.get(strategy, ())

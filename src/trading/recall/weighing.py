@@ -6,6 +6,7 @@ Everything is counted in whole numbers, so that no last bit of a float decides.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import accumulate
 from math import isqrt
 from typing import Final
 
@@ -108,12 +109,8 @@ def _bounded(shift: int, edge_bps: int, rules: RecallRules) -> int:
 
 def _quantile(moves: Sequence[tuple[int, int]], weight: int) -> int:
     """Return the first move at which that much of the weight is reached; ``moves`` with their weights, ascending."""
-    reached = 0
-    for move, own in moves:
-        reached += own
-        if reached >= weight:
-            return move
-    return moves[-1][0]
+    reached = accumulate(own for _, own in moves)
+    return next(move for (move, _), by_now in zip(moves, reached, strict=True) if by_now >= weight)
 
 
 def _mean(weighted: Sequence[tuple[int, int]]) -> int:

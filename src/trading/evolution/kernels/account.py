@@ -1,4 +1,4 @@
-"""The account of a kernel: what becomes of opinions, over all tokens together, in one compiled pass over the cycles.
+"""The account of a kernel: what becomes of opinions, over all tokens together.
 
 Decided at a close and filled at the next bar's open, fees, impact and network a side, marked at what a sale at the
 close would bring, not sold at the end. At a close the exits come first (rules and opinions that ended), then the
@@ -8,6 +8,10 @@ after its blockhash ran out is none. Money is float64 in SOL.
 What the full engine has beside it and this has not: sizes that follow a record, a drawdown or a correlation; limits
 other than cash, the number of positions and the expected move; cooldowns, protections, drawdown guards; rounding to
 lamports and bps.
+
+Tokens meet only in the cash and the equity that an entry is sized by. So time goes from one new opinion to the next; a
+position is followed to its end as soon as it is bought, and what it is worth at each close is added to what all are
+worth then.
 """
 
 from collections.abc import Sequence
@@ -19,57 +23,51 @@ import numpy as np
 from .market import CYCLE, FOREVER_NS, GAP, NO_LIMIT, OPEN, Columns, Cycles, Floats, Ints, Market, Rules, Span
 from .speaking import Said
 
-_BUY, _NONE, _SELL = 1.0, 0.0, -1.0
-"""What is under way for a token."""
-_UNITS, _COST, _STAKE, _LOW, _HIGH, _PEAK, _WISH = range(7)
-"""Columns of the desk, a row for each token: units held and their cost, what an entry under way may spend, the closes
-at which a rule sells, the best close since entry, and what is under way."""
-_NEWEST, _STOP, _UNTIL = range(7, 10)
-"""The newest bar, where bars end, and the cycle at which a position has been held for as long as it may be."""
-_HEAD, _END, _NEXT, _RANK = range(10, 14)
-"""The next opinion, where opinions end, the cycle of the next one, and the expected gain of one that is new."""
-_COLUMNS: Final = 14
+_DUE, _PROCEEDS, _HEAD, _END, _NEXT, _NEW, _RANK = range(7)
+"""Columns of the desk, a row for each token: the cycle at which its sale fills (``_NEVER``: not sold, 0: nothing is
+held) and what that brings; its next opinion that it rises, where opinions end, and the cycle of that opinion; the one
+that is new, and what gain it expects (below 0: none is)."""
+_COLUMNS: Final = 7
 _NEVER: Final = 1e18
 _STAKE_MIN: Final = 1e-6
 """Entries of less than this share of equity are none: what cash is left of others may be the dust of rounding."""
-CASH, TOP, DEEPEST, TRIPS, FILLS, COUNT, PENDING = range(7)
-"""Figures of a run: cash, the peak of equity, the deepest drawdown, finished round trips, orders that filled, tokens
-that are held or under way, and orders that are under way."""
-FIGURES: Final = 7
+CASH, HELD, DEEPEST, TRIPS, FILLS = range(5)
+"""Figures of a run: cash, how many tokens are held, the deepest drawdown, finished round trips, and orders that
+filled."""
+FIGURES: Final = 5
 
 
 class Curve(NamedTuple):
-    """What comes of a run: equity at the end of each day, figures, and the bars at whose open orders filled (a sale as
-    ``-1 - bar``) as far as there is room. ``desk`` and ``active`` are what it works with, ``days`` the place of each
-    cycle's day."""
+    """What comes of a run: the return of each day, figures, and the bars at whose open orders filled (a sale as
+    ``-1 - bar``), as far as there is room. ``desk`` is what it works with; ``marks`` is what is held at each cycle, at
+    what its sale would bring, and ``flows`` what each cycle adds to cash."""
 
-    equity: Floats
+    returns: Floats
     figures: Floats
     fills: Ints
     desk: Floats
-    active: Ints
-    days: Ints
+    marks: Floats
+    flows: Floats
 
     @classmethod
     def of(cls, market: Market, fills: int) -> "Curve":
         """Return room for a run over the market, and for so many fills."""
-        cycles, tokens = market.cycles, len(market.mints)
+        cycles = market.span.last - market.span.first
         return cls(
-            np.empty(market.days.size),
+            np.zeros(market.days.size),
             np.zeros(FIGURES),
             np.empty(fills, np.int64),
-            np.zeros((tokens, _COLUMNS)),
-            np.zeros(tokens, np.int64),
-            cycles.days - cycles.days[market.span.first],
+            np.zeros((len(market.mints), _COLUMNS)),
+            np.zeros(cycles),
+            np.zeros(cycles),
         )
 
     def begin(self, market: Market, said: Said) -> None:
         """Forget the run before."""
-        self.equity[:] = np.nan
-        self.figures[:] = 0.0
-        self.figures[CASH] = self.figures[TOP] = market.terms.equity
-        self.desk[:] = 0.0
-        self.desk[:, _STOP], self.desk[:, _HEAD] = market.span.stops, market.span.starts
+        for each in (self.figures, self.desk, self.marks, self.flows):
+            each[:] = 0.0
+        self.figures[CASH] = market.terms.equity
+        self.desk[:, _HEAD] = market.span.starts
         self.desk[:, _END] = market.span.starts + said.counts
 
 
@@ -77,99 +75,130 @@ class Curve(NamedTuple):
 def trade(columns: Columns, cycles: Cycles, span: Span, said: Said, rules: Rules, curve: Curve) -> None:
     """Trade what was said, with a ``curve`` that has begun.
 
-    All arrays are taken out of their tuples here, once, and what belongs to a token lies in one of them: counting the
-    references to each at every step would take longer than the step.
+    All arrays are taken out of their tuples here, once: counting the references to each at every step would take longer
+    than the step.
     """
-    tape, closes, bar_cycles = columns.tape, columns.closes, columns.cycles
-    closes_ns, rows, equity, figures, fills = cycles.closes_ns, said.rows, curve.equity, curve.figures, curve.fills
-    desk, active, days = curve.desk, curve.active, curve.days
-    opinion_at = _look_ahead(desk, rows, tape, -1)
-    at = span.first
-    while at < span.last:
-        if figures[COUNT] == 0.0:
-            at = max(at, opinion_at)
-            if at >= span.last:
-                break
-        elif figures[PENDING] == 0.0 and at < opinion_at:
-            until = min(opinion_at, span.last)
-            if figures[COUNT] == 1.0:
-                at = _hold_one(desk, active[0], figures, equity, closes, bar_cycles, days, (at, until), rules)
-            else:
-                at = _hold(desk, active, figures, equity, closes, bar_cycles, days, (at, until), rules)
-            continue
-        place = int(figures[COUNT])
-        while place > 0:
-            place -= 1
-            token = active[place]
-            if not _has_arrived(desk, token, bar_cycles, at) or desk[token, _WISH] == _NONE:
-                continue
-            bar = int(desk[token, _NEWEST])
-            _fill(desk, token, figures, fills, bar, tape[bar, OPEN], rules)
-            if desk[token, _UNITS] > 0.0:
-                desk[token, _UNTIL] = _held_to(closes_ns, at, rules)
-            else:
-                figures[COUNT] -= 1.0
-                active[place] = active[int(figures[COUNT])]
-        worth = _judge(desk, active, figures, closes, at, rules)
-        if at == opinion_at:
-            if _heed(desk, rows, figures, at):
-                _enter(desk, active, figures, rows, closes, tape, worth, rules)
-            opinion_at = _look_ahead(desk, rows, tape, at)
-        figures[TOP] = max(figures[TOP], worth)
-        figures[DEEPEST] = max(figures[DEEPEST], 1.0 - worth / figures[TOP])
-        equity[days[at]] = worth
-        at += 1
-    _carry(equity, rules.equity)
-
-
-@numba.njit(nogil=True, forceinline=True)
-def _look_ahead(desk: Floats, rows: Floats, tape: Floats, at: int) -> int:
-    """Find the next opinion of each token that had one now (of all at -1); return the cycle of the first of any."""
-    first = _NEVER
+    tape, closes, bar_cycles, closes_ns = columns.tape, columns.closes, columns.cycles, cycles.closes_ns
+    rows, figures, fills, desk, marks, flows = (
+        said.rows,
+        curve.figures,
+        curve.fills,
+        curve.desk,
+        curve.marks,
+        curve.flows,
+    )
     for token in range(desk.shape[0]):
-        if at < 0 or desk[token, _NEXT] == at:
+        _look_ahead(desk, token, rows, tape)
+    while True:
+        at = _NEVER
+        for token in range(desk.shape[0]):
+            at = min(at, desk[token, _NEXT])
+        if at >= span.last:
+            break
+        worth = _settle(desk, figures, at) + marks[int(at) - span.first]
+        free = figures[CASH]
+        _rank(desk, rows, tape, at)
+        while figures[HELD] < rules.positions_max:
+            token = _best(desk)
+            if token < 0:
+                break
+            head = int(desk[token, _NEW])
+            bar, stop = int(rows[head, 0]) + 1, span.stops[token]
+            stake = _stake(rows, head, closes[bar - 1], free, worth, rules)
+            if stake <= 0.0 or bar >= stop or tape[bar, GAP] > rules.wait_ns:
+                continue
+            free -= stake
+            units, cost = _bought(tape[bar, OPEN], stake, rules)
+            first = int(tape[bar, CYCLE])
+            until = _held_to(closes_ns, first, rules)
+            down = _first_down(rows, head, desk[token, _END], stop)
+            last = _time_out(bar_cycles, bar, min(down, stop - 1), first, until)
+            last = _last_bar(closes, bar, last, units, cost, rules)
+            figures[CASH] -= cost
+            figures[HELD] += 1.0
+            flows[first - span.first] -= cost
+            _note(figures, fills, bar)
+            desk[token, _DUE], end = _NEVER, span.last
+            if last + 1 < stop:
+                brought = _brought(units * tape[last + 1, OPEN], rules)
+                end = int(tape[last + 1, CYCLE])
+                desk[token, _DUE], desk[token, _PROCEEDS] = end, brought
+                flows[end - span.first] += brought
+                figures[TRIPS] += 1.0
+                _note(figures, fills, -2 - last)
+            _add_marks(marks, closes, bar_cycles, (bar, last, first - span.first, end - span.first), units, rules)
+    _chain(curve.returns, figures, marks, flows, (cycles.days, span.first), rules.equity)
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _look_ahead(desk: Floats, token: int, rows: Floats, tape: Floats) -> None:
+    """Find the token's next opinion that it rises, from ``_HEAD`` on."""
+    head = int(desk[token, _HEAD])
+    while head < desk[token, _END] and rows[head, 1] < 0.0:
+        head += 1
+    desk[token, _HEAD] = head
+    desk[token, _NEXT] = tape[int(rows[head, 0]), CYCLE] if head < desk[token, _END] else _NEVER
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _settle(desk: Floats, figures: Floats, at: float) -> float:
+    """Take in what sales brought that filled by now, and return the cash."""
+    for token in range(desk.shape[0]):
+        if 0.0 < desk[token, _DUE] <= at:
+            figures[CASH] += desk[token, _PROCEEDS]
+            figures[HELD] -= 1.0
+            desk[token, _DUE] = 0.0
+    return float(figures[CASH])
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _rank(desk: Floats, rows: Floats, tape: Floats, at: float) -> None:
+    """Rank the new opinions on tokens that are not held by the gain they expect, and pass on to the next ones."""
+    for token in range(desk.shape[0]):
+        desk[token, _RANK] = -1.0
+        if desk[token, _NEXT] == at:
             head = int(desk[token, _HEAD])
-            desk[token, _NEXT] = tape[int(rows[head, 0]), CYCLE] if head < desk[token, _END] else _NEVER
-        first = min(first, desk[token, _NEXT])
-    return int(first)
+            if desk[token, _DUE] == 0.0:
+                desk[token, _NEW], desk[token, _RANK] = head, rows[head, 1] * rows[head, 2]
+            desk[token, _HEAD] = head + 1
+            _look_ahead(desk, token, rows, tape)
 
 
 @numba.njit(nogil=True, forceinline=True)
-def _has_arrived(desk: Floats, token: int, bar_cycles: Ints, at: int) -> bool:
-    """Take the token's bar that closes now; say whether there is one."""
-    bar = int(desk[token, _NEWEST]) + 1
-    if bar < desk[token, _STOP] and bar_cycles[bar] == at:
-        desk[token, _NEWEST] = bar
-        return True
-    return False
+def _best(desk: Floats) -> int:
+    """Take the token with the highest rank, the first of equal ones; -1 for none."""
+    best = 0
+    for token in range(1, desk.shape[0]):
+        if desk[token, _RANK] > desk[best, _RANK]:
+            best = token
+    if desk[best, _RANK] < 0.0:
+        return -1
+    desk[best, _RANK] = -1.0
+    return best
 
 
 @numba.njit(nogil=True, forceinline=True)
-def _fill(desk: Floats, token: int, figures: Floats, fills: Ints, bar: int, opened: float, rules: Rules) -> None:
-    """Fill at an open what is under way."""
-    number = int(figures[FILLS])
-    is_buy = desk[token, _WISH] == _BUY
-    if number < fills.size:
-        fills[number] = bar if is_buy else -1 - bar
-    figures[FILLS] += 1.0
-    figures[PENDING] -= 1.0
-    desk[token, _WISH] = _NONE
-    if not is_buy:
-        figures[TRIPS] += 1.0
-        figures[CASH] += _brought(desk[token, _UNITS] * opened, rules)
-        desk[token, _UNITS] = 0.0
-        return
+def _stake(rows: Floats, head: int, close: float, free: float, worth: float, rules: Rules) -> float:
+    """Return what an entry may spend; 0 where there is no cash for it, or the move is not worth the round trip."""
     if rules.units > 0.0:
-        units, cost = rules.units, _paid(rules.units * opened, rules)
+        stake = _paid(rules.units * close, rules)
+        if stake > free:
+            return 0.0
     else:
-        cost = desk[token, _STAKE]
-        spent = cost / rules.buys
-        units = spent / (opened * (1.0 + spent * rules.thinness))
-    figures[CASH] -= cost
-    desk[token, _UNITS], desk[token, _COST], desk[token, _PEAK], desk[token, _STAKE] = units, cost, 0.0, 0.0
-    # As ``risk.exits`` has it: of what the position cost, fees included, against its units at the close alone.
-    desk[token, _LOW] = cost * (1.0 - rules.stop) / units if rules.stop < NO_LIMIT else 0.0
-    desk[token, _HIGH] = cost * (1.0 + rules.take) / units
+        stake = min(free, worth * rules.stake_share * rows[head, 1])
+        if stake <= worth * _STAKE_MIN:
+            return 0.0
+    impact_bps = 2.0 * 10_000.0 * stake * rules.thinness  # of both sides
+    return stake if rows[head, 2] >= rules.edge_bps_min + impact_bps else 0.0
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _bought(opened: float, stake: float, rules: Rules) -> tuple[float, float]:
+    """Return the units that an entry buys at an open, and what they cost."""
+    if rules.units > 0.0:
+        return rules.units, _paid(rules.units * opened, rules)
+    spent = stake / rules.buys
+    return spent / (opened * (1.0 + spent * rules.thinness)), stake
 
 
 @numba.njit(nogil=True, forceinline=True)
@@ -185,193 +214,124 @@ def _paid(worth: float, rules: Rules) -> float:
 
 
 @numba.njit(nogil=True, forceinline=True)
-def _held_to(closes_ns: Ints, at: int, rules: Rules) -> float:
-    """Return the cycle at which a position that filled at the open of this bar is as old as it may get."""
+def _note(figures: Floats, fills: Ints, fill: int) -> None:
+    number = int(figures[FILLS])
+    if number < fills.size:
+        fills[number] = fill
+    figures[FILLS] += 1.0
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _held_to(closes_ns: Ints, first: int, rules: Rules) -> int:
+    """Return the cycle at which a position that filled at the open of this cycle's bar is as old as it may get."""
     if rules.holding_ns >= FOREVER_NS:
-        return _NEVER
-    until_ns = closes_ns[at] - rules.interval_ns + rules.holding_ns
-    low, high = at, closes_ns.size
+        return closes_ns.size
+    until_ns = closes_ns[first] - rules.interval_ns + rules.holding_ns
+    low, high = first, closes_ns.size
     while low < high:
         middle = (low + high) // 2
         if closes_ns[middle] < until_ns:
             low = middle + 1
         else:
             high = middle
-    return float(low)
+    return low
 
 
 @numba.njit(nogil=True, forceinline=True)
-def _asks(desk: Floats, token: int, close: float, at: int, rules: Rules) -> bool:
-    """Say whether a rule sells at this close; the trailing stop follows a new best close, once the position was up
-    enough for it to be armed."""
-    if close > desk[token, _PEAK]:
-        desk[token, _PEAK] = close
-        if rules.trailing < NO_LIMIT and close * desk[token, _UNITS] >= desk[token, _COST] * (1.0 + rules.arm):
-            desk[token, _LOW] = max(desk[token, _LOW], close * (1.0 - rules.trailing))
-    return bool(close <= desk[token, _LOW] or close >= desk[token, _HIGH] or at >= desk[token, _UNTIL])
-
-
-@numba.njit(nogil=True, forceinline=True)
-def _judge(desk: Floats, active: Ints, figures: Floats, closes: Floats, at: int, rules: Rules) -> float:
-    """Sell what a rule says; return cash and what selling everything at the newest closes would bring."""
-    worth = figures[CASH]
-    for place in range(int(figures[COUNT])):
-        token = active[place]
-        if desk[token, _UNITS] > 0.0:
-            close = closes[int(desk[token, _NEWEST])]
-            worth += _brought(desk[token, _UNITS] * close, rules)
-            if _asks(desk, token, close, at, rules) and desk[token, _WISH] == _NONE:
-                desk[token, _WISH] = _SELL
-                figures[PENDING] += 1.0
-    return worth  # type: ignore[no-any-return]
-
-
-@numba.njit(nogil=True, forceinline=True)
-def _hold(
-    desk: Floats,
-    active: Ints,
-    figures: Floats,
-    equity: Floats,
-    closes: Floats,
-    bar_cycles: Ints,
-    days: Ints,
-    span: tuple[int, int],
-    rules: Rules,
-) -> int:
-    """Pass over cycles in which nothing is under way and nobody has an opinion; return the one behind the last of
-    them, or behind the one in which a rule sold."""
-    at, until = span
-    top, deepest, count = figures[TOP], figures[DEEPEST], int(figures[COUNT])
-    while at < until and figures[PENDING] == 0.0:
-        for place in range(count):
-            _has_arrived(desk, active[place], bar_cycles, at)
-        worth = _judge(desk, active, figures, closes, at, rules)
-        if worth > top:
-            top = worth
-        elif top - worth > deepest * top:
-            deepest = 1.0 - worth / top
-        equity[days[at]] = worth
-        at += 1
-    figures[TOP], figures[DEEPEST] = top, deepest
-    return at
-
-
-@numba.njit(nogil=True, forceinline=True)
-def _hold_one(
-    desk: Floats,
-    token: int,
-    figures: Floats,
-    equity: Floats,
-    closes: Floats,
-    bar_cycles: Ints,
-    days: Ints,
-    span: tuple[int, int],
-    rules: Rules,
-) -> int:
-    """The same for one position."""
-    at, until = span
-    bar, stop = int(desk[token, _NEWEST]), int(desk[token, _STOP])
-    units, cash = desk[token, _UNITS], figures[CASH]
-    top, deepest = figures[TOP], figures[DEEPEST]
-    low, high, peak, too_old = desk[token, _LOW], desk[token, _HIGH], desk[token, _PEAK], desk[token, _UNTIL]
-    is_over = False
-    while at < until and not is_over:
-        if bar + 1 < stop and bar_cycles[bar + 1] == at:
-            bar += 1
-        close = closes[bar]
-        if close > peak or close <= low or close >= high or at >= too_old:
-            is_over = _asks(desk, token, close, at, rules)
-            low, peak = desk[token, _LOW], desk[token, _PEAK]
-        worth = cash + _brought(units * close, rules)
-        if worth > top:
-            top = worth
-        elif top - worth > deepest * top:
-            deepest = 1.0 - worth / top
-        equity[days[at]] = worth
-        at += 1
-    if is_over:
-        desk[token, _WISH] = _SELL
-        figures[PENDING] = 1.0
-    desk[token, _NEWEST], figures[TOP], figures[DEEPEST] = bar, top, deepest
-    return at
-
-
-@numba.njit(nogil=True, forceinline=True)
-def _heed(desk: Floats, rows: Floats, figures: Floats, at: int) -> bool:
-    """Sell where an opinion ended, rank the tokens that could be entered, and say whether there are any."""
-    is_any = False
-    for token in range(desk.shape[0]):
-        desk[token, _RANK] = -1.0
-        if desk[token, _NEXT] != at:
-            continue
-        head = int(desk[token, _HEAD])
-        desk[token, _HEAD] = head + 1
-        if desk[token, _WISH] != _NONE:
-            continue
+def _first_down(rows: Floats, head: int, end: float, stop: int) -> int:
+    """Return the bar at which the opinion ended, ``stop`` where it did not."""
+    while head < end:
         if rows[head, 1] < 0.0:
-            if desk[token, _UNITS] > 0.0:
-                desk[token, _WISH] = _SELL
-                figures[PENDING] += 1.0
-        elif desk[token, _UNITS] == 0.0:
-            desk[token, _RANK] = rows[head, 1] * rows[head, 2]
-            is_any = True
-    return is_any
+            return int(rows[head, 0])
+        head += 1
+    return stop
 
 
 @numba.njit(nogil=True, forceinline=True)
-def _enter(
-    desk: Floats,
-    active: Ints,
-    figures: Floats,
-    rows: Floats,
-    closes: Floats,
-    tape: Floats,
-    worth: float,
-    rules: Rules,
-) -> None:
-    """Send entries, the largest expected gain first, as far as cash and the number of positions allow."""
-    free = figures[CASH]
-    edge_rate = 2.0 * 10_000.0 * rules.thinness  # the impact of both sides, in bps for each SOL
-    for place in range(int(figures[COUNT])):
-        free -= desk[active[place], _STAKE]
-    while figures[COUNT] < rules.positions_max:
-        token = 0
-        for other in range(1, desk.shape[0]):
-            if desk[other, _RANK] > desk[token, _RANK]:
-                token = other
-        if desk[token, _RANK] < 0.0:
-            break
-        desk[token, _RANK] = -1.0
-        head = int(desk[token, _HEAD]) - 1
-        bar = int(rows[head, 0])
-        after = bar + 1
-        is_in_time = after < desk[token, _STOP] and tape[after, GAP] <= rules.wait_ns
-        if rules.units > 0.0:
-            stake = _paid(rules.units * closes[bar], rules)
+def _time_out(bar_cycles: Ints, first: int, last: int, at: int, until: int) -> int:
+    """Return the bar after which a position that filled in cycle ``at`` is sold because it is too old, ``last`` where
+    it does not get so old. Time passes in a gap too: where it runs out before the next bar, that one's open sells."""
+    if until - at >= last - first and bar_cycles[last] <= until:
+        return last
+    bar = min(last, first + until - at)
+    if bar_cycles[bar] == until:
+        return bar
+    low, high = first, bar
+    while low < high:
+        middle = (low + high) // 2
+        if bar_cycles[middle + 1] > until:
+            high = middle
         else:
-            stake = min(free, worth * rules.stake_share * rows[head, 1])
-        if (
-            stake <= worth * _STAKE_MIN
-            or stake > free
-            or not is_in_time
-            or rows[head, 2] < rules.edge_bps_min + stake * edge_rate
-        ):
-            continue
-        free -= stake
-        desk[token, _STAKE], desk[token, _NEWEST], desk[token, _WISH] = stake, bar, _BUY
-        active[int(figures[COUNT])] = token
-        figures[COUNT] += 1.0
-        figures[PENDING] += 1.0
+            low = middle + 1
+    return low
 
 
 @numba.njit(nogil=True, forceinline=True)
-def _carry(equity: Floats, start: float) -> None:
-    """Give days in which nothing moved the equity of the day before."""
-    before = start
-    for day in range(equity.size):
-        if np.isnan(equity[day]):
-            equity[day] = before
-        before = equity[day]
+def _last_bar(closes: Floats, first: int, last: int, units: float, cost: float, rules: Rules) -> int:
+    """Return the bar from ``first`` on after which a rule sells, at the latest ``last``.
+
+    As ``risk.exits`` has it: stop and target are of what it cost, fees included, against its units at the close alone;
+    the trailing stop follows the best close once the position was up enough for it to be armed.
+    """
+    is_trailing = rules.trailing < NO_LIMIT
+    if not is_trailing and rules.stop == NO_LIMIT and rules.take == NO_LIMIT:
+        return last
+    low = cost * (1.0 - rules.stop) / units if rules.stop < NO_LIMIT else 0.0
+    high, armed_at = cost * (1.0 + rules.take) / units, cost * (1.0 + rules.arm) / units
+    peak = 0.0
+    for bar in range(first, last):
+        close = closes[bar]
+        if is_trailing and close > peak:
+            peak = close
+            if peak >= armed_at:
+                low = max(low, peak * (1.0 - rules.trailing))
+        if close <= low or close >= high:
+            return bar
+    return last
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _add_marks(
+    marks: Floats, closes: Floats, bar_cycles: Ints, held: tuple[int, int, int, int], units: float, rules: Rules
+) -> None:
+    """Add what a position is worth at each cycle from that of its first bar to before that of its end; where there is
+    no bar it is worth what it was."""
+    bar, last, start, end = held
+    if end - start == last - bar + 1:
+        for place in range(end - start):
+            worth = units * closes[bar + place]
+            marks[start + place] += worth / (1.0 + worth * rules.thinness) * rules.sells
+        return
+    first = bar_cycles[bar] - start
+    for at in range(start, end):
+        if bar < last and bar_cycles[bar + 1] - first == at:
+            bar += 1
+        marks[at] += _brought(units * closes[bar], rules)
+
+
+@numba.njit(nogil=True, forceinline=True)
+def _chain(
+    returns: Floats, figures: Floats, marks: Floats, flows: Floats, calendar: tuple[Ints, int], start: float
+) -> None:
+    """Put together cash and marks: the return of each day, and the deepest drop from a peak. With a fixed amount a
+    trade equity may be used up; there is no return on nothing."""
+    days, first = calendar
+    cash = peak = worth = before = start
+    deepest, day = 0.0, 0
+    returns[:] = 0.0
+    for at in range(marks.size):
+        today = days[first + at] - days[first]
+        if day < today:
+            returns[day] = worth / before - 1.0 if before > 0.0 else 0.0
+            day, before = today, worth
+        cash += flows[at]
+        worth = cash + marks[at]
+        if worth > peak:
+            peak = worth
+        elif peak - worth > deepest * peak:
+            deepest = 1.0 - worth / peak
+    returns[day] = worth / before - 1.0 if before > 0.0 else 0.0
+    figures[DEEPEST] = deepest
 
 
 def equity_of_fills(market: Market, fills: Sequence[tuple[int, float, float]], cash: float) -> Floats:

@@ -88,10 +88,7 @@ def screen(strategy: str, market: Market, sets: Sequence[Mapping[str, Value]]) -
     found = Screened(np.empty((len(sets), days)), np.empty(len(sets), np.int64), np.empty(len(sets)))
     for row, values in enumerate(sets):
         curve = desk.run(values)
-        before = np.concatenate(([market.terms.equity], curve.equity[:-1]))
-        # With a fixed amount a trade equity may be used up; there is no return on nothing.
-        growth = np.divide(curve.equity, before, out=np.ones(days), where=before > 0.0)
-        found.returns[row] = growth - 1.0
+        found.returns[row] = curve.returns
         found.trades[row] = curve.figures[TRIPS]
         found.max_drawdown[row] = curve.figures[DEEPEST]
     return found
@@ -121,7 +118,7 @@ def fills(strategy: str, market: Market, values: Mapping[str, Value]) -> list[Fi
         token = int(np.searchsorted(market.span.stops, bar, side="right"))
         ts_ns = int(market.cycles.closes_ns[market.columns.cycles[bar]]) - market.interval_ns
         found.append(Filled(market.mints[token], ts_ns, each >= 0))
-    return found
+    return sorted(found, key=lambda each: (each.ts_ns, each.mint))
 
 
 class _Desk:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from tests.doubles.kernel_bench import KernelBench
+from tests.doubles.scripted_market import MINT
 from tests.support.remembering import ALWAYS, PROVEN, bench_of, journey, rules
 
 from trading.engine.counsel import Weighed
@@ -12,6 +13,7 @@ from trading.errors import InvalidInput
 from trading.model import commands, events
 from trading.model.account import TrackRecord
 from trading.model.forecast import Direction
+from trading.model.market_data import Bar, History, ts_of
 from trading.model.order import Denied, Signal
 from trading.model.recall import Outcome, PastSituation, RecallRules, Recollection, Situation
 from trading.recall.situations import DIMENSIONS, VERSION
@@ -161,7 +163,7 @@ def test_situations_of_earlier_runs_are_recalled_from_when_they_were_known() -> 
     market, opinions = journey(3, 200)
     bench = bench_of(opinions)
     bench.feed(market[:1])
-    middle_ns = market[len(market) // 2].ts_ns if hasattr(market[len(market) // 2], "ts_ns") else 0
+    middle_ns = ts_of(market[len(market) // 2])
     given = [past(f"p{number}", middle_ns, number) for number in range(40)]
     bench.control.take(commands.GiveSituations("k", "operator", "an earlier run", tuple(given)))
     bench.feed(market[1:])
@@ -183,6 +185,23 @@ def test_given_situations_that_are_none_are_refused_whole(vector: str) -> None:
         bench.control.take(commands.GiveSituations("k", "operator", "r", (past("q", 0), bad)))
     assert "give_situations" not in bench.kinds()
     assert bench.kernel.state.situations.is_empty
+
+
+def test_the_past_of_a_token_that_the_desk_begins_to_follow_is_looked_back_at() -> None:
+    market, _ = journey(1, 40)
+    past = [event for event in market if isinstance(event, Bar) and event.mint == MINT]
+    rest = [event for event in market if not isinstance(event, Bar) or event.ts_close_ns > past[29].ts_close_ns]
+    listed, events_after = rest[:2], rest[2:]
+    said = {(MINT, 32): 1.0}
+    learned = History(past[29].ts_close_ns, MINT, tuple(past[:30]), "past")
+    after = [event for event in events_after if ts_of(event) > learned.ts_ns]
+    told, untold = bench_of(said, by_reference=False), bench_of(said, by_reference=False)
+    told.feed([*listed, learned, *after])
+    untold.feed([*listed, *after])
+    assert [each.situation.mint for each in told.events(events.SituationMet)] == [MINT]
+    assert untold.events(events.SituationMet) == []
+    restored = told.restored(None)
+    assert restored.kernel.recaller.histories.document() == told.kernel.recaller.histories.document()
 
 
 def test_a_profile_without_recall_forgets_the_prices_and_one_with_it_begins_anew() -> None:

@@ -42,7 +42,14 @@ def test_good_evidence_passes_and_each_reading_says_what_it_read_of_how_much() -
     expected = statistics.deflated_sharpe(0.2, statistics.Moments(1_095, 0.0, 1.0, 0.0, 3.0), 620)
     assert expected is not None
     assert (deflated.value, deflated.bound, deflated.sample) == (round(expected * 10_000), 9_500, 1_095)
-    assert deflated.note == "against 620 trials of the family, 130 of the search's count as independent"
+    by_spread = statistics.deflated_sharpe(0.2, statistics.Moments(1_095, 0.0, 1.0, 0.0, 3.0), 620, 900_000 / 10**12)
+    assert by_spread is not None
+    assert deflated.note == (
+        "against 620 trials of the family, 130 of the search's count as independent; "
+        f"by the spread of their ratios {round(by_spread * 10_000)} bps"
+    )
+    [plain, *_] = paper_gates(replace(EVIDENCE, sharpe_variance=None), 620, RULES)
+    assert plain.note == "against 620 trials of the family, 130 of the search's count as independent"
     assert gate_text(by_name["trades"]) == "trades 120 trades (at least 30, of 120): passed"
 
 

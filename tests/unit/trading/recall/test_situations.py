@@ -20,6 +20,7 @@ from trading.recall.situations import (
     Context,
     Market,
     Stated,
+    _level,
     levels_of,
     text_of,
     vector_of,
@@ -122,6 +123,11 @@ def test_a_price_that_never_moves_and_an_edge_of_nothing_give_a_vector() -> None
     assert found["edge"] == 0
     assert found["cost_share"] == 8 * UNITS
     assert all(abs(each) <= LEVEL_MAX for each in found.values())
+
+
+def test_a_figure_that_is_no_number_says_nothing() -> None:
+    assert [_level(value, 1.0) for value in (math.nan, math.inf, -math.inf)] == [0, 0, 0]
+    assert (_level(1e9, 1.0), _level(-1e9, 1.0)) == (LEVEL_MAX, -LEVEL_MAX)
 
 
 def test_a_vector_comes_back_from_its_text() -> None:

@@ -144,6 +144,16 @@ def test_before_the_first_sample_a_past_is_taken_hour_by_hour_and_a_known_token_
     assert book.over(MINT, 1) == before
 
 
+def test_what_is_learned_is_known_although_it_was_asked_for_before() -> None:
+    [whole] = [event for event in script(["1"]) if isinstance(event, Bar)]
+    bars = [replace(whole, ts_close_ns=each * HOUR, close=Decimal(100 + each)) for each in range(1, 31)]
+    book = ReturnBook()
+    assert (book.over(MINT, 1), book.tokens, book.all_hours()) == ([], 0, [])
+    book.learn(30 * HOUR, bars)
+    assert len(book.over(MINT, 1)) == 29
+    assert (book.tokens, book.all_hours()) == (1, [book.over(MINT, 1)])
+
+
 @given(st.lists(st.integers(-900_000, 2_000_000), min_size=1, max_size=30), st.integers(1, 6))
 def test_returns_over_several_hours_compound(returns: list[int], horizon: int) -> None:
     found = over_horizon(returns, horizon)
