@@ -331,7 +331,11 @@ def spearman(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """Return the rank correlation; equal values share their mean rank. 1 where there is nothing to rank."""
     if len(ours) < 2 or min(len(set(ours)), len(set(theirs))) < 2:
         return 1.0
-    return statistics.correlation(ours, theirs, method="ranked")
+    return statistics.correlation(ranks(ours), ranks(theirs))
+
+
+def ranks(values: Sequence[float]) -> list[float]:
+    return [sum(other < value for other in values) + sum(other == value for other in values) / 2 for value in values]
 
 
 def rss_mb() -> float:

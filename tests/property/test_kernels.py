@@ -41,10 +41,10 @@ GENES: Mapping[str, Genes] = {
     "mean_reversion": {
         "mean_bars": st.integers(10, 25),
         "trend_bars": st.integers(10, 40),
-        "strength_bars": st.integers(2, 10),
+        "strength_bars": st.integers(2, 40),
         "entry_z": st.floats(0.5, 2.0),
         "exit_z": st.floats(-1.0, 1.0),
-        "strength_max": st.floats(30.0, 100.0),
+        "strength_max": st.floats(25.0, 60.0),
     },
     "momentum_breakout": {
         "channel_bars": st.integers(12, 25),
@@ -75,7 +75,7 @@ def a_token(draw: st.DrawFn, mint: str) -> list[Bar]:
     """Bars made from a drawn seed: a list of drawn moves is seldom long enough for a strategy to warm up."""
     chance = Random(draw(st.integers(0, 2**32)))
     moves = MOVES[draw(st.sampled_from(sorted(MOVES)))]
-    gaps = draw(st.dictionaries(st.integers(0, 159), st.sampled_from([1, 15, 60]), max_size=3))
+    gaps = draw(st.dictionaries(st.integers(0, 159), st.integers(1, 80), max_size=3))
     digits = draw(st.sampled_from([2, 12]))
     """With twelve the prices have more digits than 64 bits hold beside a sum."""
     unknown = draw(st.sampled_from([0.0, 0.0, 0.02]))
