@@ -90,7 +90,7 @@ def kernel(prices: Walk) -> tuple[Taken, float, float]:
 
     equity = EQUITY_LAMPORTS / 1e9
     terms = Terms(fee_bps=FEE_BPS, units=1.0, equity=equity)
-    market = Market.of({yardstick.MINT: list(yardstick.bars_of(prices))}, terms)
+    market = Market.of({yardstick.MINT: yardstick.bars_of(prices)}, terms)
     pair = {"fast_bars": FAST, "slow_bars": SLOW}
     sets = [{"fast_bars": fast, "slow_bars": slow} for fast, slow in SWEEP]
     began = time.perf_counter()

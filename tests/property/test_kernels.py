@@ -135,7 +135,7 @@ def assert_same(theirs: Said, ours: Said) -> None:
 def test_a_kernel_says_what_its_strategy_says(name: str) -> None:
     spoken = 0
 
-    @settings(max_examples=120, deadline=None, database=None)
+    @settings(max_examples=60, deadline=None, database=None)
     @given(a_market(), st.fixed_dictionaries(GENES[name]))
     def check(market: dict[str, list[Bar]], values: dict[str, Value]) -> None:
         nonlocal spoken

@@ -20,7 +20,8 @@ from typing import Final, NamedTuple
 import numba
 import numpy as np
 
-from .market import CYCLE, FOREVER_NS, GAP, NO_LIMIT, OPEN, Columns, Cycles, Floats, Ints, Market, Rules, Span
+from .arrays import Floats, Ints
+from .market import CYCLE, FOREVER_NS, GAP, NO_LIMIT, OPEN, Columns, Cycles, Market, Rules, Span
 from .speaking import Said
 
 _DUE, _PROCEEDS, _HEAD, _END, _NEXT, _NEW, _RANK = range(7)
@@ -40,7 +41,8 @@ FIGURES: Final = 5
 class Curve(NamedTuple):
     """What comes of a run: the return of each day, figures, and the bars at whose open orders filled (a sale as
     ``-1 - bar``), as far as there is room. ``desk`` is what it works with; ``marks`` is what is held at each cycle, at
-    what its sale would bring, and ``flows`` what each cycle adds to cash."""
+    what its sale would bring, and ``flows`` what each cycle adds to cash; between runs they are zero. ``day_ends`` are
+    the cycles behind each day."""
 
     returns: Floats
     figures: Floats
@@ -48,6 +50,7 @@ class Curve(NamedTuple):
     desk: Floats
     marks: Floats
     flows: Floats
+    day_ends: Ints
 
     @classmethod
     def of(cls, market: Market, fills: int) -> "Curve":
@@ -60,11 +63,12 @@ class Curve(NamedTuple):
             np.zeros((len(market.mints), _COLUMNS)),
             np.zeros(cycles),
             np.zeros(cycles),
+            np.searchsorted(market.cycles.days[market.span.first : market.span.last], market.days, side="right"),
         )
 
     def begin(self, market: Market, said: Said) -> None:
         """Forget the run before."""
-        for each in (self.figures, self.desk, self.marks, self.flows):
+        for each in (self.figures, self.desk):
             each[:] = 0.0
         self.figures[CASH] = market.terms.equity
         self.desk[:, _HEAD] = market.span.starts
@@ -127,7 +131,7 @@ def trade(columns: Columns, cycles: Cycles, span: Span, said: Said, rules: Rules
                 figures[TRIPS] += 1.0
                 _note(figures, fills, -2 - last)
             _add_marks(marks, closes, bar_cycles, (bar, last, first - span.first, end - span.first), units, rules)
-    _chain(curve.returns, figures, marks, flows, (cycles.days, span.first), rules.equity)
+    _chain(curve.returns, figures, marks, flows, curve.day_ends, rules.equity)
 
 
 @numba.njit(nogil=True, forceinline=True)
@@ -310,27 +314,23 @@ def _add_marks(
 
 
 @numba.njit(nogil=True, forceinline=True)
-def _chain(
-    returns: Floats, figures: Floats, marks: Floats, flows: Floats, calendar: tuple[Ints, int], start: float
-) -> None:
+def _chain(returns: Floats, figures: Floats, marks: Floats, flows: Floats, day_ends: Ints, start: float) -> None:
     """Put together cash and marks: the return of each day, and the deepest drop from a peak. With a fixed amount a
-    trade equity may be used up; there is no return on nothing."""
-    days, first = calendar
-    cash = peak = worth = before = start
-    deepest, day = 0.0, 0
-    returns[:] = 0.0
-    for at in range(marks.size):
-        today = days[first + at] - days[first]
-        if day < today:
-            returns[day] = worth / before - 1.0 if before > 0.0 else 0.0
-            day, before = today, worth
-        cash += flows[at]
-        worth = cash + marks[at]
-        if worth > peak:
-            peak = worth
-        elif peak - worth > deepest * peak:
-            deepest = 1.0 - worth / peak
-    returns[day] = worth / before - 1.0 if before > 0.0 else 0.0
+    trade equity may be used up; there is no return on nothing. What was put together is wiped for the next run."""
+    cash = peak = worth = start
+    deepest, at = 0.0, 0
+    for day in range(day_ends.size):
+        before = worth
+        while at < day_ends[day]:
+            cash += flows[at]
+            worth = cash + marks[at]
+            marks[at] = flows[at] = 0.0
+            if worth > peak:
+                peak = worth
+            elif peak - worth > deepest * peak:
+                deepest = 1.0 - worth / peak
+            at += 1
+        returns[day] = worth / before - 1.0 if before > 0.0 else 0.0
     figures[DEEPEST] = deepest
 
 

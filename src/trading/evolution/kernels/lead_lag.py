@@ -10,7 +10,8 @@ import numpy as np
 from trading.strategies.lead_lag import BTC_LEADS
 from trading.strategies.parameters import Value
 
-from .market import GAP, INTERVAL, Columns, Floats
+from .arrays import Floats
+from .market import GAP, INTERVAL, Columns
 from .speaking import exact_sum, say_down, say_up, speaker
 
 

@@ -1,42 +1,50 @@
 """Whose moves tokens may follow, bar by bar: what ``strategies.lead_lag`` knows of its leader when it sees a bar."""
 
-import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
-from trading.model.market_data import Bar
+import numpy as np
+
 from trading.strategies.lead_lag import BTC_MINTS
 
-NOTHING = float("nan")
+from .arrays import Floats, Ints
+
+NOTHING: Final = float("nan")
 """Stands where the strategy passes over a bar."""
 
 
-def sol_logs(mint: str, bars: Sequence[Bar]) -> list[float]:
+class Priced(NamedTuple):
+    """A token's bars: when they open and close, log closes in SOL, and the log of SOL in USD, NaN where unknown."""
+
+    opened_ns: Ints
+    closed_ns: Ints
+    logs: Floats
+    sol_logs: Floats
+
+
+def sol_leads(mint: str, bars: Priced) -> Floats:
     """Return the log of SOL's price in USD at each bar of a token; a token that is BTC itself follows nobody."""
-    if mint in BTC_MINTS:
-        return [NOTHING] * len(bars)
-    return [NOTHING if bar.sol_usd is None else math.log(float(bar.sol_usd)) for bar in bars]
+    return np.full_like(bars.logs, NOTHING) if mint in BTC_MINTS else bars.sol_logs
 
 
-def btc_logs(market: Mapping[str, Sequence[Bar]]) -> dict[str, list[float]]:
-    """Return the log of BTC's price in USD that is known at each bar of every token.
+def btc_leads(market: Mapping[str, Priced]) -> list[Floats]:
+    """Return the log of BTC's price in USD that is known at each bar, for every token in turn.
 
     Bars of one time come by mint, so a token whose mint is before BTC's sees BTC's bar of the time before; one that is
     older than the token's bar says nothing. Of several wrapped BTC the first one seen leads.
     """
-    priced = {mint: [bar for bar in market[mint] if bar.sol_usd is not None] for mint in market if mint in BTC_MINTS}
-    seen = [(bars[0].ts_close_ns, mint) for mint, bars in priced.items() if bars]
+    known = {mint: ~np.isnan(bars.sol_logs) for mint, bars in market.items() if mint in BTC_MINTS}
+    seen = [(int(market[mint].closed_ns[is_known][0]), mint) for mint, is_known in known.items() if is_known.any()]
+    found = [np.full_like(bars.logs, NOTHING) for bars in market.values()]
     if not seen:
-        return {mint: [NOTHING] * len(bars) for mint, bars in market.items()}
+        return found
     leader = min(seen)[1]
-    times = [bar.ts_close_ns for bar in priced[leader]]
-    logs = [math.log(float(bar.close)) + math.log(float(bar.sol_usd or 0)) for bar in priced[leader]]
-    found: dict[str, list[float]] = {}
-    for mint, bars in market.items():
-        place_of = bisect_right if leader < mint else bisect_left
-        found[mint] = [NOTHING] * len(bars)
-        for number, bar in enumerate(bars if mint not in BTC_MINTS else ()):
-            place = place_of(times, bar.ts_close_ns) - 1
-            if bar.sol_usd is not None and place >= 0 and bar.ts_open_ns <= times[place]:
-                found[mint][number] = logs[place]
+    times = market[leader].closed_ns[known[leader]]
+    logs = (market[leader].logs + market[leader].sol_logs)[known[leader]]
+    for (mint, bars), leads in zip(market.items(), found, strict=True):
+        if mint in BTC_MINTS:
+            continue
+        places = np.searchsorted(times, bars.closed_ns, side="right" if leader < mint else "left") - 1
+        is_fresh = (places >= 0) & (bars.opened_ns <= times[places]) & ~np.isnan(bars.sol_logs)
+        leads[is_fresh] = logs[places[is_fresh]]
     return found

@@ -5,9 +5,11 @@ that the strategies call, so that a kernel's figures are theirs to the last bit.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -20,10 +22,8 @@ from trading.model.profile import ExitRules, Profile
 from trading.model.units import BPS_ONE, LAMPORTS_PER_SOL, NS_PER_S
 from trading.strategies.sma_cross import VARIANCE_WEIGHT
 
-from .leaders import btc_logs, sol_logs
-
-Ints = np.ndarray[Any, np.dtype[np.int64]]
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+from .arrays import Floats, Ints
+from .leaders import NOTHING, Priced, btc_leads, sol_leads
 
 DAY_NS: Final = 86_400 * NS_PER_S
 BARS_MAX: Final = 10_000_000
@@ -195,33 +195,35 @@ class Market:
     terms: Terms
 
     @classmethod
-    def of(cls, bars: Mapping[str, Sequence[Bar]], terms: Terms) -> "Market":
-        """Return the bars of each mint as arrays.
+    def of(cls, bars: Mapping[str, Iterable[Bar]], terms: Terms) -> "Market":
+        """Return the bars of each mint as arrays; they are gone over once.
 
         Raises: InvalidInput for no bars, too many, a price that is not above 0, bars of several lengths or out of
         order.
         """
-        mints = tuple(sorted(mint for mint, each in bars.items() if each))
-        count = sum(len(bars[mint]) for mint in mints)
-        if not 1 <= count <= BARS_MAX:
-            msg = f"bars: from 1 to {BARS_MAX}, not {count}"
+        found = {mint: _token(mint, bars[mint]) for mint in sorted(bars)}
+        parts = {mint: part for mint, part in found.items() if part is not None}
+        if not parts:
+            msg = "bars: at least one of a token is needed"
             raise InvalidInput(msg, field="bars")
-        lengths = {bar.ts_close_ns - bar.ts_open_ns for mint in mints for bar in bars[mint]}
+        lengths = {length for _, priced in parts.values() for length in np.unique(priced.closed_ns - priced.opened_ns)}
         if len(lengths) != 1 or min(lengths) <= 0:
             msg = f"bars: all of one length, not of {len(lengths)}"
             raise InvalidInput(msg, field="bars")
-        parts = [_token(mint, bars[mint]) for mint in mints]
-        closes_ns = [np.array([bar.ts_close_ns for bar in bars[mint]], np.int64) for mint in mints]
-        times = np.unique(np.concatenate(closes_ns))
-        places = np.concatenate([np.searchsorted(times, each) for each in closes_ns]).astype(np.int64)
-        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        priced = {mint: each for mint, (_, each) in parts.items()}
+        times = np.unique(np.concatenate([each.closed_ns for each in priced.values()]))
+        places = np.concatenate([np.searchsorted(times, each.closed_ns) for each in priced.values()]).astype(np.int64)
+        columns = [each for each, _ in parts.values()]
+        # Column by column, so that not all are there twice.
+        joined = {name: np.concatenate([each.pop(name) for each in columns]) for name in tuple(columns[0])}
         joined["tape"][:, CYCLE] = places
-        joined["btc_logs"] = np.concatenate([np.array(each) for each in btc_logs({m: bars[m] for m in mints}).values()])
-        columns = Columns(**joined, cycles=places, ticks_max=int(joined["ticks"].max()))
-        stops = np.cumsum([len(bars[mint]) for mint in mints]).astype(np.int64)
+        joined["btc_logs"] = np.concatenate(btc_leads(priced))
+        stops = np.cumsum([each.logs.size for each in priced.values()]).astype(np.int64)
         span = Span(np.concatenate(([0], stops[:-1])).astype(np.int64), stops, 0, len(times))
-        breaks = np.flatnonzero(columns.tape[:, GAP] > 0).astype(np.int64)
-        return cls(mints, columns, Cycles(times, (times - 1) // DAY_NS), span, breaks, lengths.pop(), terms)
+        breaks = np.flatnonzero(joined["tape"][:, GAP] > 0).astype(np.int64)
+        everything = Columns(**joined, cycles=places, ticks_max=int(joined["ticks"].max()))
+        calendar = Cycles(times, (times - 1) // DAY_NS)
+        return cls(tuple(parts), everything, calendar, span, breaks, int(lengths.pop()), terms)
 
     @property
     def bars(self) -> int:
@@ -262,35 +264,44 @@ def _share(bps: int) -> float:
     return bps / BPS_ONE if bps else NO_LIMIT
 
 
-def _token(mint: str, bars: Sequence[Bar]) -> dict[str, Any]:
-    """Return the columns of one token. Raises: InvalidInput."""
-    opens, highs, lows, closes, volumes = (
-        np.array([float(price) for price in column], np.float64)
-        for column in zip(*((bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars), strict=True)
-    )
-    opened = np.array([bar.ts_open_ns for bar in bars], np.int64)
-    closed = np.array([bar.ts_close_ns for bar in bars], np.int64)
+def _token(mint: str, bars: Iterable[Bar]) -> tuple[dict[str, Any], Priced] | None:
+    """Return the columns of one token and when its bars are, None for no bars. Raises: InvalidInput."""
+    numbers, times, exact = array("d"), array("q"), []
+    for bar in bars:
+        sol_log = NOTHING if bar.sol_usd is None else math.log(float(bar.sol_usd))
+        numbers.extend((float(bar.open), float(bar.high), float(bar.low), float(bar.close), float(bar.volume), sol_log))
+        times.extend((bar.ts_open_ns, bar.ts_close_ns))
+        exact.append(bar.close)
+        if len(exact) > BARS_MAX:
+            msg = f"bars of {mint}: at most {BARS_MAX}"
+            raise InvalidInput(msg, field="bars")
+    if not exact:
+        return None
+    opens, highs, lows, closes, volumes, sol_logs = np.array(numbers).reshape(-1, 6).T.copy()
+    opened, closed = np.array(times).reshape(-1, 2).T.copy()
     if (opened[1:] < closed[:-1]).any() or min(map(np.min, (opens, highs, lows, closes))) <= 0.0:
         msg = f"bars of {mint}: in time order and at prices above 0"
         raise InvalidInput(msg, field="bars")
     before = np.concatenate((closes[:1], closes[:-1]))
-    logs = [math.log(close) for close in closes.tolist()]
+    logs = np.fromiter(map(math.log, closes), np.float64, closes.size)
+    # By Python's power, as the volatility of a strategy has it: the last bit may not be that of a product.
+    squares = np.fromiter(((now - then) ** 2 for now, then in pairwise(logs.tolist())), np.float64, closes.size - 1)
+    priced = Priced(opened, closed, logs, sol_logs)
     gaps_ns = np.concatenate((np.zeros(1), opened[1:] - closed[:-1]))
     variances = _variances((closes / before - 1.0).tolist())
     return {
-        "tape": np.stack((opens, gaps_ns, np.zeros(len(bars)), variances, closed - opened), axis=1),
+        "tape": np.stack((opens, gaps_ns, np.zeros(closes.size), variances, closed - opened), axis=1),
         "highs": highs,
         "lows": lows,
         "closes": closes,
         "volumes": volumes,
-        "ticks": _ticks([bar.close for bar in bars]),
-        "logs": np.array(logs),
-        "changes": np.array([math.log(ratio) for ratio in (closes / before).tolist()]),
-        # By Python's power, as the volatility of a strategy has it: the last bit may not be that of a product.
-        "squares": np.array([(now - then) ** 2 for now, then in zip(logs, logs[:1] + logs[:-1], strict=True)]),
+        "ticks": _ticks(exact),
+        "logs": logs,
+        "changes": np.fromiter(map(math.log, closes / before), np.float64, closes.size),
+        "squares": np.concatenate((np.zeros(1), squares)),
         "ranges": np.maximum(highs, before) / np.minimum(lows, before) - 1.0,
-        "sol_logs": np.array(sol_logs(mint, bars)),
-    }
+        "sol_logs": sol_leads(mint, priced),
+    }, priced
 
 
 def _ticks(closes: Sequence[Decimal]) -> Ints:

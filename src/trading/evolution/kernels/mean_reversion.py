@@ -11,7 +11,8 @@ from trading.indicators.regime import TREND_DEVIATIONS
 from trading.indicators.rolling import DUST
 from trading.strategies.parameters import Value
 
-from .market import Columns, Floats
+from .arrays import Floats
+from .market import Columns
 from .speaking import exact_squares, exact_sum, say_down, say_up, speaker
 
 

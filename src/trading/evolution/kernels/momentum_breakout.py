@@ -9,7 +9,8 @@ import numba
 from trading.indicators.regime import TREND_DEVIATIONS
 from trading.strategies.parameters import Value
 
-from .market import Columns, Floats
+from .arrays import Floats
+from .market import Columns
 from .speaking import exact_sum, pushed, queue_for, say_down, say_up, speaker
 
 

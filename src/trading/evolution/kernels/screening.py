@@ -12,7 +12,8 @@ from trading.strategies.registry import create, declared
 
 from . import lead_lag, mean_reversion, momentum_breakout, sma_cross, trend_following, volatility_breakout
 from .account import DEEPEST, FILLS, TRIPS, Curve, trade
-from .market import Columns, Floats, Ints, Market, Span
+from .arrays import Floats, Ints
+from .market import Columns, Market, Span
 from .speaking import Said, nothing_said
 
 SETS_MAX: Final = 1_000_000

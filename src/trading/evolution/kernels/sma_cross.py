@@ -9,7 +9,8 @@ import numba
 from trading.strategies.parameters import Value
 from trading.strategies.sma_cross import VARIANCE_WEIGHT
 
-from .market import VARIANCE, Columns, Floats
+from .arrays import Floats
+from .market import VARIANCE, Columns
 from .speaking import say_down, say_up, speaker
 
 _KEPT: Final = 1.0 - VARIANCE_WEIGHT

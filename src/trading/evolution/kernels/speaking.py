@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 import numba
 import numpy as np
 
-from .market import GAP, Columns, Floats, Ints, Span
+from .arrays import Floats, Ints
+from .market import GAP, Columns, Span
 
 PARTIALS: Final = 64
 """As many parts as an exact sum of floats can have that do not overlap (there are at most 40)."""

@@ -8,7 +8,8 @@ import numba
 
 from trading.strategies.parameters import Value
 
-from .market import Columns, Floats
+from .arrays import Floats
+from .market import Columns
 from .speaking import say_down, say_up, speaker
 
 

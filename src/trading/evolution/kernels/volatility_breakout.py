@@ -9,7 +9,8 @@ import numpy as np
 
 from trading.strategies.parameters import Value
 
-from .market import Columns, Floats
+from .arrays import Floats
+from .market import Columns
 from .speaking import exact_sum, say_down, say_up, speaker
 
 

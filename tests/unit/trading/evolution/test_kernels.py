@@ -287,7 +287,7 @@ def test_what_cannot_be_screened_is_refused() -> None:
         screen("sma_cross", market, [])
     with pytest.raises(InvalidInput, match="has no kernel"):
         screen("launch_scanner", market, [{}])
-    with pytest.raises(InvalidInput, match="from 1 to 10000000, not 0"):
+    with pytest.raises(InvalidInput, match="at least one of a token"):
         Market.of({"a": []}, Terms(fee_bps=30))
     with pytest.raises(InvalidInput, match="all of one length"):
         Market.of({"a": [bar, replace(bar, ts_open_ns=bar.ts_close_ns, ts_close_ns=bar.ts_close_ns + 1)]}, market.terms)
