@@ -149,10 +149,10 @@ def share_of(folder: Path, budget_percent: int, seconds: float) -> float:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--cycles", type=int, default=600)
+    parser.add_argument("--cycles", type=int, default=300)
     parser.add_argument("--pause-ms", type=float, default=3.0)
     parser.add_argument("--budget", type=int, default=25)
-    parser.add_argument("--seconds", type=float, default=45.0)
+    parser.add_argument("--seconds", type=float, default=40.0)
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         found = rounds_of(Path(name), arguments.cycles, arguments.pause_ms / 1_000)

@@ -51,7 +51,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 STRATEGY: Final = "sma_cross"
 MINT: Final = "sim:NOISE"
-INTERVAL_S: Final = 14_400
+INTERVAL_S: Final = 28_800
 BARS_A_DAY: Final = 86_400 // INTERVAL_S
 FIRST_NS: Final = 1_609_459_200 * NS_PER_S
 DAYS: Final = 1_460
@@ -91,7 +91,7 @@ class Edge:
         return float(mean / variance**0.5 * 365.0**0.5)
 
 
-PLANTED: Final = Edge(0.02, 40.0)
+PLANTED: Final = Edge(0.025, 40.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +278,8 @@ class Tally:
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=200, help="searches on noise")
-    parser.add_argument("--planted", type=int, default=80, help="searches on the planted edge")
-    parser.add_argument("--control", type=int, default=30, help="searches on noise that ignore the number of trials")
+    parser.add_argument("--planted", type=int, default=60, help="searches on the planted edge")
+    parser.add_argument("--control", type=int, default=20, help="searches on noise that ignore the number of trials")
     parser.add_argument("--trials", type=int, default=500, help="candidates a search")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)

@@ -14,21 +14,21 @@ from tests.support.sidecar_desk import opened, rows, run, sections
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T14"), pytest.mark.requirement("Q4")]
 
 FAULTS = (
-    "busy:0",
     "error",
-    "refused",
     "redirect",
-    "huge",
+    "an_order",
+    "over_the_mandate",
+    "wrong_model",
+    "refused",
     "malformed",
     "deep",
     "empty",
-    "wrong_model",
-    "an_order",
     "unknown_field",
-    "over_the_mandate",
     "fractions",
     "foreign_evidence",
     "words",
+    "busy:0",
+    "huge",
     "mid_body",
     "hanging",
 )

@@ -212,7 +212,8 @@ class StrategyView(Wire):
     """``enabled``: the profile names it. ``in_tier``: the desk's tier lets strategies of its kind enter. ``lineage``:
     the candidate whose parameters it trades, "" where none was promoted; ``stage``: candidate, paper, live or demoted;
     ``gates``: what each gate read last (name, value, bound, unit, is_floor, passed, sample, note). ``windows``: the
-    last 1, 7 and 30 days. ``allocation``: its share of the capital, and what that rests on where shares rotate."""
+    last 1, 7 and 30 days. ``allocation``: its share of the capital, and what that rests on where shares rotate.
+    ``recall``: what it knows of the strategy's situations, the errors of its answers, and whether it shifts edges."""
 
     name: str
     kind: str
@@ -232,6 +233,7 @@ class StrategyView(Wire):
     gates: list[dict[str, JsonValue]] = []
     windows: list[dict[str, JsonValue]] = []
     allocation: dict[str, JsonValue] | None = None
+    recall: dict[str, JsonValue] | None = None
 
 
 class Outlook(Wire):

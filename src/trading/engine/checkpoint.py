@@ -101,7 +101,7 @@ def _memento() -> Memento:
             LevelBook: frozenset({"_calendar", "_limits", "is_watching"}),
             GapBook: frozenset({"_least_ns"}),
             ProtectionBook: frozenset({"_rules"}),
-            ReturnBook: frozenset({"_spans", "_volatilities"}),
+            ReturnBook: frozenset({"_spans"}),
             PerToken: frozenset({"_make"}),
             SimulatedVenue: frozenset({"conditions", "_chance"}),
             ReportedVenue: frozenset({"conditions", "_chance"}),

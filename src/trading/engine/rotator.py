@@ -148,9 +148,6 @@ class Rotator:
         held = self._state.levels.held(name, name, self._valuer.routing.scope)
         if held is not None:
             return f"{held.level.value} {held.state.value.lower()}: {held.reason}"
-        demoted = self._state.promotions.demoted(name)
-        if demoted is not None:
-            return f"demoted: {demoted.reason}"
         module = module_of(name)
         return "" if self._state.tier.admits(module) else f"{module} does not enter in tier {self._state.tier.name}"
 

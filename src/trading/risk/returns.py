@@ -35,18 +35,19 @@ class ReturnBook:
         self._returns: dict[str, deque[int]] = {}
         self._spans: dict[tuple[str, int], list[int]] = {}
         """What was worked out since the last sample; no state."""
-        self._volatilities: dict[str, int] = {}
-        """The same, of volatilities."""
+        self._squares: dict[str, int] = {}
+        """The sum of the squares of each token's returns."""
 
     def sample(self, now_ns: int, newest: Iterable[Bar | None]) -> None:
         """Take the newest bar of every token."""
         since_ns = self._times[-1] if self._times else -1
         self._times.append(now_ns)
         self.due_ns = now_ns - now_ns % PERIOD_NS + PERIOD_NS
-        self._spans, self._volatilities = {}, {}
-        before, known = self._closes, self._returns
+        self._spans = {}
+        before, known, squares = self._closes, self._returns, self._squares
         self._closes = closes = {}
         self._returns = returns = {}
+        self._squares = {}
         for bar in newest:
             if bar is None or bar.ts_close_ns <= since_ns:
                 continue
@@ -54,9 +55,13 @@ class ReturnBook:
             closes[mint] = close = float(bar.close)
             if mint in before:
                 returns[mint] = row = known[mint]
-                row.append(round(close / before[mint] * MILLION) - MILLION)
+                moved = round(close / before[mint] * MILLION) - MILLION
+                gone = row[0] if len(row) == RETURNS_MAX else 0
+                row.append(moved)
+                self._squares[mint] = squares[mint] + moved * moved - gone * gone
             else:
                 returns[mint] = deque(maxlen=RETURNS_MAX)
+                self._squares[mint] = 0
 
     def learn(self, now_ns: int, past: Sequence[Bar]) -> None:
         """Take the past of a token, oldest first, as if it had been sampled whenever the others were, and hour by hour
@@ -86,7 +91,7 @@ class ReturnBook:
             self._closes[mint] = close
             self._returns[mint] = row
             self._spans = {}  # what was asked before nothing was known of it
-            self._volatilities.pop(mint, None)
+            self._squares[mint] = sum(each * each for each in row)
 
     def volatility_day_bps(self, mint: str) -> int | None:
         """Return the token's volatility a day in bps, None with fewer than ``VOLATILITY_HOURS_MIN`` hourly returns.
@@ -94,14 +99,10 @@ class ReturnBook:
         The root of 24 times the mean square of the hourly returns that are kept, about 0 and not about their mean: over
         so few hours the mean is noise. Rounded up; whole numbers, so that a replay gives the same.
         """
-        known = self._volatilities.get(mint)
-        if known is None:
-            row = self._returns.get(mint, ())
-            if len(row) < VOLATILITY_HOURS_MIN:
-                return None
-            square = 24 * sum(each * each for each in row) // len(row)
-            known = self._volatilities[mint] = ceil_div(isqrt(square), MILLION // BPS_ONE)
-        return known
+        hours = self.hours(mint)
+        if hours < VOLATILITY_HOURS_MIN:
+            return None
+        return ceil_div(isqrt(24 * self._squares[mint] // hours), MILLION // BPS_ONE)
 
     @property
     def tokens(self) -> int:

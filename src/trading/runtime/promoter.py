@@ -152,8 +152,8 @@ class Promoter:
         """Return a candidate and how many trials its family has. Raises: CandidateStoreUnavailable where candidates or
         trials are not what was written down: nothing is promoted by what somebody altered."""
         with self._store() as store:
-            candidate = store.candidate(name)
             _require_sound(store.path, store.verify())
+            candidate = store.candidate(name)
         assert self._folder is not None
         ledger = TrialLedger.at(self._folder / LEDGER_NAME)
         try:

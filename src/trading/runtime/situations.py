@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from math import isqrt
 from typing import Any, Final
 
 from trading.adapters.canonical import canonical_json, parse_json
@@ -14,6 +15,7 @@ from trading.model.profile import Profile
 from trading.model.recall import Outcome, PastSituation, Situation
 from trading.ports import Journal
 
+from .documents import Document
 from .recorded_runs import recorded_run
 
 KINDS: Final = ("give_situations", "situation_met", "forecast_scored", "position_closed")
@@ -70,6 +72,22 @@ def situations_of(named: str, profile: Profile) -> tuple[PastSituation, ...]:
         raise InvalidInput(msg, field="situations", hint="switch recall on in a profile of your own, and name it")
     with recorded_run(named) as run:
         return tuple(past_situations(run.journal))
+
+
+def standing(kernel: Kernel, strategy: str) -> Document | None:
+    """Return how recall stands with a strategy, None where the profile recalls nothing: how many situations it knows,
+    how many answers were scored, their root mean square errors in bps, and whether it shifts what is stated."""
+    rules, memory = kernel.state.profile.recall, kernel.state.situations
+    if not rules.is_on:
+        return None
+    scored, stated, recalled = memory.scores(strategy)
+    return {
+        "known": memory.known(strategy),
+        "scored": scored,
+        "stated_error_bps": isqrt(stated // scored) if scored else None,
+        "recalled_error_bps": isqrt(recalled // scored) if scored else None,
+        "shifts": rules.scores_min == 0 or memory.shifts(strategy),
+    }
 
 
 def digest_of(past: Sequence[PastSituation]) -> str:

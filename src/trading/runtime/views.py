@@ -20,6 +20,7 @@ from trading.strategies.registry import module_of
 
 from .documents import Document, amount, costs_of_totals, iso, plain, price_sol, tokens
 from .naming import public_id
+from .situations import standing
 from .strategy_digest import allocation, windows_of
 
 DAY_NS = 86_400 * NS_PER_S
@@ -297,6 +298,7 @@ def _strategy(kernel: Kernel, name: str, parameters: Mapping[str, Any], valuatio
         **promotion(kernel, name),
         "windows": windows_of(kernel, name),
         "allocation": allocation(kernel, name),
+        "recall": standing(kernel, name),
     }
 
 

@@ -18,6 +18,7 @@ from trading.model.order import Denied, Signal
 from trading.model.recall import Outcome, PastSituation, RecallRules, Recollection, Situation
 from trading.recall.situations import DIMENSIONS, VERSION
 from trading.risk.sizing import position_fraction
+from trading.runtime.views import strategies
 
 pytestmark = pytest.mark.requirement("T13")
 
@@ -95,6 +96,21 @@ def test_recall_begins_to_shift_when_its_errors_are_smaller_and_says_so() -> Non
     assert [each.is_used for each in answers] == [
         each.recollection is not None and each.ts_ns >= judged.ts_ns for each in answers
     ]
+
+
+def test_the_strategies_show_how_recall_stands() -> None:
+    bench = ran(PROVEN)
+    [shown] = strategies(bench.kernel)
+    (judged,) = bench.events(events.RecallJudged)
+    known = bench.kernel.state.situations.known(S)
+    assert shown["recall"]["known"] == known > shown["recall"]["scored"] >= judged.scored
+    assert shown["recall"]["shifts"] is True
+    assert shown["recall"]["recalled_error_bps"] < shown["recall"]["stated_error_bps"]
+    [young] = strategies(bench_of({}, rules(PROVEN)).kernel)
+    assert young["recall"] == {
+        "known": 0, "scored": 0, "stated_error_bps": None, "recalled_error_bps": None, "shifts": False,
+    }  # fmt: skip
+    assert strategies(bench_of({}, rules(RecallRules())).kernel)[0]["recall"] is None
 
 
 def test_recall_stops_when_its_errors_are_not_smaller_and_goes_on_when_they_are() -> None:

@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.doubles.hashed_bench import HashedBench
 from tests.support import searching
 
 from trading.adapters.trial_ledger import TrialLedger
-from trading.errors import InvalidInput
+from trading.errors import DataError, InvalidInput
 from trading.evolution.bench import EngineBench, KernelBench, bench_of
 from trading.evolution.course import Course, SearchSpec, days_of, sampler_of
 from trading.evolution.found import document_of, load
@@ -224,6 +225,26 @@ def test_what_a_search_found_is_read_back_as_it_was(feed: ReplayFeed, ledger: Tr
         assert len(finalist.holdout_returns) == course.spec.holdout_days
         assert finalist.holdout_document is not None
         assert finalist.holdout_document["bars"] <= 24 * (course.spec.holdout_days + 30)
+
+
+def test_what_is_no_finished_search_is_refused_by_those_who_read_it(
+    feed: ReplayFeed, ledger: TrialLedger, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="no finished search"):
+        load(tmp_path)
+    course = course_of(feed, strategy="random_entry", trials=2, population=2, finalists=0)
+    with opened(course.search_id, course.spec, "a#0") as store:
+        found = search(course, store, ledger, tmp_path)
+    assert found.finalists == ()
+    np.save(found.returns_file, np.zeros((1, 3)))
+    with pytest.raises(DataError, match=r"holds \(1, 3\)"):
+        load(tmp_path).returns()
+    found.returns_file.unlink()
+    with pytest.raises(DataError, match="No such file"):
+        load(tmp_path).returns()
+    (tmp_path / "found.json").write_text("{}")
+    with pytest.raises(DataError, match="no finished search"):
+        load(tmp_path)
 
 
 @pytest.mark.requirement("T11")
