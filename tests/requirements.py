@@ -44,14 +44,14 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T10": Requirement(
         "Live execution on Solana", "partly", "several wallets, Jito, the report of exits under congestion"
     ),
-    "T11": Requirement("Evolution", "partly", "search, purged cross-validation, promotion"),
-    "T12": Requirement("Rotation of capital", "partly", "proof out of sample"),
-    "T13": Requirement("Memory-driven decisions", "partly", "ablation"),
-    "T14": Requirement("Sidecar", "partly", "the bridge and its doors"),
+    "T11": Requirement("Evolution", "done"),
+    "T12": Requirement("Rotation of capital", "done"),
+    "T13": Requirement("Memory-driven decisions", "done"),
+    "T14": Requirement("Sidecar", "done"),
     "T15": Requirement("Arbitrage", "planned"),
     "T16": Requirement("Execution nodes", "partly", "nodes: only the wallets of one desk are kept apart"),
     "T17": Requirement("Drift meter", "partly", "live"),
-    "T18": Requirement("Ranking and forecasts", "partly", "volatility of tokens that nobody forecasts"),
+    "T18": Requirement("Ranking and forecasts", "done"),
     "T19": Requirement("Why, and why not", "done"),
     "T20": Requirement(
         "Money that moves by itself",
@@ -67,7 +67,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "A6": Requirement("Agent tasks", "done"),
     "A7": Requirement("One reservation for two agents", "done"),
     "O1": Requirement("The HTTP routes", "partly", "risk, nodes, alerts, approvals, Prometheus"),
-    "O2": Requirement("Every signal, cycle and module in memory and telemetry", "partly", "sidecar, reconciler"),
+    "O2": Requirement("Every signal, cycle and module in memory and telemetry", "partly", "reconciler"),
     "O3": Requirement("Langfuse", "planned"),
     "O4": Requirement("Alerts", "planned"),
     "O5": Requirement(
@@ -92,7 +92,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "D12": Requirement("Insights", "planned"),
     "Q1": Requirement("make run and make test", "done"),
     "Q2": Requirement("Tests of routes, CLI, page and a smoke run", "partly", "grows with each part"),
-    "Q3": Requirement("Benchmarks against the peers", "partly", "evolution"),
+    "Q3": Requirement("Benchmarks against the peers", "partly", "grows with each part"),
     "Q4": Requirement("Fault tests", "partly", "grows with each part"),
     "Q5": Requirement("Scale by configuration alone", "planned"),
     "Q6": Requirement("Soak", "planned"),
