@@ -130,14 +130,16 @@ def test_a_set_by_hand_is_run_counted_and_written_down_with_its_lineage(tmp_path
     assert run("propose", "sma_cross", "--parameters", "fast_bars=99", *asked)[0] == 2
 
 
-def test_an_altered_store_is_told_and_the_exit_code_is_1(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept_as", ["TEXT", "BLOB"])
+def test_an_altered_store_is_told_and_the_exit_code_is_1(tmp_path: Path, kept_as: str) -> None:
     store = CandidateStore.at(tmp_path / STORE_NAME)
     store.propose(PROPOSAL)
     store.close()
+    forged = "replace(CAST(body AS TEXT), '150000', '950000')"
     with sqlite3.connect(tmp_path / STORE_NAME) as connection:
         connection.execute("DROP TRIGGER candidates_no_update")
-        connection.execute("UPDATE candidates SET body = replace(CAST(body AS TEXT), '150000', '950000')")
+        connection.execute(f"UPDATE candidates SET body = CAST({forged} AS {kept_as})")
     connection.close()
-    code, said = run("lineage", "--data-dir", str(tmp_path))
-    assert code == 1
-    assert "row 1 is not what was written down" in said
+    result = CliRunner().invoke(app, ["lineage", "--data-dir", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "row 1 is not what was written down" in result.output

@@ -184,13 +184,16 @@ class CandidateStore:
         reports: dict[str, list[Report]] = {}
         steps: dict[str, list[Step]] = {}
         for row in rows:
-            body = parse_json(row.body)["of"]
-            if row.kind == PROPOSED:
-                proposals[row.candidate] = _proposal(body)
-            elif row.kind == GATES:
-                reports.setdefault(row.candidate, []).append(_report(body))
-            else:
-                steps.setdefault(row.candidate, []).append(_step(body))
+            try:
+                body = parse_json(row.body)["of"]
+                if row.kind == PROPOSED:
+                    proposals[row.candidate] = _proposal(body)
+                elif row.kind == GATES:
+                    reports.setdefault(row.candidate, []).append(_report(body))
+                else:
+                    steps.setdefault(row.candidate, []).append(_step(body))
+            except (ValueError, KeyError, TypeError) as error:  # only what was altered cannot be read
+                raise altered(self.path, row.number) from error
         return [
             Candidate(name, proposal, tuple(reports.get(name, ())), tuple(steps.get(name, ())))
             for name, proposal in proposals.items()
@@ -200,6 +203,12 @@ class CandidateStore:
     def _writing(self) -> Iterator[sa.Connection]:
         with translating(self.path, WHAT, CandidateStoreUnavailable), self._engine.begin() as connection:
             yield connection
+
+
+def altered(path: Path, number: int) -> CandidateStoreUnavailable:
+    """Return the error for a file of which a row is not what was written down."""
+    msg = f"{path} was altered: row {number} is not what was written down"
+    return CandidateStoreUnavailable(msg, hint="bring a copy of before back; see `lineage` and `trials`")
 
 
 def candidate_id(proposal: Proposal) -> str:

@@ -25,6 +25,7 @@ from trading.adapters.candidate_store import (
     CandidateStoreUnavailable,
     Report,
     Step,
+    altered,
 )
 from trading.adapters.canonical import canonical_json, parse_json
 from trading.adapters.trial_ledger import TrialLedger, family_of
@@ -207,7 +208,6 @@ class Promoter:
             store.close()
 
 
-def _require_sound(path: Path, altered: int | None) -> None:
-    if altered is not None:
-        msg = f"{path} was altered: row {altered} is not what was written down"
-        raise CandidateStoreUnavailable(msg, hint="bring a copy of before back; see `lineage` and `trials`")
+def _require_sound(path: Path, row: int | None) -> None:
+    if row is not None:
+        raise altered(path, row)
