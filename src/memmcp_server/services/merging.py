@@ -54,6 +54,8 @@ class Merging:
         self._clock = clock
         self._policies = policies
         self._after: Seq | None = None
+        self._known = Seq(0)
+        """Up to where the journal was committed before it was read last."""
 
     async def run(self) -> None:
         """Follow the journal until cancelled."""
@@ -73,7 +75,9 @@ class Merging:
             await self._journal.save_cursor(CURSOR, self._after)
         changes = await self._journal.changes(self._after, limit=ROWS_MAX)
         if not changes:
-            await self._journal.wait_for_commit(self._after, POLL_S)
+            # Telemetry has places in the order too, and would end the wait at once again and again.
+            self._after = max(self._after, self._known)
+            self._known = await self._journal.wait_for_commit(self._after, POLL_S)
             return
         book = await self._policies.book()
         for change in changes:

@@ -13,6 +13,7 @@ from memmcp_server.adapters.index.sink import QdrantSink
 from memmcp_server.domain.identifiers import MemoryId, Seq
 from memmcp_server.domain.lifecycle import LinkKind, RestoreMemory, SetPolicy, UpdateMemory
 from memmcp_server.domain.memory import MemoryFilter, Provenance
+from memmcp_server.domain.telemetry import RecordSnapshot
 from memmcp_server.services.merging import Merging
 from memmcp_server.services.policies import Policies
 
@@ -176,3 +177,28 @@ async def test_the_reader_goes_on_where_it_was_after_a_restart(house: House) -> 
     await house.write(FADES_TOO)  # nobody was reading
     await read_to_the_end()
     assert await house.current() == [twice, twice, FADES]
+
+
+async def test_what_is_no_memory_does_not_keep_the_reader_busy(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = 0
+    changes = house.journal.changes
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return await changes(*args, **kwargs)
+
+    monkeypatch.setattr(house.journal, "changes", counted)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Merging(house.journal, house.index, house.clock, house.policies).run)
+        await anyio.wait_all_tasks_blocked()
+        await house.journal.commit([RecordSnapshot("local", "1", 1, {})])
+        await anyio.sleep(0.1)
+        assert reads <= 4, "once for the snapshot, and then a wait"
+        old = await house.write(FADES)
+        await house.write(FADES_TOO)
+        with anyio.fail_after(5):
+            while await house.current() != [FADES]:  # noqa: ASYNC110 - a plain poll will do
+                await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+    assert (await house.journal.memory(old)) is not None
