@@ -32,7 +32,7 @@ class Desk:
     async def run(self, *arguments: str) -> Result:
         given = [*arguments, "--data-dir", str(self.data_dir)]
         with anyio.fail_after(30):
-            return await anyio.to_thread.run_sync(lambda: CliRunner().invoke(app, given))
+            return await anyio.to_thread.run_sync(lambda: CliRunner().invoke(app, given, env={"COLUMNS": "200"}))
 
     async def json(self, *arguments: str) -> Any:
         result = await self.run(*arguments, "--json")

@@ -36,6 +36,7 @@ CALLS = {
     "rebalance": (({"a": 3},), {"agent": "x", "key": "k"}),
     "answered": ((), {"agent": "x", "key": "k"}),
     "control": (({"a": 4},), {"actor": "x", "key": "k"}),
+    "assess": (({"a": 6},), {"agent": "x"}),
 }
 
 
