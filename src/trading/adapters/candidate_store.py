@@ -23,7 +23,7 @@ from .chained_rows import append, chained_table, first_altered, open_chained, tr
 
 WHAT: Final = "the candidate store"
 STORE_NAME: Final = "candidates.db"
-PROPOSED, GATES, STEP = "proposed", "gates", "step"
+PROPOSED, GATES, STEP, TOLD = "proposed", "gates", "step", "told"
 _KEYS: Final = ("candidate", "kind", "key")
 Value = int | float
 
@@ -165,6 +165,18 @@ class CandidateStore:
         found = self._read(sa.true())
         return [each for each in found if strategy is None or each.proposal.strategy == strategy]
 
+    def untold(self, limit: int) -> list[Candidate]:
+        """Return at most so many candidates that memory has not been told of, the oldest first."""
+        told = sa.select(_rows.c.candidate).where(_rows.c.kind == TOLD)
+        new = sa.select(_rows.c.candidate).where(_rows.c.kind == PROPOSED, _rows.c.candidate.not_in(told))
+        return self._read(_rows.c.candidate.in_(new.order_by(_rows.c.number).limit(limit)))
+
+    def told(self, name: str) -> None:
+        """Write down, once, that memory has been told of a candidate."""
+        with self._writing() as connection:
+            if not _has(connection, name, TOLD):
+                self._add(connection, name, TOLD, "", {})
+
     def verify(self) -> int | None:
         """Return the number of the first row that is not what was written down, None when all are."""
         with self._writing() as connection:
@@ -190,7 +202,7 @@ class CandidateStore:
                     proposals[row.candidate] = _proposal(body)
                 elif row.kind == GATES:
                     reports.setdefault(row.candidate, []).append(_report(body))
-                else:
+                elif row.kind == STEP:
                     steps.setdefault(row.candidate, []).append(_step(body))
             except (ValueError, KeyError, TypeError) as error:  # only what was altered cannot be read
                 raise altered(self.path, row.number) from error

@@ -30,6 +30,7 @@ from .mailbox import Mailbox
 from .paper import PaperLoop
 from .paper_desk import PaperDesk
 from .previews import Previews
+from .proposals import Proposals
 from .recorded_runs import JOURNAL_NAME
 from .relay import MemoryRelay, RelayStats
 from .session import Opener, Session
@@ -156,6 +157,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
             if options.candidates_dir is not None:
                 desk.use_candidates(options.candidates_dir)
                 tasks.start_soon(desk.promoter.keep_copying)
+                tasks.start_soon(Proposals(options.candidates_dir, parts.memory).keep_telling)
             desk.assessing = None if parts.sidecar is None else Assessing(parts.sidecar, parts.memory)
             yield desk
         finally:

@@ -118,3 +118,17 @@ def test_a_store_that_cannot_be_used_says_so(tmp_path: Path) -> None:
 def test_numbers_keep_their_kind() -> None:
     assert [number_of(repr(each)) for each in (12, -3, 0.25, 1e-9)] == [12, -3, 0.25, 1e-9]
     assert [type(number_of(text)) for text in ("12", "12.0")] == [int, float]
+
+
+def test_who_was_told_of_a_candidate_is_not_told_again(path: Path) -> None:
+    store = CandidateStore.at(path)
+    first, second = store.propose(PROPOSAL), store.propose(replace(PROPOSAL, seed=8))
+    assert store.untold(1) == [first]
+    store.told(first.id)
+    store.told(first.id)
+    assert store.untold(9) == [second]
+    store.told(second.id)
+    assert store.untold(9) == []
+    assert store.candidates() == [first, second]
+    assert store.verify() is None
+    store.close()
