@@ -122,7 +122,7 @@ def listing(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -
         table.add_column(
             column,
             overflow="fold",
-            justify="right" if column.endswith(("SOL", "%", "bps", "rows", "trades")) else "left",
+            justify="right" if column.endswith(("SOL", "%", "bps", "rows", "trades", "fills")) else "left",
         )
     for row in rows:
         table.add_row(*(Text(value) for value in row))

@@ -140,7 +140,7 @@ def _show(found: "Found", run_dir: Path) -> None:
         "drawdown",
         "engine return",
         "Sharpe",
-        "trades",
+        "fills",
         "DSR",
         "hold-out return",
         "Sharpe",
