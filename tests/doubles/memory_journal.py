@@ -19,7 +19,7 @@ from memmcp_server.domain.memory import (
     Provenance,
     namespace_covers,
 )
-from memmcp_server.domain.outbox import BACKOFF_NS_MAX, SINK_QDRANT, OutboxEntry, SinkStats
+from memmcp_server.domain.outbox import BACKOFF_NS_MAX, QDRANT, SINK_QDRANT, OutboxEntry, SinkSpec, SinkStats
 from memmcp_server.domain.telemetry import RecordSnapshot, Snapshot
 from memmcp_server.domain.threads import thread_of
 from memmcp_server.domain.times import NS_PER_S
@@ -54,11 +54,12 @@ class _State:
 class MemoryJournal(Lifecycle):
     """Keeps everything in lists. Each commit works on a copy of the state, so that a refusal leaves nothing."""
 
-    def __init__(self, clock: Clock, sinks: Sequence[str] = (SINK_QDRANT,)) -> None:
+    def __init__(self, clock: Clock, sinks: Sequence[SinkSpec] = (QDRANT,)) -> None:
         self._clock = clock
-        self._sinks = tuple(sinks)
+        self._specs = tuple(sinks)
+        self._sinks = tuple(sink.name for sink in sinks)
         self._instance_id = str(uuid4())
-        self._state = _State(delivered=dict.fromkeys(sinks, 0))
+        self._state = _State(delivered=dict.fromkeys(self._sinks, 0))
         self._committed = asyncio.Event()
         self.failure: MemoryServerError | None = None
         """Raised by every call while it is set: a journal that is down."""
@@ -486,12 +487,18 @@ class MemoryJournal(Lifecycle):
         self._is_touched = True
         self._state.seq = memory.seq
         self._state.memories.append(memory)
-        self._enqueue_for_all(memory.id, memory.version, memory.seq)
+        self._enqueue_for_all(memory.id, memory.version, memory.seq, memory.kind)
         return Acknowledgement(memory.id, memory.seq, memory.version, memory.known_at_ns)
 
-    def _enqueue_for_all(self, memory_id: MemoryId, version: int, seq: Seq) -> None:
-        for sink in self._sinks:
-            self._enqueue(memory_id, version, seq, sink, self._state.known_at_ns)
+    def _enqueue_for_all(self, memory_id: MemoryId, version: int, seq: Seq, kind: str) -> None:
+        for sink in self._specs:
+            if sink.wants(kind):
+                self._enqueue(memory_id, version, seq, sink.name, self._state.known_at_ns)
+
+    def _enqueue_in_thread(self, follower: Memory) -> None:
+        for sink in self._specs:
+            if sink.reads_threads:
+                self._enqueue(follower.id, follower.version, follower.seq, sink.name, self._state.known_at_ns)
 
     def _enqueue(self, memory_id: MemoryId, version: int, seq: Seq, sink: str, now_ns: int) -> None:
         self._state.entry_id += 1

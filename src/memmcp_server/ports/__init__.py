@@ -1,0 +1,26 @@
+"""The seams of the memory server. Every Protocol has a real body and a test body and one contract suite."""
+
+from .desk import Approvals, TradingDesk
+from .index import Embedder, GoldenStore, IndexHit, IndexPoint, IndexStatus, NextGeneration, VectorIndex
+from .journal import BesideMemory, Clock, Journal, JournalCommand, LexicalScope, Purge
+from .sinks import SecretScanner, Sink
+
+__all__ = [
+    "Approvals",
+    "BesideMemory",
+    "Clock",
+    "Embedder",
+    "GoldenStore",
+    "IndexHit",
+    "IndexPoint",
+    "IndexStatus",
+    "Journal",
+    "JournalCommand",
+    "LexicalScope",
+    "NextGeneration",
+    "Purge",
+    "SecretScanner",
+    "Sink",
+    "TradingDesk",
+    "VectorIndex",
+]
