@@ -18,7 +18,6 @@ from .sql_journal import JournalStore
 
 MINUTE_NS: Final = 60 * 10**9
 HOUR_NS: Final = 60 * MINUTE_NS
-WIDTHS_NS: Final = (MINUTE_NS, HOUR_NS)
 SINK: Final = "mark_buckets"
 STEP_ROWS_MAX: Final = 1_000
 """Marks folded at once: what the database's only writer may have to wait for is a transaction of some 20 rows."""
@@ -92,13 +91,14 @@ class MarkBuckets:
             found = connection.execute(_UNFOLDED, given).all()
         if not found:
             return 0
-        read = [Span.of(row.ts_ns, row.seq, row.body) for row in found]
+        minutes = spans_of((Span.of(row.ts_ns, row.seq, row.body) for row in found), MINUTE_NS)
+        hours = spans_of(minutes.values(), HOUR_NS)
         # A lost commit only means folding the same marks again, so it need not wait for the disk.
         with self._store.writing(syncs_later=True) as connection:
             if _reached(connection, self._run) != after:
                 return len(found)  # another one was at it
-            for width_ns in WIDTHS_NS:
-                self._merge(connection, width_ns, spans_of(read, width_ns))
+            self._merge(connection, MINUTE_NS, minutes)
+            self._merge(connection, HOUR_NS, hours)
             self._move(connection, found[-1].seq)
         return len(found)
 
