@@ -143,6 +143,46 @@ class HistorySection(Section):
         return self
 
 
+class PhoneSection(Section):
+    """The operator's phone: a chat with a bot of Telegram, off while ``token`` is empty.
+
+    ``users`` are the ids of those who may speak with it, in private chats alone; empty is nobody. What changes the desk
+    takes the PIN of `memmcp phone pin`, within ``code_s`` of the bot's question; a message older than
+    ``message_age_s_max`` when it comes is not acted on. What a command came to is followed for at most ``follow_s``.
+    ``alerts_from``: the least severity that is sent to every user. ``poll_s`` is how long one question for messages
+    waits, any other call takes at most ``timeout_s``.
+    """
+
+    token: SecretStr | None = None
+    users: tuple[int, ...] = Field(default=(), max_length=16)
+    base_url: str = "https://api.telegram.org"
+    alerts_from: Literal["info", "warning", "critical", "none"] = "warning"
+    message_age_s_max: float = Field(default=120.0, gt=0, le=600)
+    code_s: float = Field(default=60.0, gt=0, le=600)
+    follow_s: float = Field(default=180.0, gt=0, le=3_600)
+    poll_s: int = Field(default=25, ge=0, le=50)
+    timeout_s: float = Field(default=10.0, gt=0, le=120)
+    attempts_max: int = Field(default=3, ge=1, le=10)
+    backoff_base_s: float = Field(default=1.0, gt=0)
+    backoff_cap_s: float = Field(default=60.0, gt=0, le=600)
+    retry_after_cap_s: float = Field(default=300.0, gt=0, le=3_600)
+
+
+class HeartbeatSection(Section):
+    """The dead man's switch: an address outside of this machine, off while ``url`` is empty, that is asked every
+    ``interval_s`` while all is well (with /start after it at the start, /fail when something is wrong), and raises the
+    alarm when it is not. A beat that fails is sent again, ``attempts_max`` times in all, with ``backoff_base_s`` and
+    twice as much each time in between. A desk that ends no cycle for ``cycle_s_max`` and three bars is stuck.
+    """
+
+    url: SecretStr = SecretStr("")
+    interval_s: float = Field(default=60.0, gt=0, le=3_600)
+    timeout_s: float = Field(default=10.0, gt=0, le=60)
+    attempts_max: int = Field(default=3, ge=1, le=10)
+    backoff_base_s: float = Field(default=1.0, gt=0)
+    cycle_s_max: float = Field(default=300.0, gt=0)
+
+
 class Sections(Section):
     data_dir: Path
     http: HttpSection = HttpSection()
@@ -157,3 +197,5 @@ class Sections(Section):
     daemon: DaemonSection = DaemonSection()
     trading: TradingSection = TradingSection()
     history: HistorySection = HistorySection()
+    phone: PhoneSection = PhoneSection()
+    heartbeat: HeartbeatSection = HeartbeatSection()
