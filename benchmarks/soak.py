@@ -48,8 +48,8 @@ POINT_BYTES = 4 * KIB
 """What one point may take in the index: 1.5 KiB of vector, its words, and what it says."""
 HANDLES_SLACK = 4
 """A connection of the page or an agent may be open or not at the moment."""
-JUMPS_S = (3_600, -7_200, 90_000, 0, -90_000, 59, 0)
-"""How far the wall clock is off, one after the other."""
+JUMPS_DAYS = (0.04, -0.08, 1.04, 0.0, -1.04, 0.001, 0.0)
+"""How far the wall clock is off, one after the other, in days of the soak."""
 JOURNALS = {"memory": Path("journal.db"), "desk": Path("trading") / "journal.db"}
 
 
@@ -254,12 +254,13 @@ def desk_day(client: Client) -> float:
     return datetime.fromisoformat(shown).timestamp() / DAY_S
 
 
-def disturb(control: Control, step: int, length_s: float) -> None:
+def disturb(control: Control, step: int, plan: Plan) -> None:
     """Set the wall clock wrong, and let the feed be silent for a part of the time."""
-    control.offset_ns = JUMPS_S[step % len(JUMPS_S)] * 10**9
+    day_s = plan.warm * plan.period_s
+    control.offset_ns = int(JUMPS_DAYS[step % len(JUMPS_DAYS)] * day_s * 10**9)
     if step % 3 == 1:
         control.is_silent = True
-        time.sleep(length_s)
+        time.sleep(plan.period_s / 4)
         control.is_silent = False
 
 
@@ -275,7 +276,7 @@ def soak(plan: Plan, data_dir: Path) -> tuple[list[Figures], list[str], Load]:
         with load.running():
             began_s = time.monotonic()
             for period in range(1, plan.periods + 1):
-                disturb(control, period, plan.period_s / 4)
+                disturb(control, period, plan)
                 ends_s = began_s + period * plan.period_s
                 while time.monotonic() < ends_s and process.poll() is None:
                     time.sleep(min(0.5, max(0.0, ends_s - time.monotonic())))
