@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import uvicorn
 from starlette.applications import Starlette
@@ -56,8 +57,9 @@ from tests.support.loopback_server import LoopbackServer
 
 OPERATOR_TOKEN = "operator-token-of-the-stage"
 HOST = "127.0.0.1:8765"
-START_TIMEOUT_S = 10
+START_TIMEOUT_S = 30
 NO_QUOTAS = QuotasSection(reads_per_minute_max=0, writes_per_minute_max=0, orders_per_minute_max=0)
+NEWS_WITHIN_S = 30
 PROOF_WAIT_S = 0.6
 """Nobody delivers to the index here, so that part of a proof stays pending."""
 
@@ -78,6 +80,13 @@ class Stage:
     def trading(self) -> InMemoryDesk:
         assert self.desk is not None
         return self.desk
+
+    async def told_all(self) -> None:
+        """Wait until the news have everything that is in the journal by now."""
+        horizon = await self.services.journal.horizon()
+        with anyio.fail_after(NEWS_WITHIN_S):
+            while (self.services.news.headlines.upto or 0) < horizon:
+                await anyio.lowlevel.checkpoint()
 
 
 @contextlib.asynccontextmanager
