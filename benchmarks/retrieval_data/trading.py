@@ -21,7 +21,6 @@ from memmcp_server.adapters.trading_desk import JournalMemory
 from memmcp_server.config import JournalSection
 from memmcp_server.domain.identifiers import MemoryId, Namespace
 from memmcp_server.domain.memory import Memory, MemoryFilter
-from memmcp_server.domain.outbox import SINK_QDRANT
 from trading.adapters.journal_archive import RunArchive
 from trading.adapters.sql_journal import JournalStore
 from trading.feeds.synthetic import SyntheticFeed, SyntheticMarket
@@ -170,7 +169,7 @@ def _in_order(memories: list[Memory]) -> list[Memory]:
 
 async def _remembered(records: list[MemoryRecord]) -> list[Memory]:
     with tempfile.TemporaryDirectory() as directory:
-        async with open_journal(JournalSection(), Path(directory), _Clock(), sinks=(SINK_QDRANT,)) as journal:
+        async with open_journal(JournalSection(), Path(directory), _Clock()) as journal:
             for start in range(0, len(records), BATCH):
                 await JournalMemory(journal, RuleScanner()).write(records[start : start + BATCH])
             return await journal.page(MemoryFilter(), after=None, limit=MEMORIES_MAX, newest_first=False)

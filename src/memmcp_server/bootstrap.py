@@ -20,10 +20,11 @@ from .adapters.late_desk import LateDesk
 from .adapters.secrets import RuleScanner
 from .adapters.signer_approvals import SignerApprovals
 from .adapters.sql_journal import open_journal
-from .config import Sections
+from .config import Sections, TasksSection
 from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
 from .errors import MemoryServerError
+from .observing import observing, opened_heartbeat, sink_specs, watching_sinks
 from .ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 from .services.background import beside
 from .services.clients import ClientRegistry
@@ -51,6 +52,7 @@ from .services.summaries import Summaries
 from .services.task_adviser import TaskAdviser
 from .services.tasks import Tasks
 from .services.telemetry import Telemetry
+from .services.thinning import Thinning
 from .services.trajectories import Trajectories
 
 DESK_BACKOFF_BASE_S = 1.0
@@ -75,7 +77,7 @@ class SystemClock:
 
 def open_sql_journal(sections: Sections) -> AbstractAsyncContextManager[Journal]:
     """Open the journal that the sections name. Raises: InvalidInput, DataDirectoryError, JournalBusy, StorageFull."""
-    return open_journal(sections.journal, sections.data_dir, SystemClock())
+    return open_journal(sections.journal, sections.data_dir, SystemClock(), sinks=sink_specs(sections), retire=True)
 
 
 @asynccontextmanager
@@ -90,7 +92,7 @@ async def open_services(
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(journal_opener(sections))
         index = WorkerIndex(WorkerOptions(sections.data_dir, sections.qdrant, sections.embedding), clock)
-        relay = Relay(journal, [QdrantSink(journal, index)], clock, sections.relay)
+        relay = _relay(journal, index, sections, clock)
         scanner = RuleScanner()
         late = LateDesk() if sections.trading.enabled else None
         desk = None if late is None else GuardedDesk(late, scanner)
@@ -101,9 +103,7 @@ async def open_services(
             return Memories(journal, generation, clock, policies, scanner, limits)
 
         evaluation = Evaluation(index, memories_of, GoldenFile(sections.data_dir), clock, scanner)
-        index_health = IndexHealth(journal, index, partial(points_of, journal), clock)
-        migration = Migration(journal, index_health, evaluation, clock)
-        keeper = IndexKeeper(journal, index, index_health, migration, clock)
+        keeper = _keeper(journal, index, evaluation, clock)
         health = Health(journal, index, clock, clients, desk, keeper)
         # Ended in reverse: the desk first, so that its last copies still reach the journal, the index before the relay.
         await stack.enter_async_context(_running("health", health.run))
@@ -113,15 +113,14 @@ async def open_services(
         erasing = _forgetting(journal, index, policies, clock, sections.data_dir)
         copies, erasure, forgetting = await stack.enter_async_context(erasing)
         await stack.enter_async_context(_running("merging", Merging(journal, index, clock, policies).run))
+        await stack.enter_async_context(beside("thinning", Thinning(journal, clock, sections.history).run))
         await stack.enter_async_context(_running("index", index.run, index.close))
         await stack.enter_async_context(_running("secret rules", partial(asyncio.to_thread, scanner.load)))
-        if late is not None:
-            keeping = partial(_keep_desk, late, sections, environ, journal, scanner, clock)
-            await stack.enter_async_context(_running("trading", keeping))
+        keeping = partial(_keep_desk, late, sections, environ, journal, scanner, clock)
+        await stack.enter_async_context(_running("trading", keeping))
         memories, tasks = memories_of(index), Tasks(journal, policies, scanner, clock, limits)
-        reviews = LossReviews(news, tasks, clock, sections.tasks)
-        await stack.enter_async_context(_keeping_tasks(tasks, reviews, desk, clock))
-        yield Services(
+        await stack.enter_async_context(_keeping_tasks(tasks, news, desk, clock, sections.tasks))
+        services = Services(
             clock=clock,
             journal=journal,
             index=index,
@@ -148,7 +147,20 @@ async def open_services(
             limits=limits,
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
+            heartbeat=opened_heartbeat(sections, journal, desk, clock, stack),
         )
+        await stack.enter_async_context(observing(services, sections, environ))
+        yield services
+
+
+def _relay(journal: Journal, index: VectorIndex, sections: Sections, clock: Clock) -> Relay:
+    sinks = [QdrantSink(journal, index), *watching_sinks(sections, journal, clock)]
+    return Relay(journal, sinks, clock, sections.relay)
+
+
+def _keeper(journal: Journal, index: VectorIndex, evaluation: Evaluation, clock: Clock) -> IndexKeeper:
+    health = IndexHealth(journal, index, partial(points_of, journal), clock)
+    return IndexKeeper(journal, index, health, Migration(journal, health, evaluation, clock), clock)
 
 
 @asynccontextmanager
@@ -173,9 +185,10 @@ async def _following(news: News) -> AsyncIterator[News]:
 
 @asynccontextmanager
 async def _keeping_tasks(
-    tasks: Tasks, reviews: LossReviews, desk: TradingDesk | None, clock: Clock
+    tasks: Tasks, news: News, desk: TradingDesk | None, clock: Clock, section: TasksSection
 ) -> AsyncIterator[None]:
     """Let leases and tasks run out in time, and have losses of the desk looked at, by the sidecar where nobody does."""
+    reviews = LossReviews(news, tasks, clock, section)
     async with beside("tasks", tasks.run), beside("loss reviews", reviews.run):
         if desk is None:
             yield
@@ -217,13 +230,15 @@ def _import_desk() -> OpenDesk:
 
 
 async def _keep_desk(
-    late: LateDesk,
+    late: LateDesk | None,
     sections: Sections,
     environ: Mapping[str, str],
     journal: Journal,
     scanner: SecretScanner,
     clock: Clock,
 ) -> None:
+    if late is None:
+        return
     # In a thread: the desk's libraries take a second to import, and agents are being served already.
     open_desk = await asyncio.to_thread(_import_desk)
     await keep_desk(late, partial(open_desk, environ, sections, journal, scanner), clock)

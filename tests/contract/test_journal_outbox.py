@@ -1,10 +1,17 @@
 """What every body of ``ports.Journal`` promises about its outbox, trajectories and snapshots."""
 
+from pathlib import Path
+
 import pytest
+from tests.doubles.clocks import ManualClock
 from tests.support.journals import SECOND_NS, T0_NS, Bench, a_draft
 
+from memmcp_server.adapters.sql_journal import open_journal
+from memmcp_server.config import JournalSection
 from memmcp_server.domain.identifiers import JsonObject, MemoryId, Namespace, Seq, TrajectoryId
+from memmcp_server.domain.lifecycle import ForgetMemory
 from memmcp_server.domain.memory import MemoryFilter, Provenance
+from memmcp_server.domain.outbox import QDRANT, SinkSpec
 from memmcp_server.domain.telemetry import RecordSnapshot
 from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory
 from memmcp_server.errors import IdempotencyConflict, InvalidInput
@@ -74,6 +81,7 @@ async def test_stats_name_every_sink_also_when_nothing_waits(bench: Bench) -> No
     assert {name: (each.pending, each.dead, each.oldest_ns) for name, each in stats.items()} == {
         "qdrant": (0, 0, None),
         "langfuse": (0, 0, None),
+        "phone": (0, 0, None),
     }
     await bench.journal.commit([a_draft("a")])
     oldest_ns = bench.clock.now_ns()
@@ -383,3 +391,45 @@ async def test_a_refill_is_due_at_once_also_when_the_clock_is_set_back(bench: Be
     await bench.journal.outbox_refill("qdrant")
     bench.clock.advance(-60)
     assert len(await due(bench)) == 1
+
+
+@pytest.mark.requirement("M11")
+async def test_a_sink_of_one_kind_is_given_that_kind_alone_and_what_becomes_of_it(bench: Bench) -> None:
+    agent = Provenance(agent="claude")
+    [alert, note] = await bench.journal.commit([a_draft("drawdown", kind="alert"), a_draft("a note")])
+    [entry] = await bench.journal.outbox_due("phone", now_ns=bench.clock.now_ns(), limit=10)
+    assert (entry.memory_id, entry.version) == (alert.id, 1)
+    await bench.journal.outbox_delivered([entry.id])
+    await bench.journal.commit([ForgetMemory(alert.id, "test", agent), ForgetMemory(note.id, "test", agent)])
+    assert [each.memory_id for each in await bench.journal.outbox_entries("phone", dead=None, limit=10)] == [alert.id]
+
+
+@pytest.mark.requirement("M11")
+async def test_only_what_keeps_words_of_a_thread_is_given_the_next_memory_again(bench: Bench) -> None:
+    await bench.journal.commit([open_trade()])
+    [first, second] = await bench.journal.commit([a_draft(word, trajectory_id=TRADE) for word in ("one", "two")])
+    for sink in ("qdrant", "langfuse"):
+        waiting = await bench.journal.outbox_entries(sink, dead=None, limit=10)
+        await bench.journal.outbox_delivered([each.id for each in waiting])
+    await bench.journal.commit([ForgetMemory(first.id, "test", Provenance(agent="claude"))])
+    again = {
+        sink: {each.memory_id for each in await bench.journal.outbox_entries(sink, dead=None, limit=10)}
+        for sink in ("qdrant", "langfuse")
+    }
+    assert again == {"qdrant": {first.id, second.id}, "langfuse": {first.id}}
+
+
+@pytest.mark.requirement("M11")
+async def test_a_sink_that_is_configured_no_longer_keeps_nothing_waiting(tmp_path: Path) -> None:
+    for sinks, retire in (((QDRANT, SinkSpec("langfuse")), True), ((QDRANT,), False), ((QDRANT,), True)):
+        async with open_journal(JournalSection(), tmp_path, ManualClock(), sinks=sinks, retire=retire) as journal:
+            await journal.commit([a_draft(f"{len(sinks)} {retire}")])
+            waiting = {name: stats.pending for name, stats in (await journal.outbox_stats()).items()}
+            assert (
+                waiting
+                == {
+                    (2, True): {"qdrant": 1, "langfuse": 1},
+                    (1, False): {"qdrant": 2, "langfuse": 1},
+                    (1, True): {"qdrant": 3},
+                }[len(sinks), retire]
+            )

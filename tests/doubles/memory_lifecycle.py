@@ -315,7 +315,7 @@ class Lifecycle:
         state.keys = {scope: kept for scope, kept in state.keys.items() if kept[1].id != last.id}
         state.trajectories = {each: kept for each, kept in state.trajectories.items() if each != last.id}
         state.past.marks = {key: mark for key, mark in state.past.marks.items() if key[0] != last.id}
-        self._enqueue_for_all(last.id, last.version, seq)
+        self._enqueue_for_all(last.id, last.version, seq, last.kind)
         self._requeue(follower)
         return Acknowledgement(last.id, seq, last.version, state.known_at_ns)
 
@@ -331,7 +331,7 @@ class Lifecycle:
     def _retire(self, last: Memory) -> None:
         follower = self._follower(last)
         self._end(last)
-        self._enqueue_for_all(last.id, last.version, last.seq)
+        self._enqueue_for_all(last.id, last.version, last.seq, last.kind)
         self._requeue(follower)
 
     def _end(self, memory: Memory) -> None:
@@ -351,7 +351,7 @@ class Lifecycle:
 
     def _requeue(self, follower: Memory | None) -> None:
         if follower is not None:
-            self._enqueue_for_all(follower.id, follower.version, follower.seq)
+            self._enqueue_in_thread(follower)
 
     def _link(self, kind: LinkKind, from_id: MemoryId, to: Memory, trajectory_id: TrajectoryId | None = None) -> None:
         self._is_touched = True
@@ -406,5 +406,8 @@ class Lifecycle:
     def _store(self, memory: Memory) -> Acknowledgement:
         raise NotImplementedError
 
-    def _enqueue_for_all(self, memory_id: MemoryId, version: int, seq: Seq) -> None:
+    def _enqueue_for_all(self, memory_id: MemoryId, version: int, seq: Seq, kind: str) -> None:
+        raise NotImplementedError
+
+    def _enqueue_in_thread(self, follower: Memory) -> None:
         raise NotImplementedError

@@ -145,7 +145,7 @@ class House:
 
     def __init__(self, directory: Path) -> None:
         self.clock = ManualClock()
-        self.journal = MemoryJournal(self.clock, (SINK_QDRANT,))
+        self.journal = MemoryJournal(self.clock)
         self.index = DirectIndex(directory, self.clock)
         self.model: dict[MemoryId, str] = {}
         self.delivered: dict[MemoryId, str] = {}

@@ -14,11 +14,12 @@ from memmcp_server.adapters.sql_journal.migrate import migrate
 from memmcp_server.config import JournalSection
 from memmcp_server.domain.identifiers import Namespace, TrajectoryId
 from memmcp_server.domain.memory import MemoryDraft, Provenance
+from memmcp_server.domain.outbox import QDRANT, SinkSpec
 from memmcp_server.ports import Journal
 from tests.doubles.clocks import ManualClock
 from tests.doubles.memory_journal import MemoryJournal
 
-SINKS = ("qdrant", "langfuse")
+SINKS = (QDRANT, SinkSpec("langfuse"), SinkSpec("phone", frozenset({"alert"})))
 T0_NS = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
 
@@ -51,7 +52,7 @@ def a_draft(content: str = "hello", key: str | None = None, **fields: Any) -> Me
 def make_journal(section: JournalSection, directory: Path) -> None:
     """Make an empty, migrated journal and let go of it."""
     engines = open_engines(place_of(section, directory), section.readers, section.commit_timeout_s)
-    migrate(engines.writer, engines.place.shown, SINKS)
+    migrate(engines.writer, engines.place.shown, [sink.name for sink in SINKS])
     engines.dispose()
 
 

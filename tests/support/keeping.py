@@ -57,7 +57,7 @@ class Keeping:
     projected: list[list[MemoryId]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.journal = MemoryJournal(self.clock, (SINK_QDRANT,))
+        self.journal = MemoryJournal(self.clock)
         self.index = MemoryIndex(self.clock)
         self.shelf = GoldenShelf()
         policies = Policies(self.journal, self.clock)

@@ -16,6 +16,25 @@ BACKOFF_NS_MAX = 3_600 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class SinkSpec:
+    """What a sink is given: every memory, or those of these kinds alone (their forgetting included).
+
+    ``reads_threads``: what it keeps of a memory holds words of the one before it in its thread, so it is given the
+    memory again when that one changes.
+    """
+
+    name: str
+    kinds: frozenset[str] | None = None
+    reads_threads: bool = False
+
+    def wants(self, kind: str) -> bool:
+        return self.kinds is None or kind in self.kinds
+
+
+QDRANT = SinkSpec(SINK_QDRANT, reads_threads=True)
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxEntry:
     id: int
     sink: str

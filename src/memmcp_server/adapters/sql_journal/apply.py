@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from memmcp_server.domain.identifiers import MemoryId, Seq, TrajectoryId
 from memmcp_server.domain.lifecycle import MarkKind
 from memmcp_server.domain.memory import Acknowledgement
+from memmcp_server.domain.outbox import SinkSpec
 from memmcp_server.domain.trajectory import credit_of
 from memmcp_server.errors import IdempotencyConflict, InvalidInput, JournalUnavailable, MemoryServerError, NotFound
 
@@ -62,7 +63,7 @@ class Applier:
     """Applies batches. ``now_ns`` is read once per batch: what is committed together was known together."""
 
     statements: Statements
-    sinks: tuple[str, ...]
+    sinks: tuple[SinkSpec, ...]
     now_ns: Callable[[], int]
 
     def apply(self, connection: Connection, batch: Sequence[Work]) -> list[Outcome]:

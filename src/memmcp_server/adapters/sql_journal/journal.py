@@ -14,15 +14,15 @@ from memmcp_server.config import JournalSection
 from memmcp_server.domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
 from memmcp_server.domain.lifecycle import AuditEntry, Change, Link, Mark, Surroundings
 from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryFilter
-from memmcp_server.domain.outbox import SINK_QDRANT, OutboxEntry, SinkStats
+from memmcp_server.domain.outbox import QDRANT, OutboxEntry, SinkSpec, SinkStats
 from memmcp_server.domain.summary import Count, GroupBy
-from memmcp_server.domain.telemetry import Snapshot
+from memmcp_server.domain.telemetry import OldSnapshots, Snapshot, StoredSnapshot
 from memmcp_server.domain.times import from_ns
 from memmcp_server.domain.trajectory import Trajectory
 from memmcp_server.errors import JournalBusy, JournalUnavailable, MemoryServerError, OutcomeUnknown, Unavailable
 from memmcp_server.ports import Clock, JournalCommand, LexicalScope, Purge
 
-from . import lifecycle_rows, outbox_rows, reads
+from . import lifecycle_rows, outbox_rows, reads, snapshot_rows
 from .apply import Applier
 from .backup import back_up
 from .deadlines import Deadlines
@@ -46,7 +46,7 @@ class SqlJournal:
 
     writer_type: type[Writer] = Writer
 
-    def __init__(self, engines: Engines, section: JournalSection, clock: Clock, sinks: Sequence[str]) -> None:
+    def __init__(self, engines: Engines, section: JournalSection, clock: Clock, sinks: Sequence[SinkSpec]) -> None:
         self._engines = engines
         self._section = section
         self._clock = clock
@@ -252,6 +252,21 @@ class SqlJournal:
         )
         return await self._read(partial(wanted, desk_id=desk_id))
 
+    async def old_snapshots(self, after: Seq, *, recorded_before_ns: int, bucket_ns: int, limit: int) -> OldSnapshots:
+        wanted = partial(
+            snapshot_rows.old, after=after, recorded_before_ns=recorded_before_ns, bucket_ns=bucket_ns, limit=limit
+        )
+        return await self._read(wanted)
+
+    async def drop_snapshots(self, rows: Sequence[StoredSnapshot], *, cursor: str, reached: Seq) -> None:
+        place = (cursor, reached, self._clock.now_ns())
+
+        def drop(connection: Connection) -> None:
+            snapshot_rows.drop(connection, rows)
+            execute_rows(connection, self._statements.write_cursor, [place])
+
+        await self._done(drop)
+
     async def outbox_due(self, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
         return await self._read(partial(outbox_rows.due, sink=sink, now_ns=now_ns, limit=limit))
 
@@ -343,7 +358,13 @@ class SqlJournal:
 
 
 def open_now(
-    journal_type: type[SqlJournal], section: JournalSection, data_dir: Path, clock: Clock, sinks: Sequence[str]
+    journal_type: type[SqlJournal],
+    section: JournalSection,
+    data_dir: Path,
+    clock: Clock,
+    sinks: Sequence[SinkSpec],
+    *,
+    retire: bool = False,
 ) -> SqlJournal:
     """Open and migrate; blocks. The journal's ``start`` is still to be awaited.
 
@@ -352,7 +373,7 @@ def open_now(
     engines = open_engines(place_of(section, data_dir), section.readers, section.commit_timeout_s)
     try:
         check_opens(engines)
-        migrate(engines.writer, engines.place.shown, tuple(sinks))
+        migrate(engines.writer, engines.place.shown, [sink.name for sink in sinks], retire=retire)
     except MemoryServerError:
         engines.dispose()
         raise
@@ -365,15 +386,19 @@ async def open_journal(
     data_dir: Path,
     clock: Clock,
     *,
-    sinks: Sequence[str] = (SINK_QDRANT,),
+    sinks: Sequence[SinkSpec] = (QDRANT,),
+    retire: bool = False,
     journal_type: type[SqlJournal] = SqlJournal,
 ) -> AsyncIterator[SqlJournal]:
     """Open the journal that the section names, migrated to this version; close it at the end of the block.
 
+    ``retire``: a sink that is not named is known no longer, and what waited for it is dropped (``outbox_refill`` brings
+    it back when the sink is).
+
     Raises: InvalidInput, DataDirectoryError (damaged, read-only or newer; names the path and what to do),
     JournalUnavailable (a server that does not answer), JournalBusy, StorageFull.
     """
-    journal = await asyncio.to_thread(open_now, journal_type, section, data_dir, clock, sinks)
+    journal = await asyncio.to_thread(open_now, journal_type, section, data_dir, clock, sinks, retire=retire)
     try:
         await journal.start()
         yield journal

@@ -1,5 +1,6 @@
 """Bring the schema to what this version needs, when the journal is opened."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -7,7 +8,7 @@ from sqlalchemy import Connection, Engine, inspect, select, text
 
 from memmcp_server.errors import DataDirectoryError
 
-from .schema import REVISIONS, head, sinks
+from .schema import REVISIONS, head, outbox, sinks
 from .translate import opening
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -15,7 +16,7 @@ LOCK_NUMBER = 0x6D656D_6D6370
 """Advisory lock under which two daemons that start at once migrate a PostgreSQL journal in turn."""
 
 
-def migrate(engine: Engine, shown: str, sink_names: tuple[str, ...]) -> None:
+def migrate(engine: Engine, shown: str, sink_names: Sequence[str], *, retire: bool = False) -> None:
     """Migrate, and make the rows that the journal counts on. Does nothing to a journal that has them.
 
     Raises: DataDirectoryError (a schema of a newer version, a damaged file), JournalBusy, StorageFull.
@@ -30,6 +31,8 @@ def migrate(engine: Engine, shown: str, sink_names: tuple[str, ...]) -> None:
         if present != REVISIONS[-1]:
             _upgrade(connection)
         _ensure_rows(connection, sink_names)
+        if retire:
+            _retire_others(connection, sink_names)
 
 
 def schema_revision(connection: Connection) -> str | None:
@@ -52,7 +55,7 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _ensure_rows(connection: Connection, sink_names: tuple[str, ...]) -> None:
+def _ensure_rows(connection: Connection, sink_names: Sequence[str]) -> None:
     if connection.execute(select(head.c.one)).first() is None:
         connection.execute(
             head.insert().values(one=1, instance_id=str(uuid4()), seq=0, outbox_id=0, known_at_ns=0, memories=0)
@@ -61,3 +64,9 @@ def _ensure_rows(connection: Connection, sink_names: tuple[str, ...]) -> None:
     for name in sink_names:
         if name not in known:
             connection.execute(sinks.insert().values(name=name, delivered=0))
+
+
+def _retire_others(connection: Connection, sink_names: Sequence[str]) -> None:
+    """Forget the sinks that nobody delivers to any more, and what waits for them."""
+    for table, column in ((outbox, outbox.c.sink), (sinks, sinks.c.name)):
+        connection.execute(table.delete().where(column.not_in(sink_names)))

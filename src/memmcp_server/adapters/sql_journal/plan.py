@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from memmcp_server.domain.identifiers import MemoryId, Namespace, Seq, TrajectoryId
 from memmcp_server.domain.lifecycle import LinkKind
 from memmcp_server.domain.memory import Acknowledgement, Provenance
+from memmcp_server.domain.outbox import SinkSpec
 
 from .prepare import Text
 from .statements import Row
@@ -18,6 +19,8 @@ EffectName = Literal["insert_links", "end_links", "insert_marks", "write_policy"
 """Statements whose order among each other matters."""
 
 ID_PLACE, VERSION_PLACE, CONTENT_PLACE = 1, 2, 5
+KIND_COLUMN = 1
+"""Of ``Text.columns``."""
 
 
 class Key(NamedTuple):
@@ -103,7 +106,7 @@ class Plan:
     memories_count: int
     id_head: str
     id_tail: str
-    sinks: tuple[str, ...]
+    sinks: tuple[SinkSpec, ...]
     content_in: Callable[[MemoryId, int], str]
     keys: dict[bytes, Key] = field(default_factory=dict)
     heads: dict[TrajectoryId, Head] = field(default_factory=dict)
@@ -170,15 +173,25 @@ class Plan:
         seq, known_at_ns = self.seq, self.known_at_ns
         times = (known_at_ns, None, text.expires_at_ns, trajectory_id, text.embed)
         self.memories.append((seq, memory_id, version, *text.columns, *times, *text.more, position))
-        self.queue(memory_id, version, seq)
+        self.queue(memory_id, version, seq, str(text.columns[KIND_COLUMN]))
         return Acknowledgement(memory_id, Seq(seq), version, known_at_ns)
 
-    def queue(self, memory_id: MemoryId, version: int, seq: int) -> None:
-        """Plan an outbox entry for every sink."""
+    def queue(self, memory_id: MemoryId, version: int, seq: int, kind: str) -> None:
+        """Plan an outbox entry for every sink that wants this kind."""
         for sink in self.sinks:
-            self.outbox_id += 1
-            entry = (self.outbox_id, sink, memory_id, version, seq, self.known_at_ns, DUE_AT_ONCE, 0, "", False)
-            self.outbox.append(entry)
+            if sink.wants(kind):
+                self._queue(sink, memory_id, version, seq)
+
+    def queue_in_thread(self, follower: Follower) -> None:
+        """Plan an outbox entry for every sink that keeps words of what stands before a memory."""
+        for sink in self.sinks:
+            if sink.reads_threads:
+                self._queue(sink, follower.id, follower.version, follower.seq)
+
+    def _queue(self, sink: SinkSpec, memory_id: MemoryId, version: int, seq: int) -> None:
+        self.outbox_id += 1
+        entry = (self.outbox_id, sink.name, memory_id, version, seq, self.known_at_ns, DUE_AT_ONCE, 0, "", False)
+        self.outbox.append(entry)
 
     def link(self, kind: LinkKind, from_id: str, to: Last, trajectory_id: TrajectoryId | None = None) -> None:
         row = (from_id, kind.value, to.id, to.version, trajectory_id, self.known_at_ns, None)

@@ -160,7 +160,7 @@ def _plan_forget(plan: Plan, command: ForgetMemory) -> Acknowledgement:
     detail = encode_object({"versions": last.version})
     seq = plan.note(AUDIT_FORGET, command.provenance, command.reason, last, detail)
     plan.deleted.append(last.id)
-    plan.queue(last.id, last.version, seq)
+    plan.queue(last.id, last.version, seq, last.kind)
     if last.is_current:
         plan.memories_count -= 1
     acknowledged = Acknowledgement(last.id, seq, last.version, plan.known_at_ns)
@@ -203,7 +203,7 @@ def _plan_policy(plan: Plan, command: SetPolicy, policy: str) -> Acknowledgement
 def _retire(plan: Plan, last: Last) -> None:
     """Plan the end of a memory's last version; the index learns when it ended."""
     plan.superseded.append((plan.known_at_ns, last.id, last.version))
-    plan.queue(last.id, last.version, last.seq)
+    plan.queue(last.id, last.version, last.seq, last.kind)
     plan.memories_count -= 1
     plan.set(plan.lasts, last.id, last._replace(superseded_at_ns=plan.known_at_ns))
     _requeue_follower(plan, last)
@@ -213,7 +213,7 @@ def _requeue_follower(plan: Plan, last: Last) -> None:
     """The words of what follows in the thread hold those of this memory: it has to be indexed anew."""
     follower = plan.followers.get(last.id)
     if follower is not None:
-        plan.queue(follower.id, follower.version, follower.seq)
+        plan.queue_in_thread(follower)
 
 
 def _text_of(last: Last, by: Provenance) -> Text:

@@ -1,21 +1,18 @@
-"""The seams of the memory server. Every Protocol has a real body and a test body and one contract suite."""
+"""The journal, what is backed up with it, and the clock."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-from .domain.backups import Manifest
-from .domain.drift import DriftKind
-from .domain.golden import GoldenSet
-from .domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
-from .domain.lifecycle import AuditEntry, Change, LifecycleCommand, Link, Mark, Surroundings
-from .domain.memory import Acknowledgement, Memory, MemoryDraft, MemoryFilter
-from .domain.outbox import OutboxEntry, SinkStats
-from .domain.secrets import SecretFinding
-from .domain.summary import Count, GroupBy
-from .domain.telemetry import RecordSnapshot, Snapshot
-from .domain.trajectory import CloseTrajectory, OpenTrajectory, Trajectory
+from memmcp_server.domain.backups import Manifest
+from memmcp_server.domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
+from memmcp_server.domain.lifecycle import AuditEntry, Change, LifecycleCommand, Link, Mark, Surroundings
+from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryDraft, MemoryFilter
+from memmcp_server.domain.outbox import OutboxEntry, SinkStats
+from memmcp_server.domain.summary import Count, GroupBy
+from memmcp_server.domain.telemetry import OldSnapshots, RecordSnapshot, Snapshot, StoredSnapshot
+from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory, Trajectory
 
 JournalCommand = MemoryDraft | OpenTrajectory | CloseTrajectory | RecordSnapshot | LifecycleCommand
 LexicalScope = Literal["unindexed", "all"]
@@ -207,6 +204,15 @@ class Journal(Protocol):
         When more than ``limit`` would match, the newest ``limit`` are returned.
         """
 
+    async def old_snapshots(self, after: Seq, *, recorded_before_ns: int, bucket_ns: int, limit: int) -> OldSnapshots:
+        """Return the next ``limit`` snapshots beyond that seq that were recorded before that time, of all desks.
+
+        With them come those up to the last of them that lie in the same bucket of event time of the same desk.
+        """
+
+    async def drop_snapshots(self, rows: Sequence[StoredSnapshot], *, cursor: str, reached: Seq) -> None:
+        """Delete snapshots with their keys, and move the named cursor in the same transaction (see ``save_cursor``)."""
+
     async def outbox_due(self, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
         """Return live entries whose time has come, oldest first. There is one relay per sink, so nothing is leased.
 
@@ -261,240 +267,3 @@ class BesideMemory(Protocol):
 
         Raises: DataDirectoryError, StorageFull, JournalUnavailable.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class IndexPoint:
-    """One version of a memory for the index. ``known_to_ns`` None: current. ``text_dense`` None: words only.
-
-    ``context`` holds what was said before it in its thread, the nearest first; ``previous_id`` is the nearest of them.
-    """
-
-    memory: Memory
-    known_to_ns: int | None
-    text_lexical: str
-    text_dense: str | None
-    context: tuple[str, ...] = ()
-    previous_id: MemoryId | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class IndexHit:
-    """``score`` in [0, 1] is the relevance, on one scale for all queries; the parts are those of each side.
-
-    ``dense`` (cosine) and ``lexical`` (BM25) are None where that side did not find it. ``share`` says how much of the
-    query's words it covers, by their weight, ``meaning`` how near it is in meaning; both from 0 to 1, None where that
-    was not asked. ``previous_id``: the memory before it in its thread.
-    """
-
-    memory_id: MemoryId
-    version: int
-    score: float
-    dense: float | None
-    lexical: float | None
-    share: float | None = None
-    meaning: float | None = None
-    previous_id: MemoryId | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NextGeneration:
-    """A generation that is filled beside the searched one. ``token`` names this very filling: another one, also after
-    the generation was lost and begun anew, has another. ``detail`` says what hinders it, empty for nothing.
-    """
-
-    generation: int
-    model: str
-    points: int
-    token: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class IndexStatus:
-    """``state``: starting (model or shard loading), ready, degraded (words only, no model), down.
-
-    ``generation`` is the searched one. ``wants`` says why it should be replaced (another model, another recipe of
-    texts), empty where it should not. ``unvectored``: points that could get their vector now.
-    """
-
-    state: Literal["starting", "ready", "degraded", "down"]
-    backend: str
-    model: str
-    points: int
-    detail: str = ""
-    generation: int = 1
-    next: NextGeneration | None = None
-    wants: str = ""
-    unvectored: int = 0
-
-
-class VectorIndex(Protocol):
-    """A projection of the journal that finds memories by meaning and by words. Raises IndexUnavailable.
-
-    It has one generation, or two while a model changes: writes and removals go to both, everything else to the one that
-    is searched, or, through ``beside``, to the other.
-    """
-
-    async def upsert(self, points: Sequence[IndexPoint]) -> None:
-        """Store the points durably (flushed on return). A point is identified by (memory id, version)."""
-
-    async def remove(self, memory_ids: Sequence[MemoryId]) -> None: ...
-
-    async def search(self, query: str, where: MemoryFilter, *, limit: int) -> list[IndexHit]:
-        """Return the best hits, best first, at most ``limit``."""
-
-    async def similar(
-        self, memory_id: MemoryId, version: int, where: MemoryFilter, *, limit: int
-    ) -> list[IndexHit] | None:
-        """Return what lies nearest to a version that is there, by its stored vector; ``dense`` is the cosine.
-
-        The version itself is left out. None: it is not there yet, or has no vector.
-        """
-
-    async def compare(self, wanted: Mapping[MemoryId, Sequence[IndexPoint]]) -> dict[MemoryId, DriftKind]:
-        """Return which memories stand otherwise than they should, all versions of each; those in order are left out."""
-
-    async def memory_ids(
-        self, *, after: str | None, limit: int, lacking_vector: bool = False
-    ) -> tuple[list[MemoryId], str | None]:
-        """Return the memories of the next ``limit`` points and where to go on (None: these were the last).
-
-        A memory may come again for another of its versions. ``lacking_vector``: only those of such points.
-        """
-
-    async def clear(self) -> None:
-        """Drop every point."""
-
-    async def begin(self) -> None:
-        """Begin a next generation with the configured model; one that is there already goes on."""
-
-    async def switch(self) -> None:
-        """Search the next generation from now on and drop the old one, in one step."""
-
-    async def abandon(self) -> None:
-        """Drop the next generation, if there is one."""
-
-    def beside(self) -> "VectorIndex":
-        """Return the next generation as an index: what is written there goes to it alone."""
-
-    async def purge(self, forgotten: Mapping[MemoryId, int]) -> Purge:
-        """Leave nothing of removed points in the files, logs included; searches and writes go on meanwhile.
-
-        ``forgotten`` gives the last version of each memory whose points are then looked for.
-        """
-
-    async def status(self) -> IndexStatus: ...
-
-
-class GoldenStore(Protocol):
-    """Keeps the golden queries of this installation with their baseline. Raises everywhere: Unavailable."""
-
-    async def load(self) -> GoldenSet | None:
-        """Return the set that was kept last, None when there is none."""
-
-    async def save(self, golden: GoldenSet) -> None:
-        """Keep the set in place of the one before, durably."""
-
-
-class Embedder(Protocol):
-    """Text to unit vectors. Synchronous: it runs in the index worker's process."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def dimension(self) -> int: ...
-
-    def embed(self, texts: Sequence[str]) -> list[list[float]]: ...
-
-
-class Sink(Protocol):
-    """One destination of the outbox. Delivering the same memory twice must change nothing."""
-
-    @property
-    def name(self) -> str: ...
-
-    async def deliver(self, entries: Sequence[OutboxEntry]) -> None:
-        """Carry the entries to the destination, or raise Unavailable (retry all) for the batch as a whole.
-
-        Raises InvalidInput when one entry can never be delivered; the relay then splits the batch to find it.
-        """
-
-
-class SecretScanner(Protocol):
-    """Finds secrets in any text. Synchronous and pure: no I/O, no state, bounded time, never raises on any string."""
-
-    def scan(self, text: str) -> list[SecretFinding]:
-        """Return where secrets are, in order and without overlaps; empty for nearly every text."""
-
-
-class TradingDesk(Protocol):
-    """The trading runtime as the server sees it. Documents are the models of ``wire`` as JSON objects.
-
-    A refusal by the desk is a document with ``status``. Raises: TradingUnavailable, InvalidInput.
-    """
-
-    async def snapshot(self) -> JsonObject:
-        """wire.TradingSnapshot"""
-
-    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
-        """wire.TradePage, newest first"""
-
-    async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
-        """wire.EquitySeries"""
-
-    async def strategies(self) -> JsonObject:
-        """wire.StrategyList"""
-
-    async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
-        """wire.StrategyDigest"""
-
-    async def why(
-        self,
-        *,
-        order_id: str | None,
-        trajectory_id: str | None,
-        mint: str | None,
-        since_ns: int | None,
-        until_ns: int | None = None,
-    ) -> JsonObject:
-        """wire.WhyAnswer: the chain of a trade, or the funnel of why nothing happened"""
-
-    async def night(self, *, since_ns: int | None) -> JsonObject:
-        """wire.NightReport: what happened since then, and what waits for a person"""
-
-    async def answer_review(self, request: JsonObject, *, actor: str) -> JsonObject:
-        """wire.ReviewRequest -> wire.ReviewAnswer. The caller has checked that this actor is a person."""
-
-    async def place_trade(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
-        """wire.TradeRequest -> wire.TradeAnswer. Without preview_id a preview; with it the order, once per key."""
-
-    async def close_position(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
-        """wire.CloseRequest -> wire.TradeAnswer"""
-
-    async def rebalance(self, request: JsonObject, *, agent: str, key: str) -> JsonObject:
-        """wire.RebalanceRequest -> wire.RebalanceAnswer"""
-
-    async def answered(self, *, agent: str, key: str) -> JsonObject | None:
-        """Return what this key has brought, as it stands now; None while nothing was done under it. Does nothing."""
-
-    async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
-        """wire.ControlRequest -> wire.ControlAnswer. The caller has checked what this actor may do."""
-
-    async def assess(self, request: JsonObject, *, agent: str) -> JsonObject:
-        """wire.AssessRequest -> wire.AssessAnswer. Raises TradingUnavailable also where there is no sidecar."""
-
-    def changes(self) -> AsyncIterator[JsonObject]:
-        """Yield wire.TradingSnapshot after each cycle, the newest only: a slow reader skips, it never queues."""
-
-
-class Approvals(Protocol):
-    """Orders of real money that wait for a passkey, as ``wire.approvals``. Raises: TradingUnavailable, InvalidInput."""
-
-    async def overview(self) -> JsonObject: ...
-    async def challenge(self, approval_id: str) -> JsonObject: ...
-    async def approve(self, approval_id: str, credential: Mapping[str, Any]) -> JsonObject: ...
-    async def refuse(self, approval_id: str) -> JsonObject: ...
-    async def passkey_options(self, code: str) -> JsonObject: ...
-    async def register_passkey(self, code: str, credential: Mapping[str, Any], label: str) -> JsonObject: ...

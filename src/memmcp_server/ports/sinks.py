@@ -1,0 +1,27 @@
+"""Where the outbox delivers to, and who looks for secrets."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from memmcp_server.domain.outbox import OutboxEntry
+from memmcp_server.domain.secrets import SecretFinding
+
+
+class Sink(Protocol):
+    """One destination of the outbox. Delivering the same memory twice must change nothing."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def deliver(self, entries: Sequence[OutboxEntry]) -> None:
+        """Carry the entries to the destination, or raise Unavailable (retry all) for the batch as a whole.
+
+        Raises InvalidInput when one entry can never be delivered; the relay then splits the batch to find it.
+        """
+
+
+class SecretScanner(Protocol):
+    """Finds secrets in any text. Synchronous and pure: no I/O, no state, bounded time, never raises on any string."""
+
+    def scan(self, text: str) -> list[SecretFinding]:
+        """Return where secrets are, in order and without overlaps; empty for nearly every text."""
