@@ -3,7 +3,7 @@
 from .desk import Approvals, TradingDesk
 from .index import Embedder, GoldenStore, IndexHit, IndexPoint, IndexStatus, NextGeneration, VectorIndex
 from .journal import BesideMemory, Clock, Journal, JournalCommand, LexicalScope, Purge
-from .sinks import SecretScanner, Sink
+from .sinks import RemoteSink, SecretScanner, Sink
 
 __all__ = [
     "Approvals",
@@ -19,6 +19,7 @@ __all__ = [
     "LexicalScope",
     "NextGeneration",
     "Purge",
+    "RemoteSink",
     "SecretScanner",
     "Sink",
     "TradingDesk",
