@@ -6,8 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from .adapters.tracing.wiring import trace_sinks
 from .config import Sections
 from .domain.outbox import QDRANT, SinkSpec
-from .ports import Clock, Journal, SecretScanner, Sink
+from .ports import Clock, Journal, SecretScanner, Sink, TradingDesk
+from .services.background import beside
 from .services.container import Services
+from .services.heartbeat import Heartbeat, Vitals
 
 
 def sink_specs(sections: Sections) -> tuple[SinkSpec, ...]:
@@ -27,7 +29,23 @@ def receiver_names(sections: Sections) -> list[str]:
 
 
 @asynccontextmanager
-async def observing(_services: Services, _sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[None]:
+async def observing(services: Services, _sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[None]:
     """Run what watches for as long as the block does. What fails here is logged and leaves the services alone."""
-    async with AsyncExitStack():
+    async with AsyncExitStack() as stack:
+        if services.heartbeat is not None:
+            await stack.enter_async_context(beside("heartbeat", services.heartbeat.run))
         yield
+
+
+def opened_heartbeat(
+    sections: Sections, journal: Journal, desk: TradingDesk | None, clock: Clock, stack: AsyncExitStack
+) -> Heartbeat | None:
+    """Return who tells the dead man's switch of the configuration, None where it names none. Raises: InvalidInput."""
+    section = sections.heartbeat
+    if not section.url.get_secret_value():
+        return None
+    from .adapters.dead_mans_switch import HttpSwitch
+
+    switch = HttpSwitch(section)
+    stack.push_async_callback(switch.aclose)
+    return Heartbeat(switch, Vitals(journal, desk, clock, cycle_s_max=section.cycle_s_max), clock, section)
