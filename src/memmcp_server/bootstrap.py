@@ -25,7 +25,7 @@ from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
 from .errors import MemoryServerError
 from .observing import observing, opened_heartbeat, sink_specs, watching_sinks
-from .ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
+from .ports import Clock, Journal, RemoteSink, SecretScanner, TradingDesk, VectorIndex
 from .services.background import beside
 from .services.clients import ClientRegistry
 from .services.confirmations import Confirmations
@@ -92,8 +92,8 @@ async def open_services(
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(journal_opener(sections))
         index = WorkerIndex(WorkerOptions(sections.data_dir, sections.qdrant, sections.embedding), clock)
-        relay = _relay(journal, index, sections, clock)
         scanner = RuleScanner()
+        relay = await stack.enter_async_context(_relaying(journal, index, sections, clock, scanner))
         late = LateDesk() if sections.trading.enabled else None
         desk = None if late is None else GuardedDesk(late, scanner)
         clients, policies = ClientRegistry(clock), Policies(journal, clock)
@@ -153,9 +153,17 @@ async def open_services(
         yield services
 
 
-def _relay(journal: Journal, index: VectorIndex, sections: Sections, clock: Clock) -> Relay:
-    sinks = [QdrantSink(journal, index), *watching_sinks(sections, journal, clock)]
-    return Relay(journal, sinks, clock, sections.relay)
+@asynccontextmanager
+async def _relaying(
+    journal: Journal, index: VectorIndex, sections: Sections, clock: Clock, scanner: SecretScanner
+) -> AsyncIterator[Relay]:
+    """Make the relay, which is run by whoever made it, and let go of its sinks' connections at the end."""
+    sinks = watching_sinks(sections, journal, clock, scanner)
+    async with AsyncExitStack() as stack:
+        for sink in sinks:
+            if isinstance(sink, RemoteSink):
+                stack.push_async_callback(sink.close)
+        yield Relay(journal, [QdrantSink(journal, index), *sinks], clock, sections.relay)
 
 
 def _keeper(journal: Journal, index: VectorIndex, evaluation: Evaluation, clock: Clock) -> IndexKeeper:

@@ -3,22 +3,29 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from .adapters.tracing.wiring import trace_sinks
 from .config import Sections
 from .domain.outbox import QDRANT, SinkSpec
-from .ports import Clock, Journal, Sink, TradingDesk
+from .ports import Clock, Journal, SecretScanner, Sink, TradingDesk
 from .services.background import beside
 from .services.container import Services
 from .services.heartbeat import Heartbeat, Vitals
 
 
-def sink_specs(_sections: Sections) -> tuple[SinkSpec, ...]:
+def sink_specs(sections: Sections) -> tuple[SinkSpec, ...]:
     """Return every sink that the configuration names: what is committed from now on is queued for each."""
-    return (QDRANT,)
+    return (QDRANT, *(SinkSpec(name) for name in receiver_names(sections)))
 
 
-def watching_sinks(_sections: Sections, _journal: Journal, _clock: Clock) -> list[Sink]:
+def watching_sinks(sections: Sections, journal: Journal, _clock: Clock, scanner: SecretScanner) -> list[Sink]:
     """Return the sinks of ``sink_specs`` beside the index's."""
-    return []
+    return [*trace_sinks(sections, journal, scanner)]
+
+
+def receiver_names(sections: Sections) -> list[str]:
+    """Return which receivers of traces are configured."""
+    found = {"langfuse": sections.langfuse.is_on, "otlp": sections.otlp.endpoint is not None}
+    return [name for name, is_on in found.items() if is_on]
 
 
 @asynccontextmanager
