@@ -42,6 +42,7 @@ from .services.index_keeper import IndexKeeper
 from .services.loss_reviews import LossReviews
 from .services.memories import Memories
 from .services.merging import Merging
+from .services.meters import Meters
 from .services.migration import Migration
 from .services.news import News
 from .services.policies import Policies
@@ -96,10 +97,11 @@ async def open_services(
         late = LateDesk() if sections.trading.enabled else None
         desk = None if late is None else GuardedDesk(late, scanner)
         clients, policies = ClientRegistry(clock), Policies(journal, clock)
+        meters = Meters(sections.data_dir, sections.metrics)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
 
         def memories_of(generation: VectorIndex) -> Memories:
-            return Memories(journal, generation, clock, policies, scanner, limits)
+            return Memories(journal, generation, clock, policies, scanner, limits, meters=meters)
 
         evaluation = Evaluation(index, memories_of, GoldenFile(sections.data_dir), clock, scanner)
         keeper = _keeper(journal, index, evaluation, clock)
@@ -141,7 +143,8 @@ async def open_services(
             keeper=keeper,
             evaluation=evaluation,
             tasks=tasks,
-            quotas=Quotas(sections.quotas, clock),
+            quotas=Quotas(sections.quotas, clock, meters),
+            meters=meters,
             limits=limits,
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,

@@ -20,7 +20,8 @@ def watching_sinks(_sections: Sections, _journal: Journal, _clock: Clock) -> lis
 
 
 @asynccontextmanager
-async def observing(_services: Services, _sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[None]:
+async def observing(services: Services, _sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[None]:
     """Run what watches for as long as the block does. What fails here is logged and leaves the services alone."""
-    async with AsyncExitStack():
+    async with AsyncExitStack() as stack:
+        stack.enter_context(services.meters.counting_logs())
         yield

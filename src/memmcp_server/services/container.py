@@ -15,6 +15,7 @@ from .forgetting import Forgetting
 from .health import Health
 from .index_keeper import IndexKeeper
 from .memories import Memories
+from .meters import Meters
 from .news import News
 from .policies import Policies
 from .quotas import Quotas
@@ -55,3 +56,4 @@ class Services:
     limits: DraftLimits = field(default_factory=DraftLimits)
     approvals: Approvals | None = None
     confirmations: Confirmations = field(default_factory=Confirmations)
+    meters: Meters = field(default_factory=Meters)
