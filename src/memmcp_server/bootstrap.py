@@ -24,7 +24,7 @@ from .config import Sections, TasksSection
 from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
 from .errors import MemoryServerError
-from .observing import observing, sink_specs, watching_sinks
+from .observing import observing, opened_heartbeat, sink_specs, watching_sinks
 from .ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 from .services.background import beside
 from .services.clients import ClientRegistry
@@ -53,6 +53,7 @@ from .services.summaries import Summaries
 from .services.task_adviser import TaskAdviser
 from .services.tasks import Tasks
 from .services.telemetry import Telemetry
+from .services.thinning import Thinning
 from .services.trajectories import Trajectories
 
 DESK_BACKOFF_BASE_S = 1.0
@@ -96,8 +97,7 @@ async def open_services(
         scanner = RuleScanner()
         late = LateDesk() if sections.trading.enabled else None
         desk = None if late is None else GuardedDesk(late, scanner)
-        clients, policies = ClientRegistry(clock), Policies(journal, clock)
-        meters = Meters(sections.data_dir, sections.metrics)
+        clients, policies, meters = ClientRegistry(clock), Policies(journal, clock), Meters.of(sections)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
 
         def memories_of(generation: VectorIndex) -> Memories:
@@ -113,7 +113,7 @@ async def open_services(
         news = await stack.enter_async_context(_following(News(journal, policies, clock, sections.news)))
         erasing = _forgetting(journal, index, policies, clock, sections.data_dir)
         copies, erasure, forgetting = await stack.enter_async_context(erasing)
-        await stack.enter_async_context(_running("merging", Merging(journal, index, clock, policies).run))
+        await stack.enter_async_context(_tidying(journal, index, clock, policies, sections))
         await stack.enter_async_context(_running("index", index.run, index.close))
         await stack.enter_async_context(_running("secret rules", partial(asyncio.to_thread, scanner.load)))
         keeping = partial(_keep_desk, late, sections, environ, journal, scanner, clock)
@@ -148,6 +148,7 @@ async def open_services(
             limits=limits,
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
+            heartbeat=opened_heartbeat(sections, journal, desk, clock, stack),
         )
         await stack.enter_async_context(observing(services, sections, environ))
         yield services
@@ -174,6 +175,16 @@ async def _forgetting(
     retention = Retention(journal, policies, forgetting, clock)
     async with beside("erasure", erasure.run), beside("retention", retention.run):
         yield copies, erasure, forgetting
+
+
+@asynccontextmanager
+async def _tidying(
+    journal: Journal, index: VectorIndex, clock: Clock, policies: Policies, sections: Sections
+) -> AsyncIterator[None]:
+    """Merge what says the same, and thin out old snapshots."""
+    merging, thinning = Merging(journal, index, clock, policies), Thinning(journal, clock, sections.history)
+    async with _running("merging", merging.run), beside("thinning", thinning.run):
+        yield
 
 
 @asynccontextmanager

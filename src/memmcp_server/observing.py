@@ -5,8 +5,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from .config import Sections
 from .domain.outbox import QDRANT, SinkSpec
-from .ports import Clock, Journal, Sink
+from .ports import Clock, Journal, Sink, TradingDesk
+from .services.background import beside
 from .services.container import Services
+from .services.heartbeat import Heartbeat, Vitals
 
 
 def sink_specs(_sections: Sections) -> tuple[SinkSpec, ...]:
@@ -24,4 +26,20 @@ async def observing(services: Services, _sections: Sections, _environ: Mapping[s
     """Run what watches for as long as the block does. What fails here is logged and leaves the services alone."""
     async with AsyncExitStack() as stack:
         stack.enter_context(services.meters.counting_logs())
+        if services.heartbeat is not None:
+            await stack.enter_async_context(beside("heartbeat", services.heartbeat.run))
         yield
+
+
+def opened_heartbeat(
+    sections: Sections, journal: Journal, desk: TradingDesk | None, clock: Clock, stack: AsyncExitStack
+) -> Heartbeat | None:
+    """Return who tells the dead man's switch of the configuration, None where it names none. Raises: InvalidInput."""
+    section = sections.heartbeat
+    if not section.url.get_secret_value():
+        return None
+    from .adapters.dead_mans_switch import HttpSwitch
+
+    switch = HttpSwitch(section)
+    stack.push_async_callback(switch.aclose)
+    return Heartbeat(switch, Vitals(journal, desk, clock, cycle_s_max=section.cycle_s_max), clock, section)

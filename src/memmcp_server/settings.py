@@ -32,7 +32,15 @@ OTHER_VARIABLES = frozenset(
 """Read elsewhere: by the command line, the feeds and the tests."""
 
 SECRET_KEYS = frozenset({"token", "api_key", "url"})
-MONEY_KEYS = (("trading", "money"), ("trading", "profile"), ("orders", "ask_in_client"), ("orders", "answer_wait_s"))
+MONEY_KEYS = (
+    ("trading", "money"),
+    ("trading", "profile"),
+    ("orders", "ask_in_client"),
+    ("orders", "answer_wait_s"),
+    ("phone", "token"),
+    ("phone", "users"),
+    ("phone", "base_url"),
+)
 """What a daemon that an agent's bridge started takes from the file only."""
 
 Tree = dict[str, Any]

@@ -13,6 +13,7 @@ from .erasure import Erasure
 from .evaluation import Evaluation
 from .forgetting import Forgetting
 from .health import Health
+from .heartbeat import Heartbeat
 from .index_keeper import IndexKeeper
 from .memories import Memories
 from .meters import Meters
@@ -28,7 +29,10 @@ from .trajectories import Trajectories
 
 @dataclass(frozen=True)
 class Services:
-    """``desk``, ``approvals`` None: trading is off. ``started_at_ns`` is wall time. ``limits``: sizes of a memory."""
+    """``desk``, ``approvals`` None: trading is off. ``started_at_ns`` is wall time. ``limits``: sizes of a memory.
+
+    ``heartbeat`` None: nobody outside is told that the daemon lives.
+    """
 
     clock: Clock
     journal: Journal
@@ -55,5 +59,6 @@ class Services:
     quotas: Quotas
     limits: DraftLimits = field(default_factory=DraftLimits)
     approvals: Approvals | None = None
+    heartbeat: Heartbeat | None = None
     confirmations: Confirmations = field(default_factory=Confirmations)
     meters: Meters = field(default_factory=Meters)

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from memmcp_server.config import MetricsSection
+from memmcp_server.config import MetricsSection, Sections
 from memmcp_server.domain.meters import CALL_BOUNDS_S, Family, Reading, Spread, Tally
 
 TOOL_CALLS: Final = Family(
@@ -71,6 +71,10 @@ class Meters:
         self.memory_seconds = Spread(MEMORY_SECONDS)
         self.quota_refusals = Tally(QUOTA_REFUSALS)
         self.log_records = Tally(LOG_RECORDS)
+
+    @classmethod
+    def of(cls, sections: Sections) -> Self:
+        return cls(sections.data_dir, sections.metrics)
 
     @contextmanager
     def timed(self, operation: str) -> Iterator[None]:

@@ -70,8 +70,6 @@ class Scrape:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._data_dir = services.meters.data_dir
-        self._section = services.meters.section
         self._asking = asyncio.Lock()
         self._asked: list[Reading] = []
         self._asked_at_s: float | None = None
@@ -79,8 +77,8 @@ class Scrape:
     async def readings(self) -> list[Reading]:
         """Return everything as it is now. Never raises: a part that fails is down, and its figures are not there."""
         async with self._asking:
-            now_s = self._services.clock.monotonic_s()
-            if self._asked_at_s is None or now_s - self._asked_at_s >= self._section.fresh_s:
+            now_s, fresh_s = self._services.clock.monotonic_s(), self._services.meters.section.fresh_s
+            if self._asked_at_s is None or now_s - self._asked_at_s >= fresh_s:
                 self._asked = await self._ask()
                 self._asked_at_s = self._services.clock.monotonic_s()
             return [*self._present(), *self._asked]
@@ -117,7 +115,7 @@ class Scrape:
     async def _answer(self, ask: Callable[[], Awaitable[list[Reading]]]) -> list[Reading] | None:
         """Return what a part says, None where it says nothing in time."""
         try:
-            async with asyncio.timeout(self._section.part_timeout_s):
+            async with asyncio.timeout(self._services.meters.section.part_timeout_s):
                 return await ask()
         except (TimeoutError, MemoryServerError, OSError):
             return None
@@ -150,7 +148,8 @@ class Scrape:
         return list(readings_of(await desk.metrics()))
 
     async def _files(self) -> list[Reading]:
-        return [] if self._data_dir is None else await asyncio.to_thread(_sizes, self._data_dir)
+        data_dir = self._services.meters.data_dir
+        return [] if data_dir is None else await asyncio.to_thread(_sizes, data_dir)
 
 
 def families() -> tuple[Family, ...]:
