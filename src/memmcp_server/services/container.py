@@ -16,6 +16,7 @@ from .health import Health
 from .heartbeat import Heartbeat
 from .index_keeper import IndexKeeper
 from .memories import Memories
+from .meters import Meters
 from .news import News
 from .policies import Policies
 from .quotas import Quotas
@@ -60,3 +61,4 @@ class Services:
     approvals: Approvals | None = None
     heartbeat: Heartbeat | None = None
     confirmations: Confirmations = field(default_factory=Confirmations)
+    meters: Meters = field(default_factory=Meters)
