@@ -23,6 +23,7 @@ from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.adapters.token_file import TokenFile
 from memmcp_server.config import HttpSection, JournalSection, NewsSection, QuotasSection, Sections
 from memmcp_server.ports import Approvals, VectorIndex
+from memmcp_server.services.alerting.alerts import Alerts
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
@@ -142,6 +143,7 @@ async def staged(
             tasks=Tasks(journal, policies, scanner, clock),
             quotas=Quotas(quotas or NO_QUOTAS, clock),
             approvals=approvals,
+            alerts=Alerts(journal, clock, sections.alerts.in_force()),
         )
         await services.news.open()
         mcp = build_server(services)

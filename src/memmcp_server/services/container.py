@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from memmcp_server.domain.drafts import DraftLimits
 from memmcp_server.ports import Approvals, Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 
+from .alerting.alerts import Alerts
 from .clients import ClientRegistry
 from .confirmations import Confirmations
 from .copies import Copies
@@ -27,7 +28,8 @@ from .trajectories import Trajectories
 
 @dataclass(frozen=True)
 class Services:
-    """``desk``, ``approvals`` None: trading is off. ``started_at_ns`` is wall time. ``limits``: sizes of a memory."""
+    """``desk``, ``approvals`` None: trading is off. ``started_at_ns`` is wall time. ``limits``: sizes of a memory.
+    ``alerts`` None: nobody is told of anything."""
 
     clock: Clock
     journal: Journal
@@ -55,3 +57,4 @@ class Services:
     limits: DraftLimits = field(default_factory=DraftLimits)
     approvals: Approvals | None = None
     confirmations: Confirmations = field(default_factory=Confirmations)
+    alerts: Alerts | None = None
