@@ -52,8 +52,8 @@ class EventsRoute:
                 "/events",
                 self.events,
                 "Server-sent events: trading (TradingSnapshot), metrics (MetricsAnswer), alerts (AlertList), memory (a "
-                "row, id = seq), change (what was done to one) and resync {from, to, cursor} when rows were lost: read them with "
-                "/memory/changes. Last-Event-ID replays rows.",
+                "row, id = seq), change (what was done to one) and resync {from, to, cursor} when rows were lost: read "
+                "them with /memory/changes. Last-Event-ID replays rows.",
                 query=NoQuery,
                 media_type="text/event-stream",
             )
