@@ -24,7 +24,7 @@ from .config import Sections, TasksSection
 from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
 from .errors import MemoryServerError
-from .observing import observing, sink_specs, watching_sinks
+from .observing import observing, opened_heartbeat, sink_specs, watching_sinks
 from .ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 from .services.alerting.alerts import Alerts
 from .services.background import beside
@@ -53,6 +53,7 @@ from .services.summaries import Summaries
 from .services.task_adviser import TaskAdviser
 from .services.tasks import Tasks
 from .services.telemetry import Telemetry
+from .services.thinning import Thinning
 from .services.trajectories import Trajectories
 
 DESK_BACKOFF_BASE_S = 1.0
@@ -94,8 +95,7 @@ async def open_services(
         index = WorkerIndex(WorkerOptions(sections.data_dir, sections.qdrant, sections.embedding), clock)
         relay = _relay(journal, index, sections, clock)
         scanner = RuleScanner()
-        late = LateDesk() if sections.trading.enabled else None
-        desk = None if late is None else GuardedDesk(late, scanner)
+        late, desk = _desks(sections, scanner)
         clients, policies = ClientRegistry(clock), Policies(journal, clock)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
 
@@ -113,6 +113,7 @@ async def open_services(
         erasing = _forgetting(journal, index, policies, clock, sections.data_dir)
         copies, erasure, forgetting = await stack.enter_async_context(erasing)
         await stack.enter_async_context(_running("merging", Merging(journal, index, clock, policies).run))
+        await stack.enter_async_context(beside("thinning", Thinning(journal, clock, sections.history).run))
         await stack.enter_async_context(_running("index", index.run, index.close))
         await stack.enter_async_context(_running("secret rules", partial(asyncio.to_thread, scanner.load)))
         keeping = partial(_keep_desk, late, sections, environ, journal, scanner, clock)
@@ -147,9 +148,18 @@ async def open_services(
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
             alerts=Alerts(journal, clock, sections.alerts.in_force()) if sections.alerts.enabled else None,
+            heartbeat=opened_heartbeat(sections, journal, desk, clock, stack),
         )
         await stack.enter_async_context(observing(services, sections, environ))
         yield services
+
+
+def _desks(sections: Sections, scanner: SecretScanner) -> tuple[LateDesk | None, GuardedDesk | None]:
+    """Return the desk that is there at once, and the one that doors speak to; neither where trading is off."""
+    if not sections.trading.enabled:
+        return None, None
+    late = LateDesk()
+    return late, GuardedDesk(late, scanner)
 
 
 def _relay(journal: Journal, index: VectorIndex, sections: Sections, clock: Clock) -> Relay:

@@ -1,7 +1,7 @@
 """Frozen sections. Only ``settings`` reads the environment and the file; everybody else is handed a section."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -168,7 +168,7 @@ class AlertsSection(Section):
     rules: dict[RuleName, AlertRule] = Field(default_factory=dict, max_length=128)
 
     @model_validator(mode="after")
-    def _rules_make_sense(self) -> "AlertsSection":
+    def _rules_make_sense(self) -> Self:
         self.in_force()
         return self
 
@@ -220,6 +220,62 @@ class TradingSection(Section):
     profile: str = "foundation"
 
 
+class HistorySection(Section):
+    """How the snapshots of desks (whole documents) are thinned as they grow old. Every one stays for ``every_days``;
+    then a few a minute until ``minutes_days``, and a few an hour for ever: the first and last of each, and those with
+    the lowest and highest equity and the deepest drawdown."""
+
+    every_days: float = Field(default=2.0, gt=0, le=36_500)
+    minutes_days: float = Field(default=30.0, gt=0, le=36_500)
+
+    @model_validator(mode="after")
+    def _minutes_come_after_every_one(self) -> Self:
+        if self.minutes_days < self.every_days:
+            msg = f"minutes_days is {self.minutes_days:g}; it is at least every_days, which is {self.every_days:g}"
+            raise ValueError(msg)
+        return self
+
+
+class PhoneSection(Section):
+    """The operator's phone: a chat with a bot of Telegram, off while ``token`` is empty.
+
+    ``users`` are the ids of those who may speak with it, in private chats alone; empty is nobody. What changes the desk
+    takes the PIN of `memmcp phone pin`, within ``code_s`` of the bot's question; a message older than
+    ``message_age_s_max`` when it comes is not acted on. What a command came to is followed for at most ``follow_s``.
+    ``alerts_from``: the least severity that is sent to every user. ``poll_s`` is how long one question for messages
+    waits, any other call takes at most ``timeout_s``.
+    """
+
+    token: SecretStr | None = None
+    users: tuple[int, ...] = Field(default=(), max_length=16)
+    base_url: str = "https://api.telegram.org"
+    alerts_from: Literal["info", "warning", "critical", "none"] = "warning"
+    message_age_s_max: float = Field(default=120.0, gt=0, le=600)
+    code_s: float = Field(default=60.0, gt=0, le=600)
+    follow_s: float = Field(default=180.0, gt=0, le=3_600)
+    poll_s: int = Field(default=25, ge=0, le=50)
+    timeout_s: float = Field(default=10.0, gt=0, le=120)
+    attempts_max: int = Field(default=3, ge=1, le=10)
+    backoff_base_s: float = Field(default=1.0, gt=0)
+    backoff_cap_s: float = Field(default=60.0, gt=0, le=600)
+    retry_after_cap_s: float = Field(default=300.0, gt=0, le=3_600)
+
+
+class HeartbeatSection(Section):
+    """The dead man's switch: an address outside of this machine, off while ``url`` is empty, that is asked every
+    ``interval_s`` while all is well (with /start after it at the start, /fail when something is wrong), and raises the
+    alarm when it is not. A beat that fails is sent again, ``attempts_max`` times in all, with ``backoff_base_s`` and
+    twice as much each time in between. A desk that ends no cycle for ``cycle_s_max`` and three bars is stuck.
+    """
+
+    url: SecretStr = SecretStr("")
+    interval_s: float = Field(default=60.0, gt=0, le=3_600)
+    timeout_s: float = Field(default=10.0, gt=0, le=60)
+    attempts_max: int = Field(default=3, ge=1, le=10)
+    backoff_base_s: float = Field(default=1.0, gt=0)
+    cycle_s_max: float = Field(default=300.0, gt=0)
+
+
 class Sections(Section):
     data_dir: Path
     http: HttpSection = HttpSection()
@@ -235,3 +291,6 @@ class Sections(Section):
     trading: TradingSection = TradingSection()
     alerts: AlertsSection = AlertsSection()
     channels: ChannelsSection = ChannelsSection()
+    history: HistorySection = HistorySection()
+    phone: PhoneSection = PhoneSection()
+    heartbeat: HeartbeatSection = HeartbeatSection()

@@ -1,19 +1,15 @@
 """What watches the daemon: sinks of the outbox beside the index, and what runs beside the services to tell a person."""
 
-import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
-from pathlib import Path
 
 from .config import Sections
 from .domain.outbox import QDRANT, SinkSpec
-from .ports import Clock, Journal, Sink
-from .services.alerting.alerts import Alerts
-from .services.alerting.sources import ClockReadings, DiskReadings, DiskUse, IndexReadings, QueueReadings
-from .services.alerting.watch import Watch
+from .ports import Clock, Journal, Sink, TradingDesk
+from .services.alerting.assembly import watch_of
 from .services.background import beside
 from .services.container import Services
+from .services.heartbeat import Heartbeat, Vitals
 
 
 def sink_specs(_sections: Sections) -> tuple[SinkSpec, ...]:
@@ -31,23 +27,22 @@ async def observing(services: Services, sections: Sections, _environ: Mapping[st
     """Run what watches for as long as the block does. What fails here is logged and leaves the services alone."""
     async with AsyncExitStack() as stack:
         if services.alerts is not None:
-            watch = watch_of(services, services.alerts, sections)
+            watch = watch_of(services, services.alerts, sections.data_dir, sections.alerts.sample_s)
             await stack.enter_async_context(beside("alerts", watch.run))
+        if services.heartbeat is not None:
+            await stack.enter_async_context(beside("heartbeat", services.heartbeat.run))
         yield
 
 
-def watch_of(services: Services, alerts: Alerts, sections: Sections) -> Watch:
-    """Return what looks at the whole daemon for alerts."""
-    clock, health = services.clock, services.health
-    sources = (
-        QueueReadings(services.journal, services.relay, clock),
-        IndexReadings(health, services.keeper),
-        DiskReadings(partial(_disk_use, sections.data_dir), clock),
-        ClockReadings(clock, health.event_loop_lag_ms),
-    )
-    return Watch(alerts, sources, services.desk, clock, sample_s=sections.alerts.sample_s)
+def opened_heartbeat(
+    sections: Sections, journal: Journal, desk: TradingDesk | None, clock: Clock, stack: AsyncExitStack
+) -> Heartbeat | None:
+    """Return who tells the dead man's switch of the configuration, None where it names none. Raises: InvalidInput."""
+    section = sections.heartbeat
+    if not section.url.get_secret_value():
+        return None
+    from .adapters.dead_mans_switch import HttpSwitch
 
-
-def _disk_use(place: Path) -> DiskUse:
-    use = shutil.disk_usage(place)
-    return DiskUse(use.free, use.total)
+    switch = HttpSwitch(section)
+    stack.push_async_callback(switch.aclose)
+    return Heartbeat(switch, Vitals(journal, desk, clock, cycle_s_max=section.cycle_s_max), clock, section)

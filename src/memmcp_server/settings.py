@@ -41,6 +41,9 @@ MONEY_KEYS = (
     ("alerts", "enabled"),
     ("alerts", "rules"),
     ("channels", "named"),
+    ("phone", "token"),
+    ("phone", "users"),
+    ("phone", "base_url"),
 )
 """What a daemon that an agent's bridge started takes from the file only."""
 

@@ -1,14 +1,17 @@
 """The seams of the memory server. Every Protocol has a real body and a test body and one contract suite."""
 
 from .desk import Approvals, TradingDesk
+from .heartbeat import Beat, DeadMansSwitch
 from .index import Embedder, GoldenStore, IndexHit, IndexPoint, IndexStatus, NextGeneration, VectorIndex
 from .journal import BesideMemory, Clock, Journal, JournalCommand, LexicalScope, Purge
 from .sinks import SecretScanner, Sink
 
 __all__ = [
     "Approvals",
+    "Beat",
     "BesideMemory",
     "Clock",
+    "DeadMansSwitch",
     "Embedder",
     "GoldenStore",
     "IndexHit",

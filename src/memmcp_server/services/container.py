@@ -14,6 +14,7 @@ from .erasure import Erasure
 from .evaluation import Evaluation
 from .forgetting import Forgetting
 from .health import Health
+from .heartbeat import Heartbeat
 from .index_keeper import IndexKeeper
 from .memories import Memories
 from .news import News
@@ -29,7 +30,9 @@ from .trajectories import Trajectories
 @dataclass(frozen=True)
 class Services:
     """``desk``, ``approvals`` None: trading is off. ``started_at_ns`` is wall time. ``limits``: sizes of a memory.
-    ``alerts`` None: nobody is told of anything."""
+
+    ``heartbeat`` None: nobody outside is told that the daemon lives. ``alerts`` None: nobody is told of anything.
+    """
 
     clock: Clock
     journal: Journal
@@ -56,5 +59,6 @@ class Services:
     quotas: Quotas
     limits: DraftLimits = field(default_factory=DraftLimits)
     approvals: Approvals | None = None
+    heartbeat: Heartbeat | None = None
     confirmations: Confirmations = field(default_factory=Confirmations)
     alerts: Alerts | None = None
