@@ -26,6 +26,7 @@ from .domain.times import NS_PER_S, from_ns
 from .errors import MemoryServerError
 from .observing import observing, opened_heartbeat, sink_specs, watching_sinks
 from .ports import Clock, Journal, RemoteSink, SecretScanner, TradingDesk, VectorIndex
+from .services.alerting.alerts import Alerts
 from .services.background import beside
 from .services.clients import ClientRegistry
 from .services.confirmations import Confirmations
@@ -95,8 +96,7 @@ async def open_services(
         index = WorkerIndex(WorkerOptions(sections.data_dir, sections.qdrant, sections.embedding), clock)
         scanner = RuleScanner()
         relay = await stack.enter_async_context(_relaying(journal, index, sections, clock, scanner))
-        late = LateDesk() if sections.trading.enabled else None
-        desk = None if late is None else GuardedDesk(late, scanner)
+        late, desk = _desks(sections, scanner)
         clients, policies, meters = ClientRegistry(clock), Policies(journal, clock), Meters.of(sections)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
 
@@ -148,6 +148,7 @@ async def open_services(
             limits=limits,
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
+            alerts=Alerts(journal, clock, sections.alerts.in_force()) if sections.alerts.enabled else None,
             heartbeat=opened_heartbeat(sections, journal, desk, clock, stack),
         )
         await stack.enter_async_context(observing(services, sections, environ))
@@ -165,6 +166,14 @@ async def _relaying(
             if isinstance(sink, RemoteSink):
                 stack.push_async_callback(sink.close)
         yield Relay(journal, [QdrantSink(journal, index), *sinks], clock, sections.relay)
+
+
+def _desks(sections: Sections, scanner: SecretScanner) -> tuple[LateDesk | None, GuardedDesk | None]:
+    """Return the desk that is there at once, and the one that doors speak to; neither where trading is off."""
+    if not sections.trading.enabled:
+        return None, None
+    late = LateDesk()
+    return late, GuardedDesk(late, scanner)
 
 
 def _keeper(journal: Journal, index: VectorIndex, evaluation: Evaluation, clock: Clock) -> IndexKeeper:

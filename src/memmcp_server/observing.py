@@ -7,6 +7,7 @@ from .adapters.tracing.wiring import trace_sinks
 from .config import Sections
 from .domain.outbox import QDRANT, SinkSpec
 from .ports import Clock, Journal, SecretScanner, Sink, TradingDesk
+from .services.alerting.assembly import watch_of
 from .services.background import beside
 from .services.container import Services
 from .services.heartbeat import Heartbeat, Vitals
@@ -29,10 +30,13 @@ def receiver_names(sections: Sections) -> list[str]:
 
 
 @asynccontextmanager
-async def observing(services: Services, _sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[None]:
+async def observing(services: Services, sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[None]:
     """Run what watches for as long as the block does. What fails here is logged and leaves the services alone."""
     async with AsyncExitStack() as stack:
         stack.enter_context(services.meters.counting_logs())
+        if services.alerts is not None:
+            watch = watch_of(services, services.alerts, sections.data_dir, sections.alerts.sample_s)
+            await stack.enter_async_context(beside("alerts", watch.run))
         if services.heartbeat is not None:
             await stack.enter_async_context(beside("heartbeat", services.heartbeat.run))
         yield

@@ -24,6 +24,7 @@ from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.adapters.token_file import TokenFile
 from memmcp_server.config import HttpSection, JournalSection, MetricsSection, NewsSection, QuotasSection, Sections
 from memmcp_server.ports import Approvals, VectorIndex
+from memmcp_server.services.alerting.alerts import Alerts
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
@@ -156,6 +157,7 @@ async def staged(
             quotas=Quotas(quotas or NO_QUOTAS, clock, meters),
             meters=meters,
             approvals=approvals,
+            alerts=Alerts(journal, clock, sections.alerts.in_force()),
         )
         await services.news.open()
         mcp = build_server(services)
