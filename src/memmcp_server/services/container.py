@@ -17,6 +17,7 @@ from .heartbeat import Heartbeat
 from .index_keeper import IndexKeeper
 from .memories import Memories
 from .news import News
+from .phone import Phone
 from .policies import Policies
 from .quotas import Quotas
 from .relay import Relay
@@ -30,7 +31,7 @@ from .trajectories import Trajectories
 class Services:
     """``desk``, ``approvals`` None: trading is off. ``started_at_ns`` is wall time. ``limits``: sizes of a memory.
 
-    ``heartbeat`` None: nobody outside is told that the daemon lives.
+    ``heartbeat`` None: nobody outside is told that the daemon lives; ``phone`` None: the operator has none.
     """
 
     clock: Clock
@@ -59,4 +60,5 @@ class Services:
     limits: DraftLimits = field(default_factory=DraftLimits)
     approvals: Approvals | None = None
     heartbeat: Heartbeat | None = None
+    phone: Phone | None = None
     confirmations: Confirmations = field(default_factory=Confirmations)
