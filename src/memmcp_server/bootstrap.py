@@ -52,6 +52,7 @@ from .services.summaries import Summaries
 from .services.task_adviser import TaskAdviser
 from .services.tasks import Tasks
 from .services.telemetry import Telemetry
+from .services.thinning import Thinning
 from .services.trajectories import Trajectories
 
 DESK_BACKOFF_BASE_S = 1.0
@@ -112,6 +113,7 @@ async def open_services(
         erasing = _forgetting(journal, index, policies, clock, sections.data_dir)
         copies, erasure, forgetting = await stack.enter_async_context(erasing)
         await stack.enter_async_context(_running("merging", Merging(journal, index, clock, policies).run))
+        await stack.enter_async_context(beside("thinning", Thinning(journal, clock, sections.history).run))
         await stack.enter_async_context(_running("index", index.run, index.close))
         await stack.enter_async_context(_running("secret rules", partial(asyncio.to_thread, scanner.load)))
         keeping = partial(_keep_desk, late, sections, environ, journal, scanner, clock)

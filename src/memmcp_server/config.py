@@ -1,9 +1,9 @@
 """Frozen sections. Only ``settings`` reads the environment and the file; everybody else is handed a section."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
 class Section(BaseModel):
@@ -127,6 +127,22 @@ class TradingSection(Section):
     profile: str = "foundation"
 
 
+class HistorySection(Section):
+    """How the snapshots of desks (whole documents) are thinned as they grow old. Every one stays for ``every_days``;
+    then a few a minute until ``minutes_days``, and a few an hour for ever: the first and last of each, and those with
+    the lowest and highest equity and the deepest drawdown."""
+
+    every_days: float = Field(default=2.0, gt=0, le=36_500)
+    minutes_days: float = Field(default=30.0, gt=0, le=36_500)
+
+    @model_validator(mode="after")
+    def _minutes_come_after_every_one(self) -> Self:
+        if self.minutes_days < self.every_days:
+            msg = f"minutes_days is {self.minutes_days:g}; it is at least every_days, which is {self.every_days:g}"
+            raise ValueError(msg)
+        return self
+
+
 class PhoneSection(Section):
     """The operator's phone: a chat with a bot of Telegram, off while ``token`` is empty.
 
@@ -180,5 +196,6 @@ class Sections(Section):
     quotas: QuotasSection = QuotasSection()
     daemon: DaemonSection = DaemonSection()
     trading: TradingSection = TradingSection()
+    history: HistorySection = HistorySection()
     phone: PhoneSection = PhoneSection()
     heartbeat: HeartbeatSection = HeartbeatSection()

@@ -20,7 +20,7 @@ from memmcp_server.domain.memory import (
     namespace_covers,
 )
 from memmcp_server.domain.outbox import BACKOFF_NS_MAX, QDRANT, SINK_QDRANT, OutboxEntry, SinkSpec, SinkStats
-from memmcp_server.domain.telemetry import RecordSnapshot, Snapshot
+from memmcp_server.domain.telemetry import OldSnapshots, RecordSnapshot, Snapshot, StoredSnapshot
 from memmcp_server.domain.threads import thread_of
 from memmcp_server.domain.times import NS_PER_S
 from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory, Trajectory, credit_of
@@ -46,6 +46,7 @@ class _State:
     keys: dict[tuple[str, ...], tuple[object, Acknowledgement]] = field(default_factory=dict)
     trajectories: dict[TrajectoryId, Trajectory] = field(default_factory=dict)
     snapshots: list[tuple[int, Snapshot]] = field(default_factory=list)
+    snapshot_keys: dict[int, str] = field(default_factory=dict)
     outbox: list[_Entry] = field(default_factory=list)
     delivered: dict[str, int] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
@@ -76,6 +77,7 @@ class MemoryJournal(Lifecycle):
             keys=dict(before.keys),
             trajectories=dict(before.trajectories),
             snapshots=list(before.snapshots),
+            snapshot_keys=dict(before.snapshot_keys),
             outbox=list(before.outbox),
             past=before.past.copied(),
         )
@@ -202,6 +204,27 @@ class MemoryJournal(Lifecycle):
         if resolution_s is not None:
             found = list({each[0] // (resolution_s * NS_PER_S): each for each in found}.values())
         return [snapshot for _, _, snapshot in found[-limit:]]
+
+    async def old_snapshots(self, after: Seq, *, recorded_before_ns: int, bucket_ns: int, limit: int) -> OldSnapshots:
+        self._fail_if_told()
+        page = [(seq, each) for seq, each in self._state.snapshots if seq > after][:limit]
+        page = [(seq, each) for seq, each in page if each.recorded_at_ns < recorded_before_ns]
+        if not page:
+            return OldSnapshots([], None)
+        buckets = {(each.desk_id, each.ts_event_ns // bucket_ns) for _, each in page}
+        found = [
+            StoredSnapshot(Seq(seq), self._state.snapshot_keys[seq], each)
+            for seq, each in self._state.snapshots
+            if seq <= page[-1][0] and (each.desk_id, each.ts_event_ns // bucket_ns) in buckets
+        ]
+        return OldSnapshots(found, Seq(page[-1][0]))
+
+    async def drop_snapshots(self, rows: Sequence[StoredSnapshot], *, cursor: str, reached: Seq) -> None:
+        dropped = {row.seq for row in rows}
+        self._state.snapshots = [each for each in self._state.snapshots if each[0] not in dropped]
+        for row in rows:
+            self._state.keys.pop(("snapshot", row.snapshot.desk_id, row.key), None)
+        await self.save_cursor(cursor, reached)
 
     async def outbox_due(self, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
         self._fail_if_told()
@@ -451,6 +474,7 @@ class MemoryJournal(Lifecycle):
         now_ns = self._state.known_at_ns
         snapshot = Snapshot(command.desk_id, command.ts_event_ns, now_ns, _json(command.body))
         self._state.snapshots.append((self._state.seq, snapshot))
+        self._state.snapshot_keys[self._state.seq] = command.key
         return Acknowledgement(MemoryId(f"s{self._state.seq}"), Seq(self._state.seq), 1, now_ns)
 
     def _append(self, memory_id: MemoryId, version: int, draft: MemoryDraft) -> Acknowledgement:

@@ -89,12 +89,13 @@ async def test_a_waiting_reader_is_answered_as_soon_as_something_is_written(stag
     pages: list[dict[str, Any]] = []
 
     async def wait() -> None:
-        pages.append(await changes(stage, cursor="now", wait_s=10))
+        pages.append(await changes(stage, cursor="now", wait_s=PATIENCE_S))
 
     with anyio.fail_after(PATIENCE_S):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
-            await anyio.wait_all_tasks_blocked()
+            while not stage.services.news.waiting:  # until then the reader is on its way to where "now" is
+                await anyio.lowlevel.checkpoint()
             await written(stage, "here it is")
     assert contents(pages[0]) == ["here it is"]
 

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tests.support.loopback_server import LoopbackServer
 from trading.config import MarketSection
 from trading.feeds.instruments import WRAPPED_SOL_MINT
 
@@ -85,8 +86,7 @@ async def loopback(routes: list[Route]) -> AsyncIterator[str]:
     config = uvicorn.Config(
         Starlette(routes=routes), log_config=None, lifespan="off", date_header=False, timeout_graceful_shutdown=1
     )
-    runner = uvicorn.Server(config)
-    runner.capture_signals = _no_signals  # type: ignore[method-assign,assignment]
+    runner = LoopbackServer(config)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(runner.serve, [listener])
         await eventually(lambda: runner.started)
@@ -312,11 +312,3 @@ def huge(size: int) -> Answer:
         return Response(b"[" + b"1," * (size // 2) + b"1]", media_type="application/json")
 
     return answer
-
-
-class _no_signals:  # noqa: N801 - stands in for a method of uvicorn.Server
-    """Leave the signal handlers of the test process alone."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *exc: object) -> None: ...

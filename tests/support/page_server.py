@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from memmcp_server.web.headers import SECURITY_HEADERS
 
 from . import page_documents as documents
+from .loopback_server import LoopbackServer
 
 STATIC = Path(__file__).resolve().parents[2] / "src" / "memmcp_server" / "web" / "static"
 HEADERS = dict(SECURITY_HEADERS)
@@ -150,7 +151,7 @@ def serving(stage: Stage) -> Iterator[Stage]:
     listener = socket.create_server(("127.0.0.1", 0))
     stage.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     config = uvicorn.Config(_application(stage), log_level="error", lifespan="off", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = LoopbackServer(config)
     started = threading.Event()
 
     async def serve() -> None:
@@ -168,3 +169,4 @@ def serving(stage: Stage) -> Iterator[Stage]:
         server.should_exit = True
         thread.join(START_TIMEOUT_S)
         listener.close()
+        assert not thread.is_alive()

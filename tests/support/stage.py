@@ -3,7 +3,7 @@
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -52,6 +52,7 @@ from memmcp_server.web.guard import TokenVerifier
 from tests.doubles.clocks import SystemClock
 from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.trading_desk import InMemoryDesk
+from tests.support.loopback_server import LoopbackServer
 
 OPERATOR_TOKEN = "operator-token-of-the-stage"
 HOST = "127.0.0.1:8765"
@@ -169,7 +170,7 @@ async def served(app: ASGIApp) -> AsyncIterator[str]:
     """Serve an application whose lifespan is running already on a free loopback port; yields its URL."""
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)) as sock:
         sock.bind(("127.0.0.1", 0))
-        server = _Server(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=2))
+        server = LoopbackServer(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=2))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [sock])
             with anyio.fail_after(START_TIMEOUT_S):
@@ -179,14 +180,6 @@ async def served(app: ASGIApp) -> AsyncIterator[str]:
                 yield f"http://127.0.0.1:{sock.getsockname()[1]}"
             finally:
                 server.should_exit = True
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the test's process keeps its own."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def error_of(response: httpx2.Response) -> dict[str, Any]:

@@ -102,6 +102,10 @@ input(); input(); print(json.dumps({"id": 2, "error": {"message": "the daemon ha
 """
 
 
+HANGS = {"command": sys.executable, "args": ["-c", "input(); input()", "--data-dir", "DESK"]}
+"""Takes the first message and answers none, until it is killed."""
+
+
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
@@ -109,7 +113,7 @@ input(); input(); print(json.dumps({"id": 2, "error": {"message": "the daemon ha
         ({"command": "/nowhere/memmcp", "args": ["stdio"]}, "is not there"),
         ({"command": sys.executable, "args": ["-c", "print('Welcome!')", "--data-dir", "DESK"]}, "does not speak MCP"),
         ({"command": sys.executable, "args": ["-c", "pass", "--data-dir", "DESK"]}, "gave no answer"),
-        ({"command": sys.executable, "args": ["-c", "input(); input()", "--data-dir", "DESK"]}, "gave no answer"),
+        (HANGS, "gave no answer"),
         ({"url": "http://127.0.0.1:9/mcp"}, "cannot be reached"),
         ({"url": "ftp://x"}, "neither a command nor an http URL"),
         ({"url": "HTTP/no-such-route"}, "answers 404"),
@@ -118,7 +122,8 @@ input(); input(); print(json.dumps({"id": 2, "error": {"message": "the daemon ha
 def test_what_does_not_work_is_a_problem_with_a_hint(
     entry: dict[str, Any], said: str, desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_doctor, "HANDSHAKE_TIMEOUT_S", 1.0)
+    if entry is HANGS:  # only here is the limit what ends it: the others have the time that a busy machine takes
+        monkeypatch.setattr(client_doctor, "HANDSHAKE_TIMEOUT_S", 1.0)
     http = str(http_client(desk).record["http"])
     text = json.dumps(entry).replace("DESK", str(desk)).replace('"HTTP', f'"{http}')
     entry_file(tmp_path, "cursor", json.loads(text))

@@ -11,7 +11,7 @@ from memmcp_server.domain.lifecycle import AuditEntry, Change, LifecycleCommand,
 from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryDraft, MemoryFilter
 from memmcp_server.domain.outbox import OutboxEntry, SinkStats
 from memmcp_server.domain.summary import Count, GroupBy
-from memmcp_server.domain.telemetry import RecordSnapshot, Snapshot
+from memmcp_server.domain.telemetry import OldSnapshots, RecordSnapshot, Snapshot, StoredSnapshot
 from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory, Trajectory
 
 JournalCommand = MemoryDraft | OpenTrajectory | CloseTrajectory | RecordSnapshot | LifecycleCommand
@@ -203,6 +203,15 @@ class Journal(Protocol):
 
         When more than ``limit`` would match, the newest ``limit`` are returned.
         """
+
+    async def old_snapshots(self, after: Seq, *, recorded_before_ns: int, bucket_ns: int, limit: int) -> OldSnapshots:
+        """Return the next ``limit`` snapshots beyond that seq that were recorded before that time, of all desks.
+
+        With them come those up to the last of them that lie in the same bucket of event time of the same desk.
+        """
+
+    async def drop_snapshots(self, rows: Sequence[StoredSnapshot], *, cursor: str, reached: Seq) -> None:
+        """Delete snapshots with their keys, and move the named cursor in the same transaction (see ``save_cursor``)."""
 
     async def outbox_due(self, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
         """Return live entries whose time has come, oldest first. There is one relay per sink, so nothing is leased.

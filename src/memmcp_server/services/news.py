@@ -90,6 +90,11 @@ class News:
         self._listeners: list[Listener] = []
         self._after: Seq | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many readers wait for a change just now."""
+        return self._waiting
+
     async def changes(self, wish: Wish, caller: Caller) -> ChangePage:
         """Return what happened after the cursor, in order; wait for something when there is nothing yet.
 

@@ -82,8 +82,12 @@ class RiskView(TradingContext):
         )
 
 
+def given(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value
+
+
 class WindowView(Wire):
-    """What happened to equity within a window; changes are last minus first point."""
+    """What happened to equity within a window, between its points too; changes are last minus first point."""
 
     name: str
     since: datetime
@@ -101,6 +105,8 @@ class WindowView(Wire):
         if not series.points:
             return None
         equities = [point.equity_lamports for point in series.points]
+        lows = [given(point.low_lamports, point.equity_lamports) for point in series.points]
+        highs = [given(point.high_lamports, point.equity_lamports) for point in series.points]
         change = equities[-1] - equities[0]
         return cls(
             name=name,
@@ -109,9 +115,9 @@ class WindowView(Wire):
             points=len(equities),
             change_lamports=change,
             change_bps=change * BPS_ONE // equities[0] if equities[0] > 0 else None,
-            low_lamports=min(equities),
-            high_lamports=max(equities),
-            drawdown_bps_max=max(point.drawdown_bps for point in series.points),
+            low_lamports=min(lows),
+            high_lamports=max(highs),
+            drawdown_bps_max=max(max(point.drawdown_bps, point.drawdown_bps_max or 0) for point in series.points),
         )
 
 

@@ -173,10 +173,18 @@ class TradingSnapshot(TradingContext):
 
 
 class EquityPoint(Wire):
+    """The last mark of its stretch of time. What lies between it and the point before is told too where the series is
+    thinned: ``first_lamports``, the lowest and highest equity, the deepest drawdown, and how many marks there were."""
+
     ts: datetime
     equity_lamports: int
     drawdown_bps: int
     sol_usd: str | None = None
+    first_lamports: int | None = None
+    low_lamports: int | None = None
+    high_lamports: int | None = None
+    drawdown_bps_max: int | None = None
+    marks: int | None = None
 
 
 class EquitySeries(TradingContext):

@@ -83,6 +83,25 @@ cursors = sa.Table(
     sa.Column("sink", sa.String, primary_key=True),
     sa.Column("seq", sa.BigInteger, nullable=False),
 )
+mark_buckets = sa.Table(
+    "mark_buckets",  # what the marks of each minute and hour came to, folded from the rows
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.number"), primary_key=True),
+    sa.Column("width_ns", sa.BigInteger, primary_key=True),
+    sa.Column("start_ns", sa.BigInteger, primary_key=True),
+    sa.Column("first_ns", sa.BigInteger, nullable=False),
+    sa.Column("first_seq", sa.BigInteger, nullable=False),
+    sa.Column("first_lamports", sa.BigInteger, nullable=False),
+    sa.Column("last_ns", sa.BigInteger, nullable=False),
+    sa.Column("last_seq", sa.BigInteger, nullable=False),
+    sa.Column("last_lamports", sa.BigInteger, nullable=False),
+    sa.Column("low_lamports", sa.BigInteger, nullable=False),
+    sa.Column("high_lamports", sa.BigInteger, nullable=False),
+    sa.Column("drawdown_bps_max", sa.BigInteger, nullable=False),
+    sa.Column("sol_usd", sa.String),
+    sa.Column("marks", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
 snapshots = sa.Table(
     "snapshots",
     metadata,
@@ -160,5 +179,16 @@ _FOURTH = (
     "CREATE TABLE results (run INTEGER NOT NULL PRIMARY KEY REFERENCES runs (number), body BLOB NOT NULL)",
 )
 
-STEPS: tuple[Step, ...] = (run_all(FIRST), run_all(_SECOND), run_all(_THIRD), run_all(_FOURTH))
+_FIFTH = (
+    (
+        "CREATE TABLE mark_buckets (run INTEGER NOT NULL REFERENCES runs (number), width_ns BIGINT NOT NULL, "
+        "start_ns BIGINT NOT NULL, first_ns BIGINT NOT NULL, first_seq BIGINT NOT NULL, "
+        "first_lamports BIGINT NOT NULL, last_ns BIGINT NOT NULL, last_seq BIGINT NOT NULL, "
+        "last_lamports BIGINT NOT NULL, low_lamports BIGINT NOT NULL, high_lamports BIGINT NOT NULL, "
+        "drawdown_bps_max BIGINT NOT NULL, sol_usd VARCHAR, marks BIGINT NOT NULL, "
+        "PRIMARY KEY (run, width_ns, start_ns)) WITHOUT ROWID"
+    ),
+)
+
+STEPS: tuple[Step, ...] = (run_all(FIRST), run_all(_SECOND), run_all(_THIRD), run_all(_FOURTH), run_all(_FIFTH))
 """Step n brings schema n-1 to n. A step that was released is never changed; the next one corrects it."""

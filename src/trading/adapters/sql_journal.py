@@ -216,8 +216,9 @@ class JournalStore:
         return parse_json(body) if body is not None else None
 
     @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
-        with self._write, translating(self._path), writing(self._engine) as connection:
+    def writing(self, *, syncs_later: bool = False) -> Iterator[sa.Connection]:
+        """One transaction of the only writer. ``syncs_later`` (see ``sqlite.writing``): for what can be made again."""
+        with self._write, translating(self._path), writing(self._engine, syncs_later=syncs_later) as connection:
             yield connection
 
     @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 from trading.adapters.canonical import parse_json
 from trading.adapters.journal_archive import Range, RunArchive
+from trading.adapters.mark_buckets import MarkBuckets, Spans
 from trading.engine.inputs import FACTS, decode_input
 from trading.engine.state import Trade
 from trading.model import events
@@ -110,10 +111,13 @@ def trade_page(run: RunView, *, strategy: str | None, before: int | None, limit:
     }
 
 
-def equity_series(archive: RunArchive, within: Range, resolution_s: int | None) -> Document:
+def equity_series(
+    archive: RunArchive, within: Range, resolution_s: int | None, buckets: MarkBuckets | None = None
+) -> Document:
     """Return wire.EquitySeries without its context: the last mark of each bucket of ``resolution_s``.
 
-    Without a resolution every mark is given, or the finest whole-second thinning that fits ``EQUITY_POINTS_MAX``.
+    Without a resolution every mark is given, or the finest whole-second thinning that fits ``EQUITY_POINTS_MAX``. With
+    ``buckets`` each point also says what lay between it and the point before: so no spike is lost, however coarse.
     """
     if resolution_s is None and archive.count(within, EQUITY_POINTS_MAX + 1) > EQUITY_POINTS_MAX:
         first_ns, last_ns = archive.span(within) or (0, 0)
@@ -121,17 +125,33 @@ def equity_series(archive: RunArchive, within: Range, resolution_s: int | None) 
         resolution_s = max(1, -(-(last_ns - first_ns) // ((EQUITY_POINTS_MAX - 1) * NS_PER_S)))
     bucket_ns = 1 if resolution_s is None else resolution_s * NS_PER_S
     points = archive.marks(within, bucket_ns=bucket_ns, limit=EQUITY_POINTS_MAX)
+    spans: Spans | None = None
+    if buckets is not None and resolution_s is not None and points:
+        first_ns = max(within.since_ns or 0, points[0][0] // bucket_ns * bucket_ns)
+        spans = buckets.spans(Range(first_ns, within.until_ns), bucket_ns)
     return {
-        "points": [
-            {
-                "ts": iso(ts_ns),
-                "equity_lamports": body["equity_lamports"],
-                "drawdown_bps": body["drawdown_bps"],
-                "sol_usd": body["sol_usd"],
-            }
-            for ts_ns, body in points
-        ],
+        "points": [_point(ts_ns, body, spans, bucket_ns) for ts_ns, body in points],
         "resolution_s": resolution_s,
+    }
+
+
+def _point(ts_ns: int, body: Mapping[str, Any], spans: Spans | None, bucket_ns: int) -> Document:
+    """Return wire.EquityPoint."""
+    point = {
+        "ts": iso(ts_ns),
+        "equity_lamports": body["equity_lamports"],
+        "drawdown_bps": body["drawdown_bps"],
+        "sol_usd": body["sol_usd"],
+    }
+    span = None if spans is None else spans.get(ts_ns // bucket_ns * bucket_ns)
+    if span is None:
+        return point
+    return point | {
+        "first_lamports": span.first_lamports,
+        "low_lamports": span.low_lamports,
+        "high_lamports": span.high_lamports,
+        "drawdown_bps_max": span.drawdown_bps_max,
+        "marks": span.marks,
     }
 
 

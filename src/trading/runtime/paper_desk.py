@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import anyio.to_thread
 
 from trading.adapters.canonical import parse_json
 from trading.adapters.journal_archive import Range, RunArchive
+from trading.adapters.mark_buckets import MarkBuckets
 from trading.adapters.profile_files import named_profile
 from trading.adapters.sql_journal import JournalStore
 from trading.config import Sections
@@ -117,7 +119,9 @@ class PaperDesk:
             msg = f"resolution_s: 1 to {RESOLUTION_S_MAX}, not {resolution_s}"
             raise InvalidInput(msg, field="resolution_s")
         archive, within = self._run().archive, Range(since_ns, until_ns)
-        return self._with_context(await anyio.to_thread.run_sync(history.equity_series, archive, within, resolution_s))
+        buckets = MarkBuckets(self._store, self._stage.current.run_number)
+        read = partial(history.equity_series, archive, within, resolution_s, buckets)
+        return self._with_context(await anyio.to_thread.run_sync(read))
 
     async def strategies(self) -> Document:
         def read(session: Session) -> Document:

@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from trading.adapters.live_feed_choice import Chosen, choose_feed
+from trading.adapters.mark_buckets import MarkBuckets
 from trading.adapters.sql_journal import JournalStore
 from trading.config import Sections
 from trading.engine.kernel import Kernel
@@ -26,6 +27,7 @@ from .assembly import RunPlan, chosen_profile
 from .assessing import Assessing
 from .bans import with_bans
 from .clock import WallClock
+from .folding import keep_folding
 from .mailbox import Mailbox
 from .paper import PaperLoop
 from .paper_desk import PaperDesk
@@ -146,6 +148,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(loop.run, session)
         tasks.start_soon(relay.run)
+        tasks.start_soon(keep_folding, MarkBuckets(parts.store, session.run.number))
         if advising is not None:
             tasks.start_soon(advising.run)
         if live is not None:

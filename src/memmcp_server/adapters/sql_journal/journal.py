@@ -16,13 +16,13 @@ from memmcp_server.domain.lifecycle import AuditEntry, Change, Link, Mark, Surro
 from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryFilter
 from memmcp_server.domain.outbox import QDRANT, OutboxEntry, SinkSpec, SinkStats
 from memmcp_server.domain.summary import Count, GroupBy
-from memmcp_server.domain.telemetry import Snapshot
+from memmcp_server.domain.telemetry import OldSnapshots, Snapshot, StoredSnapshot
 from memmcp_server.domain.times import from_ns
 from memmcp_server.domain.trajectory import Trajectory
 from memmcp_server.errors import JournalBusy, JournalUnavailable, MemoryServerError, OutcomeUnknown, Unavailable
 from memmcp_server.ports import Clock, JournalCommand, LexicalScope, Purge
 
-from . import lifecycle_rows, outbox_rows, reads
+from . import lifecycle_rows, outbox_rows, reads, snapshot_rows
 from .apply import Applier
 from .backup import back_up
 from .deadlines import Deadlines
@@ -251,6 +251,21 @@ class SqlJournal:
             reads.list_snapshots, since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s, limit=limit
         )
         return await self._read(partial(wanted, desk_id=desk_id))
+
+    async def old_snapshots(self, after: Seq, *, recorded_before_ns: int, bucket_ns: int, limit: int) -> OldSnapshots:
+        wanted = partial(
+            snapshot_rows.old, after=after, recorded_before_ns=recorded_before_ns, bucket_ns=bucket_ns, limit=limit
+        )
+        return await self._read(wanted)
+
+    async def drop_snapshots(self, rows: Sequence[StoredSnapshot], *, cursor: str, reached: Seq) -> None:
+        place = (cursor, reached, self._clock.now_ns())
+
+        def drop(connection: Connection) -> None:
+            snapshot_rows.drop(connection, rows)
+            execute_rows(connection, self._statements.write_cursor, [place])
+
+        await self._done(drop)
 
     async def outbox_due(self, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
         return await self._read(partial(outbox_rows.due, sink=sink, now_ns=now_ns, limit=limit))

@@ -229,8 +229,12 @@ def _prepare_update(command: UpdateMemory) -> PreparedUpdate:
     return PreparedUpdate(digest, fingerprint, command, tags, metadata)
 
 
+def snapshot_digest(desk_id: str, key: str) -> bytes:
+    return _digest("snapshot", desk_id, key)
+
+
 def _prepare_snapshot(command: RecordSnapshot) -> PreparedSnapshot:
-    digest = _digest("snapshot", command.desk_id, command.key)
+    digest = snapshot_digest(command.desk_id, command.key)
     body = encode_object(command.body, "body")
     row = (command.desk_id, command.key, _int64("ts_event_ns", command.ts_event_ns))
     return PreparedSnapshot(digest, _fingerprint(command.key), row, body)

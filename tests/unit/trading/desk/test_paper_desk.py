@@ -400,7 +400,9 @@ async def test_the_equity_series_has_a_point_a_cycle_or_the_last_of_each_bucket(
             await here.desk.equity(since_ns=None, until_ns=None, resolution_s=900)
         ).points
         assert 2 <= len(thinned) <= 3
-        assert thinned[-1] == every[-1]
+        assert (thinned[-1].ts, thinned[-1].equity_lamports) == (every[-1].ts, every[-1].equity_lamports)
+        assert sum(point.marks or 0 for point in thinned) == len(every)
+        assert min(point.low_lamports or 0 for point in thinned) == min(point.equity_lamports for point in every)
         since_ns = int(every[3].ts.timestamp()) * 10**9
         later = await here.desk.equity(since_ns=since_ns, until_ns=None, resolution_s=None)
         assert [point["ts"] for point in later["points"]] == [point.ts.isoformat() for point in every[3:]]

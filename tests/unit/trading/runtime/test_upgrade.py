@@ -13,7 +13,12 @@ from trading.adapters.sql_journal import JournalStore
 from trading.engine import checkpoint
 from trading.runtime.session import Opener
 
-LATER_TABLES = {2: ("mentions", "trades", "checkpoints"), 3: ("progress",), 4: ("plans", "results")}
+LATER_TABLES = {
+    2: ("mentions", "trades", "checkpoints"),
+    3: ("progress",),
+    4: ("plans", "results"),
+    5: ("mark_buckets",),
+}
 TRIALS = (
     "CREATE TABLE trials (number INTEGER NOT NULL PRIMARY KEY, strategy VARCHAR NOT NULL, "
     "fingerprint VARCHAR NOT NULL, counted_at_ns BIGINT NOT NULL)"
