@@ -50,7 +50,7 @@ class PhoneSink:
             async with self._open_chat() as chat:
                 for memory in due:
                     for user in self._section.users:
-                        await chat.send(user, texts.alert_line(dict(memory.metadata)))
+                        await chat.send(user, texts.alert_line({**memory.metadata, "id": memory.id}))
                     told = _with(told, memory)
                     await asyncio.to_thread(self._book.save_told, told)
 
