@@ -24,7 +24,7 @@ from .config import Sections, TasksSection
 from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
 from .errors import MemoryServerError
-from .observing import observing, opened_heartbeat, sink_specs, watching_sinks
+from .observing import observing, opened_heartbeat, opened_phone, sink_specs, watching_sinks
 from .ports import Clock, Journal, RemoteSink, SecretScanner, TradingDesk, VectorIndex
 from .services.alerting.alerts import Alerts
 from .services.background import beside
@@ -150,6 +150,7 @@ async def open_services(
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
             alerts=Alerts(journal, clock, sections.alerts.in_force()) if sections.alerts.enabled else None,
             heartbeat=opened_heartbeat(sections, journal, desk, clock, stack),
+            phone=await opened_phone(sections, journal, desk, clock, stack),
         )
         await stack.enter_async_context(observing(services, sections, environ))
         yield services
