@@ -1,10 +1,10 @@
 """The whole daemon for a long time: does it hold more memory, handles or disk than it must? `make soak`.
 
 Accelerated (``--days 30``): a day of the desk's market passes in ``--day-s`` seconds, with agents, an outside engine,
-the page and its stream at work, while the wall clock jumps both ways and the feed falls silent now and then; the first
-day begins when the daemon has been at work for two minutes. With ``--hours 72`` nothing is hastened and a period is an
-hour. At the end of each period the daemon gives back what it does not need, and this is judged against the end of the
-first day, with 5 % allowed:
+the page and its stream, Prometheus and a receiver of traces at work, while the wall clock jumps both ways, the feed falls
+silent and the receiver is in trouble now and then; the first day begins when the daemon has been at work for two minutes.
+With ``--hours 72`` nothing is hastened and a period is an hour. At the end of each period the daemon gives back what it
+does not need, and this is judged against the end of the first day, with 5 % allowed:
 
 - memory: the resident size of the daemon, and that of the index worker, which may grow by what its new points take.
 - handles: the open descriptors of the daemon and its children.
@@ -23,17 +23,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.support.agents import ROOT, daemon_pid, environment, http_client, until
 
 from benchmarks.soak_control import VARIABLE, Control
 from benchmarks.soak_daemon import ROUND_VARIABLE
-from benchmarks.soak_load import Load
+from benchmarks.soak_load import FAULTS, Load, receiving
 from memmcp_server.cli.client import Client, Failed, NoDaemon
 from memmcp_server.daemon.places import Places
 
@@ -230,7 +230,7 @@ class Plan:
     every_days: float
     minutes_days: float
 
-    def environ(self, control: Path) -> dict[str, str]:
+    def environ(self, control: Path, traces: str) -> dict[str, str]:
         hastened = {} if self.speed is None else {
             "TRADING_PAPER__SPEED": str(self.speed),
             "TRADING_PAPER__SNAPSHOT_INTERVAL_S": "0",
@@ -240,6 +240,7 @@ class Plan:
         return environment(
             {
                 "MEMMCP_TRADING__ENABLED": "true",
+                "MEMMCP_OTLP__ENDPOINT": traces,
                 "MEMMCP_DAEMON__LOG_BYTES_MAX": str(LOG_BYTES_MAX),
                 "MEMMCP_HISTORY__EVERY_DAYS": f"{self.every_days:.9f}",
                 "MEMMCP_HISTORY__MINUTES_DAYS": f"{self.minutes_days:.9f}",
@@ -259,7 +260,7 @@ class Plan:
 
 
 @contextmanager
-def daemon(data_dir: Path, plan: Plan, control: Path) -> Iterator[subprocess.Popen[bytes]]:
+def daemon(data_dir: Path, environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Run the daemon until the block ends; it must then stop by itself in time."""
     options = ("serve", "--data-dir", str(data_dir), "--port", "0", "--feed", "synthetic:11", "--profile", "foundation")
     with (data_dir.parent / "soak.daemon.out").open("wb") as output:
@@ -268,7 +269,7 @@ def daemon(data_dir: Path, plan: Plan, control: Path) -> Iterator[subprocess.Pop
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=plan.environ(control),
+            env=dict(environ),
             cwd=ROOT,
         )
         try:
@@ -304,7 +305,7 @@ def soak(plan: Plan, data_dir: Path) -> tuple[list[Figures], list[str], Load]:
     control = Control(control_path)
     found: list[Figures] = []
     short: list[str] = []
-    with daemon(data_dir, plan, control_path) as process:
+    with receiving() as (traces, receiver), daemon(data_dir, plan.environ(control_path, traces)) as process:
         until(lambda: _is_trading(data_dir), 120)
         client = http_client(data_dir)
         load = Load(data_dir, max(0.25, plan.period_s / 120))
@@ -312,6 +313,7 @@ def soak(plan: Plan, data_dir: Path) -> tuple[list[Figures], list[str], Load]:
             time.sleep(0 if plan.speed is None else WARM_S)
             began_s = time.monotonic()
             for period in range(1, plan.periods + 1):
+                receiver.fault = FAULTS[period % len(FAULTS)]
                 disturb(control, period, plan)
                 ends_s = began_s + period * plan.period_s
                 while time.monotonic() < ends_s and process.poll() is None:
@@ -323,7 +325,9 @@ def soak(plan: Plan, data_dir: Path) -> tuple[list[Figures], list[str], Load]:
                 if period >= plan.warm + WINDOW:
                     reports = found[-1].counts.get("reports", 0) // period
                     short += shortfalls(found, plan.warm, plan.snapshots_max(period, reports))
-            print(f"the desk has come to {datetime.fromtimestamp(desk_day(client) * DAY_S)}")  # noqa: DTZ006
+            at = datetime.fromtimestamp(desk_day(client) * DAY_S, UTC)
+            print(f"the desk has come to {at:%Y-%m-%d}; {len(receiver.spans):,} spans were received")
+        receiver.fault = ""
         control.offset_ns = 0
     if process.returncode != 0:
         short.append(f"the daemon ended with {process.returncode} when it was told to stop")
