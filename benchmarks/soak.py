@@ -1,10 +1,10 @@
 """The whole daemon for a long time: does it hold more memory, handles or disk than it must? `make soak`.
 
 Accelerated (``--days 30``): a day of the desk's market passes in ``--day-s`` seconds, with agents, an outside engine,
-the page and its stream, Prometheus and a receiver of traces at work, while the wall clock jumps both ways, the feed falls
-silent and the receiver is in trouble now and then; the first day begins when the daemon has been at work for two minutes.
-With ``--hours 72`` nothing is hastened and a period is an hour. At the end of each period the daemon gives back what it
-does not need, and this is judged against the end of the first day, with 5 % allowed:
+the page and its stream, Prometheus and a receiver of traces at work. The wall clock jumps both ways, the feed falls
+silent and the receiver is in trouble now and then. The first day begins when the daemon has been at work for two
+minutes. With ``--hours 72`` nothing is hastened and a period is an hour. At the end of each period the daemon gives
+back what it does not need, and this is judged against the end of the first day, with 5 % allowed:
 
 - memory: the resident size of the daemon, and that of the index worker, which may grow by what its new points take.
 - handles: the open descriptors of the daemon and its children.
