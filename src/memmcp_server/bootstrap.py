@@ -24,7 +24,7 @@ from .config import Sections, TasksSection
 from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
 from .errors import MemoryServerError
-from .observing import observing, opened_heartbeat, sink_specs, watching_sinks
+from .observing import call_recorder, observing, opened_heartbeat, sink_specs, watching_sinks
 from .ports import Clock, Journal, RemoteSink, SecretScanner, TradingDesk, VectorIndex
 from .services.background import beside
 from .services.clients import ClientRegistry
@@ -98,10 +98,7 @@ async def open_services(
         desk = None if late is None else GuardedDesk(late, scanner)
         clients, policies = ClientRegistry(clock), Policies(journal, clock)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
-
-        def memories_of(generation: VectorIndex) -> Memories:
-            return Memories(journal, generation, clock, policies, scanner, limits)
-
+        memories_of = partial(_memories, journal, clock, policies, scanner, limits)
         evaluation = Evaluation(index, memories_of, GoldenFile(sections.data_dir), clock, scanner)
         keeper = _keeper(journal, index, evaluation, clock)
         health = Health(journal, index, clock, clients, desk, keeper)
@@ -148,6 +145,7 @@ async def open_services(
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
             heartbeat=opened_heartbeat(sections, journal, desk, clock, stack),
+            calls=call_recorder(sections, clock),
         )
         await stack.enter_async_context(observing(services, sections, environ))
         yield services
@@ -164,6 +162,17 @@ async def _relaying(
             if isinstance(sink, RemoteSink):
                 stack.push_async_callback(sink.close)
         yield Relay(journal, [QdrantSink(journal, index), *sinks], clock, sections.relay)
+
+
+def _memories(
+    journal: Journal,
+    clock: Clock,
+    policies: Policies,
+    scanner: SecretScanner,
+    limits: DraftLimits,
+    generation: VectorIndex,
+) -> Memories:
+    return Memories(journal, generation, clock, policies, scanner, limits)
 
 
 def _keeper(journal: Journal, index: VectorIndex, evaluation: Evaluation, clock: Clock) -> IndexKeeper:

@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from .adapters.tracing.wiring import trace_sinks
+from .adapters.tracing.wiring import call_spans, receiver_names, trace_sinks
 from .config import Sections
 from .domain.outbox import QDRANT, SinkSpec
+from .domain.tracing.calls import SpanRecorder
 from .ports import Clock, Journal, SecretScanner, Sink, TradingDesk
 from .services.background import beside
 from .services.container import Services
@@ -22,10 +23,9 @@ def watching_sinks(sections: Sections, journal: Journal, _clock: Clock, scanner:
     return [*trace_sinks(sections, journal, scanner)]
 
 
-def receiver_names(sections: Sections) -> list[str]:
-    """Return which receivers of traces are configured."""
-    found = {"langfuse": sections.langfuse.is_on, "otlp": sections.otlp.endpoint is not None}
-    return [name for name, is_on in found.items() if is_on]
+def call_recorder(sections: Sections, clock: Clock) -> SpanRecorder | None:
+    """Return who is told of calls at the doors, None where nobody is; ``observing`` runs it."""
+    return call_spans(sections, clock)
 
 
 @asynccontextmanager
@@ -34,6 +34,10 @@ async def observing(services: Services, _sections: Sections, _environ: Mapping[s
     async with AsyncExitStack() as stack:
         if services.heartbeat is not None:
             await stack.enter_async_context(beside("heartbeat", services.heartbeat.run))
+        if services.calls is not None:
+            stack.push_async_callback(services.calls.end)
+            for name, part in services.calls.parts().items():
+                await stack.enter_async_context(beside(name, part))
         yield
 
 

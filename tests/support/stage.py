@@ -22,6 +22,7 @@ from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.adapters.token_file import TokenFile
 from memmcp_server.config import HttpSection, JournalSection, NewsSection, QuotasSection, Sections
+from memmcp_server.domain.tracing.calls import SpanRecorder
 from memmcp_server.ports import Approvals, VectorIndex
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
@@ -90,6 +91,7 @@ async def staged(
     approvals: Approvals | None = None,
     quotas: QuotasSection | None = None,
     verifier: TokenVerifier | None = None,
+    calls: SpanRecorder | None = None,
     as_door: Callable[[MemoryServer], McpDoor] = lambda server: server,
 ) -> AsyncIterator[Stage]:
     """Open a stage on a fresh journal in ``data_dir``; the application's lifespan runs for as long as the block.
@@ -143,6 +145,7 @@ async def staged(
             tasks=Tasks(journal, policies, scanner, clock),
             quotas=Quotas(quotas or NO_QUOTAS, clock),
             approvals=approvals,
+            calls=calls,
         )
         await services.news.open()
         mcp = build_server(services)

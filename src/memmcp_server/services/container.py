@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from memmcp_server.domain.drafts import DraftLimits
+from memmcp_server.domain.tracing.calls import SpanRecorder
 from memmcp_server.ports import Approvals, Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 
 from .clients import ClientRegistry
@@ -60,3 +61,4 @@ class Services:
     approvals: Approvals | None = None
     heartbeat: Heartbeat | None = None
     confirmations: Confirmations = field(default_factory=Confirmations)
+    calls: SpanRecorder | None = None

@@ -22,6 +22,7 @@ from .schemas import answer_schema, arguments_schema
 from .scopes import QUOTA_OF, require_scope
 from .spec import Call, ToolSpec
 from .text import render
+from .tracing import told, traced
 
 
 class RawArguments(FuncMetadata):
@@ -40,8 +41,9 @@ def make_tool(spec: ToolSpec[Any], services: Services) -> Tool:
 
     async def run(arguments: dict[str, Any], context: Context[Any, Any]) -> CallToolResult | InputRequiredResult:
         try:
-            async with reporting(context, spec.under_way):
-                return await _answer(spec, services, arguments, context)
+            with traced(spec.name, services, arguments, context):
+                async with reporting(context, spec.under_way):
+                    return await _answer(spec, services, arguments, context)
         except MemoryServerError as error:
             return tool_failure(error)
 
@@ -78,6 +80,7 @@ async def _answer(
         raise
     if isinstance(answer, InputRequiredResult):
         return answer
+    told(request, answer)
     document = await with_news(services, caller, request, answer)
     return CallToolResult(content=[TextContent(type="text", text=render(document))], structured_content=document)
 

@@ -229,7 +229,7 @@ def _scores(memory: Memory) -> tuple[Score, ...]:
 
 
 def _details(memory: Memory, *, is_shown: bool) -> dict[str, Json]:
-    named: dict[str, Json] = {"memory_id": memory.id, "version": memory.version, "kind": memory.kind}
+    named: dict[str, Json] = {"memory_id": memory.id, "version": memory.version, "memory_kind": memory.kind}
     return {**memory.metadata, **named} if is_shown else named
 
 
