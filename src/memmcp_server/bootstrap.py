@@ -42,6 +42,7 @@ from .services.index_keeper import IndexKeeper
 from .services.loss_reviews import LossReviews
 from .services.memories import Memories
 from .services.merging import Merging
+from .services.meters import Meters
 from .services.migration import Migration
 from .services.news import News
 from .services.policies import Policies
@@ -96,9 +97,9 @@ async def open_services(
         relay = await stack.enter_async_context(_relaying(journal, index, sections, clock, scanner))
         late = LateDesk() if sections.trading.enabled else None
         desk = None if late is None else GuardedDesk(late, scanner)
-        clients, policies = ClientRegistry(clock), Policies(journal, clock)
+        clients, policies, meters = ClientRegistry(clock), Policies(journal, clock), Meters.of(sections)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
-        memories_of = partial(_memories, journal, clock, policies, scanner, limits)
+        memories_of = partial(_memories, journal, clock, policies, scanner, limits, meters)
         evaluation = Evaluation(index, memories_of, GoldenFile(sections.data_dir), clock, scanner)
         keeper = _keeper(journal, index, evaluation, clock)
         health = Health(journal, index, clock, clients, desk, keeper)
@@ -109,8 +110,7 @@ async def open_services(
         news = await stack.enter_async_context(_following(News(journal, policies, clock, sections.news)))
         erasing = _forgetting(journal, index, policies, clock, sections.data_dir)
         copies, erasure, forgetting = await stack.enter_async_context(erasing)
-        await stack.enter_async_context(_running("merging", Merging(journal, index, clock, policies).run))
-        await stack.enter_async_context(beside("thinning", Thinning(journal, clock, sections.history).run))
+        await stack.enter_async_context(_tidying(journal, index, clock, policies, sections))
         await stack.enter_async_context(_running("index", index.run, index.close))
         await stack.enter_async_context(_running("secret rules", partial(asyncio.to_thread, scanner.load)))
         keeping = partial(_keep_desk, late, sections, environ, journal, scanner, clock)
@@ -140,7 +140,8 @@ async def open_services(
             keeper=keeper,
             evaluation=evaluation,
             tasks=tasks,
-            quotas=Quotas(sections.quotas, clock),
+            quotas=Quotas(sections.quotas, clock, meters),
+            meters=meters,
             limits=limits,
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
@@ -170,9 +171,10 @@ def _memories(
     policies: Policies,
     scanner: SecretScanner,
     limits: DraftLimits,
+    meters: Meters,
     generation: VectorIndex,
 ) -> Memories:
-    return Memories(journal, generation, clock, policies, scanner, limits)
+    return Memories(journal, generation, clock, policies, scanner, limits, meters=meters)
 
 
 def _keeper(journal: Journal, index: VectorIndex, evaluation: Evaluation, clock: Clock) -> IndexKeeper:
@@ -191,6 +193,16 @@ async def _forgetting(
     retention = Retention(journal, policies, forgetting, clock)
     async with beside("erasure", erasure.run), beside("retention", retention.run):
         yield copies, erasure, forgetting
+
+
+@asynccontextmanager
+async def _tidying(
+    journal: Journal, index: VectorIndex, clock: Clock, policies: Policies, sections: Sections
+) -> AsyncIterator[None]:
+    """Merge what says the same, and thin out old snapshots."""
+    merging, thinning = Merging(journal, index, clock, policies), Thinning(journal, clock, sections.history)
+    async with _running("merging", merging.run), beside("thinning", thinning.run):
+        yield
 
 
 @asynccontextmanager

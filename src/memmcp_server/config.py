@@ -118,6 +118,14 @@ class DaemonSection(Section):
     log_bytes_max: int = Field(default=10_485_760, ge=65_536)
 
 
+class MetricsSection(Section):
+    """How /metrics asks the parts of the daemon: each answers within ``part_timeout_s`` or is told as down, and what
+    was asked less than ``fresh_s`` ago is told again."""
+
+    fresh_s: float = Field(default=1.0, ge=0, le=300)
+    part_timeout_s: float = Field(default=2.0, gt=0, le=30)
+
+
 class TradingSection(Section):
     """What the server passes on to ``trading.desk``; its own settings are TRADING_*."""
 
@@ -240,6 +248,7 @@ class Sections(Section):
     orders: OrdersSection = OrdersSection()
     quotas: QuotasSection = QuotasSection()
     daemon: DaemonSection = DaemonSection()
+    metrics: MetricsSection = MetricsSection()
     trading: TradingSection = TradingSection()
     langfuse: LangfuseSection = LangfuseSection()
     otlp: OtlpSection = OtlpSection()

@@ -32,6 +32,7 @@ def call_recorder(sections: Sections, clock: Clock) -> SpanRecorder | None:
 async def observing(services: Services, _sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[None]:
     """Run what watches for as long as the block does. What fails here is logged and leaves the services alone."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(services.meters.counting_logs())
         if services.heartbeat is not None:
             await stack.enter_async_context(beside("heartbeat", services.heartbeat.run))
         if services.calls is not None:

@@ -29,7 +29,7 @@ NS = 1_000_000_000
 Answer = Callable[[Request], Awaitable[Response]]
 
 
-async def eventually(condition: Callable[[], bool], within_s: float = 15.0) -> None:
+async def eventually(condition: Callable[[], bool], within_s: float = 30.0) -> None:
     """Wait until the condition holds, bounded."""
     with anyio.fail_after(within_s):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event to wait on

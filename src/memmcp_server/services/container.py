@@ -17,6 +17,7 @@ from .health import Health
 from .heartbeat import Heartbeat
 from .index_keeper import IndexKeeper
 from .memories import Memories
+from .meters import Meters
 from .news import News
 from .policies import Policies
 from .quotas import Quotas
@@ -61,4 +62,5 @@ class Services:
     approvals: Approvals | None = None
     heartbeat: Heartbeat | None = None
     confirmations: Confirmations = field(default_factory=Confirmations)
+    meters: Meters = field(default_factory=Meters)
     calls: SpanRecorder | None = None

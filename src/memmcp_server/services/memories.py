@@ -24,6 +24,7 @@ from memmcp_server.errors import InvalidInput, NotFound, Refused
 from memmcp_server.ports import Clock, Journal, SecretScanner, VectorIndex
 
 from .finder import Finder
+from .meters import Meters
 from .policies import Policies
 from .secrets import refuse_secrets
 
@@ -44,7 +45,9 @@ class Memories:
         limits: DraftLimits | None = None,
         *,
         index_timeout_s: float = 5.0,
+        meters: Meters | None = None,
     ) -> None:
+        self._meters = meters or Meters()
         self._journal = journal
         self._clock = clock
         self._policies = policies
@@ -88,7 +91,8 @@ class Memories:
         related = [(draft.supersedes, draft.cites) for draft in drafts if draft.supersedes or draft.cites]
         if related:
             await self._check_related(related, book, caller)
-        return await self._journal.commit(trusted)
+        with self._meters.timed("write"):
+            return await self._journal.commit(trusted)
 
     async def update(self, fields: UpdateFields, caller: Caller) -> Acknowledgement:
         """Append the next version of a memory; the ones before stay readable, and ``as_of`` knows them.
@@ -108,7 +112,8 @@ class Memories:
         if held.superseded_at_ns is None and _changes_nothing(command, held):
             return Acknowledgement(held.id, held.seq, held.version, held.known_at_ns, duplicate=True)
         await self._check_related([(command.supersedes, command.cites)], book, caller)
-        [acknowledgement] = await self._journal.commit([command])
+        with self._meters.timed("update"):
+            [acknowledgement] = await self._journal.commit([command])
         return acknowledgement
 
     async def confirm(self, memory_id: str, caller: Caller) -> Acknowledgement:
@@ -210,7 +215,7 @@ class Memories:
         Raises: InvalidInput, Refused, JournalBusy, JournalUnavailable.
         """
         book = await self._policies.book()
-        with observed("memory.search", "retriever") as call:
+        with observed("memory.search", "retriever") as call, self._meters.timed("search"):
             result = await self._finder.find(query, book, book.hidden_from(caller))
             ids = shown_ids([each.memory.id for each in result.found])
             call.tell(hits=len(result.found), ids=ids, index=result.index_state, backlog=result.backlog)
