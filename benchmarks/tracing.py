@@ -52,7 +52,9 @@ LANGFUSE: Final = SinkSpec("langfuse")
 async def remembering(folder: Path, url: str) -> AsyncIterator[Journal]:
     """Open a journal, with the sink and its relay where there is an address to tell."""
     clock, scanner = SystemClock(), RuleScanner()
-    sections = to_langfuse(folder, url, timeout_s=1.0).model_copy(update={"relay": RelaySection()})
+    folder = folder / "memory"  # the desk's journal has the same name
+    folder.mkdir()
+    sections = to_langfuse(folder, url or NOBODY, timeout_s=1.0).model_copy(update={"relay": RelaySection()})
     async with AsyncExitStack() as stack:
         named = (LANGFUSE,) if url else ()
         journal = await stack.enter_async_context(open_journal(JournalSection(), folder, clock, sinks=named))

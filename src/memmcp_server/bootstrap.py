@@ -24,7 +24,7 @@ from .config import Sections, TasksSection
 from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
 from .errors import MemoryServerError
-from .observing import call_recorder, observing, opened_heartbeat, sink_specs, watching_sinks
+from .observing import observing, sink_specs, watching_sinks
 from .ports import Clock, Journal, RemoteSink, SecretScanner, TradingDesk, VectorIndex
 from .services.background import beside
 from .services.clients import ClientRegistry
@@ -95,8 +95,7 @@ async def open_services(
         index = WorkerIndex(WorkerOptions(sections.data_dir, sections.qdrant, sections.embedding), clock)
         scanner = RuleScanner()
         relay = await stack.enter_async_context(_relaying(journal, index, sections, clock, scanner))
-        late = LateDesk() if sections.trading.enabled else None
-        desk = None if late is None else GuardedDesk(late, scanner)
+        late, desk = _desks(sections, scanner)
         clients, policies, meters = ClientRegistry(clock), Policies(journal, clock), Meters.of(sections)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
         memories_of = partial(_memories, journal, clock, policies, scanner, limits, meters)
@@ -145,11 +144,8 @@ async def open_services(
             limits=limits,
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
-            heartbeat=opened_heartbeat(sections, journal, desk, clock, stack),
-            calls=call_recorder(sections, clock),
         )
-        await stack.enter_async_context(observing(services, sections, environ))
-        yield services
+        yield await stack.enter_async_context(observing(services, sections, environ))
 
 
 @asynccontextmanager
@@ -175,6 +171,14 @@ def _memories(
     generation: VectorIndex,
 ) -> Memories:
     return Memories(journal, generation, clock, policies, scanner, limits, meters=meters)
+
+
+def _desks(sections: Sections, scanner: SecretScanner) -> tuple[LateDesk | None, GuardedDesk | None]:
+    """Return the desk that is there at once, and the one that doors speak to; neither where trading is off."""
+    if not sections.trading.enabled:
+        return None, None
+    late = LateDesk()
+    return late, GuardedDesk(late, scanner)
 
 
 def _keeper(journal: Journal, index: VectorIndex, evaluation: Evaluation, clock: Clock) -> IndexKeeper:

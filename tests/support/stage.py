@@ -25,6 +25,7 @@ from memmcp_server.adapters.token_file import TokenFile
 from memmcp_server.config import HttpSection, JournalSection, MetricsSection, NewsSection, QuotasSection, Sections
 from memmcp_server.domain.tracing.calls import SpanRecorder
 from memmcp_server.ports import Approvals, VectorIndex
+from memmcp_server.services.alerting.alerts import Alerts
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
@@ -158,6 +159,7 @@ async def staged(
             quotas=Quotas(quotas or NO_QUOTAS, clock, meters),
             meters=meters,
             approvals=approvals,
+            alerts=Alerts(journal, clock, sections.alerts.in_force()),
             calls=calls,
         )
         await services.news.open()

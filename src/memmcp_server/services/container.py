@@ -6,6 +6,7 @@ from memmcp_server.domain.drafts import DraftLimits
 from memmcp_server.domain.tracing.calls import SpanRecorder
 from memmcp_server.ports import Approvals, Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 
+from .alerting.alerts import Alerts
 from .clients import ClientRegistry
 from .confirmations import Confirmations
 from .copies import Copies
@@ -19,6 +20,7 @@ from .index_keeper import IndexKeeper
 from .memories import Memories
 from .meters import Meters
 from .news import News
+from .phone import Phone
 from .policies import Policies
 from .quotas import Quotas
 from .relay import Relay
@@ -32,7 +34,8 @@ from .trajectories import Trajectories
 class Services:
     """``desk``, ``approvals`` None: trading is off. ``started_at_ns`` is wall time. ``limits``: sizes of a memory.
 
-    ``heartbeat`` None: nobody outside is told that the daemon lives.
+    ``heartbeat`` None: nobody outside is told that the daemon lives; ``phone`` None: the operator has none; ``alerts``
+    None: nobody is told of anything.
     """
 
     clock: Clock
@@ -61,6 +64,8 @@ class Services:
     limits: DraftLimits = field(default_factory=DraftLimits)
     approvals: Approvals | None = None
     heartbeat: Heartbeat | None = None
+    phone: Phone | None = None
     confirmations: Confirmations = field(default_factory=Confirmations)
     meters: Meters = field(default_factory=Meters)
+    alerts: Alerts | None = None
     calls: SpanRecorder | None = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from memmcp_server import __version__
 from memmcp_server.config import Sections
-from memmcp_server.domain.outbox import RetryPolicy
+from memmcp_server.domain.outbox import SINK_LANGFUSE, SINK_OTLP, RetryPolicy
 from memmcp_server.ports import Clock, Journal, SecretScanner, Sink
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ SERVICE: Final = "memmcp"
 
 def receiver_names(sections: Sections) -> list[str]:
     """Return which receivers of traces are configured."""
-    found = {"langfuse": sections.langfuse.is_on, "otlp": sections.otlp.endpoint is not None}
+    found = {SINK_LANGFUSE: sections.langfuse.is_on, SINK_OTLP: sections.otlp.endpoint is not None}
     return [name for name, is_on in found.items() if is_on]
 
 
@@ -32,10 +32,10 @@ def trace_sinks(sections: Sections, journal: Journal, scanner: SecretScanner) ->
 
     identity, size = _identity(sections), sections.tracing.batch_len_max
     found: list[Sink] = []
-    if "langfuse" in names:
+    if SINK_LANGFUSE in names:
         rate, langfuse = sections.langfuse.sample_rate, langfuse_receiver(sections.langfuse)
         found.append(LangfuseSink(journal, langfuse, scanner, identity, sample_rate=rate, batch_len_max=size))
-    if "otlp" in names:
+    if SINK_OTLP in names:
         rate, otlp = sections.otlp.sample_rate, otlp_receiver(sections.otlp)
         found.append(TraceSink(journal, otlp, scanner, identity, sample_rate=rate, batch_len_max=size))
     return found
@@ -51,9 +51,9 @@ def call_spans(sections: Sections, clock: Clock) -> CallSpans | None:
     from .spool import Spool
 
     targets = []
-    if "langfuse" in names:
+    if SINK_LANGFUSE in names:
         targets.append(Target(langfuse_receiver(sections.langfuse), sections.langfuse.sample_rate))
-    if "otlp" in names:
+    if SINK_OTLP in names:
         targets.append(Target(otlp_receiver(sections.otlp), sections.otlp.sample_rate))
     spool = Spool(sections.data_dir, sections.tracing.spool_bytes_max)
     relay = sections.relay
