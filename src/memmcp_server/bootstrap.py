@@ -25,7 +25,8 @@ from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
 from .errors import MemoryServerError
 from .observing import observing, opened_heartbeat, sink_specs, watching_sinks
-from .ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
+from .ports import Clock, Journal, RemoteSink, SecretScanner, TradingDesk, VectorIndex
+from .services.alerting.alerts import Alerts
 from .services.background import beside
 from .services.clients import ClientRegistry
 from .services.confirmations import Confirmations
@@ -93,10 +94,9 @@ async def open_services(
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(journal_opener(sections))
         index = WorkerIndex(WorkerOptions(sections.data_dir, sections.qdrant, sections.embedding), clock)
-        relay = _relay(journal, index, sections, clock)
         scanner = RuleScanner()
-        late = LateDesk() if sections.trading.enabled else None
-        desk = None if late is None else GuardedDesk(late, scanner)
+        relay = await stack.enter_async_context(_relaying(journal, index, sections, clock, scanner))
+        late, desk = _desks(sections, scanner)
         clients, policies, meters = ClientRegistry(clock), Policies(journal, clock), Meters.of(sections)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
 
@@ -148,15 +148,32 @@ async def open_services(
             limits=limits,
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
+            alerts=Alerts(journal, clock, sections.alerts.in_force()) if sections.alerts.enabled else None,
             heartbeat=opened_heartbeat(sections, journal, desk, clock, stack),
         )
         await stack.enter_async_context(observing(services, sections, environ))
         yield services
 
 
-def _relay(journal: Journal, index: VectorIndex, sections: Sections, clock: Clock) -> Relay:
-    sinks = [QdrantSink(journal, index), *watching_sinks(sections, journal, clock)]
-    return Relay(journal, sinks, clock, sections.relay)
+@asynccontextmanager
+async def _relaying(
+    journal: Journal, index: VectorIndex, sections: Sections, clock: Clock, scanner: SecretScanner
+) -> AsyncIterator[Relay]:
+    """Make the relay, which is run by whoever made it, and let go of its sinks' connections at the end."""
+    sinks = watching_sinks(sections, journal, clock, scanner)
+    async with AsyncExitStack() as stack:
+        for sink in sinks:
+            if isinstance(sink, RemoteSink):
+                stack.push_async_callback(sink.close)
+        yield Relay(journal, [QdrantSink(journal, index), *sinks], clock, sections.relay)
+
+
+def _desks(sections: Sections, scanner: SecretScanner) -> tuple[LateDesk | None, GuardedDesk | None]:
+    """Return the desk that is there at once, and the one that doors speak to; neither where trading is off."""
+    if not sections.trading.enabled:
+        return None, None
+    late = LateDesk()
+    return late, GuardedDesk(late, scanner)
 
 
 def _keeper(journal: Journal, index: VectorIndex, evaluation: Evaluation, clock: Clock) -> IndexKeeper:

@@ -3,29 +3,40 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from .adapters.tracing.wiring import trace_sinks
 from .config import Sections
 from .domain.outbox import QDRANT, SinkSpec
-from .ports import Clock, Journal, Sink, TradingDesk
+from .ports import Clock, Journal, SecretScanner, Sink, TradingDesk
+from .services.alerting.assembly import watch_of
 from .services.background import beside
 from .services.container import Services
 from .services.heartbeat import Heartbeat, Vitals
 
 
-def sink_specs(_sections: Sections) -> tuple[SinkSpec, ...]:
+def sink_specs(sections: Sections) -> tuple[SinkSpec, ...]:
     """Return every sink that the configuration names: what is committed from now on is queued for each."""
-    return (QDRANT,)
+    return (QDRANT, *(SinkSpec(name) for name in receiver_names(sections)))
 
 
-def watching_sinks(_sections: Sections, _journal: Journal, _clock: Clock) -> list[Sink]:
+def watching_sinks(sections: Sections, journal: Journal, _clock: Clock, scanner: SecretScanner) -> list[Sink]:
     """Return the sinks of ``sink_specs`` beside the index's."""
-    return []
+    return [*trace_sinks(sections, journal, scanner)]
+
+
+def receiver_names(sections: Sections) -> list[str]:
+    """Return which receivers of traces are configured."""
+    found = {"langfuse": sections.langfuse.is_on, "otlp": sections.otlp.endpoint is not None}
+    return [name for name, is_on in found.items() if is_on]
 
 
 @asynccontextmanager
-async def observing(services: Services, _sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[None]:
+async def observing(services: Services, sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[None]:
     """Run what watches for as long as the block does. What fails here is logged and leaves the services alone."""
     async with AsyncExitStack() as stack:
         stack.enter_context(services.meters.counting_logs())
+        if services.alerts is not None:
+            watch = watch_of(services, services.alerts, sections.data_dir, sections.alerts.sample_s)
+            await stack.enter_async_context(beside("alerts", watch.run))
         if services.heartbeat is not None:
             await stack.enter_async_context(beside("heartbeat", services.heartbeat.run))
         yield

@@ -75,7 +75,7 @@ async def paper() -> AsyncIterator[Bench]:
 
             async def advance() -> None:
                 before = TradingSnapshot.model_validate(await desk.snapshot()).cycle
-                with anyio.fail_after(10):
+                with anyio.fail_after(30):
                     async for body in desk.changes():
                         if TradingSnapshot.model_validate(body).cycle > before + 1:
                             return

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import uvicorn
 from starlette.applications import Starlette
@@ -23,6 +24,7 @@ from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.adapters.token_file import TokenFile
 from memmcp_server.config import HttpSection, JournalSection, MetricsSection, NewsSection, QuotasSection, Sections
 from memmcp_server.ports import Approvals, VectorIndex
+from memmcp_server.services.alerting.alerts import Alerts
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
@@ -57,8 +59,9 @@ from tests.support.loopback_server import LoopbackServer
 
 OPERATOR_TOKEN = "operator-token-of-the-stage"
 HOST = "127.0.0.1:8765"
-START_TIMEOUT_S = 10
+START_TIMEOUT_S = 30
 NO_QUOTAS = QuotasSection(reads_per_minute_max=0, writes_per_minute_max=0, orders_per_minute_max=0)
+NEWS_WITHIN_S = 30
 EAGER = MetricsSection(fresh_s=0, part_timeout_s=1)
 PROOF_WAIT_S = 0.6
 """Nobody delivers to the index here, so that part of a proof stays pending."""
@@ -80,6 +83,13 @@ class Stage:
     def trading(self) -> InMemoryDesk:
         assert self.desk is not None
         return self.desk
+
+    async def told_all(self) -> None:
+        """Wait until the news have everything that is in the journal by now."""
+        horizon = await self.services.journal.horizon()
+        with anyio.fail_after(NEWS_WITHIN_S):
+            while (self.services.news.headlines.upto or 0) < horizon:
+                await anyio.lowlevel.checkpoint()
 
 
 @contextlib.asynccontextmanager
@@ -147,6 +157,7 @@ async def staged(
             quotas=Quotas(quotas or NO_QUOTAS, clock, meters),
             meters=meters,
             approvals=approvals,
+            alerts=Alerts(journal, clock, sections.alerts.in_force()),
         )
         await services.news.open()
         mcp = build_server(services)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from memmcp_server.domain.drafts import DraftLimits
 from memmcp_server.ports import Approvals, Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 
+from .alerting.alerts import Alerts
 from .clients import ClientRegistry
 from .confirmations import Confirmations
 from .copies import Copies
@@ -31,7 +32,7 @@ from .trajectories import Trajectories
 class Services:
     """``desk``, ``approvals`` None: trading is off. ``started_at_ns`` is wall time. ``limits``: sizes of a memory.
 
-    ``heartbeat`` None: nobody outside is told that the daemon lives.
+    ``heartbeat`` None: nobody outside is told that the daemon lives. ``alerts`` None: nobody is told of anything.
     """
 
     clock: Clock
@@ -62,3 +63,4 @@ class Services:
     heartbeat: Heartbeat | None = None
     confirmations: Confirmations = field(default_factory=Confirmations)
     meters: Meters = field(default_factory=Meters)
+    alerts: Alerts | None = None

@@ -18,6 +18,7 @@ from memmcp_server.errors import MemoryServerError
 from memmcp_server.services.container import Services
 
 from .access import Access
+from .alert_routes import AlertRoutes
 from .approval_routes import ApprovalRoutes
 from .assess_routes import AssessRoutes
 from .errors import on_http_exception, on_server_error, on_unforeseen
@@ -121,6 +122,7 @@ def api_routes(services: Services, live: LiveEvents) -> list[ApiRoute]:
         *TradingRoutes(services).routes(),
         *AssessRoutes(services).routes(),
         *ApprovalRoutes(services).routes(),
+        *AlertRoutes(services).routes(),
         *StatusRoutes(services).routes(),
         *MetricsRoutes(services).routes(),
         *EventsRoute(services, live).routes(),
