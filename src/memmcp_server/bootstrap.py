@@ -24,9 +24,8 @@ from .config import Sections, TasksSection
 from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
 from .errors import MemoryServerError
-from .observing import observing, opened_heartbeat, sink_specs, watching_sinks
+from .observing import observing, sink_specs, watching_sinks
 from .ports import Clock, Journal, RemoteSink, SecretScanner, TradingDesk, VectorIndex
-from .services.alerting.alerts import Alerts
 from .services.background import beside
 from .services.clients import ClientRegistry
 from .services.confirmations import Confirmations
@@ -148,11 +147,8 @@ async def open_services(
             limits=limits,
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
-            alerts=Alerts(journal, clock, sections.alerts.in_force()) if sections.alerts.enabled else None,
-            heartbeat=opened_heartbeat(sections, journal, desk, clock, stack),
         )
-        await stack.enter_async_context(observing(services, sections, environ))
-        yield services
+        yield await stack.enter_async_context(observing(services, sections, environ))
 
 
 @asynccontextmanager
