@@ -172,7 +172,7 @@ def document() -> str:
         "## HTTP",
         routes(),
         "## Metrics",
-        "Told by `GET /metrics` (docs/observability.md), beside `process_*` and `python_info` of the Prometheus client.",
+        "`GET /metrics` tells these, beside `process_*` and `python_info` of its client library; see docs/observability.md.",
         figures(),
         "## Why an order is denied",
         "Kept with every signal that was not acted on and every order that was not sent; `why-not` counts them.",
