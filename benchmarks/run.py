@@ -24,6 +24,7 @@ BENCHMARKS = (
     "recall",
     "sidecar",
     "history",
+    "tracing",
 )
 HEAD = """# Benchmarks
 

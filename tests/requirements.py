@@ -68,7 +68,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "A7": Requirement("One reservation for two agents", "done"),
     "O1": Requirement("The HTTP routes", "partly", "risk, nodes, alerts, approvals, Prometheus"),
     "O2": Requirement("Every signal, cycle and module in memory and telemetry", "done"),
-    "O3": Requirement("Langfuse", "partly", "spans of calls that are no memory"),
+    "O3": Requirement("Langfuse", "done"),
     "O4": Requirement("Alerts", "partly", "channels, the panel of the page"),
     "O5": Requirement(
         "Authentication, guards, limits, audit",

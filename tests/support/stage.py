@@ -23,6 +23,7 @@ from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.adapters.token_file import TokenFile
 from memmcp_server.config import HttpSection, JournalSection, MetricsSection, NewsSection, QuotasSection, Sections
+from memmcp_server.domain.tracing.calls import SpanRecorder
 from memmcp_server.ports import Approvals, TradingDesk, VectorIndex
 from memmcp_server.services.alerting.alerts import Alerts
 from memmcp_server.services.background import beside
@@ -103,6 +104,7 @@ async def staged(
     approvals: Approvals | None = None,
     quotas: QuotasSection | None = None,
     verifier: TokenVerifier | None = None,
+    calls: SpanRecorder | None = None,
     as_door: Callable[[MemoryServer], McpDoor] = lambda server: server,
 ) -> AsyncIterator[Stage]:
     """Open a stage on a fresh journal in ``data_dir``; the application's lifespan runs for as long as the block.
@@ -161,6 +163,7 @@ async def staged(
             meters=meters,
             approvals=approvals,
             alerts=Alerts(journal, clock, sections.alerts.in_force()),
+            calls=calls,
         )
         await services.news.open()
         mcp = build_server(services)

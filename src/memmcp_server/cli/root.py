@@ -17,6 +17,7 @@ from . import (
     importing,
     index,
     lifecycle,
+    logs,
     memory,
     news,
     outbox,
@@ -55,6 +56,7 @@ def _root(
 
 for _commands in (
     daemon,
+    logs,
     memory,
     overview,
     lifecycle,
