@@ -20,13 +20,13 @@ from .adapters.late_desk import LateDesk
 from .adapters.secrets import RuleScanner
 from .adapters.signer_approvals import SignerApprovals
 from .adapters.sql_journal import open_journal
+from .channels import alerts_of
 from .config import Sections, TasksSection
 from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
 from .errors import MemoryServerError
 from .observing import observing, opened_heartbeat, sink_specs, watching_sinks
 from .ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
-from .services.alerting.alerts import Alerts
 from .services.background import beside
 from .services.clients import ClientRegistry
 from .services.confirmations import Confirmations
@@ -147,7 +147,7 @@ async def open_services(
             limits=limits,
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
-            alerts=Alerts(journal, clock, sections.alerts.in_force()) if sections.alerts.enabled else None,
+            alerts=alerts_of(sections, journal, clock),
             heartbeat=opened_heartbeat(sections, journal, desk, clock, stack),
         )
         await stack.enter_async_context(observing(services, sections, environ))

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from . import channels
 from .config import Sections
 from .domain.outbox import QDRANT, SinkSpec
 from .ports import Clock, Journal, Sink, TradingDesk
@@ -12,14 +13,14 @@ from .services.container import Services
 from .services.heartbeat import Heartbeat, Vitals
 
 
-def sink_specs(_sections: Sections) -> tuple[SinkSpec, ...]:
+def sink_specs(sections: Sections) -> tuple[SinkSpec, ...]:
     """Return every sink that the configuration names: what is committed from now on is queued for each."""
-    return (QDRANT,)
+    return (QDRANT, *(channels.spec_of(name) for name in channels.names(sections)))
 
 
-def watching_sinks(_sections: Sections, _journal: Journal, _clock: Clock) -> list[Sink]:
+def watching_sinks(sections: Sections, journal: Journal, clock: Clock) -> list[Sink]:
     """Return the sinks of ``sink_specs`` beside the index's."""
-    return []
+    return [*channels.sinks(sections, journal, clock)]
 
 
 @asynccontextmanager
@@ -29,6 +30,7 @@ async def observing(services: Services, sections: Sections, _environ: Mapping[st
         if services.alerts is not None:
             watch = watch_of(services, services.alerts, sections.data_dir, sections.alerts.sample_s)
             await stack.enter_async_context(beside("alerts", watch.run))
+            await stack.enter_async_context(beside("channels", services.alerts.prepare_channels))
         if services.heartbeat is not None:
             await stack.enter_async_context(beside("heartbeat", services.heartbeat.run))
         yield
