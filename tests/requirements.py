@@ -24,7 +24,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "M8": Requirement("Lifecycle: update, supersede, forget, pin, expiry, decay, merge", "done"),
     "M9": Requirement("Export, import, back-up, rebuild of the index", "done"),
     "M10": Requirement("Several stdio clients share one memory and one loop", "done"),
-    "M11": Requirement("Outbox to Qdrant and Langfuse with retries and dead letters", "partly", "Langfuse"),
+    "M11": Requirement("Outbox to Qdrant and Langfuse with retries and dead letters", "done"),
     "M12": Requirement("Secrets are refused or redacted; stored text is marked as data", "done"),
     "M13": Requirement("Outcome credit", "done"),
     "M14": Requirement("News that reaches the model", "done"),
@@ -68,7 +68,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "A7": Requirement("One reservation for two agents", "done"),
     "O1": Requirement("The HTTP routes", "partly", "risk, nodes, alerts, approvals, Prometheus"),
     "O2": Requirement("Every signal, cycle and module in memory and telemetry", "partly", "reconciler"),
-    "O3": Requirement("Langfuse", "planned"),
+    "O3": Requirement("Langfuse", "partly", "spans of calls that are no memory"),
     "O4": Requirement("Alerts", "partly", "channels, the panel of the page"),
     "O5": Requirement(
         "Authentication, guards, limits, audit",

@@ -133,6 +133,14 @@ class DaemonSection(Section):
     log_bytes_max: int = Field(default=10_485_760, ge=65_536)
 
 
+class MetricsSection(Section):
+    """How /metrics asks the parts of the daemon: each answers within ``part_timeout_s`` or is told as down, and what
+    was asked less than ``fresh_s`` ago is told again."""
+
+    fresh_s: float = Field(default=1.0, ge=0, le=300)
+    part_timeout_s: float = Field(default=2.0, gt=0, le=30)
+
+
 class AlertRule(Section):
     """What the operator changes of a rule that is shipped, or says of one of their own (reading, raise_at, clear_at).
 
@@ -220,6 +228,51 @@ class TradingSection(Section):
     profile: str = "foundation"
 
 
+class LangfuseSection(Section):
+    """Langfuse is told of every decision as soon as both keys are set. ``sample_rate``: the share of decisions that is
+    kept, whole. ``environment`` unset: paper or real, after the desk's money."""
+
+    public_key: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^[!-9;-~]+$")
+    secret_key: SecretStr | None = None
+    base_url: str = Field(default="https://cloud.langfuse.com", pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    environment: str | None = Field(default=None, pattern=r"^[a-z0-9_-]{1,40}$")
+    sample_rate: float = Field(default=1.0, ge=0, le=1)
+    timeout_s: float = Field(default=10.0, gt=0, le=60)
+
+    @property
+    def is_on(self) -> bool:
+        return self.public_key is not None and self.secret_key is not None
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Self:
+        if (self.environment or "").startswith("langfuse"):
+            msg = f"environment is {self.environment}; one that does not begin with langfuse, which is its own word"
+            raise ValueError(msg)
+        if (self.public_key is None) is not (self.secret_key is None):
+            msg = "public_key and secret_key, both or neither"
+            raise ValueError(msg)
+        return self
+
+
+class OtlpSection(Section):
+    """Any receiver of OpenTelemetry's traces over HTTP: ``endpoint`` is its address, with or without ``/v1/traces``;
+    unset: nothing is sent. ``headers`` may hold keys."""
+
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/?#@]+(/[^\s#]*)?$")
+    headers: dict[str, SecretStr] = Field(default={}, max_length=32)
+    sample_rate: float = Field(default=1.0, ge=0, le=1)
+    timeout_s: float = Field(default=10.0, gt=0, le=60)
+
+
+class TracingSection(Section):
+    """What both receivers are told. ``content``: whose texts are sent, those of the desk and its sidecar, all (also
+    what agents write down), or none. Spans of calls that cannot be sent wait in at most ``spool_bytes_max`` on disk."""
+
+    content: Literal["desk", "all", "none"] = "desk"
+    batch_len_max: int = Field(default=512, ge=1, le=2_048)
+    spool_bytes_max: int = Field(default=67_108_864, ge=65_536)
+
+
 class HistorySection(Section):
     """How the snapshots of desks (whole documents) are thinned as they grow old. Every one stays for ``every_days``;
     then a few a minute until ``minutes_days``, and a few an hour for ever: the first and last of each, and those with
@@ -288,7 +341,11 @@ class Sections(Section):
     orders: OrdersSection = OrdersSection()
     quotas: QuotasSection = QuotasSection()
     daemon: DaemonSection = DaemonSection()
+    metrics: MetricsSection = MetricsSection()
     trading: TradingSection = TradingSection()
+    langfuse: LangfuseSection = LangfuseSection()
+    otlp: OtlpSection = OtlpSection()
+    tracing: TracingSection = TracingSection()
     alerts: AlertsSection = AlertsSection()
     channels: ChannelsSection = ChannelsSection()
     history: HistorySection = HistorySection()

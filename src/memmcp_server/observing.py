@@ -2,43 +2,83 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
 
 from . import channels
-from .config import Sections
+from .adapters.tracing.wiring import trace_sinks
+from .config import PhoneSection, Sections
 from .domain.outbox import QDRANT, SinkSpec
-from .ports import Clock, Journal, Sink, TradingDesk
+from .ports import Clock, Journal, SecretScanner, Sink
 from .services.alerting.assembly import watch_of
 from .services.background import beside
 from .services.container import Services
 from .services.heartbeat import Heartbeat, Vitals
+from .services.phone import PHONE_SINK, Carrying, Keeping, Phone, PhoneSink
 
 
 def sink_specs(sections: Sections) -> tuple[SinkSpec, ...]:
     """Return every sink that the configuration names: what is committed from now on is queued for each."""
-    return (QDRANT, *(channels.spec_of(name) for name in channels.names(sections)))
+    named = [SinkSpec(name) for name in receiver_names(sections)]
+    told = [channels.spec_of(name) for name in channels.names(sections)]
+    return (QDRANT, *named, *told, *([PHONE_SINK] if _tells_alerts(sections.phone) else []))
 
 
-def watching_sinks(sections: Sections, journal: Journal, clock: Clock) -> list[Sink]:
+def watching_sinks(sections: Sections, journal: Journal, clock: Clock, scanner: SecretScanner) -> list[Sink]:
     """Return the sinks of ``sink_specs`` beside the index's."""
-    return [*channels.sinks(sections, journal, clock)]
+    return [
+        *trace_sinks(sections, journal, scanner),
+        *channels.sinks(sections, journal, clock),
+        *_phone_sinks(sections, journal, clock),
+    ]
+
+
+def _phone_sinks(sections: Sections, journal: Journal, clock: Clock) -> list[Sink]:
+    phone = sections.phone
+    if not _tells_alerts(phone):
+        return []
+    from .adapters.phone_files import PhoneFiles
+    from .adapters.telegram import opened_chat
+
+    return [PhoneSink(journal, partial(opened_chat, phone), PhoneFiles(sections.data_dir), clock, phone)]
+
+
+def _tells_alerts(phone: PhoneSection) -> bool:
+    return phone.token is not None and phone.alerts_from != "none"
+
+
+def receiver_names(sections: Sections) -> list[str]:
+    """Return which receivers of traces are configured."""
+    found = {"langfuse": sections.langfuse.is_on, "otlp": sections.otlp.endpoint is not None}
+    return [name for name, is_on in found.items() if is_on]
 
 
 @asynccontextmanager
-async def observing(services: Services, sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[None]:
-    """Run what watches for as long as the block does. What fails here is logged and leaves the services alone."""
+async def observing(unwatched: Services, sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[Services]:
+    """Yield the services with who watches them, and run those for as long as the block does.
+
+    What fails while it runs is logged and leaves the services alone. Raises: InvalidInput (a setting).
+    """
     async with AsyncExitStack() as stack:
+        services = replace(
+            unwatched,
+            alerts=channels.alerts_of(sections, unwatched.journal, unwatched.clock),
+            heartbeat=_heartbeat(unwatched, sections, stack),
+            phone=await _phone(unwatched, sections, stack),
+        )
+        stack.enter_context(services.meters.counting_logs())
         if services.alerts is not None:
             watch = watch_of(services, services.alerts, sections.data_dir, sections.alerts.sample_s)
             await stack.enter_async_context(beside("alerts", watch.run))
             await stack.enter_async_context(beside("channels", services.alerts.prepare_channels))
         if services.heartbeat is not None:
             await stack.enter_async_context(beside("heartbeat", services.heartbeat.run))
-        yield
+        if services.phone is not None:
+            await stack.enter_async_context(beside("phone", services.phone.run))
+        yield services
 
 
-def opened_heartbeat(
-    sections: Sections, journal: Journal, desk: TradingDesk | None, clock: Clock, stack: AsyncExitStack
-) -> Heartbeat | None:
+def _heartbeat(services: Services, sections: Sections, stack: AsyncExitStack) -> Heartbeat | None:
     """Return who tells the dead man's switch of the configuration, None where it names none. Raises: InvalidInput."""
     section = sections.heartbeat
     if not section.url.get_secret_value():
@@ -47,4 +87,19 @@ def opened_heartbeat(
 
     switch = HttpSwitch(section)
     stack.push_async_callback(switch.aclose)
-    return Heartbeat(switch, Vitals(journal, desk, clock, cycle_s_max=section.cycle_s_max), clock, section)
+    vitals = Vitals(services.journal, services.desk, services.clock, cycle_s_max=section.cycle_s_max)
+    return Heartbeat(switch, vitals, services.clock, section)
+
+
+async def _phone(services: Services, sections: Sections, stack: AsyncExitStack) -> Phone | None:
+    """Return who listens to the operator's phone, None where the configuration names none. Raises: InvalidInput."""
+    section = sections.phone
+    if section.token is None:
+        return None
+    from .adapters.phone_files import PhoneFiles
+    from .adapters.telegram import opened_chat
+
+    chat = await stack.enter_async_context(opened_chat(section))
+    keeping = Keeping(PhoneFiles(sections.data_dir))
+    carrying = Carrying(chat, keeping, services.desk, services.journal, services.clock, section)
+    return Phone(chat, keeping, carrying, section)

@@ -31,7 +31,7 @@ OTHER_VARIABLES = frozenset(
 )
 """Read elsewhere: by the command line, the feeds and the tests."""
 
-SECRET_KEYS = frozenset({"token", "api_key", "url", "named"})
+SECRET_KEYS = frozenset({"token", "api_key", "url", "secret_key", "headers", "named"})
 MONEY_KEYS = (
     ("trading", "money"),
     ("trading", "profile"),

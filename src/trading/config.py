@@ -80,6 +80,7 @@ class PaperSection(Section):
     interval a second. ``fill_wait_s`` bounds how long a confirmed order waits for its fill before it answers
     ``working``. ``stale_after_s`` (unset: three bar intervals) is the age of the newest event at which the feed counts
     as stale. ``conditions`` is the state of the chain that fills are simulated in: ideal, calm, congested, or a file.
+    ``snapshot_window_s``: how much of the desk's time lies between the snapshots that are remembered in words too.
     """
 
     speed: Literal["max"] | float | None = None
@@ -87,6 +88,7 @@ class PaperSection(Section):
     command_timeout_s: float = Field(default=20.0, gt=0)
     fill_wait_s: float = Field(default=3.0, ge=0)
     snapshot_interval_s: float = Field(default=1.0, ge=0)
+    snapshot_window_s: int = Field(default=3_600, ge=60, le=604_800)
     stale_after_s: float | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0)
     conditions: str = Field(default="ideal", min_length=1)

@@ -21,6 +21,7 @@ from . import (
     news,
     outbox,
     overview,
+    phone,
     service,
     task,
     token,
@@ -69,6 +70,7 @@ for _commands in (
     _commands.register(app)
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(index.app, name="index")
+app.add_typer(phone.app, name="phone")
 app.add_typer(task.app, name="task")
 app.add_typer(token.app, name="token")
 app.add_typer(service.app, name="service")

@@ -17,7 +17,9 @@ from .health import Health
 from .heartbeat import Heartbeat
 from .index_keeper import IndexKeeper
 from .memories import Memories
+from .meters import Meters
 from .news import News
+from .phone import Phone
 from .policies import Policies
 from .quotas import Quotas
 from .relay import Relay
@@ -31,7 +33,8 @@ from .trajectories import Trajectories
 class Services:
     """``desk``, ``approvals`` None: trading is off. ``started_at_ns`` is wall time. ``limits``: sizes of a memory.
 
-    ``heartbeat`` None: nobody outside is told that the daemon lives. ``alerts`` None: nobody is told of anything.
+    ``heartbeat`` None: nobody outside is told that the daemon lives; ``phone`` None: the operator has none; ``alerts``
+    None: nobody is told of anything.
     """
 
     clock: Clock
@@ -60,5 +63,7 @@ class Services:
     limits: DraftLimits = field(default_factory=DraftLimits)
     approvals: Approvals | None = None
     heartbeat: Heartbeat | None = None
+    phone: Phone | None = None
     confirmations: Confirmations = field(default_factory=Confirmations)
+    meters: Meters = field(default_factory=Meters)
     alerts: Alerts | None = None

@@ -76,6 +76,8 @@ class PaperDesk:
         self._sections = sections
         self._profiles_dir = profiles_dir
         self._review = review
+        self.figures: Callable[[], Document] = lambda: {"families": []}
+        """Tells everything that is counted and measured."""
         self.assessing: Assessing | None = None
         """Who asks the sidecar for others, None where there is no sidecar."""
         self.evolving: Callable[[], Document] | None = None
@@ -96,6 +98,10 @@ class PaperDesk:
 
     async def snapshot(self) -> Document:
         return self._stage.document()
+
+    async def metrics(self) -> Document:
+        """Return the figures as families (``model.meters``); see the server's port."""
+        return self.figures()
 
     async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> Document:
         before = None

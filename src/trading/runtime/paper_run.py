@@ -20,7 +20,7 @@ from trading.execution.conditions import conditions_of
 from trading.model.profile import Profile
 from trading.model.units import sol_to_lamports
 from trading.model.wallet import MAIN, WalletTerms
-from trading.ports import Feed, LiveFeed, Memory
+from trading.ports import Counted, Feed, LiveFeed, Memory
 
 from .advising import Advising
 from .assembly import RunPlan, chosen_profile
@@ -30,6 +30,7 @@ from .clock import WallClock
 from .desk_health import DeskHealth
 from .folding import keep_folding
 from .mailbox import Mailbox
+from .metering import DeskMeters
 from .paper import PaperLoop
 from .paper_desk import PaperDesk
 from .previews import Previews
@@ -137,11 +138,15 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     mailbox = Mailbox(sections.paper.commands_len_max, sections.paper.command_timeout_s, lambda: loop.wake())
     stage.waiting_commands = lambda: len(mailbox)
     loop = PaperLoop(opener, source, mailbox, stage)
+    meters = DeskMeters(stage, lambda: stage.current.journal, _apis(parts))
+    meters.sidecar = parts.sidecar
+    loop.on_worked = meters.worked
     advising = _advising(parts, session, mailbox, stage)
     live = None if parts.live is None else parts.live.desk(sections.live, mailbox, stage.ring)
     if live is not None:
         stage.money = REAL
         stage.waiting_orders = live.waiting.documents
+        meters.live = live.meters.documents
     health = DeskHealth(stage, session.journal, live)
     stage.surroundings = health.document
     await anyio.to_thread.run_sync(lambda: stage.show(session, is_last=False))
@@ -152,6 +157,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
         tasks.start_soon(loop.run, session)
         tasks.start_soon(relay.run)
         tasks.start_soon(health.run)
+        tasks.start_soon(meters.run)
         tasks.start_soon(keep_folding, MarkBuckets(parts.store, session.run.number))
         if advising is not None:
             tasks.start_soon(advising.run)
@@ -165,6 +171,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
                 desk.use_candidates(options.candidates_dir)
                 tasks.start_soon(desk.promoter.keep_copying)
                 tasks.start_soon(Proposals(options.candidates_dir, parts.memory).keep_telling)
+            desk.figures = meters.document
             desk.assessing = None if parts.sidecar is None else Assessing(parts.sidecar, parts.memory)
             yield desk
         finally:
@@ -174,6 +181,14 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
         # What was decided last is on disk; bring it to memory now if memory takes it, else at the next start.
         while await relay.carry():
             pass
+
+
+def _apis(parts: _Parts) -> dict[str, Counted]:
+    """Return who counts its calls to the outside."""
+    found: dict[str, object] = {"market": parts.chosen.feed}
+    if parts.live is not None:
+        found |= {"router": parts.live.jupiter, "rpc": parts.live.chain}
+    return {api: each for api, each in found.items() if isinstance(each, Counted)}
 
 
 def _advising(parts: _Parts, session: Session, mailbox: Mailbox, stage: Stage) -> Advising | None:

@@ -23,7 +23,7 @@ def watch_of(services: Services, alerts: Alerts, data_dir: Path, sample_s: float
         QueueReadings(services.journal, services.relay, clock),
         IndexReadings(health, services.keeper),
         DiskReadings(disk_use, clock),
-        ClockReadings(clock, health.event_loop_lag_ms),
+        ClockReadings(clock, lambda: health.loop_lag_s() * 1_000),
         *more,
     )
     return Watch(alerts, sources, services.desk, clock, sample_s=sample_s)
