@@ -10,6 +10,7 @@ from .adapters.tracing.wiring import trace_sinks
 from .config import PhoneSection, Sections
 from .domain.outbox import QDRANT, SinkSpec
 from .ports import Clock, Journal, SecretScanner, Sink
+from .services.alerting.alerts import Alerts, AlertsByPhone
 from .services.alerting.assembly import watch_of
 from .services.background import beside
 from .services.container import Services
@@ -60,11 +61,12 @@ async def observing(unwatched: Services, sections: Sections, _environ: Mapping[s
     What fails while it runs is logged and leaves the services alone. Raises: InvalidInput (a setting).
     """
     async with AsyncExitStack() as stack:
+        alerts = channels.alerts_of(sections, unwatched.journal, unwatched.clock)
         services = replace(
             unwatched,
-            alerts=channels.alerts_of(sections, unwatched.journal, unwatched.clock),
+            alerts=alerts,
             heartbeat=_heartbeat(unwatched, sections, stack),
-            phone=await _phone(unwatched, sections, stack),
+            phone=await _phone(unwatched, sections, stack, alerts),
         )
         stack.enter_context(services.meters.counting_logs())
         if services.alerts is not None:
@@ -91,7 +93,7 @@ def _heartbeat(services: Services, sections: Sections, stack: AsyncExitStack) ->
     return Heartbeat(switch, vitals, services.clock, section)
 
 
-async def _phone(services: Services, sections: Sections, stack: AsyncExitStack) -> Phone | None:
+async def _phone(services: Services, sections: Sections, stack: AsyncExitStack, alerts: Alerts | None) -> Phone | None:
     """Return who listens to the operator's phone, None where the configuration names none. Raises: InvalidInput."""
     section = sections.phone
     if section.token is None:
@@ -102,4 +104,4 @@ async def _phone(services: Services, sections: Sections, stack: AsyncExitStack) 
     chat = await stack.enter_async_context(opened_chat(section))
     keeping = Keeping(PhoneFiles(sections.data_dir))
     carrying = Carrying(chat, keeping, services.desk, services.journal, services.clock, section)
-    return Phone(chat, keeping, carrying, section)
+    return Phone(chat, keeping, carrying, section, None if alerts is None else AlertsByPhone(alerts))

@@ -38,6 +38,7 @@ RESTORED_MAX: Final = 500
 RECENT_MAX: Final = 100
 NOTICES_MAX: Final = 50
 NOTICES_DAYS: Final = 7
+PREFIX_CHARS_MIN: Final = 4
 SILENCE_S_MAX: Final = 30 * 86_400
 BY: Final = Provenance(agent="memmcp", tool="alerts", source="readings of this daemon", trust=Trust.SYSTEM)
 IMPORTANCE: Final = {Severity.INFO: 40, Severity.WARNING: 60, Severity.CRITICAL: 80}
@@ -80,7 +81,7 @@ class Alerts:
         """Return what fires now, with its value of now, and what ended a moment ago; the most severe first."""
         return self._evaluator.alerts
 
-    async def open(self) -> None:
+    async def begin(self) -> None:
         """Go on with the alerts that the journal holds. Once it has succeeded a repeat does nothing."""
         async with self._lock:
             if self._is_open:
@@ -102,7 +103,7 @@ class Alerts:
 
     async def take(self, sample: Sample) -> list[Alert]:
         """Judge a sample and write down what changed. What cannot be written is kept and written with the next one."""
-        await self.open()
+        await self.begin()
         async with self._lock:
             changed = self._evaluator.take(sample, self._now())
             self._note(changed)
@@ -281,6 +282,25 @@ class Alerts:
     def _ring(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+
+
+class AlertsByPhone:
+    """Body of ``ports.phone.OpenAlerts``: whoever the phone lets in is the operator."""
+
+    def __init__(self, alerts: Alerts) -> None:
+        self._alerts = alerts
+
+    async def open(self) -> list[JsonObject]:
+        """Return what fires, the most severe first."""
+        return [alert.document() for alert in self._alerts.current() if alert.is_active]
+
+    async def acknowledge(self, alert_id: str, by: str) -> JsonObject:
+        """Take the id, or the beginning of one that fires. Raises: NotFound, JournalBusy, JournalUnavailable."""
+        meant = [alert.memory_id for alert in self._alerts.current() if alert.memory_id.startswith(alert_id)]
+        if len(alert_id) >= PREFIX_CHARS_MIN and len(meant) == 1:
+            alert_id = meant[0]
+        caller = Caller(agent=by, session="", tool="phone", role="operator", transport="internal")
+        return (await self._alerts.acknowledge(alert_id, caller)).document()
 
 
 def _command(alert: Alert) -> JournalCommand:
