@@ -7,6 +7,7 @@ import typer
 from memmcp_server import __version__
 
 from . import (
+    alerts,
     approval,
     archive,
     clients,
@@ -70,6 +71,7 @@ for _commands in (
     doctor,
 ):
     _commands.register(app)
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(index.app, name="index")
 app.add_typer(phone.app, name="phone")

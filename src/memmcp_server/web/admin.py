@@ -18,6 +18,7 @@ from memmcp_server.domain.outbox import SINK_QDRANT
 from memmcp_server.domain.policy import PolicyBook
 from memmcp_server.errors import InvalidInput, NotFound, TradingUnavailable
 from memmcp_server.services.container import Services
+from memmcp_server.wire.alerts import ChannelAnswer, ChannelTest
 from memmcp_server.wire.archive import LINES_MAX, PARTS, ArchivePart, ImportRequest
 from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.base import Wire
@@ -176,6 +177,16 @@ class Admin:
         names = [each.name for each in manifest.files]
         return answer(BackupAnswer(path=str(path), manifest=str(manifest_path), files=names))
 
+    async def test_channel(self, request: Request) -> JSONResponse:
+        wish = await body_as(request, ChannelTest)
+        alerts = self._services.alerts
+        if alerts is None:
+            msg = "alerts are switched off in this daemon"
+            raise InvalidInput(msg, field="alerts.enabled")
+        caller = caller_of(request, "POST /admin/alerts/test", role="operator")
+        delivered, detail, took_ms = await alerts.test(wish.channel, caller)
+        return answer(ChannelAnswer(channel=wish.channel, delivered=delivered, detail=detail, took_ms=took_ms))
+
     async def namespaces(self, request: Request) -> JSONResponse:
         wish = query_as(request, NamespaceQuery)
         book = await self._services.policies.book()
@@ -227,6 +238,7 @@ class Admin:
             ("POST", "/admin/import", self.import_, "Take lines of an export; repeats change nothing."),
             ("POST", "/admin/backup", self.backup, "A consistent copy of both journals, made while running."),
             *IndexAdmin(self._services).rows(),
+            ("POST", "/admin/alerts/test", self.test_channel, "Send a test message to a channel."),
             ("GET", "/admin/namespaces", self.namespaces, "Policies of namespaces, and what holds in one."),
             ("POST", "/admin/namespaces", self.set_namespace, "Set the policy of a namespace or a subtree."),
             ("GET", "/admin/outbox", self.outbox, "Entries of the outbox."),

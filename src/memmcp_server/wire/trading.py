@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from .base import JsonValue, TradingState, Wire
+from .desk_health import DeskHealthView
 from .money import Amount, CostView, FeedView, TradingContext, WaitingOrder
 from .orders import (
     CloseRequest,
@@ -170,6 +171,7 @@ class TradingSnapshot(TradingContext):
     wallets: list[WalletView] = Field(default_factory=list)
     waiting_orders: list[WaitingOrder] = []
     sidecar: SidecarView | None = None
+    health: DeskHealthView | None = None
 
 
 class EquityPoint(Wire):
