@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from .base import JsonValue, TradingState, Wire
-from .money import Amount, CostView, FeedView, TradingContext, WaitingOrder
+from .money import Amount, CostView, FeedView, RunningCosts, TradingContext, WaitingOrder
 from .orders import (
     CloseRequest,
     ControlAnswer,
@@ -170,6 +170,7 @@ class TradingSnapshot(TradingContext):
     wallets: list[WalletView] = Field(default_factory=list)
     waiting_orders: list[WaitingOrder] = []
     sidecar: SidecarView | None = None
+    running_costs: RunningCosts | None = None
 
 
 class EquityPoint(Wire):

@@ -38,6 +38,7 @@ from .outlook import outlook
 from .previews import Previews, Refused
 from .promoter import ACTIONS, DeskNow, Promoter
 from .reservations import Reservations
+from .running_costs import RunningCosts
 from .session import Session
 from .stage import Stage
 from .strategy_digest import digest
@@ -47,6 +48,7 @@ WINDOW = re.compile(r"^(all|[1-9]\d{0,3}[mhdw])$")
 LIMIT_MAX = 500
 RESOLUTION_S_MAX = 366 * 86_400
 NIGHT_S = 12 * 3_600
+COST_DAYS_MAX = 400
 OUTCOME_KINDS = ("order_filled", "order_rejected")
 
 Confirm = Callable[[Session, Mapping[str, Any], str], Document]
@@ -78,8 +80,8 @@ class PaperDesk:
         self._review = review
         self.assessing: Assessing | None = None
         """Who asks the sidecar for others, None where there is no sidecar."""
-        self.evolving: Callable[[], Document] | None = None
-        """Tells how the search in the background stands, None where there is none."""
+        self.running_costs: RunningCosts | None = None  # counts what running takes
+        self.evolving: Callable[[], Document] | None = None  # tells how the search in the background stands
         self._under_way: dict[tuple[str, str], anyio.Lock] = {}
         self.promoter = Promoter(None, sections.promotion, self._now, mailbox.ask)
         """Knows no candidates until ``use_candidates`` says where they are."""
@@ -122,6 +124,15 @@ class PaperDesk:
         buckets = MarkBuckets(self._store, self._stage.current.run_number)
         read = partial(history.equity_series, archive, within, resolution_s, buckets)
         return self._with_context(await anyio.to_thread.run_sync(read))
+
+    async def costs(self, *, days: int) -> Document:
+        """What running takes beside the trades, with the newest rows of days."""
+        if not 1 <= days <= COST_DAYS_MAX:
+            msg = f"days: 1 to {COST_DAYS_MAX}, not {days}"
+            raise InvalidInput(msg, field="days")
+        found, counted = self._stage.document(), self.running_costs
+        rows = [] if counted is None else counted.rows(days)
+        return self._with_context({"costs": found["costs"], "running": found.get("running_costs"), "days": rows})
 
     async def strategies(self) -> Document:
         def read(session: Session) -> Document:
