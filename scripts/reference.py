@@ -128,8 +128,9 @@ def settings(model: type[BaseModel], prefix: str) -> Iterator[str]:
         said = inspect.cleandoc(section.__doc__) if section.__doc__ and section.__doc__ != BaseModel.__doc__ else ""
         yield f"### {name}" + (f"\n\n{said}" if said else "")
         rows: list[tuple[object, ...]] = [
-            (f"`{prefix}{name}__{key}`".upper(), "" if each.default is None else f"`{each.default}`")
+            (f"`{prefix}{name}__{key}`".upper(), "" if default is None else f"`{default}`")
             for key, each in section.model_fields.items()
+            for default in (each.get_default(call_default_factory=True, validated_data={}),)
         ]
         yield table(("variable", "default"), rows)
 

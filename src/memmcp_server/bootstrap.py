@@ -24,8 +24,8 @@ from .config import Sections, TasksSection
 from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
 from .errors import MemoryServerError
-from .observing import observing, opened_heartbeat, opened_phone, sink_specs, watching_sinks
-from .ports import Clock, Journal, SecretScanner, TradingDesk, VectorIndex
+from .observing import observing, sink_specs, watching_sinks
+from .ports import Clock, Journal, RemoteSink, SecretScanner, TradingDesk, VectorIndex
 from .services.background import beside
 from .services.clients import ClientRegistry
 from .services.confirmations import Confirmations
@@ -42,6 +42,7 @@ from .services.index_keeper import IndexKeeper
 from .services.loss_reviews import LossReviews
 from .services.memories import Memories
 from .services.merging import Merging
+from .services.meters import Meters
 from .services.migration import Migration
 from .services.news import News
 from .services.policies import Policies
@@ -92,15 +93,14 @@ async def open_services(
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(journal_opener(sections))
         index = WorkerIndex(WorkerOptions(sections.data_dir, sections.qdrant, sections.embedding), clock)
-        relay = _relay(journal, index, sections, clock)
         scanner = RuleScanner()
-        late = LateDesk() if sections.trading.enabled else None
-        desk = None if late is None else GuardedDesk(late, scanner)
-        clients, policies = ClientRegistry(clock), Policies(journal, clock)
+        relay = await stack.enter_async_context(_relaying(journal, index, sections, clock, scanner))
+        late, desk = _desks(sections, scanner)
+        clients, policies, meters = ClientRegistry(clock), Policies(journal, clock), Meters.of(sections)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
 
         def memories_of(generation: VectorIndex) -> Memories:
-            return Memories(journal, generation, clock, policies, scanner, limits)
+            return Memories(journal, generation, clock, policies, scanner, limits, meters=meters)
 
         evaluation = Evaluation(index, memories_of, GoldenFile(sections.data_dir), clock, scanner)
         keeper = _keeper(journal, index, evaluation, clock)
@@ -112,8 +112,7 @@ async def open_services(
         news = await stack.enter_async_context(_following(News(journal, policies, clock, sections.news)))
         erasing = _forgetting(journal, index, policies, clock, sections.data_dir)
         copies, erasure, forgetting = await stack.enter_async_context(erasing)
-        await stack.enter_async_context(_running("merging", Merging(journal, index, clock, policies).run))
-        await stack.enter_async_context(beside("thinning", Thinning(journal, clock, sections.history).run))
+        await stack.enter_async_context(_tidying(journal, index, clock, policies, sections))
         await stack.enter_async_context(_running("index", index.run, index.close))
         await stack.enter_async_context(_running("secret rules", partial(asyncio.to_thread, scanner.load)))
         keeping = partial(_keep_desk, late, sections, environ, journal, scanner, clock)
@@ -143,20 +142,34 @@ async def open_services(
             keeper=keeper,
             evaluation=evaluation,
             tasks=tasks,
-            quotas=Quotas(sections.quotas, clock),
+            quotas=Quotas(sections.quotas, clock, meters),
+            meters=meters,
             limits=limits,
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
-            heartbeat=opened_heartbeat(sections, journal, desk, clock, stack),
-            phone=await opened_phone(sections, journal, desk, clock, stack),
         )
-        await stack.enter_async_context(observing(services, sections, environ))
-        yield services
+        yield await stack.enter_async_context(observing(services, sections, environ))
 
 
-def _relay(journal: Journal, index: VectorIndex, sections: Sections, clock: Clock) -> Relay:
-    sinks = [QdrantSink(journal, index), *watching_sinks(sections, journal, clock)]
-    return Relay(journal, sinks, clock, sections.relay)
+@asynccontextmanager
+async def _relaying(
+    journal: Journal, index: VectorIndex, sections: Sections, clock: Clock, scanner: SecretScanner
+) -> AsyncIterator[Relay]:
+    """Make the relay, which is run by whoever made it, and let go of its sinks' connections at the end."""
+    sinks = watching_sinks(sections, journal, clock, scanner)
+    async with AsyncExitStack() as stack:
+        for sink in sinks:
+            if isinstance(sink, RemoteSink):
+                stack.push_async_callback(sink.close)
+        yield Relay(journal, [QdrantSink(journal, index), *sinks], clock, sections.relay)
+
+
+def _desks(sections: Sections, scanner: SecretScanner) -> tuple[LateDesk | None, GuardedDesk | None]:
+    """Return the desk that is there at once, and the one that doors speak to; neither where trading is off."""
+    if not sections.trading.enabled:
+        return None, None
+    late = LateDesk()
+    return late, GuardedDesk(late, scanner)
 
 
 def _keeper(journal: Journal, index: VectorIndex, evaluation: Evaluation, clock: Clock) -> IndexKeeper:
@@ -175,6 +188,16 @@ async def _forgetting(
     retention = Retention(journal, policies, forgetting, clock)
     async with beside("erasure", erasure.run), beside("retention", retention.run):
         yield copies, erasure, forgetting
+
+
+@asynccontextmanager
+async def _tidying(
+    journal: Journal, index: VectorIndex, clock: Clock, policies: Policies, sections: Sections
+) -> AsyncIterator[None]:
+    """Merge what says the same, and thin out old snapshots."""
+    merging, thinning = Merging(journal, index, clock, policies), Thinning(journal, clock, sections.history)
+    async with _running("merging", merging.run), beside("thinning", thinning.run):
+        yield
 
 
 @asynccontextmanager

@@ -1,9 +1,24 @@
 """Frozen sections. Only ``settings`` reads the environment and the file; everybody else is handed a section."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from .domain.alert import Rule, Severity
+from .domain.alert_rules import rules_of
+
+RuleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
+ChannelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
 
 class Section(BaseModel):
@@ -118,6 +133,92 @@ class DaemonSection(Section):
     log_bytes_max: int = Field(default=10_485_760, ge=65_536)
 
 
+class MetricsSection(Section):
+    """How /metrics asks the parts of the daemon: each answers within ``part_timeout_s`` or is told as down, and what
+    was asked less than ``fresh_s`` ago is told again."""
+
+    fresh_s: float = Field(default=1.0, ge=0, le=300)
+    part_timeout_s: float = Field(default=2.0, gt=0, le=30)
+
+
+class AlertRule(Section):
+    """What the operator changes of a rule that is shipped, or says of one of their own (reading, raise_at, clear_at).
+
+    Raised from ``raise_at`` on (below it where ``clear_at`` is the larger one), over at ``clear_at``; see
+    ``domain.alert.Rule``. What is left out stays as it is shipped.
+    """
+
+    enabled: bool | None = None
+    reading: str | None = Field(default=None, max_length=48)
+    severity: Severity | None = None
+    raise_at: float | None = None
+    clear_at: float | None = None
+    for_s: float | None = Field(default=None, ge=0, le=86_400)
+    clear_for_s: float | None = Field(default=None, ge=0, le=3_600)
+    escalate_after_s: float | None = Field(default=None, ge=10, le=7 * 86_400)
+    labels: dict[str, str] | None = Field(default=None, max_length=8)
+    inhibited_by: str | None = None
+    channels: tuple[str, ...] | None = Field(default=None, max_length=16)
+    title: str | None = Field(default=None, min_length=1, max_length=120)
+    text: str | None = Field(default=None, min_length=1, max_length=400)
+    advice: str | None = Field(default=None, min_length=1, max_length=400)
+
+    def changes(self) -> dict[str, Any]:
+        """Return what is said."""
+        return {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
+
+
+class AlertsSection(Section):
+    """What is told to a person. ``rules`` changes or adds rules by name; ``sample_s``: how often is looked."""
+
+    enabled: bool = True
+    sample_s: float = Field(default=1.0, ge=0.1, le=60)
+    rules: dict[RuleName, AlertRule] = Field(default_factory=dict, max_length=128)
+
+    @model_validator(mode="after")
+    def _rules_make_sense(self) -> Self:
+        self.in_force()
+        return self
+
+    def in_force(self) -> tuple[Rule, ...]:
+        """Return the rules, those that are switched off included."""
+        return rules_of({name: rule.changes() for name, rule in self.rules.items()})
+
+
+class ChannelSection(Section):
+    """Where alerts go: ``url`` as apprise writes it (tgram://, discord://, slack://, mailto://, ntfy://, json://).
+
+    ``severity_min``: less severe ones are not told. ``quiet``: hours of the day ("22:00-07:00", in
+    the ``zone``) in which only critical ones are. ``resolved``: also tell when it is over.
+    """
+
+    url: SecretStr
+    severity_min: Severity = Severity.WARNING
+    resolved: bool = True
+    quiet: str = Field(default="", pattern=r"^$|^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
+    zone: str = Field(default="UTC", max_length=64)
+    timeout_s: float = Field(default=15.0, gt=0, le=120)
+
+    @field_validator("zone")
+    @classmethod
+    def _zone_is_known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, LookupError) as error:
+            msg = "a zone's name, such as UTC or Europe/Berlin"
+            raise ValueError(msg) from error
+        return value
+
+
+class ChannelsSection(Section):
+    """Channels by name. ``stale_after_s``: what is older than this when a channel is back is told in one sum, not one
+    by one; ``messages_max``: so many messages at once before they are summed up too."""
+
+    named: dict[ChannelName, ChannelSection] = Field(default_factory=dict, max_length=16)
+    stale_after_s: float = Field(default=3_600.0, ge=60)
+    messages_max: int = Field(default=8, ge=1, le=64)
+
+
 class TradingSection(Section):
     """What the server passes on to ``trading.desk``; its own settings are TRADING_*."""
 
@@ -125,6 +226,51 @@ class TradingSection(Section):
     feed: str = Field(default="auto", pattern=r"^(auto|market|synthetic(:[0-9]{1,19})?|replay:.+)$")
     money: Literal["paper", "real"] = "paper"
     profile: str = "foundation"
+
+
+class LangfuseSection(Section):
+    """Langfuse is told of every decision as soon as both keys are set. ``sample_rate``: the share of decisions that is
+    kept, whole. ``environment`` unset: paper or real, after the desk's money."""
+
+    public_key: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^[!-9;-~]+$")
+    secret_key: SecretStr | None = None
+    base_url: str = Field(default="https://cloud.langfuse.com", pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    environment: str | None = Field(default=None, pattern=r"^[a-z0-9_-]{1,40}$")
+    sample_rate: float = Field(default=1.0, ge=0, le=1)
+    timeout_s: float = Field(default=10.0, gt=0, le=60)
+
+    @property
+    def is_on(self) -> bool:
+        return self.public_key is not None and self.secret_key is not None
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Self:
+        if (self.environment or "").startswith("langfuse"):
+            msg = f"environment is {self.environment}; one that does not begin with langfuse, which is its own word"
+            raise ValueError(msg)
+        if (self.public_key is None) is not (self.secret_key is None):
+            msg = "public_key and secret_key, both or neither"
+            raise ValueError(msg)
+        return self
+
+
+class OtlpSection(Section):
+    """Any receiver of OpenTelemetry's traces over HTTP: ``endpoint`` is its address, with or without ``/v1/traces``;
+    unset: nothing is sent. ``headers`` may hold keys."""
+
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/?#@]+(/[^\s#]*)?$")
+    headers: dict[str, SecretStr] = Field(default={}, max_length=32)
+    sample_rate: float = Field(default=1.0, ge=0, le=1)
+    timeout_s: float = Field(default=10.0, gt=0, le=60)
+
+
+class TracingSection(Section):
+    """What both receivers are told. ``content``: whose texts are sent, those of the desk and its sidecar, all (also
+    what agents write down), or none. Spans of calls that cannot be sent wait in at most ``spool_bytes_max`` on disk."""
+
+    content: Literal["desk", "all", "none"] = "desk"
+    batch_len_max: int = Field(default=512, ge=1, le=2_048)
+    spool_bytes_max: int = Field(default=67_108_864, ge=65_536)
 
 
 class HistorySection(Section):
@@ -195,7 +341,13 @@ class Sections(Section):
     orders: OrdersSection = OrdersSection()
     quotas: QuotasSection = QuotasSection()
     daemon: DaemonSection = DaemonSection()
+    metrics: MetricsSection = MetricsSection()
     trading: TradingSection = TradingSection()
+    langfuse: LangfuseSection = LangfuseSection()
+    otlp: OtlpSection = OtlpSection()
+    tracing: TracingSection = TracingSection()
+    alerts: AlertsSection = AlertsSection()
+    channels: ChannelsSection = ChannelsSection()
     history: HistorySection = HistorySection()
     phone: PhoneSection = PhoneSection()
     heartbeat: HeartbeatSection = HeartbeatSection()

@@ -15,6 +15,7 @@
         StorageFull
         IndexUnavailable
         TradingUnavailable
+        ReceiverUnavailable   who is told of traces does not take them now
         TooManyCalls          an agent is over its quota
         OutcomeUnknown        the effect may have happened; repeat with the same key
       DataDirectoryError      the data directory cannot be used
@@ -108,6 +109,16 @@ class IndexUnavailable(Unavailable):
 
 class TradingUnavailable(Unavailable):
     code = "trading_unavailable"
+
+
+class ReceiverUnavailable(Unavailable):
+    """``retry_after_s``: how long it asks to be left alone, None when it does not say."""
+
+    code = "receiver_unavailable"
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class TooManyCalls(Unavailable):

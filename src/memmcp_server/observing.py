@@ -2,24 +2,34 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
+from .adapters.tracing.wiring import trace_sinks
 from .config import PhoneSection, Sections
 from .domain.outbox import QDRANT, SinkSpec
-from .ports import Clock, Journal, Sink, TradingDesk
+from .ports import Clock, Journal, SecretScanner, Sink
+from .services.alerting.alerts import Alerts
+from .services.alerting.assembly import watch_of
+from .services.alerting.door_readings import door_readings
 from .services.background import beside
 from .services.container import Services
 from .services.heartbeat import Heartbeat, Vitals
-from .services.phone import PHONE_SINK, Carrying, Keeping, Phone, PhoneSink
+from .services.phone import PHONE_SINK, Carrying, Keeping, Phone, PhoneAlerts, PhoneSink
 
 
 def sink_specs(sections: Sections) -> tuple[SinkSpec, ...]:
     """Return every sink that the configuration names: what is committed from now on is queued for each."""
-    return (QDRANT, *([PHONE_SINK] if _tells_alerts(sections.phone) else []))
+    named = [SinkSpec(name) for name in receiver_names(sections)]
+    return (QDRANT, *named, *([PHONE_SINK] if _tells_alerts(sections.phone) else []))
 
 
-def watching_sinks(sections: Sections, journal: Journal, clock: Clock) -> list[Sink]:
+def watching_sinks(sections: Sections, journal: Journal, clock: Clock, scanner: SecretScanner) -> list[Sink]:
     """Return the sinks of ``sink_specs`` beside the index's."""
+    return [*trace_sinks(sections, journal, scanner), *_phone_sinks(sections, journal, clock)]
+
+
+def _phone_sinks(sections: Sections, journal: Journal, clock: Clock) -> list[Sink]:
     phone = sections.phone
     if not _tells_alerts(phone):
         return []
@@ -33,20 +43,41 @@ def _tells_alerts(phone: PhoneSection) -> bool:
     return phone.token is not None and phone.alerts_from != "none"
 
 
+def receiver_names(sections: Sections) -> list[str]:
+    """Return which receivers of traces are configured."""
+    found = {"langfuse": sections.langfuse.is_on, "otlp": sections.otlp.endpoint is not None}
+    return [name for name, is_on in found.items() if is_on]
+
+
 @asynccontextmanager
-async def observing(services: Services, _sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[None]:
-    """Run what watches for as long as the block does. What fails here is logged and leaves the services alone."""
+async def observing(unwatched: Services, sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[Services]:
+    """Yield the services with who watches them, and run those for as long as the block does.
+
+    What fails while it runs is logged and leaves the services alone. Raises: InvalidInput (a setting).
+    """
     async with AsyncExitStack() as stack:
+        services = replace(unwatched, alerts=_alerts(unwatched, sections))
+        heartbeat, phone = _heartbeat(services, sections, stack), await _phone(services, sections, stack)
+        services = replace(services, heartbeat=heartbeat, phone=phone)
+        stack.enter_context(services.meters.counting_logs())
+        if services.alerts is not None:
+            more = door_readings(services.heartbeat, services.phone)
+            watch = watch_of(services, services.alerts, sections.data_dir, sections.alerts.sample_s, more)
+            await stack.enter_async_context(beside("alerts", watch.run))
         if services.heartbeat is not None:
             await stack.enter_async_context(beside("heartbeat", services.heartbeat.run))
         if services.phone is not None:
             await stack.enter_async_context(beside("phone", services.phone.run))
-        yield
+        yield services
 
 
-def opened_heartbeat(
-    sections: Sections, journal: Journal, desk: TradingDesk | None, clock: Clock, stack: AsyncExitStack
-) -> Heartbeat | None:
+def _alerts(services: Services, sections: Sections) -> Alerts | None:
+    if not sections.alerts.enabled:
+        return None
+    return Alerts(services.journal, services.clock, sections.alerts.in_force())
+
+
+def _heartbeat(services: Services, sections: Sections, stack: AsyncExitStack) -> Heartbeat | None:
     """Return who tells the dead man's switch of the configuration, None where it names none. Raises: InvalidInput."""
     section = sections.heartbeat
     if not section.url.get_secret_value():
@@ -55,12 +86,11 @@ def opened_heartbeat(
 
     switch = HttpSwitch(section)
     stack.push_async_callback(switch.aclose)
-    return Heartbeat(switch, Vitals(journal, desk, clock, cycle_s_max=section.cycle_s_max), clock, section)
+    vitals = Vitals(services.journal, services.desk, services.clock, cycle_s_max=section.cycle_s_max)
+    return Heartbeat(switch, vitals, services.clock, section)
 
 
-async def opened_phone(
-    sections: Sections, journal: Journal, desk: TradingDesk | None, clock: Clock, stack: AsyncExitStack
-) -> Phone | None:
+async def _phone(services: Services, sections: Sections, stack: AsyncExitStack) -> Phone | None:
     """Return who listens to the operator's phone, None where the configuration names none. Raises: InvalidInput."""
     section = sections.phone
     if section.token is None:
@@ -70,5 +100,6 @@ async def opened_phone(
 
     chat = await stack.enter_async_context(opened_chat(section))
     keeping = Keeping(PhoneFiles(sections.data_dir))
-    carrying = Carrying(chat, keeping, desk, journal, clock, section)
-    return Phone(chat, keeping, carrying, section)
+    carrying = Carrying(chat, keeping, services.desk, services.journal, services.clock, section)
+    alerts = None if services.alerts is None else PhoneAlerts(services.alerts)
+    return Phone(chat, keeping, carrying, section, alerts)

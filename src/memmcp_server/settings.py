@@ -31,17 +31,24 @@ OTHER_VARIABLES = frozenset(
 )
 """Read elsewhere: by the command line, the feeds and the tests."""
 
-SECRET_KEYS = frozenset({"token", "api_key", "url"})
+SECRET_KEYS = frozenset({"token", "api_key", "url", "secret_key", "headers", "named"})
 MONEY_KEYS = (
     ("trading", "money"),
     ("trading", "profile"),
     ("orders", "ask_in_client"),
     ("orders", "answer_wait_s"),
+    # Whoever could set these could keep the operator from hearing of a loss, or send figures elsewhere.
+    ("alerts", "enabled"),
+    ("alerts", "rules"),
+    ("channels", "named"),
     ("phone", "token"),
     ("phone", "users"),
     ("phone", "base_url"),
 )
 """What a daemon that an agent's bridge started takes from the file only."""
+
+TABLES = frozenset({("alerts", "rules"), ("channels", "named")})
+"""Settings that are tables of named entries: an error names the entry."""
 
 Tree = dict[str, Any]
 
@@ -159,9 +166,11 @@ def _bad_values(error: ValidationError, origins: Mapping[str, Tree]) -> InvalidI
     lines: list[str] = []
     paths: list[str] = []
     for found in error.errors(include_url=False):
-        path = tuple(str(part) for part in found["loc"][:2])
+        whole = tuple(str(part) for part in found["loc"])
+        path = whole[:2]
         origin = next((name for name, tree in origins.items() if _has(tree, path)), "default")
-        named = PREFIX + DELIMITER.join(path).upper() if origin == "environment" else ".".join(path)
+        told = whole if path in TABLES else path
+        named = PREFIX + DELIMITER.join(path).upper() if origin == "environment" else ".".join(told)
         if found["type"] == "extra_forbidden":
             lines.append(f"{named} ({origin}): there is no such setting{_near(path)}")
         else:

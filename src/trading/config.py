@@ -81,6 +81,7 @@ class PaperSection(Section):
     interval a second. ``fill_wait_s`` bounds how long a confirmed order waits for its fill before it answers
     ``working``. ``stale_after_s`` (unset: three bar intervals) is the age of the newest event at which the feed counts
     as stale. ``conditions`` is the state of the chain that fills are simulated in: ideal, calm, congested, or a file.
+    ``snapshot_window_s``: how much of the desk's time lies between the snapshots that are remembered in words too.
     """
 
     speed: Literal["max"] | float | None = None
@@ -88,6 +89,7 @@ class PaperSection(Section):
     command_timeout_s: float = Field(default=20.0, gt=0)
     fill_wait_s: float = Field(default=3.0, ge=0)
     snapshot_interval_s: float = Field(default=1.0, ge=0)
+    snapshot_window_s: int = Field(default=3_600, ge=60, le=604_800)
     stale_after_s: float | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0)
     conditions: str = Field(default="ideal", min_length=1)
@@ -469,10 +471,9 @@ class SidecarSection(Section):
 
 
 class CostsSection(Section):
-    """What running the desk costs. ``plans_usd_a_month``: subscriptions by name, {"api.example.com": 49, "machine": 5};
-    one pays for calls to an endpoint of its name. ``usd_a_million_credits``: by endpoint, 0 for one that is free; what
-    has no price is unknown. ``credits``: of a method's call, else 1. A day is a 365th of twelve months; ``days_max``
-    rows of days are kept, older ones as one sum. What was counted is written every ``save_s``."""
+    """What running costs. ``plans_usd_a_month``: subscriptions by name, {"api.example.com": 49}; one pays for calls to
+    an endpoint of its name. ``usd_a_million_credits``: by endpoint, 0: free, none: unknown. ``credits``: of a method's
+    call, else 1. ``days_max`` rows of days are kept, older ones as one sum; written every ``save_s``."""
 
     plans_usd_a_month: dict[str, Price] = Field(default_factory=dict, max_length=64)
     usd_a_million_credits: dict[str, Price] = Field(default_factory=dict, max_length=64)

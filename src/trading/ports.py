@@ -29,6 +29,7 @@ from .model.chain import (
 )
 from .model.intent import ApprovalAsked, Attempt, Intent, IntentEvent, IntentRecord, IntentState, Settlement
 from .model.market_data import Bar, FactsKnown, FeedDescription, MarketEvent, Swap, TokenListed
+from .model.meters import CallFigures
 from .model.order import Order, Side, Signal, SwapQuote, VenueReport
 from .model.token_facts import Facts
 
@@ -90,6 +91,13 @@ class LiveFeed(Protocol):
 
     def health(self) -> Mapping[str, Any]:
         """Endpoints, ages in seconds, error counts: for people and telemetry."""
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """Whoever counts its calls to outside endpoints."""
+
+    def calls(self) -> Mapping[str, CallFigures]: ...
 
 
 class BarSource(Protocol):

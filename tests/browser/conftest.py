@@ -14,7 +14,7 @@ from tests.support.page_server import STATIC, Stage, full_stage, serving
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
-WAIT_MS = 8_000
+WAIT_MS = 20_000
 DESKTOP = {"width": 1440, "height": 1000}
 
 

@@ -280,7 +280,7 @@ async def test_a_waiter_is_woken_by_the_commit_and_told_the_horizon(bench: Bench
     async def wait() -> None:
         woken.append(await bench.journal.wait_for_commit(first.seq, 30))
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
             tasks.start_soon(wait)

@@ -16,8 +16,10 @@ from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.adapters.trading_desk import open_desk
 from memmcp_server.config import JournalSection, Sections, TradingSection
 from memmcp_server.domain.identifiers import JsonObject
+from memmcp_server.domain.meters import Reading
 from memmcp_server.errors import InvalidInput, TradingUnavailable
 from memmcp_server.ports import TradingDesk
+from memmcp_server.services.scrape import readings_of
 from memmcp_server.wire.night import NightReport
 from memmcp_server.wire.orders import ControlAnswer, RebalanceAnswer, TradeAnswer
 from memmcp_server.wire.trading import (
@@ -73,7 +75,7 @@ async def paper() -> AsyncIterator[Bench]:
 
             async def advance() -> None:
                 before = TradingSnapshot.model_validate(await desk.snapshot()).cycle
-                with anyio.fail_after(10):
+                with anyio.fail_after(30):
                     async for body in desk.changes():
                         if TradingSnapshot.model_validate(body).cycle > before + 1:
                             return
@@ -139,6 +141,24 @@ async def test_the_documents_of_a_quiet_desk_are_what_the_wire_promises(bench: B
     with pytest.raises(InvalidInput) as refused:
         await desk.why(order_id=None, trajectory_id=None, mint=None, since_ns=2, until_ns=1)
     assert refused.value.field == "since"
+
+
+@pytest.mark.requirement("O1")
+async def test_the_figures_are_families_with_units_and_agree_with_the_snapshot(bench: Bench) -> None:
+    await bought(bench)
+    with anyio.fail_after(10):
+        while not (fills := [each for each in await figures(bench, "memmcp_trading_fills_total") if each.value]):
+            await bench.advance()
+    assert {each.labels[1] for each in fills} == {"buy"}
+    snapshot = TradingSnapshot.model_validate(await bench.desk.snapshot())
+    [cycle] = await figures(bench, "memmcp_trading_cycles_total")
+    assert cycle.value >= snapshot.cycle
+    [state] = [each for each in await figures(bench, "memmcp_trading_state") if each.value]
+    assert state.labels == (snapshot.state,)
+
+
+async def figures(bench: Bench, name: str) -> list[Reading]:
+    return [each for each in readings_of(await bench.desk.metrics()) if each.family.name == name]
 
 
 @pytest.mark.requirement("A5")

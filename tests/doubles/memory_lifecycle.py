@@ -26,6 +26,7 @@ from memmcp_server.domain.lifecycle import (
 from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryFilter, Provenance, namespace_covers, was_current
 from memmcp_server.domain.residues import said_in
 from memmcp_server.domain.summary import Count, GroupBy
+from memmcp_server.domain.tracing.decisions import trace_beside
 from memmcp_server.errors import IdempotencyConflict, InvalidInput, NotFound
 from memmcp_server.ports import Purge
 
@@ -309,7 +310,8 @@ class Lifecycle:
             return Acknowledgement(command.id, known.seq, 0, known.at_ns, duplicate=True)
         last = self._last(command.id)
         follower = self._follower(last)
-        seq = self._note("forget", command.provenance, command.reason, last, {"versions": last.version})
+        trace = trace_beside(last.id, last.namespace, last.kind, last.trajectory_id, last.metadata)
+        seq = self._note("forget", command.provenance, command.reason, last, {"versions": last.version, **trace})
         state = self._state
         state.memories = [memory for memory in state.memories if memory.id != last.id]
         state.keys = {scope: kept for scope, kept in state.keys.items() if kept[1].id != last.id}

@@ -11,6 +11,7 @@ from tests.support.chat_server import assessment
 
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.errors import InvalidInput, TradingUnavailable
+from trading.runtime import families
 
 SOL = 1_000_000_000
 MINT = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
@@ -137,6 +138,19 @@ class InMemoryDesk:
                 "sparkline": [point["equity_lamports"] for point in self.points[-120:]],
             },
             "next_evaluation": (self.now + timedelta(minutes=5)).isoformat(),
+        }
+
+    async def metrics(self) -> JsonObject:
+        if self.away:
+            raise TradingUnavailable(self.away)
+        fills = families.FILLS.told([(("manual", trade.side), 1) for trade in self.trades_made[:1]])
+        return {
+            "families": [
+                families.EQUITY.told([((), self.equity_lamports)]),
+                families.CYCLES.told([((), self.cycle)]),
+                families.STATE.told([((state,), int(state == self.state)) for state in families.STATES]),
+                fills,
+            ]
         }
 
     async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:

@@ -70,7 +70,7 @@ async def a_node(*faults: Fault) -> AsyncIterator[Behind]:
     async with (
         rehearsing(rehearsal, slots_run=False),
         proxying(rehearsal.url("one"), rehearsal.websocket_url("one")) as proxy,
-        httpx2.AsyncClient(timeout=5, trust_env=False) as http,
+        httpx2.AsyncClient(timeout=30, trust_env=False) as http,
     ):
         proxy.faults.add(*faults)
         yield Behind(proxy, rehearsal.cluster, http)
@@ -119,7 +119,7 @@ async def test_what_is_dropped_never_reaches_the_node_and_what_is_late_does() ->
         await anyio.sleep(3 * LATE_POLL_S)
         assert node.given == 0
         node.cluster.tick()
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while not node.given:
                 await anyio.sleep(LATE_POLL_S)
                 node.cluster.tick()
@@ -214,7 +214,7 @@ async def test_an_endpoint_behind_knows_nothing_of_the_slots_that_it_has_not_see
 async def test_notices_are_handed_on_muted_and_cut() -> None:
     async with a_node() as node, websockets.connect(node.proxy.websocket_url, proxy=None) as socket:
         ask = {"jsonrpc": "2.0", "id": 1, "method": "slotSubscribe", "params": []}
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await socket.send(json.dumps(ask))
             number = json.loads(await socket.recv())["result"]
             node.cluster.tick()

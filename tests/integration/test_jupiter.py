@@ -342,7 +342,7 @@ async def test_a_slow_answer_is_given_up(an_api: Opening) -> None:
     release = anyio.Event()
     async with an_api(timeout_s=0.1) as (pages, api):
         pages.faults["build"].append(hanging(release))
-        with anyio.fail_after(5), pytest.raises(RouterUnavailable, match=r"no answer within 0\.1 s"):
+        with anyio.fail_after(30), pytest.raises(RouterUnavailable, match=r"no answer within 0\.1 s"):
             await JupiterBuild(api).offer(WANTED)
         release.set()
 

@@ -18,7 +18,7 @@ from memmcp_server.wire.status import MetricsAnswer
 from memmcp_server.wire.trading import TradingSnapshot
 
 pytestmark = pytest.mark.anyio
-PATIENCE_S = 15
+PATIENCE_S = 30
 
 
 @pytest.fixture

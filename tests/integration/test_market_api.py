@@ -337,7 +337,7 @@ async def test_a_hanging_server_costs_the_time_out_and_no_more(clock: SteppedClo
     release = anyio.Event()
     async with an_api(clock, timeout_s=0.1) as (server, api):
         server.faults["trending"].append(hanging(release))
-        with anyio.fail_after(3), pytest.raises(FeedUnavailable, match=r"no answer within 0\.1 s"):
+        with anyio.fail_after(30), pytest.raises(FeedUnavailable, match=r"no answer within 0\.1 s"):
             await api.trending_pools()
         release.set()
         assert api.gecko.health.errors["timeout"] == 1

@@ -150,8 +150,10 @@ async def test_ten_hits_are_two_kilobytes_in_text_and_in_structure_with_the_news
             text = LONG.format(day=number + 10, token=f"TOK{number}") * repeats or f"TOK{number} has a thin pool."
             kind = "lesson" if number % 2 else "note"
             await called(writer, "memory_write", content=text, kind=kind, tags=["pools", "entries"], metadata={"n": 1})
+        await stage.told_all()  # so that one thing alone is new later
         result = await client.call_tool("memory_search", {"query": "thin pool of a token"})
         await called(writer, "memory_write", content="Something new about a thin pool.", kind="lesson")
+        await stage.told_all()
         later = await client.call_tool("memory_search", {"query": "thin pool of a token"})
     for answer in (result, later):
         structured = json.dumps(answer.structured_content, ensure_ascii=False, separators=(",", ":"))
@@ -390,7 +392,7 @@ async def test_a_subscriber_of_the_earlier_era_is_told_after_a_cycle(stage: Stag
         await client.subscribe_resource(RISK_CURRENT)
         with pytest.raises(MCPError, match="cannot be subscribed"):
             await client.subscribe_resource("strategies://current")
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await anyio.wait_all_tasks_blocked()
             stage.trading.advance()
             await complete.wait()
@@ -403,7 +405,7 @@ async def test_a_subscriber_of_the_earlier_era_is_told_after_a_cycle(stage: Stag
 
 async def test_a_listener_of_the_present_era_is_told_after_a_cycle(stage: Stage) -> None:
     async with client_of(stage, mode="2026-07-28") as client:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with client.listen(resource_subscriptions=[TELEMETRY_LATEST]) as events:
                 await anyio.wait_all_tasks_blocked()
                 stage.trading.advance()
@@ -462,7 +464,7 @@ class LateDesk(InMemoryDesk):
 async def test_a_desk_that_comes_up_late_is_followed_from_then_on(tmp_path: Path) -> None:
     desk = LateDesk()
     async with staged(tmp_path, desk=desk) as stage, client_of(stage, mode="2026-07-28") as client:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with client.listen(resource_subscriptions=[TELEMETRY_LATEST]) as events:
                 while desk.looks < 4:
                     await anyio.lowlevel.checkpoint()

@@ -21,7 +21,7 @@ from memmcp_server.tools.resources import MEMORY_CHANGES
 from memmcp_server.wire.budget import tokens_of
 
 pytestmark = pytest.mark.anyio
-PATIENCE_S = 15
+PATIENCE_S = 30
 ERAS = ["legacy", "2026-07-28"]
 OPERATOR = Caller("cli", "", "test", "operator", "cli")
 BEARER = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
@@ -42,15 +42,8 @@ async def written(stage: Stage, content: str, agent: str = "claude", **fields: A
     response = await stage.http.post("/memory/write", json=body)
     assert response.status_code in (200, 201), response.text
     answer: dict[str, Any] = response.json()
-    await caught_up(stage)
+    await stage.told_all()
     return answer
-
-
-async def caught_up(stage: Stage) -> None:
-    horizon = await stage.services.journal.horizon()
-    with anyio.fail_after(PATIENCE_S):
-        while (stage.services.news.headlines.upto or 0) < horizon:
-            await anyio.lowlevel.checkpoint()
 
 
 async def changes(stage: Stage, headers: dict[str, str] | None = None, **query: Any) -> dict[str, Any]:
@@ -346,7 +339,7 @@ async def test_an_agents_own_writes_are_no_news_to_it(stage: Stage) -> None:
     async with client_of(stage, "cursor") as client:
         await called(client, "telemetry_trading")
         await called(client, "memory_write", content="my lesson", kind="lesson")
-        await caught_up(stage)
+        await stage.told_all()
         body, _ = await called(client, "telemetry_trading")
     assert "news" not in body
 

@@ -69,7 +69,7 @@ async def a_chain() -> AsyncIterator[Client]:
     rehearsal = Rehearsal(Cluster("test"))
     rehearsal.cluster.airdrop(PAYER.pubkey(), 10**10)
     rehearsal.cluster.tick(40)
-    async with rehearsing(rehearsal, slots_run=False), httpx2.AsyncClient(timeout=5) as http:
+    async with rehearsing(rehearsal, slots_run=False), httpx2.AsyncClient(timeout=30) as http:
         yield Client(rehearsal, http)
 
 
@@ -218,7 +218,7 @@ async def test_signatures_accounts_logs_and_slots_are_told_over_websocket() -> N
                 assert json.loads(await socket.recv())["result"] == number + 1
             await client.send(raw)
             told: set[str] = set()
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 while len(told) < 4:
                     client.rehearsal.cluster.tick()
                     with anyio.move_on_after(0.05):
@@ -226,7 +226,7 @@ async def test_signatures_accounts_logs_and_slots_are_told_over_websocket() -> N
                             told.add(json.loads(await socket.recv())["method"])
             assert told == {f"{each}Notification" for each in ("signature", "account", "logs", "slot")}
             await client.http.post(client.rehearsal.control_url, json={"endpoint": "one", "cut": True})
-            with anyio.fail_after(5), suppress(websockets.ConnectionClosed):
+            with anyio.fail_after(30), suppress(websockets.ConnectionClosed):
                 async for _ in socket:
                     pass
             assert socket.close_code == 1011

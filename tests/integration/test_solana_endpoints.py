@@ -89,7 +89,9 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 @pytest.mark.parametrize("what", FAULTS)
 async def test_whatever_comes_instead_of_an_answer_is_a_failure_that_names_endpoint_and_method(what: str) -> None:
     fault, kind = FAULTS[what]
-    async with endpoint(timeout_s=0.2, response_bytes_max=4_096) as (made, server):
+    # Where silence alone ends it, and what comes then has to be quicker; else as long as a busy machine takes.
+    timeout_s = 1.0 if kind == "timeout" else 15.0
+    async with endpoint(timeout_s=timeout_s, response_bytes_max=4_096) as (made, server):
         server.faults["one"]["getSlot"].append(fault)
         with pytest.raises(ChainUnavailable) as raised:
             await made.call("getSlot")
@@ -97,7 +99,7 @@ async def test_whatever_comes_instead_of_an_answer_is_a_failure_that_names_endpo
         assert raised.value.kind == kind
         assert str(raised.value).startswith("one, getSlot: ")
         assert made.health.errors == {kind: 1}
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while made.away_s:  # noqa: ASYNC110 - time alone ends it
                 await anyio.sleep(0.01)
         assert await made.call("getSlot") == server.world.slot - server.world.finality_slots
@@ -290,7 +292,7 @@ async def test_a_slow_endpoint_holds_nobody_up_and_is_left_alone_for_a_while() -
     async with chain_of(world, timeout_s=20.0, grace_s=0.1, backoff_base_s=5.0, backoff_cap_s=5.0) as (chain, server):
         await chain.height(Commitment.CONFIRMED)
         server.always["one"]["*"] = hanging()
-        with anyio.fail_after(3):
+        with anyio.fail_after(15):
             for _ in range(3):
                 assert (await chain.height(Commitment.CONFIRMED)).endpoint
         assert chain.health()["endpoints"][server.url.removeprefix("http://")]["errors"] == {"slow": 1}
@@ -298,14 +300,14 @@ async def test_a_slow_endpoint_holds_nobody_up_and_is_left_alone_for_a_while() -
 
 async def test_a_dead_endpoint_whose_pause_is_over_holds_up_nobody_who_asks_another() -> None:
     world = ScriptedChain()
-    async with chain_of(world, timeout_s=5.0, backoff_base_s=0.1, backoff_cap_s=0.1, grace_s=0.05) as (chain, server):
+    async with chain_of(world, timeout_s=20.0, backoff_base_s=0.1, backoff_cap_s=0.1, grace_s=0.05) as (chain, server):
         await chain.height(Commitment.CONFIRMED)
         server.always["two"]["*"] = hanging()
         began_s = time.monotonic()
         for _ in range(9):
             await chain.height(Commitment.CONFIRMED)
             await anyio.sleep(0.06)
-        assert time.monotonic() - began_s < 4
+        assert time.monotonic() - began_s < 15
         assert server.calls["two"]["getGenesisHash"] > 1, "its pause was never over"
 
 
@@ -387,7 +389,7 @@ async def test_a_first_sending_is_checked_at_confirmed_and_none_is_repeated_by_t
         _, raw, _ = await transfer(world, chain)
         await chain.send(raw, is_first=True)
         await chain.send(raw, is_first=False)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while len([each for each in server.requests if each["method"] == "sendTransaction"]) < 4:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
         sent = [each["params"][1] for each in server.requests if each["method"] == "sendTransaction"]
@@ -400,8 +402,8 @@ async def test_all_endpoints_are_handed_the_bytes_though_the_first_answer_is_eno
     world = ScriptedChain()
     async with chain_of(world) as (chain, server):
         signature, raw, _ = await transfer(world, chain)
-        server.faults["one"]["sendTransaction"].append(hanging(0.5))
-        with anyio.fail_after(0.4):
+        server.faults["one"]["sendTransaction"].append(hanging())
+        with anyio.fail_after(15):
             assert await chain.send(raw, is_first=True) == signature
         assert server.calls["one"]["sendTransaction"] == server.calls["two"]["sendTransaction"] == 1
 
@@ -497,7 +499,7 @@ async def test_a_sending_goes_on_when_who_asked_for_it_is_gone() -> None:
         with anyio.move_on_after(0.05):
             await chain.send(raw, is_first=True)
             raise AssertionError("answered")
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while not world.sent:  # noqa: ASYNC110 - the world tells it by no event
                 await anyio.sleep(0.005)
         world.tick(2)
@@ -569,7 +571,7 @@ PROOFLESS: dict[str, tuple[str, Fault]] = {
 async def test_what_is_no_answer_never_makes_a_proof(what: str) -> None:
     method, fault = PROOFLESS[what]
     world = ScriptedChain()
-    async with chain_of(world, timeout_s=0.3) as (chain, server):
+    async with chain_of(world, timeout_s=1.0 if what == "silence" else 15.0) as (chain, server):
         signature, _, last_valid = await transfer(world, chain)
         world.expire()
         assert await chain.proof_of_absence(signature, last_valid) is not None
@@ -600,7 +602,7 @@ async def test_a_slot_that_was_told_by_mistake_is_forgotten() -> None:
         server.always["one"]["getMultipleAccounts"] = text("<html>")
         with pytest.raises(ChainUnavailable):
             await chain.accounts([wallet])
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while True:
                 try:
                     assert await chain.accounts([wallet]) == {wallet: None}

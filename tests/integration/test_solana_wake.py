@@ -18,7 +18,7 @@ from trading.model.chain import Commitment
 
 pytestmark = [pytest.mark.requirement("T10"), pytest.mark.anyio]
 SIGNATURE, OTHER = "5" * 87, "4" * 87
-LONG_S = 30.0
+LONG_S = 300.0
 SECTION = ChainSection(backoff_base_s=0.02, backoff_cap_s=0.05, timeout_s=2.0)
 
 
@@ -95,7 +95,7 @@ async def waiting(wake: Wake, signature: str = SIGNATURE) -> AsyncIterator[anyio
 
 
 async def over_soon(event: anyio.Event) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await event.wait()
 
 
@@ -111,12 +111,12 @@ async def test_without_a_word_the_waiting_ends_by_itself() -> None:
     async with opened() as (wake, _):
         started = anyio.current_time()
         await wake.wait(SIGNATURE, 0.1)
-        assert 0.09 < anyio.current_time() - started < 2
+        assert 0.09 < anyio.current_time() - started < 20
 
 
 async def test_without_an_address_the_waiting_ends_by_itself() -> None:
     wake = Wake([], SECTION)
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await wake.run()
         await wake.wait(SIGNATURE, 0.01)
 
@@ -130,7 +130,7 @@ async def test_one_signature_wakes_once_a_level_so_that_nobody_is_kept_busy() ->
             await notifier.notify()
 
         notifier.on_subscribe = at_once
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await wake.wait(SIGNATURE, LONG_S)
             await wake.wait(SIGNATURE, LONG_S)
         assert notifier.subscribed() == [Commitment.CONFIRMED, Commitment.FINALIZED]
@@ -234,7 +234,7 @@ async def test_what_is_told_between_two_waits_is_not_missed() -> None:
         await eventually(lambda: bool(notifier.asked))
         await notifier.notify()
         await eventually(lambda: wake.report().get("notified") == 1)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await wake.wait(SIGNATURE, LONG_S)
         started = anyio.current_time()
         await wake.wait(SIGNATURE, 0.05)

@@ -309,7 +309,7 @@ async def test_whoever_follows_open_tasks_hears_of_a_new_one(stage: Stage, mode:
         async with client_of(stage, "claude", message_handler=note) as client:
             await client.subscribe_resource("tasks://open")
             await stage.http.post("/tasks", json={"title": "now"}, headers=BEARER)
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 await heard.wait()
             read = await client.read_resource("tasks://open")
     else:
@@ -318,7 +318,7 @@ async def test_whoever_follows_open_tasks_hears_of_a_new_one(stage: Stage, mode:
             client.listen(resource_subscriptions=["tasks://open"]) as news,
         ):
             await stage.http.post("/tasks", json={"title": "now"}, headers=BEARER)
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 async for each in news:
                     if str(each.uri) == "tasks://open":
                         break
@@ -344,7 +344,7 @@ async def test_a_loss_of_the_desk_becomes_one_task_and_a_small_one_none(stage: S
             await services.journal.commit([opened])
             closed = CloseTrajectory(trade, "lost" if reward < 0 else "won", f"Sold {name}", now_ns, reward, "lamports")
             await services.journal.commit([closed, closed])
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while len((await services.tasks.page(state=TaskState.OPEN))[0]) < 2:  # noqa: ASYNC110 - rows, not an event
                 await anyio.sleep(0.01)
         await anyio.sleep(0.2)

@@ -36,7 +36,7 @@ async def journal(tmp_path: Path) -> AsyncIterator[SqlJournal]:
 
 
 async def closed(journal: SqlJournal, trajectory_id: str) -> Trajectory:
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while True:
             found = await journal.trajectory(TrajectoryId(trajectory_id))
             if found is not None and found.closed_at_ns is not None:

@@ -288,6 +288,6 @@ async def one_look(house: House, agent: str, told: dict[str, list[str]]) -> None
 
 
 async def saved(house: House) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while house.news.headlines.unsaved:
             await anyio.lowlevel.checkpoint()

@@ -111,6 +111,6 @@ async def test_advice_that_fits_the_schema_moves_nothing_beyond_smaller_and_late
 
 async def test_the_desk_opens_and_closes_in_time_beside_a_sidecar_that_hangs(tmp_path: Path) -> None:
     async with ChatServer(faults=["hanging"]).serving() as url:
-        with anyio.fail_after(8):
+        with anyio.fail_after(30):
             async with opened(tmp_path, sections(url, timeout_s=60, speed="max")) as desk:
                 await desk.snapshot()

@@ -136,7 +136,7 @@ class Agent:
         content: dict[str, Any] = answer["result"]["structuredContent"]
         return content
 
-    def close(self, timeout_s: float = 5.0) -> int:
+    def close(self, timeout_s: float = 20.0) -> int:
         """Close stdin as a client does, and return the exit code."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None

@@ -42,7 +42,7 @@ class GoldenShelf:
         self.golden = golden
 
 
-async def until(condition: Callable[[], Awaitable[object]], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], Awaitable[object]], timeout_s: float = 30.0) -> None:
     """Wait for something that tells nobody when it comes true."""
     with anyio.fail_after(timeout_s):
         while not await condition():  # noqa: ASYNC110 - see above

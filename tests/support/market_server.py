@@ -29,7 +29,7 @@ NS = 1_000_000_000
 Answer = Callable[[Request], Awaitable[Response]]
 
 
-async def eventually(condition: Callable[[], bool], within_s: float = 15.0) -> None:
+async def eventually(condition: Callable[[], bool], within_s: float = 30.0) -> None:
     """Wait until the condition holds, bounded."""
     with anyio.fail_after(within_s):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event to wait on
@@ -78,11 +78,12 @@ def address(word: str) -> str:
 
 
 @asynccontextmanager
-async def loopback(routes: list[Route]) -> AsyncIterator[str]:
-    """Serve the routes on a free port of this machine; yield the address."""
+async def loopback(routes: list[Route], port: int = 0) -> AsyncIterator[str]:
+    """Serve the routes on a port of this machine, a free one unless it is named; yield the address."""
     # With the protocol named, asyncio switches Nagle's algorithm off: 40 ms less per answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
     config = uvicorn.Config(
         Starlette(routes=routes), log_config=None, lifespan="off", date_header=False, timeout_graceful_shutdown=1
     )

@@ -25,7 +25,7 @@ from .loopback_server import LoopbackServer
 STATIC = Path(__file__).resolve().parents[2] / "src" / "memmcp_server" / "web" / "static"
 HEADERS = dict(SECURITY_HEADERS)
 """What the daemon's guard puts on every answer: the page is tested under the policy it is served under."""
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 30.0
 NO_SIGNER: dict[str, Any] = {
     "is_available": False,
     "approvals": [],

@@ -20,7 +20,7 @@ from tests.doubles.clocks import ManualClock
 from tests.doubles.memory_journal import MemoryJournal
 from tests.support.journals import a_draft
 
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 def an_agent(name: str, session: str = "s") -> Caller:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import uvicorn
 from starlette.applications import Starlette
@@ -21,8 +22,9 @@ from memmcp_server.adapters.index.sink import QdrantSink, points_of
 from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.adapters.token_file import TokenFile
-from memmcp_server.config import HttpSection, JournalSection, NewsSection, QuotasSection, Sections
+from memmcp_server.config import HttpSection, JournalSection, MetricsSection, NewsSection, QuotasSection, Sections
 from memmcp_server.ports import Approvals, VectorIndex
+from memmcp_server.services.alerting.alerts import Alerts
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
@@ -36,6 +38,7 @@ from memmcp_server.services.health import Health
 from memmcp_server.services.index_health import IndexHealth
 from memmcp_server.services.index_keeper import IndexKeeper
 from memmcp_server.services.memories import Memories
+from memmcp_server.services.meters import Meters
 from memmcp_server.services.migration import Migration
 from memmcp_server.services.news import News
 from memmcp_server.services.policies import Policies
@@ -56,8 +59,10 @@ from tests.support.loopback_server import LoopbackServer
 
 OPERATOR_TOKEN = "operator-token-of-the-stage"
 HOST = "127.0.0.1:8765"
-START_TIMEOUT_S = 10
+START_TIMEOUT_S = 30
 NO_QUOTAS = QuotasSection(reads_per_minute_max=0, writes_per_minute_max=0, orders_per_minute_max=0)
+NEWS_WITHIN_S = 30
+EAGER = MetricsSection(fresh_s=0, part_timeout_s=1)
 PROOF_WAIT_S = 0.6
 """Nobody delivers to the index here, so that part of a proof stays pending."""
 
@@ -78,6 +83,13 @@ class Stage:
     def trading(self) -> InMemoryDesk:
         assert self.desk is not None
         return self.desk
+
+    async def told_all(self) -> None:
+        """Wait until the news have everything that is in the journal by now."""
+        horizon = await self.services.journal.horizon()
+        with anyio.fail_after(NEWS_WITHIN_S):
+            while (self.services.news.headlines.upto or 0) < horizon:
+                await anyio.lowlevel.checkpoint()
 
 
 @contextlib.asynccontextmanager
@@ -100,16 +112,17 @@ async def staged(
     """
     clock = SystemClock()
     # Patient: what a slow machine would leave out of an answer is what tests look for.
-    sections = Sections(data_dir=data_dir, http=http or HttpSection(), news=NewsSection(block_wait_s=5))
+    sections = Sections(data_dir=data_dir, http=http or HttpSection(), news=NewsSection(block_wait_s=5), metrics=EAGER)
     played = None if without_desk else desk or InMemoryDesk()
     async with open_journal(JournalSection(), data_dir, clock) as journal:
         index = MemoryIndex(clock)
         clients = ClientRegistry(clock)
         policies = Policies(journal, clock)
         scanner = RuleScanner()
+        meters = Meters(data_dir, sections.metrics)
 
         def memories_of(generation: VectorIndex) -> Memories:
-            return Memories(journal, generation, clock, policies, scanner)
+            return Memories(journal, generation, clock, policies, scanner, meters=meters)
 
         evaluation = Evaluation(index, memories_of, GoldenFile(data_dir), clock, scanner)
         index_health = IndexHealth(journal, index, partial(points_of, journal), clock)
@@ -141,8 +154,10 @@ async def staged(
             keeper=keeper,
             evaluation=evaluation,
             tasks=Tasks(journal, policies, scanner, clock),
-            quotas=Quotas(quotas or NO_QUOTAS, clock),
+            quotas=Quotas(quotas or NO_QUOTAS, clock, meters),
+            meters=meters,
             approvals=approvals,
+            alerts=Alerts(journal, clock, sections.alerts.in_force()),
         )
         await services.news.open()
         mcp = build_server(services)

@@ -79,7 +79,7 @@ class Node:
 
 async def until(ask: Callable[[], Awaitable[Any]]) -> Any:
     """Return the first answer that is one, bounded."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while not (found := await ask()):  # noqa: ASYNC110 - a node behind HTTP has no event to wait on
             await anyio.sleep(0.02)
     return found
@@ -180,7 +180,7 @@ async def test_a_signature_is_told_over_websocket_once(node: Node) -> None:
     params = [signature, {"commitment": "confirmed"}]
     ask = {"jsonrpc": "2.0", "id": 1, "method": "signatureSubscribe", "params": params}
     async with websockets.connect(node.websocket_url, proxy=None) as socket:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await socket.send(json.dumps(ask))
             number = json.loads(await socket.recv())["result"]
             await node.send(raw)

@@ -55,7 +55,7 @@ def test_a_bridge_ends_with_its_client_and_leaves_the_daemon_to_the_others(data_
         pid = daemon_pid(data_dir)
         began_s = time.monotonic()
         assert first.close() == 0
-        assert time.monotonic() - began_s < 2.0
+        assert time.monotonic() - began_s < 10.0
         assert second.call("memory_search", query="anything")["hits"] == []
         assert daemon_pid(data_dir) == pid
     until(lambda: http_client(data_dir).get("/admin/status")["clients"] == 0)

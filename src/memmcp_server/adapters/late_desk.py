@@ -41,6 +41,9 @@ class LateDesk:
     async def snapshot(self) -> JsonObject:
         return await self._real().snapshot()
 
+    async def metrics(self) -> JsonObject:
+        return await self._real().metrics()
+
     async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
         return await self._real().trades(strategy=strategy, cursor=cursor, limit=limit)
 

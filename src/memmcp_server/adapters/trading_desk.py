@@ -215,6 +215,10 @@ class AdaptedDesk:
         with translating():
             return await self._desk.snapshot()
 
+    async def metrics(self) -> JsonObject:
+        with translating():
+            return await self._desk.metrics()
+
     async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
         with translating():
             return await self._desk.trades(strategy=strategy, cursor=cursor, limit=limit)

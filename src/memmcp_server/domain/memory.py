@@ -10,7 +10,7 @@ DEFAULT_NAMESPACE = Namespace("default")
 NAMESPACE_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}(/[a-z0-9][a-z0-9_.-]{0,63}){0,3}$"
 """Lower-case segments joined by '/': ``team``, ``strategies/momentum``. No dots-only segment, no leading slash."""
 
-RESERVED_NAMESPACES = ("trading", "memory_bank", "strategies/", "tasks")
+RESERVED_NAMESPACES = ("trading", "memory_bank", "strategies/", "tasks", "alerts")
 """Written by the runtime only; an agent's write there is Refused. A trailing slash reserves the whole subtree."""
 
 

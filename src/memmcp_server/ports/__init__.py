@@ -4,7 +4,7 @@ from .desk import Approvals, TradingDesk
 from .heartbeat import Beat, DeadMansSwitch
 from .index import Embedder, GoldenStore, IndexHit, IndexPoint, IndexStatus, NextGeneration, VectorIndex
 from .journal import BesideMemory, Clock, Journal, JournalCommand, LexicalScope, Purge
-from .sinks import SecretScanner, Sink
+from .sinks import RemoteSink, SecretScanner, Sink
 
 __all__ = [
     "Approvals",
@@ -22,6 +22,7 @@ __all__ = [
     "LexicalScope",
     "NextGeneration",
     "Purge",
+    "RemoteSink",
     "SecretScanner",
     "Sink",
     "TradingDesk",

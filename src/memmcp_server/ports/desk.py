@@ -15,6 +15,13 @@ class TradingDesk(Protocol):
     async def snapshot(self) -> JsonObject:
         """wire.TradingSnapshot"""
 
+    async def metrics(self) -> JsonObject:
+        """What the desk counts and measures: ``{"families": [{name, kind, help, labels, bounds?, series}]}``.
+
+        Each of the series has ``labels``, ``value`` and, of a histogram, ``counts`` (the value is the sum then). It is
+        cheap and waits for nothing.
+        """
+
     async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
         """wire.TradePage, newest first"""
 

@@ -1,7 +1,7 @@
 """Where the outbox delivers to, and who looks for secrets."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from memmcp_server.domain.outbox import OutboxEntry
 from memmcp_server.domain.secrets import SecretFinding
@@ -18,6 +18,16 @@ class Sink(Protocol):
 
         Raises InvalidInput when one entry can never be delivered; the relay then splits the batch to find it.
         """
+
+
+@runtime_checkable
+class RemoteSink(Sink, Protocol):
+    """A sink beyond the network, which has a connection to keep and to close, and takes many entries at once."""
+
+    @property
+    def batch_len_max(self) -> int: ...
+
+    async def close(self) -> None: ...
 
 
 class SecretScanner(Protocol):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from memmcp_server.domain.drafts import DraftLimits
 from memmcp_server.ports import Approvals, Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 
+from .alerting.alerts import Alerts
 from .clients import ClientRegistry
 from .confirmations import Confirmations
 from .copies import Copies
@@ -16,6 +17,7 @@ from .health import Health
 from .heartbeat import Heartbeat
 from .index_keeper import IndexKeeper
 from .memories import Memories
+from .meters import Meters
 from .news import News
 from .phone import Phone
 from .policies import Policies
@@ -31,7 +33,8 @@ from .trajectories import Trajectories
 class Services:
     """``desk``, ``approvals`` None: trading is off. ``started_at_ns`` is wall time. ``limits``: sizes of a memory.
 
-    ``heartbeat`` None: nobody outside is told that the daemon lives; ``phone`` None: the operator has none.
+    ``heartbeat`` None: nobody outside is told that the daemon lives; ``phone`` None: the operator has none; ``alerts``
+    None: nobody is told of anything.
     """
 
     clock: Clock
@@ -62,3 +65,5 @@ class Services:
     heartbeat: Heartbeat | None = None
     phone: Phone | None = None
     confirmations: Confirmations = field(default_factory=Confirmations)
+    meters: Meters = field(default_factory=Meters)
+    alerts: Alerts | None = None

@@ -18,6 +18,9 @@ class GuardedDesk:
     async def snapshot(self) -> JsonObject:
         return await self._desk.snapshot()
 
+    async def metrics(self) -> JsonObject:
+        return await self._desk.metrics()
+
     async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
         return await self._desk.trades(strategy=strategy, cursor=cursor, limit=limit)
 

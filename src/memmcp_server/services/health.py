@@ -104,6 +104,10 @@ class Health:
             cycle=await self._cycle(),
         )
 
+    def loop_lag_s(self) -> float:
+        """Return by how much the event loop's timers were late, worst of the last few seconds."""
+        return self._lag.worst_ms() / 1_000
+
     def uptime_s(self) -> float:
         return self._clock.monotonic_s() - self._started_at_s
 

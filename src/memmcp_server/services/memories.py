@@ -23,6 +23,7 @@ from memmcp_server.errors import InvalidInput, NotFound, Refused
 from memmcp_server.ports import Clock, Journal, SecretScanner, VectorIndex
 
 from .finder import Finder
+from .meters import Meters
 from .policies import Policies
 from .secrets import refuse_secrets
 
@@ -43,7 +44,9 @@ class Memories:
         limits: DraftLimits | None = None,
         *,
         index_timeout_s: float = 5.0,
+        meters: Meters | None = None,
     ) -> None:
+        self._meters = meters or Meters()
         self._journal = journal
         self._clock = clock
         self._policies = policies
@@ -79,7 +82,8 @@ class Memories:
         related = [(draft.supersedes, draft.cites) for draft in drafts if draft.supersedes or draft.cites]
         if related:
             await self._check_related(related, book, caller)
-        return await self._journal.commit(trusted)
+        with self._meters.timed("write"):
+            return await self._journal.commit(trusted)
 
     async def update(self, fields: UpdateFields, caller: Caller) -> Acknowledgement:
         """Append the next version of a memory; the ones before stay readable, and ``as_of`` knows them.
@@ -99,7 +103,8 @@ class Memories:
         if held.superseded_at_ns is None and _changes_nothing(command, held):
             return Acknowledgement(held.id, held.seq, held.version, held.known_at_ns, duplicate=True)
         await self._check_related([(command.supersedes, command.cites)], book, caller)
-        [acknowledgement] = await self._journal.commit([command])
+        with self._meters.timed("update"):
+            [acknowledgement] = await self._journal.commit([command])
         return acknowledgement
 
     async def confirm(self, memory_id: str, caller: Caller) -> Acknowledgement:
@@ -201,7 +206,8 @@ class Memories:
         Raises: InvalidInput, Refused, JournalBusy, JournalUnavailable.
         """
         book = await self._policies.book()
-        return await self._finder.find(query, book, book.hidden_from(caller))
+        with self._meters.timed("search"):
+            return await self._finder.find(query, book, book.hidden_from(caller))
 
     async def _check_trajectories(self, drafts: Sequence[MemoryDraft], caller: Caller) -> None:
         """Refuse an agent's step in a trajectory of the runtime: its chain of evidence is written by the desk only."""

@@ -19,12 +19,14 @@ import anyio
 
 from memmcp_server.config import RelaySection
 from memmcp_server.domain.outbox import OutboxEntry, RelayStats, RetryPolicy
-from memmcp_server.errors import InvalidInput, MemoryServerError, Unavailable
-from memmcp_server.ports import Clock, Journal, Sink
+from memmcp_server.errors import InvalidInput, MemoryServerError, ReceiverUnavailable, Unavailable
+from memmcp_server.ports import Clock, Journal, RemoteSink, Sink
 
 OUTAGES_BEFORE_PROBE = 3
 PROBES_MAX = 8
 ERROR_CHARS_MAX = 500
+RETRY_AFTER_S_MAX = 600.0
+"""A receiver that asks to be left alone for longer is asked again after this all the same."""
 
 _NS_PER_S = 1_000_000_000
 
@@ -41,7 +43,12 @@ class _Failure:
 
 
 class _Outage(Exception):
-    """Nothing gets through to the sink."""
+    """Nothing gets through to the sink. ``retry_after_s``: how long it asked to be left alone."""
+
+    def __init__(self, problem: Exception) -> None:
+        super().__init__(_told(problem))
+        asked = problem.retry_after_s if isinstance(problem, ReceiverUnavailable) else None
+        self.retry_after_s = asked or 0.0
 
 
 class Relay:
@@ -92,6 +99,7 @@ class _Loop:
         self._clock = clock
         self._section = section
         self._policy = policy
+        self._batch_len_max = sink.batch_len_max if isinstance(sink, RemoteSink) else section.batch_len_max
         self._woken = anyio.Event()
         self.finished = anyio.Event()
         self.stats = RelayStats()
@@ -107,7 +115,9 @@ class _Loop:
         while True:
             try:
                 await self._round()
-            except (_Outage, Unavailable) as problem:
+            except _Outage as problem:
+                await self._back_off(str(problem), problem.retry_after_s)
+            except Unavailable as problem:
                 await self._back_off(str(problem))
             except Exception as problem:  # noqa: BLE001 - relay loop: whatever it is, the next round must come
                 _log.exception("relay %s", self.name)
@@ -118,7 +128,7 @@ class _Loop:
         """Deliver what is due, or wait for something to be."""
         horizon = await self._journal.horizon()
         now_ns = self._clock.now_ns()
-        due = await self._journal.outbox_due(self.name, now_ns=now_ns, limit=self._section.batch_len_max)
+        due = await self._journal.outbox_due(self.name, now_ns=now_ns, limit=self._batch_len_max)
         if not due:
             self.stats = replace(self.stats, state="idle", outages=0, retry_in_s=0.0)
             await self._journal.wait_for_commit(horizon, self._section.poll_s)
@@ -143,7 +153,7 @@ class _Loop:
         if isinstance(problem, InvalidInput):
             return await self._split(due, problem.message)
         if self.stats.outages < OUTAGES_BEFORE_PROBE:
-            raise _Outage(_told(problem)) from problem
+            raise _Outage(problem) from problem
         return await self._probe(due, problem)
 
     async def _attempt(self, entries: Sequence[OutboxEntry]) -> Exception | None:
@@ -168,7 +178,7 @@ class _Loop:
             if isinstance(problem, InvalidInput):
                 failures.extend(await self._split(half, problem.message))
             elif problem is not None:
-                raise _Outage(_told(problem)) from problem
+                raise _Outage(problem) from problem
         return failures
 
     async def _probe(self, due: Sequence[OutboxEntry], outage: Exception) -> list[_Failure]:
@@ -187,7 +197,7 @@ class _Loop:
             else:
                 failures.append(_Failure(entry, _told(problem), is_final=isinstance(problem, InvalidInput)))
         if not passed:
-            raise _Outage(_told(outage)) from outage
+            raise _Outage(outage) from outage
         return failures
 
     async def _book(self, failure: _Failure) -> None:
@@ -203,9 +213,9 @@ class _Loop:
         if dead:
             _log.warning("relay %s: memory %s is dead: %s", self.name, failure.entry.memory_id, error)
 
-    async def _back_off(self, error: str) -> None:
+    async def _back_off(self, error: str, asked_s: float = 0.0) -> None:
         outages = self.stats.outages + 1
-        delay_s = self._policy.delay_s(outages)
+        delay_s = max(self._policy.delay_s(outages), min(asked_s, RETRY_AFTER_S_MAX))
         self.stats = replace(
             self.stats,
             state="backing_off",

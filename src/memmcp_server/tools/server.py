@@ -9,7 +9,7 @@ from mcp.server._otel import OpenTelemetryMiddleware
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult
 from pydantic import AnyUrl
@@ -18,6 +18,7 @@ from memmcp_server import __version__
 from memmcp_server.services.container import Services
 
 from .completions import add_completions
+from .correlating import correlating, request_name
 from .forgetting import forget_tool
 from .memory import memory_tools
 from .prompts import add_prompts
@@ -58,9 +59,14 @@ class MemoryServer(MCPServer[Any]):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        """As the SDK's own, but who names a tool that does not exist is told which ones do."""
+        """As the SDK's own, but who names a tool that does not exist is told which ones do, and who meets a failure
+        that nobody foresaw is told where the operator finds it."""
         try:
             return await super().call_tool(name, arguments, context)
+        except UnexpectedToolError as error:
+            where = f"the daemon's log has the details under request {request_name()}"
+            msg = f"{error}: {where}\nNext: tell the operator: memmcp logs --request {request_name()}"
+            raise UnexpectedToolError(msg) from error.__cause__
         except ToolError as error:
             if str(error) != f"Unknown tool: {name}":
                 raise
@@ -102,7 +108,7 @@ def build_server(services: Services) -> MemoryServer:
     )
     # The SDK makes a span of each message, and nothing here exports them. What guards its own state has to stay.
     kept = [each for each in server.middleware if not isinstance(each, OpenTelemetryMiddleware)]
-    server.middleware[:] = [*kept, plainly]
+    server.middleware[:] = [correlating, *kept, plainly]
     server.updates = updates
     add_resources(server, services)
     add_prompts(server, services)

@@ -1,6 +1,7 @@
 """A tool whose arguments and answer are wire models: strict on the way in, the same facts twice on the way out."""
 
-from typing import Any
+import time
+from typing import Any, Final
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
@@ -23,6 +24,10 @@ from .scopes import QUOTA_OF, require_scope
 from .spec import Call, ToolSpec
 from .text import render
 
+OK: Final = "ok"
+ASKED_BACK: Final = "asked_back"
+UNFORESEEN: Final = "internal_error"
+
 
 class RawArguments(FuncMetadata):
     """Hands the arguments on as they came: the SDK's own check would drop unknown ones in silence."""
@@ -39,11 +44,18 @@ def make_tool(spec: ToolSpec[Any], services: Services) -> Tool:
     """
 
     async def run(arguments: dict[str, Any], context: Context[Any, Any]) -> CallToolResult | InputRequiredResult:
+        outcome, began_s = UNFORESEEN, time.perf_counter()
         try:
             async with reporting(context, spec.under_way):
-                return await _answer(spec, services, arguments, context)
+                answer = await _answer(spec, services, arguments, context)
+            outcome = ASKED_BACK if isinstance(answer, InputRequiredResult) else OK
+            return answer
         except MemoryServerError as error:
+            outcome = error.code
             return tool_failure(error)
+        finally:
+            services.meters.tool_calls.add(spec.name, outcome)
+            services.meters.tool_seconds.observe(time.perf_counter() - began_s, spec.name)
 
     return Tool(
         fn=run,

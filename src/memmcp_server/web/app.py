@@ -17,6 +17,8 @@ from memmcp_server.domain.grants import Scope
 from memmcp_server.errors import MemoryServerError
 from memmcp_server.services.container import Services
 
+from .access import Access
+from .alert_routes import AlertRoutes
 from .approval_routes import ApprovalRoutes
 from .assess_routes import AssessRoutes
 from .errors import on_http_exception, on_server_error, on_unforeseen
@@ -25,6 +27,7 @@ from .guard import RESOURCE_METADATA, Guard, NamedTokens, TokenVerifier, guard_p
 from .lifecycle_routes import LifecycleRoutes
 from .live import LiveEvents
 from .memory_routes import MemoryRoutes
+from .metrics_routes import MetricsRoutes
 from .news_routes import NewsRoutes
 from .openapi import openapi_document
 from .page import Page
@@ -93,7 +96,7 @@ def create_app(
             *starlette_routes(table),
             *Page().routes(),
         ],
-        middleware=[Middleware(Guard, policy=policy)],
+        middleware=[Middleware(Access, meters=services.meters), Middleware(Guard, policy=policy)],
         exception_handlers={
             MemoryServerError: on_server_error,
             HTTPException: on_http_exception,
@@ -119,7 +122,9 @@ def api_routes(services: Services, live: LiveEvents) -> list[ApiRoute]:
         *TradingRoutes(services).routes(),
         *AssessRoutes(services).routes(),
         *ApprovalRoutes(services).routes(),
+        *AlertRoutes(services).routes(),
         *StatusRoutes(services).routes(),
+        *MetricsRoutes(services).routes(),
         *EventsRoute(services, live).routes(),
     ]
 

@@ -11,8 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from memmcp_server import errors
+from memmcp_server.domain.correlation import Correlation, correlated
 from memmcp_server.wire.base import ErrorAnswer, ErrorBody
 
+from .access import REQUEST_HEADER, REQUEST_ID
 from .headers import SECURITY_HEADERS
 
 logger = logging.getLogger(__name__)
@@ -126,7 +128,13 @@ async def on_unforeseen(request: Request, error: Exception) -> Response:
 
     Starlette answers this one outside of the guard, so the headers are put on here.
     """
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    name = str(request.scope.get(REQUEST_ID, ""))
+    with correlated(Correlation(name)):
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return _shaped(
-        500, "internal_error", "the daemon failed on this request; its log has the details", headers=SECURITY_HEADERS
+        500,
+        "internal_error",
+        f"the daemon failed on this request; its log has the details under request {name}",
+        hint=f"memmcp logs --request {name}",
+        headers={**SECURITY_HEADERS, REQUEST_HEADER: name},
     )

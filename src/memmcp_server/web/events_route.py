@@ -51,9 +51,9 @@ class EventsRoute:
                 "GET",
                 "/events",
                 self.events,
-                "Server-sent events: trading (TradingSnapshot), metrics (MetricsAnswer), memory (a row, id = seq), "
-                "change (what was done to one) and resync {from, to, cursor} when rows were lost: read them with "
-                "/memory/changes. Last-Event-ID replays rows.",
+                "Server-sent events: trading (TradingSnapshot), metrics (MetricsAnswer), alerts (AlertList), memory (a "
+                "row, id = seq), change (what was done to one) and resync {from, to, cursor} when rows were lost: read "
+                "them with /memory/changes. Last-Event-ID replays rows.",
                 query=NoQuery,
                 media_type="text/event-stream",
             )

@@ -38,7 +38,7 @@ DRAIN_S: Final = 2.0
 OPERATOR_PATHS: Final = ("/actions/", "/admin/")
 """What only the operator's token opens, on every host."""
 
-OPERATOR_ROUTES: Final = frozenset({"/memory/audit", "/promotions", "/review"})
+OPERATOR_ROUTES: Final = frozenset({"/memory/audit", "/promotions", "/review", "/silences"})
 """The same, for paths beside which others stand open."""
 
 GRANT: Final = "memmcp.grant"
@@ -337,6 +337,8 @@ def scope_of(method: str, path: str) -> TokenScope:
 
 
 def _is_operators(path: str) -> bool:
+    if path.startswith("/alerts/"):
+        return path.endswith(("/acknowledge", "/silence"))
     return path.startswith(OPERATOR_PATHS) or path in OPERATOR_ROUTES
 
 

@@ -1,8 +1,9 @@
 """Live events for pages: one stream per client, a bound on each, and no silence about what was lost.
 
-Gauges (``trading``, ``metrics``) are the newest only and at most four a second; rows (``memory`` for each version that
-was written, ``change`` for what was done to one: forgotten, merged, restored ...) come in journal order, each once, and
-a client that is too far behind is told from where to read again (``resync``; GET /memory/changes takes its cursor).
+Gauges (``trading``, ``metrics``, ``alerts``) are the newest only and at most four a second; rows (``memory`` for each
+version that was written, ``change`` for what was done to one: forgotten, merged, restored ...) come in journal order,
+each once, and a client that is too far behind is told from where to read again (``resync``; GET /memory/changes takes
+its cursor).
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from memmcp_server.domain.times import from_ns
 from memmcp_server.errors import TradingUnavailable, Unavailable
 from memmcp_server.services.background import beside
 from memmcp_server.services.container import Services
+from memmcp_server.wire.alerts import AlertList
 from memmcp_server.wire.status import MetricsAnswer
 from memmcp_server.wire.trading import TradingSnapshot
 
@@ -34,6 +36,9 @@ ROWS_REPLAYED_MAX: Final = 1_000
 PAGE_ROWS: Final = 200
 GAUGE_INTERVAL_S: Final = 0.25
 METRICS_INTERVAL_S: Final = 1.0
+ALERTS_INTERVAL_S: Final = 5.0
+"""Without a change: values move, and silences end."""
+
 RETRY_S: Final = 1.0
 CONTENT_CHARS_MAX: Final = 200
 NOBODY: Final = Caller(agent="", session="", tool="GET /events", role="agent", transport="http")
@@ -105,6 +110,7 @@ class LiveEvents:
         async with (
             beside("live snapshots", self._pump_trading),
             beside("live metrics", self._pump_metrics),
+            beside("live alerts", self._pump_alerts),
         ):
             with self._services.news.listening(self._offer_rows):
                 try:
@@ -163,6 +169,8 @@ class LiveEvents:
             events.append(LiveEvent("trading", snapshot))
         with contextlib.suppress(Unavailable):
             events.append(LiveEvent("metrics", await self._metrics()))
+            if (alerts := await self._alerts()) is not None:
+                events.append(LiveEvent("alerts", alerts))
         return events
 
     async def _replay(self, last_seq: int, caller: Caller) -> AsyncIterator[LiveEvent]:
@@ -197,6 +205,11 @@ class LiveEvents:
         metrics = await self._services.health.metrics()
         return MetricsAnswer.of(metrics, self._services.relay.stats()).model_dump(mode="json")
 
+    async def _alerts(self) -> JsonObject | None:
+        if self._services.alerts is None:
+            return None
+        return AlertList.of(await self._services.alerts.overview(with_past=False)).model_dump(mode="json")
+
     def _offer_gauge(self, kind: str, data: JsonObject) -> None:
         for follower in self._followers:
             follower.offer_gauge(kind, data)
@@ -218,6 +231,18 @@ class LiveEvents:
                 with contextlib.suppress(Unavailable):
                     self._offer_gauge("metrics", await self._metrics())
             await anyio.sleep(METRICS_INTERVAL_S)
+
+    async def _pump_alerts(self) -> None:
+        alerts = self._services.alerts
+        while alerts is not None:
+            change = alerts.next_change()
+            with anyio.move_on_after(ALERTS_INTERVAL_S):
+                await change.wait()
+            if self._followers:
+                with contextlib.suppress(Unavailable):
+                    self._offer_gauge("alerts", await self._alerts() or {})
+                # What changes all the time is told as often as the other gauges.
+                await anyio.sleep(GAUGE_INTERVAL_S)
 
     def _offer_rows(self, batch: Batch) -> None:
         for follower in self._followers:

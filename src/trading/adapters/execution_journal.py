@@ -339,6 +339,11 @@ class SqlExecutionJournal:
         with self._reading() as connection:
             return [IntentEvent(*row) for row in connection.execute(query)]
 
+    def newest_event(self) -> int:
+        """Return the number of the newest event, 0 where there is none."""
+        with self._reading() as connection:
+            return int(connection.execute(sa.select(sa.func.max(record.c.seq))).scalar_one() or 0)
+
     def close(self) -> None:
         self._engine.dispose()
 

@@ -14,6 +14,7 @@ from trading.adapters.market_api_http import Endpoint
 from trading.config import MarketSection
 from trading.errors import FeedUnavailable
 from trading.model.market_data import FeedDescription, MarketEvent
+from trading.model.meters import CallFigures
 from trading.model.units import NS_PER_S
 from trading.ports import Clock
 
@@ -80,6 +81,10 @@ class LiveMarketFeed:
         """Return the next event, waiting for it. Only inside ``running``."""
         assert self._incoming is not None, "receive outside running()"
         return await self._incoming.receive()
+
+    def calls(self) -> Mapping[str, CallFigures]:
+        """Return what there is to count of each API, by name."""
+        return {each.name: each.calls() for each in self._api.endpoints} if self._api else {}
 
     def health(self) -> Mapping[str, Any]:
         """Return endpoints (counts, ages, back-off), followed tokens, ages in seconds and what was left out."""

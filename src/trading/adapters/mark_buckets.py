@@ -37,6 +37,23 @@ _BETWEEN = sa.text(
     "SELECT seq, ts_ns, body FROM rows INDEXED BY rows_marked WHERE run = :run AND kind = 'cycle_marked' "
     "AND ts_ns >= :since AND ts_ns < :before ORDER BY ts_ns, seq"
 )
+# Taken together where they lie: a year has half a million minutes.
+_TOGETHER = sa.text(
+    """
+    WITH taken AS (
+        SELECT min(start_ns) AS first_start, max(start_ns) AS last_start, min(low_lamports) AS low_lamports,
+            max(high_lamports) AS high_lamports, max(drawdown_bps_max) AS drawdown_bps_max, sum(marks) AS marks
+        FROM mark_buckets
+        WHERE run = :run AND width_ns = :width AND start_ns >= :inner AND start_ns < :outer
+        GROUP BY first_ns / :bucket
+    )
+    SELECT first.first_ns, first.first_seq, first.first_lamports, last.last_ns, last.last_seq, last.last_lamports,
+        taken.low_lamports, taken.high_lamports, taken.drawdown_bps_max, last.sol_usd, taken.marks
+    FROM taken
+    CROSS JOIN mark_buckets AS first ON first.run = :run AND first.width_ns = :width AND first.start_ns = first_start
+    CROSS JOIN mark_buckets AS last ON last.run = :run AND last.width_ns = :width AND last.start_ns = last_start
+    """
+)
 _CURSOR = sa.text("SELECT seq FROM cursors WHERE run = :run AND sink = :sink")
 
 
@@ -128,7 +145,7 @@ class MarkBuckets:
                     parts += self._singly(connection, since, before, reached)
                 else:
                     parts += self._singly(connection, since, inner, reached)
-                    parts += self._kept(connection, width_ns, inner, outer)
+                    parts += self._kept(connection, width_ns, (inner, outer), bucket_ns)
                     parts += self._singly(connection, outer, before, reached)
         return spans_of(parts, bucket_ns)
 
@@ -139,15 +156,11 @@ class MarkBuckets:
             if row.seq <= reached:
                 yield Span.of(row.ts_ns, row.seq, row.body)
 
-    def _kept(self, connection: sa.Connection, width_ns: int, inner: int, outer: int) -> Iterator[Span]:
-        columns = mark_buckets.c
-        query = sa.select(mark_buckets).where(
-            columns.run == self._run,
-            columns.width_ns == width_ns,
-            columns.start_ns >= inner,
-            columns.start_ns < outer,
-        )
-        for row in connection.execute(query.order_by(columns.start_ns)):
+    def _kept(
+        self, connection: sa.Connection, width_ns: int, bounds: tuple[int, int], bucket_ns: int
+    ) -> Iterator[Span]:
+        given = {"run": self._run, "width": width_ns, "inner": bounds[0], "outer": bounds[1], "bucket": bucket_ns}
+        for row in connection.execute(_TOGETHER, given):
             yield _span(row)
 
     def _merge(self, connection: sa.Connection, width_ns: int, found: Spans) -> None:

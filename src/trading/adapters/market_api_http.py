@@ -17,6 +17,7 @@ import httpx2
 
 from trading.adapters.call_meter import current_meter
 from trading.errors import FeedUnavailable
+from trading.model.meters import CallFigures, Spread
 from trading.ports import Clock
 
 BURST_CALLS: Final = 4
@@ -53,12 +54,15 @@ class CallBudget:
         self._tokens = self._burst
         self._at_s: float | None = None
 
+    @property
+    def left(self) -> float:
+        """How many calls could be made at once now; below 0 where some wait."""
+        self._fill()
+        return self._tokens
+
     async def take(self, wait_s_max: float) -> bool:
         """Take one call, waiting for it at most this long; False when it would take longer."""
-        now_s = anyio.current_time()
-        if self._at_s is not None:
-            self._tokens = min(self._burst, self._tokens + (now_s - self._at_s) * self._per_s)
-        self._at_s = now_s
+        self._fill()
         wait_s = (1 - self._tokens) / self._per_s
         if wait_s > wait_s_max:
             return False
@@ -67,6 +71,12 @@ class CallBudget:
         if wait_s > 0:
             await anyio.sleep(wait_s)
         return True
+
+    def _fill(self) -> None:
+        now_s = anyio.current_time()
+        if self._at_s is not None:
+            self._tokens = min(self._burst, self._tokens + (now_s - self._at_s) * self._per_s)
+        self._at_s = now_s
 
 
 @dataclass(slots=True)
@@ -79,6 +89,8 @@ class EndpointHealth:
     last_error: str = ""
     last_ok_s: float | None = None
     skew_s: float = 0.0
+    answered_s: Spread = field(default_factory=Spread)
+    """How long calls took that were answered."""
 
 
 class Endpoint:
@@ -101,6 +113,16 @@ class Endpoint:
         """Seconds for which this API is left alone, 0 when it may be called."""
         return max(0.0, self._away_until_s - anyio.current_time())
 
+    @property
+    def budget_left(self) -> float:
+        """How many calls the budget would let through at once now."""
+        return self._budget.left
+
+    def calls(self) -> CallFigures:
+        """Return what there is to count."""
+        health = self.health
+        return CallFigures(health.ok, dict(health.errors), health.answered_s, self.budget_left, self.away_s)
+
     async def get(
         self,
         http: httpx2.AsyncClient,
@@ -117,6 +139,7 @@ class Endpoint:
             self._refuse("backing_off", f"left alone for another {self.away_s:.0f} s after: {self.health.last_error}")
         if not await self._budget.take(self._turn_wait_s):
             self._refuse("budget", "the call budget of this minute is used up")
+        began_s = anyio.current_time()
         try:
             with anyio.fail_after(self._section.timeout_s):
                 body = await self._fetch(http, method, path, content)
@@ -129,6 +152,7 @@ class Endpoint:
         document = self._parse(body)
         self._failures = 0
         self.health.ok += 1
+        self.health.answered_s.observe(anyio.current_time() - began_s)
         self.health.last_ok_s = anyio.current_time()
         return document
 

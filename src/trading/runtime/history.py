@@ -116,13 +116,13 @@ def equity_series(
 ) -> Document:
     """Return wire.EquitySeries without its context: the last mark of each bucket of ``resolution_s``.
 
-    Without a resolution every mark is given, or the finest whole-second thinning that fits ``EQUITY_POINTS_MAX``. With
+    Without a resolution every mark is given, or the finest thinning to whole seconds, minutes or hours that fits. With
     ``buckets`` each point also says what lay between it and the point before: so no spike is lost, however coarse.
     """
     if resolution_s is None and archive.count(within, EQUITY_POINTS_MAX + 1) > EQUITY_POINTS_MAX:
         first_ns, last_ns = archive.span(within) or (0, 0)
         # One bucket less than points: the span may begin and end in the middle of one.
-        resolution_s = max(1, -(-(last_ns - first_ns) // ((EQUITY_POINTS_MAX - 1) * NS_PER_S)))
+        resolution_s = _whole(max(1, -(-(last_ns - first_ns) // ((EQUITY_POINTS_MAX - 1) * NS_PER_S))))
     bucket_ns = 1 if resolution_s is None else resolution_s * NS_PER_S
     points = archive.marks(within, bucket_ns=bucket_ns, limit=EQUITY_POINTS_MAX)
     spans: Spans | None = None
@@ -133,6 +133,12 @@ def equity_series(
         "points": [_point(ts_ns, body, spans, bucket_ns) for ts_ns, body in points],
         "resolution_s": resolution_s,
     }
+
+
+def _whole(seconds: int) -> int:
+    """Return the next whole number of minutes or hours: what is kept is put together from these."""
+    unit = next((each for each in (3_600, 60) if seconds > each), 1)
+    return -(-seconds // unit) * unit
 
 
 def _point(ts_ns: int, body: Mapping[str, Any], spans: Spans | None, bucket_ns: int) -> Document:

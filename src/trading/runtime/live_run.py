@@ -33,7 +33,7 @@ from trading.model.order import Denied
 from trading.model.units import sol_to_lamports
 from trading.model.wallet import MAIN, WalletTerms
 from trading.portfolio.chain_flows import FlowRules, Foreign
-from trading.ports import SwapRouter
+from trading.ports import Counted, SwapRouter
 from trading.signing.approving import ApprovingSigner
 from trading.signing.client import SignerSocket, SocketSigner
 from trading.signing.frames import uid_of
@@ -43,6 +43,7 @@ from .clock import WallClock
 from .courier import Courier, CourierRules
 from .flow_watch import FlowWatch
 from .holding import HoldingWatch
+from .live_metering import LiveMeters
 from .mailbox import Mailbox
 from .mint_policy import MintPolicy
 from .reviewing import LiveReview
@@ -77,6 +78,7 @@ class LiveParts:
     lamports: int
     data_dir: Path
     router: SwapRouter
+    jupiter: Counted | None = None
 
     def desk(self, live: LiveSection, mailbox: Mailbox, on_change: Callable[[], None]) -> "LiveDesk":
         """Return the parts at work beside a desk's mailbox; ``on_change`` hears that an order went a step further."""
@@ -127,6 +129,7 @@ async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LivePa
             lamports=lamports,
             data_dir=data_dir,
             router=router,
+            jupiter=api,
         )
 
 
@@ -142,6 +145,7 @@ class LiveDesk:
     upkeep: Mapping[str, Upkeep]
     """By the name of the wallet that each keeps up."""
     holding: HoldingWatch
+    meters: LiveMeters
     _stopped: Mapping[str, Denied] = field(default_factory=dict)
 
     @classmethod
@@ -181,7 +185,8 @@ class LiveDesk:
         outlook.on_change = changed
         outlook.on_flow = FlowWatch(mailbox, parts.journal, parts.wallets, _flow_rules(live), names).take
         holding = HoldingWatch(parts.journal, mailbox, parts.wallets, live.arming_poll_s)
-        desk = cls(parts, executor, courier, arming, waiting, upkeep, holding)
+        meters = LiveMeters(parts.journal, lambda: not arming.problem, lambda: executor.is_reconciled)
+        desk = cls(parts, executor, courier, arming, waiting, upkeep, holding, meters)
         outlook.may_go_on = desk._may_go_on
         return desk
 
@@ -210,6 +215,7 @@ class LiveDesk:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.arming.run)
             tasks.start_soon(self.holding.run)
+            tasks.start_soon(self.meters.run)
             await tasks.start(self._execute)
             tasks.start_soon(self.courier.run)
             for each in self.upkeep.values():

@@ -6,6 +6,7 @@ not happen.
 """
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -67,6 +68,8 @@ class PaperLoop:
         self._batch: list[Cycle] | None = None
         self._has_ended = False
         self._room = anyio.Event()
+        self.on_worked: Callable[[int, float, float], None] = lambda _cycles, _decided_s, _committed_s: None
+        """Hears, in the loop's thread, how many cycles were taken, and how long deciding and committing took."""
 
     def wake(self) -> None:
         self._wake.set()
@@ -150,13 +153,17 @@ class PaperLoop:
                 raise
             except Exception as error:
                 raise _Fault(ask) from error
+        began_s, before = time.perf_counter(), session.cycles
         for cycle in work.cycles:
             if cycle.number > session.cycles:
                 session.take(cycle)
+        decided_s = time.perf_counter() - began_s
         if work.has_ended:
             session.end()
         self._audience.show(session, is_last=work.has_ended)
+        began_s = time.perf_counter()
         session.commit()
+        self.on_worked(session.cycles - before, decided_s, time.perf_counter() - began_s)
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> Exception:

@@ -20,7 +20,7 @@ from trading.execution.conditions import conditions_of
 from trading.model.profile import Profile
 from trading.model.units import sol_to_lamports
 from trading.model.wallet import MAIN, WalletTerms
-from trading.ports import Feed, LiveFeed, Memory
+from trading.ports import Counted, Feed, LiveFeed, Memory
 
 from .advising import Advising
 from .assembly import RunPlan, chosen_profile
@@ -29,6 +29,7 @@ from .bans import with_bans
 from .clock import WallClock
 from .folding import keep_folding
 from .mailbox import Mailbox
+from .metering import DeskMeters
 from .paper import PaperLoop
 from .paper_desk import PaperDesk
 from .previews import Previews
@@ -142,11 +143,15 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     stage.waiting_commands = lambda: len(mailbox)
     stage.running_costs = parts.costs.document
     loop = PaperLoop(opener, source, mailbox, stage)
+    meters = DeskMeters(stage, lambda: stage.current.journal, _apis(parts))
+    meters.sidecar = parts.sidecar
+    loop.on_worked = meters.worked
     advising = _advising(parts, session, mailbox, stage)
     live = None if parts.live is None else parts.live.desk(sections.live, mailbox, stage.ring)
     if live is not None:
         stage.money = REAL
         stage.waiting_orders = live.waiting.documents
+        meters.live = live.meters.documents
     await anyio.to_thread.run_sync(lambda: stage.show(session, is_last=False))
     await anyio.to_thread.run_sync(session.commit)
     stage.published()
@@ -154,6 +159,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(loop.run, session)
         tasks.start_soon(relay.run)
+        tasks.start_soon(meters.run)
         tasks.start_soon(keep_folding, MarkBuckets(parts.store, session.run.number))
         if advising is not None:
             tasks.start_soon(advising.run)
@@ -168,6 +174,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
                 tasks.start_soon(desk.promoter.keep_copying)
                 tasks.start_soon(Proposals(options.candidates_dir, parts.memory).keep_telling)
             desk.running_costs = parts.costs
+            desk.figures = meters.document
             desk.assessing = None if parts.sidecar is None else Assessing(parts.sidecar, parts.memory)
             yield desk
         finally:
@@ -177,6 +184,14 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
         # What was decided last is on disk; bring it to memory now if memory takes it, else at the next start.
         while await relay.carry():
             pass
+
+
+def _apis(parts: _Parts) -> dict[str, Counted]:
+    """Return who counts its calls to the outside."""
+    found: dict[str, object] = {"market": parts.chosen.feed}
+    if parts.live is not None:
+        found |= {"router": parts.live.jupiter, "rpc": parts.live.chain}
+    return {api: each for api, each in found.items() if isinstance(each, Counted)}
 
 
 def _advising(parts: _Parts, session: Session, mailbox: Mailbox, stage: Stage) -> Advising | None:

@@ -24,8 +24,11 @@ from trading.ports import JournalRow, Memory, MemoryRecord
 
 from .naming import public_id
 from .remember import NAMESPACE, Remembrance
+from .snapshot_texts import snapshot_figures, snapshot_tags, snapshot_text
 
 SINK = "memory"
+WINDOW_KEY = "window/"
+"""How the key of a snapshot begins that closes a window: it is remembered in words too."""
 PENDING_COUNT_MAX = 100_000
 CYCLE_KIND = "cycle_marked"
 TRADE_KINDS = ("signal_raised", "situation_met", "order_approved", "order_filled")
@@ -173,6 +176,19 @@ class MemoryRelay:
         self._store.move_cursor(self._journal.run, SINK, batch.seq, batch.snapshot_ids)
 
     def _snapshot_record(self, ts_ns: int, key: str, body: bytes) -> MemoryRecord:
+        if key.startswith(WINDOW_KEY):
+            closing = parse_json(body)
+            return MemoryRecord(
+                action="note",
+                key=public_id(self._run_id, key),
+                ts_event_ns=ts_ns,
+                namespace=NAMESPACE,
+                kind="snapshot",
+                text=snapshot_text(closing),
+                tags=snapshot_tags(closing),
+                metadata={**snapshot_figures(closing), "run_id": self._run_id},
+                embed=True,
+            )
         return MemoryRecord(
             action="snapshot",
             key=public_id(self._run_id, key),

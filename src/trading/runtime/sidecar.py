@@ -22,6 +22,7 @@ from trading.adapters.spend_file import SpendFile
 from trading.config import SidecarSection
 from trading.errors import SidecarFault
 from trading.model.advice import ANSWERED, Exchange
+from trading.model.units import BPS_ONE
 from trading.sidecar.adviser import Adviser, Reply
 from trading.sidecar.assessment import AssessmentRequest, advice_of, plain
 from trading.sidecar.breaker import Breaker, BreakerRules, BreakerState
@@ -78,6 +79,8 @@ class Sidecar:
         self._keeping = anyio.Lock()
         self.outcomes: Counter[str] = Counter()
         """How many questions came to what since the start: answered, cached, or the fault."""
+        self.spent: Counter[str] = Counter()
+        """Tokens (``in``, ``out``) and micro-USD (``micro_usd``) since the start."""
         self.last_fault = ""
 
     @property
@@ -154,6 +157,7 @@ class Sidecar:
             told = reply.tokens_in, reply.tokens_out
         tokens = told or most
         cost = budget.settle(reserved, *tokens)
+        self.spent.update({"in": tokens[0], "out": tokens[1], "micro_usd": cost})
         try:
             await self._keep(budget)
         except OSError as error:  # what stands on disk is the reservation, which is more
@@ -200,6 +204,19 @@ class Sidecar:
             is_cached=False,
             advice=None if reply is None else advice_of(reply.assessment, request, self.model, asked_ns),
         )
+
+    def left_bps(self) -> int:
+        """Return what the day has left, of the scarcest of its bounds."""
+        section = self._section
+        if self._budget is None:
+            return BPS_ONE
+        left = self._budget.left(self._now_ns())
+        bounds = (
+            (left.calls, section.calls_per_day_max),
+            (left.tokens, section.tokens_per_day_max),
+            (left.micro_usd, section.micro_usd_per_day_max),
+        )
+        return min(BPS_ONE * now // most if most else BPS_ONE for now, most in bounds)
 
     def status(self) -> Mapping[str, Any]:
         """Return wire.SidecarStatus as far as it is known here."""

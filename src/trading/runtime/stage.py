@@ -17,11 +17,12 @@ from trading.model.instrument import Instrument
 from trading.model.market_data import FeedDescription
 from trading.model.order import Denied
 from trading.model.rug_rules import RugRules
+from trading.model.units import NS_PER_S
 from trading.ports import Journal
 
 from .documents import Document, iso
 from .funnel import passed_over
-from .relay import RelayStats
+from .relay import WINDOW_KEY, RelayStats
 from .session import Session
 from .sources import Source
 from .views import Surroundings, snapshot
@@ -75,6 +76,8 @@ class Stage:
         self._trouble: TradingError | None = None
         self._changed = anyio.Event()
         self._recorded_at_s: float | None = None
+        self._window: int | None = None
+        self._window_shown: int | None = None
         self.waiting_commands: Callable[[], int] = lambda: 0
         self.waiting_orders: Callable[[str], list[Document]] = lambda _run_id: []
         self.sidecar: Callable[[], Mapping[str, Any]] | None = None
@@ -116,8 +119,22 @@ class Stage:
         if kernel.cycles and (is_last or self._is_due()):
             self._recorded_at_s = self._monotonic_s()
             session.journal.remember_snapshot(state.now_ns, f"cycle/{kernel.cycles}", orjson.dumps(document))
+        self._close_window(session, document)
+
+    def _close_window(self, session: Session, document: Document) -> None:
+        """Queue the state to be remembered in words when the desk's time has come into another window. Of windows that
+        passed within one batch the last one is told."""
+        width_ns = self._sections.paper.snapshot_window_s * NS_PER_S
+        now_ns = session.kernel.state.now_ns
+        window = now_ns // width_ns if now_ns else None
+        if window is not None and self._window is not None and window > self._window:
+            body = {"closed_ns": window * width_ns, "window_s": width_ns // NS_PER_S, "snapshot": document}
+            session.journal.remember_snapshot(now_ns, f"{WINDOW_KEY}{window}", orjson.dumps(body))
+        self._window_shown = window
 
     def published(self) -> None:
+        # Only now: what could not be committed is shown once more, and then the window is still to be closed.
+        self._window = self._window_shown
         self._current = self._shown
         if self._current is not None:
             self._on_published(self._current)

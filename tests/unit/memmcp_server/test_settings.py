@@ -51,7 +51,7 @@ def test_a_secret_is_never_repeated_in_an_error(tmp_path: Path) -> None:
         ("[http\n", "is not TOML"),
         ("\xff", "is not TOML"),
         ('data_dir = "elsewhere"\n', "only --data-dir and MEMMCP_DATA_DIR"),
-        ("[htpp]\nport = 1\n", "htpp (file): there is no such setting; sections are: daemon"),
+        ("[htpp]\nport = 1\n", "htpp (file): there is no such setting; sections are: "),
         ("http = 3\n", "http (file): given 3"),
     ],
 )

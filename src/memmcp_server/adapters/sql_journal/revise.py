@@ -19,10 +19,11 @@ from memmcp_server.domain.lifecycle import (
     SetPolicy,
 )
 from memmcp_server.domain.memory import Acknowledgement, Provenance
+from memmcp_server.domain.tracing.decisions import trace_beside
 from memmcp_server.errors import IdempotencyConflict, InvalidInput, NotFound
 
 from .plan import Last, Plan
-from .prepare import KIND_TRAJECTORY, PreparedAct, PreparedUpdate, Text, encode_object
+from .prepare import KIND_TRAJECTORY, PreparedAct, PreparedUpdate, Text, decode_object, encode_object
 
 
 def named_ids(command: PreparedUpdate | PreparedAct) -> tuple[MemoryId, ...]:
@@ -157,7 +158,8 @@ def _plan_forget(plan: Plan, command: ForgetMemory) -> Acknowledgement:
     if known is not None:
         return known
     last = existing(plan, command.id)
-    detail = encode_object({"versions": last.version})
+    trace = trace_beside(last.id, last.namespace, last.kind, last.trajectory_id, decode_object(last.metadata))
+    detail = encode_object({"versions": last.version, **trace})
     seq = plan.note(AUDIT_FORGET, command.provenance, command.reason, last, detail)
     plan.deleted.append(last.id)
     plan.queue(last.id, last.version, seq, last.kind)

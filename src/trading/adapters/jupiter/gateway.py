@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from trading.adapters.market_api_http import CallBudget, Endpoint
 from trading.config import MarketSection, RouterSection
 from trading.errors import RouteRefused, RouterUnavailable
+from trading.model.meters import CallFigures
 from trading.ports import Clock
 
 _log = logging.getLogger(__name__)
@@ -155,6 +156,10 @@ class JupiterApi:
     async def execute(self, body: Mapping[str, Any]) -> Any:
         """POST to ``/execute``, which waits for the chain. Raises: RouteRefused, RouterUnavailable."""
         return await self.executor.post(self._http, "/swap/v2/execute", body, self._headers())
+
+    def calls(self) -> Mapping[str, CallFigures]:
+        """Return what there is to count of each of its limits, by name."""
+        return {each.name: each.calls() for each in (self.gateway, self.executor)}
 
     def _headers(self) -> dict[str, str]:
         return {"x-api-key": self._key.get_secret_value()} if self._key else {}

@@ -18,6 +18,12 @@ class CallBudget:
         self._waiting = 0
         self._sends_waiting = 0
 
+    @property
+    def left(self) -> float:
+        """How many calls could be made at once now."""
+        self._fill()
+        return self._tokens
+
     async def take(self, *, is_send: bool, wait_s_max: float) -> bool:
         """Take one call, waiting for it at most this long; False when there was none in time.
 

@@ -31,6 +31,7 @@ from trading.model.chain import (
     TransactionSeen,
     Witnessed,
 )
+from trading.model.meters import CallFigures
 from trading.model.network import host_of
 from trading.ports import Clock
 
@@ -184,6 +185,10 @@ class SolanaChain:
             return [(str(each["address"]), answers.whole(int(each["amount"]))) for each in found["value"]]
 
         return await self._pool.first(await self._pool.healthy(), "getTokenLargestAccounts", ask)
+
+    def calls(self) -> Mapping[str, CallFigures]:
+        """Return what there is to count of each endpoint, by name."""
+        return self._pool.calls()
 
     def health(self) -> Mapping[str, Any]:
         """Return counts, lag and trouble by endpoint, and what is known of the wake-up connections."""

@@ -23,6 +23,7 @@ from trading.adapters.call_meter import current_meter
 from trading.adapters.solana.budget import CallBudget
 from trading.config import ChainSection, EndpointSection
 from trading.errors import ChainUnavailable
+from trading.model.meters import Spread
 from trading.ports import Clock
 
 _USER_AGENT: Final = "memmcp"
@@ -69,6 +70,8 @@ class EndpointHealth:
     ok: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     last_error: str = ""
+    answered_s: Spread = field(default_factory=Spread)
+    """How long calls took that were answered."""
 
 
 class RpcEndpoint:
@@ -96,6 +99,11 @@ class RpcEndpoint:
         """Seconds for which it is left alone, 0 when it may be asked."""
         return max(0.0, self._away_until_s - anyio.current_time())
 
+    @property
+    def budget_left(self) -> float:
+        """How many calls the budget would let through at once now."""
+        return self._budget.left
+
     async def aclose(self) -> None:
         await self._http.aclose()
 
@@ -105,10 +113,12 @@ class RpcEndpoint:
             self._refuse(method, "backing_off", f"left alone for {self.away_s:.1f} s after: {self.health.last_error}")
         if not await self._budget.take(is_send=is_send, wait_s_max=self._chain.timeout_s):
             self._refuse(method, "budget", "the budget of calls is used up")
-        number = next(self._numbers)
+        number, began_s = next(self._numbers), anyio.current_time()
         body = orjson.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)})
         answer = await self._answer(method, body)
-        return self._result(method, number, answer)
+        result = self._result(method, number, answer)
+        self.health.answered_s.observe(anyio.current_time() - began_s)
+        return result
 
     def reject(self, method: str, message: str) -> EndpointFailed:
         """Count an answer that does not say what it should; return the error to raise."""

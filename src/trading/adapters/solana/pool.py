@@ -12,6 +12,7 @@ from trading.adapters.solana.endpoint import RpcEndpoint
 from trading.config import ChainSection
 from trading.errors import ChainUnavailable, WrongChain
 from trading.model.chain import Commitment
+from trading.model.meters import CallFigures
 
 _Value = TypeVar("_Value")
 _LIARS_BORNE: Final = 3
@@ -150,6 +151,20 @@ class EndpointPool:
         if not found:
             raise self._nobody(method, problems)
         return found
+
+    def calls(self) -> Mapping[str, CallFigures]:
+        """Return what there is to count of each endpoint, by name."""
+        return {
+            peer.name: CallFigures(
+                peer.endpoint.health.ok,
+                dict(peer.endpoint.health.errors),
+                peer.endpoint.health.answered_s,
+                peer.endpoint.budget_left,
+                peer.endpoint.away_s,
+                peer.lag_slots,
+            )
+            for peer in self.peers
+        }
 
     def report(self) -> Mapping[str, Any]:
         """Return what is known of each endpoint, by name."""

@@ -24,6 +24,7 @@ class Recording:
 
 CALLS = {
     "snapshot": ((), {}),
+    "metrics": ((), {}),
     "trades": ((), {"strategy": None, "cursor": "c", "limit": 3}),
     "equity": ((), {"since_ns": 1, "until_ns": 2, "resolution_s": 3}),
     "costs": ((), {"days": 7}),

@@ -65,7 +65,7 @@ async def exchange(doors: Doors, *lines: bytes) -> bytes:
         for line in lines:
             await stream.send(line)
         try:
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 return await stream.receive()
         except (anyio.EndOfStream, anyio.BrokenResourceError):
             return b""

@@ -136,7 +136,7 @@ async def test_a_part_that_is_down_is_tried_again_in_the_background(house: House
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(house.erasure.run)
         await house.deliver()
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while len(await house.purges()) < 2:
                 await house.journal.wait_for_commit(await house.journal.horizon(), 1)
         tasks.cancel_scope.cancel()

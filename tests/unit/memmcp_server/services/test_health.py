@@ -107,7 +107,7 @@ async def test_trading_that_is_not_up_yet_is_named_and_memory_metrics_go_on() ->
 
 
 async def test_a_stuck_part_is_told_after_the_limit() -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         report = await Parts(StuckDesk(), part_timeout_s=0.02).health.checks()
     assert report.checks["trading"] == "no answer within 0.02 s"
 
@@ -142,7 +142,7 @@ async def test_the_lag_of_the_loop_is_what_timers_are_late() -> None:
         began_s = clock.monotonic_s()
         while clock.monotonic_s() - began_s < 0.35:
             pass  # hold the loop longer than the probe waits
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while lag.worst_ms() == 0.0:
                 await anyio.lowlevel.checkpoint()
         tasks.cancel_scope.cancel()

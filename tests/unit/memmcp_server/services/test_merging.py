@@ -165,7 +165,7 @@ async def test_the_reader_goes_on_where_it_was_after_a_restart(house: House) -> 
 
     async def read_to_the_end() -> None:
         horizon = await house.journal.horizon()
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(Merging(house.journal, house.index, house.clock, house.policies).run)
                 while (await house.journal.cursor("merging") or 0) < horizon:  # noqa: ASYNC110 - a plain poll will do
@@ -197,7 +197,7 @@ async def test_what_is_no_memory_does_not_keep_the_reader_busy(house: House, mon
         assert reads <= 4, "once for the snapshot, and then a wait"
         old = await house.write(FADES)
         await house.write(FADES_TOO)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while await house.current() != [FADES]:  # noqa: ASYNC110 - a plain poll will do
                 await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()

@@ -51,7 +51,7 @@ class Market:
             self.feed.price = Decimal(price)
         before = (await self.desk.snapshot())["cycle"]
         self.feed.push()
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while (await self.desk.snapshot())["cycle"] == before:
                 async for _ in self.desk.changes():
                     break

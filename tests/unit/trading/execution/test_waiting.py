@@ -56,7 +56,7 @@ class Scene:
 
     async def until(self, intent: Intent, holds: Callable[[IntentRecord], bool]) -> IntentRecord:
         """Hand it in again and again, as a courier does, until it stands so."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while True:
                 known = await self.executor.take(intent)
                 if holds(known):

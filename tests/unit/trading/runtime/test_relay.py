@@ -125,7 +125,7 @@ async def test_trouble_is_shown_with_its_age_and_ends_with_the_first_success(sto
     memory = ListMemory()
     memory.is_stuck = True
     carrier = relay(store, journal, memory)
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(carrier.run)
             while not carrier.stats().last_error:

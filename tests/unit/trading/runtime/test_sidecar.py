@@ -3,6 +3,7 @@
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from tests.doubles.scripted_adviser import ScriptedAdviser, SpendNote
 from tests.support.market_server import SteppedClock
@@ -89,8 +90,11 @@ async def test_a_budget_that_cannot_be_kept_asks_nobody() -> None:
 
 async def test_what_is_spent_is_written_down_before_anybody_is_asked() -> None:
     asked = Asked(ScriptedAdviser(is_hanging=True))
-    with anyio.move_on_after(0.05):
-        await asked.ask()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(asked.ask)
+        while not asked.adviser.asked:
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
     assert len(asked.adviser.asked) == 1
     assert asked.store.spent == Spent(asked.store.spent.day, 1, 1_800, 4_200)
     assert asked.sidecar.status()["breaker"] == "closed"
@@ -98,7 +102,7 @@ async def test_what_is_spent_is_written_down_before_anybody_is_asked() -> None:
 
 async def test_a_sidecar_that_never_answers_is_given_up_in_time() -> None:
     asked = Asked(ScriptedAdviser(is_hanging=True), timeout_s=0.05)
-    with anyio.fail_after(2):
+    with anyio.fail_after(30):
         assert (await asked.ask()).outcome == "timeout"
 
 
@@ -126,7 +130,7 @@ async def test_a_fault_keeps_no_answer_and_says_why() -> None:
 
 
 async def test_questions_wait_their_turn() -> None:
-    asked = Asked(ScriptedAdviser(is_hanging=True), timeout_s=0.2, cache_s=0, failures_max=50)
+    asked = Asked(ScriptedAdviser(is_hanging=True), timeout_s=60, cache_s=0, failures_max=50)
     async with anyio.create_task_group() as tasks:
         for number in range(3):
             tasks.start_soon(asked.ask, f"asm_{number}")

@@ -21,15 +21,21 @@ function address(sinceMs: number | null, resolutionS: number | null): string {
   return `/telemetry/trading/history?${query.toString()}`;
 }
 
+/** The next whole number of minutes or hours: what the server keeps is put together from these. */
+function whole(seconds: number): number {
+  const unit = seconds > 3_600 ? 3_600 : seconds > 60 ? 60 : 1;
+  return Math.max(1, Math.ceil(seconds / unit)) * unit;
+}
+
 /** Load a range that ends at the newest event (its own time, which in a replay is not ours). Throws ApiError. */
 export async function loadHistory(api: Pick<Api, "get">, range: Range, newestMs: number | null): Promise<EquitySeries> {
   const get = async (sinceMs: number | null, resolutionS: number | null): Promise<EquitySeries> =>
     readSeries(await api.get(address(sinceMs, resolutionS)));
   const windowS = WINDOW_S[range];
-  if (windowS !== null && newestMs !== null) return get(newestMs - windowS * 1_000, Math.max(1, Math.ceil(windowS / POINTS)));
+  if (windowS !== null && newestMs !== null) return get(newestMs - windowS * 1_000, whole(windowS / POINTS));
   // How long the desk has run is not known: ask for days first, then as fine as the answer allows.
   const days = await get(null, 86_400);
-  if (days.points.length >= 3) return get(null, Math.ceil((days.points.length * 86_400) / POINTS));
+  if (days.points.length >= 3) return get(null, whole((days.points.length * 86_400) / POINTS));
   for (const resolutionS of [300, 20]) {
     const series = await get(null, resolutionS);
     if (series.points.length >= ENOUGH) return series;

@@ -89,7 +89,9 @@ function matches(entry: StreamEntry, filter: StreamFilter): boolean {
   return filter === "decisions" ? isDesk : !isDesk;
 }
 
-export interface Curve { ts: number[]; equity: number[]; drawdown: number[]; solUsd: (string | null)[] }
+export interface Curve {
+  ts: number[]; equity: number[]; drawdown: number[]; solUsd: (string | null)[]; low: number[]; high: number[];
+}
 
 /** Equity over event time: history, then live points, one per bucket; the bucket doubles when there are too many. */
 export class EquityHistory {
@@ -137,12 +139,20 @@ export class EquityHistory {
     return this.points.length;
   }
 
-  /** Columns for drawing: seconds since 1970, SOL, drawdown in percent (zero or below). */
+  /**
+   * Columns for drawing: seconds since 1970, SOL, drawdown in percent (zero or below). A point's drawdown is the deepest
+   * of its stretch, so that no spike is lost; that of the newest is the present one.
+   */
   curve(): Curve {
+    const newest = this.points.length - 1;
+    const deepest = (point: EquityPoint, at: number): number =>
+      at === newest ? point.drawdown_bps : Math.max(point.drawdown_bps, point.drawdown_bps_max ?? 0);
     return {
       ts: this.points.map((point) => Date.parse(point.ts) / 1_000),
       equity: this.points.map((point) => point.equity_lamports / 1e9),
-      drawdown: this.points.map((point) => (point.drawdown_bps === 0 ? 0 : -point.drawdown_bps / 100)),
+      drawdown: this.points.map((point, at) => 0 - deepest(point, at) / 100),
+      low: this.points.map((point) => (point.low_lamports ?? point.equity_lamports) / 1e9),
+      high: this.points.map((point) => (point.high_lamports ?? point.equity_lamports) / 1e9),
       solUsd: this.points.map((point) => point.sol_usd ?? null),
     };
   }

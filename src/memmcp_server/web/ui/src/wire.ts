@@ -124,7 +124,16 @@ export interface MemoryNote {
 
 export interface Resync { from: number; to: number }
 
-export interface EquityPoint { ts: string; equity_lamports: number; drawdown_bps: number; sol_usd?: string | null }
+/** The last mark of its stretch of time; where the series is thinned, what lies in that stretch is told too. */
+export interface EquityPoint {
+  ts: string;
+  equity_lamports: number;
+  drawdown_bps: number;
+  sol_usd?: string | null;
+  low_lamports?: number | null;
+  high_lamports?: number | null;
+  drawdown_bps_max?: number | null;
+}
 
 export interface EquitySeries { points: EquityPoint[]; resolution_s: number | null }
 

@@ -85,6 +85,16 @@ describe("the equity history", () => {
     expect(history.curve().drawdown).toEqual([-0.1, -0.1, -0.25]);
   });
 
+  test("shows the deepest drawdown of each stretch, and knows the lowest and highest equity between the points", () => {
+    const history = new EquityHistory(null);
+    const thinned = { ...point(0), low_lamports: 1_000_000_000, high_lamports: 4_000_000_000, drawdown_bps_max: 900 };
+    history.load({ points: [thinned, { ...thinned, ts: at(60) }], resolution_s: 60 });
+    expect(history.curve().drawdown).toEqual([-9, -0.1]);
+    expect(history.curve().low).toEqual([1, 1]);
+    expect(history.curve().high).toEqual([4, 4]);
+    expect(history.curve().equity).toEqual([2, 2]);
+  });
+
   test("a desk that is starting is no point: its time is no time of the market", () => {
     const history = new EquityHistory(null);
     const starting = { ...live(10_000_000), cycle: 0, feed: { last_event: null } } as unknown as TradingSnapshot;

@@ -57,7 +57,7 @@ async def held(journal: SqlJournal) -> AsyncIterator[None]:
 
 
 async def wait_until_queued(journal: SqlJournal, rows: int) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while journal.queued_rows < rows:
             await anyio.lowlevel.checkpoint()
 
@@ -190,7 +190,7 @@ async def test_a_commit_that_takes_too_long_is_unknown_and_repeating_it_tells(tm
                 await journal.commit([a_draft("slow")])
         assert caught.value.hint is not None
         assert "same idempotency key" in caught.value.hint
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while not await journal.count(EVERYTHING):
                 await anyio.lowlevel.checkpoint()
         [again] = await journal.commit([a_draft("slow")])
@@ -223,7 +223,7 @@ async def test_closing_finishes_what_is_queued_then_refuses(tmp_path: Path) -> N
 
 
 async def wait_until_queued_or_done(journal: SqlJournal, tasks: list["asyncio.Future[list[Acknowledgement]]"]) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while not journal.queued_rows and not all(task.done() for task in tasks):
             await anyio.lowlevel.checkpoint()
 

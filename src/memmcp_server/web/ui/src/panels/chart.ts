@@ -27,7 +27,7 @@ export class ChartPanel {
   private readonly panel = new Panel("panel-equity");
   private equity: uPlot | null = null;
   private drawdown: uPlot | null = null;
-  private curve: Curve = { ts: [], equity: [], drawdown: [], solUsd: [] };
+  private curve: Curve = { ts: [], equity: [], drawdown: [], solUsd: [], low: [], high: [] };
   private time = new ZonedTime("UTC");
   private spokenMs = 0;
   private drawn: { history: EquityHistory | null; version: number } = { history: null, version: 0 };
@@ -115,14 +115,14 @@ export class ChartPanel {
   private describe(nowMs: number): void {
     if (nowMs - this.spokenMs < SPOKEN_EVERY_MS) return;
     this.spokenMs = nowMs;
-    const { ts, equity, drawdown } = this.curve;
+    const { ts, equity, drawdown, low, high } = this.curve;
     const first = ts[0];
     const last = ts.at(-1);
     if (first === undefined || last === undefined) return;
     const inSol = (value: number | undefined): string => `${sol(Math.round((value ?? 0) * 1e9))} SOL`;
     const span = `from ${this.time.full(first * 1_000)} to ${this.time.full(last * 1_000)}`;
     setAttribute(byId("equity-chart"), "aria-label",
-      `Equity curve ${span}: ${inSol(equity[0])} to ${inSol(equity.at(-1))}, lowest ${inSol(lowest(equity))}, highest ${inSol(highest(equity))}`);
+      `Equity curve ${span}: ${inSol(equity[0])} to ${inSol(equity.at(-1))}, lowest ${inSol(lowest(low))}, highest ${inSol(highest(high))}`);
     setAttribute(byId("drawdown-chart"), "aria-label",
       `Drawdown curve ${span}: now ${percent(Math.round(-(drawdown.at(-1) ?? 0) * 100))}, worst ${percent(Math.round(-lowest(drawdown) * 100))}`);
   }

@@ -1,0 +1,349 @@
+"""The whole daemon for a long time: does it hold more memory, handles or disk than it must? `make soak`.
+
+Accelerated (``--days 30``): a day of the desk's market passes in ``--day-s`` seconds, with agents, an outside engine,
+the page and its stream at work, while the wall clock jumps both ways and the feed falls silent now and then. With
+``--hours 72`` nothing is hastened and a period is an hour. At the end of each period the daemon gives back what it does
+not need, and this is judged against the end of the first day, with 5 % allowed:
+
+- memory: the resident size of the daemon, and that of the index worker, which may grow by what its new points take.
+- handles: the open descriptors of the daemon and its children.
+- disk: the index as the worker's memory. What must be kept grows for ever (rows of the desk's journal, memories), so
+  the bytes of each journal are judged against the bytes that its rows hold: a file that grows faster than its rows
+  leaks. What is carried on or thinned must not pile up: the outbox, the desk's queue of snapshots, and snapshots beyond
+  what the retention settings keep. The write-ahead logs and the daemon's own log stay under a fixed bound.
+"""
+
+import argparse
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from tests.support.agents import ROOT, daemon_pid, environment, http_client, until
+
+from benchmarks.soak_control import VARIABLE, Control
+from benchmarks.soak_daemon import ROUND_VARIABLE
+from benchmarks.soak_load import Load
+from memmcp_server.cli.client import Client, Failed, NoDaemon
+from memmcp_server.daemon.places import Places
+
+DAY_S = 86_400
+ALLOWED = 1.05
+KIB = 1024
+MIB = 1024 * 1024
+WAL_BYTES_MAX = 64 * MIB
+LOG_BYTES_MAX = 65_536
+"""So small that it is rotated many times; three older files are kept."""
+LOGS_BYTES_MAX = 4 * (LOG_BYTES_MAX + 16 * KIB) + 1 * MIB
+QUEUE_ROWS_MAX = 2_000
+POINT_BYTES = 4 * KIB
+"""What one point may take in the index: 1.5 KiB of vector, its words, and what it says."""
+HANDLES_SLACK = 4
+"""A connection of the page or an agent may be open or not at the moment."""
+JUMPS_S = (3_600, -7_200, 90_000, 0, -90_000, 59, 0)
+"""How far the wall clock is off, one after the other."""
+JOURNALS = {"memory": Path("journal.db"), "desk": Path("trading") / "journal.db"}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The daemon at the end of a period; sizes in bytes."""
+
+    period: int
+    daemon_rss: int
+    worker_rss: int
+    threads: int
+    handles: int
+    points: int
+    files: dict[str, int]
+    rows: dict[str, int]
+    payload: dict[str, int]
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def line(self) -> str:
+        sizes = ", ".join(f"{name} {size / MIB:.1f}" for name, size in self.files.items())
+        return (
+            f"{self.period:>3}: daemon {self.daemon_rss / MIB:.1f} MiB, worker {self.worker_rss / MIB:.1f} MiB, "
+            f"{self.threads} threads, {self.handles} handles; MiB on disk: {sizes}; "
+            f"desk rows {self.rows.get('desk.rows', 0)}, memories {self.rows.get('memory.memories', 0)}, "
+            f"snapshots {self.rows.get('memory.snapshots', 0)}, outbox {self.rows.get('memory.outbox', 0)}, "
+            f"points {self.points}"
+        )
+
+
+def memory_of(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * KIB
+    return 0
+
+
+def children_of(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text(encoding="ascii").split():
+            found += [int(child), *children_of(int(child))]
+    return found
+
+
+def handles_of(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def size_of(path: Path) -> int:
+    if path.is_dir():
+        return sum(size_of(each) for each in path.iterdir())
+    try:
+        return path.stat().st_size if path.exists() else 0
+    except FileNotFoundError:
+        return 0
+
+
+def rows_of(path: Path) -> tuple[dict[str, int], int]:
+    """Return how many rows each table has, and how many bytes all their values hold."""
+    counts: dict[str, int] = {}
+    payload = 0
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
+        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+            lengths = " + ".join(f"coalesce(length(CAST({name} AS BLOB)), 0)" for name in columns)
+            count, held = db.execute(f"SELECT count(*), coalesce(sum({lengths}), 0) FROM {table}").fetchone()
+            counts[table] = count
+            payload += held
+    return counts, payload
+
+
+def measured(pid: int, data_dir: Path, control: Control, client: Client, load: Load, period: int) -> Figures:
+    before = control.tidied
+    os.kill(pid, signal.SIGUSR1)
+    until(lambda: control.tidied > before, 60)
+    children = children_of(pid)
+    rows: dict[str, int] = {}
+    payload: dict[str, int] = {}
+    files: dict[str, int] = {}
+    for name, place in JOURNALS.items():
+        path = data_dir / place
+        counts, payload[name] = rows_of(path)
+        rows |= {f"{name}.{table}": count for table, count in counts.items()}
+        files[name] = size_of(path)
+        files[f"{name} log"] = size_of(path.with_name(f"{path.name}-wal"))
+    files["index"] = size_of(data_dir / "index")
+    files["logs"] = size_of(Places(data_dir).logs)
+    index = client.get("/health").get("index", {})
+    points = int(index.get("points") or 0) or rows["memory.memories"]
+    return Figures(
+        period=period,
+        daemon_rss=memory_of(pid),
+        worker_rss=sum(memory_of(each) for each in children),
+        threads=len(list(Path(f"/proc/{pid}/task").iterdir())),
+        handles=handles_of(pid) + sum(handles_of(each) for each in children),
+        points=points,
+        files=files,
+        rows=rows,
+        payload=payload,
+        counts=dict(load.counts),
+    )
+
+
+def shortfalls(first: Figures, last: Figures, snapshots_max: int) -> list[str]:
+    """Return what has grown beyond what it may, against the end of the first day."""
+    found: list[str] = []
+
+    def flat(name: str, before: float, after: float, slack: float = 0.0) -> None:
+        if after > before * ALLOWED + slack:
+            found.append(f"period {last.period}: {name} {after:,.1f}, after the first day {before:,.1f}")
+
+    flat("memory of the daemon (MiB)", first.daemon_rss / MIB, last.daemon_rss / MIB)
+    grown = max(0, last.points - first.points) * POINT_BYTES
+    flat("memory of the index worker (MiB)", first.worker_rss / MIB, last.worker_rss / MIB, grown / MIB)
+    flat("the index on disk (MiB)", first.files["index"] / MIB, last.files["index"] / MIB, grown / MIB)
+    flat("handles", first.handles, last.handles, HANDLES_SLACK)
+    flat("threads", first.threads, last.threads, HANDLES_SLACK)
+    for name in JOURNALS:
+        flat(f"bytes of the {name} journal per byte of its rows", first.files[name] / first.payload[name],
+             last.files[name] / last.payload[name])  # fmt: skip
+        if last.files[f"{name} log"] > WAL_BYTES_MAX:
+            found.append(f"period {last.period}: the {name} journal's log has {last.files[f'{name} log']:,} bytes")
+    bounds = {"memory.outbox": QUEUE_ROWS_MAX, "desk.snapshots": QUEUE_ROWS_MAX, "memory.snapshots": snapshots_max}
+    found += [
+        f"period {last.period}: {last.rows[name]:,} rows in {name}, at most {bound:,} may be"
+        for name, bound in bounds.items()
+        if last.rows.get(name, 0) > bound
+    ]
+    if last.files["logs"] > LOGS_BYTES_MAX:
+        found.append(f"period {last.period}: the logs have {last.files['logs']:,} bytes")
+    return found
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``period_s`` seconds of the wall each; the first ``warm`` periods are the first day."""
+
+    periods: int
+    period_s: float
+    warm: int
+    speed: float | None
+    every_days: float
+    minutes_days: float
+
+    def environ(self, control: Path) -> dict[str, str]:
+        hastened = {} if self.speed is None else {
+            "TRADING_PAPER__SPEED": str(self.speed),
+            "TRADING_PAPER__SNAPSHOT_INTERVAL_S": "0",
+            ROUND_VARIABLE: str(max(1.0, self.period_s / 10)),
+        }  # fmt: skip
+        model = {"MEMMCP_EMBEDDING__MODEL": "sentence-transformers/all-MiniLM-L6-v2"}
+        return environment(
+            {
+                "MEMMCP_TRADING__ENABLED": "true",
+                "MEMMCP_DAEMON__LOG_BYTES_MAX": str(LOG_BYTES_MAX),
+                "MEMMCP_HISTORY__EVERY_DAYS": f"{self.every_days:.9f}",
+                "MEMMCP_HISTORY__MINUTES_DAYS": f"{self.minutes_days:.9f}",
+                **model,
+                **hastened,
+                VARIABLE: str(control),
+            }
+        )
+
+    def snapshots_max(self, period: int, reports: int) -> int:
+        """Return how many snapshots the retention may keep: all of its first days, a few an hour of each desk after
+        that, and what its rounds have not come to. ``reports``: of the outside engine in a period."""
+        kept_s = self.every_days * DAY_S
+        young = kept_s / self.period_s * (DAY_S // 300 * 1.2 + reports * 1.2)
+        hours = (period + 2) * 24 * 6 + (period + 2) * self.period_s / 60 * 6
+        return int(2 * young + hours + 4_000)
+
+
+@contextmanager
+def daemon(data_dir: Path, plan: Plan, control: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the daemon until the block ends; it must then stop by itself in time."""
+    options = ("serve", "--data-dir", str(data_dir), "--port", "0", "--feed", "synthetic:11", "--profile", "foundation")
+    with (data_dir.parent / "soak.daemon.out").open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.soak_daemon", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=plan.environ(control),
+            cwd=ROOT,
+        )
+        try:
+            until(lambda: process.poll() is not None or daemon_pid(data_dir) == process.pid, 90)
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            finally:
+                process.kill()
+                process.wait()
+
+
+def desk_day(client: Client) -> float:
+    """Return how many days of its market the desk has had since the year began."""
+    shown = client.get("/telemetry/trading")["ts"]
+    return datetime.fromisoformat(shown).timestamp() / DAY_S
+
+
+def disturb(control: Control, step: int, length_s: float) -> None:
+    """Set the wall clock wrong, and let the feed be silent for a part of the time."""
+    control.offset_ns = JUMPS_S[step % len(JUMPS_S)] * 10**9
+    if step % 3 == 1:
+        control.is_silent = True
+        time.sleep(length_s)
+        control.is_silent = False
+
+
+def soak(plan: Plan, data_dir: Path) -> tuple[list[Figures], list[str], Load]:
+    control_path = data_dir.parent / "soak.control"
+    control = Control(control_path)
+    found: list[Figures] = []
+    short: list[str] = []
+    with daemon(data_dir, plan, control_path) as process:
+        until(lambda: _is_trading(data_dir), 120)
+        client = http_client(data_dir)
+        load = Load(data_dir, max(0.25, plan.period_s / 120))
+        with load.running():
+            began_s = time.monotonic()
+            for period in range(1, plan.periods + 1):
+                disturb(control, period, plan.period_s / 4)
+                ends_s = began_s + period * plan.period_s
+                while time.monotonic() < ends_s and process.poll() is None:
+                    time.sleep(min(0.5, max(0.0, ends_s - time.monotonic())))
+                if process.poll() is not None:
+                    return found, [*short, f"the daemon ended with {process.returncode} in period {period}"], load
+                found.append(measured(process.pid, data_dir, control, client, load, period))
+                print(found[-1].line(), flush=True)
+                if period > plan.warm:
+                    reports = found[-1].counts.get("reports", 0) // period
+                    short += shortfalls(found[plan.warm - 1], found[-1], plan.snapshots_max(period, reports))
+            print(f"the desk has come to {datetime.fromtimestamp(desk_day(client) * DAY_S)}")  # noqa: DTZ006
+        control.offset_ns = 0
+    if process.returncode != 0:
+        short.append(f"the daemon ended with {process.returncode} when it was told to stop")
+    return found, short, load
+
+
+def _is_trading(data_dir: Path) -> bool:
+    try:
+        return bool(http_client(data_dir).get("/telemetry/trading").get("cycle"))
+    except (Failed, NoDaemon, AssertionError, OSError):
+        return False
+
+
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    if arguments.hours is not None:
+        warm = max(1, min(24, arguments.hours // 3))
+        return Plan(arguments.hours, 3_600.0, warm, None, every_days=0.5, minutes_days=1.0)
+    day_s = arguments.day_s
+    return Plan(arguments.days, day_s, 1, DAY_S / day_s, every_days=day_s / DAY_S, minutes_days=3 * day_s / DAY_S)
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--days", type=int, default=30, help="Days of the market, hastened.")
+    parser.add_argument("--day-s", type=float, default=40.0, help="Seconds that such a day takes.")
+    parser.add_argument("--hours", type=int, help="Hours of the wall clock instead, nothing hastened.")
+    parser.add_argument("--keep", type=Path, help="Leave the data here.")
+    arguments = parser.parse_args(argv)
+    plan = plan_of(arguments)
+    if plan.periods <= plan.warm:
+        parser.error(f"{plan.periods} periods are too few: the first {plan.warm} are what the others are judged by")
+    with tempfile.TemporaryDirectory(prefix="mm-soak-", ignore_cleanup_errors=True) as folder:
+        data_dir = (arguments.keep or Path(folder)) / "d"
+        data_dir.mkdir(parents=True)
+        found, short, load = soak(plan, data_dir)
+    for each in load.failures:
+        print(f"a client met: {each}")
+    for each in short:
+        print(f"grown: {each}")
+    if found:
+        print(summary(plan, found, load, short))
+    return 1 if short or len(found) < plan.periods else 0
+
+
+def summary(plan: Plan, found: Sequence[Figures], load: Load, short: Sequence[str]) -> str:
+    first, last = found[plan.warm - 1], found[-1]
+    work = ", ".join(f"{count:,} {name}" for name, count in sorted(load.counts.items()))
+    return (
+        f"soak: {last.period} {'hours' if plan.speed is None else 'days'}; daemon {first.daemon_rss / MIB:.1f} -> "
+        f"{last.daemon_rss / MIB:.1f} MiB, worker {first.worker_rss / MIB:.1f} -> {last.worker_rss / MIB:.1f} MiB "
+        f"for {first.points:,} -> {last.points:,} points, handles {first.handles} -> {last.handles}, journal bytes per "
+        f"byte of rows: memory {first.files['memory'] / first.payload['memory']:.2f} -> "
+        f"{last.files['memory'] / last.payload['memory']:.2f}, desk {first.files['desk'] / first.payload['desk']:.2f} "
+        f"-> {last.files['desk'] / last.payload['desk']:.2f}; {work}; "
+        f"{f'{len(short)} figures too large' if short else 'flat within 5 %'}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

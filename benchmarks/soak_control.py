@@ -1,0 +1,49 @@
+"""What the soak tells its daemon while it runs: how far the wall clock is off, and whether the feed is silent."""
+
+import mmap
+import struct
+from pathlib import Path
+from typing import Final, Self
+
+VARIABLE: Final = "SOAK_CONTROL"
+_LAYOUT: Final = struct.Struct("<qqq")
+
+
+class Control:
+    """A file that both processes have in memory; written by one, read by the other. ``tidied`` counts the times that
+    the daemon has given back what it did not need."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            path.write_bytes(_LAYOUT.pack(0, 0, 0))
+        with path.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), _LAYOUT.size)
+
+    @classmethod
+    def at(cls, path: str) -> Self:
+        return cls(Path(path))
+
+    @property
+    def offset_ns(self) -> int:
+        """What is added to the machine's wall clock."""
+        return int(struct.unpack_from("<q", self._memory, 0)[0])
+
+    @offset_ns.setter
+    def offset_ns(self, value: int) -> None:
+        struct.pack_into("<q", self._memory, 0, value)
+
+    @property
+    def is_silent(self) -> bool:
+        return bool(struct.unpack_from("<q", self._memory, 8)[0])
+
+    @is_silent.setter
+    def is_silent(self, value: bool) -> None:
+        struct.pack_into("<q", self._memory, 8, int(value))
+
+    @property
+    def tidied(self) -> int:
+        return int(struct.unpack_from("<q", self._memory, 16)[0])
+
+    @tidied.setter
+    def tidied(self, value: int) -> None:
+        struct.pack_into("<q", self._memory, 16, value)

@@ -1,0 +1,78 @@
+"""``memmcp serve`` as the soak runs it: a wall clock that can be set wrong, a feed that can fall silent, and on SIGUSR1
+memory that is not needed goes back to the system, so that what stays is what is held.
+
+Only this process is bent; the product has no such seam. The clock is bent before anything of the product is imported,
+since some of it takes the clock as a default when it is loaded. Waits by the monotonic clock stay true.
+"""
+
+import ctypes
+import gc
+import os
+import signal
+import sys
+import time
+
+from benchmarks.soak_control import VARIABLE, Control
+
+NS_PER_S = 10**9
+PAUSE_S = 0.05
+ROUND_VARIABLE = "SOAK_ROUND_S"
+"""Seconds between the rounds of what tends old rows, which in the product is minutes: a day passes faster here."""
+
+
+def bend_clock(control: Control) -> None:
+    time_ns, time_s = time.time_ns, time.time
+    time.time_ns = lambda: time_ns() + control.offset_ns
+    time.time = lambda: time_s() + control.offset_ns / NS_PER_S
+
+
+def let_feed_fall_silent(control: Control) -> None:
+    import anyio
+
+    from trading.runtime import sources
+    from trading.runtime.sources import Cycle, PacedSource
+
+    inner = PacedSource.next
+
+    async def next_unless_silent(source: PacedSource) -> list[Cycle] | None:
+        batch = await inner(source)
+        while control.is_silent:
+            await anyio.sleep(PAUSE_S)
+        return batch
+
+    sources.PacedSource.next = next_unless_silent  # type: ignore[method-assign]
+
+
+def hasten(round_s: float) -> None:
+    from memmcp_server.services import retention, thinning
+
+    thinning.ROUND_S = retention.ROUND_S = round_s  # type: ignore[misc]
+
+
+def tidy_on_signal(control: Control) -> None:
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+    def tidy(*_: object) -> None:
+        gc.collect()
+        if trim is not None:
+            trim(0)
+        control.tidied += 1
+
+    signal.signal(signal.SIGUSR1, tidy)
+
+
+def main() -> None:
+    control = Control.at(os.environ[VARIABLE])
+    bend_clock(control)
+    tidy_on_signal(control)
+    let_feed_fall_silent(control)
+    if round_s := os.environ.get(ROUND_VARIABLE):
+        hasten(float(round_s))
+    from memmcp_server.cli import app
+
+    sys.argv[0] = "memmcp"
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Langfuse and any other receiver of OpenTelemetry's traces (OTLP over HTTP)."""

@@ -1,0 +1,215 @@
+"""Spans -> the body of an OTLP request: protobuf, gzipped.
+
+Written for its price, which every decision pays: through the SDK's ``ReadableSpan`` and ``encode_spans`` a span takes
+some five times as long. What repeats itself is kept, long texts are wrapped by hand, and the protocol's own classes do
+the rest; tests read all of it with those classes.
+"""
+
+import gzip
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
+from memmcp_server.domain.identifiers import Json
+from memmcp_server.domain.times import from_ns
+from memmcp_server.domain.tracing.spans import Score, Span, Usage
+
+GZIP_LEVEL: Final = 1
+"""The texts repeat themselves: higher levels take several times as long and save little."""
+DETAILS_BYTES_MAX: Final = 16_384
+NAME_CHARS_MAX: Final = 200
+"""Langfuse drops longer values of what it groups by, and whatever is not ASCII."""
+
+SPANS_IN_A_ROW: Final = 16
+
+# Tags of protobuf fields that have a length: number << 3 | 2 (opentelemetry/proto/trace/v1/trace.proto).
+RESOURCE_SPANS_TAG: Final = b"\x0a"
+RESOURCE_TAG: Final = b"\x0a"
+SCOPE_SPANS_TAG: Final = b"\x12"
+SCOPE_TAG: Final = b"\x0a"
+SPAN_TAG: Final = b"\x12"
+ATTRIBUTE_TAG: Final = b"\x4a"
+KEY_TAG: Final = b"\x0a"
+VALUE_TAG: Final = b"\x12"
+STRING_TAG: Final = b"\x0a"
+
+_KINDS: Final = {"tool": Message.SPAN_KIND_SERVER, "generation": Message.SPAN_KIND_CLIENT}
+_IS_ERROR: Final = frozenset({"ERROR"})
+
+
+def encoded(spans: Sequence[Span], resource: Mapping[str, str], environment: str) -> bytes:
+    """Return the compressed request that holds the spans. ``resource`` names who sends: service, version, host.
+
+    Made to run in a thread: it lets others go on after every few spans.
+    """
+    release = resource.get("service.version", "")
+    scope = InstrumentationScope(name="memmcp", version=release)
+    parts = [_field(SCOPE_TAG, scope.SerializeToString())]
+    for number, span in enumerate(spans):
+        if number % SPANS_IN_A_ROW == SPANS_IN_A_ROW - 1:
+            time.sleep(0)  # gives the interpreter lock away, which the trading loop may be waiting for
+        parts.append(_field(SPAN_TAG, _message(span, environment, release)))
+    whose = Resource(attributes=[_pair(name, value) for name, value in resource.items()])
+    of_scope = _field(SCOPE_SPANS_TAG, b"".join(parts))
+    request = _field(RESOURCE_SPANS_TAG, _field(RESOURCE_TAG, whose.SerializeToString()) + of_scope)
+    return gzip.compress(request, GZIP_LEVEL, mtime=0)
+
+
+def halves(body: bytes) -> tuple[bytes, bytes] | None:
+    """Return a request as two of half as many spans, None for one that holds a single span."""
+    request = ExportTraceServiceRequest.FromString(gzip.decompress(body))
+    [scope_spans] = request.resource_spans[0].scope_spans
+    spans = list(scope_spans.spans)
+    if len(spans) < 2:
+        return None
+    found: list[bytes] = []
+    for part in (spans[: len(spans) // 2], spans[len(spans) // 2 :]):
+        del scope_spans.spans[:]
+        scope_spans.spans.extend(part)
+        found.append(gzip.compress(request.SerializeToString(), GZIP_LEVEL, mtime=0))
+    return found[0], found[1]
+
+
+def score_document(span: Span, score: Score, score_id: str, environment: str) -> dict[str, Any]:
+    """Return a score as Langfuse takes it. The time is the decision's: a repeat then replaces it."""
+    document: dict[str, Any] = {
+        "id": score_id,
+        "traceId": span.trace_id.hex(),
+        "name": score.name,
+        "value": score.value,
+        "dataType": score.kind,
+        "environment": environment,
+        "timestamp": _iso(span.end_ns),
+    }
+    if not score.of_trace:
+        document["observationId"] = span.span_id.hex()
+    return document
+
+
+def _message(span: Span, environment: str, release: str) -> bytes:
+    """Return a serialised span: its fixed fields and what is rare by the protocol's classes, its attributes by hand."""
+    message = Message(
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        parent_span_id=span.parent_id,
+        name=span.name,
+        kind=_KINDS.get(span.type, Message.SPAN_KIND_INTERNAL),
+        start_time_unix_nano=max(0, span.start_ns),
+        end_time_unix_nano=max(0, span.end_ns),
+    )
+    if span.linked:
+        message.links.extend([Message.Link(trace_id=trace, span_id=root) for trace, root in span.linked])
+    if span.level in _IS_ERROR:
+        message.status.code = Status.STATUS_CODE_ERROR
+        message.status.message = span.status
+    if span.scores:
+        message.events.extend([_evaluation(score, span.end_ns) for score in span.scores])
+    if span.usage is not None:
+        message.attributes.extend(_usage(span.usage))
+    parts = [
+        message.SerializeToString(),
+        _of_trace(span.type, (environment, release), span.level, span.trace_name, span.session, span.user, span.tags),
+        _attribute(METADATA, _details(span.details)),
+    ]
+    if span.given:
+        parts.append(_attribute(INPUT, span.given.encode("utf-8", "replace")))
+    if span.came:
+        parts.append(_attribute(OUTPUT, span.came.encode("utf-8", "replace")))
+    if span.status:
+        parts.append(_attribute(STATUS, span.status.encode("utf-8", "replace")))
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=4_096)
+def _of_trace(
+    kind: str, sender: tuple[str, str], level: str, trace_name: str, session: str, user: str, tags: tuple[str, ...]
+) -> bytes:
+    """Return the attributes that many spans share."""
+    attributes = [_pair("langfuse.observation.type", kind), _pair("langfuse.environment", sender[0])]
+    attributes.append(_pair("langfuse.release", sender[1]))
+    if level != "DEFAULT":
+        attributes.append(_pair("langfuse.observation.level", level))
+    named = (("langfuse.trace.name", trace_name), ("session.id", session), ("user.id", user))
+    attributes.extend([_pair(name, _name(value)) for name, value in named if value])
+    if tags:
+        values = [AnyValue(string_value=_name(tag)) for tag in tags]
+        attributes.append(KeyValue(key="langfuse.trace.tags", value=AnyValue(array_value=ArrayValue(values=values))))
+    return bytes(Message(attributes=attributes).SerializeToString())
+
+
+def _attribute(key: bytes, value: bytes) -> bytes:
+    """Return a serialised text attribute; ``key`` is a field of the pair already."""
+    told = _field(STRING_TAG, value)
+    return _field(ATTRIBUTE_TAG, key + _field(VALUE_TAG, told))
+
+
+def _field(tag: bytes, body: bytes) -> bytes:
+    """Return a field that has a length: its tag, its length as a varint, its body."""
+    length = len(body)
+    if length < 0x80:
+        return b"%b%c%b" % (tag, length, body)
+    if length < 0x4000:
+        return b"%b%c%c%b" % (tag, length & 0x7F | 0x80, length >> 7, body)
+    digits = bytearray()
+    while length >= 0x80:
+        digits.append(length & 0x7F | 0x80)
+        length >>= 7
+    digits.append(length)
+    return tag + bytes(digits) + body
+
+
+def _usage(usage: Usage) -> list[KeyValue]:
+    tokens = {"input": usage.tokens_in, "output": usage.tokens_out, "total": usage.tokens_in + usage.tokens_out}
+    return [
+        _pair("langfuse.observation.model.name", usage.model),
+        _pair("langfuse.observation.usage_details", orjson.dumps(tokens).decode()),
+        _pair("langfuse.observation.cost_details", orjson.dumps({"total": usage.cost_usd}).decode()),
+        _pair("gen_ai.response.model", usage.model),
+        KeyValue(key="gen_ai.usage.input_tokens", value=AnyValue(int_value=usage.tokens_in)),
+        KeyValue(key="gen_ai.usage.output_tokens", value=AnyValue(int_value=usage.tokens_out)),
+    ]
+
+
+def _evaluation(score: Score, ts_ns: int) -> Message.Event:
+    """Return a score as OpenTelemetry's conventions tell one, for receivers that know no scores."""
+    is_label = isinstance(score.value, str)
+    value = AnyValue(string_value=score.value) if isinstance(score.value, str) else AnyValue(double_value=score.value)
+    key = "gen_ai.evaluation.score.label" if is_label else "gen_ai.evaluation.score.value"
+    told = [_pair("gen_ai.evaluation.name", score.name), KeyValue(key=key, value=value)]
+    return Message.Event(name="gen_ai.evaluation.result", time_unix_nano=max(0, ts_ns), attributes=told)
+
+
+def _details(details: Mapping[str, Json]) -> bytes:
+    body = orjson.dumps(dict(details), option=orjson.OPT_NON_STR_KEYS)
+    if len(body) <= DETAILS_BYTES_MAX:
+        return body
+    kept = {name: each for name, each in details.items() if not isinstance(each, dict | list)}
+    short = {name: each[:NAME_CHARS_MAX] if isinstance(each, str) else each for name, each in kept.items()}
+    body = orjson.dumps({**short, "left_out_bytes": len(body)})
+    return body if len(body) <= DETAILS_BYTES_MAX else orjson.dumps({"left_out_bytes": len(body)})
+
+
+def _pair(key: str, value: str) -> KeyValue:
+    return KeyValue(key=key, value=AnyValue(string_value=value))
+
+
+def _name(text: str) -> str:
+    return text.encode("ascii", "replace").decode()[:NAME_CHARS_MAX]
+
+
+METADATA: Final = _field(KEY_TAG, b"langfuse.observation.metadata")
+INPUT: Final = _field(KEY_TAG, b"langfuse.observation.input")
+OUTPUT: Final = _field(KEY_TAG, b"langfuse.observation.output")
+STATUS: Final = _field(KEY_TAG, b"langfuse.observation.status_message")
+
+
+def _iso(ts_ns: int) -> str:
+    return from_ns(max(0, ts_ns)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""Alerts: readings are taken, judged by rules, written down as memories, and told to the operator."""

@@ -1,0 +1,278 @@
+"""The alerts of this daemon: one memory each, every change a version of it, rebuilt from there after a restart."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import anyio
+
+from memmcp_server.domain.alert import (
+    ALERTS_NAMESPACE,
+    AUDIT_ALERT,
+    KIND_ALERT,
+    KIND_SILENCE,
+    Alert,
+    Labels,
+    Moment,
+    Overview,
+    Rule,
+    Sample,
+    Severity,
+    Silence,
+    alert_of,
+    silence_of,
+)
+from memmcp_server.domain.alerting import Evaluator
+from memmcp_server.domain.caller import Caller
+from memmcp_server.domain.drafts import check_line
+from memmcp_server.domain.identifiers import JsonObject, MemoryId, derived_id
+from memmcp_server.domain.lifecycle import RecordAudit, UpdateMemory
+from memmcp_server.domain.memory import Memory, MemoryDraft, MemoryFilter, Provenance, Trust
+from memmcp_server.domain.times import NS_PER_DAY, NS_PER_S, from_ns
+from memmcp_server.errors import InvalidInput, NotFound, Refused
+from memmcp_server.ports import Clock, Journal, JournalCommand
+
+RESTORED_MAX: Final = 500
+RECENT_MAX: Final = 100
+NOTICES_MAX: Final = 50
+NOTICES_DAYS: Final = 7
+SILENCE_S_MAX: Final = 30 * 86_400
+BY: Final = Provenance(agent="memmcp", tool="alerts", source="readings of this daemon", trust=Trust.SYSTEM)
+IMPORTANCE: Final = {Severity.INFO: 40, Severity.WARNING: 60, Severity.CRITICAL: 80}
+
+logger = logging.getLogger(__name__)
+
+
+class Alerts:
+    """Raises everywhere: JournalBusy, JournalUnavailable, StorageFull."""
+
+    def __init__(self, journal: Journal, clock: Clock, rules: Sequence[Rule]) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._rules = rules
+        self._evaluator = Evaluator(rules)
+        self._unwritten: dict[tuple[str, Labels], Alert] = {}
+        self._lock = anyio.Lock()
+        self._changed = anyio.Event()
+        self._is_open = False
+
+    @property
+    def rules(self) -> Sequence[Rule]:
+        return self._rules
+
+    def next_change(self) -> anyio.Event:
+        """Return the bell of the next change: take it before looking, so that no change is missed."""
+        return self._changed
+
+    def current(self) -> list[Alert]:
+        """Return what fires now, with its value of now, and what ended a moment ago; the most severe first."""
+        return self._evaluator.alerts
+
+    async def open(self) -> None:
+        """Go on with the alerts that the journal holds. Once it has succeeded a repeat does nothing."""
+        async with self._lock:
+            if self._is_open:
+                return
+            held = await self._memories(KIND_ALERT, ("state:firing",), RESTORED_MAX)
+            held += await self._memories(KIND_ALERT, ("state:acknowledged",), RESTORED_MAX)
+            held += await self._memories(KIND_ALERT, ("state:resolved",), RECENT_MAX)
+            silenced = await self._memories(KIND_SILENCE, (), RESTORED_MAX)
+            now = self._now()
+            # Of one rule and labels the newest episode counts; one that ended must not hide one that goes on.
+            found = [alert for memory in held if (alert := alert_of(memory)) is not None]
+            found.sort(key=lambda alert: (alert.is_active, alert.raised_ns))
+            silenced.reverse()  # the oldest first: what was said last holds
+            silences = [silence for memory in silenced if (silence := silence_of(memory)) is not None]
+            self._evaluator.restore(found, silences, now)
+            self._is_open = True
+            self._note(self._evaluator.close_unknown_rules(now))
+            await self._write_down()
+
+    async def take(self, sample: Sample) -> list[Alert]:
+        """Judge a sample and write down what changed. What cannot be written is kept and written with the next one."""
+        await self.open()
+        async with self._lock:
+            changed = self._evaluator.take(sample, self._now())
+            self._note(changed)
+            await self._write_down()
+            return changed
+
+    async def overview(self, *, with_past: bool) -> Overview:
+        """Return the alerts, the silences and the notices; ``with_past``: also alerts that are over."""
+        now_ns = self._clock.now_ns()
+        current = [alert for alert in self.current() if alert.is_active]
+        past: list[Alert] = []
+        if with_past:
+            resolved = await self._memories(KIND_ALERT, ("state:resolved",), RECENT_MAX)
+            past = [alert for memory in resolved if (alert := alert_of(memory)) is not None]
+        where = MemoryFilter(
+            kinds=(KIND_ALERT,), since_ns=now_ns - NOTICES_DAYS * NS_PER_DAY, hidden=(ALERTS_NAMESPACE,)
+        )
+        notices = await self._journal.page(where, after=None, limit=NOTICES_MAX, newest_first=True)
+        return Overview(now_ns, (*current, *past), tuple(notices), tuple(self._evaluator.silences))
+
+    async def get(self, alert_id: str) -> Alert:
+        """Return an alert as it stands now. Raises: NotFound."""
+        for alert in self.current():
+            if alert.memory_id == alert_id:
+                return alert
+        memory = await self._journal.memory(MemoryId(alert_id))
+        held = None if memory is None else alert_of(memory)
+        if held is None:
+            msg = f"there is no alert {alert_id[:128]}"
+            raise NotFound(msg, field="id", hint="GET /alerts and `memmcp alerts` show them with their ids")
+        return held
+
+    async def acknowledge(self, alert_id: str, caller: Caller) -> Alert:
+        """Note that the operator sees to an alert; a repeat changes nothing. Raises: Refused, NotFound."""
+        _require_operator(caller)
+        async with self._lock:
+            alert = await self.get(alert_id)
+            if not alert.is_active:
+                return alert
+            done = self._evaluator.acknowledge(alert, caller.agent or "operator", self._now())
+            if done is not alert:
+                await self._act(done, caller, {"act": "acknowledge"})
+            return done
+
+    async def silence(self, alert_id: str, until_ns: int, caller: Caller) -> Alert:
+        """Tell nobody of this alert until then; a time that has passed takes it back.
+
+        Raises: Refused, NotFound, InvalidInput (too long, or it is over already).
+        """
+        _require_operator(caller)
+        async with self._lock:
+            alert = await self.get(alert_id)
+            if not alert.is_active:
+                msg = f"alert {alert_id} is over, so there is nothing to silence"
+                raise InvalidInput(msg, field="id", hint="silence its rule: memmcp alerts silence RULE --for 2h")
+            silence = Silence(alert.rule, alert.labels, self._checked(until_ns), caller.agent or "operator")
+            done = self._evaluator.silence_one(alert, silence, self._now())
+            await self._act(done, caller, {"act": "silence", "until": from_ns(until_ns).isoformat()})
+            return done
+
+    async def silence_rule(self, rule: str, labels: Labels, until_ns: int, caller: Caller) -> Silence:
+        """Tell nobody of what a rule raises, with these labels where any are named, until then.
+
+        Raises: Refused, InvalidInput (no such rule, too long).
+        """
+        _require_operator(caller)
+        if self._evaluator.rule(rule) is None:
+            msg = f"there is no rule {rule[:64]!r}"
+            raise InvalidInput(msg, field="rule", hint=f"rules are: {', '.join(each.name for each in self._rules)}")
+        for key, value in labels:
+            check_line("labels", f"{key}={value}", 128)
+        async with self._lock:
+            silence = Silence(rule, labels, self._checked(until_ns), caller.agent or "operator")
+            changed = self._evaluator.silence(silence, self._now())
+            await self._keep_silence(silence, caller)
+            self._note(changed)
+            await self._write_down()
+            return silence
+
+    # Writing
+
+    def _now(self) -> Moment:
+        return Moment(self._clock.monotonic_s(), self._clock.now_ns())
+
+    def _checked(self, until_ns: int) -> int:
+        longest_ns = self._clock.now_ns() + SILENCE_S_MAX * NS_PER_S
+        if until_ns > longest_ns:
+            msg = f"until is {from_ns(until_ns).isoformat()}; at most {SILENCE_S_MAX // 86_400} days ahead are allowed"
+            raise InvalidInput(msg, field="until")
+        return until_ns
+
+    def _note(self, changed: Sequence[Alert]) -> None:
+        for alert in changed:
+            level = logging.INFO if alert.severity is Severity.INFO or not alert.is_active else logging.WARNING
+            logger.log(level, "alert %s %s: %s", alert.rule, alert.change, alert.title)
+            self._unwritten[alert.key] = alert
+        if changed:
+            self._ring()
+
+    async def _act(self, alert: Alert, caller: Caller, detail: JsonObject) -> None:
+        self._note([alert])
+        await self._write_down()
+        by = Provenance(agent=caller.agent, session=caller.session, tool=caller.tool)
+        about = self._written(alert)
+        await self._journal.commit([RecordAudit(AUDIT_ALERT, by, detail={"rule": alert.rule, **detail}, about=about)])
+
+    def _written(self, alert: Alert) -> MemoryId | None:
+        held = next((each for each in self._evaluator.alerts if each.key == alert.key), alert)
+        return held.memory_id or None
+
+    async def _write_down(self) -> None:
+        """Write what changed, the newest state of each alert. Raises: Unavailable; what is left comes next time."""
+        for key, alert in list(self._unwritten.items()):
+            alert = self._with_memory(alert)
+            [acknowledged] = await self._journal.commit([_command(alert)])
+            self._evaluator.keep(replace(alert, memory_id=acknowledged.id, version=acknowledged.version))
+            if self._unwritten.get(key) is not None and self._unwritten[key].updated_ns == alert.updated_ns:
+                del self._unwritten[key]
+            self._ring()
+
+    def _with_memory(self, alert: Alert) -> Alert:
+        """Return it with the memory that it has got meanwhile."""
+        if alert.memory_id:
+            return alert
+        held = next((each for each in self._evaluator.alerts if each.key == alert.key), None)
+        if held is None or held.raised_ns != alert.raised_ns or not held.memory_id:
+            return alert
+        return replace(alert, memory_id=held.memory_id, version=held.version)
+
+    async def _keep_silence(self, silence: Silence, caller: Caller) -> None:
+        by = Provenance(agent=caller.agent, session=caller.session, tool=caller.tool)
+        labels = ", ".join(f"{key}={value}" for key, value in silence.labels) or "any labels"
+        draft = MemoryDraft(
+            content=f"Nobody is told of {silence.rule} ({labels}) until {from_ns(silence.until_ns).isoformat()}.",
+            key=f"silence:{silence.rule}:{derived_id(labels, str(silence.until_ns), str(self._clock.now_ns()))}",
+            ts_event_ns=self._clock.now_ns(),
+            namespace=ALERTS_NAMESPACE,
+            kind=KIND_SILENCE,
+            tags=(silence.rule,),
+            metadata=silence.document(),
+            provenance=BY,
+            embed=False,
+        )
+        audit = RecordAudit(AUDIT_ALERT, by, detail={"act": "silence", **silence.document()})
+        await self._journal.commit([draft, audit])
+
+    async def _memories(self, kind: str, tags: tuple[str, ...], limit: int) -> list[Memory]:
+        where = MemoryFilter(namespace=ALERTS_NAMESPACE, kinds=(kind,), tags=tags)
+        return await self._journal.page(where, after=None, limit=limit, newest_first=True)
+
+    def _ring(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+
+def _command(alert: Alert) -> JournalCommand:
+    if not alert.memory_id:
+        labels = (part for pair in alert.labels for part in pair)
+        return MemoryDraft(
+            content=alert.content(),
+            key=f"{alert.rule}:{derived_id(*labels, str(alert.raised_ns))}",
+            ts_event_ns=alert.raised_ns,
+            namespace=ALERTS_NAMESPACE,
+            kind=KIND_ALERT,
+            tags=alert.tags,
+            metadata=alert.document(),
+            provenance=BY,
+            importance=IMPORTANCE[alert.severity],
+        )
+    return UpdateMemory(
+        id=alert.memory_id,
+        key=f"{alert.memory_id}:{alert.change}:{alert.updated_ns}",
+        provenance=BY,
+        content=alert.content(),
+        tags=alert.tags,
+        metadata=alert.document(),
+        importance=IMPORTANCE[alert.severity],
+    )
+
+
+def _require_operator(caller: Caller) -> None:
+    if caller.role != "operator":
+        msg = "only the operator acknowledges and silences alerts"
+        raise Refused(msg, hint="on the page, or with: memmcp alerts acknowledge ID")
