@@ -25,6 +25,8 @@ from . import (
     service,
     task,
     token,
+    top,
+    why,
 )
 
 app = typer.Typer(
@@ -64,6 +66,8 @@ for _commands in (
     importing,
     evaluation,
     approval,
+    top,
+    why,
     clients,
     doctor,
 ):
