@@ -44,6 +44,9 @@ def make_tool(spec: ToolSpec[Any], services: Services) -> Tool:
     and tells the model no more than that the tool failed.
     """
 
+    for outcome in (OK, UNFORESEEN):  # there from the start: what appears with 1 has not grown, for Prometheus
+        services.meters.tool_calls.add(spec.name, outcome, by=0)
+
     async def run(arguments: dict[str, Any], context: Context[Any, Any]) -> CallToolResult | InputRequiredResult:
         outcome, began_s = UNFORESEEN, time.perf_counter()
         try:
