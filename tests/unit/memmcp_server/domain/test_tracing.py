@@ -56,6 +56,12 @@ def test_a_step_of_the_desk_is_what_its_kind_says(kind: str, kept_as: str, level
     assert span.trace_id == trace_id_of(TRADE)
 
 
+def test_a_signal_that_was_not_acted_on_is_the_root_of_its_decision() -> None:
+    span = told(of_the_desk("signal", trajectory_id=TRADE, denied={"reason": "exposure_bps_max"}))
+    assert (span.trace_id, span.span_id, span.parent_id) == (trace_id_of(TRADE), span_id_of("m", 1), b"")
+    assert told(of_the_desk("forecast", trajectory_id=TRADE)).trace_id == span.trace_id
+
+
 def test_a_forecast_that_came_due_scores_its_decision() -> None:
     span = told(of_the_desk("outcome", trajectory_id=TRADE, brier_ppm=250_000, is_hit=True, run_id="run-1"))
     assert (span.trace_id, span.type, span.session) == (trace_id_of(TRADE), "evaluator", "run-1")
