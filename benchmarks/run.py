@@ -24,6 +24,8 @@ BENCHMARKS = (
     "recall",
     "sidecar",
     "metrics",
+    "history",
+    "tracing",
 )
 HEAD = """# Benchmarks
 

@@ -7,6 +7,7 @@ import typer
 from memmcp_server import __version__
 
 from . import (
+    alerts,
     approval,
     archive,
     clients,
@@ -26,6 +27,8 @@ from . import (
     service,
     task,
     token,
+    top,
+    why,
 )
 
 app = typer.Typer(
@@ -66,10 +69,13 @@ for _commands in (
     importing,
     evaluation,
     approval,
+    top,
+    why,
     clients,
     doctor,
 ):
     _commands.register(app)
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(index.app, name="index")
 app.add_typer(phone.app, name="phone")

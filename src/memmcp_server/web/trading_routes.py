@@ -18,6 +18,7 @@ from memmcp_server.services import acts
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import IdempotencyKey, Moment, SolAmount
 from memmcp_server.wire.base import Request as WireRequest
+from memmcp_server.wire.money import CostsAnswer
 from memmcp_server.wire.night import NightReport, ReviewAnswer, ReviewRequest
 from memmcp_server.wire.orders import CONTROL_FIELDS, LEVEL_ACTIONS, ControlAnswer, ControlRequest, ProfileName
 from memmcp_server.wire.promotion import PromotionAnswer, PromotionRequest
@@ -26,6 +27,8 @@ from memmcp_server.wire.telemetry import (
     DeskReport,
     ForeignTelemetry,
     RiskView,
+    SnapshotSeries,
+    SnapshotView,
     TelemetryReceipt,
     WindowName,
 )
@@ -64,6 +67,14 @@ class HistoryQuery(WireRequest):
     resolution: int | None = Field(default=None, ge=1, le=31 * 86_400, description="Seconds a point; the last of each.")
 
 
+class SnapshotsQuery(WireRequest):
+    desk_id: str = Field(default=LOCAL_DESK, min_length=1, max_length=64, description="Ours unless one is named.")
+    since: Moment | None = Field(default=None, description="ISO 8601 with zone, inclusive.")
+    until: Moment | None = Field(default=None, description="ISO 8601 with zone, exclusive.")
+    resolution: int | None = Field(default=None, ge=1, le=31 * 86_400, description="Seconds; the last of each.")
+    limit: int = Field(default=50, ge=1, le=500)
+
+
 class TradesQuery(WireRequest):
     strategy: str | None = Field(default=None, max_length=64)
     cursor: str | None = Field(default=None, max_length=256)
@@ -81,6 +92,10 @@ class WhyQuery(WireRequest):
     mint: str | None = Field(default=None, min_length=2, max_length=64)
     since: Moment | None = None
     until: Moment | None = None
+
+
+class CostsQuery(WireRequest):
+    days: int = Field(default=31, ge=1, le=400, description="So many of the newest days.")
 
 
 class NightQuery(WireRequest):
@@ -141,10 +156,26 @@ class TradingRoutes:
         )
         return answer(EquitySeries.model_validate(body))
 
+    async def snapshots(self, request: Request) -> JSONResponse:
+        wish = query_as(request, SnapshotsQuery)
+        found = await self._services.telemetry.history(
+            wish.desk_id,
+            since_ns=instant_ns("since", wish.since),
+            until_ns=instant_ns("until", wish.until),
+            resolution_s=wish.resolution,
+            limit=wish.limit,
+        )
+        views = [SnapshotView.of(each) for each in found]
+        return answer(SnapshotSeries(desk_id=wish.desk_id, snapshots=views, resolution_s=wish.resolution))
+
     async def trades(self, request: Request) -> JSONResponse:
         wish = query_as(request, TradesQuery)
         body = await self._desk().trades(strategy=wish.strategy, cursor=wish.cursor, limit=wish.limit)
         return answer(TradePage.model_validate(body))
+
+    async def costs(self, request: Request) -> JSONResponse:
+        wish = query_as(request, CostsQuery)
+        return answer(CostsAnswer.model_validate(await self._desk().costs(days=wish.days)))
 
     async def strategies(self, request: Request) -> JSONResponse:
         query_as(request, NoQuery)
@@ -237,6 +268,14 @@ class TradingRoutes:
             ),
             ApiRoute(
                 "GET",
+                "/telemetry/snapshots",
+                self.snapshots,
+                "Whole snapshots of a desk over time: positions, limits, queues as they were.",
+                query=SnapshotsQuery,
+                answer=SnapshotSeries,
+            ),
+            ApiRoute(
+                "GET",
                 "/telemetry/trading/trades",
                 self.trades,
                 "Trades, newest first.",
@@ -252,6 +291,7 @@ class TradingRoutes:
                 query=DigestQuery,
                 answer=StrategyDigest,
             ),
+            ApiRoute("GET", "/costs", self.costs, "Costs, and the net result.", CostsQuery, None, CostsAnswer),
             ApiRoute("GET", "/risk", self.risk, "State, exposure, limits and distances.", NoQuery, None, RiskView),
             ApiRoute(
                 "GET",

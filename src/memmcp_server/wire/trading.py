@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import Field
 
 from .base import JsonValue, TradingState, Wire
-from .money import Amount, CostView, FeedView, TradingContext, WaitingOrder
+from .desk_health import DeskHealthView
+from .money import Amount, CostView, FeedView, RunningCosts, TradingContext, WaitingOrder
 from .orders import (
     CloseRequest,
     ControlAnswer,
@@ -170,6 +171,8 @@ class TradingSnapshot(TradingContext):
     wallets: list[WalletView] = Field(default_factory=list)
     waiting_orders: list[WaitingOrder] = []
     sidecar: SidecarView | None = None
+    health: DeskHealthView | None = None
+    running_costs: RunningCosts | None = None
 
 
 class EquityPoint(Wire):

@@ -27,6 +27,7 @@ from .assembly import RunPlan, chosen_profile
 from .assessing import Assessing
 from .bans import with_bans
 from .clock import WallClock
+from .desk_health import DeskHealth
 from .folding import keep_folding
 from .mailbox import Mailbox
 from .metering import DeskMeters
@@ -34,8 +35,10 @@ from .paper import PaperLoop
 from .paper_desk import PaperDesk
 from .previews import Previews
 from .proposals import Proposals
+from .reconciler_notes import ReconcilerNotes
 from .recorded_runs import JOURNAL_NAME
 from .relay import MemoryRelay, RelayStats
+from .running_costs import RunningCosts, counted
 from .session import Opener, Session
 from .sidecar import Sidecar, opened_sidecar
 from .sources import LiveSource, PacedSource, Source
@@ -89,6 +92,9 @@ async def _opened(
     async with AsyncExitStack() as stack:
         store = await anyio.to_thread.run_sync(JournalStore.at, options.data_dir / JOURNAL_NAME)
         stack.callback(store.close)
+        # Before anything is opened that asks somebody for something.
+        counting = counted(options.data_dir, sections.costs, WallClock().now_ns, has_model=sections.sidecar.is_on)
+        costs = await stack.enter_async_context(counting)
         if chosen is None:
             chosen = await choose_feed(
                 options.feed, sections.market, WallClock(), recorded=options.recorded, chain=sections.chain
@@ -100,7 +106,7 @@ async def _opened(
             chosen.feed.hold(session.kernel.state.ledger.held_mints())
             await stack.enter_async_context(chosen.feed.running())
         sidecar = await stack.enter_async_context(opened_sidecar(sections.sidecar, options.data_dir))
-        parts = _Parts(store, chosen, sections, memory, options, live, sidecar)
+        parts = _Parts(store, chosen, sections, memory, options, live, sidecar, costs)
         yield await stack.enter_async_context(_running(opener, session, parts))
 
 
@@ -113,6 +119,7 @@ class _Parts:
     options: PaperOptions
     live: "LiveParts | None"
     sidecar: Sidecar | None
+    costs: RunningCosts
 
 
 @asynccontextmanager
@@ -136,6 +143,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     stage = Stage(source, parts.chosen.said, sections, stats, published)
     mailbox = Mailbox(sections.paper.commands_len_max, sections.paper.command_timeout_s, lambda: loop.wake())
     stage.waiting_commands = lambda: len(mailbox)
+    stage.running_costs = parts.costs.document
     loop = PaperLoop(opener, source, mailbox, stage)
     meters = DeskMeters(stage, lambda: stage.current.journal, _apis(parts))
     meters.sidecar = parts.sidecar
@@ -146,6 +154,8 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
         stage.money = REAL
         stage.waiting_orders = live.waiting.documents
         meters.live = live.meters.documents
+    health = DeskHealth(stage, session.journal, live)
+    stage.surroundings = health.document
     await anyio.to_thread.run_sync(lambda: stage.show(session, is_last=False))
     await anyio.to_thread.run_sync(session.commit)
     stage.published()
@@ -153,12 +163,14 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(loop.run, session)
         tasks.start_soon(relay.run)
+        tasks.start_soon(health.run)
         tasks.start_soon(meters.run)
         tasks.start_soon(keep_folding, MarkBuckets(parts.store, session.run.number))
         if advising is not None:
             tasks.start_soon(advising.run)
         if live is not None:
             tasks.start_soon(_live, live, loop, mailbox, stage)
+            tasks.start_soon(ReconcilerNotes(live.standing, parts.memory, WallClock().now_ns).run)
         try:
             review = None if live is None else live.review
             options = parts.options
@@ -167,6 +179,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
                 desk.use_candidates(options.candidates_dir)
                 tasks.start_soon(desk.promoter.keep_copying)
                 tasks.start_soon(Proposals(options.candidates_dir, parts.memory).keep_telling)
+            desk.running_costs = parts.costs
             desk.figures = meters.document
             desk.assessing = None if parts.sidecar is None else Assessing(parts.sidecar, parts.memory)
             yield desk
