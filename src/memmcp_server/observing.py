@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from . import channels
-from .adapters.tracing.wiring import trace_sinks
+from .adapters.tracing.wiring import call_spans, receiver_names, trace_sinks
 from .config import PhoneSection, Sections
 from .domain.outbox import QDRANT, SinkSpec
 from .ports import Clock, Journal, SecretScanner, Sink
@@ -48,12 +48,6 @@ def _tells_alerts(phone: PhoneSection) -> bool:
     return phone.token is not None and phone.alerts_from != "none"
 
 
-def receiver_names(sections: Sections) -> list[str]:
-    """Return which receivers of traces are configured."""
-    found = {"langfuse": sections.langfuse.is_on, "otlp": sections.otlp.endpoint is not None}
-    return [name for name, is_on in found.items() if is_on]
-
-
 @asynccontextmanager
 async def observing(unwatched: Services, sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[Services]:
     """Yield the services with who watches them, and run those for as long as the block does.
@@ -65,6 +59,7 @@ async def observing(unwatched: Services, sections: Sections, _environ: Mapping[s
         services = replace(
             unwatched,
             alerts=alerts,
+            calls=call_spans(sections, unwatched.clock),
             heartbeat=_heartbeat(unwatched, sections, stack),
             phone=await _phone(unwatched, sections, stack, alerts),
         )
@@ -75,6 +70,10 @@ async def observing(unwatched: Services, sections: Sections, _environ: Mapping[s
             await stack.enter_async_context(beside("channels", services.alerts.prepare_channels))
         if services.heartbeat is not None:
             await stack.enter_async_context(beside("heartbeat", services.heartbeat.run))
+        if services.calls is not None:
+            stack.push_async_callback(services.calls.end)
+            for name, part in services.calls.parts().items():
+                await stack.enter_async_context(beside(name, part))
         if services.phone is not None:
             await stack.enter_async_context(beside("phone", services.phone.run))
         yield services

@@ -18,6 +18,7 @@ from . import (
     importing,
     index,
     lifecycle,
+    logs,
     memory,
     news,
     outbox,
@@ -56,6 +57,7 @@ def _root(
 
 for _commands in (
     daemon,
+    logs,
     memory,
     overview,
     lifecycle,

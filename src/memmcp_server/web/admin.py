@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 from memmcp_server import __version__
 from memmcp_server.config import Sections
 from memmcp_server.domain.identifiers import SEQ_MAX
+from memmcp_server.domain.outbox import SINK_QDRANT
 from memmcp_server.domain.policy import PolicyBook
 from memmcp_server.errors import InvalidInput, NotFound, TradingUnavailable
 from memmcp_server.services.container import Services
@@ -66,6 +67,10 @@ class RetryRequest(WireRequest):
 
 class DropRequest(WireRequest):
     id: EntryId
+
+
+class RefillRequest(WireRequest):
+    sink: str = Field(min_length=1, max_length=32)
 
 
 class CountAnswer(Wire):
@@ -212,6 +217,16 @@ class Admin:
             raise NotFound(msg, field="id", hint="memmcp outbox list shows them")
         return answer(CountAnswer(count=1))
 
+    async def refill(self, request: Request) -> JSONResponse:
+        """History for a receiver that came later. The index is made anew by its own command, beside the old one."""
+        wish = await body_as(request, RefillRequest)
+        if wish.sink == SINK_QDRANT:
+            msg = f"sink is {wish.sink}, which is not refilled but rebuilt"
+            raise InvalidInput(msg, field="sink", hint="memmcp rebuild-index")
+        count = await self._services.journal.outbox_refill(wish.sink)
+        self._services.relay.wake(wish.sink)
+        return answer(CountAnswer(count=count))
+
     def routes(self) -> list[BaseRoute]:
         return [*starlette_routes(self.table())]
 
@@ -229,6 +244,7 @@ class Admin:
             ("GET", "/admin/outbox", self.outbox, "Entries of the outbox."),
             ("POST", "/admin/outbox/retry", self.retry, "Make dead entries live again."),
             ("POST", "/admin/outbox/drop", self.drop, "Give up one entry."),
+            ("POST", "/admin/outbox/refill", self.refill, "Queue every memory for a receiver once more."),
         ]
         return [ApiRoute(method, path, endpoint, text, operator=True) for method, path, endpoint, text in rows]
 

@@ -35,6 +35,7 @@ from .paper import PaperLoop
 from .paper_desk import PaperDesk
 from .previews import Previews
 from .proposals import Proposals
+from .reconciler_notes import ReconcilerNotes
 from .recorded_runs import JOURNAL_NAME
 from .relay import MemoryRelay, RelayStats
 from .session import Opener, Session
@@ -163,6 +164,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
             tasks.start_soon(advising.run)
         if live is not None:
             tasks.start_soon(_live, live, loop, mailbox, stage)
+            tasks.start_soon(ReconcilerNotes(live.standing, parts.memory, WallClock().now_ns).run)
         try:
             review = None if live is None else live.review
             options = parts.options
