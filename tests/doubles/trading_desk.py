@@ -180,6 +180,12 @@ class InMemoryDesk:
                 kept[bucket] = point
         return self._context() | {"points": list(kept.values()), "resolution_s": resolution_s}
 
+    async def costs(self, *, days: int) -> JsonObject:
+        if not 1 <= days <= 400:
+            msg = f"days: 1 to 400, not {days}"
+            raise InvalidInput(msg, field="days")
+        return self._context() | {"costs": _costs(), "running": None, "days": []}
+
     async def strategies(self) -> JsonObject:
         wins = sum(1 for trade in self.trades_made if (trade.realised or 0) > 0)
         return self._context() | {

@@ -76,7 +76,7 @@ async def test_status_alerts_and_acknowledging_take_no_pin(server: TelegramServe
         assert "alerts open: 1" in told
         assert "CRITICAL Drawdown at its limit (now 1200, limit 1000 bps)" in await rig.hears("/alerts")
         assert await rig.hears("/ack alert-1") == "Acknowledged: alert-1"
-        assert alerts.held[0]["acknowledged_by"] == f"operator:phone:{OPERATOR}"
+        assert alerts.held[0]["acknowledged_by"] == f"phone:{OPERATOR}"
         assert await rig.hears("/ack alert-9") == "Not acknowledged: there is no alert alert-9"
         assert "/flatten" in await rig.hears("/help")
 

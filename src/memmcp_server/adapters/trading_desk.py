@@ -227,6 +227,10 @@ class AdaptedDesk:
         with translating():
             return await self._desk.equity(since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)
 
+    async def costs(self, *, days: int) -> JsonObject:
+        with translating():
+            return await self._desk.costs(days=days)
+
     async def strategies(self) -> JsonObject:
         with translating():
             return await self._desk.strategies()

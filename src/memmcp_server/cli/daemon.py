@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from memmcp_server.daemon.places import Places
 from memmcp_server.daemon.start import serve as serve_daemon
@@ -62,28 +63,62 @@ def status(data_dir: DataDir = None, json: Json = False) -> None:
         print_json(document)
         return
     rows = table("", "")
-    for name in ("pid", "version", "data_dir", "http", "clients"):
-        rows.add_row(name, str(document[name]))
-    rows.add_row("uptime", f"{document['uptime_s']:.0f} s")
-    rows.add_row("journal", f"seq {document['journal']['seq']}, {document['journal']['path']}")
-    for sink, queue in document["outbox"].items():
-        state = f"{queue['pending']} pending (oldest {queue['oldest_s']:.0f} s), {queue['dead']} dead"
-        rows.add_row(f"outbox {sink}", state)
-    rows.add_row("index", f"{document['index']['state']} {document['index']['detail']}".rstrip())
-    rows.add_row("trading", _trading_line(document["trading"]))
+    for name, value in status_rows(document):
+        rows.add_row(name, Text(value))
     out().print(rows)
 
 
-def _trading_line(trading: dict[str, Any]) -> str:
+def status_rows(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a status in words: the process, its queues, the desk, and what reaches out of this machine."""
+    up_s = document["uptime_s"]
+    up = f"{up_s:.0f} s" if up_s < 300 else f"{up_s / 60:.0f} min" if up_s < 7_200 else f"{up_s / 3_600:.1f} h"
+    rows = [(name, str(document[name])) for name in ("pid", "version", "data_dir", "http", "clients")]
+    rows += [("uptime", up), ("journal", f"seq {document['journal']['seq']}, {document['journal']['path']}")]
+    for sink, queue in document["outbox"].items():
+        state = f"{queue['pending']} pending (oldest {queue['oldest_s']:.0f} s), {queue['dead']} dead"
+        relay = queue.get("relay") or {}
+        trouble = f", backing off: {relay.get('last_error')}" if relay.get("state") == "backing_off" else ""
+        rows.append((f"outbox {sink}", state + trouble))
+    rows.append(("index", f"{document['index']['state']} {document['index']['detail']}".rstrip()))
+    rows += [("trading", line) for line in _trading_lines(document["trading"])]
+    rows += _outside_rows(document)
+    return rows
+
+
+def _outside_rows(document: dict[str, Any]) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    if (alerts := document.get("alerts")) is not None:
+        told = ", ".join(f"{count} {severity}" for severity, count in sorted(alerts.items()))
+        rows.append(("alerts", f"{told}: memmcp alerts" if told else "none open"))
+    if (beats := document.get("heartbeat")) is not None:
+        trouble = beats["problem"] or (f"not sent, {beats['failures']} in a row" if beats["failures"] else "")
+        rows.append(("heartbeat", trouble or f"{beats['sent']} sent, the last at {beats['last_sent']}"))
+    if (phone := document.get("phone")) is not None:
+        heard = f"not heard: {phone['last_error']}" if phone["failures"] else "heard"
+        strangers = f", {phone['strangers']} messages of strangers" if phone["strangers"] else ""
+        rows.append(("phone", heard + strangers))
+    return rows
+
+
+def _trading_lines(trading: dict[str, Any]) -> list[str]:
     if "money" not in trading:
-        return f"{trading['state']} {trading.get('reason', '')}".rstrip()
+        return [f"{trading['state']} {trading.get('reason', '')}".rstrip()]
     feed = trading.get("feed") or {}
     equity = trading.get("equity_lamports")
     money = "" if equity is None else f", equity {equity / 1_000_000_000:.9f} SOL"
-    return (
-        f"{str(trading['money']).upper()} {trading['state']}, feed {feed.get('kind')} ({feed.get('detail')}), "
-        f"profile {trading['profile']}, tier {trading['tier']}, cycle {trading['cycle']}{money}"
-    )
+    entries = "" if trading.get("entries_allowed", True) else ", no entries"
+    stale = ", STALE" if feed.get("stale") else ""
+    source = f"feed {feed.get('kind')} ({feed.get('detail')}{stale})"
+    under = f"profile {trading['profile']}, tier {trading['tier']}, cycle {trading['cycle']}"
+    lines = [f"{str(trading['money']).upper()} {trading['state']}{entries}, {source}, {under}{money}"]
+    if trading.get("drawdown_bps") is not None:
+        lines.append(f"drawdown {trading['drawdown_bps'] / 100:.2f} %, {trading.get('positions', 0)} positions open")
+    if costs := trading.get("running_costs"):
+        net = costs["net"]
+        known = "not known" if net["net"] is None else f"{net['net']['sol']} SOL"
+        least = f"; without a price: {', '.join(net['unknown'])}" if net["unknown"] else ""
+        lines.append(f"result {net['trading']['sol']} SOL, net of running costs {known}{least}")
+    return lines
 
 
 def stop(data_dir: DataDir = None, json: Json = False) -> None:

@@ -6,12 +6,33 @@ import typer
 from rich.markup import escape
 
 from .client import find, places_of
-from .console import exit_codes, out, print_json, say, table
+from .console import exit_codes, note, out, plain, print_json, say, table
 from .options import DataDir, Json
 
 app = typer.Typer(
-    help="What waits between the journal and its projections.", no_args_is_help=True, rich_markup_mode=None
+    help="What waits between the journal and its projections.", invoke_without_command=True, rich_markup_mode=None
 )
+
+
+@app.callback()
+def overview(context: typer.Context, data_dir: DataDir = None, json: Json = False) -> None:
+    """Show every sink: what waits, what was given up, and how its delivery goes."""
+    if context.invoked_subcommand is not None:
+        return
+    with exit_codes():
+        queues = find(places_of(data_dir)).get("/admin/status")["outbox"]
+    if json:
+        print_json({"outbox": queues})
+        return
+    rows = table("sink", "waits", "oldest", "dead", "delivered", "delivery")
+    for name, queue in queues.items():
+        relay = queue["relay"] or {"state": "not here", "last_error": ""}
+        said = f"{relay['state']} {relay['last_error']}".rstrip()
+        counts = (queue["pending"], f"{queue['oldest_s']:.0f} s", queue["dead"], queue["delivered"])
+        rows.add_row(name, *(str(each) for each in counts), plain(said))
+    out().print(rows)
+    if any(queue["dead"] for queue in queues.values()):
+        note("dead entries: memmcp outbox list --dead shows them, memmcp outbox retry tries them again")
 
 
 @app.command("list")

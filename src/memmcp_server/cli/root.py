@@ -27,6 +27,8 @@ from . import (
     service,
     task,
     token,
+    top,
+    why,
 )
 
 app = typer.Typer(
@@ -67,6 +69,8 @@ for _commands in (
     importing,
     evaluation,
     approval,
+    top,
+    why,
     clients,
     doctor,
 ):

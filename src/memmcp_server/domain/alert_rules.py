@@ -48,6 +48,9 @@ READINGS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "loop_lag_ms": ("ms", "by how much the daemon's timers are late"),
         "sidecar_down": ("yes", "1 while the sidecar's breaker is open"),
         "telemetry_dropped": ("spans", "spans that telemetry has dropped since the start of the daemon"),
+        "heartbeat_failures": ("beats", "beats in a row that did not reach the dead man's switch"),
+        "phone_failures": ("tries", "tries in a row to hear the operator's phone that failed"),
+        "phone_strangers_hour": ("messages", "messages that people who are not let in sent to the phone's bot"),
         "source_silent_s": ("s", "for how long a source of readings has given none; by source"),
     }
 )
@@ -242,6 +245,26 @@ SHIPPED: Final[tuple[Rule, ...]] = (
         title="telemetry drops spans",
         text="{value} were dropped since the start. {note}",
         advice="Its spool is full: bring the receiver up, or allow a larger spool. Trading is not touched.",
+        escalate_after_s=None,
+    ),
+    Rule(
+        "heartbeat_unsent", "heartbeat_failures", WARNING, 3, 0, "beats",
+        title="the dead man's switch is not reached",
+        text="{value} in a row did not come through. {note}",
+        advice="It will raise the alarm by itself, though the daemon lives: look at the network of this machine.",
+    ),
+    Rule(
+        "phone_unheard", "phone_failures", WARNING, 5, 0, "tries",
+        title="the operator's phone is not heard",
+        text="{value} in a row have failed. {note}",
+        advice="Commands from the phone do nothing meanwhile; the command line and the page do.",
+        for_s=MINUTE,
+    ),
+    Rule(
+        "phone_stranger", "phone_strangers_hour", WARNING, 1, 0, "messages",
+        title="a stranger writes to the phone's bot",
+        text="{value} within the last hour. {note}",
+        advice="They were told nothing. If you did not write from another account, make a new bot and token.",
         escalate_after_s=None,
     ),
     Rule(

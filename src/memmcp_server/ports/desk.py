@@ -28,6 +28,9 @@ class TradingDesk(Protocol):
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
         """wire.EquitySeries"""
 
+    async def costs(self, *, days: int) -> JsonObject:
+        """wire.CostsAnswer: costs on chain and of running, with the newest rows of days"""
+
     async def strategies(self) -> JsonObject:
         """wire.StrategyList"""
 

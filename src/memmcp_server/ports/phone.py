@@ -44,8 +44,9 @@ class PhoneBook(Protocol):
 
 
 class OpenAlerts(Protocol):
-    """What is wrong now, as the documents of GET /alerts. Raises: NotFound, Unavailable."""
+    """What is wrong now, as the documents that alerts have as memories. Raises: NotFound, InvalidInput, Unavailable."""
 
     async def open(self) -> list[JsonObject]: ...
 
-    async def acknowledge(self, alert_id: str, by: str) -> JsonObject: ...
+    async def acknowledge(self, alert_id: str, user: int) -> JsonObject:
+        """Note that this user sees to it; the first signs of an id are enough where they name one alert."""

@@ -27,6 +27,9 @@ class GuardedDesk:
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
         return await self._desk.equity(since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)
 
+    async def costs(self, *, days: int) -> JsonObject:
+        return await self._desk.costs(days=days)
+
     async def strategies(self) -> JsonObject:
         return await self._desk.strategies()
 

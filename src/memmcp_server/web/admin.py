@@ -1,10 +1,11 @@
 """What the operator's command line asks of a running daemon. Every path needs the operator's token (see ``guard``)."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 from starlette.requests import Request
@@ -29,6 +30,10 @@ from .index_admin import IndexAdmin
 from .requests import NoQuery, answer, body_as, caller_of, query_as
 from .routing import ApiRoute, starlette_routes
 
+SHOWN: Final = (
+    *("money", "feed", "state", "state_reason", "entries_allowed", "profile", "tier", "cycle", "run_id"),
+    *("drawdown_bps", "running_costs"),
+)
 EntryId = Annotated[int, Field(ge=1, le=SEQ_MAX)]
 
 
@@ -132,8 +137,16 @@ class Admin:
             index=await self._services.health.index_document(),
             trading=await self._trading(),
             clients=self._services.clients.count,
+            heartbeat=None if self._services.heartbeat is None else self._services.heartbeat.beats.document(),
+            phone=None if self._services.phone is None else self._services.phone.reading(),
+            alerts=self._open_alerts(),
         )
         return answer(status)
+
+    def _open_alerts(self) -> dict[str, int] | None:
+        if self._services.alerts is None:
+            return None
+        return dict(Counter(each.severity.value for each in self._services.alerts.current() if each.is_active))
 
     async def _trading(self) -> dict[str, Any]:
         desk = self._services.desk
@@ -143,9 +156,10 @@ class Admin:
             snapshot = await desk.snapshot()
         except TradingUnavailable as error:
             return {"state": "unavailable", "reason": error.message}
-        equity = snapshot.get("equity")
+        equity, positions = snapshot.get("equity"), snapshot.get("positions")
         return {
-            **{name: snapshot.get(name) for name in ("money", "feed", "state", "profile", "tier", "cycle", "run_id")},
+            **{name: snapshot.get(name) for name in SHOWN},
+            "positions": len(positions) if isinstance(positions, list) else 0,
             "equity_lamports": equity.get("lamports") if isinstance(equity, dict) else None,
         }
 

@@ -18,6 +18,7 @@ from memmcp_server.services import acts
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import IdempotencyKey, Moment, SolAmount
 from memmcp_server.wire.base import Request as WireRequest
+from memmcp_server.wire.money import CostsAnswer
 from memmcp_server.wire.night import NightReport, ReviewAnswer, ReviewRequest
 from memmcp_server.wire.orders import CONTROL_FIELDS, LEVEL_ACTIONS, ControlAnswer, ControlRequest, ProfileName
 from memmcp_server.wire.promotion import PromotionAnswer, PromotionRequest
@@ -91,6 +92,10 @@ class WhyQuery(WireRequest):
     mint: str | None = Field(default=None, min_length=2, max_length=64)
     since: Moment | None = None
     until: Moment | None = None
+
+
+class CostsQuery(WireRequest):
+    days: int = Field(default=31, ge=1, le=400, description="So many of the newest days.")
 
 
 class NightQuery(WireRequest):
@@ -167,6 +172,10 @@ class TradingRoutes:
         wish = query_as(request, TradesQuery)
         body = await self._desk().trades(strategy=wish.strategy, cursor=wish.cursor, limit=wish.limit)
         return answer(TradePage.model_validate(body))
+
+    async def costs(self, request: Request) -> JSONResponse:
+        wish = query_as(request, CostsQuery)
+        return answer(CostsAnswer.model_validate(await self._desk().costs(days=wish.days)))
 
     async def strategies(self, request: Request) -> JSONResponse:
         query_as(request, NoQuery)
@@ -282,6 +291,7 @@ class TradingRoutes:
                 query=DigestQuery,
                 answer=StrategyDigest,
             ),
+            ApiRoute("GET", "/costs", self.costs, "Costs, and the net result.", CostsQuery, None, CostsAnswer),
             ApiRoute("GET", "/risk", self.risk, "State, exposure, limits and distances.", NoQuery, None, RiskView),
             ApiRoute(
                 "GET",

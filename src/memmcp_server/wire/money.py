@@ -57,3 +57,81 @@ class CostView(Wire):
     priority_lamports: int = 0
     failed_lamports: int = 0
     rent_lamports: int = 0
+
+
+class PricedSum(Wire):
+    """USD as text. Not ``is_complete``: what ``unknown`` names has no price, so the sum is the least that it was."""
+
+    usd: str
+    is_complete: bool
+    unknown: list[str]
+
+
+class EndpointCost(Wire):
+    """One endpoint. ``limited``: turned away with 429; ``withheld``: not sent, our own budget was used up or it was
+    being left alone. ``usd`` None: nobody has said what it costs; "0.0000" where a plan pays for it."""
+
+    name: str
+    calls: int
+    credits: int
+    limited: int
+    failed: int
+    withheld: int
+    usd: str | None
+
+
+class PlanCost(Wire):
+    name: str
+    usd_a_month: str
+    usd: str
+
+
+class ModelCost(Wire):
+    calls: int
+    tokens: int
+    usd: str
+
+
+class NetResult(Wire):
+    """``trading``: equity less what was paid in, so ``on_chain`` costs are in it already. ``running``: what running
+    took, in SOL at its price now; None where that is not known. Not ``is_complete``: the true net is lower."""
+
+    trading: Amount
+    on_chain: Amount
+    running: Amount | None
+    net: Amount | None
+    is_complete: bool
+    unknown: list[str]
+
+
+class RunningCosts(Wire):
+    """What the desk has taken to run since the day (UTC) on which its run began, that day counted whole."""
+
+    since: str
+    until: str
+    total: PricedSum
+    today: PricedSum
+    endpoints: list[EndpointCost]
+    plans: list[PlanCost]
+    model: ModelCost
+    net: NetResult
+
+
+class CostDay(PricedSum):
+    """One day (UTC) of everything that ran in it."""
+
+    day: str
+    calls: int
+    credits: int
+    limited: int
+    model_calls: int
+    model_tokens: int
+    model_usd: str
+
+
+class CostsAnswer(TradingContext):
+    """GET /costs. ``costs``: on chain, of the present run; ``days``: the newest first."""
+
+    costs: CostView
+    running: RunningCosts | None
+    days: list[CostDay]

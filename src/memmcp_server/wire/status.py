@@ -99,7 +99,7 @@ class HealthAnswer(Wire):
 
 
 class StatusAnswer(Wire):
-    """memmcp status --json"""
+    """memmcp status --json. ``alerts`` counts those that are open, by severity; None where a part is not configured."""
 
     pid: int
     version: str
@@ -111,3 +111,6 @@ class StatusAnswer(Wire):
     index: dict[str, JsonValue]
     trading: dict[str, JsonValue]
     clients: int
+    heartbeat: dict[str, JsonValue] | None = None
+    phone: dict[str, JsonValue] | None = None
+    alerts: dict[str, int] | None = None

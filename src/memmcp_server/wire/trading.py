@@ -7,7 +7,7 @@ from pydantic import Field
 
 from .base import JsonValue, TradingState, Wire
 from .desk_health import DeskHealthView
-from .money import Amount, CostView, FeedView, TradingContext, WaitingOrder
+from .money import Amount, CostView, FeedView, RunningCosts, TradingContext, WaitingOrder
 from .orders import (
     CloseRequest,
     ControlAnswer,
@@ -172,6 +172,7 @@ class TradingSnapshot(TradingContext):
     waiting_orders: list[WaitingOrder] = []
     sidecar: SidecarView | None = None
     health: DeskHealthView | None = None
+    running_costs: RunningCosts | None = None
 
 
 class EquityPoint(Wire):

@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn, Protocol
 import anyio
 import httpx2
 
+from trading.adapters.call_meter import current_meter
 from trading.errors import FeedUnavailable
 from trading.model.meters import CallFigures, Spread
 from trading.ports import Clock
@@ -105,6 +106,7 @@ class Endpoint:
         self._turn_wait_s = section.timeout_s * 3
         self._failures = 0
         self._away_until_s = 0.0
+        self._meter = current_meter()
 
     @property
     def away_s(self) -> float:
@@ -165,6 +167,8 @@ class Endpoint:
         path: str,
         content: Mapping[str, Any],
     ) -> bytes:
+        if self._meter is not None:
+            self._meter.sent(self.name, path)
         async with http.stream(method, self._base_url + path, **content) as answer:
             self._note_answer(answer)
             if answer.status_code == _TOO_MANY:
@@ -232,6 +236,8 @@ class Endpoint:
 
     def _count(self, kind: str, message: str) -> None:
         self.health.errors[kind] += 1
+        if self._meter is not None:
+            self._meter.failed(self.name, kind)
         if kind not in ("backing_off", "budget"):
             self.health.last_error = message
 

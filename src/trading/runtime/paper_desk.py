@@ -27,17 +27,19 @@ from . import history, orders, rebalancing, reviewing, views
 from .assessing import Assessing
 from .bans import with_bans
 from .controls import command_of, given
-from .documents import Document, costs_of_fill, iso
+from .documents import Document, iso
 from .funnel import funnel
 from .history import RunView
 from .mailbox import Mailbox
 from .naming import public_id
 from .night import night
+from .order_answers import order_answer
 from .orders import Shown
 from .outlook import outlook
 from .previews import Previews, Refused
 from .promoter import ACTIONS, DeskNow, Promoter
 from .reservations import Reservations
+from .running_costs import RunningCosts
 from .session import Session
 from .stage import Stage
 from .strategy_digest import digest
@@ -47,6 +49,7 @@ WINDOW = re.compile(r"^(all|[1-9]\d{0,3}[mhdw])$")
 LIMIT_MAX = 500
 RESOLUTION_S_MAX = 366 * 86_400
 NIGHT_S = 12 * 3_600
+COST_DAYS_MAX = 400
 OUTCOME_KINDS = ("order_filled", "order_rejected")
 
 Confirm = Callable[[Session, Mapping[str, Any], str], Document]
@@ -80,8 +83,8 @@ class PaperDesk:
         """Tells everything that is counted and measured."""
         self.assessing: Assessing | None = None
         """Who asks the sidecar for others, None where there is no sidecar."""
-        self.evolving: Callable[[], Document] | None = None
-        """Tells how the search in the background stands, None where there is none."""
+        self.running_costs: RunningCosts | None = None  # counts what running takes
+        self.evolving: Callable[[], Document] | None = None  # tells how the search in the background stands
         self._under_way: dict[tuple[str, str], anyio.Lock] = {}
         self.promoter = Promoter(None, sections.promotion, self._now, mailbox.ask)
         """Knows no candidates until ``use_candidates`` says where they are."""
@@ -128,6 +131,15 @@ class PaperDesk:
         buckets = MarkBuckets(self._store, self._stage.current.run_number)
         read = partial(history.equity_series, archive, within, resolution_s, buckets)
         return self._with_context(await anyio.to_thread.run_sync(read))
+
+    async def costs(self, *, days: int) -> Document:
+        """What running takes beside the trades, with the newest rows of days."""
+        if not 1 <= days <= COST_DAYS_MAX:
+            msg = f"days: 1 to {COST_DAYS_MAX}, not {days}"
+            raise InvalidInput(msg, field="days")
+        found, counted = self._stage.document(), self.running_costs
+        rows = [] if counted is None else counted.rows(days)
+        return self._with_context({"costs": found["costs"], "running": found.get("running_costs"), "days": rows})
 
     async def strategies(self) -> Document:
         def read(session: Session) -> Document:
@@ -372,7 +384,7 @@ class PaperDesk:
                 await rung.wait()
                 rung = self._stage.next_change()
                 reports = await anyio.to_thread.run_sync(self._reports, run, ids)
-        return _order_answer(known, ids, reports) | self._waiting(known["run_id"], ids)
+        return order_answer(known, ids, reports) | self._waiting(known["run_id"], ids)
 
     def _waiting_steps(self, run_id: str, chain: list[Document]) -> list[Document]:
         """Return what the orders of a chain wait for now, as further steps of it."""
@@ -461,34 +473,3 @@ def _wishes(what: str, terms: Mapping[str, Any]) -> dict[str, str]:
         return {terms["mint"]: terms["side"]}
     legs = terms["legs"] if what == "rebalance" else ()
     return {leg["mint"]: leg["side"] for leg in legs if "mint" in leg}
-
-
-def _order_answer(known: Mapping[str, Any], ids: list[str], reports: Mapping[str, events.Event]) -> Document:
-    run_id = known["run_id"]
-    first = next((reports[each] for each in ids if each in reports), None)
-    answer: Document = {"order_id": public_id(run_id, ids[0]), "status": "working", "message": known["message"]}
-    if isinstance(first, events.OrderFilled | events.OrderRejected):
-        answer["trajectory_id"] = public_id(run_id, first.trajectory_id)
-    if len(reports) < len(ids):
-        answer["message"] = f"{known['message']} {len(reports)} of {len(ids)} orders are settled; ask again."
-        return answer
-    fills = [each.fill for each in reports.values() if isinstance(each, events.OrderFilled)]
-    if not fills:
-        assert isinstance(first, events.OrderRejected)
-        rejected = first.rejected
-        return answer | {"status": "rejected", "message": f"{rejected.message} ({rejected.reason})"}
-    totals = [costs_of_fill(fill) for fill in fills]
-    return answer | {
-        "status": "done",
-        "message": "filled" if len(fills) == len(ids) else f"{len(fills)} of {len(ids)} orders filled",
-        "costs": {name: sum(each[name] for each in totals) for name in totals[0]},
-        "fill": {
-            "ts": iso(fills[-1].ts_ns),
-            "side": fills[0].side.value,
-            "mint": fills[0].mint,
-            "lamports": sum(fill.lamports for fill in fills),
-            "base_units": str(sum(fill.base_units for fill in fills)),
-            "slippage_bps": max(fill.slippage_bps for fill in fills),
-            "orders": [public_id(run_id, fill.order_id) for fill in fills],
-        },
-    }

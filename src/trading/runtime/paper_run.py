@@ -38,6 +38,7 @@ from .proposals import Proposals
 from .reconciler_notes import ReconcilerNotes
 from .recorded_runs import JOURNAL_NAME
 from .relay import MemoryRelay, RelayStats
+from .running_costs import RunningCosts, counted
 from .session import Opener, Session
 from .sidecar import Sidecar, opened_sidecar
 from .sources import LiveSource, PacedSource, Source
@@ -91,6 +92,9 @@ async def _opened(
     async with AsyncExitStack() as stack:
         store = await anyio.to_thread.run_sync(JournalStore.at, options.data_dir / JOURNAL_NAME)
         stack.callback(store.close)
+        # Before anything is opened that asks somebody for something.
+        counting = counted(options.data_dir, sections.costs, WallClock().now_ns, has_model=sections.sidecar.is_on)
+        costs = await stack.enter_async_context(counting)
         if chosen is None:
             chosen = await choose_feed(
                 options.feed, sections.market, WallClock(), recorded=options.recorded, chain=sections.chain
@@ -102,7 +106,7 @@ async def _opened(
             chosen.feed.hold(session.kernel.state.ledger.held_mints())
             await stack.enter_async_context(chosen.feed.running())
         sidecar = await stack.enter_async_context(opened_sidecar(sections.sidecar, options.data_dir))
-        parts = _Parts(store, chosen, sections, memory, options, live, sidecar)
+        parts = _Parts(store, chosen, sections, memory, options, live, sidecar, costs)
         yield await stack.enter_async_context(_running(opener, session, parts))
 
 
@@ -115,6 +119,7 @@ class _Parts:
     options: PaperOptions
     live: "LiveParts | None"
     sidecar: Sidecar | None
+    costs: RunningCosts
 
 
 @asynccontextmanager
@@ -138,6 +143,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     stage = Stage(source, parts.chosen.said, sections, stats, published)
     mailbox = Mailbox(sections.paper.commands_len_max, sections.paper.command_timeout_s, lambda: loop.wake())
     stage.waiting_commands = lambda: len(mailbox)
+    stage.running_costs = parts.costs.document
     loop = PaperLoop(opener, source, mailbox, stage)
     meters = DeskMeters(stage, lambda: stage.current.journal, _apis(parts))
     meters.sidecar = parts.sidecar
@@ -173,6 +179,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
                 desk.use_candidates(options.candidates_dir)
                 tasks.start_soon(desk.promoter.keep_copying)
                 tasks.start_soon(Proposals(options.candidates_dir, parts.memory).keep_telling)
+            desk.running_costs = parts.costs
             desk.figures = meters.document
             desk.assessing = None if parts.sidecar is None else Assessing(parts.sidecar, parts.memory)
             yield desk

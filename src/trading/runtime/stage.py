@@ -93,6 +93,8 @@ class Stage:
         """Says how asking the sidecar goes, None where there is none."""
         self.surroundings: Callable[[], Document] | None = None
         """Says how feed, endpoints and chain are, None where nobody looks."""
+        self.running_costs: Callable[[Mapping[str, Any], Decimal | None], Document] | None = None
+        """Says what running takes, beside what a snapshot brought; None where nobody counts."""
         self.money = PAPER
 
     # The loop's side
@@ -186,6 +188,8 @@ class Stage:
             document["sidecar"] = {**document["sidecar"], "asking": self.sidecar()}
         if self.surroundings is not None:
             document["health"] = self.surroundings()
+        if self.running_costs is not None:
+            document["running_costs"] = self.running_costs(current.snapshot, current.sol_usd)
         if self._trouble is not None:
             document |= {"state": "HALTED", "state_reason": self._trouble.message, "entries_allowed": False}
         return document

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -28,7 +29,7 @@ from memmcp_server.errors import DataDirectoryError, InvalidInput, MemoryServerE
 from memmcp_server.ports.phone import Chat, OpenAlerts
 
 from . import texts
-from .carrying import Carrying, actor_of
+from .carrying import Carrying
 from .keeping import Keeping
 
 ACTS_MAX: Final = 4
@@ -36,6 +37,8 @@ ACTS_MAX: Final = 4
 OFFSET_AGE_S_MAX: Final = 6 * 86_400
 """After a week without updates Telegram begins to count anywhere: an older place says nothing."""
 IDLE_S: Final = 1.0
+HOUR_S: Final = 3_600.0
+STRANGERS_MAX: Final = 1_000
 
 logger = logging.getLogger(__name__)
 
@@ -59,14 +62,19 @@ class Phone:
         self._new_code: Callable[[], str] = new_code
         self._failures = 0
         self._handled_until = 0
+        self._strangers_at_s: deque[float] = deque(maxlen=STRANGERS_MAX)
         self.idle_s = IDLE_S
         self.last_error = ""
         self.strangers = 0
         """Messages of chats that are not let in, since the beginning: a reading for alerts."""
 
     def reading(self) -> JsonObject:
-        """Return how listening goes: ``failures`` in a row, why, and how many strangers have written."""
-        return {"failures": self._failures, "last_error": self.last_error, "strangers": self.strangers}
+        """Return how listening goes: ``failures`` in a row, why, and how many strangers have written, in all and in the
+        last hour."""
+        since_s = anyio.current_time() - HOUR_S
+        lately = sum(at_s > since_s for at_s in self._strangers_at_s)
+        counts: JsonObject = {"strangers": self.strangers, "strangers_hour": lately}
+        return {"failures": self._failures, "last_error": self.last_error, **counts}
 
     async def run(self) -> None:
         """Take up what was interrupted, then listen until cancelled."""
@@ -140,6 +148,7 @@ class Phone:
 
     def _stranger(self, message: Message) -> None:
         self.strangers += 1
+        self._strangers_at_s.append(anyio.current_time())
         if self.strangers & (self.strangers - 1) == 0:  # the first, the second, the fourth ...: a log has no end
             logger.warning("the phone's bot has %d messages of strangers, the last of %d", self.strangers, message.chat)
 
@@ -187,7 +196,7 @@ class Phone:
         if self._alerts is None or not alert_id:
             return "Say which: /ack ID. /alerts lists them."
         try:
-            await self._alerts.acknowledge(alert_id, actor_of(message.user))
+            await self._alerts.acknowledge(alert_id, message.user)
         except MemoryServerError as error:
             return f"Not acknowledged: {error.message}"
         return f"Acknowledged: {alert_id}"

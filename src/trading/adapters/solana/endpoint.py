@@ -19,6 +19,7 @@ import anyio
 import httpx2
 import orjson
 
+from trading.adapters.call_meter import current_meter
 from trading.adapters.solana.budget import CallBudget
 from trading.config import ChainSection, EndpointSection
 from trading.errors import ChainUnavailable
@@ -89,6 +90,7 @@ class RpcEndpoint:
             verify=_trust(self._url), limits=httpx2.Limits(max_connections=16, max_keepalive_connections=8)
         )
         self._numbers = count(1)
+        self._meter = current_meter()
         self._failures = 0
         self._away_until_s = 0.0
 
@@ -151,6 +153,8 @@ class RpcEndpoint:
             content=body,
             extensions={"timeout": httpx2.Timeout(self._chain.timeout_s).as_dict()},
         )
+        if self._meter is not None:
+            self._meter.sent(self.name, method)
         answer = await self._http.handle_async_request(request)
         try:
             read = bytearray()
@@ -236,11 +240,16 @@ class RpcEndpoint:
         raise EndpointFailed(self.name, method, kind, message) from None
 
     def _refuse(self, method: str, kind: str, message: str) -> NoReturn:
-        self.health.errors[kind] += 1
+        self._count(kind)
         raise EndpointFailed(self.name, method, kind, message)
 
-    def _note(self, method: str, kind: str, message: str) -> None:
+    def _count(self, kind: str) -> None:
         self.health.errors[kind] += 1
+        if self._meter is not None:
+            self._meter.failed(self.name, kind)
+
+    def _note(self, method: str, kind: str, message: str) -> None:
+        self._count(kind)
         self.health.last_error = f"{method}: {message}"
 
     def _stay_away(self, away_s: float | None) -> None:

@@ -27,6 +27,7 @@ CALLS = {
     "metrics": ((), {}),
     "trades": ((), {"strategy": None, "cursor": "c", "limit": 3}),
     "equity": ((), {"since_ns": 1, "until_ns": 2, "resolution_s": 3}),
+    "costs": ((), {"days": 7}),
     "strategies": ((), {}),
     "strategy_digest": ((), {"strategy": "s", "window": "day"}),
     "why": ((), {"order_id": "o", "trajectory_id": "t", "mint": "m", "since_ns": 4, "until_ns": 5}),
