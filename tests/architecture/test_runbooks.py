@@ -32,7 +32,7 @@ def test_every_state_that_a_desk_waits_in_has_a_line() -> None:
 
 @pytest.mark.requirement("O4")
 def test_every_rule_has_a_section_of_its_name_that_says_what_to_do() -> None:
-    sections = dict(re.findall(r"^### ([a-z_]+)\n(.*?)(?=^##)", RUNBOOKS, re.MULTILINE | re.DOTALL))
+    sections = dict(re.findall(r"^### ([a-z_]+)\n(.*?)(?=^##|\Z)", RUNBOOKS, re.MULTILINE | re.DOTALL))
     assert sections.keys() == {rule.name for rule in SHIPPED}
     for name, text in sections.items():
         assert "Do:" in text or "Do as" in text, name
