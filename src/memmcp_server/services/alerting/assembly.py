@@ -27,4 +27,4 @@ def watch_of(services: Services, alerts: Alerts, data_dir: Path, sample_s: float
         *([SpoolReadings(services.calls, clock)] if isinstance(services.calls, Spooling) else []),
         *more,
     )
-    return Watch(alerts, sources, services.desk, clock, sample_s=sample_s)
+    return Watch(alerts, sources, services.desk, clock, sample_s=sample_s, news=services.news)
