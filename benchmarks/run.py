@@ -23,6 +23,8 @@ BENCHMARKS = (
     "background",
     "recall",
     "sidecar",
+    "history",
+    "tracing",
 )
 HEAD = """# Benchmarks
 

@@ -1,9 +1,10 @@
 """The whole daemon for a long time: does it hold more memory, handles or disk than it must? `make soak`.
 
 Accelerated (``--days 30``): a day of the desk's market passes in ``--day-s`` seconds, with agents, an outside engine,
-the page and its stream at work, while the wall clock jumps both ways and the feed falls silent now and then. With
-``--hours 72`` nothing is hastened and a period is an hour. At the end of each period the daemon gives back what it does
-not need, and this is judged against the end of the first day, with 5 % allowed:
+the page and its stream, Prometheus and a receiver of traces at work. The wall clock jumps both ways, the feed falls
+silent and the receiver is in trouble now and then. The first day begins when the daemon has been at work for two
+minutes. With ``--hours 72`` nothing is hastened and a period is an hour. At the end of each period the daemon gives
+back what it does not need, and this is judged against the end of the first day, with 5 % allowed:
 
 - memory: the resident size of the daemon, and that of the index worker, which may grow by what its new points take.
 - handles: the open descriptors of the daemon and its children.
@@ -17,26 +18,30 @@ import argparse
 import os
 import signal
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.support.agents import ROOT, daemon_pid, environment, http_client, until
 
 from benchmarks.soak_control import VARIABLE, Control
 from benchmarks.soak_daemon import ROUND_VARIABLE
-from benchmarks.soak_load import Load
+from benchmarks.soak_load import FAULTS, Load, receiving
 from memmcp_server.cli.client import Client, Failed, NoDaemon
 from memmcp_server.daemon.places import Places
 
 DAY_S = 86_400
 ALLOWED = 1.05
+WINDOW = 3
+WARM_S = 120.0
+"""How long a hastened daemon is at work before its first day begins: what it loads and caches is no leak."""
 KIB = 1024
 MIB = 1024 * 1024
 WAL_BYTES_MAX = 64 * MIB
@@ -48,8 +53,8 @@ POINT_BYTES = 4 * KIB
 """What one point may take in the index: 1.5 KiB of vector, its words, and what it says."""
 HANDLES_SLACK = 4
 """A connection of the page or an agent may be open or not at the moment."""
-JUMPS_S = (3_600, -7_200, 90_000, 0, -90_000, 59, 0)
-"""How far the wall clock is off, one after the other."""
+JUMPS_DAYS = (0.04, -0.08, 1.04, 0.0, -1.04, 0.001, 0.0)
+"""How far the wall clock is off, one after the other, in days of the soak."""
 JOURNALS = {"memory": Path("journal.db"), "desk": Path("trading") / "journal.db"}
 
 
@@ -154,34 +159,64 @@ def measured(pid: int, data_dir: Path, control: Control, client: Client, load: L
     )
 
 
-def shortfalls(first: Figures, last: Figures, snapshots_max: int) -> list[str]:
-    """Return what has grown beyond what it may, against the end of the first day."""
-    found: list[str] = []
+def shortfalls(found: Sequence[Figures], warm: int, snapshots_max: int) -> list[str]:
+    """Return what has grown by the last period beyond what it may, against the end of the first day (``warm`` periods).
+
+    What swings (memory, the index, which is copied when something is forgotten) is judged by the median of three
+    periods, a journal's file against the most that its rows have held so far, since what is freed is used again.
+    """
+    last, day = found[-1], found[:warm]
+    first = found[max(0, warm - WINDOW) : max(warm, WINDOW)]
+    now = found[-WINDOW:]
+    short: list[str] = []
 
     def flat(name: str, before: float, after: float, slack: float = 0.0) -> None:
         if after > before * ALLOWED + slack:
-            found.append(f"period {last.period}: {name} {after:,.1f}, after the first day {before:,.1f}")
+            short.append(f"period {last.period}: {name} {after:,.1f}, after the first day {before:,.1f}")
 
-    flat("memory of the daemon (MiB)", first.daemon_rss / MIB, last.daemon_rss / MIB)
-    grown = max(0, last.points - first.points) * POINT_BYTES
-    flat("memory of the index worker (MiB)", first.worker_rss / MIB, last.worker_rss / MIB, grown / MIB)
-    flat("the index on disk (MiB)", first.files["index"] / MIB, last.files["index"] / MIB, grown / MIB)
-    flat("handles", first.handles, last.handles, HANDLES_SLACK)
-    flat("threads", first.threads, last.threads, HANDLES_SLACK)
+    def middle(rows: Sequence[Figures], of: Callable[[Figures], float]) -> float:
+        return statistics.median(of(each) for each in rows)
+
+    grown = max(0.0, middle(now, _points) - middle(first, _points)) * POINT_BYTES / MIB
+    flat("memory of the daemon (MiB)", middle(first, _daemon_mib), middle(now, _daemon_mib))
+    flat("memory of the index worker (MiB)", middle(first, _worker_mib), middle(now, _worker_mib), grown)
+    flat("the index on disk (MiB)", middle(first, _index_mib), middle(now, _index_mib), grown)
+    flat("handles", max(each.handles for each in day), last.handles, HANDLES_SLACK)
+    flat("threads", max(each.threads for each in day), last.threads, HANDLES_SLACK)
     for name in JOURNALS:
-        flat(f"bytes of the {name} journal per byte of its rows", first.files[name] / first.payload[name],
-             last.files[name] / last.payload[name])  # fmt: skip
+        flat(f"bytes of the {name} journal per byte of its rows", _spread(day, name), _spread(found, name))
         if last.files[f"{name} log"] > WAL_BYTES_MAX:
-            found.append(f"period {last.period}: the {name} journal's log has {last.files[f'{name} log']:,} bytes")
+            short.append(f"period {last.period}: the {name} journal's log has {last.files[f'{name} log']:,} bytes")
     bounds = {"memory.outbox": QUEUE_ROWS_MAX, "desk.snapshots": QUEUE_ROWS_MAX, "memory.snapshots": snapshots_max}
-    found += [
+    short += [
         f"period {last.period}: {last.rows[name]:,} rows in {name}, at most {bound:,} may be"
         for name, bound in bounds.items()
         if last.rows.get(name, 0) > bound
     ]
     if last.files["logs"] > LOGS_BYTES_MAX:
-        found.append(f"period {last.period}: the logs have {last.files['logs']:,} bytes")
-    return found
+        short.append(f"period {last.period}: the logs have {last.files['logs']:,} bytes")
+    return short
+
+
+def _points(each: Figures) -> float:
+    return each.points
+
+
+def _daemon_mib(each: Figures) -> float:
+    return each.daemon_rss / MIB
+
+
+def _worker_mib(each: Figures) -> float:
+    return each.worker_rss / MIB
+
+
+def _index_mib(each: Figures) -> float:
+    return each.files["index"] / MIB
+
+
+def _spread(found: Sequence[Figures], journal: str) -> float:
+    """Return the bytes of a journal's file per byte that its rows have held at most."""
+    return found[-1].files[journal] / max(each.payload[journal] for each in found)
 
 
 @dataclass(frozen=True)
@@ -195,7 +230,7 @@ class Plan:
     every_days: float
     minutes_days: float
 
-    def environ(self, control: Path) -> dict[str, str]:
+    def environ(self, control: Path, traces: str) -> dict[str, str]:
         hastened = {} if self.speed is None else {
             "TRADING_PAPER__SPEED": str(self.speed),
             "TRADING_PAPER__SNAPSHOT_INTERVAL_S": "0",
@@ -205,6 +240,7 @@ class Plan:
         return environment(
             {
                 "MEMMCP_TRADING__ENABLED": "true",
+                "MEMMCP_OTLP__ENDPOINT": traces,
                 "MEMMCP_DAEMON__LOG_BYTES_MAX": str(LOG_BYTES_MAX),
                 "MEMMCP_HISTORY__EVERY_DAYS": f"{self.every_days:.9f}",
                 "MEMMCP_HISTORY__MINUTES_DAYS": f"{self.minutes_days:.9f}",
@@ -224,7 +260,7 @@ class Plan:
 
 
 @contextmanager
-def daemon(data_dir: Path, plan: Plan, control: Path) -> Iterator[subprocess.Popen[bytes]]:
+def daemon(data_dir: Path, environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Run the daemon until the block ends; it must then stop by itself in time."""
     options = ("serve", "--data-dir", str(data_dir), "--port", "0", "--feed", "synthetic:11", "--profile", "foundation")
     with (data_dir.parent / "soak.daemon.out").open("wb") as output:
@@ -233,7 +269,7 @@ def daemon(data_dir: Path, plan: Plan, control: Path) -> Iterator[subprocess.Pop
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=plan.environ(control),
+            env=dict(environ),
             cwd=ROOT,
         )
         try:
@@ -254,12 +290,13 @@ def desk_day(client: Client) -> float:
     return datetime.fromisoformat(shown).timestamp() / DAY_S
 
 
-def disturb(control: Control, step: int, length_s: float) -> None:
+def disturb(control: Control, step: int, plan: Plan) -> None:
     """Set the wall clock wrong, and let the feed be silent for a part of the time."""
-    control.offset_ns = JUMPS_S[step % len(JUMPS_S)] * 10**9
+    day_s = plan.warm * plan.period_s
+    control.offset_ns = int(JUMPS_DAYS[step % len(JUMPS_DAYS)] * day_s * 10**9)
     if step % 3 == 1:
         control.is_silent = True
-        time.sleep(length_s)
+        time.sleep(plan.period_s / 4)
         control.is_silent = False
 
 
@@ -268,14 +305,16 @@ def soak(plan: Plan, data_dir: Path) -> tuple[list[Figures], list[str], Load]:
     control = Control(control_path)
     found: list[Figures] = []
     short: list[str] = []
-    with daemon(data_dir, plan, control_path) as process:
+    with receiving() as (traces, receiver), daemon(data_dir, plan.environ(control_path, traces)) as process:
         until(lambda: _is_trading(data_dir), 120)
         client = http_client(data_dir)
         load = Load(data_dir, max(0.25, plan.period_s / 120))
         with load.running():
+            time.sleep(0 if plan.speed is None else WARM_S)
             began_s = time.monotonic()
             for period in range(1, plan.periods + 1):
-                disturb(control, period, plan.period_s / 4)
+                receiver.fault = FAULTS[period % len(FAULTS)]
+                disturb(control, period, plan)
                 ends_s = began_s + period * plan.period_s
                 while time.monotonic() < ends_s and process.poll() is None:
                     time.sleep(min(0.5, max(0.0, ends_s - time.monotonic())))
@@ -283,10 +322,12 @@ def soak(plan: Plan, data_dir: Path) -> tuple[list[Figures], list[str], Load]:
                     return found, [*short, f"the daemon ended with {process.returncode} in period {period}"], load
                 found.append(measured(process.pid, data_dir, control, client, load, period))
                 print(found[-1].line(), flush=True)
-                if period > plan.warm:
+                if period >= plan.warm + WINDOW:
                     reports = found[-1].counts.get("reports", 0) // period
-                    short += shortfalls(found[plan.warm - 1], found[-1], plan.snapshots_max(period, reports))
-            print(f"the desk has come to {datetime.fromtimestamp(desk_day(client) * DAY_S)}")  # noqa: DTZ006
+                    short += shortfalls(found, plan.warm, plan.snapshots_max(period, reports))
+            at = datetime.fromtimestamp(desk_day(client) * DAY_S, UTC)
+            print(f"the desk has come to {at:%Y-%m-%d}; {len(receiver.spans):,} spans were received")
+        receiver.fault = ""
         control.offset_ns = 0
     if process.returncode != 0:
         short.append(f"the daemon ended with {process.returncode} when it was told to stop")
@@ -311,13 +352,13 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, default=30, help="Days of the market, hastened.")
-    parser.add_argument("--day-s", type=float, default=40.0, help="Seconds that such a day takes.")
+    parser.add_argument("--day-s", type=float, default=30.0, help="Seconds that such a day takes.")
     parser.add_argument("--hours", type=int, help="Hours of the wall clock instead, nothing hastened.")
     parser.add_argument("--keep", type=Path, help="Leave the data here.")
     arguments = parser.parse_args(argv)
     plan = plan_of(arguments)
-    if plan.periods <= plan.warm:
-        parser.error(f"{plan.periods} periods are too few: the first {plan.warm} are what the others are judged by")
+    if plan.periods < plan.warm + WINDOW:
+        parser.error(f"{plan.periods} periods are too few: at least {plan.warm + WINDOW}")
     with tempfile.TemporaryDirectory(prefix="mm-soak-", ignore_cleanup_errors=True) as folder:
         data_dir = (arguments.keep or Path(folder)) / "d"
         data_dir.mkdir(parents=True)
@@ -332,7 +373,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def summary(plan: Plan, found: Sequence[Figures], load: Load, short: Sequence[str]) -> str:
-    first, last = found[plan.warm - 1], found[-1]
+    first, last = found[min(plan.warm, len(found)) - 1], found[-1]
     work = ", ".join(f"{count:,} {name}" for name, count in sorted(load.counts.items()))
     return (
         f"soak: {last.period} {'hours' if plan.speed is None else 'days'}; daemon {first.daemon_rss / MIB:.1f} -> "

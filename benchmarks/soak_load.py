@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import itertools
+import queue
 import random
 import threading
 import time
@@ -12,17 +13,41 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
 from tests.support.agents import Agent
+from tests.support.otlp_receiver import Fault, OtlpReceiver
 
 from memmcp_server.cli.client import Client, Failed
 from memmcp_server.daemon.finding import read_record
 from memmcp_server.daemon.places import Places
 
 WORDS = ("pool", "fee", "slippage", "breakout", "exit", "rug", "depth", "wallet", "quote", "spread", "bonk", "funding")
+FAULTS: tuple[Fault, ...] = ("", "broken", "", "busy", "", "hanging")
+"""How the receiver of traces is, one period after the other."""
 KEPT = 200
 """Memories of the agents that are not forgotten: the rest goes, oldest first, so that a day is like the next."""
 
 FORGOTTEN_AT_ONCE = 40
+
+
+@contextlib.contextmanager
+def receiving() -> Iterator[tuple[str, OtlpReceiver]]:
+    """Serve a receiver of traces in a thread of this process; yield its address and it."""
+    receiver, addresses, ends = OtlpReceiver(), queue.Queue[str](), threading.Event()
+
+    async def serve() -> None:
+        async with receiver.serving() as url:
+            addresses.put(url)
+            while not ends.is_set():
+                await anyio.sleep(0.1)
+
+    thread = threading.Thread(target=anyio.run, args=(serve,), daemon=True)
+    thread.start()
+    try:
+        yield addresses.get(timeout=30), receiver
+    finally:
+        ends.set()
+        thread.join(30)
 
 
 class Load:
@@ -38,7 +63,10 @@ class Load:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        workers = (self._writes, self._reads, self._reports, self._page, self._streams, self._speaks_mcp)
+        workers = (
+            *(self._writes, self._reads, self._reports, self._page, self._streams, self._speaks_mcp),
+            self._scrapes,
+        )
         threads = [threading.Thread(target=self._kept, args=(each,), daemon=True) for each in workers]
         for thread in threads:
             thread.start()
@@ -126,6 +154,7 @@ class Load:
             ("/memory/summary", {}),
             ("/trajectories", {}),
             ("/health", {}),
+            ("/alerts", {}),
         )
         for path, query in itertools.cycle(asked):
             if self._ends.wait(self._pause_s / 2):
@@ -133,13 +162,30 @@ class Load:
             client.get(path, query)
             self._count("page")
 
-    def _streams(self) -> None:
-        """Read the event stream, and connect anew now and then, as a page that is reloaded."""
+    def _scrapes(self) -> None:
+        """Prometheus."""
+        connection, headers = self._connection()
+        try:
+            while not self._ends.wait(self._pause_s * 4):
+                connection.request("GET", "/metrics", headers=headers)
+                response = connection.getresponse()
+                assert response.status == 200, response.status
+                assert b"# TYPE" in response.read()
+                self._count("scrapes")
+        finally:
+            connection.close()
+
+    def _connection(self) -> tuple[http.client.HTTPConnection, dict[str, str]]:
         record = self._client().record
         host, _, port = str(record["http"]).removeprefix("http://").partition(":")
         connection = http.client.HTTPConnection(host, int(port.strip("/")), timeout=60)
+        return connection, {"Authorization": f"Bearer {record['token']}"}
+
+    def _streams(self) -> None:
+        """Read the event stream, and connect anew now and then, as a page that is reloaded."""
+        connection, headers = self._connection()
         try:
-            connection.request("GET", "/events", headers={"Authorization": f"Bearer {record['token']}"})
+            connection.request("GET", "/events", headers=headers)
             response = connection.getresponse()
             assert response.status == 200, response.status
             ends_s = time.monotonic() + 20

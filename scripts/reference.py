@@ -1,4 +1,4 @@
-"""Make ``docs/reference.md`` from the code: commands, tools, resources, routes, settings. ``--check`` only compares."""
+"""Make ``docs/reference.md`` from the code: commands, tools, routes, metrics, settings. ``--check`` only compares."""
 
 import asyncio
 import inspect
@@ -142,6 +142,17 @@ def denials() -> str:
     return table(("reason", "denied, because", "until"), cast("list[tuple[object, ...]]", rows))
 
 
+def figures() -> str:
+    from memmcp_server.services.scrape import families
+    from trading.runtime.families import FAMILIES
+
+    rows = [
+        (f"`{each.name}`", each.kind, ", ".join(f"`{label}`" for label in each.labels), each.help)
+        for each in (*families(), *FAMILIES)
+    ]
+    return table(("metric", "kind", "labels", "what"), cast("list[tuple[object, ...]]", rows))
+
+
 def document() -> str:
     from memmcp_server.cli import app as server
     from memmcp_server.config import Sections
@@ -160,6 +171,9 @@ def document() -> str:
         resources(),
         "## HTTP",
         routes(),
+        "## Metrics",
+        "`GET /metrics` tells these, beside `process_*` and `python_info`; see docs/observability.md.",
+        figures(),
         "## Why an order is denied",
         "Kept with every signal that was not acted on and every order that was not sent; `why-not` counts them.",
         denials(),

@@ -1,7 +1,7 @@
 """All of ``make test`` behind set-up, in three turns on two cores.
 
-Lint and what must be covered to the last branch beside the page's own tests, then the quick tests, then those that
-start daemons beside those in a browser.
+Lint, what must be covered to the last branch and the tests of compiled kernels beside the page's own tests, then the
+quick tests, then those that start daemons beside those in a browser.
 
 ``--coverage`` counts branches too, in child processes as well, which takes about twice as long. Other arguments are
 handed to pytest in the place of the whole suite: ``python scripts/run_tests.py tests/unit -k journal``.
@@ -31,12 +31,22 @@ WHOLLY_COVERED = {
 SYSTEM, BROWSER = ("tests/system", "tests/clients"), "tests/browser"
 """Where the tests with these marks are, and no others: reading all the rest takes its time too."""
 
+COMPILED = (
+    *("tests/unit/trading/evolution", "tests/unit/test_noise.py", "tests/property/test_kernels.py"),
+    *(f"tests/integration/test_{name}.py" for name in ("background_search", "killed_search", "search_workers")),
+)
+"""Tests of the kernels. Each process that runs some of them compiles the kernels anew, for a dozen seconds: so one."""
+
 PYTEST = [str(set_up.BIN / "python"), "-m", "pytest", "-q", "--durations=8"]
-QUICK = [*PYTEST, "-n", "2", "-m", "not system and not browser"]
+KERNELS = [*PYTEST, "-m", "not system and not browser", *COMPILED]
+# Three on two cores: a third of the time a test waits, for a process, a thread, a disk or a clock. A worker that has no
+# tests left takes some of another's.
+SHARED_OUT = ["-n", "3", "--dist", "worksteal"]
+QUICK = [*PYTEST, *SHARED_OUT, "-m", "not system and not browser", *(f"--ignore={tests}" for tests in COMPILED)]
 # Files are run side by side, since most of what they do is waiting for processes of their own. In order: those in
 # tests/clients share a daemon that trades until its last test has ended, so they come last.
 BY_FILE = ["--dist", "loadfile", "--no-loadscope-reorder"]
-DAEMONS = [*PYTEST, "-n", "2", *BY_FILE, "-m", "system and not bench", *SYSTEM]
+DAEMONS = [*PYTEST, "-n", "3", *BY_FILE, "-m", "system and not bench", *SYSTEM]
 # In a process of their own: Playwright keeps an event loop running in its thread.
 IN_BROWSER = [*PYTEST, "-m", "browser", BROWSER]
 
@@ -132,6 +142,7 @@ def covered_tests() -> int:
     Phase("erase", [[*coverage, "erase"]]).run()
     counted = ["--cov", "--cov-append", "--cov-report="]
     phases = [
+        Phase("kernels", [[*KERNELS, *counted]]),
         Phase("quick", [[*QUICK, *counted]]),
         Phase("daemons", [[*DAEMONS, *counted]]),
         Phase("browser", [[*IN_BROWSER, *counted]]),
@@ -146,7 +157,7 @@ def main(arguments: Sequence[str]) -> int:
         return covered_tests()
     if arguments:
         return Phase("pytest", [[str(set_up.BIN / "python"), "-m", "pytest", *arguments]]).run()
-    return side_by_side(page_tests(), lint(), whole_coverage()) or python_tests()
+    return side_by_side(page_tests(), lint(), whole_coverage(), Phase("kernels", [KERNELS])) or python_tests()
 
 
 if __name__ == "__main__":

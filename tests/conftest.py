@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+COLLECTED_AFTER = (20_000, 20, 20)
+"""Thresholds of the garbage collector: at Python's own (700, 10, 10) a tenth of a run is spent looking for cycles."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A run in the background of a shell hands the ignored Ctrl-C on to whatever the tests start.
@@ -26,6 +28,7 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         gc.enable()
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*COLLECTED_AFTER)
 
 
 @pytest.fixture

@@ -67,9 +67,9 @@ REQUIREMENTS: dict[str, Requirement] = {
     "A6": Requirement("Agent tasks", "done"),
     "A7": Requirement("One reservation for two agents", "done"),
     "O1": Requirement("The HTTP routes", "partly", "risk, nodes, alerts, approvals, Prometheus"),
-    "O2": Requirement("Every signal, cycle and module in memory and telemetry", "partly", "reconciler"),
-    "O3": Requirement("Langfuse", "partly", "spans of calls that are no memory"),
-    "O4": Requirement("Alerts", "partly", "channels, the panel of the page"),
+    "O2": Requirement("Every signal, cycle and module in memory and telemetry", "done"),
+    "O3": Requirement("Langfuse", "done"),
+    "O4": Requirement("Alerts", "partly", "shown to reach Langfuse"),
     "O5": Requirement(
         "Authentication, guards, limits, audit",
         "partly",
@@ -86,7 +86,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "D6": Requirement("Memory browser", "planned"),
     "D7": Requirement("Risk", "planned"),
     "D8": Requirement("Execution", "planned"),
-    "D9": Requirement("Alerts on the page", "planned"),
+    "D9": Requirement("Alerts on the page", "done"),
     "D10": Requirement("Action pad", "planned"),
     "D11": Requirement("Keyboard, phone, dark and light, no outside host", "partly", "shortcuts"),
     "D12": Requirement("Insights", "planned"),
@@ -95,5 +95,5 @@ REQUIREMENTS: dict[str, Requirement] = {
     "Q3": Requirement("Benchmarks against the peers", "partly", "grows with each part"),
     "Q4": Requirement("Fault tests", "partly", "grows with each part"),
     "Q5": Requirement("Scale by configuration alone", "planned"),
-    "Q6": Requirement("Soak", "planned"),
+    "Q6": Requirement("Soak", "done"),
 }

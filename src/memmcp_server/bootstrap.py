@@ -98,10 +98,7 @@ async def open_services(
         late, desk = _desks(sections, scanner)
         clients, policies, meters = ClientRegistry(clock), Policies(journal, clock), Meters.of(sections)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
-
-        def memories_of(generation: VectorIndex) -> Memories:
-            return Memories(journal, generation, clock, policies, scanner, limits, meters=meters)
-
+        memories_of = partial(_memories, journal, clock, policies, scanner, limits, meters)
         evaluation = Evaluation(index, memories_of, GoldenFile(sections.data_dir), clock, scanner)
         keeper = _keeper(journal, index, evaluation, clock)
         health = Health(journal, index, clock, clients, desk, keeper)
@@ -162,6 +159,18 @@ async def _relaying(
             if isinstance(sink, RemoteSink):
                 stack.push_async_callback(sink.close)
         yield Relay(journal, [QdrantSink(journal, index), *sinks], clock, sections.relay)
+
+
+def _memories(
+    journal: Journal,
+    clock: Clock,
+    policies: Policies,
+    scanner: SecretScanner,
+    limits: DraftLimits,
+    meters: Meters,
+    generation: VectorIndex,
+) -> Memories:
+    return Memories(journal, generation, clock, policies, scanner, limits, meters=meters)
 
 
 def _desks(sections: Sections, scanner: SecretScanner) -> tuple[LateDesk | None, GuardedDesk | None]:

@@ -133,6 +133,12 @@ class DaemonSection(Section):
     log_bytes_max: int = Field(default=10_485_760, ge=65_536)
 
 
+class LogsSection(Section):
+    """``format`` of the daemon's log file: json (a line of it for each record) or text."""
+
+    format: Literal["json", "text"] = "json"
+
+
 class MetricsSection(Section):
     """How /metrics asks the parts of the daemon: each answers within ``part_timeout_s`` or is told as down, and what
     was asked less than ``fresh_s`` ago is told again."""
@@ -341,6 +347,7 @@ class Sections(Section):
     orders: OrdersSection = OrdersSection()
     quotas: QuotasSection = QuotasSection()
     daemon: DaemonSection = DaemonSection()
+    logs: LogsSection = LogsSection()
     metrics: MetricsSection = MetricsSection()
     trading: TradingSection = TradingSection()
     langfuse: LangfuseSection = LangfuseSection()

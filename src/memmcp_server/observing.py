@@ -5,28 +5,34 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
-from .adapters.tracing.wiring import trace_sinks
+from . import channels
+from .adapters.tracing.wiring import call_spans, receiver_names, trace_sinks
 from .config import PhoneSection, Sections
 from .domain.outbox import QDRANT, SinkSpec
 from .ports import Clock, Journal, SecretScanner, Sink
-from .services.alerting.alerts import Alerts
+from .services.alerting.alerts import Alerts, AlertsByPhone
 from .services.alerting.assembly import watch_of
 from .services.alerting.door_readings import door_readings
 from .services.background import beside
 from .services.container import Services
 from .services.heartbeat import Heartbeat, Vitals
-from .services.phone import PHONE_SINK, Carrying, Keeping, Phone, PhoneAlerts, PhoneSink
+from .services.phone import PHONE_SINK, Carrying, Keeping, Phone, PhoneSink
 
 
 def sink_specs(sections: Sections) -> tuple[SinkSpec, ...]:
     """Return every sink that the configuration names: what is committed from now on is queued for each."""
     named = [SinkSpec(name) for name in receiver_names(sections)]
-    return (QDRANT, *named, *([PHONE_SINK] if _tells_alerts(sections.phone) else []))
+    told = [channels.spec_of(name) for name in channels.names(sections)]
+    return (QDRANT, *named, *told, *([PHONE_SINK] if _tells_alerts(sections.phone) else []))
 
 
 def watching_sinks(sections: Sections, journal: Journal, clock: Clock, scanner: SecretScanner) -> list[Sink]:
     """Return the sinks of ``sink_specs`` beside the index's."""
-    return [*trace_sinks(sections, journal, scanner), *_phone_sinks(sections, journal, clock)]
+    return [
+        *trace_sinks(sections, journal, scanner),
+        *channels.sinks(sections, journal, clock),
+        *_phone_sinks(sections, journal, clock),
+    ]
 
 
 def _phone_sinks(sections: Sections, journal: Journal, clock: Clock) -> list[Sink]:
@@ -43,12 +49,6 @@ def _tells_alerts(phone: PhoneSection) -> bool:
     return phone.token is not None and phone.alerts_from != "none"
 
 
-def receiver_names(sections: Sections) -> list[str]:
-    """Return which receivers of traces are configured."""
-    found = {"langfuse": sections.langfuse.is_on, "otlp": sections.otlp.endpoint is not None}
-    return [name for name, is_on in found.items() if is_on]
-
-
 @asynccontextmanager
 async def observing(unwatched: Services, sections: Sections, _environ: Mapping[str, str]) -> AsyncIterator[Services]:
     """Yield the services with who watches them, and run those for as long as the block does.
@@ -56,25 +56,29 @@ async def observing(unwatched: Services, sections: Sections, _environ: Mapping[s
     What fails while it runs is logged and leaves the services alone. Raises: InvalidInput (a setting).
     """
     async with AsyncExitStack() as stack:
-        services = replace(unwatched, alerts=_alerts(unwatched, sections))
-        heartbeat, phone = _heartbeat(services, sections, stack), await _phone(services, sections, stack)
-        services = replace(services, heartbeat=heartbeat, phone=phone)
+        alerts = channels.alerts_of(sections, unwatched.journal, unwatched.clock)
+        services = replace(
+            unwatched,
+            alerts=alerts,
+            calls=call_spans(sections, unwatched.clock),
+            heartbeat=_heartbeat(unwatched, sections, stack),
+            phone=await _phone(unwatched, sections, stack, alerts),
+        )
         stack.enter_context(services.meters.counting_logs())
         if services.alerts is not None:
             more = door_readings(services.heartbeat, services.phone)
             watch = watch_of(services, services.alerts, sections.data_dir, sections.alerts.sample_s, more)
             await stack.enter_async_context(beside("alerts", watch.run))
+            await stack.enter_async_context(beside("channels", services.alerts.prepare_channels))
         if services.heartbeat is not None:
             await stack.enter_async_context(beside("heartbeat", services.heartbeat.run))
+        if services.calls is not None:
+            stack.push_async_callback(services.calls.end)
+            for name, part in services.calls.parts().items():
+                await stack.enter_async_context(beside(name, part))
         if services.phone is not None:
             await stack.enter_async_context(beside("phone", services.phone.run))
         yield services
-
-
-def _alerts(services: Services, sections: Sections) -> Alerts | None:
-    if not sections.alerts.enabled:
-        return None
-    return Alerts(services.journal, services.clock, sections.alerts.in_force())
 
 
 def _heartbeat(services: Services, sections: Sections, stack: AsyncExitStack) -> Heartbeat | None:
@@ -90,7 +94,7 @@ def _heartbeat(services: Services, sections: Sections, stack: AsyncExitStack) ->
     return Heartbeat(switch, vitals, services.clock, section)
 
 
-async def _phone(services: Services, sections: Sections, stack: AsyncExitStack) -> Phone | None:
+async def _phone(services: Services, sections: Sections, stack: AsyncExitStack, alerts: Alerts | None) -> Phone | None:
     """Return who listens to the operator's phone, None where the configuration names none. Raises: InvalidInput."""
     section = sections.phone
     if section.token is None:
@@ -101,5 +105,4 @@ async def _phone(services: Services, sections: Sections, stack: AsyncExitStack) 
     chat = await stack.enter_async_context(opened_chat(section))
     keeping = Keeping(PhoneFiles(sections.data_dir))
     carrying = Carrying(chat, keeping, services.desk, services.journal, services.clock, section)
-    alerts = None if services.alerts is None else PhoneAlerts(services.alerts)
-    return Phone(chat, keeping, carrying, section, alerts)
+    return Phone(chat, keeping, carrying, section, None if alerts is None else AlertsByPhone(alerts))

@@ -14,7 +14,7 @@ from memmcp_server.config import HttpSection
 from memmcp_server.errors import TradingUnavailable
 from memmcp_server.wire.memory import MemoryDocument, MemorySearchAnswer, TrajectoryDocument, TrajectoryPage
 from memmcp_server.wire.status import HealthAnswer, MetricsAnswer
-from memmcp_server.wire.telemetry import RiskView
+from memmcp_server.wire.telemetry import RiskView, SnapshotSeries
 from memmcp_server.wire.trading import EquitySeries, StrategyDigest, StrategyList, TradePage, TradingSnapshot, WhyAnswer
 
 pytestmark = pytest.mark.anyio
@@ -251,6 +251,27 @@ async def test_an_outside_engines_report_is_kept_under_its_own_desk(stage: Stage
     for wrong, field in (({"desk_id": "local"}, "desk_id"), ({"equity_lamports": -1}, "equity_lamports")):
         response = await stage.http.post("/telemetry/trading", json=report | wrong)
         assert error_of(response)["field"] == field
+
+
+@pytest.mark.requirement("O2")
+@pytest.mark.requirement("O7")
+async def test_snapshots_of_any_desk_are_queried_by_range_and_resolution(stage: Stage) -> None:
+    for minute in range(10):
+        report = {"desk_id": "bot", "key": f"k{minute}", "ts": f"2026-03-01T00:{minute:02}:00Z", "money": "paper"}
+        await stage.http.post("/telemetry/trading", json={**report, "equity_lamports": minute})
+
+    async def asked(**query: str) -> list[int]:
+        response = await stage.http.get("/telemetry/snapshots", params={"desk_id": "bot", **query})
+        series = SnapshotSeries.model_validate(response.json())
+        return [int(str(each.report["equity_lamports"])) for each in series.snapshots]
+
+    assert await asked() == list(range(10))
+    assert await asked(since="2026-03-01T00:02:00Z", until="2026-03-01T00:05:00Z") == [2, 3, 4]
+    assert await asked(resolution="240") == [3, 7, 9]
+    assert await asked(limit="2") == [8, 9]
+    assert (await stage.http.get("/telemetry/snapshots")).json()["snapshots"] == []
+    backwards = {"since": "2026-03-01T00:05:00Z", "until": "2026-03-01T00:02:00Z"}
+    assert error_of(await stage.http.get("/telemetry/snapshots", params=backwards))["field"] == "since"
 
 
 @pytest.mark.requirement("O5")

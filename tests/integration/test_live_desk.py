@@ -62,6 +62,7 @@ async def test_a_desk_that_is_not_armed_reconciles_reports_and_opens_nothing(tmp
             quiet = await here.until(lambda each: each["cycle"] > 3 and not each["entries_allowed"])
             assert "locked" in quiet["state_reason"]
             assert quiet["zone"] == "Europe/Berlin"
+            await here.until(lambda _: any(each.kind == "reconciliation" for each in here.memory.records))
             wish = {"side": "buy", "mint": world.stage.frog, "amount_sol": "0.05", "reason": "r", "bucket": "manual"}
             denied = await here.desk.place_trade(wish, agent="a", key="p")
             assert denied["status"] == "denied", denied

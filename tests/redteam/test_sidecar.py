@@ -69,7 +69,7 @@ async def test_whatever_it_answers_that_is_no_advice_the_desk_decides_as_if_it_w
     """All faults in one run: each is met, told under its word, and changes no decision."""
     server = ChatServer(faults=list(FAULTS))
     memory = ListMemory()
-    shown = await run(tmp_path, server, memory, timeout_s=0.5, failures_max=100)
+    shown = await run(tmp_path, server, memory, timeout_s=2.0, failures_max=100)
     assert decisions(tmp_path) == decisions(alone)
     seen = shown["sidecar"]["asking"]["outcomes"]
     assert {"http_5xx", "redirect", "schema"} <= seen.keys()

@@ -31,7 +31,7 @@ _FIGURES: Final[dict[str, dict[str, Any]]] = {
 
 
 def note(
-    kind: str, number: int, text: str, *, place: str = "trading", run: str = "run-1", **figures: Any
+    kind: str, number: int, text: str, /, *, place: str = "trading", run: str = "run-1", **figures: Any
 ) -> MemoryDraft:
     return MemoryDraft(
         content=text,
@@ -99,7 +99,7 @@ def trade(number: int, run: str = "run-1") -> list[JournalCommand]:
     return [opened, *steps, closed]
 
 
-def decisions(count: int, *, trade_every: int) -> Iterator[list[JournalCommand]]:
+def decisions(first: int, count: int, *, trade_every: int) -> Iterator[list[JournalCommand]]:
     """Yield the commands of each decision; one of ``trade_every`` is a whole trade."""
-    for number in range(count):
+    for number in range(first, first + count):
         yield trade(number) if number % trade_every == 0 else [passed(number)]

@@ -27,6 +27,8 @@ from trading.rehearsal.tokens import NATIVE_MINT
 from trading.runtime.clock import WallClock
 
 SLOT_S = 0.02
+DECIDED_WITHIN_S = 100.0
+"""Less than a test may take: who is told that time is over cleans up, and a test that is cut does not."""
 REVIEW = IntentState.NEEDS_REVIEW
 RULES = PreparingRules(prices=PriceRules(), reserve_lamports=lambda _wallet: 10_000_000)
 
@@ -138,14 +140,18 @@ async def live_stage(
 
 
 async def decided(executor: Executor, journal: SqlExecutionJournal, intents: Sequence[Intent]) -> list[IntentRecord]:
-    """Hand intents in while the executor runs and wait until all are decided."""
+    """Hand intents in while the executor runs and wait until all are decided.
+
+    Raises: TimeoutError: a node that answers no more decides nothing, and the executor rightly waits for it.
+    """
     for intent in intents:
         await executor.take(intent)
     waiting = [intent.id for intent in intents]
-    while waiting:
-        await anyio.sleep(0.05)
-        while waiting and (known := journal.record(waiting[0])) and (known.is_final or known.state is REVIEW):
-            waiting.pop(0)
+    with anyio.fail_after(DECIDED_WITHIN_S):
+        while waiting:
+            await anyio.sleep(0.05)
+            while waiting and (known := journal.record(waiting[0])) and (known.is_final or known.state is REVIEW):
+                waiting.pop(0)
     return [journal.record(intent.id) for intent in intents]
 
 

@@ -109,7 +109,8 @@ class OtlpReceiver:
         self.met[self.fault] += 1
         match self.fault:
             case "slow":
-                await anyio.sleep(self.slow_s)
+                with anyio.move_on_after(self.slow_s):
+                    await self.release.wait()
             case "hanging":
                 await self.release.wait()
             case "busy":

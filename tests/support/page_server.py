@@ -37,6 +37,7 @@ NO_SIGNER: dict[str, Any] = {
 
 QUIET: dict[str, tuple[int, dict[str, Any]]] = {
     "/approvals": (200, NO_SIGNER),
+    "/alerts": (200, {"severity": None, "alerts": [], "notices": [], "silences": []}),
     "/tasks": (200, {"tasks": [], "next_cursor": None}),
 }
 """What the page asks for beside the stream, where nothing waits."""

@@ -23,7 +23,8 @@ from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.adapters.token_file import TokenFile
 from memmcp_server.config import HttpSection, JournalSection, MetricsSection, NewsSection, QuotasSection, Sections
-from memmcp_server.ports import Approvals, VectorIndex
+from memmcp_server.domain.tracing.calls import SpanRecorder
+from memmcp_server.ports import Approvals, TradingDesk, VectorIndex
 from memmcp_server.services.alerting.alerts import Alerts
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
@@ -98,13 +99,16 @@ async def staged(
     *,
     http: HttpSection | None = None,
     desk: InMemoryDesk | None = None,
+    real_desk: TradingDesk | None = None,
     without_desk: bool = False,
     approvals: Approvals | None = None,
     quotas: QuotasSection | None = None,
     verifier: TokenVerifier | None = None,
+    calls: SpanRecorder | None = None,
     as_door: Callable[[MemoryServer], McpDoor] = lambda server: server,
 ) -> AsyncIterator[Stage]:
     """Open a stage on a fresh journal in ``data_dir``; the application's lifespan runs for as long as the block.
+    ``real_desk`` stands in the place of the desk in memory.
 
     ``as_door`` may add to the MCP server before it is served, and says what stands in its place in the application.
 
@@ -114,6 +118,7 @@ async def staged(
     # Patient: what a slow machine would leave out of an answer is what tests look for.
     sections = Sections(data_dir=data_dir, http=http or HttpSection(), news=NewsSection(block_wait_s=5), metrics=EAGER)
     played = None if without_desk else desk or InMemoryDesk()
+    shown: TradingDesk | None = real_desk or played
     async with open_journal(JournalSection(), data_dir, clock) as journal:
         index = MemoryIndex(clock)
         clients = ClientRegistry(clock)
@@ -141,8 +146,8 @@ async def staged(
             summaries=Summaries(journal, policies, clock),
             telemetry=Telemetry(journal, scanner),
             relay=Relay(journal, [QdrantSink(journal, index)], clock, sections.relay),
-            health=Health(journal, index, clock, clients, played, keeper),
-            desk=None if played is None else GuardedDesk(played, scanner),
+            health=Health(journal, index, clock, clients, shown, keeper),
+            desk=None if shown is None else GuardedDesk(shown, scanner),
             started_at_ns=clock.now_ns(),
             clients=clients,
             policies=policies,
@@ -158,6 +163,7 @@ async def staged(
             meters=meters,
             approvals=approvals,
             alerts=Alerts(journal, clock, sections.alerts.in_force()),
+            calls=calls,
         )
         await services.news.open()
         mcp = build_server(services)

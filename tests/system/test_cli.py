@@ -137,6 +137,7 @@ def test_the_outbox_can_be_listed_retried_and_dropped(desk: Path) -> None:
     assert run_json(desk, "outbox", "list") == {"entries": []}
     assert run_json(desk, "outbox", "retry") == {"count": 0}
     assert "no outbox entry 999999" in run(desk, "outbox", "drop", "999999", code=1).stderr
+    assert "known are: qdrant" in run(desk, "outbox", "refill", "langfuse", code=1).stderr
 
 
 @pytest.mark.requirement("M14")

@@ -3,6 +3,7 @@
 import json as jsonlib
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,20 +17,51 @@ from .client import LONG_TIMEOUT_S, Client, Failed, found_or_started, places_of
 from .console import exit_codes, print_json, say
 from .index import begin_rebuild
 from .options import DataDir, Json
+from .parquet import SUFFIX, Wish, export_tables, tables_of
 
 PARTS = ("heading", "trajectories", "memories", "versions", "links", "marks", "policies", "outcomes")
 
-File = Annotated[Path, typer.Argument(metavar="FILE.jsonl")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="FILE.jsonl, TABLE.parquet, or a directory.")]
+Moment = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%z"], metavar="ISO")]
 
 
-def export(file: File, data_dir: DataDir = None, json: Json = False) -> None:
-    """Write every memory and trajectory to a file, one JSON object a line. An existing file is not touched."""
+def export(
+    file: File,
+    parquet: Annotated[bool, typer.Option("--parquet", help="All tables into a directory, for analysis.")] = False,
+    table: Annotated[str | None, typer.Option(help="memories, trajectories, trades or equity, as Parquet.")] = None,
+    resolution: Annotated[int, typer.Option(help="Of the table equity: seconds a point.")] = 60,
+    since: Moment = None,
+    until: Moment = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Write every memory and trajectory to a file, one JSON object a line; or tables as Parquet, for analysis.
+
+    FILE.jsonl can be imported again. As Parquet (newest first): the tables memories, trajectories, trades and equity,
+    each into TABLE.parquet, or with --parquet all of them into a directory; --since and --until bound equity, a day
+    without a zone is UTC. An existing file is not touched.
+    """
+    if parquet or table is not None or file.suffix == SUFFIX:
+        wish = Wish(resolution, _in_utc(since), _in_utc(until))
+        with exit_codes():
+            names = tables_of(file, table)
+            with found_or_started(places_of(data_dir)) as daemon:
+                written = export_tables(daemon, names, file, wish)
+        if json:
+            print_json({"place": str(file), "rows": written})
+        else:
+            say(f"{', '.join(f'{count} {name}' for name, count in written.items())} are in {file}")
+        return
     with exit_codes(), found_or_started(places_of(data_dir)) as daemon:
         count = _export(daemon, file)
     if json:
         print_json({"file": str(file), "lines": count})
     else:
         say(f"{count} lines are in {file}")
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def _export(daemon: Client, file: Path) -> int:

@@ -1,9 +1,7 @@
-"""serve, stdio, status, stop and logs."""
+"""serve, stdio, status and stop."""
 
 import os
 import signal
-import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,18 +9,15 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from memmcp_server.daemon.finding import tail
 from memmcp_server.daemon.places import Places
 from memmcp_server.daemon.start import serve as serve_daemon
 from memmcp_server.errors import LeaseHeld
 
 from .client import Client, Failed, NoDaemon, find, is_served, places_of, wait_until_free
-from .console import EXIT_FAILED, exit_codes, note, out, print_json, say, table
+from .console import exit_codes, note, out, print_json, say, table
 from .options import DataDir, Json
 
 STOP_TIMEOUT_S = 30.0
-FOLLOW_POLL_S = 0.2
-LINE_BYTES_GUESS = 400
 
 
 def serve(
@@ -161,39 +156,6 @@ def _signal(client: Client | None) -> None:
             os.kill(pid, signal.SIGTERM)
 
 
-def logs(
-    data_dir: DataDir = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000, help="How many lines.")] = 50,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing what is added.")] = False,
-) -> None:
-    """Print the end of the daemon's log."""
-    places = places_of(data_dir)
-    text = tail(places.log, lines * LINE_BYTES_GUESS)
-    if not text and not places.log.exists():
-        note(f"there is no log yet at {places.log}")
-        raise typer.Exit(EXIT_FAILED)
-    for line in text.splitlines()[-lines:]:
-        typer.echo(line)
-    if follow:
-        with suppress(KeyboardInterrupt):
-            _follow(places.log)
-
-
-def _follow(path: Path) -> None:
-    file = path.open("rb")
-    file.seek(0, os.SEEK_END)
-    while True:
-        chunk = file.read(65_536)
-        if chunk:
-            sys.stdout.write(chunk.decode("utf-8", "replace"))
-            sys.stdout.flush()
-            continue
-        time.sleep(FOLLOW_POLL_S)
-        if path.exists() and path.stat().st_ino != os.fstat(file.fileno()).st_ino:
-            file.close()  # rotated
-            file = path.open("rb")
-
-
 def register(app: typer.Typer) -> None:
-    for command in (serve, stdio, status, stop, logs):
+    for command in (serve, stdio, status, stop):
         app.command()(command)

@@ -78,3 +78,15 @@ def drop(entry_id: Annotated[int, typer.Argument(metavar="ID")], data_dir: DataD
     with exit_codes():
         answer = find(places_of(data_dir)).post("/admin/outbox/drop", {"id": entry_id})
     print_json(answer) if json else say(f"entry {entry_id} is dropped")
+
+
+@app.command()
+def refill(
+    sink: Annotated[str, typer.Argument(metavar="SINK", help="langfuse, otlp ...")],
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Queue every memory for a receiver once more: history for one that came later, or that lost what it had."""
+    with exit_codes():
+        answer = find(places_of(data_dir)).post("/admin/outbox/refill", {"sink": sink})
+    print_json(answer) if json else say(f"{answer['count']} entries are on their way to {sink}")

@@ -7,6 +7,7 @@ import typer
 from memmcp_server import __version__
 
 from . import (
+    alerts,
     approval,
     archive,
     clients,
@@ -17,6 +18,7 @@ from . import (
     importing,
     index,
     lifecycle,
+    logs,
     memory,
     news,
     outbox,
@@ -57,6 +59,7 @@ def _root(
 
 for _commands in (
     daemon,
+    logs,
     memory,
     overview,
     lifecycle,
@@ -72,6 +75,7 @@ for _commands in (
     doctor,
 ):
     _commands.register(app)
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(index.app, name="index")
 app.add_typer(phone.app, name="phone")

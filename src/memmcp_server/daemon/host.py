@@ -189,7 +189,14 @@ def _open_log(sections: Sections, lease: Lease, *, also_stderr: bool) -> None:
     given = sections.http.token
     secrets = [lease.token, given.get_secret_value() if given else ""]
     try:
-        logs.configure(lease.places.log, sections.daemon.log_bytes_max, secrets, RuleScanner(), also_stderr=also_stderr)
+        logs.configure(
+            lease.places.log,
+            sections.daemon.log_bytes_max,
+            secrets,
+            RuleScanner(),
+            also_stderr=also_stderr,
+            section=sections.logs,
+        )
     except OSError as error:
         msg = f"the log {lease.places.log} cannot be written: {error.strerror or error}"
         raise DataDirectoryError(msg, field="data_dir", hint="make it writable for this user") from error

@@ -1,14 +1,24 @@
-"""The daemon's log: one rotating file, readable by its owner alone, without secrets."""
+"""The daemon's log: one rotating file of JSON lines, readable by its owner alone, without secrets.
 
+A line says ``ts`` (UTC), ``level``, ``logger``, ``message``; of a request its ``request``, ``agent`` and ``tool``, of a
+span ``trace_id`` and ``span_id``, of the trading loop ``run`` and ``cycle``; and of a failure ``error`` with its type,
+message and traceback. What a person reads on the terminal is text.
+"""
+
+import json
 import logging
 import logging.handlers
 import os
 import re
 import sys
 import time
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from memmcp_server.config import LogsSection
+from memmcp_server.domain.correlation import current
 from memmcp_server.domain.secrets import redacted
 from memmcp_server.ports import SecretScanner
 
@@ -16,6 +26,11 @@ KEPT_FILES = 3
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 REDACTED = "[redacted]"
 SECRET_CHARS_MIN = 8
+MESSAGE_CHARS_MAX = 16_384
+TRACEBACK_CHARS_MAX = 16_384
+CUT = "\n[...]\n"
+LOOP_FIELDS = ("run", "cycle")
+"""What a record of the trading loop carries in its ``extra``."""
 
 SECRET_SHAPES = (
     (re.compile(r"(?i)(?<=bearer )[\w.~+/=-]{8,}"), REDACTED),
@@ -55,6 +70,47 @@ class Redacting(logging.Formatter):
         return time.strftime(datefmt or "", time.gmtime(record.created))
 
 
+class JsonLines(Redacting):
+    """Writes each record as one line of JSON; every text in it is redacted, and bounded."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, Any] = {
+            "ts": f"{seconds}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": self.redact(_bounded(record.getMessage(), MESSAGE_CHARS_MAX)),
+        }
+        correlation = current()
+        if correlation is not None:
+            for name in ("request", "agent", "tool", "trace_id", "span_id"):
+                if told := getattr(correlation, name):
+                    line[name] = self.redact(told)
+        for name in LOOP_FIELDS:
+            if (told := getattr(record, name, None)) is not None:
+                line[name] = told if isinstance(told, int) else self.redact(str(told))
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = self._error(record.exc_info[1])
+        if record.stack_info:
+            line["stack"] = self.redact(_bounded(record.stack_info, TRACEBACK_CHARS_MAX))
+        return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+
+    def _error(self, error: BaseException) -> dict[str, str]:
+        told = "".join(traceback.format_exception(error)).rstrip("\n")
+        return {
+            "type": type(error).__qualname__,
+            "message": self.redact(_bounded(str(error), MESSAGE_CHARS_MAX)),
+            "traceback": _bounded(self.redact(told), TRACEBACK_CHARS_MAX),
+        }
+
+
+def _bounded(text: str, chars_max: int) -> str:
+    """Return a text with its middle left out where it is too long: the beginning names the place, the end the cause."""
+    if len(text) <= chars_max:
+        return text
+    return text[: chars_max // 4] + CUT + text[-chars_max * 3 // 4 :]
+
+
 class PrivateRotatingHandler(logging.handlers.RotatingFileHandler):
     """A rotating file that is created 0600."""
 
@@ -63,20 +119,29 @@ class PrivateRotatingHandler(logging.handlers.RotatingFileHandler):
         return super()._open()
 
 
-def configure(path: Path, bytes_max: int, secrets: Iterable[str], scanner: SecretScanner, *, also_stderr: bool) -> None:
+def configure(
+    path: Path,
+    bytes_max: int,
+    secrets: Iterable[str],
+    scanner: SecretScanner,
+    *,
+    also_stderr: bool,
+    section: LogsSection | None = None,
+) -> None:
     """Send the process's log to the file, and its warnings to stderr when a person is watching. Raises: OSError."""
-    formatter = Redacting(secrets, scanner)
-    handlers: list[logging.Handler] = [
-        PrivateRotatingHandler(path, maxBytes=bytes_max, backupCount=KEPT_FILES, encoding="utf-8")
-    ]
+    text = Redacting(secrets := list(secrets), scanner)
+    is_text = section is not None and section.format == "text"
+    file = PrivateRotatingHandler(path, maxBytes=bytes_max, backupCount=KEPT_FILES, encoding="utf-8")
+    file.setFormatter(text if is_text else JsonLines(secrets, scanner))
+    handlers: list[logging.Handler] = [file]
     if also_stderr:
         terminal = logging.StreamHandler(sys.stderr)
         terminal.setLevel(logging.WARNING)
+        terminal.setFormatter(text)
         handlers.append(terminal)
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     for handler in handlers:
-        handler.setFormatter(formatter)
         root.addHandler(handler)
     logging.captureWarnings(True)
     # One line per request of every library would bury what matters.

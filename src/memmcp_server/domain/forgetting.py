@@ -7,7 +7,9 @@ from typing import Literal
 from .identifiers import JsonObject, MemoryId, Seq
 from .memory import MemoryFilter
 
-LANGFUSE_NOT_CONFIGURED = "not configured: no memory was ever sent there"
+LANGFUSE_NOT_CONFIGURED = "not configured: nothing is sent there"
+LANGFUSE_TOLD = "asked to delete the traces that told of it; Langfuse does that within some minutes"
+LANGFUSE_WAITS = "to be asked to delete the traces that told of it: that waits in the outbox (memmcp outbox list)"
 
 
 @dataclass(frozen=True, slots=True)

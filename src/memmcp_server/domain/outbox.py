@@ -10,6 +10,8 @@ from typing import Literal
 from .identifiers import MemoryId, Seq
 
 SINK_QDRANT = "qdrant"
+SINK_LANGFUSE = "langfuse"
+SINK_OTLP = "otlp"
 
 BACKOFF_NS_MAX = 3_600 * 1_000_000_000
 """No pause is longer. An entry that is due later than this was put off before the clock was set back: it is due now."""

@@ -4,7 +4,7 @@ from .desk import Approvals, TradingDesk
 from .heartbeat import Beat, DeadMansSwitch
 from .index import Embedder, GoldenStore, IndexHit, IndexPoint, IndexStatus, NextGeneration, VectorIndex
 from .journal import BesideMemory, Clock, Journal, JournalCommand, LexicalScope, Purge
-from .sinks import RemoteSink, SecretScanner, Sink
+from .sinks import Messenger, RemoteSink, SecretScanner, Sink
 
 __all__ = [
     "Approvals",
@@ -20,6 +20,7 @@ __all__ = [
     "Journal",
     "JournalCommand",
     "LexicalScope",
+    "Messenger",
     "NextGeneration",
     "Purge",
     "RemoteSink",

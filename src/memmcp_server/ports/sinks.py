@@ -1,8 +1,9 @@
-"""Where the outbox delivers to, and who looks for secrets."""
+"""Where the outbox delivers to, who carries messages to a person, and who looks for secrets."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from memmcp_server.domain.messages import Message
 from memmcp_server.domain.outbox import OutboxEntry
 from memmcp_server.domain.secrets import SecretFinding
 
@@ -28,6 +29,19 @@ class RemoteSink(Sink, Protocol):
     def batch_len_max(self) -> int: ...
 
     async def close(self) -> None: ...
+
+
+class Messenger(Protocol):
+    """One channel to a person: a chat, a mailbox, a push service."""
+
+    async def prepare(self) -> None:
+        """Load what sending takes, so that the first message is as quick as the others. Never raises."""
+
+    async def send(self, message: Message) -> None:
+        """Hand the message to the channel's server. Raises: Unavailable when it was not taken, within a bounded time.
+
+        What it says of a failure names no address and no secret.
+        """
 
 
 class SecretScanner(Protocol):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from memmcp_server.domain.drafts import DraftLimits
+from memmcp_server.domain.tracing.calls import SpanRecorder
 from memmcp_server.ports import Approvals, Clock, Journal, SecretScanner, TradingDesk, VectorIndex
 
 from .alerting.alerts import Alerts
@@ -67,3 +68,4 @@ class Services:
     confirmations: Confirmations = field(default_factory=Confirmations)
     meters: Meters = field(default_factory=Meters)
     alerts: Alerts | None = None
+    calls: SpanRecorder | None = None

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
-from memmcp_server.domain.forgetting import LANGFUSE_NOT_CONFIGURED, Proof
+from memmcp_server.domain.forgetting import LANGFUSE_NOT_CONFIGURED, LANGFUSE_TOLD, LANGFUSE_WAITS, Proof
 from memmcp_server.domain.identifiers import JsonObject, MemoryId, Seq
 from memmcp_server.domain.lifecycle import AUDIT_FORGET, AUDIT_PURGE, AuditEntry, RecordAudit
 from memmcp_server.domain.memory import Provenance, Trust
-from memmcp_server.domain.outbox import SINK_QDRANT
+from memmcp_server.domain.outbox import SINK_LANGFUSE, SINK_QDRANT
 from memmcp_server.errors import Unavailable
 from memmcp_server.ports import Journal, Purge, VectorIndex
 
@@ -190,7 +190,7 @@ class Erasure:
         }
         if part == JOURNAL:
             detail["copies"] = list(await self._copies.standing())
-            detail["langfuse"] = LANGFUSE_NOT_CONFIGURED
+            detail["langfuse"] = await self._told_elsewhere(entries[-1].seq)
         [acknowledged] = await self._journal.commit([RecordAudit(AUDIT_PURGE, MEMMCP, detail=detail)])
         at_ns = acknowledged.known_at_ns
         entry = AuditEntry(acknowledged.seq, at_ns, AUDIT_PURGE, None, None, "", MEMMCP.agent, "", detail)
@@ -207,12 +207,23 @@ class Erasure:
         found = {part: entry for part, entry in self._latest.items() if _seq(entry, "through_seq") >= seq}
         details = {part: entry.detail for part, entry in found.items()}
         named = await self._copies_named(details.get(JOURNAL))
+        told = await self._told_elsewhere(seq)
         if any(detail.get("residues") for detail in details.values()):
-            return Proof("residues", details.get(JOURNAL), details.get(INDEX), named)
+            return Proof("residues", details.get(JOURNAL), details.get(INDEX), named, told)
         if len(details) < len(PARTS):
             waits_for = self._waits_for or "the work on the files goes on in the background"
-            return Proof("pending", details.get(JOURNAL), details.get(INDEX), named, waits_for=waits_for)
-        return Proof("proved", details[JOURNAL], details[INDEX], named)
+            return Proof("pending", details.get(JOURNAL), details.get(INDEX), named, told, waits_for)
+        return Proof("proved", details[JOURNAL], details[INDEX], named, told)
+
+    async def _told_elsewhere(self, seq: Seq) -> str:
+        """Return what becomes of the traces that told of what was forgotten from that seq on."""
+        # The forgetting itself is done: that this cannot be looked up now must not turn it into an error.
+        with contextlib.suppress(Unavailable):
+            if SINK_LANGFUSE not in await self._journal.outbox_stats():
+                return LANGFUSE_NOT_CONFIGURED
+            if not await self._journal.outbox_of_forgotten(SINK_LANGFUSE, after=Seq(seq - 1)):
+                return LANGFUSE_TOLD
+        return LANGFUSE_WAITS
 
     async def _copies_named(self, detail: JsonObject | None) -> tuple[str, ...]:
         """Return the copies that stood when the journal was purged; while that is still to come, those that stand."""

@@ -19,6 +19,7 @@ from memmcp_server.domain.memory import (
 from memmcp_server.domain.policy import PolicyBook
 from memmcp_server.domain.search import SearchQuery, SearchResult
 from memmcp_server.domain.secrets import looks_clean
+from memmcp_server.domain.tracing.calls import observed, shown_ids
 from memmcp_server.errors import InvalidInput, NotFound, Refused
 from memmcp_server.ports import Clock, Journal, SecretScanner, VectorIndex
 
@@ -72,6 +73,14 @@ class Memories:
             raise InvalidInput(msg, field="memories")
         if not drafts:
             return []
+        with observed("memory.write", "span") as call:
+            written = await self._written(drafts, caller)
+            call.tell(ids=shown_ids([each.id for each in written]), count=len(written))
+            for draft in drafts:
+                call.touch(draft.trajectory_id)
+        return written
+
+    async def _written(self, drafts: Sequence[MemoryDraft], caller: Caller) -> list[Acknowledgement]:
         for draft in drafts:
             _refuse_secrets(self._scanner, draft)
         book = await self._policies.book()
@@ -206,8 +215,11 @@ class Memories:
         Raises: InvalidInput, Refused, JournalBusy, JournalUnavailable.
         """
         book = await self._policies.book()
-        with self._meters.timed("search"):
-            return await self._finder.find(query, book, book.hidden_from(caller))
+        with observed("memory.search", "retriever") as call, self._meters.timed("search"):
+            result = await self._finder.find(query, book, book.hidden_from(caller))
+            ids = shown_ids([each.memory.id for each in result.found])
+            call.tell(hits=len(result.found), ids=ids, index=result.index_state, backlog=result.backlog)
+        return result
 
     async def _check_trajectories(self, drafts: Sequence[MemoryDraft], caller: Caller) -> None:
         """Refuse an agent's step in a trajectory of the runtime: its chain of evidence is written by the desk only."""

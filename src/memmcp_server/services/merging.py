@@ -23,6 +23,7 @@ from memmcp_server.domain.lifecycle import (
 )
 from memmcp_server.domain.likeness import compare
 from memmcp_server.domain.memory import Memory, MemoryFilter, Provenance
+from memmcp_server.domain.outbox import SINK_QDRANT
 from memmcp_server.domain.policy import PolicyBook
 from memmcp_server.errors import IndexUnavailable, MemoryServerError, NotFound, Unavailable
 from memmcp_server.ports import Clock, Journal, VectorIndex
@@ -126,7 +127,8 @@ class Merging:
         return "alone"
 
     async def _is_on_its_way(self) -> bool:
-        return any(stats.pending for stats in (await self._journal.outbox_stats()).values())
+        stats = (await self._journal.outbox_stats()).get(SINK_QDRANT)
+        return stats is not None and stats.pending > 0
 
     async def _merge(self, memory: Memory, other: Memory, cosine: float) -> Verdict:
         reason = f"says the same as {other.id} (cosine {cosine:.3f})"

@@ -8,6 +8,7 @@ the daemon.
 import asyncio
 import shutil
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from memmcp_server.domain.meters import Family, Reading
 from memmcp_server.errors import MemoryServerError
 
 from . import meters
+from .alerting.alerts import Alerts
 from .container import Services
 
 UP, DOWN = 1, 0
@@ -60,6 +62,12 @@ OUTAGES: Final = Family(
 RELAY: Final = Family("memmcp_outbox_relay_state", "gauge", "1 for the state that the relay is in.", ("sink", "state"))
 INDEX: Final = Family("memmcp_index_state", "gauge", "1 for the state that the search index is in.", ("state",))
 POINTS: Final = Family("memmcp_index_points", "gauge", "Versions of memories that the index holds.")
+FIRING: Final = Family(
+    "memmcp_alerts_firing",
+    "gauge",
+    "Alerts that fire now, acknowledged or not, but not those that are silenced; 0 for a rule that is quiet.",
+    ("rule", "severity"),
+)
 SCRAPE_SECONDS: Final = Family(
     "memmcp_scrape_duration_seconds", "gauge", "How long the parts took to answer when they were asked last."
 )
@@ -89,6 +97,8 @@ class Scrape:
         yield Reading(LAG, (), services.health.loop_lag_s())
         yield Reading(CLIENTS, (), services.clients.count)
         yield from services.meters.readings()
+        if services.alerts is not None:
+            yield from _firing(services.alerts, services.clock.now_ns())
         for sink, stats in services.relay.stats().items():
             yield Reading(FAILED, (sink,), stats.failed)
             yield Reading(OUTAGES, (sink,), stats.outages)
@@ -165,6 +175,15 @@ def readings_of(document: JsonObject) -> Iterator[Reading]:
         family = Family(each["name"], each["kind"], each["help"], tuple(each["labels"]), tuple(each.get("bounds", ())))
         for series in each["series"]:
             yield Reading(family, tuple(series["labels"]), series["value"], tuple(series.get("counts", ())))
+
+
+def _firing(alerts: Alerts, now_ns: int) -> Iterator[Reading]:
+    loud = [alert for alert in alerts.current() if alert.is_active and not alert.is_silenced_at(now_ns)]
+    counts = Counter((alert.rule, alert.severity.value) for alert in loud)
+    busy = {rule for rule, _ in counts}
+    quiet = {(rule.name, rule.severity.value): 0 for rule in alerts.rules if rule.name not in busy}
+    for labels, count in {**quiet, **counts}.items():
+        yield Reading(FIRING, labels, count)
 
 
 def _says_down(readings: list[Reading]) -> bool:

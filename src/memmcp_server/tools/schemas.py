@@ -7,6 +7,8 @@ what is allowed.
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,6 +23,11 @@ NEWS = "news"
 
 def arguments_schema(model: type[BaseModel]) -> Schema:
     """Return the input schema of a tool: closed, every parameter described, no ``$ref``."""
+    return deepcopy(_arguments_schema(model))
+
+
+@cache  # a process that builds many servers, as tests do, spends more on these than on all the rest of a server
+def _arguments_schema(model: type[BaseModel]) -> Schema:
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
     slim = _slim(schema, definitions)

@@ -23,6 +23,7 @@ from .schemas import answer_schema, arguments_schema
 from .scopes import QUOTA_OF, require_scope
 from .spec import Call, ToolSpec
 from .text import render
+from .tracing import told, traced
 
 OK: Final = "ok"
 ASKED_BACK: Final = "asked_back"
@@ -43,11 +44,15 @@ def make_tool(spec: ToolSpec[Any], services: Services) -> Tool:
     and tells the model no more than that the tool failed.
     """
 
+    for outcome in (OK, UNFORESEEN):  # there from the start: what appears with 1 has not grown, for Prometheus
+        services.meters.tool_calls.add(spec.name, outcome, by=0)
+
     async def run(arguments: dict[str, Any], context: Context[Any, Any]) -> CallToolResult | InputRequiredResult:
         outcome, began_s = UNFORESEEN, time.perf_counter()
         try:
-            async with reporting(context, spec.under_way):
-                answer = await _answer(spec, services, arguments, context)
+            with traced(spec.name, services, arguments, context):
+                async with reporting(context, spec.under_way):
+                    answer = await _answer(spec, services, arguments, context)
             outcome = ASKED_BACK if isinstance(answer, InputRequiredResult) else OK
             return answer
         except MemoryServerError as error:
@@ -90,6 +95,7 @@ async def _answer(
         raise
     if isinstance(answer, InputRequiredResult):
         return answer
+    told(request, answer)
     document = await with_news(services, caller, request, answer)
     return CallToolResult(content=[TextContent(type="text", text=render(document))], structured_content=document)
 

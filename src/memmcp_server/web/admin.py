@@ -15,9 +15,11 @@ from starlette.routing import BaseRoute
 from memmcp_server import __version__
 from memmcp_server.config import Sections
 from memmcp_server.domain.identifiers import SEQ_MAX
+from memmcp_server.domain.outbox import SINK_QDRANT
 from memmcp_server.domain.policy import PolicyBook
 from memmcp_server.errors import InvalidInput, NotFound, TradingUnavailable
 from memmcp_server.services.container import Services
+from memmcp_server.wire.alerts import ChannelAnswer, ChannelTest
 from memmcp_server.wire.archive import LINES_MAX, PARTS, ArchivePart, ImportRequest
 from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.base import Wire
@@ -70,6 +72,10 @@ class RetryRequest(WireRequest):
 
 class DropRequest(WireRequest):
     id: EntryId
+
+
+class RefillRequest(WireRequest):
+    sink: str = Field(min_length=1, max_length=32)
 
 
 class CountAnswer(Wire):
@@ -185,6 +191,16 @@ class Admin:
         names = [each.name for each in manifest.files]
         return answer(BackupAnswer(path=str(path), manifest=str(manifest_path), files=names))
 
+    async def test_channel(self, request: Request) -> JSONResponse:
+        wish = await body_as(request, ChannelTest)
+        alerts = self._services.alerts
+        if alerts is None:
+            msg = "alerts are switched off in this daemon"
+            raise InvalidInput(msg, field="alerts.enabled")
+        caller = caller_of(request, "POST /admin/alerts/test", role="operator")
+        delivered, detail, took_ms = await alerts.test(wish.channel, caller)
+        return answer(ChannelAnswer(channel=wish.channel, delivered=delivered, detail=detail, took_ms=took_ms))
+
     async def namespaces(self, request: Request) -> JSONResponse:
         wish = query_as(request, NamespaceQuery)
         book = await self._services.policies.book()
@@ -215,6 +231,16 @@ class Admin:
             raise NotFound(msg, field="id", hint="memmcp outbox list shows them")
         return answer(CountAnswer(count=1))
 
+    async def refill(self, request: Request) -> JSONResponse:
+        """History for a receiver that came later. The index is made anew by its own command, beside the old one."""
+        wish = await body_as(request, RefillRequest)
+        if wish.sink == SINK_QDRANT:
+            msg = f"sink is {wish.sink}, which is not refilled but rebuilt"
+            raise InvalidInput(msg, field="sink", hint="memmcp rebuild-index")
+        count = await self._services.journal.outbox_refill(wish.sink)
+        self._services.relay.wake(wish.sink)
+        return answer(CountAnswer(count=count))
+
     def routes(self) -> list[BaseRoute]:
         return [*starlette_routes(self.table())]
 
@@ -226,11 +252,13 @@ class Admin:
             ("POST", "/admin/import", self.import_, "Take lines of an export; repeats change nothing."),
             ("POST", "/admin/backup", self.backup, "A consistent copy of both journals, made while running."),
             *IndexAdmin(self._services).rows(),
+            ("POST", "/admin/alerts/test", self.test_channel, "Send a test message to a channel."),
             ("GET", "/admin/namespaces", self.namespaces, "Policies of namespaces, and what holds in one."),
             ("POST", "/admin/namespaces", self.set_namespace, "Set the policy of a namespace or a subtree."),
             ("GET", "/admin/outbox", self.outbox, "Entries of the outbox."),
             ("POST", "/admin/outbox/retry", self.retry, "Make dead entries live again."),
             ("POST", "/admin/outbox/drop", self.drop, "Give up one entry."),
+            ("POST", "/admin/outbox/refill", self.refill, "Queue every memory for a receiver once more."),
         ]
         return [ApiRoute(method, path, endpoint, text, operator=True) for method, path, endpoint, text in rows]
 

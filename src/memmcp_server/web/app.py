@@ -36,6 +36,7 @@ from .routing import ApiRoute, starlette_routes
 from .status_routes import StatusRoutes
 from .summary_routes import SummaryRoutes
 from .task_routes import TaskRoutes
+from .tracing import CallSpans
 from .trading_routes import TradingRoutes
 from .trajectory_routes import TrajectoryRoutes
 
@@ -96,7 +97,11 @@ def create_app(
             *starlette_routes(table),
             *Page().routes(),
         ],
-        middleware=[Middleware(Access, meters=services.meters), Middleware(Guard, policy=policy)],
+        middleware=[
+            Middleware(Access, meters=services.meters),
+            Middleware(Guard, policy=policy),
+            *_tracing(services, table),
+        ],
         exception_handlers={
             MemoryServerError: on_server_error,
             HTTPException: on_http_exception,
@@ -107,6 +112,13 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.live = live
     return app
+
+
+def _tracing(services: Services, table: Sequence[ApiRoute]) -> list[Middleware]:
+    """Return what tells of calls, behind the guard; nothing where nobody is told of any."""
+    if services.calls is None:
+        return []
+    return [Middleware(CallSpans, recorder=services.calls, paths=[route.path for route in table])]
 
 
 def api_routes(services: Services, live: LiveEvents) -> list[ApiRoute]:

@@ -27,6 +27,8 @@ from memmcp_server.wire.telemetry import (
     DeskReport,
     ForeignTelemetry,
     RiskView,
+    SnapshotSeries,
+    SnapshotView,
     TelemetryReceipt,
     WindowName,
 )
@@ -63,6 +65,14 @@ class HistoryQuery(WireRequest):
     since: Moment | None = Field(default=None, description="ISO 8601 with zone, inclusive.")
     until: Moment | None = Field(default=None, description="ISO 8601 with zone, exclusive.")
     resolution: int | None = Field(default=None, ge=1, le=31 * 86_400, description="Seconds a point; the last of each.")
+
+
+class SnapshotsQuery(WireRequest):
+    desk_id: str = Field(default=LOCAL_DESK, min_length=1, max_length=64, description="Ours unless one is named.")
+    since: Moment | None = Field(default=None, description="ISO 8601 with zone, inclusive.")
+    until: Moment | None = Field(default=None, description="ISO 8601 with zone, exclusive.")
+    resolution: int | None = Field(default=None, ge=1, le=31 * 86_400, description="Seconds; the last of each.")
+    limit: int = Field(default=50, ge=1, le=500)
 
 
 class TradesQuery(WireRequest):
@@ -145,6 +155,18 @@ class TradingRoutes:
             resolution_s=wish.resolution,
         )
         return answer(EquitySeries.model_validate(body))
+
+    async def snapshots(self, request: Request) -> JSONResponse:
+        wish = query_as(request, SnapshotsQuery)
+        found = await self._services.telemetry.history(
+            wish.desk_id,
+            since_ns=instant_ns("since", wish.since),
+            until_ns=instant_ns("until", wish.until),
+            resolution_s=wish.resolution,
+            limit=wish.limit,
+        )
+        views = [SnapshotView.of(each) for each in found]
+        return answer(SnapshotSeries(desk_id=wish.desk_id, snapshots=views, resolution_s=wish.resolution))
 
     async def trades(self, request: Request) -> JSONResponse:
         wish = query_as(request, TradesQuery)
@@ -243,6 +265,14 @@ class TradingRoutes:
                 "Equity and drawdown over time.",
                 query=HistoryQuery,
                 answer=EquitySeries,
+            ),
+            ApiRoute(
+                "GET",
+                "/telemetry/snapshots",
+                self.snapshots,
+                "Whole snapshots of a desk over time: positions, limits, queues as they were.",
+                query=SnapshotsQuery,
+                answer=SnapshotSeries,
             ),
             ApiRoute(
                 "GET",

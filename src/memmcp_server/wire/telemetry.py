@@ -218,5 +218,28 @@ class DeskReport(Wire):
         )
 
 
+class SnapshotView(Wire):
+    """What a desk was at a time, as it reported it."""
+
+    ts: datetime
+    recorded_at: datetime
+    report: dict[str, JsonValue]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Self:
+        return cls(
+            ts=from_ns(snapshot.ts_event_ns), recorded_at=from_ns(snapshot.recorded_at_ns), report=dict(snapshot.body)
+        )
+
+
+class SnapshotSeries(Wire):
+    """Whole snapshots of a desk in the order of its time, the last of each stretch where a resolution was asked for;
+    the newest where there are more than ``limit``. Old ones are thinned: see the settings ``history``."""
+
+    desk_id: str
+    snapshots: list[SnapshotView]
+    resolution_s: int | None
+
+
 class DeskList(Wire):
     desks: list[DeskReport]

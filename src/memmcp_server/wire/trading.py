@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from .base import JsonValue, TradingState, Wire
+from .desk_health import DeskHealthView
 from .money import Amount, CostView, FeedView, RunningCosts, TradingContext, WaitingOrder
 from .orders import (
     CloseRequest,
@@ -171,6 +172,7 @@ class TradingSnapshot(TradingContext):
     waiting_orders: list[WaitingOrder] = []
     sidecar: SidecarView | None = None
     running_costs: RunningCosts | None = None
+    health: DeskHealthView | None = None
 
 
 class EquityPoint(Wire):

@@ -46,6 +46,7 @@ from .holding import HoldingWatch
 from .live_metering import LiveMeters
 from .mailbox import Mailbox
 from .mint_policy import MintPolicy
+from .reconciler_notes import Standing
 from .reviewing import LiveReview
 from .stage import Published
 from .upkeep import Upkeep, UpkeepParts, UpkeepRules
@@ -223,6 +224,11 @@ class LiveDesk:
 
     async def _execute(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         await self.executor.run(list(self.parts.wallets.values()), task_status=task_status)
+
+    def standing(self) -> Standing:
+        """Return how the books stand beside the chain, as the disk has it. Raises: JournalUnavailable."""
+        journal, wallets = self.parts.journal, tuple(self.parts.wallets.values())
+        return Standing(self.executor.is_reconciled, wallets, dict(journal.halted()), len(journal.unfinished()))
 
     def health(self) -> Mapping[str, Any]:
         """Return how the chain's endpoints, the signer and the wallet stand."""

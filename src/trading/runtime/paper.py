@@ -81,7 +81,7 @@ class PaperLoop:
                 group.start_soon(self._feed, session.cycles)
                 await self._loop(session)
         except* Exception as errors:
-            logger.exception("the trading loop stopped")
+            logger.exception("the trading loop stopped", extra=_where(session))
             first = _first(errors)
             stopped = Unavailable(f"the desk stopped: {first}", hint="see the log; restart the daemon")
             self._mailbox.close(stopped)
@@ -122,7 +122,7 @@ class PaperLoop:
                 await anyio.to_thread.run_sync(self._work, session, asks, work)
             except _Fault as fault:
                 # Made again, the session never heard of it; the others are asked once more.
-                logger.exception("the desk could not answer; what it began is not recorded")
+                logger.exception("the desk could not answer; what it began is not recorded", extra=_where(session))
                 fault.ask.fail(TradingError("the desk could not answer this, nothing was done; its log says why"))
                 fault.ask.settle()
                 asks = tuple(ask for ask in asks if ask is not fault.ask)
@@ -131,7 +131,7 @@ class PaperLoop:
                 continue
             except JournalUnavailable as error:
                 failures += 1
-                logger.error("the desk cannot record, so it does not act: %s", error)
+                logger.error("the desk cannot record, so it does not act: %s", error, extra=_where(session))
                 for ask in asks:  # not recorded, so not done; the asker may repeat with the same key
                     ask.fail(error)
                     ask.settle()
@@ -164,6 +164,11 @@ class PaperLoop:
         began_s = time.perf_counter()
         session.commit()
         self.on_worked(session.cycles - before, decided_s, time.perf_counter() - began_s)
+
+
+def _where(session: Session) -> dict[str, str | int]:
+    """Return what a record of the log says of where the loop was."""
+    return {"run": session.run_id, "cycle": session.cycles}
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> Exception:

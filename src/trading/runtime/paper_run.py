@@ -27,6 +27,7 @@ from .assembly import RunPlan, chosen_profile
 from .assessing import Assessing
 from .bans import with_bans
 from .clock import WallClock
+from .desk_health import DeskHealth
 from .folding import keep_folding
 from .mailbox import Mailbox
 from .metering import DeskMeters
@@ -34,6 +35,7 @@ from .paper import PaperLoop
 from .paper_desk import PaperDesk
 from .previews import Previews
 from .proposals import Proposals
+from .reconciler_notes import ReconcilerNotes
 from .recorded_runs import JOURNAL_NAME
 from .relay import MemoryRelay, RelayStats
 from .running_costs import RunningCosts, counted
@@ -152,6 +154,8 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
         stage.money = REAL
         stage.waiting_orders = live.waiting.documents
         meters.live = live.meters.documents
+    health = DeskHealth(stage, session.journal, live)
+    stage.surroundings = health.document
     await anyio.to_thread.run_sync(lambda: stage.show(session, is_last=False))
     await anyio.to_thread.run_sync(session.commit)
     stage.published()
@@ -159,12 +163,14 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(loop.run, session)
         tasks.start_soon(relay.run)
+        tasks.start_soon(health.run)
         tasks.start_soon(meters.run)
         tasks.start_soon(keep_folding, MarkBuckets(parts.store, session.run.number))
         if advising is not None:
             tasks.start_soon(advising.run)
         if live is not None:
             tasks.start_soon(_live, live, loop, mailbox, stage)
+            tasks.start_soon(ReconcilerNotes(live.standing, parts.memory, WallClock().now_ns).run)
         try:
             review = None if live is None else live.review
             options = parts.options

@@ -83,6 +83,7 @@ class Remembrance:
             events.OrderDenied: self._order_denied,
             events.OrderFilled: self._order_filled,
             events.OrderRejected: self._order_rejected,
+            events.PositionWrittenOff: self._written_off,
             events.PositionClosed: self._position_closed,
             events.TradingStateChanged: self._state_changed,
             events.LevelStateChanged: self._level_changed,
@@ -298,6 +299,10 @@ class Remembrance:
         text = f"The venue rejected the order ({rejected.reason}): {rejected.message}."
         figures = encode_record(rejected) | {"order_id": public_id(self._run_id, rejected.order_id)}
         return [self._step(row, event.trajectory_id, "rejection", text, figures)]
+
+    def _written_off(self, event: events.PositionWrittenOff, row: JournalRow) -> list[MemoryRecord]:
+        text = f"{self._symbol(event.mint)} was written off, all of its cost is lost: {event.reason}"
+        return [self._step(row, event.trajectory_id, "write_off", text, encode_record(event))]
 
     def _position_closed(self, event: events.PositionClosed, row: JournalRow) -> list[MemoryRecord]:
         before = [

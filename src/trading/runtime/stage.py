@@ -33,6 +33,14 @@ REAL: Final = "real"
 
 
 @dataclass(frozen=True, slots=True)
+class SlippageRules:
+    """By how much an order's bound lies below its quote, for entries and exits."""
+
+    entry_bps: int
+    exit_bps: int
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """One committed state of the desk. ``stopped``: entries under way that would not be let through any more."""
 
@@ -49,6 +57,7 @@ class Published:
     has_ended: bool
     rugs: RugRules
     stopped: Mapping[str, Denied]
+    slippage: SlippageRules
 
 
 class Stage:
@@ -84,6 +93,8 @@ class Stage:
         """Says how asking the sidecar goes, None where there is none."""
         self.running_costs: Callable[[Mapping[str, Any], Decimal | None], Document] | None = None
         """Says what running takes, beside what a snapshot brought; None where nobody counts."""
+        self.surroundings: Callable[[], Document] | None = None
+        """Says how feed, endpoints and chain are, None where nobody looks."""
         self.money = PAPER
 
     # The loop's side
@@ -115,6 +126,7 @@ class Stage:
             has_ended=has_ended,
             rugs=state.profile.rugs,
             stopped=stopped_entries(state, kernel.venue, kernel.valuer),
+            slippage=SlippageRules(state.profile.limits.slippage_bps_max, state.profile.fees.exit_slippage_bps_max),
         )
         if kernel.cycles and (is_last or self._is_due()):
             self._recorded_at_s = self._monotonic_s()
@@ -176,6 +188,8 @@ class Stage:
             document["sidecar"] = {**document["sidecar"], "asking": self.sidecar()}
         if self.running_costs is not None:
             document["running_costs"] = self.running_costs(current.snapshot, current.sol_usd)
+        if self.surroundings is not None:
+            document["health"] = self.surroundings()
         if self._trouble is not None:
             document |= {"state": "HALTED", "state_reason": self._trouble.message, "entries_allowed": False}
         return document

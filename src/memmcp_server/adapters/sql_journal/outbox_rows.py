@@ -1,5 +1,6 @@
 """The outbox's rows: what is due, what failed, what waits for an operator. Writes run on the writer thread."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -7,7 +8,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    Row,
     cast,
     delete,
     exists,
@@ -31,18 +31,23 @@ T = TypeVar("T")
 
 IN_LEN_MAX = 400
 ERROR_LENGTH_MAX = 500
+ENTRY = (
+    *(outbox.c.id, outbox.c.sink, outbox.c.memory_id, outbox.c.version, outbox.c.seq),
+    *(outbox.c.attempts, outbox.c.last_error, outbox.c.dead),
+)
+"""The columns of an ``OutboxEntry``, in its order."""
 ALIVE = text("NOT dead")
 """Written as in the partial index, so that SQLite uses it."""
 
 
 def due(connection: Connection, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
     is_due = or_(outbox.c.due_at_ns <= now_ns, outbox.c.due_at_ns > now_ns + BACKOFF_NS_MAX)
-    query = select(outbox).where(outbox.c.sink == sink, ALIVE, is_due)
+    query = select(*ENTRY).where(outbox.c.sink == sink, ALIVE, is_due)
     return [to_entry(row) for row in connection.execute(query.order_by(outbox.c.id).limit(limit))]
 
 
 def entries(connection: Connection, sink: str | None, *, dead: bool | None, limit: int) -> list[OutboxEntry]:
-    query = select(outbox)
+    query = select(*ENTRY)
     if sink is not None:
         query = query.where(outbox.c.sink == sink)
     if dead is not None:
@@ -64,11 +69,10 @@ def stats(connection: Connection) -> dict[str, SinkStats]:
 
 def delivered(connection: Connection, entry_ids: Sequence[int]) -> None:
     for chunk in _chunks(entry_ids):
-        by_sink = select(outbox.c.sink, func.count()).where(outbox.c.id.in_(chunk)).group_by(outbox.c.sink)
-        for sink, number in connection.execute(by_sink).all():
+        gone = connection.execute(delete(outbox).where(outbox.c.id.in_(chunk)).returning(outbox.c.sink)).scalars()
+        for sink, number in Counter(gone).items():
             counted = update(sinks).where(sinks.c.name == sink).values(delivered=sinks.c.delivered + number)
             connection.execute(counted)
-        connection.execute(delete(outbox).where(outbox.c.id.in_(chunk)))
 
 
 def failed(connection: Connection, entry_ids: Sequence[int], *, error: str, retry_at_ns: int | None) -> None:
@@ -159,17 +163,10 @@ def _insert(connection: Connection, sink: str, now_ns: int, wanted: Sequence[Col
     return filled
 
 
-def to_entry(row: Row[Any]) -> OutboxEntry:
-    return OutboxEntry(
-        id=row.id,
-        sink=row.sink,
-        memory_id=MemoryId(row.memory_id),
-        version=row.version,
-        seq=Seq(row.seq),
-        attempts=row.attempts,
-        last_error=row.last_error,
-        dead=bool(row.dead),
-    )
+def to_entry(row: Any) -> OutboxEntry:
+    # In the order of ENTRY: by name it takes twice as long, and a relay that catches up reads very many.
+    entry_id, sink, memory_id, version, seq, attempts, last_error, dead = tuple(row)
+    return OutboxEntry(entry_id, sink, memory_id, version, seq, attempts, last_error, bool(dead))
 
 
 def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -9,6 +9,7 @@ import gzip
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from struct import Struct
 from typing import Any, Final
 
 import orjson
@@ -28,9 +29,9 @@ DETAILS_BYTES_MAX: Final = 16_384
 NAME_CHARS_MAX: Final = 200
 """Langfuse drops longer values of what it groups by, and whatever is not ASCII."""
 
-SPANS_IN_A_ROW: Final = 16
+SPANS_IN_A_ROW: Final = 32
 
-# Tags of protobuf fields that have a length: number << 3 | 2 (opentelemetry/proto/trace/v1/trace.proto).
+# Tags of protobuf fields (opentelemetry/proto/trace/v1/trace.proto). Of those with a length: number << 3 | 2.
 RESOURCE_SPANS_TAG: Final = b"\x0a"
 RESOURCE_TAG: Final = b"\x0a"
 SCOPE_SPANS_TAG: Final = b"\x12"
@@ -40,6 +41,22 @@ ATTRIBUTE_TAG: Final = b"\x4a"
 KEY_TAG: Final = b"\x0a"
 VALUE_TAG: Final = b"\x12"
 STRING_TAG: Final = b"\x0a"
+NAME_TAG: Final = b"\x2a"
+EVENT_TAG: Final = b"\x5a"
+NAME_OF_EVENT_TAG: Final = b"\x12"
+ATTRIBUTE_OF_EVENT_TAG: Final = b"\x1a"
+# With the length behind it, for the identifiers, which have one.
+TRACE_ID_TAG: Final = b"\x0a\x10"
+SPAN_ID_TAG: Final = b"\x12\x08"
+PARENT_ID_TAG: Final = b"\x22\x08"
+# Fields of eight bytes: number << 3 | 1.
+START_TAG: Final = b"\x39"
+END_TAG: Final = b"\x41"
+TIME_OF_EVENT_TAG: Final = b"\x09"
+DOUBLE_TAG: Final = b"\x21"
+TIMES: Final = Struct("<cQcQ")
+TIME: Final = Struct("<cQ")
+DOUBLE: Final = Struct("<cBcd")
 
 _KINDS: Final = {"tool": Message.SPAN_KIND_SERVER, "generation": Message.SPAN_KIND_CLIENT}
 _IS_ERROR: Final = frozenset({"ERROR"})
@@ -95,37 +112,40 @@ def score_document(span: Span, score: Score, score_id: str, environment: str) ->
 
 
 def _message(span: Span, environment: str, release: str) -> bytes:
-    """Return a serialised span: its fixed fields and what is rare by the protocol's classes, its attributes by hand."""
-    message = Message(
-        trace_id=span.trace_id,
-        span_id=span.span_id,
-        parent_span_id=span.parent_id,
-        name=span.name,
-        kind=_KINDS.get(span.type, Message.SPAN_KIND_INTERNAL),
-        start_time_unix_nano=max(0, span.start_ns),
-        end_time_unix_nano=max(0, span.end_ns),
-    )
-    if span.linked:
-        message.links.extend([Message.Link(trace_id=trace, span_id=root) for trace, root in span.linked])
-    if span.level in _IS_ERROR:
-        message.status.code = Status.STATUS_CODE_ERROR
-        message.status.message = span.status
-    if span.scores:
-        message.events.extend([_evaluation(score, span.end_ns) for score in span.scores])
-    if span.usage is not None:
-        message.attributes.extend(_usage(span.usage))
+    """Return a serialised span: what every span has by hand, what is rare by the protocol's classes."""
     parts = [
-        message.SerializeToString(),
+        TRACE_ID_TAG,
+        span.trace_id,
+        SPAN_ID_TAG,
+        span.span_id,
+        _field(NAME_TAG, span.name.encode()),
+        TIMES.pack(START_TAG, max(0, span.start_ns), END_TAG, max(0, span.end_ns)),
         _of_trace(span.type, (environment, release), span.level, span.trace_name, span.session, span.user, span.tags),
         _attribute(METADATA, _details(span.details)),
     ]
+    if span.parent_id:
+        parts += (PARENT_ID_TAG, span.parent_id)
     if span.given:
-        parts.append(_attribute(INPUT, span.given.encode("utf-8", "replace")))
+        parts.append(_attribute(INPUT, span.given.encode()))
     if span.came:
-        parts.append(_attribute(OUTPUT, span.came.encode("utf-8", "replace")))
+        parts.append(_attribute(OUTPUT, span.came.encode()))
     if span.status:
-        parts.append(_attribute(STATUS, span.status.encode("utf-8", "replace")))
+        parts.append(_attribute(STATUS, span.status.encode()))
+    for score in span.scores:
+        parts.append(_evaluation(score, max(0, span.end_ns)))
+    if span.linked or span.usage is not None or span.level in _IS_ERROR:
+        parts.append(_rare(span))
     return b"".join(parts)
+
+
+def _rare(span: Span) -> bytes:
+    message = Message(links=[Message.Link(trace_id=trace, span_id=root) for trace, root in span.linked])
+    if span.level in _IS_ERROR:
+        message.status.code = Status.STATUS_CODE_ERROR
+        message.status.message = span.status
+    if span.usage is not None:
+        message.attributes.extend(_usage(span.usage))
+    return bytes(message.SerializeToString())
 
 
 @lru_cache(maxsize=4_096)
@@ -142,7 +162,8 @@ def _of_trace(
     if tags:
         values = [AnyValue(string_value=_name(tag)) for tag in tags]
         attributes.append(KeyValue(key="langfuse.trace.tags", value=AnyValue(array_value=ArrayValue(values=values))))
-    return bytes(Message(attributes=attributes).SerializeToString())
+    span_kind = _KINDS.get(kind, Message.SPAN_KIND_INTERNAL)
+    return bytes(Message(kind=span_kind, attributes=attributes).SerializeToString())
 
 
 def _attribute(key: bytes, value: bytes) -> bytes:
@@ -178,13 +199,19 @@ def _usage(usage: Usage) -> list[KeyValue]:
     ]
 
 
-def _evaluation(score: Score, ts_ns: int) -> Message.Event:
-    """Return a score as OpenTelemetry's conventions tell one, for receivers that know no scores."""
-    is_label = isinstance(score.value, str)
-    value = AnyValue(string_value=score.value) if isinstance(score.value, str) else AnyValue(double_value=score.value)
-    key = "gen_ai.evaluation.score.label" if is_label else "gen_ai.evaluation.score.value"
-    told = [_pair("gen_ai.evaluation.name", score.name), KeyValue(key=key, value=value)]
-    return Message.Event(name="gen_ai.evaluation.result", time_unix_nano=max(0, ts_ns), attributes=told)
+def _evaluation(score: Score, ts_ns: int) -> bytes:
+    """Return a score as OpenTelemetry's conventions tell one, an event, for receivers that know no scores."""
+    value = score.value
+    if isinstance(value, str):
+        told = _field(ATTRIBUTE_OF_EVENT_TAG, LABEL + _field(VALUE_TAG, _field(STRING_TAG, value.encode())))
+    else:
+        told = _field(ATTRIBUTE_OF_EVENT_TAG, VALUE + DOUBLE.pack(VALUE_TAG, 9, DOUBLE_TAG, value))
+    return _field(EVENT_TAG, TIME.pack(TIME_OF_EVENT_TAG, ts_ns) + EVALUATION + _score_name(score.name) + told)
+
+
+@lru_cache(maxsize=256)
+def _score_name(name: str) -> bytes:
+    return _field(ATTRIBUTE_OF_EVENT_TAG, NAME + _field(VALUE_TAG, _field(STRING_TAG, name.encode())))
 
 
 def _details(details: Mapping[str, Json]) -> bytes:
@@ -205,6 +232,10 @@ def _name(text: str) -> str:
     return text.encode("ascii", "replace").decode()[:NAME_CHARS_MAX]
 
 
+EVALUATION: Final = _field(NAME_OF_EVENT_TAG, b"gen_ai.evaluation.result")
+NAME: Final = _field(KEY_TAG, b"gen_ai.evaluation.name")
+LABEL: Final = _field(KEY_TAG, b"gen_ai.evaluation.score.label")
+VALUE: Final = _field(KEY_TAG, b"gen_ai.evaluation.score.value")
 METADATA: Final = _field(KEY_TAG, b"langfuse.observation.metadata")
 INPUT: Final = _field(KEY_TAG, b"langfuse.observation.input")
 OUTPUT: Final = _field(KEY_TAG, b"langfuse.observation.output")

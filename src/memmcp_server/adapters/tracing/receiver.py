@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from memmcp_server.config import LangfuseSection, OtlpSection
+from memmcp_server.domain.outbox import SINK_LANGFUSE, SINK_OTLP
 from memmcp_server.errors import InvalidInput, ReceiverUnavailable
 
 ANSWER_BYTES_MAX: Final = 65_536
@@ -129,7 +130,7 @@ def langfuse_receiver(section: LangfuseSection) -> LangfuseReceiver:
         "x-langfuse-public-key": section.public_key,
         "x-langfuse-ingestion-version": "4",
     }
-    return LangfuseReceiver("langfuse", section.base_url.rstrip("/"), headers, section.timeout_s)
+    return LangfuseReceiver(SINK_LANGFUSE, section.base_url.rstrip("/"), headers, section.timeout_s)
 
 
 def otlp_receiver(section: OtlpSection) -> Receiver:
@@ -139,7 +140,7 @@ def otlp_receiver(section: OtlpSection) -> Receiver:
     if not address.partition("?")[0].endswith("/v1/traces"):
         address = f"{address}/v1/traces"
     headers = {name.lower(): value.get_secret_value() for name, value in section.headers.items()}
-    return Receiver("otlp", address, headers, section.timeout_s)
+    return Receiver(SINK_OTLP, address, headers, section.timeout_s)
 
 
 async def _read(answer: httpx2.Response) -> bytes:

@@ -11,10 +11,10 @@ import anyio.to_thread
 
 from memmcp_server.domain.identifiers import Json, MemoryId
 from memmcp_server.domain.lifecycle import AUDIT_FORGET
-from memmcp_server.domain.memory import Memory, is_reserved
+from memmcp_server.domain.memory import Memory
 from memmcp_server.domain.outbox import OutboxEntry
 from memmcp_server.domain.secrets import looks_clean
-from memmcp_server.domain.tracing.decisions import Content, span_of
+from memmcp_server.domain.tracing.decisions import Content, is_of_the_runtime, span_of
 from memmcp_server.domain.tracing.spans import Span, is_sampled, score_id_of, trace_id_of
 from memmcp_server.ports import Journal, SecretScanner
 
@@ -90,7 +90,7 @@ class TraceSink:
 
     def _span(self, memory: Memory, first: Memory) -> Span | None:
         content = self._identity.content
-        if content == "all" and not is_reserved(memory.namespace):
+        if content == "all" and not is_of_the_runtime(memory.namespace):
             # What the runtime writes was looked through when it was written. An import may be older than the rules.
             texts: list[Json] = [memory.content, first.content, *memory.tags, dict(memory.metadata)]
             content = "all" if looks_clean(texts, self._scanner.scan) else "none"

@@ -6,6 +6,7 @@ asked and what it said are one generation with its question beside it.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, Literal
 
 from memmcp_server.domain.identifiers import Json, TrajectoryId
@@ -59,7 +60,7 @@ def span_of(memory: Memory, first: Memory, content: Content) -> Span | None:
         first: its first version
         content: whose texts are sent
     """
-    is_ours = is_reserved(memory.namespace) or memory.namespace == ALERTS
+    is_ours = is_of_the_runtime(memory.namespace)
     is_shown = content == "all" or (content == "desk" and is_ours)
     if memory.kind == TRAJECTORY and memory.trajectory_id is None:
         return _root(memory, first, is_shown=is_shown) if OUTCOME in memory.metadata else None
@@ -75,6 +76,12 @@ def span_of(memory: Memory, first: Memory, content: Content) -> Span | None:
     return _span(memory, within, is_ours=True, is_shown=is_shown)
 
 
+@lru_cache(maxsize=1_024)
+def is_of_the_runtime(place: str) -> bool:
+    """Say whether only the runtime writes in a namespace. Kept, since it is asked for every memory."""
+    return is_reserved(place) or place == ALERTS
+
+
 def decision_of(memory_id: str, place: str, kind: str, trajectory_id: str | None, told: Mapping[str, Json]) -> str:
     """Return the id of what a memory is told with: its trajectory, the sidecar's exchange, or itself.
 
@@ -87,7 +94,7 @@ def decision_of(memory_id: str, place: str, kind: str, trajectory_id: str | None
     """
     if trajectory_id is not None:
         return trajectory_id
-    if not is_reserved(place):
+    if not is_of_the_runtime(place):
         return memory_id
     named = told.get("id" if place == BANK and kind in EXCHANGE else "trajectory_id")
     return named if isinstance(named, str) and kind != ALERT else memory_id
@@ -229,7 +236,7 @@ def _scores(memory: Memory) -> tuple[Score, ...]:
 
 
 def _details(memory: Memory, *, is_shown: bool) -> dict[str, Json]:
-    named: dict[str, Json] = {"memory_id": memory.id, "version": memory.version, "kind": memory.kind}
+    named: dict[str, Json] = {"memory_id": memory.id, "version": memory.version, "memory_kind": memory.kind}
     return {**memory.metadata, **named} if is_shown else named
 
 

@@ -1,7 +1,7 @@
 """The alerts of this daemon: one memory each, every change a version of it, rebuilt from there after a restart."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -29,14 +29,16 @@ from memmcp_server.domain.drafts import check_line
 from memmcp_server.domain.identifiers import JsonObject, MemoryId, derived_id
 from memmcp_server.domain.lifecycle import RecordAudit, UpdateMemory
 from memmcp_server.domain.memory import Memory, MemoryDraft, MemoryFilter, Provenance, Trust
+from memmcp_server.domain.messages import Told, of_test
 from memmcp_server.domain.times import NS_PER_DAY, NS_PER_S, from_ns
-from memmcp_server.errors import InvalidInput, NotFound, Refused
-from memmcp_server.ports import Clock, Journal, JournalCommand
+from memmcp_server.errors import InvalidInput, NotFound, Refused, Unavailable
+from memmcp_server.ports import Clock, Journal, JournalCommand, Messenger
 
 RESTORED_MAX: Final = 500
 RECENT_MAX: Final = 100
 NOTICES_MAX: Final = 50
 NOTICES_DAYS: Final = 7
+PREFIX_CHARS_MIN: Final = 4
 SILENCE_S_MAX: Final = 30 * 86_400
 BY: Final = Provenance(agent="memmcp", tool="alerts", source="readings of this daemon", trust=Trust.SYSTEM)
 IMPORTANCE: Final = {Severity.INFO: 40, Severity.WARNING: 60, Severity.CRITICAL: 80}
@@ -47,7 +49,17 @@ logger = logging.getLogger(__name__)
 class Alerts:
     """Raises everywhere: JournalBusy, JournalUnavailable, StorageFull."""
 
-    def __init__(self, journal: Journal, clock: Clock, rules: Sequence[Rule]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        rules: Sequence[Rule],
+        messengers: Mapping[str, Messenger] | None = None,
+        told: Told | None = None,
+    ) -> None:
+        """``messengers``: the channels by name, to be tried out by hand; sinks of the outbox carry the alerts."""
+        self._messengers = dict(messengers or {})
+        self._told = told or Told("", "")
         self._journal = journal
         self._clock = clock
         self._rules = rules
@@ -69,7 +81,7 @@ class Alerts:
         """Return what fires now, with its value of now, and what ended a moment ago; the most severe first."""
         return self._evaluator.alerts
 
-    async def open(self) -> None:
+    async def begin(self) -> None:
         """Go on with the alerts that the journal holds. Once it has succeeded a repeat does nothing."""
         async with self._lock:
             if self._is_open:
@@ -91,7 +103,7 @@ class Alerts:
 
     async def take(self, sample: Sample) -> list[Alert]:
         """Judge a sample and write down what changed. What cannot be written is kept and written with the next one."""
-        await self.open()
+        await self.begin()
         async with self._lock:
             changed = self._evaluator.take(sample, self._now())
             self._note(changed)
@@ -171,6 +183,31 @@ class Alerts:
             await self._write_down()
             return silence
 
+    async def prepare_channels(self) -> None:
+        """Load what the channels take, so that the first alert is as quick as the others."""
+        for messenger in self._messengers.values():
+            await messenger.prepare()
+
+    async def test(self, channel: str, caller: Caller) -> tuple[bool, str, int]:
+        """Send a test message; return whether it was taken, what came back, and how long it took in milliseconds.
+
+        Raises: Refused, NotFound (no such channel).
+        """
+        _require_operator(caller)
+        messenger = self._messengers.get(channel)
+        if messenger is None:
+            known = ", ".join(self._messengers) or "none: see channels.named in memmcp.toml"
+            msg = f"there is no channel {channel[:32]!r}; there are {known}"
+            raise NotFound(msg, field="channel")
+        began_s = self._clock.monotonic_s()
+        try:
+            await messenger.send(of_test(channel, self._told, self._clock.now_ns()))
+        except Unavailable as error:
+            taken, detail = False, error.message
+        else:
+            taken, detail = True, "the channel's server took it"
+        return taken, detail, round((self._clock.monotonic_s() - began_s) * 1_000)
+
     # Writing
 
     def _now(self) -> Moment:
@@ -245,6 +282,25 @@ class Alerts:
     def _ring(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+
+
+class AlertsByPhone:
+    """Body of ``ports.phone.OpenAlerts``: whoever the phone lets in is the operator."""
+
+    def __init__(self, alerts: Alerts) -> None:
+        self._alerts = alerts
+
+    async def open(self) -> list[JsonObject]:
+        """Return what fires, the most severe first."""
+        return [alert.document() for alert in self._alerts.current() if alert.is_active]
+
+    async def acknowledge(self, alert_id: str, by: str) -> JsonObject:
+        """Take the id, or the beginning of one that fires. Raises: NotFound, JournalBusy, JournalUnavailable."""
+        meant = [alert.memory_id for alert in self._alerts.current() if alert.memory_id.startswith(alert_id)]
+        if len(alert_id) >= PREFIX_CHARS_MIN and len(meant) == 1:
+            alert_id = meant[0]
+        caller = Caller(agent=by, session="", tool="phone", role="operator", transport="internal")
+        return (await self._alerts.acknowledge(alert_id, caller)).document()
 
 
 def _command(alert: Alert) -> JournalCommand:

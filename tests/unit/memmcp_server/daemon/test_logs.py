@@ -1,4 +1,6 @@
+import json
 import logging
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -10,7 +12,9 @@ from solders.keypair import Keypair
 from tests.doubles.planted_secrets import planted_secrets
 
 from memmcp_server.adapters.secrets import RuleScanner
-from memmcp_server.daemon.logs import PrivateRotatingHandler, Redacting, configure
+from memmcp_server.config import LogsSection
+from memmcp_server.daemon.logs import TRACEBACK_CHARS_MAX, JsonLines, PrivateRotatingHandler, Redacting, configure
+from memmcp_server.domain.correlation import Correlation, correlated
 
 PAIR = Keypair.from_seed(bytes(range(32)))
 SCANNER = RuleScanner()
@@ -42,10 +46,10 @@ def root_log() -> Iterator[logging.Logger]:
     ],
 )
 def test_no_secret_reaches_the_log(text: str, kept: str, secret: str) -> None:
-    formatter = Redacting(["s3cret-of-the-daemon", ""], SCANNER)
-    line = formatter.format(logging.LogRecord("n", logging.INFO, "p", 1, text, (), None))
-    assert secret not in line
-    assert kept in line
+    for formatter in (Redacting(["s3cret-of-the-daemon", ""], SCANNER), JsonLines(["s3cret-of-the-daemon"], SCANNER)):
+        line = formatter.format(logging.LogRecord("n", logging.INFO, "p", 1, text, (), None))
+        assert secret not in line
+        assert kept in line
 
 
 def test_a_traceback_is_redacted_as_well() -> None:
@@ -91,8 +95,9 @@ def test_the_file_is_private_rotates_and_says_utc(tmp_path: Path, root_log: logg
     assert (tmp_path / "daemon.log.1").exists()
     assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
     assert path.stat().st_size <= 65_536
-    assert path.read_text()[:2] == "20"
-    assert "Z INFO root: xxx" in path.read_text()
+    line = json.loads(path.read_text().splitlines()[-1])
+    assert (line["level"], line["logger"], line["message"]) == ("info", "root", "x" * 200)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["ts"])
     assert any(isinstance(handler, PrivateRotatingHandler) for handler in root_log.handlers)
 
 
@@ -107,3 +112,86 @@ def test_no_planted_secret_reaches_the_log_file(tmp_path: Path, root_log: loggin
     written = path.read_text()
     assert "control: planted in plain sight" in written
     assert [each for each in planted if each.secret in written] == []
+
+
+def failed(text: str) -> logging.LogRecord:
+    try:
+        raise ValueError(text)
+    except ValueError:
+        return logging.LogRecord("n", logging.ERROR, "p", 1, "it failed", (), sys.exc_info())
+
+
+def test_a_record_is_one_line_that_says_whose_it_is() -> None:
+    formatter = JsonLines([], SCANNER)
+    record = logging.LogRecord("n", logging.WARNING, "p", 1, "two\nlines \u2028 of it", (), None)
+    record.run, record.cycle = "run_1", 7
+    with correlated(Correlation("req-1", agent="cursor", tool="why", trace_id="a" * 32, span_id="b" * 16)):
+        line = formatter.format(record)
+    assert "\n" not in line
+    told = json.loads(line)
+    told.pop("ts")
+    assert told == {
+        "level": "warning",
+        "logger": "n",
+        "message": "two\nlines \u2028 of it",
+        "request": "req-1",
+        "agent": "cursor",
+        "tool": "why",
+        "trace_id": "a" * 32,
+        "span_id": "b" * 16,
+        "run": "run_1",
+        "cycle": 7,
+    }
+    alone = json.loads(formatter.format(record))
+    assert "request" not in alone
+    assert "agent" not in alone
+
+
+@pytest.mark.requirement("M12")
+def test_every_field_is_redacted_also_those_that_a_caller_names() -> None:
+    formatter = JsonLines(["s3cret-of-the-daemon"], SCANNER)
+    record = failed(f"with s3cret-of-the-daemon and {PAIR}")
+    record.run = "s3cret-of-the-daemon"
+    names = Correlation("req-s3cret-of-the-daemon", agent=f"{PAIR}", tool="s3cret-of-the-daemon")
+    with correlated(names):
+        line = formatter.format(record)
+    assert "s3cret" not in line
+    assert str(PAIR) not in line
+    error = json.loads(line)["error"]
+    assert error["type"] == "ValueError"
+    assert error["message"].startswith("with [redacted] and ")
+    assert "Traceback" in error["traceback"]
+
+
+def test_a_traceback_is_bounded_and_keeps_its_two_ends() -> None:
+    def deep(left: int) -> None:
+        if left:
+            deep(left - 1)
+        msg = "the cause" + "y" * 40_000 + " the end"
+        raise ValueError(msg)
+
+    try:
+        deep(50)
+    except ValueError:
+        record = logging.LogRecord("n", logging.ERROR, "p", 1, "x" * 100_000, (), sys.exc_info())
+    told = json.loads(JsonLines([], SCANNER).format(record))
+    assert len(told["error"]["traceback"]) <= TRACEBACK_CHARS_MAX + 10
+    assert told["error"]["traceback"].startswith("Traceback")
+    assert told["error"]["traceback"].endswith(" the end")
+    assert len(told["message"]) < 20_000
+
+
+def test_the_operator_may_want_text(tmp_path: Path, root_log: logging.Logger) -> None:
+    path = tmp_path / "daemon.log"
+    configure(path, 65_536, [], SCANNER, also_stderr=False, section=LogsSection(format="text"))
+    root_log.info("as before")
+    assert re.match(r"\d{4}-\S+Z INFO root: as before\n", path.read_text())
+
+
+def test_a_person_at_the_terminal_reads_text_also_where_the_file_is_json(
+    tmp_path: Path, root_log: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(tmp_path / "daemon.log", 65_536, [], SCANNER, also_stderr=True)
+    root_log.warning("mind this")
+    assert "Z WARNING root: mind this" in capsys.readouterr().err
+    assert json.loads((tmp_path / "daemon.log").read_text())["message"] == "mind this"

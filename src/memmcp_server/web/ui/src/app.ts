@@ -8,6 +8,7 @@ import type { Range } from "./history";
 import { BrowserKeep, LastLook } from "./look";
 import { EquityHistory, failed, Heartbeat, LOADING, MemoryFeed, ready, valueOf, WriteRate } from "./model";
 import type { Loadable } from "./model";
+import { AlertsPanel } from "./panels/alerts";
 import { ApprovalsPanel } from "./panels/approvals";
 import { ChartPanel } from "./panels/chart";
 import { CompoundingPanel } from "./panels/compounding";
@@ -23,8 +24,8 @@ import { TradesPanel } from "./panels/trades";
 import { PositionsPanel, TradingPanel } from "./panels/trading";
 import { EventStream } from "./stream";
 import type { SseEvent, StreamStatus } from "./stream";
-import { isStarting, readMemoryNote, readMetrics, readNight, readResync, readSnapshot, readTrades } from "./wire";
-import type { Metrics, NightReport, Trade, TradingSnapshot } from "./wire";
+import { isStarting, readAlerts, readMemoryNote, readMetrics, readNight, readResync, readSnapshot, readTrades } from "./wire";
+import type { AlertList, Metrics, NightReport, Trade, TradingSnapshot } from "./wire";
 
 const MEMORIES_AT_START = 40;
 const TRADES_SHOWN = 40;
@@ -41,6 +42,7 @@ export class App {
   private isFirstMetrics = true;
   private trading: Loadable<TradingSnapshot> = LOADING;
   private metrics: Loadable<Metrics> = LOADING;
+  private alerts: Loadable<AlertList> = LOADING;
   private trades: Loadable<Trade[]> = LOADING;
   private historyLoad: Loadable<true> = LOADING;
   private night: Loadable<NightReport> | null = null;
@@ -70,6 +72,7 @@ export class App {
   private readonly streamPanel = new StreamPanel(() => this.plan());
   private readonly approvalsPanel = new ApprovalsPanel(this.api);
   private readonly tasksPanel = new TasksPanel(this.api);
+  private readonly alertsPanel = new AlertsPanel(this.api, () => this.askForToken());
 
   constructor() {
     this.stream = new EventStream({
@@ -157,6 +160,7 @@ export class App {
       const document: unknown = event.data === "" ? null : JSON.parse(event.data);
       if (event.type === "trading") this.takeSnapshot(readSnapshot(document));
       else if (event.type === "metrics") this.takeMetrics(readMetrics(document));
+      else if (event.type === "alerts") this.alerts = ready(readAlerts(document), Date.now());
       else if (event.type === "memory") {
         if (this.feed.add(readMemoryNote(document))) this.streamPanel.arrived();
       } else if (event.type === "resync") {
@@ -206,11 +210,21 @@ export class App {
   /** The stream is silent about a desk that is off or starting; the first request says why, and then the others wait. */
   private async reload(): Promise<void> {
     this.reloadedMs = Date.now();
-    await this.reloadTrading();
+    await Promise.all([this.reloadAlerts(), this.reloadTrading()]);
     if (this.trading.state === "failed") {
       this.historyLoad = failed(this.historyLoad, this.trading.message);
       this.trades = failed(this.trades, this.trading.message);
     } else await Promise.all([this.reloadHistory(), this.reloadTrades()]);
+    this.plan();
+  }
+
+  /** The stream tells of alerts from its start on; this says why where the daemon has none. */
+  private async reloadAlerts(): Promise<void> {
+    try {
+      this.alerts = ready(readAlerts(await this.api.get("/alerts")), Date.now());
+    } catch (error) {
+      this.alerts = failed(this.alerts, messageOf(error));
+    }
     this.plan();
   }
 
@@ -293,6 +307,7 @@ export class App {
     this.header.drawConnection(this.status, nowMs);
     this.header.drawClock(nowMs, this.time);
     this.nightPanel.draw(this.night, this.time, around);
+    this.alertsPanel.draw(this.alerts, this.time, around);
     this.tradingPanel.draw(this.trading, this.time, desk);
     this.positionsPanel.draw(this.trading, this.time, desk);
     this.compoundingPanel.draw(this.trading, desk);

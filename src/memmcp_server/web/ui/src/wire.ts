@@ -359,3 +359,29 @@ export function readTasks(value: unknown): Task[] {
 export function readTask(value: unknown): TaskReport {
   return check<TaskReport>("task", value, TASK);
 }
+
+export interface Alert {
+  id: string; rule: string; severity: "info" | "warning" | "critical"; state: "firing" | "acknowledged" | "resolved";
+  title: string; text: string; advice: string; reads: string; raised_at: string; acknowledged_by: string;
+  silenced: boolean; escalation: number; count: number; trajectory_id: string; runbook: string;
+}
+
+export interface AlertList {
+  severity: string | null;
+  alerts: Alert[];
+  silences: { rule: string; until: string; by: string }[];
+}
+
+/** Check what fires. Throws UnknownDocument naming the field. */
+export function readAlerts(value: unknown): AlertList {
+  const list = check<AlertList>("alerts", value, { alerts: "array", silences: "array" });
+  for (const each of list.alerts) {
+    check("alerts: alert", each, {
+      id: "string", rule: "string", severity: "string", state: "string", title: "string", text: "string",
+      advice: "string", reads: "string", raised_at: "string", acknowledged_by: "string", silenced: "boolean",
+      escalation: "number", count: "number", trajectory_id: "string", runbook: "string",
+    });
+  }
+  for (const each of list.silences) check("alerts: silence", each, { rule: "string", until: "string", by: "string" });
+  return list;
+}

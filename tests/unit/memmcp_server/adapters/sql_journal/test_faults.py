@@ -223,7 +223,7 @@ async def test_a_reader_cannot_write(tmp_path: Path) -> None:
 
 async def test_a_read_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-    async with open_journal(JournalSection(commit_timeout_s=0.1), tmp_path, ManualClock()) as journal:
+    async with open_journal(JournalSection(commit_timeout_s=1.0), tmp_path, ManualClock()) as journal:
         with pytest.raises(JournalBusy, match="too long"):
             await journal._read(lambda connection: connection.exec_driver_sql(endless).scalar())
         assert await journal.count(EVERYTHING) == 0

@@ -184,7 +184,7 @@ async def test_a_full_queue_is_busy_and_loses_nothing_it_took(tmp_path: Path) ->
 
 
 async def test_a_commit_that_takes_too_long_is_unknown_and_repeating_it_tells(tmp_path: Path) -> None:
-    async with open_journal(JournalSection(commit_timeout_s=0.05), tmp_path, ManualClock()) as journal:
+    async with open_journal(JournalSection(commit_timeout_s=1.0), tmp_path, ManualClock()) as journal:
         async with held(journal):
             with pytest.raises(OutcomeUnknown) as caught:
                 await journal.commit([a_draft("slow")])

@@ -1,0 +1,71 @@
+"""What fires on the page: raised, shown with what to do, answered by the operator, and over."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+from playwright.sync_api import Browser, expect
+from tests.support.page_server import Stage as PageStage
+from tests.support.stage import OPERATOR_TOKEN, Stage, served, staged
+
+from memmcp_server.domain.alert import Reading, Sample, labels_of
+
+from .conftest import DESKTOP, Watched
+from .test_page import axe_violations, live
+
+pytestmark = [pytest.mark.browser, pytest.mark.requirement("D9")]
+
+
+@contextlib.contextmanager
+def scene(browser: Browser, place: Path) -> Iterator[tuple[Stage, Watched, object]]:
+    with start_blocking_portal() as portal, contextlib.ExitStack() as stack:
+        stage = stack.enter_context(portal.wrap_async_context_manager(staged(place)))
+        url = stack.enter_context(portal.wrap_async_context_manager(served(stage.app)))
+        context = stack.enter_context(contextlib.closing(browser.new_context(viewport=DESKTOP)))
+
+        def read(used_bps: float) -> None:
+            labels = labels_of({"limit": "drawdown_bps", "scope": "account"})
+            reading = Reading("drawdown_used_bps", used_bps, labels, "Drawdown is <b>11</b> %.", "trade-7")
+            assert stage.services.alerts is not None
+            portal.call(stage.services.alerts.take, Sample((reading,), frozenset({"drawdown_used_bps"})))
+
+        try:
+            yield stage, Watched(context.new_page(), url), read
+        finally:
+            portal.call(stage.app.state.live.close)
+
+
+def test_an_alert_comes_by_itself_and_is_answered_with_the_operators_token(browser: Browser, tmp_path: Path) -> None:
+    with scene(browser, tmp_path) as (_, watched, read):
+        page = watched.open()
+        expect(page.locator("#alerts-none")).to_be_visible()
+        assert callable(read)
+        read(11_000)
+        item = page.locator("#alerts li")
+        expect(item).to_have_attribute("data-severity", "critical")
+        expect(item).to_contain_text("drawdown limit crossed (account)")
+        expect(item).to_contain_text("Drawdown is <b>11</b> %.")
+        expect(item).to_contain_text("docs/runbooks.md#drawdown")
+        expect(item.get_by_role("link", name="its trade")).to_have_attribute("href", "/trajectories/trade-7")
+        assert axe_violations(page) == []
+
+        item.get_by_role("button", name="Acknowledge").click()
+        expect(page.locator("#login")).to_be_visible()
+        page.locator("#login-token").fill(OPERATOR_TOKEN)
+        page.locator("#login-form button").click()
+        item.get_by_role("button", name="Acknowledge").click()
+        expect(item).to_have_attribute("data-state", "acknowledged")
+        item.get_by_role("button", name="Silence for 2 h").click()
+        expect(item).to_have_attribute("data-silenced", "yes")
+        expect(page.locator("#alerts-meta")).to_have_text("1 firing, 1 of them silenced")
+        watched.expect_only("401 (Unauthorized)")
+
+
+def test_a_daemon_without_alerts_says_so_and_the_rest_goes_on(watched: Watched, stage: PageStage) -> None:
+    stage.answer("/alerts", {"error": {"code": "unavailable", "message": "alerts are switched off"}}, 503)
+    page = live(watched)
+    expect(page.locator("#panel-alerts > .note")).to_contain_text("Alerts are switched off")
+    expect(page.locator("#panel-trading")).to_have_attribute("data-state", "ready")
+    watched.expect_only("503 (Service Unavailable)")
