@@ -31,6 +31,9 @@ NOT_MIRRORED: Final = {
     "clock_jumped": "a scraper has a clock of its own",
     "clock_offset": "a scraper has a clock of its own",
     "telemetry_dropped": "counted by the spool",
+    "heartbeat_unsent": "the switch outside raises its own alarm",
+    "phone_unheard": "a phone is the daemon's own door",
+    "phone_stranger": "a phone is the daemon's own door",
     "source_silent": "of the daemon's own readings",
 }
 """Rules that Prometheus is told of by memmcp_alerts_firing alone, and why."""

@@ -62,6 +62,10 @@ class World:
     free_bytes_per_s: float = 0.0
     lag_ms: float = 2.0
     spans_dropped: int = 0
+    doors: dict[str, float] = field(
+        default_factory=lambda: {"heartbeat_failures": 0.0, "phone_failures": 0.0, "phone_strangers_hour": 0.0}
+    )
+    """What the dead man's switch and the operator's phone tell."""
 
     def __post_init__(self) -> None:
         self.keeping = Keeping()
@@ -80,6 +84,7 @@ class World:
             DiskReadings(lambda: DiskUse(round(self.free_bytes), 500 * GIGABYTE), clock),
             ClockReadings(clock, lambda: self.lag_ms),
             GivenReadings("telemetry", frozenset({"telemetry_dropped"}), self._telemetry),
+            GivenReadings("doors", frozenset(self.doors), self._doors),
         )
         self.watch = Watch(self.alerts, sources, cast(TradingDesk, self), clock)
 
@@ -124,6 +129,9 @@ class World:
         others = [each for each in self.desk["limits"] if (each["name"], each["scope"]) != (name, scope)]
         row = {"name": name, "scope": scope, "limit": limit, "used": used, "unit": "bps", "is_floor": False}
         self.desk["limits"] = [*others, {**row, "distance_bps": (limit - used) * 10_000 // limit}]
+
+    def _doors(self) -> Sequence[Reading]:
+        return [Reading(name, value) for name, value in self.doors.items()]
 
     def _telemetry(self) -> Sequence[Reading]:
         return [Reading("telemetry_dropped", self.spans_dropped)]

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from memmcp_server.domain.alert import shown
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.domain.phone import CODE_DIGITS, Act
 
@@ -86,7 +87,7 @@ def alert_line(alert: JsonObject) -> str:
     state = told.get("state", "firing")
     head = f"{str(told.get('severity', 'warning')).upper()} {'RESOLVED ' if state == 'resolved' else ''}"
     value, threshold, unit = told.get("value"), told.get("threshold"), told.get("unit") or ""
-    measured = "" if value is None else f" (now {value}, limit {threshold} {unit}".rstrip() + ")"
+    measured = "" if value is None else f" (now {shown(value, unit)}, limit {shown(threshold, unit)})"
     since = f"since {_short(told.get('raised_at'))}"
     hint = "" if state != "firing" else f"\n/ack {str(told.get('id'))[:ID_CHARS]}"
     acknowledged = f", acknowledged by {told['acknowledged_by']}" if told.get("acknowledged_by") else ""

@@ -145,6 +145,10 @@ def faults(**fields: int) -> Act:
     return run
 
 
+def doors(**fields: float) -> Act:
+    return doing(lambda world: world.doors.update(fields))
+
+
 SCENARIOS: dict[str, Scenario] = {
     "drawdown": Scenario(drawdown(1_000), drawdown(999), ("drawdown_bps", "account")),
     "drawdown_near": Scenario(drawdown(800, scope="bucket:main"), drawdown(799), ("drawdown_bps", "bucket:main")),
@@ -186,6 +190,9 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "sidecar_down": Scenario(asking("open"), asking("half_open")),
     "telemetry_dropped": Scenario(doing(lambda world: setattr(world, "spans_dropped", 5)), doing(lambda _world: None)),
+    "heartbeat_unsent": Scenario(doors(heartbeat_failures=3), doors(heartbeat_failures=2)),
+    "phone_unheard": Scenario(doors(phone_failures=5), doors(phone_failures=4)),
+    "phone_stranger": Scenario(doors(phone_strangers_hour=1), doors(phone_strangers_hour=0)),
     "source_silent": Scenario(outage(60), outage(30), ("desk",)),
 }  # fmt: skip
 
@@ -237,7 +244,7 @@ async def test_what_does_not_last_is_not_told(name: str) -> None:
     await world.passes(rule.for_s * 0.5, max(1.0, rule.for_s / 20))
     world.desk = before | {"feed": {**before["feed"], "kind": "market"}, "cycle": world.desk["cycle"] + 1}
     world.lag_ms, world.index.is_down, world.keeping.keeper.report = 0.0, False, None
-    world.free_bytes_per_s, world.free_bytes = 0.0, 400.0 * GIGABYTE
+    world.free_bytes_per_s, world.free_bytes, world.doors = 0.0, 400.0 * GIGABYTE, World().doors
     await world.passes(rule.due_s, max(1.0, rule.for_s / 10))
     assert world.firing(name) == []
 
