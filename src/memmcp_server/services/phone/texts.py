@@ -59,7 +59,7 @@ def status(snapshot: JsonObject, alerts: int | None) -> str:
     """Return a desk's snapshot in a few lines."""
     told: dict[str, Any] = dict(snapshot)
     feed = told.get("feed") or {}
-    entries = "entries allowed" if told.get("entries_allowed") else "no entries"
+    entries = _entries(snapshot)
     age = "no data yet" if feed.get("age_s") is None else f"{feed['age_s']:.0f} s old"
     return "\n".join(
         (
@@ -102,7 +102,7 @@ def carried(act: Act, answer: JsonObject) -> str:
     orders = answer.get("order_ids")
     count = len(orders) if isinstance(orders, list) else 0
     sent = "" if act == "stop" else f" Orders sent: {count}."
-    entries = "entries allowed" if answer.get("entries_allowed") else "no entries"
+    entries = _entries(answer)
     return f"Done: {answer.get('effect')}{sent} The desk is {answer.get('state')}, {entries}."
 
 
@@ -120,6 +120,12 @@ def span(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
+
+
+def _entries(document: JsonObject) -> str:
+    """Return whether anything is bought: what was stopped, and what a halted desk would not do anyway, is not."""
+    is_open = document.get("state") == "ACTIVE" and document.get("entries_allowed")
+    return "entries allowed" if is_open else "no entries"
 
 
 def _reason(told: dict[str, Any]) -> str:
