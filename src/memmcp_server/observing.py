@@ -15,7 +15,7 @@ from .services.alerting.door_readings import door_readings
 from .services.background import beside
 from .services.container import Services
 from .services.heartbeat import Heartbeat, Vitals
-from .services.phone import PHONE_SINK, Carrying, Keeping, Phone, PhoneAlerts, PhoneSink
+from .services.phone import PHONE_SINK, Carrying, Keeping, Phone, PhoneSink
 
 
 def sink_specs(sections: Sections) -> tuple[SinkSpec, ...]:
@@ -55,7 +55,7 @@ async def observing(unwatched: Services, sections: Sections, _environ: Mapping[s
     What fails while it runs is logged and leaves the services alone. Raises: InvalidInput (a setting).
     """
     async with AsyncExitStack() as stack:
-        alerts = channels.alerts_of(sections, unwatched.journal, unwatched.clock)
+        alerts = channels.alerts_of(sections, unwatched.journal, unwatched.clock, unwatched.scanner)
         services = replace(unwatched, alerts=alerts, calls=call_spans(sections, unwatched.clock))
         heartbeat, phone = _heartbeat(services, sections, stack), await _phone(services, sections, stack)
         services = replace(services, heartbeat=heartbeat, phone=phone)
