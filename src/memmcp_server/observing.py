@@ -10,13 +10,12 @@ from .adapters.tracing.wiring import call_spans, receiver_names, trace_sinks
 from .config import PhoneSection, Sections
 from .domain.outbox import QDRANT, SinkSpec
 from .ports import Clock, Journal, SecretScanner, Sink
-from .services.alerting.alerts import Alerts, AlertsByPhone
 from .services.alerting.assembly import watch_of
 from .services.alerting.door_readings import door_readings
 from .services.background import beside
 from .services.container import Services
 from .services.heartbeat import Heartbeat, Vitals
-from .services.phone import PHONE_SINK, Carrying, Keeping, Phone, PhoneSink
+from .services.phone import PHONE_SINK, Carrying, Keeping, Phone, PhoneAlerts, PhoneSink
 
 
 def sink_specs(sections: Sections) -> tuple[SinkSpec, ...]:
@@ -57,13 +56,9 @@ async def observing(unwatched: Services, sections: Sections, _environ: Mapping[s
     """
     async with AsyncExitStack() as stack:
         alerts = channels.alerts_of(sections, unwatched.journal, unwatched.clock)
-        services = replace(
-            unwatched,
-            alerts=alerts,
-            calls=call_spans(sections, unwatched.clock),
-            heartbeat=_heartbeat(unwatched, sections, stack),
-            phone=await _phone(unwatched, sections, stack, alerts),
-        )
+        services = replace(unwatched, alerts=alerts, calls=call_spans(sections, unwatched.clock))
+        heartbeat, phone = _heartbeat(services, sections, stack), await _phone(services, sections, stack)
+        services = replace(services, heartbeat=heartbeat, phone=phone)
         stack.enter_context(services.meters.counting_logs())
         if services.alerts is not None:
             more = door_readings(services.heartbeat, services.phone)
@@ -94,7 +89,7 @@ def _heartbeat(services: Services, sections: Sections, stack: AsyncExitStack) ->
     return Heartbeat(switch, vitals, services.clock, section)
 
 
-async def _phone(services: Services, sections: Sections, stack: AsyncExitStack, alerts: Alerts | None) -> Phone | None:
+async def _phone(services: Services, sections: Sections, stack: AsyncExitStack) -> Phone | None:
     """Return who listens to the operator's phone, None where the configuration names none. Raises: InvalidInput."""
     section = sections.phone
     if section.token is None:
@@ -105,4 +100,5 @@ async def _phone(services: Services, sections: Sections, stack: AsyncExitStack, 
     chat = await stack.enter_async_context(opened_chat(section))
     keeping = Keeping(PhoneFiles(sections.data_dir))
     carrying = Carrying(chat, keeping, services.desk, services.journal, services.clock, section)
-    return Phone(chat, keeping, carrying, section, None if alerts is None else AlertsByPhone(alerts))
+    alerts = None if services.alerts is None else PhoneAlerts(services.alerts)
+    return Phone(chat, keeping, carrying, section, alerts)

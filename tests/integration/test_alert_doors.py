@@ -18,7 +18,7 @@ from memmcp_server.cli.client import Client
 from memmcp_server.cli.root import app
 from memmcp_server.domain.alert import Alert, Reading, Sample, labels_of
 from memmcp_server.domain.memory import MemoryDraft, Namespace, Provenance
-from memmcp_server.services.alerting.alerts import Alerts, AlertsByPhone
+from memmcp_server.services.alerting.alerts import Alerts
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("O4")]
 OPERATOR = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
@@ -179,10 +179,3 @@ async def test_the_command_line_shows_answers_and_silences(stage: Stage, monkeyp
         assert "queue_stuck" in (await command("alerts", "rules")).output
         unknown = await command("alerts", "test", "phone")
         assert (unknown.exit_code, "there is no channel" in unknown.output) == (1, True)
-
-
-async def test_the_phone_sees_and_acknowledges(stage: Stage) -> None:
-    alert = await raise_one(stage)
-    phone = AlertsByPhone(alerts_of(stage))
-    assert [each["id"] for each in await phone.open()] == [alert.memory_id]
-    assert (await phone.acknowledge(alert.memory_id[:8], "telegram:1"))["acknowledged_by"] == "telegram:1"

@@ -171,8 +171,8 @@ class TradingSnapshot(TradingContext):
     wallets: list[WalletView] = Field(default_factory=list)
     waiting_orders: list[WaitingOrder] = []
     sidecar: SidecarView | None = None
-    running_costs: RunningCosts | None = None
     health: DeskHealthView | None = None
+    running_costs: RunningCosts | None = None
 
 
 class EquityPoint(Wire):

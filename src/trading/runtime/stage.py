@@ -91,10 +91,10 @@ class Stage:
         self.waiting_orders: Callable[[str], list[Document]] = lambda _run_id: []
         self.sidecar: Callable[[], Mapping[str, Any]] | None = None
         """Says how asking the sidecar goes, None where there is none."""
-        self.running_costs: Callable[[Mapping[str, Any], Decimal | None], Document] | None = None
-        """Says what running takes, beside what a snapshot brought; None where nobody counts."""
         self.surroundings: Callable[[], Document] | None = None
         """Says how feed, endpoints and chain are, None where nobody looks."""
+        self.running_costs: Callable[[Mapping[str, Any], Decimal | None], Document] | None = None
+        """Says what running takes, beside what a snapshot brought; None where nobody counts."""
         self.money = PAPER
 
     # The loop's side
@@ -186,10 +186,10 @@ class Stage:
         }
         if self.sidecar is not None:
             document["sidecar"] = {**document["sidecar"], "asking": self.sidecar()}
-        if self.running_costs is not None:
-            document["running_costs"] = self.running_costs(current.snapshot, current.sol_usd)
         if self.surroundings is not None:
             document["health"] = self.surroundings()
+        if self.running_costs is not None:
+            document["running_costs"] = self.running_costs(current.snapshot, current.sol_usd)
         if self._trouble is not None:
             document |= {"state": "HALTED", "state_reason": self._trouble.message, "entries_allowed": False}
         return document

@@ -38,7 +38,6 @@ RESTORED_MAX: Final = 500
 RECENT_MAX: Final = 100
 NOTICES_MAX: Final = 50
 NOTICES_DAYS: Final = 7
-PREFIX_CHARS_MIN: Final = 4
 SILENCE_S_MAX: Final = 30 * 86_400
 BY: Final = Provenance(agent="memmcp", tool="alerts", source="readings of this daemon", trust=Trust.SYSTEM)
 IMPORTANCE: Final = {Severity.INFO: 40, Severity.WARNING: 60, Severity.CRITICAL: 80}
@@ -282,25 +281,6 @@ class Alerts:
     def _ring(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
-
-
-class AlertsByPhone:
-    """Body of ``ports.phone.OpenAlerts``: whoever the phone lets in is the operator."""
-
-    def __init__(self, alerts: Alerts) -> None:
-        self._alerts = alerts
-
-    async def open(self) -> list[JsonObject]:
-        """Return what fires, the most severe first."""
-        return [alert.document() for alert in self._alerts.current() if alert.is_active]
-
-    async def acknowledge(self, alert_id: str, by: str) -> JsonObject:
-        """Take the id, or the beginning of one that fires. Raises: NotFound, JournalBusy, JournalUnavailable."""
-        meant = [alert.memory_id for alert in self._alerts.current() if alert.memory_id.startswith(alert_id)]
-        if len(alert_id) >= PREFIX_CHARS_MIN and len(meant) == 1:
-            alert_id = meant[0]
-        caller = Caller(agent=by, session="", tool="phone", role="operator", transport="internal")
-        return (await self._alerts.acknowledge(alert_id, caller)).document()
 
 
 def _command(alert: Alert) -> JournalCommand:
