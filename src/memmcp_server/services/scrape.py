@@ -6,6 +6,7 @@ the daemon.
 """
 
 import asyncio
+import contextlib
 import shutil
 import time
 from collections import Counter
@@ -16,7 +17,7 @@ from typing import Any, Final
 import memmcp_server
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.domain.meters import Family, Reading
-from memmcp_server.errors import MemoryServerError
+from memmcp_server.errors import MemoryServerError, Unavailable
 
 from . import meters
 from .alerting.alerts import Alerts
@@ -60,6 +61,11 @@ OUTAGES: Final = Family(
     "memmcp_outbox_outage_rounds", "gauge", "Rounds in a row in which nothing got through to the sink.", ("sink",)
 )
 RELAY: Final = Family("memmcp_outbox_relay_state", "gauge", "1 for the state that the relay is in.", ("sink", "state"))
+SPANS: Final = Family("memmcp_spans_pending", "gauge", "Spans of calls that wait for a receiver.", ("receiver",))
+SPANS_DROPPED: Final = Family(
+    "memmcp_spans_dropped_total", "counter", "Spans of calls that were dropped for want of room.", ("receiver",)
+)
+SPANS_REFUSED: Final = Family("memmcp_spans_refused_total", "counter", "Spans that a receiver refused.", ("receiver",))
 INDEX: Final = Family("memmcp_index_state", "gauge", "1 for the state that the search index is in.", ("state",))
 POINTS: Final = Family("memmcp_index_points", "gauge", "Versions of memories that the index holds.")
 FIRING: Final = Family(
@@ -145,6 +151,17 @@ class Scrape:
                 Reading(DEAD, (sink,), stats.dead),
                 Reading(DELIVERED, (sink,), stats.delivered),
             ]
+        return [*found, *await self._spans()]
+
+    async def _spans(self) -> list[Reading]:
+        calls, found = self._services.calls, list[Reading]()
+        with contextlib.suppress(Unavailable):  # the outbox has answered all the same
+            for receiver, told in ({} if calls is None else await calls.waiting()).items():
+                found += [
+                    Reading(SPANS, (receiver,), told.spans),
+                    Reading(SPANS_DROPPED, (receiver,), told.dropped),
+                    Reading(SPANS_REFUSED, (receiver,), told.refused),
+                ]
         return found
 
     async def _index(self) -> list[Reading]:
