@@ -101,7 +101,7 @@ async def test_what_waits_for_a_receiver_is_in_the_status_and_in_the_metrics(tmp
     assert told["pending"] == 2
     assert told["dropped"] == 0
     assert told["problem"].startswith("langfuse cannot be reached")
-    assert 'memmcp_spans_pending{receiver="langfuse"} 2' in scraped
+    assert 'memmcp_spans_waiting{receiver="langfuse"} 2' in scraped
     assert _outside_rows({"spans": {"langfuse": told}}) == [
         ("calls to langfuse", f"2 spans pending: {told['problem']}")
     ]
