@@ -69,7 +69,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "O1": Requirement("The HTTP routes", "partly", "risk, nodes, alerts, approvals, Prometheus"),
     "O2": Requirement("Every signal, cycle and module in memory and telemetry", "done"),
     "O3": Requirement("Langfuse", "done"),
-    "O4": Requirement("Alerts", "partly", "shown to reach Langfuse"),
+    "O4": Requirement("Alerts", "done"),
     "O5": Requirement(
         "Authentication, guards, limits, audit",
         "partly",
