@@ -2,7 +2,7 @@
 
 from .config import Sections
 from .domain.messages import Told, money_word
-from .ports import Clock, Journal, Messenger
+from .ports import Clock, Journal, Messenger, SecretScanner
 from .services.alerting.alerts import Alerts
 from .services.alerting.channel_sink import ChannelSink, spec_of
 
@@ -22,11 +22,12 @@ def sinks(sections: Sections, journal: Journal, clock: Clock) -> list[ChannelSin
     ]
 
 
-def alerts_of(sections: Sections, journal: Journal, clock: Clock) -> Alerts | None:
+def alerts_of(sections: Sections, journal: Journal, clock: Clock, scanner: SecretScanner) -> Alerts | None:
     """Return the alerts of this daemon, None where they are switched off."""
     if not sections.alerts.enabled:
         return None
-    return Alerts(journal, clock, sections.alerts.in_force(), _messengers(sections), told_of(sections))
+    rules = sections.alerts.in_force()
+    return Alerts(journal, clock, rules, _messengers(sections), told_of(sections), scanner)
 
 
 def told_of(sections: Sections) -> Told:

@@ -55,7 +55,7 @@ async def observing(unwatched: Services, sections: Sections, _environ: Mapping[s
     What fails while it runs is logged and leaves the services alone. Raises: InvalidInput (a setting).
     """
     async with AsyncExitStack() as stack:
-        alerts = channels.alerts_of(sections, unwatched.journal, unwatched.clock)
+        alerts = channels.alerts_of(sections, unwatched.journal, unwatched.clock, unwatched.scanner)
         services = replace(unwatched, alerts=alerts, calls=call_spans(sections, unwatched.clock))
         heartbeat, phone = _heartbeat(services, sections, stack), await _phone(services, sections, stack)
         services = replace(services, heartbeat=heartbeat, phone=phone)

@@ -18,6 +18,7 @@ from memmcp_server.services.alerting.sources import (
     GivenReadings,
     IndexReadings,
     QueueReadings,
+    SpoolReadings,
 )
 from memmcp_server.services.alerting.watch import Watch
 from memmcp_server.services.clients import ClientRegistry
@@ -51,6 +52,11 @@ def sound_health() -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Spooled:
+    dropped: int
+
+
 @dataclass
 class World:
     """``desk`` is the document that the desk shows; ``away``: why it shows none."""
@@ -62,6 +68,9 @@ class World:
     free_bytes_per_s: float = 0.0
     lag_ms: float = 2.0
     spans_dropped: int = 0
+    doors: dict[str, float] = field(
+        default_factory=lambda: {"heartbeat_failures": 0, "phone_failures": 0, "phone_strangers_hour": 0}
+    )
 
     def __post_init__(self) -> None:
         self.keeping = Keeping()
@@ -79,7 +88,8 @@ class World:
             IndexReadings(health, keeper),
             DiskReadings(lambda: DiskUse(round(self.free_bytes), 500 * GIGABYTE), clock),
             ClockReadings(clock, lambda: self.lag_ms),
-            GivenReadings("telemetry", frozenset({"telemetry_dropped"}), self._telemetry),
+            SpoolReadings(self, clock, every_s=1.0),
+            GivenReadings("doors", frozenset(self.doors), self._doors),
         )
         self.watch = Watch(self.alerts, sources, cast(TradingDesk, self), clock)
 
@@ -125,5 +135,8 @@ class World:
         row = {"name": name, "scope": scope, "limit": limit, "used": used, "unit": "bps", "is_floor": False}
         self.desk["limits"] = [*others, {**row, "distance_bps": (limit - used) * 10_000 // limit}]
 
-    def _telemetry(self) -> Sequence[Reading]:
-        return [Reading("telemetry_dropped", self.spans_dropped)]
+    async def waiting(self) -> dict[str, Spooled]:
+        return {"langfuse": Spooled(self.spans_dropped)}
+
+    def _doors(self) -> Sequence[Reading]:
+        return [Reading(name, value) for name, value in self.doors.items()]

@@ -151,10 +151,16 @@ class Evaluator:
         return self._silenced(self._tracks.setdefault(alert.key, _Track(alert=alert)), alert, silence, now)
 
     def keep(self, alert: Alert) -> None:
-        """Remember what became of writing it: its memory and version."""
+        """Remember what became of writing it: its memory, version and words."""
         track = self._tracks.get(alert.key)
         if track is not None and track.alert is not None and track.alert.raised_ns == alert.raised_ns:
-            track.alert = replace(track.alert, memory_id=alert.memory_id, version=alert.version)
+            track.alert = replace(
+                track.alert,
+                memory_id=alert.memory_id,
+                version=alert.version,
+                title=alert.title,
+                text=alert.text,
+            )
 
     # What a reading does
 

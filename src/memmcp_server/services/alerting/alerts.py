@@ -1,6 +1,7 @@
 """The alerts of this daemon: one memory each, every change a version of it, rebuilt from there after a restart."""
 
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -30,9 +31,11 @@ from memmcp_server.domain.identifiers import JsonObject, MemoryId, derived_id
 from memmcp_server.domain.lifecycle import RecordAudit, UpdateMemory
 from memmcp_server.domain.memory import Memory, MemoryDraft, MemoryFilter, Provenance, Trust
 from memmcp_server.domain.messages import Told, of_test
+from memmcp_server.domain.news import Batch
+from memmcp_server.domain.secrets import redacted_document
 from memmcp_server.domain.times import NS_PER_DAY, NS_PER_S, from_ns
 from memmcp_server.errors import InvalidInput, NotFound, Refused, Unavailable
-from memmcp_server.ports import Clock, Journal, JournalCommand, Messenger
+from memmcp_server.ports import Clock, Journal, JournalCommand, Messenger, SecretScanner
 
 RESTORED_MAX: Final = 500
 RECENT_MAX: Final = 100
@@ -55,8 +58,14 @@ class Alerts:
         rules: Sequence[Rule],
         messengers: Mapping[str, Messenger] | None = None,
         told: Told | None = None,
+        scanner: SecretScanner | None = None,
     ) -> None:
-        """``messengers``: the channels by name, to be tried out by hand; sinks of the outbox carry the alerts."""
+        """``messengers``: the channels by name, to be tried out by hand; sinks of the outbox carry the alerts.
+
+        ``scanner``: cuts secrets out of what others say (an endpoint's error may quote its address).
+        """
+        self._scanner = scanner
+        self._notices: OrderedDict[MemoryId, Memory] = OrderedDict()
         self._messengers = dict(messengers or {})
         self._told = told or Told("", "")
         self._journal = journal
@@ -89,6 +98,7 @@ class Alerts:
             held += await self._memories(KIND_ALERT, ("state:acknowledged",), RESTORED_MAX)
             held += await self._memories(KIND_ALERT, ("state:resolved",), RECENT_MAX)
             silenced = await self._memories(KIND_SILENCE, (), RESTORED_MAX)
+            await self._read_notices()
             now = self._now()
             # Of one rule and labels the newest episode counts; one that ended must not hide one that goes on.
             found = [alert for memory in held if (alert := alert_of(memory)) is not None]
@@ -111,17 +121,24 @@ class Alerts:
 
     async def overview(self, *, with_past: bool) -> Overview:
         """Return the alerts, the silences and the notices; ``with_past``: also alerts that are over."""
+        await self.begin()
         now_ns = self._clock.now_ns()
         current = [alert for alert in self.current() if alert.is_active]
         past: list[Alert] = []
         if with_past:
             resolved = await self._memories(KIND_ALERT, ("state:resolved",), RECENT_MAX)
             past = [alert for memory in resolved if (alert := alert_of(memory)) is not None]
-        where = MemoryFilter(
-            kinds=(KIND_ALERT,), since_ns=now_ns - NOTICES_DAYS * NS_PER_DAY, hidden=(ALERTS_NAMESPACE,)
-        )
-        notices = await self._journal.page(where, after=None, limit=NOTICES_MAX, newest_first=True)
+        since_ns = now_ns - NOTICES_DAYS * NS_PER_DAY
+        notices = [notice for notice in reversed(self._notices.values()) if notice.known_at_ns >= since_ns]
         return Overview(now_ns, (*current, *past), tuple(notices), tuple(self._evaluator.silences))
+
+    def hear(self, batch: Batch) -> None:
+        """Note what the desk and the tasks tell by themselves; for ``News.listening``."""
+        for change in batch.changes:
+            memory = change.memory
+            if memory is not None and memory.kind == KIND_ALERT and memory.namespace != ALERTS_NAMESPACE:
+                self._keep_notice(memory)
+                self._ring()
 
     async def get(self, alert_id: str) -> Alert:
         """Return an alert as it stands now. Raises: NotFound."""
@@ -209,6 +226,31 @@ class Alerts:
 
     # Writing
 
+    async def _read_notices(self) -> None:
+        """Read once what was told lately; what comes later is heard."""
+        since_ns = self._clock.now_ns() - NOTICES_DAYS * NS_PER_DAY
+        where = MemoryFilter(kinds=(KIND_ALERT,), since_ns=since_ns, hidden=(ALERTS_NAMESPACE,))
+        found = await self._journal.page(where, after=None, limit=NOTICES_MAX, newest_first=True)
+        for memory in reversed(found):
+            self._keep_notice(memory)
+
+    def _keep_notice(self, memory: Memory) -> None:
+        self._notices.pop(memory.id, None)
+        self._notices[memory.id] = memory
+        while len(self._notices) > NOTICES_MAX:
+            self._notices.popitem(last=False)
+
+    def _clean(self, alert: Alert) -> Alert:
+        if self._scanner is None:
+            return alert
+        texts: JsonObject = {"title": alert.title, "text": alert.text, "labels": dict(alert.labels)}
+        clean, found = redacted_document(texts, self._scanner.scan)
+        if not found:
+            return alert
+        assert isinstance(clean, dict)
+        logger.warning("alert %s held %d secrets, which are cut out", alert.rule, len(found))
+        return replace(alert, title=str(clean["title"]), text=str(clean["text"]))
+
     def _now(self) -> Moment:
         return Moment(self._clock.monotonic_s(), self._clock.now_ns())
 
@@ -241,7 +283,7 @@ class Alerts:
     async def _write_down(self) -> None:
         """Write what changed, the newest state of each alert. Raises: Unavailable; what is left comes next time."""
         for key, alert in list(self._unwritten.items()):
-            alert = self._with_memory(alert)
+            alert = self._clean(self._with_memory(alert))
             [acknowledged] = await self._journal.commit([_command(alert)])
             self._evaluator.keep(replace(alert, memory_id=acknowledged.id, version=acknowledged.version))
             if self._unwritten.get(key) is not None and self._unwritten[key].updated_ns == alert.updated_ns:

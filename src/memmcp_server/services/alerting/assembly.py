@@ -7,7 +7,7 @@ from pathlib import Path
 from memmcp_server.services.container import Services
 
 from .alerts import Alerts
-from .sources import ClockReadings, DiskReadings, DiskUse, IndexReadings, QueueReadings, Source
+from .sources import ClockReadings, DiskReadings, DiskUse, IndexReadings, QueueReadings, Source, Spooling, SpoolReadings
 from .watch import Watch
 
 
@@ -24,6 +24,7 @@ def watch_of(services: Services, alerts: Alerts, data_dir: Path, sample_s: float
         IndexReadings(health, services.keeper),
         DiskReadings(disk_use, clock),
         ClockReadings(clock, lambda: health.loop_lag_s() * 1_000),
+        *([SpoolReadings(services.calls, clock)] if isinstance(services.calls, Spooling) else []),
         *more,
     )
-    return Watch(alerts, sources, services.desk, clock, sample_s=sample_s)
+    return Watch(alerts, sources, services.desk, clock, sample_s=sample_s, news=services.news)

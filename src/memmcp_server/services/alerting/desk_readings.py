@@ -1,6 +1,5 @@
 """What the desk's snapshot says, as readings. It remembers the last cycle, and counts of the last hour."""
 
-from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -8,10 +7,9 @@ from typing import Any, Final
 from memmcp_server.domain.alert import Reading
 from memmcp_server.domain.identifiers import JsonObject
 
+from .hour_count import HourCount
 from .sources import reading
 
-HOUR_S: Final = 3_600.0
-BUCKET_S: Final = 60.0
 FILLS_MIN: Final = 3
 ORDERS_MIN: Final = 4
 """Fewer are no rate: one failed order of two says nothing."""
@@ -42,26 +40,6 @@ NAMES: Final = frozenset(
         "sidecar_down",
     }
 )
-
-
-class HourCount:
-    """How much a counter has grown within the last hour, kept in minutes. A counter that fell has begun anew."""
-
-    def __init__(self) -> None:
-        self._marks: deque[tuple[float, float]] = deque(maxlen=int(HOUR_S / BUCKET_S) + 2)
-        self._last: float | None = None
-        self._total = 0.0
-
-    def grown(self, count: float, now_s: float) -> float:
-        """Take the counter's value of now and return its growth."""
-        if self._last is not None:
-            self._total += count - self._last if count >= self._last else count
-        self._last = count
-        if not self._marks or now_s - self._marks[-1][0] >= BUCKET_S:
-            self._marks.append((now_s, self._total))
-        while len(self._marks) > 1 and now_s - self._marks[1][0] >= HOUR_S:
-            self._marks.popleft()
-        return self._total - self._marks[0][1]
 
 
 class DeskReadings:

@@ -1,9 +1,9 @@
 """Where readings come from: queues, index, disk, clock, event loop. The desk's are in ``desk_readings``."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from memmcp_server.domain.alert import Reading, labels_of
 from memmcp_server.domain.identifiers import JsonObject
@@ -13,10 +13,13 @@ from memmcp_server.services.health import Health
 from memmcp_server.services.index_keeper import IndexKeeper
 from memmcp_server.services.relay import Relay
 
+from .hour_count import HourCount
+
 LABEL_CHARS_MAX: Final = 80
 TREND_S: Final = 6 * 3_600.0
 TREND_EVERY_S: Final = 60.0
 TREND_S_MIN: Final = 1_800.0
+SPOOL_EVERY_S: Final = 5.0
 JUMP_KEPT_S: Final = 60.0
 NS_A_DAY_S: Final = 86_400.0
 
@@ -141,6 +144,47 @@ class ClockReadings:
         if jump_s > self._jump_s:
             self._jump_s, self._jumped_at_s = jump_s, now_s
         return [reading("clock_jump_s", self._jump_s), reading("loop_lag_ms", self._lag_ms())]
+
+
+class Dropped(Protocol):
+    @property
+    def dropped(self) -> int: ...
+
+
+@runtime_checkable
+class Spooling(Protocol):
+    """Whoever spools spans for receivers. Raises: Unavailable."""
+
+    async def waiting(self) -> Mapping[str, Dropped]: ...
+
+
+class SpoolReadings:
+    """Spans that were dropped for want of room, by receiver. The count outlives the daemon, so its growth is read."""
+
+    name = "telemetry"
+    names = frozenset({"telemetry_dropped"})
+
+    def __init__(self, spool: Spooling, clock: Clock, *, every_s: float = SPOOL_EVERY_S) -> None:
+        self._spool = spool
+        self._clock = clock
+        self._every_s = every_s
+        self._counts: dict[str, HourCount] = {}
+        self._found: list[Reading] = []
+        self._due_s = clock.monotonic_s()
+
+    async def read(self) -> list[Reading]:
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._due_s:
+            self._due_s = now_s + self._every_s
+            self._found = [
+                reading(
+                    "telemetry_dropped",
+                    self._counts.setdefault(name, HourCount()).grown(each.dropped, now_s),
+                    receiver=name,
+                )
+                for name, each in (await self._spool.waiting()).items()
+            ]
+        return self._found
 
 
 class GivenReadings:

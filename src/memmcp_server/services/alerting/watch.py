@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Final
 
@@ -10,6 +11,7 @@ import anyio
 from memmcp_server.domain.alert import Reading, Sample
 from memmcp_server.errors import MemoryServerError, TradingUnavailable, Unavailable
 from memmcp_server.ports import Clock, TradingDesk
+from memmcp_server.services.news import News
 
 from .alerts import Alerts
 from .desk_readings import NAMES, DeskReadings
@@ -37,12 +39,14 @@ class Watch:
         clock: Clock,
         *,
         sample_s: float = 1.0,
+        news: News | None = None,
     ) -> None:
         self._alerts = alerts
         self._sources = tuple(sources)
         self._desk = desk
         self._clock = clock
         self._sample_s = sample_s
+        self._news = news
         self._desk_readings = DeskReadings()
         began_s = clock.monotonic_s()
         self._heard_s = dict.fromkeys((*(source.name for source in sources), *([DESK] if desk else [])), began_s)
@@ -51,10 +55,12 @@ class Watch:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._sample_for_ever)
-            if self._desk is not None:
-                tasks.start_soon(self._follow_desk, self._desk)
+        hearing = nullcontext() if self._news is None else self._news.listening(self._alerts.hear)
+        with hearing:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._sample_for_ever)
+                if self._desk is not None:
+                    tasks.start_soon(self._follow_desk, self._desk)
 
     async def look(self) -> None:
         """Take one sample of everything and judge it. Raises: what writing to the journal raises."""

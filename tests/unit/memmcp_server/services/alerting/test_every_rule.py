@@ -137,6 +137,10 @@ def degraded(is_down: bool) -> Act:
     return doing(lambda world: setattr(world.index, "is_down", is_down))
 
 
+def doors(**readings: float) -> Act:
+    return doing(lambda world: world.doors.update(readings))
+
+
 def faults(**fields: int) -> Act:
     async def run(world: World) -> None:
         await world.watch.look()
@@ -185,7 +189,12 @@ SCENARIOS: dict[str, Scenario] = {
         doing(lambda world: setattr(world, "lag_ms", 1_500.0)), doing(lambda world: setattr(world, "lag_ms", 90.0))
     ),
     "sidecar_down": Scenario(asking("open"), asking("half_open")),
-    "telemetry_dropped": Scenario(doing(lambda world: setattr(world, "spans_dropped", 5)), doing(lambda _world: None)),
+    "telemetry_dropped": Scenario(
+        doing(lambda world: setattr(world, "spans_dropped", 5)), doing(lambda _world: None), ("langfuse",)
+    ),
+    "heartbeat_unsent": Scenario(doors(heartbeat_failures=3), doors(heartbeat_failures=2)),
+    "phone_unheard": Scenario(doors(phone_failures=5), doors(phone_failures=4)),
+    "phone_stranger": Scenario(doors(phone_strangers_hour=1), doors(phone_strangers_hour=0)),
     "source_silent": Scenario(outage(60), outage(30), ("desk",)),
 }  # fmt: skip
 
@@ -236,8 +245,9 @@ async def test_what_does_not_last_is_not_told(name: str) -> None:
     await scenario.wrong(world)
     await world.passes(rule.for_s * 0.5, max(1.0, rule.for_s / 20))
     world.desk = before | {"feed": {**before["feed"], "kind": "market"}, "cycle": world.desk["cycle"] + 1}
+    world.doors.update(dict.fromkeys(world.doors, 0))
     world.lag_ms, world.index.is_down, world.keeping.keeper.report = 0.0, False, None
-    world.free_bytes_per_s, world.free_bytes = 0.0, 400.0 * GIGABYTE
+    world.free_bytes_per_s, world.free_bytes, world.doors = 0.0, 400.0 * GIGABYTE, World().doors
     await world.passes(rule.due_s, max(1.0, rule.for_s / 10))
     assert world.firing(name) == []
 
