@@ -23,6 +23,7 @@ BENCHMARKS = (
     "background",
     "recall",
     "sidecar",
+    "metrics",
     "history",
     "tracing",
 )

@@ -2,7 +2,7 @@
 
 Accelerated (``--days 30``): a day of the desk's market passes in ``--day-s`` seconds, with agents, an outside engine,
 the page and its stream, Prometheus and a receiver of traces at work. The wall clock jumps both ways, the feed falls
-silent and the receiver is in trouble now and then. The first day begins when the daemon has been at work for two
+silent and the receiver is in trouble now and then. The first day begins when the daemon has been at work for four
 minutes. With ``--hours 72`` nothing is hastened and a period is an hour. At the end of each period the daemon gives
 back what it does not need, and this is judged against the end of the first day, with 5 % allowed:
 
@@ -40,7 +40,7 @@ from memmcp_server.daemon.places import Places
 DAY_S = 86_400
 ALLOWED = 1.05
 WINDOW = 3
-WARM_S = 120.0
+WARM_S = 240.0
 """How long a hastened daemon is at work before its first day begins: what it loads and caches is no leak."""
 KIB = 1024
 MIB = 1024 * 1024

@@ -7,10 +7,13 @@ since some of it takes the clock as a default when it is loaded. Waits by the mo
 
 import ctypes
 import gc
+import json
 import os
 import signal
 import sys
 import time
+from collections import Counter
+from pathlib import Path
 
 from benchmarks.soak_control import VARIABLE, Control
 
@@ -18,6 +21,11 @@ NS_PER_S = 10**9
 PAUSE_S = 0.05
 ROUND_VARIABLE = "SOAK_ROUND_S"
 """Seconds between the rounds of what tends old rows, which in the product is minutes: a day passes faster here."""
+
+
+OBJECTS_VARIABLE = "SOAK_OBJECTS"
+"""A file to which the numbers of objects are written at the end of each period, to find what is held."""
+TYPES_MAX = 400
 
 
 def bend_clock(control: Control) -> None:
@@ -56,9 +64,18 @@ def tidy_on_signal(control: Control) -> None:
         gc.collect()
         if trim is not None:
             trim(0)
+        if place := os.environ.get(OBJECTS_VARIABLE):
+            _count_objects(Path(place))
         control.tidied += 1
 
     signal.signal(signal.SIGUSR1, tidy)
+
+
+def _count_objects(place: Path) -> None:
+    """Append how many objects of each type there are, the most first: what grows from line to line is held."""
+    found = Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
+    with place.open("a", encoding="utf-8") as file:
+        file.write(f"{json.dumps(dict(found.most_common(TYPES_MAX)))}\n")
 
 
 def main() -> None:

@@ -102,7 +102,7 @@ def served(name: str) -> Iterator[str]:
 async def serve(name: str) -> None:
     """Serve until the process is killed."""
     fault: Any = "" if name == "up" else name
-    receiver = OtlpReceiver(fault=fault, slow_s=0.4, refused={"trading.signal"}, retry_after="1")
+    receiver = OtlpReceiver(fault=fault, slow_s=0.4, refused={"trading.ranking"}, retry_after="1")
     async with receiver.serving() as url:
         print(url, flush=True)
         await anyio.sleep_forever()

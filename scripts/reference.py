@@ -172,7 +172,7 @@ def document() -> str:
         "## HTTP",
         routes(),
         "## Metrics",
-        "`GET /metrics` tells these, beside `process_*` and `python_info`; see docs/observability.md.",
+        "`GET /metrics` tells these, beside `process_*` and `python_info` of its library; see docs/observability.md.",
         figures(),
         "## Why an order is denied",
         "Kept with every signal that was not acted on and every order that was not sent; `why-not` counts them.",

@@ -75,7 +75,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         "partly",
         "quotas on the plain HTTP routes but memory's, audit of reads",
     ),
-    "O6": Requirement("A CLI for operators", "partly", "top, alerts"),
+    "O6": Requirement("A CLI for operators", "partly", "alerts"),
     "O7": Requirement("Outside engines", "partly", "shown on the page"),
     "O8": Requirement("Bad night", "done"),
     "D1": Requirement("Queue statistics and health", "done"),

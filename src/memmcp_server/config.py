@@ -324,7 +324,8 @@ class HeartbeatSection(Section):
     """The dead man's switch: an address outside of this machine, off while ``url`` is empty, that is asked every
     ``interval_s`` while all is well (with /start after it at the start, /fail when something is wrong), and raises the
     alarm when it is not. A beat that fails is sent again, ``attempts_max`` times in all, with ``backoff_base_s`` and
-    twice as much each time in between. A desk that ends no cycle for ``cycle_s_max`` and three bars is stuck.
+    twice as much each time in between. A desk that ends no cycle for ``cycle_s_max`` and three bars is stuck. Beats end
+    at once when something is wrong; /fail tells of what has lasted for ``fail_after_s``.
     """
 
     url: SecretStr = SecretStr("")
@@ -333,6 +334,7 @@ class HeartbeatSection(Section):
     attempts_max: int = Field(default=3, ge=1, le=10)
     backoff_base_s: float = Field(default=1.0, gt=0)
     cycle_s_max: float = Field(default=300.0, gt=0)
+    fail_after_s: float = Field(default=180.0, ge=0, le=86_400)
 
 
 class Sections(Section):

@@ -7,7 +7,7 @@ from tests.support.journals import SECOND_NS, T0_NS, Bench
 
 from memmcp_server.config import HistorySection
 from memmcp_server.domain.identifiers import Seq
-from memmcp_server.domain.telemetry import RecordSnapshot
+from memmcp_server.domain.telemetry import RecordSnapshot, equity_of
 from memmcp_server.services import thinning as module
 from memmcp_server.services.thinning import Thinning
 
@@ -134,3 +134,21 @@ async def test_a_clock_that_jumps_ahead_makes_nothing_old(bench: Bench) -> None:
     bench.clock._now_ns -= 800 * DAY_S * SECOND_NS
     await thinning.round()
     assert len(await kept(bench)) == 120
+
+
+async def test_a_resolution_gives_the_last_of_each_stretch_of_the_desks_own_time(bench: Bench) -> None:
+    await bench.journal.commit([ours(at, 1) for at in (0, 50, 61, 119, 130, 300)] + [theirs(at) for at in (10, 70)])
+    await bench.journal.commit([ours(119, 2), ours(59, 1)])  # the same second again, and a late one
+
+    async def last(since: int | None = None, until: int | None = None, limit: int = 10) -> list[tuple[int, int]]:
+        bounds = [None if each is None else START_NS + each * SECOND_NS for each in (since, until)]
+        found = await bench.journal.snapshots(
+            "local", since_ns=bounds[0], until_ns=bounds[1], resolution_s=60, limit=limit
+        )
+        return [((each.ts_event_ns - START_NS) // SECOND_NS, equity_of(each) or 0) for each in found]
+
+    assert await last() == [(59, 1), (119, 2), (130, 1), (300, 1)]
+    assert await last(limit=2) == [(130, 1), (300, 1)]
+    assert await last(since=60, until=130) == [(119, 2)]
+    assert await last(since=400) == []
+    assert [each.desk_id for each in await bench.journal.desks()] == ["bot", "local"]

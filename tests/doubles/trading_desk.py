@@ -184,7 +184,28 @@ class InMemoryDesk:
         if not 1 <= days <= 400:
             msg = f"days: 1 to 400, not {days}"
             raise InvalidInput(msg, field="days")
-        return self._context() | {"costs": _costs(), "running": None, "days": []}
+        return self._context() | {"costs": _costs(), "running": self._running(), "days": [_cost_day()][:days]}
+
+    def _running(self) -> JsonObject:
+        total: JsonObject = {"usd": "4.2000", "is_complete": False, "unknown": ["rpc.example.com"]}
+        counts: JsonObject = {"calls": 1_200, "credits": 2_400, "limited": 3, "failed": 1, "withheld": 2}
+        return {
+            "since": "2026-03-01",
+            "until": "2026-03-02",
+            "total": total,
+            "today": {"usd": "2.1000", "is_complete": True, "unknown": []},
+            "endpoints": [{"name": "rpc.example.com", **counts, "usd": None}],
+            "plans": [{"name": "machine", "usd_a_month": "5.0000", "usd": "0.3288"}],
+            "model": {"calls": 5, "tokens": 9_000, "usd": "0.0500"},
+            "net": {
+                "trading": _amount(self.realised),
+                "on_chain": _amount(7),
+                "running": _amount(28_000_000),
+                "net": _amount(self.realised - 28_000_000),
+                "is_complete": False,
+                "unknown": ["rpc.example.com"],
+            },
+        }
 
     async def strategies(self) -> JsonObject:
         wins = sum(1 for trade in self.trades_made if (trade.realised or 0) > 0)
@@ -636,3 +657,9 @@ def _trade_view(trade: Trade) -> JsonObject:
         "realised": None if trade.realised is None else _amount(trade.realised),
         "reason": trade.reason,
     }
+
+
+def _cost_day() -> JsonObject:
+    figures: JsonObject = {"calls": 600, "credits": 1_200, "limited": 2, "model_calls": 5, "model_tokens": 9_000}
+    money: JsonObject = {"model_usd": "0.0500", "usd": "2.1000", "is_complete": True, "unknown": []}
+    return {"day": "2026-03-02", **figures, **money}

@@ -1,5 +1,6 @@
 """Calls at the doors as spans: who called what about which ids, spooled on disk, and never a text."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.support.tracing import telling, to_langfuse
 
 from memmcp_server.adapters.tracing.spool import NAME, Spool
 from memmcp_server.domain.correlation import current
-from memmcp_server.domain.tracing.calls import begun, observed, parent_of
+from memmcp_server.domain.tracing.calls import LINKS_MAX, begun, observed, parent_of
 from memmcp_server.domain.tracing.spans import trace_id_of
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +102,26 @@ async def test_work_below_a_call_knows_its_trace_and_nothing_is_made_where_nobod
     with begun(None, "a_tool", "tool") as call, observed("memory.search", "retriever") as below:
         assert call is below
         assert current() is None
+
+
+@pytest.mark.requirement("O3")
+async def test_a_call_that_fails_says_how_and_links_no_more_decisions_than_it_may(tmp_path: Path) -> None:
+    receiver = OtlpReceiver()
+    async with receiver.serving() as url, telling(to_langfuse(tmp_path, url)) as calls:
+        with suppress(KeyError), begun(calls, "broken", "tool") as call:
+            for number in range(LINKS_MAX + 4):
+                call.touch(f"trade-{number}")
+            call.touch(None)
+            raise KeyError
+        with suppress(KeyError), begun(calls, "known", "tool") as call:
+            call.fail("a reason")
+            raise KeyError
+        await eventually(lambda: len(receiver.spans) == 2)
+    [broken], [known] = receiver.named("broken"), receiver.named("known")
+    assert attributes_of(broken)["langfuse.observation.level"] == "ERROR"
+    assert broken.status.message == "KeyError"
+    assert len(broken.links) == LINKS_MAX
+    assert attributes_of(known)["langfuse.observation.status_message"] == "a reason"
 
 
 @pytest.mark.requirement("O3")

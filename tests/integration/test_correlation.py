@@ -10,8 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 from mcp.client import Client
+from mcp.client.streamable_http import streamable_http_client
 from mcp_types import Implementation
-from tests.support.stage import Stage, error_of, staged
+from tests.support.stage import Stage, error_of, served, staged
 
 from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.daemon.logs import JsonLines
@@ -110,6 +111,21 @@ async def test_an_unforeseen_failure_of_a_tool_tells_the_agent_where_the_operato
     ]
     told = [each for each in stage.services.meters.tool_calls.readings() if each.value]
     assert [each.labels for each in told] == [("memory_search", "internal_error")]
+
+
+@pytest.mark.usefixtures("broken")
+async def test_the_name_of_an_http_request_is_that_of_the_call_it_carries(
+    stage: Stage, lines: list[dict[str, Any]]
+) -> None:
+    async with (
+        served(stage.app) as url,
+        httpx2.AsyncClient(headers={"X-Request-Id": "req-http", "X-Memmcp-Agent": "planner"}) as http,
+        Client(streamable_http_client(f"{url}/mcp", http_client=http), mode="legacy") as client,
+    ):
+        result = await client.call_tool("memory_search", {"query": "x"})
+    assert result.is_error
+    [failed] = [each for each in lines if each["level"] == "error"]
+    assert (failed["request"], failed["agent"], failed["tool"]) == ("req-http", "planner", "memory_search")
 
 
 @pytest.mark.usefixtures("broken")

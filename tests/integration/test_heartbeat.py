@@ -47,7 +47,7 @@ class HungDesk(InMemoryDesk):
 
 
 def section_of(url: str, **changes: float) -> HeartbeatSection:
-    given = {"interval_s": 0.03, "timeout_s": 0.3, "backoff_base_s": 0.01, **changes}
+    given = {"interval_s": 0.03, "timeout_s": 0.3, "backoff_base_s": 0.01, "fail_after_s": 0.0, **changes}
     return HeartbeatSection(url=SecretStr(url), **given)  # type: ignore[arg-type]
 
 
@@ -105,6 +105,22 @@ async def test_a_desk_that_ends_no_cycle_silences_the_beats_though_its_feed_goes
         desk.advance()
         await heart.beat()
         assert server.beats == 3
+
+
+async def test_what_passes_soon_is_no_alarm_and_a_start_is_none() -> None:
+    server, clock, desk = SwitchServer(), ManualClock(), InMemoryDesk(away="the trading desk is starting")
+    async with server.serving(), beating(server, MemoryJournal(clock), desk, clock) as heart:
+        heart._section = section_of(server.url, fail_after_s=180.0)
+        await heart.beat()
+        clock.advance(179)
+        await heart.beat()
+        assert server.told == []
+        clock.advance(2)
+        await heart.beat()
+        assert [path for path, _ in server.told] == ["/fail"]
+        desk.away = ""
+        await heart.beat()
+    assert server.beats == 1
 
 
 async def test_a_stale_feed_silences_the_beats() -> None:

@@ -66,12 +66,25 @@ async def test_a_desk_that_is_not_armed_reconciles_reports_and_opens_nothing(tmp
             wish = {"side": "buy", "mint": world.stage.frog, "amount_sol": "0.05", "reason": "r", "bucket": "manual"}
             denied = await here.desk.place_trade(wish, agent="a", key="p")
             assert denied["status"] == "denied", denied
+            assert await figures(here, "live_armed") == {(): 0}
             await world.arm()
             await here.until(lambda each: each["entries_allowed"])
+            assert await figures(here, "live_armed") == {(): 1}
+            assert await figures(here, "info") == {("real", "foundation", "foundation", "market"): 1}
+            calls = await figures(here, "endpoint_requests_total")
+            assert {api for api, _, _ in calls} == {"rpc", "router"}
+            assert any(count for (api, _, outcome), count in calls.items() if (api, outcome) == ("rpc", "ok"))
+            names = {name for _, name, _ in calls}
+            assert not [name for name in names if "/" in name or "key" in name]
             await world.socket.ask("disarm", {"why": "a test"})
             off = await here.until(lambda each: not each["entries_allowed"])
             assert "disarmed" in off["state_reason"]
         assert world.stage.cluster.history(world.wallet) == ()
+
+
+async def figures(here: Any, name: str) -> dict[tuple[str, ...], float]:
+    families = {each["name"]: each["series"] for each in (await here.desk.metrics())["families"]}
+    return {tuple(each["labels"]): each["value"] for each in families[f"memmcp_trading_{name}"]}
 
 
 async def test_an_operators_stop_is_not_taken_back_by_arming(tmp_path: Path) -> None:

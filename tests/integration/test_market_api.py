@@ -156,7 +156,7 @@ async def test_a_past_that_is_refused_is_given_up_after_two_cycles_and_the_token
         pages["ohlcv"] = ohlcv
         async with feed.running():
             groups = await cycles(feed, 4)
-            health = feed.health()
+            health, calls = feed.health(), feed.calls()
     past = {event.mint: len(event.bars) for event in of_kind(groups, History)}
     assert past == {FROG.mint: 998, BIRD.mint: 10}  # of BIRD what an ordinary page holds
     assert [[bar.mint for bar in of_kind([group], Bar)] for group in groups] == [
@@ -164,6 +164,9 @@ async def test_a_past_that_is_refused_is_given_up_after_two_cycles_and_the_token
         *[[BIRD.mint, FROG.mint]] * 2,
     ]
     assert health["counts"]["history_missed"] == 2
+    assert calls["GeckoTerminal"].errors["http_429"] >= 2
+    assert sum(calls["GeckoTerminal"].answered_s.counts) == calls["GeckoTerminal"].ok > 0
+    assert calls["GeckoTerminal"].budget_left < 10_000
     assert health["endpoints"]["GeckoTerminal"]["errors"]["http_429"] >= 2
 
 

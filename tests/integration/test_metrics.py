@@ -1,6 +1,8 @@
 """GET /metrics as Prometheus reads it: figures move when things happen, and come also when parts are down."""
 
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +15,12 @@ from mcp_types import Implementation
 from pydantic import SecretStr
 from tests.support.figures import OPENMETRICS, Scraped, scraped
 from tests.support.stage import OPERATOR_TOKEN, Stage, staged
+from tests.support.tracing import telling, to_langfuse
 
 from memmcp_server.config import HttpSection, MetricsSection, QuotasSection
 from memmcp_server.domain.alert import Reading, Sample
 from memmcp_server.domain.meters import SERIES_MAX
+from memmcp_server.domain.tracing.spans import Span
 from memmcp_server.errors import JournalBusy
 from memmcp_server.services.meters import Meters
 from memmcp_server.services.scrape import Scrape
@@ -180,6 +184,31 @@ async def test_alerts_that_fire_are_told_by_rule_until_they_are_silenced(stage: 
     answer = await stage.http.post("/silences", json=until, headers={"Authorization": f"Bearer {OPERATOR_TOKEN}"})
     assert answer.status_code < 300, answer.text
     assert (await scraped(stage.http)).value("memmcp_alerts_firing") == 0
+
+
+@pytest.mark.requirement("O3")
+async def test_spans_that_wait_for_a_receiver_that_is_down_are_told(stage: Stage, tmp_path: Path) -> None:
+    async with telling(to_langfuse(tmp_path, "http://127.0.0.1:1")) as calls:
+        look = Scrape(replace(stage.services, calls=calls))
+        calls.record(Span(b"t" * 16, b"s" * 8, "memory_search", "tool", 1, 2))
+        with anyio.fail_after(10):
+            while not (told := readings(await look.readings(), "memmcp_spans_waiting")).get(("langfuse",)):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        found = await look.readings()
+    assert told == {("langfuse",): 1}
+    assert readings(found, "memmcp_part_up")["spans",] == 1
+    assert set(readings(found, "memmcp_spans_lost_total").values()) == {0}
+    assert "memmcp_spans_waiting" not in (await scraped(stage.http)).families
+
+
+def readings(found: list[Any], name: str) -> dict[tuple[str, ...], float]:
+    return {each.labels: each.value for each in found if each.family.name == name}
+
+
+def test_the_client_library_is_not_loaded_before_somebody_scrapes() -> None:
+    code = "import sys, memmcp_server.adapters.prometheus as each; print('prometheus_client' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "False"
 
 
 async def test_without_a_desk_nothing_is_said_of_trading(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ async def test_status_alerts_and_acknowledging_take_no_pin(server: TelegramServe
         told = await rig.hears("/status")
         assert "PAPER money, equity 1.5" in told.replace("1.500000000", "1.5")
         assert "alerts open: 1" in told
-        assert "CRITICAL Drawdown at its limit (now 1200, limit 1000 bps)" in await rig.hears("/alerts")
+        assert "CRITICAL Drawdown at its limit (now 12.00 %, limit 10.00 %)" in await rig.hears("/alerts")
         assert await rig.hears("/ack alert-1") == "Acknowledged: alert-1"
         assert alerts.held[0]["acknowledged_by"] == f"phone:{OPERATOR}"
         assert await rig.hears("/ack alert-9") == "Not acknowledged: there is no alert alert-9"

@@ -68,7 +68,7 @@ async def test_an_alert_is_told_once_and_again_when_it_is_over(told: Told, tmp_p
     await told.deliver(alert_id)
     await told.deliver(alert_id)
     assert len(told.server.sent) == 1
-    assert told.server.said[0].startswith("CRITICAL Drawdown at its limit (now 1200, limit 1000 bps)")
+    assert told.server.said[0].startswith("CRITICAL Drawdown at its limit (now 12.00 %, limit 10.00 %)")
     assert told.server.said[0].endswith(f"/ack {alert_id[:8]}")
     await told.became(alert_id, state="acknowledged")
     await told.deliver(alert_id, 2)

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -116,6 +116,24 @@ async def test_an_error_with_or_without_data_is_told_by_its_code(code: int, data
             await made.call("getSlot")
         assert (raised.value.rpc_code, raised.value.data, raised.value.said) == (code, data, "Node is behind")
         assert await made.call("getSlot")
+
+
+async def test_what_an_endpoint_answers_is_counted_timed_and_taken_from_its_budget() -> None:
+    async with chain_of(ScriptedChain()) as (chain, server):
+        name = next(iter(chain.calls()))
+        before = chain.calls()[name]
+        await chain.latest_blockhash()
+        after = chain.calls()[name]
+        assert SECRET not in name
+        assert after.ok > before.ok
+        assert sum(after.answered_s.counts) == after.ok
+        assert 0 < after.answered_s.total < 30
+        assert after.budget_left <= before.budget_left
+        server.faults["one"]["getSlot"].append(text("", 429))
+        with suppress(ChainUnavailable):
+            await chain._pool.peers[0].endpoint.call("getSlot")
+        assert chain.calls()[name].errors["http_429"] == 1
+        assert chain.calls()[name].away_s > 0
 
 
 @pytest.mark.parametrize("given", ['"no"', '{"code":"7"}', '{"message":5}', "[1]", "true"])

@@ -194,15 +194,15 @@ async def test_what_is_forgotten_is_deleted_at_langfuse_with_the_decision_it_was
         langfuse = sections.langfuse.model_copy(update={"base_url": url})
         async with relaying(sections.model_copy(update={"langfuse": langfuse})) as (journal, relay):
             await journal.commit(trade(1))
-            lone, kept = await journal.commit([passed(2), passed(4)])
+            lone, _ = await journal.commit([passed(2), passed(4)])
             assert await relay.drain(10)
             step = MemoryId((await journal.steps("run-1.trade-1", after=None, limit=1))[0].id)  # type: ignore[arg-type]
             await journal.commit([ForgetMemory(each, "asked for", by) for each in (lone.id, step)])
             relay.wake()
             assert await relay.drain(10)
 
-    assert {trace_id_of(lone.id).hex(), trace_id_of("run-1.trade-1").hex()} <= set(receiver.deleted)
-    assert list(receiver.traces()) == [trace_id_of(kept.id)]
+    assert {trace_id_of("run-1.signal-2").hex(), trace_id_of("run-1.trade-1").hex()} <= set(receiver.deleted)
+    assert list(receiver.traces()) == [trace_id_of("run-1.signal-4")]
     assert receiver.scores == {}
 
 

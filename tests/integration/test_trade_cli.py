@@ -265,3 +265,29 @@ async def test_live_status_says_how_the_desk_is_and_what_it_waits_for(tmp_path: 
         assert (await desk.json(*given))["desk"] == desk.stage.trading.away
         (tmp_path / "daemon.json").unlink()
         assert "no daemon is running" in (await desk.json(*given))["desk"]
+
+
+@pytest.mark.requirement("O1")
+@pytest.mark.requirement("O6")
+async def test_costs_say_what_running_takes_and_what_has_no_price(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        shown = (await desk.run("costs", "--days", "1")).stdout
+        answer = await desk.json("costs")
+        assert (await desk.stage.http.get("/costs", params={"days": 401})).status_code == 422
+    assert "at least 4.2000 USD since 2026-03-01" in shown
+    assert "rpc.example.com: the true net is lower" in shown
+    assert "unknown" in next(line for line in shown.splitlines() if line.startswith("rpc.example.com"))
+    assert answer["running"]["net"]["net"]["lamports"] == -28_000_000
+
+
+@pytest.mark.requirement("O6")
+async def test_trades_and_risk_are_drawn_beside_their_figures(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        for percent in ("10", "20"):
+            await desk.run("close", MINT, percent)
+        trades, risk = (await desk.run("trades")).stdout, (await desk.run("risk")).stdout
+    outcome = next(line for line in trades[trades.index("Outcomes") :].splitlines() if line.startswith("manual"))
+    assert "100.00 %" in outcome or "0.00 %" in outcome
+    assert outcome.rstrip()[-1] in "▁▂▃▄▅▆▇█"
+    assert "exposure_bps_max" in risk
+    assert "█" in risk

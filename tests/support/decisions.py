@@ -53,7 +53,8 @@ def passed(number: int) -> MemoryDraft:
     )
     denied = {"reason": "exposure_bps_max", "message": "the exposure would be 3100 bps of 3000"}
     signal = {"mint": MINT, "strategy": "momentum_breakout", "strength_percent": 62, "evidence": {"regime": "calm/up"}}
-    return note("signal", number, text, mint=MINT, strategy="momentum_breakout", denied=denied, signal=signal)
+    told = {"mint": MINT, "strategy": "momentum_breakout", "denied": denied, "signal": signal}
+    return note("signal", number, text, **told, trajectory_id=f"run-1.signal-{number}")
 
 
 def trade(number: int, run: str = "run-1") -> list[JournalCommand]:

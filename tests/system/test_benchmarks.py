@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks import bridge, engine, lessons, memory, migration, search, sidecar
+from benchmarks import bridge, engine, history, lessons, memory, metrics, migration, search, sidecar
 from benchmarks.filling import make_base
 from benchmarks.peers import Ours
 from tests.support.agents import data_directory
@@ -33,6 +33,18 @@ def test_the_searchs_benchmark_says_where_the_time_goes_and_whether_its_goals_ar
     for row in ("| 2 namespaces of 40 |", "| 80 in one namespace |", "| index.search | 1.0 |", "the engine's query"):
         assert row in said
     assert (code == 0) == said.strip().endswith("All goals met.")
+
+
+@pytest.mark.requirement("Q3")
+@pytest.mark.bench
+def test_the_historys_benchmark_asks_the_real_route_and_says_whether_its_goal_is_met(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = history.main(["--seconds", "9000"])
+    said = capsys.readouterr().out
+    for row in (" marks, one a second", "| a month at hourly resolution | 2 |", "| an hour, every second | 2,000 |"):
+        assert row in said
+    assert (code == 0) == ("within the goal" in said)
 
 
 @pytest.mark.requirement("Q3")
@@ -135,3 +147,13 @@ def test_the_sidecars_benchmark_runs_all_variants_in_turns_and_says_whether_its_
     for row in ("| absent | 20 |", "| down | 20 |", "| slow | 20 |", "| lying | 20 |", "| answering | 20 |"):
         assert row in said
     assert (code == 0) == ("not met" not in said)
+
+
+@pytest.mark.requirement("Q3")
+@pytest.mark.bench
+def test_the_metrics_benchmark_scrapes_a_desk_and_names_its_peer(capsys: pytest.CaptureFixture[str]) -> None:
+    code = metrics.main(["--scrapes", "5"])
+    said = capsys.readouterr().out
+    for row in ("| a scrape (", "prometheus-client", "| the trading loop, for each batch of cycles |", "as JSON"):
+        assert row in said
+    assert code in (0, 1)

@@ -22,7 +22,12 @@ from .parquet import SUFFIX, Wish, export_tables, tables_of
 PARTS = ("heading", "trajectories", "memories", "versions", "links", "marks", "policies", "outcomes")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="FILE.jsonl, TABLE.parquet, or a directory.")]
-Moment = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%z"], metavar="ISO")]
+Moment = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%z"], metavar="ISO", help="Bounds equity; a day, or a time with zone."
+    ),
+]
 
 
 def export(

@@ -106,7 +106,8 @@ def _trading_lines(trading: dict[str, Any]) -> list[str]:
     feed = trading.get("feed") or {}
     equity = trading.get("equity_lamports")
     money = "" if equity is None else f", equity {equity / 1_000_000_000:.9f} SOL"
-    entries = "" if trading.get("entries_allowed", True) else ", no entries"
+    is_open = trading.get("entries_allowed", True) and trading["state"] == "ACTIVE"
+    entries = "" if is_open else ", no entries"
     stale = ", STALE" if feed.get("stale") else ""
     source = f"feed {feed.get('kind')} ({feed.get('detail')}{stale})"
     under = f"profile {trading['profile']}, tier {trading['tier']}, cycle {trading['cycle']}"

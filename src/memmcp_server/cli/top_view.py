@@ -49,8 +49,8 @@ def _desk(seen: Document, width: int, *, is_plain: bool) -> list[Text]:
         return [_title("Desk"), Text(f" {seen.get('no_desk') or 'trading is off'}")]
     feed = desk["feed"]
     age = "no data yet" if feed["age_s"] is None else f"{feed['age_s']:.0f} s old"
-    entries = "entries allowed" if desk["entries_allowed"] else "no entries"
     state = str(desk["state"])
+    entries = "entries allowed" if desk["entries_allowed"] and state == "ACTIVE" else "no entries"
     return [
         Text.assemble(
             f"{desk['money'].upper()} money  ",

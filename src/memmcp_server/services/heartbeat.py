@@ -133,6 +133,7 @@ class Heartbeat:
         self._clock = clock
         self._section = section
         self._failed_note = ""
+        self._well_at_s: float | None = None
         self.beats = Beats()
 
     async def run(self) -> None:
@@ -144,17 +145,22 @@ class Heartbeat:
             await anyio.sleep(max(0.0, self._section.interval_s - (self._clock.monotonic_s() - began_s)))
 
     async def beat(self) -> None:
-        """Look, then send a beat, or say once that something is wrong and fall silent."""
+        """Look, then send a beat, or fall silent; what stays wrong is told once. A start is no alarm."""
         problem = (await self._vitals.problem())[:NOTE_CHARS_MAX]
         if problem and not self.beats.problem:
             logger.warning("no heartbeat is sent: %s", problem)
         elif self.beats.problem and not problem:
             logger.info("heartbeats are sent again")
         self.beats = replace(self.beats, problem=problem)
+        now_s = self._clock.monotonic_s()
+        if not problem or self._well_at_s is None:
+            self._well_at_s = now_s
         if not problem:
             self._failed_note = ""
             await self._tell("alive", "")
-        elif not self._failed_note and await self._tell("fail", problem):
+        elif self._failed_note or now_s - self._well_at_s < self._section.fail_after_s:
+            return
+        elif await self._tell("fail", problem):
             self._failed_note = problem
 
     async def _tell(self, beat: Beat, note: str) -> bool:

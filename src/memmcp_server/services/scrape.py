@@ -10,8 +10,9 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 import memmcp_server
 from memmcp_server.domain.identifiers import JsonObject
@@ -31,6 +32,7 @@ FILES: Final[Mapping[str, str]] = {
     "trading_journal": "trading/journal.db",
     "trading_journal_log": "trading/journal.db-wal",
     "execution_journal": "trading/execution.db",
+    "spans": "spans.db",
     "log": "logs/daemon.log",
 }
 """The files that grow, by the word they are counted under."""
@@ -39,7 +41,7 @@ BUILD: Final = Family("memmcp_build_info", "gauge", "1, with the version of the 
 PART_UP: Final = Family(
     "memmcp_part_up",
     "gauge",
-    "Whether a part answered this scrape: journal, outbox, index, trading (not there where trading is off).",
+    "Whether a part answered this scrape: journal, outbox, index, trading and spans (not there where they are off).",
     ("part",),
 )
 LAG: Final = Family(
@@ -60,6 +62,20 @@ OUTAGES: Final = Family(
     "memmcp_outbox_outage_rounds", "gauge", "Rounds in a row in which nothing got through to the sink.", ("sink",)
 )
 RELAY: Final = Family("memmcp_outbox_relay_state", "gauge", "1 for the state that the relay is in.", ("sink", "state"))
+SPANS: Final = Family("memmcp_spans_waiting", "gauge", "Spans of calls that wait for a receiver.", ("receiver",))
+SPANS_OLDEST: Final = Family(
+    "memmcp_spans_oldest_age_seconds", "gauge", "Age of the oldest span that waits, 0 where none does.", ("receiver",)
+)
+SPANS_LOST: Final = Family(
+    "memmcp_spans_lost_total",
+    "counter",
+    "Spans of calls that never arrive: dropped for want of room, or refused by the receiver.",
+    ("receiver", "reason"),
+)
+BEATS: Final = Family("memmcp_heartbeats_total", "counter", "Signs of life that the dead man's switch has taken.")
+BEATS_FAILED: Final = Family(
+    "memmcp_heartbeat_failed_rounds", "gauge", "Signs of life in a row that could not be sent."
+)
 INDEX: Final = Family("memmcp_index_state", "gauge", "1 for the state that the search index is in.", ("state",))
 POINTS: Final = Family("memmcp_index_points", "gauge", "Versions of memories that the index holds.")
 FIRING: Final = Family(
@@ -71,6 +87,13 @@ FIRING: Final = Family(
 SCRAPE_SECONDS: Final = Family(
     "memmcp_scrape_duration_seconds", "gauge", "How long the parts took to answer when they were asked last."
 )
+
+
+@runtime_checkable
+class Spooling(Protocol):
+    """Who keeps spans until they are taken (``adapters.tracing.call_spans.CallSpans``). Raises: Unavailable."""
+
+    async def waiting(self) -> Mapping[str, Any]: ...
 
 
 class Scrape:
@@ -99,6 +122,9 @@ class Scrape:
         yield from services.meters.readings()
         if services.alerts is not None:
             yield from _firing(services.alerts, services.clock.now_ns())
+        if services.heartbeat is not None:
+            yield Reading(BEATS, (), services.heartbeat.beats.sent)
+            yield Reading(BEATS_FAILED, (), services.heartbeat.beats.failures)
         for sink, stats in services.relay.stats().items():
             yield Reading(FAILED, (sink,), stats.failed)
             yield Reading(OUTAGES, (sink,), stats.outages)
@@ -114,6 +140,9 @@ class Scrape:
         ]
         if self._services.desk is not None:
             parts.append(("trading", self._trading))
+        spool: object = self._services.calls
+        if isinstance(spool, Spooling):
+            parts.append(("spans", partial(self._spans, spool)))
         told = await asyncio.gather(*(self._answer(ask) for _, ask in parts), self._answer(self._files))
         found: list[Reading] = []
         for (part, _), readings in zip(parts, told, strict=False):
@@ -144,6 +173,19 @@ class Scrape:
                 Reading(OLDEST, (sink,), age_s),
                 Reading(DEAD, (sink,), stats.dead),
                 Reading(DELIVERED, (sink,), stats.delivered),
+            ]
+        return found
+
+    async def _spans(self, spool: "Spooling") -> list[Reading]:
+        now_ns = self._services.clock.now_ns()
+        found: list[Reading] = []
+        for receiver, each in (await spool.waiting()).items():
+            age_s = 0.0 if each.oldest_ns is None else max(0.0, (now_ns - each.oldest_ns) / 1e9)
+            found += [
+                Reading(SPANS, (receiver,), each.spans),
+                Reading(SPANS_OLDEST, (receiver,), age_s),
+                Reading(SPANS_LOST, (receiver, "dropped"), each.dropped),
+                Reading(SPANS_LOST, (receiver, "refused"), each.refused),
             ]
         return found
 

@@ -21,7 +21,8 @@ from trading.cli.console import (
 )
 from trading.cli.files import require_folder, write_whole
 from trading.cli.options import DataDir, JsonFlag, desks_of
-from trading.cli.plots import curve
+from trading.cli.plots import curve, is_plain
+from trading.cli.running import net_table
 from trading.cli.trials import ledger_path
 from trading.cli.views import desk_table, positions_table
 
@@ -143,16 +144,22 @@ def flat_text(found: dict[str, Any]) -> str:
 
 
 def _plot(series: dict[str, Any]) -> None:
-    """Draw the equity curve between its lowest and highest value."""
+    """Draw the equity curve between its lowest and highest value, and the drawdown below it."""
     equity = series["equity_lamports"]
     if len(equity) < 2:
         return
-    lines = curve(equity, PLOT_WIDTH, PLOT_HEIGHT)
-    ends = {0: lamports_text(max(equity)), len(lines) - 1: lamports_text(min(equity))}
     console = out()
+    lines = curve(equity, PLOT_WIDTH, PLOT_HEIGHT, plain=is_plain(console))
+    ends = {0: lamports_text(max(equity)), len(lines) - 1: lamports_text(min(equity))}
     console.print(Text("Equity", style="italic"))
     for number, line in enumerate(lines):
         console.print(Text.assemble((line, "cyan"), f"  {ends.get(number, '')}"))
+    drawdown = series["drawdown_bps"]
+    if any(drawdown):
+        console.print(Text("Drawdown", style="italic"))
+        for line in curve(drawdown, PLOT_WIDTH, 2, plain=is_plain(console)):
+            console.print(Text(line, style="red"))
+        console.print(Text(f"the largest: {bps_text(max(drawdown))}"))
 
 
 def costs_rows(costs: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -194,6 +201,8 @@ def _show_desk(data_dir: Path | None, *, as_json: bool) -> None:
         return
     console = out()
     console.print(desk_table(snapshot))
+    if snapshot.get("running_costs"):
+        console.print(net_table(snapshot["running_costs"]))
     if snapshot["positions"]:
         console.print(positions_table(snapshot["positions"]))
     rows = [

@@ -20,6 +20,7 @@ from trading.cli import (
     rehearse,
     report,
     review,
+    running,
     sidecar,
     signer,
     trials,
@@ -43,6 +44,7 @@ evolve.register(app)
 export_tax.register(app)
 control.register(app)
 report.register(app)
+running.register(app)
 views.register(app)
 night.register(app)
 review.register(app)

@@ -1,5 +1,6 @@
 """What the running desk is doing and why: trades, risk, why, why-not, and the tables that others show too."""
 
+from itertools import accumulate
 from typing import Annotated, Any
 
 import typer
@@ -8,12 +9,15 @@ from rich.text import Text
 from trading.cli.client import Daemon
 from trading.cli.console import DaemonRefused, amount_text, bps_text, figures, listing, out, print_json, reporting
 from trading.cli.options import DataDir, JsonFlag, instant_ns
+from trading.cli.plots import bar, curve, is_plain
 from trading.model.units import sol_text
 
 Since = Annotated[str | None, typer.Option("--since", help="ISO date or time; without a zone it is UTC.")]
 
 
 _HEAD = ("ts", "step", "kind")
+BAR_WIDTH = 16
+OUTCOMES_WIDTH = 24
 
 
 def register(app: typer.Typer) -> None:
@@ -92,8 +96,30 @@ def trades(
     console = out()
     columns = ("time", "side", "token", "amount", "value", "realised", "strategy", "order")
     console.print(listing(f"Trades (money: {page['money']}, feed: {page['feed']['kind']})", columns, rows))
+    outcomes = outcome_rows(page["trades"], plain=is_plain(console))
+    if outcomes:
+        heads = ("strategy", "closed", "won %", "realised, SOL", "best, SOL", "worst, SOL", "sum, from left to right")
+        console.print(listing("Outcomes of these trades", heads, outcomes))
     if page.get("next_cursor"):
         console.print(Text(f"more: --cursor {page['next_cursor']}"))
+
+
+def outcome_rows(trades: list[dict[str, Any]], *, plain: bool) -> list[tuple[str, ...]]:
+    """Return for each strategy what its closed trades brought, with the course of their sum; the newest come first."""
+    results: dict[str, list[int]] = {}
+    for each in reversed(trades):
+        if each["realised"] is not None:
+            results.setdefault(each["strategy"], []).append(each["realised"]["lamports"])
+    return [
+        (
+            strategy,
+            str(len(found)),
+            bps_text(sum(result > 0 for result in found) * 10_000 // len(found)),
+            *(sol_text(figure) for figure in (sum(found), max(found), min(found))),
+            "".join(curve(list(accumulate(found)), OUTCOMES_WIDTH, 1, plain=plain)),
+        )
+        for strategy, found in sorted(results.items())
+    ]
 
 
 def risk(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
@@ -121,10 +147,12 @@ def risk(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
             f"{'at least' if each.get('is_floor') else 'at most'} {each['limit']:,}",
             each["unit"],
             bps_text(each["distance_bps"]),
+            bar(10_000 - each["distance_bps"], BAR_WIDTH, plain=is_plain(console)),
         )
-        for each in view["limits"]
+        for each in sorted(view["limits"], key=lambda each: each["distance_bps"])
     ]
-    console.print(listing("Limits", ("limit", "scope", "now", "allowed", "unit", "distance %"), limits))
+    columns = ("limit", "scope", "now", "allowed", "unit", "distance %", "used up")
+    console.print(listing("Limits, the nearest first", columns, limits))
     shares = [
         (kind.removeprefix("by_"), each["label"], sol_text(each["lamports"]), bps_text(each["share_bps"]))
         for kind, found in (view.get("exposure_map") or {}).items()

@@ -185,6 +185,7 @@ class Remembrance:
             f"{event.denied.message}.{said}"
         )
         figures = {"mint": event.mint, "strategy": event.strategy, "denied": encode_record(event.denied)}
+        figures["trajectory_id"] = public_id(self._run_id, event.trajectory_id)
         if signal:
             figures["signal"] = _signal_body(signal)
         return [self._note(row, "signal", text, figures, tags=(event.strategy, event.denied.reason))]

@@ -239,16 +239,16 @@ class SqlJournal:
         return await self._read(partial(reads.steps, trajectory_id=trajectory_id, after=after, limit=limit))
 
     async def latest_snapshot(self, desk_id: str) -> Snapshot | None:
-        return await self._read(partial(reads.latest_snapshot, desk_id=desk_id))
+        return await self._read(partial(snapshot_rows.latest, desk_id=desk_id))
 
     async def desks(self) -> list[Snapshot]:
-        return await self._read(reads.desks)
+        return await self._read(snapshot_rows.desks)
 
     async def snapshots(
         self, desk_id: str, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None, limit: int
     ) -> list[Snapshot]:
         wanted = partial(
-            reads.list_snapshots, since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s, limit=limit
+            snapshot_rows.listed, since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s, limit=limit
         )
         return await self._read(partial(wanted, desk_id=desk_id))
 

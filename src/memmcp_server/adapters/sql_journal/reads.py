@@ -9,13 +9,11 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, exist
 from memmcp_server.domain.identifiers import MemoryId, Namespace, Seq, TrajectoryId
 from memmcp_server.domain.memory import Memory, MemoryFilter, Provenance, Trust
 from memmcp_server.domain.outbox import SINK_QDRANT
-from memmcp_server.domain.telemetry import Snapshot
-from memmcp_server.domain.times import NS_PER_S
 from memmcp_server.domain.trajectory import Trajectory
 from memmcp_server.ports import LexicalScope
 
 from .prepare import TAG_SEPARATOR, decode_object, decode_tags
-from .schema import head, memories, outbox, snapshots, trajectories
+from .schema import head, memories, outbox, trajectories
 
 IN_LEN_MAX = 400
 LEXICAL_RANKED_MAX = 20_000
@@ -136,46 +134,6 @@ def steps(connection: Connection, trajectory_id: TrajectoryId, *, after: Seq | N
     if after is not None:
         query = query.where(memories.c.position > after)
     return [to_memory(row) for row in connection.execute(query.order_by(memories.c.position).limit(limit))]
-
-
-def latest_snapshot(connection: Connection, desk_id: str) -> Snapshot | None:
-    query = select(snapshots).where(snapshots.c.desk_id == desk_id).order_by(snapshots.c.seq.desc()).limit(1)
-    row = connection.execute(query).first()
-    return None if row is None else to_snapshot(row)
-
-
-def desks(connection: Connection) -> list[Snapshot]:
-    newest = select(func.max(snapshots.c.seq)).group_by(snapshots.c.desk_id)
-    query = select(snapshots).where(snapshots.c.seq.in_(newest)).order_by(snapshots.c.desk_id)
-    return [to_snapshot(row) for row in connection.execute(query)]
-
-
-def list_snapshots(
-    connection: Connection,
-    desk_id: str,
-    *,
-    since_ns: int | None,
-    until_ns: int | None,
-    resolution_s: int | None,
-    limit: int,
-) -> list[Snapshot]:
-    columns = snapshots.c
-    wanted: list[ColumnElement[bool]] = [columns.desk_id == desk_id]
-    if since_ns is not None:
-        wanted.append(columns.ts_event_ns >= since_ns)
-    if until_ns is not None:
-        wanted.append(columns.ts_event_ns < until_ns)
-    newest = (columns.ts_event_ns.desc(), columns.seq.desc())
-    if resolution_s is None:
-        query = select(snapshots).where(*wanted)
-    else:
-        # The last of each bucket is chosen over the narrow index; bodies are read for the chosen ones only.
-        bucket = columns.ts_event_ns // (resolution_s * NS_PER_S)
-        rank = func.row_number().over(partition_by=bucket, order_by=newest).label("rank")
-        ranked = select(columns.seq, rank).where(*wanted).subquery()
-        query = select(snapshots).where(columns.seq.in_(select(ranked.c.seq).where(ranked.c.rank == 1)))
-    rows = connection.execute(query.order_by(*newest).limit(limit)).all()
-    return [to_snapshot(row) for row in reversed(rows)]
 
 
 def conditions(where: MemoryFilter) -> list[ColumnElement[bool]]:
@@ -310,7 +268,3 @@ def to_trajectory(row: Row[Any]) -> Trajectory:
         reward_unit=row.reward_unit,
         steps=row.steps,
     )
-
-
-def to_snapshot(row: Row[Any]) -> Snapshot:
-    return Snapshot(row.desk_id, row.ts_event_ns, row.recorded_at_ns, decode_object(row.body))

@@ -1,8 +1,9 @@
 """A memory -> the span that tells of it.
 
 A trajectory is a trace: its steps are child spans as they happen, and the root follows, complete, when it closes. A
-memory that stands alone (a signal that was not acted on, a digest, an alert) is a trace of one. What the sidecar was
-asked and what it said are one generation with its question beside it.
+signal that was not acted on is the root of its decision, beside its forecast and what came of that. A memory that
+stands alone (a digest, an alert) is a trace of one. What the sidecar was asked and what it said are one generation with
+its question beside it.
 """
 
 from collections.abc import Mapping
@@ -137,8 +138,9 @@ def _root(memory: Memory, first: Memory, *, is_shown: bool) -> Span:
 def _span(memory: Memory, within: TrajectoryId | None, *, is_ours: bool, is_shown: bool) -> Span:
     """Return a memory as a step of a trajectory, or as a trace of its own."""
     kind = memory.kind
-    is_trade = memory.namespace == TRADING or is_ours
-    trace_name = ("trade" if is_trade else "session") if within else f"{memory.namespace.partition('/')[0]}.{kind}"
+    # What was not acted on has no trajectory that would close: it is as much of a root as there will ever be.
+    is_root = within is None or (kind == "signal" and "denied" in memory.metadata and memory.trajectory_id is None)
+    trace_name = ("trade" if is_ours else "session") if within else f"{memory.namespace.partition('/')[0]}.{kind}"
     told = memory.metadata
     level: Level = "DEFAULT"
     if kind == ALERT:
@@ -153,7 +155,7 @@ def _span(memory: Memory, within: TrajectoryId | None, *, is_ours: bool, is_show
         type=_TYPES.get(kind, "event") if is_ours else "span" if within else "event",
         start_ns=memory.ts_event_ns,
         end_ns=memory.ts_event_ns,
-        parent_id=root_id_of(within) if within else b"",
+        parent_id=b"" if is_root or within is None else root_id_of(within),
         level=level,
         came=_text(memory.content, is_shown=is_shown),
         details=_details(memory, is_shown=is_shown),

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from memmcp_server.domain.alert import shown
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.domain.phone import CODE_DIGITS, Act
 
@@ -58,7 +59,7 @@ def status(snapshot: JsonObject, alerts: int | None) -> str:
     """Return a desk's snapshot in a few lines."""
     told: dict[str, Any] = dict(snapshot)
     feed = told.get("feed") or {}
-    entries = "entries allowed" if told.get("entries_allowed") else "no entries"
+    entries = _entries(snapshot)
     age = "no data yet" if feed.get("age_s") is None else f"{feed['age_s']:.0f} s old"
     return "\n".join(
         (
@@ -86,7 +87,7 @@ def alert_line(alert: JsonObject) -> str:
     state = told.get("state", "firing")
     head = f"{str(told.get('severity', 'warning')).upper()} {'RESOLVED ' if state == 'resolved' else ''}"
     value, threshold, unit = told.get("value"), told.get("threshold"), told.get("unit") or ""
-    measured = "" if value is None else f" (now {value}, limit {threshold} {unit}".rstrip() + ")"
+    measured = "" if value is None else f" (now {shown(value, unit)}, limit {shown(threshold, unit)})"
     since = f"since {_short(told.get('raised_at'))}"
     hint = "" if state != "firing" else f"\n/ack {str(told.get('id'))[:ID_CHARS]}"
     acknowledged = f", acknowledged by {told['acknowledged_by']}" if told.get("acknowledged_by") else ""
@@ -101,7 +102,7 @@ def carried(act: Act, answer: JsonObject) -> str:
     orders = answer.get("order_ids")
     count = len(orders) if isinstance(orders, list) else 0
     sent = "" if act == "stop" else f" Orders sent: {count}."
-    entries = "entries allowed" if answer.get("entries_allowed") else "no entries"
+    entries = _entries(answer)
     return f"Done: {answer.get('effect')}{sent} The desk is {answer.get('state')}, {entries}."
 
 
@@ -119,6 +120,12 @@ def span(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
+
+
+def _entries(document: JsonObject) -> str:
+    """Return whether anything is bought: what was stopped, and what a halted desk would not do anyway, is not."""
+    is_open = document.get("state") == "ACTIVE" and document.get("entries_allowed")
+    return "entries allowed" if is_open else "no entries"
 
 
 def _reason(told: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ COMMANDS = [
     "deposit", "withdraw", "target", "report", "trades", "risk", "tier", "why", "why-not", "review", "night", "answer",
     "data fetch", "data list", "data check", "calibrate", "drift", "export-tax", "profile", "profiles", "profiles list",
     "profiles show", "profiles check", "signer", "data", "rehearse", "live", "fault-proxy", "evolve",
-    "promote", "propose", "demote", "lineage", "sidecar", "sidecar status", "sidecar ask",
+    "costs", "promote", "propose", "demote", "lineage", "sidecar", "sidecar status", "sidecar ask",
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from trading.runtime.clock import WallClock
 from trading.runtime.running_costs import RunningCosts
 from trading.sidecar.budget import DAY_NS, Spent
 
-pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T19")]
+pytestmark = [pytest.mark.anyio, pytest.mark.requirement("O6")]
 
 DAY = 20_000
 SNAPSHOT: dict[str, Any] = {

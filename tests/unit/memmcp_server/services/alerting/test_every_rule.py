@@ -149,6 +149,10 @@ def faults(**fields: int) -> Act:
     return run
 
 
+def doors(**fields: float) -> Act:
+    return doing(lambda world: world.doors.update(fields))
+
+
 SCENARIOS: dict[str, Scenario] = {
     "drawdown": Scenario(drawdown(1_000), drawdown(999), ("drawdown_bps", "account")),
     "drawdown_near": Scenario(drawdown(800, scope="bucket:main"), drawdown(799), ("drawdown_bps", "bucket:main")),
@@ -247,7 +251,7 @@ async def test_what_does_not_last_is_not_told(name: str) -> None:
     world.desk = before | {"feed": {**before["feed"], "kind": "market"}, "cycle": world.desk["cycle"] + 1}
     world.doors.update(dict.fromkeys(world.doors, 0))
     world.lag_ms, world.index.is_down, world.keeping.keeper.report = 0.0, False, None
-    world.free_bytes_per_s, world.free_bytes = 0.0, 400.0 * GIGABYTE
+    world.free_bytes_per_s, world.free_bytes, world.doors = 0.0, 400.0 * GIGABYTE, World().doors
     await world.passes(rule.due_s, max(1.0, rule.for_s / 10))
     assert world.firing(name) == []
 
