@@ -15,7 +15,7 @@ from .services.alerting.door_readings import door_readings
 from .services.background import beside
 from .services.container import Services
 from .services.heartbeat import Heartbeat, Vitals
-from .services.phone import PHONE_SINK, Carrying, Keeping, Phone, PhoneSink
+from .services.phone import PHONE_SINK, Carrying, Keeping, Phone, PhoneAlerts, PhoneSink
 
 
 def sink_specs(sections: Sections) -> tuple[SinkSpec, ...]:

@@ -149,10 +149,6 @@ def faults(**fields: int) -> Act:
     return run
 
 
-def doors(**fields: float) -> Act:
-    return doing(lambda world: world.doors.update(fields))
-
-
 SCENARIOS: dict[str, Scenario] = {
     "drawdown": Scenario(drawdown(1_000), drawdown(999), ("drawdown_bps", "account")),
     "drawdown_near": Scenario(drawdown(800, scope="bucket:main"), drawdown(799), ("drawdown_bps", "bucket:main")),
