@@ -37,10 +37,10 @@ class SomeAlerts:
     async def open(self) -> list[JsonObject]:
         return [each for each in self.held if each["state"] != "resolved"]
 
-    async def acknowledge(self, alert_id: str, by: str) -> JsonObject:
+    async def acknowledge(self, alert_id: str, user: int) -> JsonObject:
         for each in self.held:
             if each["id"] == alert_id:
-                each |= {"state": "acknowledged", "acknowledged_by": by}
+                each |= {"state": "acknowledged", "acknowledged_by": f"phone:{user}"}
                 return each
         msg = f"there is no alert {alert_id}"
         raise NotFound(msg, field="id")

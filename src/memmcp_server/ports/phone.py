@@ -48,5 +48,5 @@ class OpenAlerts(Protocol):
 
     async def open(self) -> list[JsonObject]: ...
 
-    async def acknowledge(self, alert_id: str, by: str) -> JsonObject:
-        """Note who sees to it; the first signs of an id are enough where they name one alert."""
+    async def acknowledge(self, alert_id: str, user: int) -> JsonObject:
+        """Note that this user sees to it; the first signs of an id are enough where they name one alert."""

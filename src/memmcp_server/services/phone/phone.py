@@ -196,7 +196,7 @@ class Phone:
         if self._alerts is None or not alert_id:
             return "Say which: /ack ID. /alerts lists them."
         try:
-            await self._alerts.acknowledge(alert_id, f"phone:{message.user}")
+            await self._alerts.acknowledge(alert_id, message.user)
         except MemoryServerError as error:
             return f"Not acknowledged: {error.message}"
         return f"Acknowledged: {alert_id}"
