@@ -41,6 +41,7 @@ clear_at = 100
     assert rules["slippage"].severity is Severity.CRITICAL
     assert rules["slippage"].channels == ("phone",)
     assert not rules["desk_reducing"].enabled
+    assert rules["lag_of_mine"].runbook == "docs/observability.md#alerts"
     assert (rules["lag_of_mine"].unit, rules["lag_of_mine"].severity) == ("ms", Severity.WARNING)
 
 
