@@ -94,8 +94,8 @@ class Rule:
     Raised from ``raise_at`` on (below it where ``clear_at`` is the larger one), once that has held for ``for_s``; over
     when it has been at ``clear_at`` or beyond for ``clear_for_s``. ``labels``: only readings with these.
     ``escalate_after_s`` unacknowledged it becomes one degree more severe and is told again, None: never.
-    ``is_own``: the operator's, not shipped. ``inhibited_by``: not raised while the rule of that name fires for the same labels. ``channels``: only these, empty:
-    all that take its severity.
+    ``inhibited_by``: not raised while the rule of that name fires for the same labels. ``channels``: only these, empty:
+    all that take its severity. ``is_own``: the operator's, not shipped.
     """
 
     name: str
