@@ -156,7 +156,7 @@ async def test_a_server_that_hangs_is_given_up_within_its_time(inbox: Inbox) -> 
     inbox.release.set()
 
     async def free() -> bool:
-        return channel._at_work is None or not channel._at_work.is_alive()
+        return not channel._is_busy
 
     await until(free)
     inbox.fault = ""
