@@ -49,4 +49,4 @@ class OpenAlerts(Protocol):
     async def open(self) -> list[JsonObject]: ...
 
     async def acknowledge(self, alert_id: str, user: int) -> JsonObject:
-        """Note that this user sees to it; the first signs of an id are enough where they name one alert."""
+        """Note that this user sees to it; the first or last signs of an id are enough where they name one."""
