@@ -122,6 +122,33 @@ async def test_a_user_who_has_blocked_the_bot_is_a_dead_letter(telegram: Telegra
         await told.deliver(await told.raised())
 
 
+@pytest.mark.requirement("M11")
+async def test_one_user_who_has_blocked_the_bot_keeps_nothing_from_the_others(
+    telegram: TelegramServer, tmp_path: Path
+) -> None:
+    telegram.begin_anew()
+    told = Told(telegram, tmp_path)
+    told.sink._section = told.sink._section.model_copy(update={"users": (STRANGER, OPERATOR)})
+    alert_id = await told.raised()
+    await told.deliver(alert_id)
+    assert len(telegram.sent) == 1
+    telegram.faults["sendMessage"] = ["error"] * 3
+    await told.became(alert_id, state="resolved")
+    with pytest.raises(Unavailable):
+        await told.deliver(alert_id, 2)
+
+
+@pytest.mark.requirement("Q4")
+async def test_a_telegram_that_hangs_holds_the_relay_up_no_longer_than_a_call_may_take(
+    telegram: TelegramServer, tmp_path: Path
+) -> None:
+    telegram.begin_anew()
+    told = Told(telegram, tmp_path, timeout_s=0.05, attempts_max=2)
+    telegram.faults["sendMessage"] = ["hanging", "hanging"]
+    with pytest.raises(Unavailable, match=r"no answer within 0\.05 s"):
+        await told.deliver(await told.raised())
+
+
 async def test_a_text_that_is_too_long_is_cut_where_telegram_counts() -> None:
     for text in ("x" * 5_000, "\N{CHART WITH UPWARDS TREND}" * 3_000, "ab\N{CHART WITH UPWARDS TREND}" * 1_500):
         cut = fitting(text)

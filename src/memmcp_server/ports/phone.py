@@ -34,7 +34,7 @@ class PhoneBook(Protocol):
         """Keep it, durably."""
 
     def told(self) -> Mapping[str, int]:
-        """Return which version of each alert was told last, the oldest alert first."""
+        """Return which version of which alert was told to whom last (by "alert/user"), the oldest first."""
 
     def save_told(self, told: Mapping[str, int]) -> None:
         """Keep it, durably."""
