@@ -142,7 +142,9 @@ class TelegramServer:
         return self._error(int(kind), detail)
 
     def _ok(self, result: Any) -> Response:
-        return JSONResponse({"ok": True, "result": result}, headers=self._headers())
+        # Escaped, as Telegram does: half a surrogate pair comes through then.
+        body = json.dumps({"ok": True, "result": result})
+        return Response(body, media_type="application/json", headers=self._headers())
 
     def _error(self, status: int, description: str) -> Response:
         body = {"ok": False, "error_code": status, "description": description}

@@ -83,11 +83,17 @@ class RunningCosts:
         """Take in and write down what was counted until cancelled, and once more then."""
         try:
             while True:
-                await self.note()
+                await self._noted()
                 await anyio.sleep(self._section.save_s)
         finally:
             with anyio.move_on_after(SAVE_TIMEOUT_S, shield=True):
-                await self.note()
+                await self._noted()
+
+    async def _noted(self) -> None:
+        try:
+            await self.note()
+        except Exception:
+            logger.exception("running costs cannot be counted")
 
     async def note(self) -> None:
         """Take in what was counted. What cannot be written is kept and written the next time."""
@@ -270,7 +276,7 @@ async def counted(
     costs = RunningCosts(directory, section, now_ns, has_model=has_model)
     with metered(costs.meter):
         async with anyio.create_task_group() as tasks:
-            await costs.note()
+            await costs._noted()
             tasks.start_soon(costs.run)
             try:
                 yield costs
