@@ -12,8 +12,9 @@ from memmcp_server.daemon.places import Places
 from memmcp_server.domain.tracing.spans import span_id_of
 
 pytestmark = pytest.mark.system
-END_S_MAX = 15.0
-"""A machine that runs other tests too is slow to end anything; `make tracing` holds it to 3 s."""
+END_S_MAX = 40.0
+"""Whoever waited for the receiver would wait for its 60 s. A machine that runs other tests too is slow to end anything;
+`make tracing` holds a quiet one to 3 s."""
 
 
 @pytest.mark.requirement("O3")
