@@ -5,11 +5,11 @@ An option of the command line wins over the environment, the environment over th
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
@@ -127,6 +127,19 @@ def setting_paths() -> Iterator[tuple[str, str]]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             for key in kind.model_fields:
                 yield section, key
+
+
+def secrets_of(sections: Sections) -> list[str]:
+    """Return every secret that is set, so that it is kept out of the log."""
+    values = [getattr(getattr(sections, section), key) for section, key in setting_paths()]
+    given = [each for value in values for each in _parts(value) if isinstance(each, SecretStr)]
+    return [each.get_secret_value() for each in given if each.get_secret_value()]
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, tuple | list) else (value,)
 
 
 def _read_environment(environ: Mapping[str, str]) -> Tree:
