@@ -5,7 +5,7 @@ An option of the command line wins over the environment, the environment over th
 """
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,15 +131,20 @@ def setting_paths() -> Iterator[tuple[str, str]]:
 
 def secrets_of(sections: Sections) -> list[str]:
     """Return every secret that is set, so that it is kept out of the log."""
-    values = [getattr(getattr(sections, section), key) for section, key in setting_paths()]
-    given = [each for value in values for each in _parts(value) if isinstance(each, SecretStr)]
-    return [each.get_secret_value() for each in given if each.get_secret_value()]
+    given = [each.get_secret_value() for each in _leaves(sections) if isinstance(each, SecretStr)]
+    return [each for each in given if each]
 
 
-def _parts(value: Any) -> Iterable[Any]:
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, BaseModel):
+        value = dict(value)
     if isinstance(value, Mapping):
-        return value.values()
-    return value if isinstance(value, tuple | list) else (value,)
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
+        for each in value:
+            yield from _leaves(each)
+    else:
+        yield value
 
 
 def _read_environment(environ: Mapping[str, str]) -> Tree:
