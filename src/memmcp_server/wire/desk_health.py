@@ -41,7 +41,7 @@ class ExecutionView(Wire):
 
 
 class DeskHealthView(Wire):
-    """Renewed once a second. ``cycle_s``: how long a cycle should take by the wall, null where it is as fast as it goes.
+    """Renewed once a second. ``cycle_s``: what a cycle should take by the wall, null where it goes as fast as it can.
     ``feed_counts`` count since the start; ``chain`` is null where the money is paper."""
 
     feed_counts: dict[str, int] = {}
