@@ -186,10 +186,17 @@ def _bad_values(error: ValidationError, origins: Mapping[str, Tree]) -> InvalidI
         if found["type"] == "extra_forbidden":
             lines.append(f"{named} ({origin}): there is no such setting{_near(path)}")
         else:
-            given = "***" if path[-1] in SECRET_KEYS else repr(found["input"])[:200]
+            given = "***" if path[-1] in SECRET_KEYS else repr(_shown(found["input"]))[:200]
             lines.append(f"{named} ({origin}): given {given}; allowed: {_allowed(found['msg'])}")
         paths.append(".".join(path))
     return InvalidInput("\n".join(lines), field=", ".join(dict.fromkeys(paths)), hint="`memmcp doctor` shows them all")
+
+
+def _shown(given: Any) -> Any:
+    """Return what was given for a setting, or for a section as a whole, without its secrets."""
+    if not isinstance(given, Mapping):
+        return given
+    return {name: "***" if name in SECRET_KEYS else value for name, value in given.items()}
 
 
 def _allowed(message: str) -> str:
