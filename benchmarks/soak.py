@@ -18,7 +18,6 @@ import argparse
 import os
 import signal
 import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -39,7 +38,8 @@ from memmcp_server.daemon.places import Places
 
 DAY_S = 86_400
 ALLOWED = 1.05
-WINDOW = 3
+WINDOW = 5
+"""Periods of which the lowest figure is what is held for good: copies and caches come and go."""
 WARM_S = 240.0
 """How long a hastened daemon is at work before its first day begins: what it loads and caches is no leak."""
 KIB = 1024
@@ -71,6 +71,8 @@ class Figures:
     files: dict[str, int]
     rows: dict[str, int]
     payload: dict[str, int]
+    pages: dict[str, int]
+    """Bytes of each journal's pages, those in its log included: what its file comes to."""
     counts: dict[str, int] = field(default_factory=dict)
 
     def line(self) -> str:
@@ -112,8 +114,8 @@ def size_of(path: Path) -> int:
         return 0
 
 
-def rows_of(path: Path) -> tuple[dict[str, int], int]:
-    """Return how many rows each table has, and how many bytes all their values hold."""
+def rows_of(path: Path) -> tuple[dict[str, int], int, int]:
+    """Return how many rows each table has, how many bytes all their values hold, and how many the pages take."""
     counts: dict[str, int] = {}
     payload = 0
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
@@ -124,7 +126,8 @@ def rows_of(path: Path) -> tuple[dict[str, int], int]:
             count, held = db.execute(f"SELECT count(*), coalesce(sum({lengths}), 0) FROM {table}").fetchone()
             counts[table] = count
             payload += held
-    return counts, payload
+        pages = int(db.execute("PRAGMA page_count").fetchone()[0])
+        return counts, payload, pages * int(db.execute("PRAGMA page_size").fetchone()[0])
 
 
 def measured(pid: int, data_dir: Path, control: Control, client: Client, load: Load, period: int) -> Figures:
@@ -134,10 +137,11 @@ def measured(pid: int, data_dir: Path, control: Control, client: Client, load: L
     children = children_of(pid)
     rows: dict[str, int] = {}
     payload: dict[str, int] = {}
+    pages: dict[str, int] = {}
     files: dict[str, int] = {}
     for name, place in JOURNALS.items():
         path = data_dir / place
-        counts, payload[name] = rows_of(path)
+        counts, payload[name], pages[name] = rows_of(path)
         rows |= {f"{name}.{table}": count for table, count in counts.items()}
         files[name] = size_of(path)
         files[f"{name} log"] = size_of(path.with_name(f"{path.name}-wal"))
@@ -155,6 +159,7 @@ def measured(pid: int, data_dir: Path, control: Control, client: Client, load: L
         files=files,
         rows=rows,
         payload=payload,
+        pages=pages,
         counts=dict(load.counts),
     )
 
@@ -162,29 +167,29 @@ def measured(pid: int, data_dir: Path, control: Control, client: Client, load: L
 def shortfalls(found: Sequence[Figures], warm: int, snapshots_max: int) -> list[str]:
     """Return what has grown by the last period beyond what it may, against the end of the first day (``warm`` periods).
 
-    What swings (memory, the index, which is copied when something is forgotten) is judged by the median of three
-    periods, a journal's file against the most that its rows have held so far, since what is freed is used again.
+    What swings (memory, the index, which is copied when something is forgotten) is judged by the lowest of ``WINDOW``
+    periods, a journal's pages by the most that its rows have held so far, since what is freed is used again.
     """
-    last, day = found[-1], found[:warm]
-    first = found[max(0, warm - WINDOW) : max(warm, WINDOW)]
-    now = found[-WINDOW:]
+    last = found[-1]
+    first, now = found[max(0, warm - WINDOW) : max(warm, WINDOW)], found[-WINDOW:]
     short: list[str] = []
 
     def flat(name: str, before: float, after: float, slack: float = 0.0) -> None:
         if after > before * ALLOWED + slack:
             short.append(f"period {last.period}: {name} {after:,.1f}, after the first day {before:,.1f}")
 
-    def middle(rows: Sequence[Figures], of: Callable[[Figures], float]) -> float:
-        return statistics.median(of(each) for each in rows)
+    def held(name: str, of: Callable[[Figures], float], slack: float = 0.0) -> None:
+        flat(name, min(of(each) for each in first), min(of(each) for each in now), slack)
 
-    grown = max(0.0, middle(now, _points) - middle(first, _points)) * POINT_BYTES / MIB
-    flat("memory of the daemon (MiB)", middle(first, _daemon_mib), middle(now, _daemon_mib))
-    flat("memory of the index worker (MiB)", middle(first, _worker_mib), middle(now, _worker_mib), grown)
-    flat("the index on disk (MiB)", middle(first, _index_mib), middle(now, _index_mib), grown)
-    flat("handles", max(each.handles for each in day), last.handles, HANDLES_SLACK)
-    flat("threads", max(each.threads for each in day), last.threads, HANDLES_SLACK)
+    grown = max(0, now[0].points - first[0].points) * POINT_BYTES / MIB
+    held("memory of the daemon (MiB)", lambda each: each.daemon_rss / MIB)
+    held("memory of the index worker (MiB)", lambda each: each.worker_rss / MIB, grown)
+    held("the index on disk (MiB)", lambda each: each.files["index"] / MIB, grown)
+    held("handles", lambda each: each.handles, HANDLES_SLACK)
+    held("threads", lambda each: each.threads, HANDLES_SLACK)
     for name in JOURNALS:
-        flat(f"bytes of the {name} journal per byte of its rows", _spread(day, name), _spread(found, name))
+        before = min(_spread(found[: at + 1], name) for at in range(len(first)))
+        flat(f"bytes of the {name} journal per byte of its rows", before, _spread(found, name))
         if last.files[f"{name} log"] > WAL_BYTES_MAX:
             short.append(f"period {last.period}: the {name} journal's log has {last.files[f'{name} log']:,} bytes")
     bounds = {"memory.outbox": QUEUE_ROWS_MAX, "desk.snapshots": QUEUE_ROWS_MAX, "memory.snapshots": snapshots_max}
@@ -198,25 +203,9 @@ def shortfalls(found: Sequence[Figures], warm: int, snapshots_max: int) -> list[
     return short
 
 
-def _points(each: Figures) -> float:
-    return each.points
-
-
-def _daemon_mib(each: Figures) -> float:
-    return each.daemon_rss / MIB
-
-
-def _worker_mib(each: Figures) -> float:
-    return each.worker_rss / MIB
-
-
-def _index_mib(each: Figures) -> float:
-    return each.files["index"] / MIB
-
-
 def _spread(found: Sequence[Figures], journal: str) -> float:
-    """Return the bytes of a journal's file per byte that its rows have held at most."""
-    return found[-1].files[journal] / max(each.payload[journal] for each in found)
+    """Return the bytes of a journal's pages per byte that its rows have held at most."""
+    return found[-1].pages[journal] / max(each.payload[journal] for each in found)
 
 
 @dataclass(frozen=True)
@@ -379,9 +368,9 @@ def summary(plan: Plan, found: Sequence[Figures], load: Load, short: Sequence[st
         f"soak: {last.period} {'hours' if plan.speed is None else 'days'}; daemon {first.daemon_rss / MIB:.1f} -> "
         f"{last.daemon_rss / MIB:.1f} MiB, worker {first.worker_rss / MIB:.1f} -> {last.worker_rss / MIB:.1f} MiB "
         f"for {first.points:,} -> {last.points:,} points, handles {first.handles} -> {last.handles}, journal bytes per "
-        f"byte of rows: memory {first.files['memory'] / first.payload['memory']:.2f} -> "
-        f"{last.files['memory'] / last.payload['memory']:.2f}, desk {first.files['desk'] / first.payload['desk']:.2f} "
-        f"-> {last.files['desk'] / last.payload['desk']:.2f}; {work}; "
+        f"byte of rows: memory {first.pages['memory'] / first.payload['memory']:.2f} -> "
+        f"{last.pages['memory'] / last.payload['memory']:.2f}, desk {first.pages['desk'] / first.payload['desk']:.2f} "
+        f"-> {last.pages['desk'] / last.payload['desk']:.2f}; {work}; "
         f"{f'{len(short)} figures too large' if short else 'flat within 5 %'}"
     )
 

@@ -26,6 +26,10 @@ ROUND_VARIABLE = "SOAK_ROUND_S"
 OBJECTS_VARIABLE = "SOAK_OBJECTS"
 """A file to which the numbers of objects are written at the end of each period, to find what is held."""
 TYPES_MAX = 400
+MALLINFO = (
+    *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+    *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+)
 
 
 def bend_clock(control: Control) -> None:
@@ -74,8 +78,25 @@ def tidy_on_signal(control: Control) -> None:
 def _count_objects(place: Path) -> None:
     """Append how many objects of each type there are, the most first: what grows from line to line is held."""
     found = Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
+    told = {"python blocks": sys.getallocatedblocks(), **_allocated(), **dict(found.most_common(TYPES_MAX))}
     with place.open("a", encoding="utf-8") as file:
-        file.write(f"{json.dumps(dict(found.most_common(TYPES_MAX)))}\n")
+        file.write(f"{json.dumps(told)}\n")
+
+
+class _Allocated(ctypes.Structure):
+    """``struct mallinfo2`` of glibc."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in MALLINFO)
+
+
+def _allocated() -> dict[str, int]:
+    """Return the bytes that the C allocator has given out, and what it holds free; nothing where it cannot say."""
+    ask = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if ask is None:
+        return {}
+    ask.restype = _Allocated
+    told = ask()
+    return {"malloc used": told.uordblks + told.hblkhd, "malloc free": told.fordblks, "malloc arena": told.arena}
 
 
 def main() -> None:

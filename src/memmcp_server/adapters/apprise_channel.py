@@ -31,7 +31,7 @@ class AppriseChannel:
         self._name = name
         self._url = url
         self._timeout_s = timeout_s
-        self._at_work: threading.Thread | None = None
+        self._is_busy = False
         self._loaded: Any = None
 
     async def prepare(self) -> None:
@@ -52,7 +52,7 @@ class AppriseChannel:
 
     async def _in_thread(self, work: Any, timeout_s: float) -> Any:
         """Run the work in a thread that ends with the process. Raises: TimeoutError, Unavailable (one is at work)."""
-        if self._at_work is not None and self._at_work.is_alive():
+        if self._is_busy:
             msg = f"channel {self._name} is still busy with the message before"
             raise Unavailable(msg, hint="the message is tried again")
         loop = asyncio.get_running_loop()
@@ -73,11 +73,12 @@ class AppriseChannel:
             except Unavailable as error:
                 outcome = error
             finally:
+                self._is_busy = False
                 with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile, and nobody waits
                     loop.call_soon_threadsafe(settle, outcome)
 
-        self._at_work = threading.Thread(target=run, name=f"channel {self._name}", daemon=True)
-        self._at_work.start()
+        self._is_busy = True
+        threading.Thread(target=run, name=f"channel {self._name}", daemon=True).start()
         async with asyncio.timeout(timeout_s):
             return await done
 
@@ -106,7 +107,7 @@ class AppriseChannel:
         channel = self._load()
         import apprise
 
-        kept = _Kept(self._at_work)
+        kept = _Kept(threading.get_ident())
         vendor = logging.getLogger("apprise")
         vendor.addHandler(kept)
         try:
@@ -137,9 +138,9 @@ class AppriseChannel:
 class _Kept(logging.Handler):
     """Keeps the last warnings of one thread."""
 
-    def __init__(self, thread: threading.Thread | None) -> None:
+    def __init__(self, ident: int) -> None:
         super().__init__(logging.WARNING)
-        self._ident = None if thread is None else thread.ident
+        self._ident = ident
         self.lines: deque[str] = deque(maxlen=3)
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -29,6 +29,7 @@ from memmcp_server.web.app import create_app
 from memmcp_server.web.guard import TokenVerifier
 
 from . import logs
+from .allocator import hold_little
 from .connections import BridgeDoor
 from .doors import Doors
 from .idle import CountRequests, wait_until_idle
@@ -80,6 +81,7 @@ class HttpServer(uvicorn.Server):
 
 def run(sections: Sections, environ: Mapping[str, str], lease: Lease, doors: Doors, launch: Launch) -> int:
     """Serve until a signal, `memmcp stop` or idleness ends it. Raises: what opening the services raises."""
+    hold_little(environ)
     _open_log(sections, lease, also_stderr=not launch.by_bridge)
     with _single_error():
         anyio.run(Host(sections, environ, lease, doors, launch).main)

@@ -311,7 +311,7 @@ def _own(name: str, change: Mapping[str, Any]) -> Rule:
         "text": f"{change['reading']} is {{value}}, the limit is {{threshold}}. {{note}}",
         "advice": "A rule of your own: see [alerts.rules] in memmcp.toml.",
     }
-    return Rule(name=name, **{**told, **change})
+    return Rule(name=name, is_own=True, **{**told, **change})
 
 
 def _check(rule: Rule, rules: Mapping[str, Rule]) -> None:

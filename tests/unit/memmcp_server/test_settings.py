@@ -46,6 +46,23 @@ def test_a_secret_is_never_repeated_in_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"MEMMCP_LANGFUSE__SECRET_KEY": "sk-lf-leaked"}, "public_key and secret_key, both or neither"),
+        ({"MEMMCP_OTLP__HEADERS": '{"x-key": ["sk-lf-leaked"]}'}, "OTLP__HEADERS"),
+        ({"MEMMCP_OTLP__HEADERS": '"sk-lf-leaked"'}, "OTLP__HEADERS"),
+    ],
+)
+def test_a_secret_is_not_repeated_where_a_whole_section_is_wrong(
+    tmp_path: Path, environ: dict[str, str], says: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        load(tmp_path, environ)
+    assert says in caught.value.message
+    assert "leaked" not in str(caught.value.message)
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("[http\n", "is not TOML"),

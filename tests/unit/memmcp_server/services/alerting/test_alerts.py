@@ -152,3 +152,14 @@ async def test_there_is_a_bound_on_what_is_followed() -> None:
     readings = tuple(Reading("queue_dead", 1.0, labels_of({"queue": f"q{number}"})) for number in range(KEYS_MAX + 50))
     raised = await world.alerts.take(Sample(readings, frozenset({"queue_dead"})))
     assert len(raised) == KEYS_MAX
+
+
+async def test_a_part_that_says_nonsense_silences_nobody_else() -> None:
+    world = World()
+    await world.passes(2)
+    world.desk = {"state": "HALTED"}
+    world.free_bytes = 1.0
+    await world.passes(70, 5)
+    assert len(world.firing("disk_low")) == 1
+    [silent] = world.firing("source_silent")
+    assert "cannot be read" in silent.text
