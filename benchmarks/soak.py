@@ -49,6 +49,8 @@ LOG_BYTES_MAX = 65_536
 """So small that it is rotated many times; three older files are kept."""
 LOGS_BYTES_MAX = 4 * (LOG_BYTES_MAX + 16 * KIB) + 1 * MIB
 QUEUE_ROWS_MAX = 2_000
+QUEUE_MIB = 2.0
+"""Pages that rows on their way (queued snapshots, the outbox) may have taken between two looks; they are used again."""
 POINT_BYTES = 4 * KIB
 """What one point may take in the index: 1.5 KiB of vector, its words, and what it says."""
 HANDLES_SLACK = 4
@@ -209,7 +211,8 @@ def shortfalls(found: Sequence[Figures], warm: int, snapshots_max: int) -> list[
     held("threads", lambda each: each.threads, HANDLES_SLACK)
     for name in JOURNALS:
         before = min(_spread(found[: at + 1], name) for at in range(len(first)))
-        flat(f"bytes of the {name} journal per byte of its rows", before, _spread(found, name))
+        expected = before * max(each.payload[name] for each in found) / MIB
+        flat(f"the {name} journal, by what its rows hold (MiB)", expected, last.pages[name] / MIB, QUEUE_MIB)
         if last.files[f"{name} log"] > WAL_BYTES_MAX:
             short.append(f"period {last.period}: the {name} journal's log has {last.files[f'{name} log']:,} bytes")
     bounds = {"memory.outbox": QUEUE_ROWS_MAX, "desk.snapshots": QUEUE_ROWS_MAX, "memory.snapshots": snapshots_max}
