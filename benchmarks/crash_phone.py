@@ -169,6 +169,7 @@ async def run(runs: int, seed: int) -> Outcome:
                         await until(lambda: not PhoneFiles(directory).load().accepted)
                     except TimeoutError:
                         outcome.lost.append(key)
+                        print(f"lost {key}: {server.said[-5:]}, {PhoneFiles(directory).load()}", file=sys.stderr)
             finally:
                 rig.kill()
         outcome.done.update(done_keys(directory / ACTS))

@@ -26,7 +26,7 @@ class Case:
         self.inbox = inbox
         self.recording = RecordingMessenger()
         url = SecretStr(f"json://127.0.0.1:{0 if inbox is None else inbox.port}/{ADDRESS}?cto=2&rto=2")
-        self.messenger: Messenger = self.recording if inbox is None else AppriseChannel("hook", url, 5)
+        self.messenger: Messenger = self.recording if inbox is None else AppriseChannel("hook", url, 60)
 
     def take_down(self, is_down: bool) -> None:
         self.recording.is_down = is_down

@@ -76,7 +76,7 @@ class TelegramServer:
 
     def repeat_all(self) -> None:
         """Queue everything again that was ever given."""
-        self.waiting = [*self._given]
+        self.waiting = [*self._given, *(each for each in self.waiting if each not in self._given)]
         self._ring()
 
     def _ring(self) -> None:
