@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,12 +106,12 @@ def handles_of(pid: int) -> int:
 
 
 def size_of(path: Path) -> int:
-    if path.is_dir():
-        return sum(size_of(each) for each in path.iterdir())
     try:
-        return path.stat().st_size if path.exists() else 0
-    except FileNotFoundError:
-        return 0
+        if path.is_dir():
+            return sum(size_of(each) for each in path.iterdir())
+        return path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return 0  # gone while it was looked at
 
 
 def rows_of(path: Path) -> tuple[dict[str, int], int, int]:
@@ -162,6 +162,26 @@ def measured(pid: int, data_dir: Path, control: Control, client: Client, load: L
         pages=pages,
         counts=dict(load.counts),
     )
+
+
+@dataclass
+class Floor:
+    """The least that the index worker held and its files took within a period: while something is forgotten, both are
+    there twice for a moment."""
+
+    worker_rss: int = sys.maxsize
+    index: int = sys.maxsize
+
+    def look(self, pid: int, data_dir: Path) -> None:
+        try:
+            self.worker_rss = min(self.worker_rss, sum(memory_of(each) for each in children_of(pid)) or sys.maxsize)
+        except (FileNotFoundError, ProcessLookupError):
+            return  # it is just being started anew
+        self.index = min(self.index, size_of(data_dir / "index") or sys.maxsize)
+
+    def under(self, measure: Figures) -> Figures:
+        files = {**measure.files, "index": min(self.index, measure.files["index"])}
+        return replace(measure, worker_rss=min(self.worker_rss, measure.worker_rss), files=files)
 
 
 def shortfalls(found: Sequence[Figures], warm: int, snapshots_max: int) -> list[str]:
@@ -305,11 +325,14 @@ def soak(plan: Plan, data_dir: Path) -> tuple[list[Figures], list[str], Load]:
                 receiver.fault = FAULTS[period % len(FAULTS)]
                 disturb(control, period, plan)
                 ends_s = began_s + period * plan.period_s
+                floor = Floor()
                 while time.monotonic() < ends_s and process.poll() is None:
+                    floor.look(process.pid, data_dir)
                     time.sleep(min(0.5, max(0.0, ends_s - time.monotonic())))
                 if process.poll() is not None:
                     return found, [*short, f"the daemon ended with {process.returncode} in period {period}"], load
-                found.append(measured(process.pid, data_dir, control, client, load, period))
+                measure = measured(process.pid, data_dir, control, client, load, period)
+                found.append(floor.under(measure))
                 print(found[-1].line(), flush=True)
                 if period >= plan.warm + WINDOW:
                     reports = found[-1].counts.get("reports", 0) // period

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
@@ -127,6 +127,24 @@ def setting_paths() -> Iterator[tuple[str, str]]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             for key in kind.model_fields:
                 yield section, key
+
+
+def secrets_of(sections: Sections) -> list[str]:
+    """Return every secret that is set, so that it is kept out of the log."""
+    given = [each.get_secret_value() for each in _leaves(sections) if isinstance(each, SecretStr)]
+    return [each for each in given if each]
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, BaseModel):
+        value = dict(value)
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
+        for each in value:
+            yield from _leaves(each)
+    else:
+        yield value
 
 
 def _read_environment(environ: Mapping[str, str]) -> Tree:

@@ -19,6 +19,7 @@ from trading.runtime.families import FAMILIES
 pytestmark = pytest.mark.requirement("O1")
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "observability"
+RUNBOOKS = (FOLDER.parents[1] / "docs" / "runbooks.md").read_text("utf-8")
 NAME = re.compile(r"\b(?:memmcp|process|python)_[a-z0-9_]+")
 SELECTOR = re.compile(r"\b((?:memmcp|process|python)_[a-z0-9_]+)\{([^}]*)\}")
 MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
@@ -105,7 +106,9 @@ def test_the_rules_of_the_desk_are_mirrored_with_their_severity() -> None:
     assert handed_on["labels"]["severity"] == "{{ $labels.severity }}"  # all of them, the operator's own too
     for rule in rules():
         assert rule["annotations"]["summary"]
-        assert rule["annotations"]["runbook"].startswith("docs/runbooks.md")
+        page, _, section = rule["annotations"]["runbook"].partition("#")
+        assert page == "docs/runbooks.md"
+        assert not section or section.startswith("{{") or f"### {section}\n" in RUNBOOKS, section
     names = [rule["alert"] for rule in rules()]
     assert len(names) == len(set(names))
 

@@ -26,7 +26,7 @@ class Case:
         self.inbox = inbox
         self.recording = RecordingMessenger()
         url = SecretStr(f"json://127.0.0.1:{0 if inbox is None else inbox.port}/{ADDRESS}?cto=2&rto=2")
-        self.messenger: Messenger = self.recording if inbox is None else AppriseChannel("hook", url, 5)
+        self.messenger: Messenger = self.recording if inbox is None else AppriseChannel("hook", url, 60)
 
     def take_down(self, is_down: bool) -> None:
         self.recording.is_down = is_down
@@ -57,7 +57,7 @@ async def test_a_message_arrives_once_with_or_without_preparation(case: Case) ->
 
 async def test_a_message_that_is_not_taken_is_said_so_without_the_address(case: Case) -> None:
     case.take_down(True)
-    with anyio.fail_after(10), pytest.raises(Unavailable, match="did not take the message") as caught:
+    with anyio.fail_after(60), pytest.raises(Unavailable, match="did not take the message") as caught:
         await case.messenger.send(MESSAGE)
     assert ADDRESS not in f"{caught.value.message} {caught.value.hint}"
     assert case.arrived == []

@@ -94,7 +94,7 @@ async def test_what_waits_for_a_receiver_is_in_the_status_and_in_the_metrics(tmp
     async with telling(sections) as calls, staged(tmp_path, calls=calls) as stage:
         await called(stage, "memory_write", content=TEXT)
         headers = {"authorization": f"Bearer {OPERATOR_TOKEN}"}
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while not (told := await _spans_in_status(stage, headers))["problem"]:  # noqa: ASYNC110 - from outside
                 await anyio.sleep(0.02)
         scraped = (await stage.http.get("/metrics")).text
@@ -192,7 +192,7 @@ async def test_a_span_that_is_refused_holds_nothing_else_up_and_is_counted(tmp_p
                 await anyio.lowlevel.checkpoint()
         async with receiver.serving(port):
             await eventually(lambda: len(receiver.spans) == 7)
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 while (told := (await calls.waiting())["langfuse"]).refused == 0:  # noqa: ASYNC110 - as seen from outside
                     await anyio.sleep(0.01)
     assert (told.spans, told.refused, told.dropped) == (0, 1, 0)

@@ -148,7 +148,7 @@ async def test_a_server_that_hangs_is_given_up_within_its_time(inbox: Inbox) -> 
     inbox.fault = "hang"
     inbox.release.clear()
     message = Message("title", "body", "info")
-    with anyio.fail_after(2):
+    with anyio.fail_after(30):
         with pytest.raises(Unavailable, match=r"did not answer within 0\.3 s"):
             await channel.send(message)
         with pytest.raises(Unavailable, match="still busy"):

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from memmcp_server.domain.messages import Message
 from memmcp_server.errors import Unavailable
 
+LOAD_TIMEOUT_S: Final = 60.0
 DETAIL_CHARS_MAX: Final = 200
 PART_CHARS_MIN: Final = 4
 KINDS: Final = {"info": "info", "warning": "warning", "critical": "failure", "over": "success"}
@@ -36,15 +37,18 @@ class AppriseChannel:
 
     async def prepare(self) -> None:
         try:
-            await self._in_thread(self._load, 60.0)
+            await self._in_thread(self._load, LOAD_TIMEOUT_S)
         except (Unavailable, TimeoutError) as error:
             logger.warning("channel %s: %s", self._name, error)
 
     async def send(self, message: Message) -> None:
         try:
+            if self._loaded is None:  # which takes its own time, not the server's
+                await self._in_thread(self._load, LOAD_TIMEOUT_S)
             problem = await self._in_thread(lambda: self._sent(message), self._timeout_s)
         except TimeoutError as error:
-            msg = f"channel {self._name} did not answer within {self._timeout_s:g} s"
+            limit_s = LOAD_TIMEOUT_S if self._loaded is None else self._timeout_s
+            msg = f"channel {self._name} did not answer within {limit_s:g} s"
             raise Unavailable(msg, hint="the message is tried again") from error
         if problem:
             msg = f"channel {self._name} did not take the message: {problem}"

@@ -166,11 +166,17 @@ class DeskHealth:
         counts = {**(feed.get("counts") or {}), "negative_reserves": feed.get("negative_reserves", 0)}
         self._found = {  # a new one each time: who has taken the last one keeps it
             "feed_counts": counts if feed.get("kind") == "market" else {},
+            "cycle_s": self._cycle_s(feed),
             "clock_skew_s": feed.get("skew_s"),
             "endpoints": endpoints,
             "chain": chain,
             "execution": self._quality.document(self.stage.now_ns, self.stage.current.run_id),
         }
+
+    def _cycle_s(self, feed: Mapping[str, Any]) -> float | None:
+        """Return how long a cycle should take by the wall, None for a recording that runs as fast as it goes."""
+        speed, interval_s = feed.get("speed", 1.0), self.stage.description.interval_s
+        return None if speed == "max" else round(interval_s / float(speed), 3)
 
     def _read(self) -> None:
         for row in self._rows():

@@ -163,3 +163,12 @@ async def test_a_part_that_says_nonsense_silences_nobody_else() -> None:
     assert len(world.firing("disk_low")) == 1
     [silent] = world.firing("source_silent")
     assert "cannot be read" in silent.text
+
+
+async def test_a_recording_that_is_played_slowly_is_not_late() -> None:
+    world = World()
+    world.health["cycle_s"] = 3_000.0
+    await world.passes(5_000, 50)
+    assert world.firing("loop_not_cycling") == []
+    await world.passes(5_000, 50)
+    assert len(world.firing("loop_not_cycling")) == 1
