@@ -37,7 +37,8 @@ from memmcp_server.domain.phone import Pin
 from memmcp_server.services.phone import Carrying, Keeping, Phone
 
 PIN = "83-jkl-2"
-KILL_AFTER_S = (0.0, 0.8)
+KILL_AFTER_S = (0.0, 1.5)
+WORK_S = 0.2
 ANSWER_TIMEOUT_S = 60.0
 POLL_S = 0.01
 ACTS = "acts.jsonl"
@@ -49,9 +50,11 @@ class FileDesk(InMemoryDesk):
     path = Path()
 
     async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
+        self._note("asked", key)
+        await anyio.sleep(WORK_S)  # so long that a kill falls before, between and behind
         if key not in done_keys(self.path):
             self._note("done", key)
-        self._note("asked", key)
+        await anyio.sleep(WORK_S)
         return await super().control(request, actor=actor, key=key)
 
     def _note(self, what: str, key: str) -> None:
@@ -165,7 +168,7 @@ async def run(runs: int, seed: int) -> Outcome:
                     outcome.runs += 1
                     try:
                         await until(lambda key=key: key in done_keys(directory / ACTS))
-                        # Also told: the next command is not to come into the middle of this one.
+                        # Taken off the list, too: the next command is not to come into the middle of this one.
                         await until(lambda: not PhoneFiles(directory).load().accepted)
                     except TimeoutError:
                         outcome.lost.append(key)
