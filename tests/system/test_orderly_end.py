@@ -46,7 +46,7 @@ def test_a_write_in_flight_at_the_end_is_stored_and_acknowledged_or_neither(data
         until(lambda: all(len(writer.acknowledged) >= 3 for writer in writers))
         os.kill(daemon_pid(data_dir), signal.SIGTERM)
         for writer in writers:
-            writer.join(30)
+            writer.join(60)
             assert writer.refused
         until(lambda: not is_served(Places(data_dir)))
         with sqlite3.connect(f"{(data_dir / 'journal.db').as_uri()}?mode=ro", uri=True) as journal:
