@@ -52,9 +52,10 @@ congestion: setup-test ## How long exits take while the chain is congested, into
 noise: setup-test ## Whole searches on noise and on a planted edge: what the gates of promotion let through, into docs/results.md
 	@$(BIN)/python -m scripts.noise
 
-crash: setup-test ## The kill matrices of memory and of live execution, an outage of the index (RUNS=100 SEED=1 STATE=file)
+crash: setup-test ## The kill matrices of memory, of live execution and of the phone, an outage of the index (RUNS=100 SEED=1 STATE=file)
 	@$(BIN)/python -m benchmarks.crash --runs $(or $(RUNS),100) --seed $(or $(SEED),1)
 	@$(BIN)/python -m benchmarks.outage
+	@$(BIN)/python -m benchmarks.crash_phone --runs $(or $(RUNS),50) --seed $(or $(SEED),1)
 	@$(BIN)/python -m benchmarks.crash_execution --runs $(or $(RUNS),200) --seed $(or $(SEED),1) $(if $(STATE),--state $(STATE))
 
 tracing: setup-test ## 10,000 whole trades through every fault of a trace receiver, and how soon a daemon ends beside each (DECISIONS=10000)

@@ -11,16 +11,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
-import anyio.from_thread
 from tests.support.agents import environment, http_client
 from tests.support.daemons import served
 from tests.support.decisions import SPANS_OF_A_TRADE, note
 from tests.support.market_server import eventually
-from tests.support.otlp_receiver import PUBLIC_KEY, SECRET_KEY, Fault, OtlpReceiver, free_port
+from tests.support.otlp_receiver import PUBLIC_KEY, SECRET_KEY, Fault, OtlpReceiver, free_port, serving_apart
 from tests.support.tracing import relaying, to_langfuse, write
 
 DECISIONS: Final = 10_000
@@ -82,7 +82,7 @@ def time_to_end(fault: str) -> float:
     environ = environment({} if fault == OFF else given)
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving_apart(fault, port),
+        _receiver(fault, port),
         served(Path(folder) / "data", environ=environ) as daemon,
     ):
         client = http_client(Path(folder) / "data")
@@ -95,25 +95,11 @@ def time_to_end(fault: str) -> float:
         return time.monotonic() - began_s
 
 
-class serving_apart:  # noqa: N801 - used as a function
-    """Serve a receiver in this state from a thread, for daemons that are waited for here."""
-
-    def __init__(self, fault: str, port: int) -> None:
-        self._fault, self._port = fault, port
-
-    def __enter__(self) -> None:
-        self._portal_manager = anyio.from_thread.start_blocking_portal()
-        portal = self._portal_manager.__enter__()
-        if self._fault not in (OFF, "down"):
-            fault: Any = "" if self._fault == "up" else self._fault
-            receiver = OtlpReceiver(fault=fault, slow_s=30.0, retry_after="60")
-            self._serving = portal.wrap_async_context_manager(receiver.serving(self._port))
-            self._serving.__enter__()
-
-    def __exit__(self, *raised: Any) -> None:
-        if self._fault not in (OFF, "down"):
-            self._serving.__exit__(*raised)
-        self._portal_manager.__exit__(*raised)
+def _receiver(fault: str, port: int) -> AbstractContextManager[object]:
+    if fault in (OFF, "down"):
+        return nullcontext()
+    state: Any = "" if fault == "up" else fault
+    return serving_apart(OtlpReceiver(fault=state, slow_s=30.0, retry_after="60"), port)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -275,7 +275,7 @@ class TracingSection(Section):
     what agents write down), or none. Spans of calls that cannot be sent wait in at most ``spool_bytes_max`` on disk."""
 
     content: Literal["desk", "all", "none"] = "desk"
-    batch_len_max: int = Field(default=512, ge=1, le=2_048)
+    batch_len_max: int = Field(default=256, ge=1, le=2_048)
     spool_bytes_max: int = Field(default=67_108_864, ge=65_536)
 
 

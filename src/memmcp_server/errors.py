@@ -112,13 +112,17 @@ class TradingUnavailable(Unavailable):
 
 
 class ReceiverUnavailable(Unavailable):
-    """``retry_after_s``: how long it asks to be left alone, None when it does not say."""
+    """``retry_after_s``: how long it asks to be left alone, None when it does not say. ``is_closed``: it takes nothing
+    from us now, whatever it is that we send."""
 
     code = "receiver_unavailable"
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, is_closed: bool = False, hint: str | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
+        self.is_closed = is_closed
 
 
 class TooManyCalls(Unavailable):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
@@ -97,9 +97,21 @@ def load(
     for tree in (from_file, from_environment, from_options):
         merged = _merged(merged, tree)
     try:
-        return Sections.model_validate({**merged, "data_dir": data_dir})
+        sections = Sections.model_validate({**merged, "data_dir": data_dir})
     except ValidationError as error:
         raise _bad_values(error, origins) from error
+    _check_channels(sections)
+    return sections
+
+
+def _check_channels(sections: Sections) -> None:
+    """Refuse a rule that is told in a channel that there is not: it would be told nowhere. Raises: InvalidInput."""
+    known = sections.channels.named
+    for rule in sections.alerts.in_force():
+        missing = [name for name in rule.channels if name not in known]
+        if missing:
+            msg = f"alerts.rules.{rule.name}.channels names {missing[0]}; there are: {', '.join(known) or 'none'}"
+            raise InvalidInput(msg, field="alerts.rules", hint="channels are named in [channels.named.NAME]")
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
@@ -115,6 +127,24 @@ def setting_paths() -> Iterator[tuple[str, str]]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             for key in kind.model_fields:
                 yield section, key
+
+
+def secrets_of(sections: Sections) -> list[str]:
+    """Return every secret that is set, so that it is kept out of the log."""
+    given = [each.get_secret_value() for each in _leaves(sections) if isinstance(each, SecretStr)]
+    return [each for each in given if each]
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, BaseModel):
+        value = dict(value)
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
+        for each in value:
+            yield from _leaves(each)
+    else:
+        yield value
 
 
 def _read_environment(environ: Mapping[str, str]) -> Tree:
@@ -174,10 +204,17 @@ def _bad_values(error: ValidationError, origins: Mapping[str, Tree]) -> InvalidI
         if found["type"] == "extra_forbidden":
             lines.append(f"{named} ({origin}): there is no such setting{_near(path)}")
         else:
-            given = "***" if path[-1] in SECRET_KEYS else repr(found["input"])[:200]
+            given = "***" if path[-1] in SECRET_KEYS else repr(_shown(found["input"]))[:200]
             lines.append(f"{named} ({origin}): given {given}; allowed: {_allowed(found['msg'])}")
         paths.append(".".join(path))
     return InvalidInput("\n".join(lines), field=", ".join(dict.fromkeys(paths)), hint="`memmcp doctor` shows them all")
+
+
+def _shown(given: Any) -> Any:
+    """Return what was given for a setting, or for a section as a whole, without its secrets."""
+    if not isinstance(given, Mapping):
+        return given
+    return {name: "***" if name in SECRET_KEYS else value for name, value in given.items()}
 
 
 def _allowed(message: str) -> str:

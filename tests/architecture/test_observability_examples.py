@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +19,7 @@ from trading.runtime.families import FAMILIES
 pytestmark = pytest.mark.requirement("O1")
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "observability"
+RUNBOOKS = (FOLDER.parents[1] / "docs" / "runbooks.md").read_text("utf-8")
 NAME = re.compile(r"\b(?:memmcp|process|python)_[a-z0-9_]+")
 SELECTOR = re.compile(r"\b((?:memmcp|process|python)_[a-z0-9_]+)\{([^}]*)\}")
 MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
@@ -103,7 +106,9 @@ def test_the_rules_of_the_desk_are_mirrored_with_their_severity() -> None:
     assert handed_on["labels"]["severity"] == "{{ $labels.severity }}"  # all of them, the operator's own too
     for rule in rules():
         assert rule["annotations"]["summary"]
-        assert rule["annotations"]["runbook"].startswith("docs/runbooks.md")
+        page, _, section = rule["annotations"]["runbook"].partition("#")
+        assert page == "docs/runbooks.md"
+        assert not section or section.startswith("{{") or f"### {section}\n" in RUNBOOKS, section
     names = [rule["alert"] for rule in rules()]
     assert len(names) == len(set(names))
 
@@ -131,6 +136,14 @@ def test_the_dashboard_has_the_shape_that_grafana_imports() -> None:
         for target in panel.get("targets", ()):
             assert target["datasource"]["uid"] == "${datasource}"
             assert 'instance=~"$instance"' in target["expr"]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="Prometheus is not installed here")
+def test_prometheus_own_tool_takes_configuration_and_rules() -> None:
+    done = subprocess.run(
+        ["promtool", "check", "config", str(FOLDER / "prometheus.yml")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_prometheus_and_grafana_are_pointed_at_each_other_and_at_the_daemon() -> None:

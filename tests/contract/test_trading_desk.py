@@ -146,7 +146,7 @@ async def test_the_documents_of_a_quiet_desk_are_what_the_wire_promises(bench: B
 @pytest.mark.requirement("O1")
 async def test_the_figures_are_families_with_units_and_agree_with_the_snapshot(bench: Bench) -> None:
     await bought(bench)
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while not (fills := [each for each in await figures(bench, "memmcp_trading_fills_total") if each.value]):
             await bench.advance()
     assert {each.labels[1] for each in fills} == {"buy"}

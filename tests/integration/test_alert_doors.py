@@ -134,7 +134,7 @@ async def test_an_alert_that_is_not_there_is_not_found(stage: Stage) -> None:
 async def test_the_stream_tells_of_an_alert_at_once(stage: Stage) -> None:
     async with served(stage.app) as url, httpx2.AsyncClient(base_url=url, timeout=20) as client:
         async with client.stream("GET", "/events") as response:
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 async for event in events_of(response):
                     if event.kind != "alerts":
                         continue

@@ -23,6 +23,7 @@ from memmcp_server.config import (
     Sections,
     TradingSection,
 )
+from memmcp_server.domain.identifiers import TrajectoryId
 from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.errors import TradingUnavailable
 from memmcp_server.services.container import Services
@@ -146,5 +147,12 @@ async def test_a_drawdown_reaches_memory_page_langfuse_and_channel_in_under_two_
                     tasks.start_soon(on_page)
                     for name, condition in (("memory", in_memory), ("langfuse", at_langfuse), ("channel", in_channel)):
                         tasks.start_soon(note, name, condition)
+            [alert] = [each for each in services.alerts.current() if each.rule == "drawdown"] if services.alerts else []
+            trade = TrajectoryId(alert.trajectory_id)
+
+            async def is_linked() -> bool:
+                return await services.journal.trajectory(trade) is not None
+
+            await until_true(is_linked)
     took_s = {name: at - came["crossed"] for name, at in came.items()}
     assert max(took_s.values()) < WITHIN_S, took_s

@@ -15,6 +15,7 @@ from tests.support.stage import OPERATOR_TOKEN, Stage, error_of, staged
 from tests.support.tracing import telling, to_langfuse
 
 from memmcp_server.adapters.tracing.spool import NAME, Spool
+from memmcp_server.cli.daemon import _outside_rows
 from memmcp_server.domain.correlation import current
 from memmcp_server.domain.tracing.calls import LINKS_MAX, begun, observed, parent_of
 from memmcp_server.domain.tracing.spans import trace_id_of
@@ -85,6 +86,31 @@ async def test_an_operator_brings_history_to_a_receiver_and_is_told_where_that_i
             assert answer.status_code == 422
             assert error_of(answer).get("hint") == hint
         assert (await stage.http.post("/admin/outbox/refill", json={"sink": "langfuse"})).status_code == 401
+
+
+@pytest.mark.requirement("O3")
+async def test_what_waits_for_a_receiver_is_in_the_status_and_in_the_metrics(tmp_path: Path) -> None:
+    sections = to_langfuse(tmp_path, "http://127.0.0.1:9")
+    async with telling(sections) as calls, staged(tmp_path, calls=calls) as stage:
+        await called(stage, "memory_write", content=TEXT)
+        headers = {"authorization": f"Bearer {OPERATOR_TOKEN}"}
+        with anyio.fail_after(30):
+            while not (told := await _spans_in_status(stage, headers))["problem"]:  # noqa: ASYNC110 - from outside
+                await anyio.sleep(0.02)
+        scraped = (await stage.http.get("/metrics")).text
+    assert told["pending"] == 2
+    assert told["dropped"] == 0
+    assert told["problem"].startswith("langfuse cannot be reached")
+    assert 'memmcp_spans_waiting{receiver="langfuse"} 2' in scraped
+    assert _outside_rows({"spans": {"langfuse": told}}) == [
+        ("calls to langfuse", f"2 spans pending: {told['problem']}")
+    ]
+
+
+async def _spans_in_status(stage: Stage, headers: dict[str, str]) -> dict[str, Any]:
+    document = (await stage.http.get("/admin/status", headers=headers)).json()
+    spans: dict[str, Any] = document["spans"]["langfuse"]
+    return spans
 
 
 @pytest.mark.parametrize("text", ["", "00-0-0-00", PARENT.replace("4bf9", "zzzz"), f"00-{'0' * 32}-{'1' * 16}-01"])
@@ -166,7 +192,7 @@ async def test_a_span_that_is_refused_holds_nothing_else_up_and_is_counted(tmp_p
                 await anyio.lowlevel.checkpoint()
         async with receiver.serving(port):
             await eventually(lambda: len(receiver.spans) == 7)
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 while (told := (await calls.waiting())["langfuse"]).refused == 0:  # noqa: ASYNC110 - as seen from outside
                     await anyio.sleep(0.01)
     assert (told.spans, told.refused, told.dropped) == (0, 1, 0)

@@ -118,7 +118,7 @@ async def test_many_intents_of_many_wallets_at_once_each_swap_once(tmp_path: Pat
         ]
         executor = stage.executor(journal)
         async with at_work(executor, wallets):
-            with anyio.fail_after(60):
+            with anyio.fail_after(100):
                 known = await decided(executor, journal, intents)
         assert [each.problem for each in known if each.state is not IntentState.SETTLED] == []
         for wallet in wallets:

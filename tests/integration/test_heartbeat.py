@@ -27,7 +27,8 @@ from memmcp_server.services.heartbeat import Heartbeat, Vitals
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("O4")]
 
-PATIENCE_S = 0.05
+PATIENT_S = 10.0
+"""Longer than anything takes on a slow machine; what a test waits for on purpose is shorter."""
 
 
 class FullJournal(MemoryJournal):
@@ -47,17 +48,23 @@ class HungDesk(InMemoryDesk):
 
 
 def section_of(url: str, **changes: float) -> HeartbeatSection:
-    given = {"interval_s": 0.03, "timeout_s": 0.3, "backoff_base_s": 0.01, "fail_after_s": 0.0, **changes}
+    given = {"interval_s": 0.03, "timeout_s": PATIENT_S, "backoff_base_s": 0.01, "fail_after_s": 0.0, **changes}
     return HeartbeatSection(url=SecretStr(url), **given)  # type: ignore[arg-type]
 
 
 @asynccontextmanager
 async def beating(
-    server: SwitchServer, journal: Journal, desk: TradingDesk | None, clock: ManualClock | SystemClock
+    server: SwitchServer,
+    journal: Journal,
+    desk: TradingDesk | None,
+    clock: ManualClock | SystemClock,
+    *,
+    part_timeout_s: float = PATIENT_S,
+    timeout_s: float = PATIENT_S,
 ) -> AsyncIterator[Heartbeat]:
-    section = section_of(server.url)
+    section = section_of(server.url, timeout_s=timeout_s)
     switch = HttpSwitch(section)
-    vitals = Vitals(journal, desk, clock, cycle_s_max=section.cycle_s_max, part_timeout_s=PATIENCE_S)
+    vitals = Vitals(journal, desk, clock, cycle_s_max=section.cycle_s_max, part_timeout_s=part_timeout_s)
     try:
         yield Heartbeat(switch, vitals, clock, section)
     finally:
@@ -141,7 +148,7 @@ async def test_a_stale_feed_silences_the_beats() -> None:
 )
 async def test_a_desk_that_does_not_answer_silences_the_beats(desk: InMemoryDesk, said: str) -> None:
     server, clock = SwitchServer(), ManualClock()
-    async with server.serving(), beating(server, MemoryJournal(clock), desk, clock) as heart:
+    async with server.serving(), beating(server, MemoryJournal(clock), desk, clock, part_timeout_s=0.05) as heart:
         await heart.beat()
     assert [path for path, _ in server.told] == ["/fail"]
     assert said in server.told[0][1]
@@ -149,7 +156,7 @@ async def test_a_desk_that_does_not_answer_silences_the_beats(desk: InMemoryDesk
 
 async def test_a_beat_that_fails_is_sent_again_within_bounds_and_becomes_a_reading() -> None:
     server, clock = SwitchServer(), ManualClock()
-    async with server.serving(), beating(server, MemoryJournal(clock), None, clock) as heart:
+    async with server.serving(), beating(server, MemoryJournal(clock), None, clock, timeout_s=1.0) as heart:
         server.faults = [500, HANGS]
         await heart.beat()
         assert (server.beats, heart.beats.failures) == (1, 0)

@@ -161,7 +161,7 @@ async def test_a_part_that_is_down_or_stuck_is_told_as_such_and_the_rest_comes(
     stage.trading.away = "the feed is gone"
     monkeypatch.setattr(stage.services.journal, "outbox_stats", stuck)
     monkeypatch.setattr(stage.services.journal, "horizon", busy)
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         told = await scraped(stage.http)
     up = {sample.labels["part"]: sample.value for sample in told.samples("memmcp_part_up")}
     assert up == {"journal": 0, "outbox": 0, "index": 1, "trading": 0}
@@ -191,7 +191,7 @@ async def test_spans_that_wait_for_a_receiver_that_is_down_are_told(stage: Stage
     async with telling(to_langfuse(tmp_path, "http://127.0.0.1:1")) as calls:
         look = Scrape(replace(stage.services, calls=calls))
         calls.record(Span(b"t" * 16, b"s" * 8, "memory_search", "tool", 1, 2))
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while not (told := readings(await look.readings(), "memmcp_spans_waiting")).get(("langfuse",)):  # noqa: ASYNC110
                 await anyio.sleep(0.01)
         found = await look.readings()

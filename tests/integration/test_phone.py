@@ -14,7 +14,7 @@ from tests.support.telegram_server import BOT, OPERATOR, STRANGER, TelegramServe
 
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.domain.lifecycle import AUDIT_DESK
-from memmcp_server.errors import TradingUnavailable
+from memmcp_server.errors import DataDirectoryError, TradingUnavailable
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("O4"), pytest.mark.requirement("O6")]
 
@@ -357,6 +357,31 @@ async def test_malformed_updates_stop_nobody(server: TelegramServer, tmp_path: P
     async with listening(server, tmp_path, a_desk(), prepared=with_pin) as rig:
         assert "equity" in await rig.hears("/status")
         assert rig.phone.reading()["strangers"] == 0
+
+
+async def test_a_disk_that_takes_nothing_is_told_and_nothing_is_done(server: TelegramServer, tmp_path: Path) -> None:
+    desk = a_desk()
+    async with listening(server, tmp_path, desk, prepared=with_pin) as rig:
+        code = await rig.code_of("/flatten")
+        saved, rig.files.save = rig.files.save, _full  # type: ignore[method-assign]
+        assert "cannot be used" in await rig.hears("/flatten")
+        assert "cannot be used" in await rig.hears(f"{code} {PIN}")
+        rig.files.save = saved  # type: ignore[method-assign]
+        assert "Confirmed" in await rig.confirms("/flatten")
+        await rig.says("FLAT")
+    assert [call for call, _, _ in desk.calls] == [FLATTEN]
+
+
+def _full(_state: object) -> None:
+    msg = "phone.json: no space left"
+    raise DataDirectoryError(msg)
+
+
+async def test_a_pin_of_any_characters_is_wrong_and_brings_nobody_down(server: TelegramServer, tmp_path: Path) -> None:
+    async with listening(server, tmp_path, a_desk(), prepared=with_pin) as rig:
+        code = await rig.code_of("/stop")
+        assert "is wrong" in await rig.hears(f"{code} \ud800\N{SNOWMAN}-pin")
+        assert "is wrong" in await rig.hears(f"{code} 83-jkl-3")
 
 
 async def test_files_that_cannot_be_used_let_nothing_be_done(server: TelegramServer, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from tests.doubles.clocks import ManualClock
 from tests.doubles.memory_journal import MemoryJournal
+from tests.support.alert_world import World
 from tests.support.phone_rig import an_alert, section_of
-from tests.support.telegram_server import STRANGER, TelegramServer
+from tests.support.telegram_server import OPERATOR, STRANGER, TelegramServer
 
 from memmcp_server.adapters.phone_files import PhoneFiles
 from memmcp_server.adapters.telegram import fitting, opened_chat
@@ -17,8 +18,8 @@ from memmcp_server.domain.identifiers import MemoryId, Namespace, Seq
 from memmcp_server.domain.lifecycle import UpdateMemory
 from memmcp_server.domain.memory import MemoryDraft, Provenance
 from memmcp_server.domain.outbox import OutboxEntry
-from memmcp_server.errors import InvalidInput, Unavailable
-from memmcp_server.services.phone import PhoneSink
+from memmcp_server.errors import InvalidInput, NotFound, Unavailable
+from memmcp_server.services.phone import PhoneAlerts, PhoneSink
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("O4")]
 
@@ -69,7 +70,7 @@ async def test_an_alert_is_told_once_and_again_when_it_is_over(told: Told, tmp_p
     await told.deliver(alert_id)
     assert len(told.server.sent) == 1
     assert told.server.said[0].startswith("CRITICAL Drawdown at its limit (now 12.00 %, limit 10.00 %)")
-    assert told.server.said[0].endswith(f"/ack {alert_id[:8]}")
+    assert told.server.said[0].endswith(f"/ack {alert_id[-8:]}")
     await told.became(alert_id, state="acknowledged")
     await told.deliver(alert_id, 2)
     assert len(told.server.sent) == 1
@@ -121,6 +122,33 @@ async def test_a_user_who_has_blocked_the_bot_is_a_dead_letter(telegram: Telegra
         await told.deliver(await told.raised())
 
 
+@pytest.mark.requirement("M11")
+async def test_one_user_who_has_blocked_the_bot_keeps_nothing_from_the_others(
+    telegram: TelegramServer, tmp_path: Path
+) -> None:
+    telegram.begin_anew()
+    told = Told(telegram, tmp_path)
+    told.sink._section = told.sink._section.model_copy(update={"users": (STRANGER, OPERATOR)})
+    alert_id = await told.raised()
+    await told.deliver(alert_id)
+    assert len(telegram.sent) == 1
+    telegram.faults["sendMessage"] = ["error"] * 3
+    await told.became(alert_id, state="resolved")
+    with pytest.raises(Unavailable):
+        await told.deliver(alert_id, 2)
+
+
+@pytest.mark.requirement("Q4")
+async def test_a_telegram_that_hangs_holds_the_relay_up_no_longer_than_a_call_may_take(
+    telegram: TelegramServer, tmp_path: Path
+) -> None:
+    telegram.begin_anew()
+    told = Told(telegram, tmp_path, timeout_s=0.05, attempts_max=2)
+    telegram.faults["sendMessage"] = ["hanging", "hanging"]
+    with pytest.raises(Unavailable, match=r"no answer within 0\.05 s"):
+        await told.deliver(await told.raised())
+
+
 async def test_a_text_that_is_too_long_is_cut_where_telegram_counts() -> None:
     for text in ("x" * 5_000, "\N{CHART WITH UPWARDS TREND}" * 3_000, "ab\N{CHART WITH UPWARDS TREND}" * 1_500):
         cut = fitting(text)
@@ -128,3 +156,21 @@ async def test_a_text_that_is_too_long_is_cut_where_telegram_counts() -> None:
         assert cut.endswith("[cut]")
         assert text.startswith(cut.removesuffix("\n[cut]"))
     assert (fitting("as it is"), fitting(" \n ")) == ("as it is", "-")
+
+
+async def test_a_phone_sees_what_fires_and_acknowledges_it_by_the_last_signs_of_its_id() -> None:
+    world = World()
+    await world.passes(3)
+    world.desk["state"] = "HALTED"
+    world.limit("drawdown_bps", 1_000, 1_000)
+    await world.passes(5)
+    phone = PhoneAlerts(world.alerts)
+    found = {str(each["rule"]): each for each in await phone.open()}
+    assert {"desk_halted", "drawdown"} <= set(found)
+    drawdown = str(found["drawdown"]["id"])
+    done = await phone.acknowledge(drawdown[-8:], OPERATOR)
+    assert (done["state"], done["acknowledged_by"]) == ("acknowledged", f"phone:{OPERATOR}")
+    with pytest.raises(NotFound, match="there is no open alert nothing"):
+        await phone.acknowledge("nothing", OPERATOR)
+    with pytest.raises(NotFound):
+        await phone.acknowledge(drawdown[-1:], OPERATOR)

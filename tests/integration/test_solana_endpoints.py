@@ -248,21 +248,21 @@ async def test_the_user_part_of_an_address_is_sent_as_a_header() -> None:
 
 
 async def test_a_sending_goes_before_the_reads_that_wait() -> None:
-    budget = CallBudget(50)
+    budget = CallBudget(4)  # a quarter of a second for each, in which a busy machine begins all of them
     order: list[str] = []
     while await budget.take(is_send=False, wait_s_max=0):
         pass
 
     async def take(name: str) -> None:
-        assert await budget.take(is_send=name == "send", wait_s_max=5)
+        assert await budget.take(is_send=name == "send", wait_s_max=30)
         order.append(name)
 
     async with anyio.create_task_group() as tasks:
-        for _ in range(4):
+        for _ in range(2):
             tasks.start_soon(take, "read")
         await anyio.sleep(0.001)
         tasks.start_soon(take, "send")
-    assert order == ["send", "read", "read", "read", "read"]
+    assert order == ["send", "read", "read"]
 
 
 async def test_a_budget_bounds_calls_and_those_who_wait_for_them() -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from memmcp_server.cli import app, outbox, top, why
 from memmcp_server.cli import daemon as daemon_commands
-from memmcp_server.cli.client import Client, Failed
+from memmcp_server.cli.client import Client, Failed, NoDaemon
 from memmcp_server.cli.plots import bar, curve
 from memmcp_server.cli.top_view import view
 
@@ -58,6 +58,31 @@ async def test_top_shows_the_desk_within_the_width_of_any_terminal(tmp_path: Pat
     for width in (20, 40, 80, 200):
         assert max(len(line) for line in rendered(seen, width).splitlines()) <= width
     assert rendered(seen, 80, is_plain=True).isascii()
+
+
+async def test_top_goes_on_through_a_daemon_that_is_away_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with staged(tmp_path) as stage, served(stage.app) as url:
+        client = Client({"http": url, "token": OPERATOR_TOKEN})
+        seen = await anyio.to_thread.run_sync(top.look, client)
+    answers: list[Any] = [NoDaemon("the daemon is away"), seen, KeyboardInterrupt()]
+
+    def look(_client: Client) -> dict[str, Any]:
+        answer = answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        found: dict[str, Any] = answer
+        return found
+
+    monkeypatch.setattr(top, "look", look)
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80, height=24, color_system=None)
+    with pytest.raises(KeyboardInterrupt):
+        top._watch(client, console, seen, 0.01)
+    assert answers == []
+    shown = screen.getvalue()
+    assert shown.index("PAPER money") < shown.index("the daemon is away") < shown.rindex("PAPER money")
 
 
 async def test_top_of_a_daemon_without_trading_says_so(tmp_path: Path) -> None:

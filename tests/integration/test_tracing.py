@@ -236,7 +236,7 @@ async def test_what_agents_write_is_told_only_where_the_operator_says_so(
 async def test_ending_takes_no_longer_than_a_moment_and_loses_nothing_whatever_the_receiver_does(
     tmp_path: Path, fault: Any
 ) -> None:
-    receiver, port = OtlpReceiver(fault="" if fault == "down" else fault, slow_s=5.0, retry_after="3600"), free_port()
+    receiver, port = OtlpReceiver(fault="" if fault == "down" else fault, slow_s=60.0, retry_after="3600"), free_port()
     sections = to_langfuse(tmp_path, f"http://127.0.0.1:{port}", timeout_s=30.0)
     began_s = 0.0
 
@@ -256,7 +256,7 @@ async def test_ending_takes_no_longer_than_a_moment_and_loses_nothing_whatever_t
         async with receiver.serving(port):
             await live()
             receiver.release.set()
-    assert time.monotonic() - began_s < 3.0
+    assert time.monotonic() - began_s < 20.0
 
     after = OtlpReceiver()
     async with after.serving(port), telling(sections) as calls, relaying(sections) as (_, relay):

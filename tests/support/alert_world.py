@@ -35,6 +35,7 @@ def sound_health() -> dict[str, Any]:
     return {
         "feed_counts": {"bar_withheld": 0, "bar_invalid": 0, "bar_late": 3},
         "clock_skew_s": 0.2,
+        "cycle_s": 300.0,
         "endpoints": [
             {"name": "node-a", "kind": "chain", "is_down": False, "problem": "", "ok": 9, "errors": 0},
             {"name": "node-b", "kind": "chain", "is_down": False, "problem": "", "ok": 9, "errors": 0},

@@ -30,6 +30,8 @@ from trading.rehearsal.tokens import NATIVE_MINT, associated
 from trading.runtime.clock import WallClock
 
 WALLET_LAMPORTS = 20 * 10**9
+PATIENT_SLOT_MS = 25
+"""A blockhash lives nearly four seconds: in less a busy machine lets one attempt after the other run out."""
 _AMOUNT = slice(64, 72)
 
 
@@ -100,7 +102,7 @@ class ForeignStage:
             min_out=quoted * (10_000 - slippage_bps) // 10_000,
             slippage_bps_max=slippage_bps,
             fee_lamports_max=100_000,
-            attempts_max=20,  # a blockhash lives a second and a half here: on a busy machine several may run out
+            attempts_max=20,  # on a busy machine several may run out all the same
             created_ns=now_ns,
             deadline_ns=now_ns + 60 * 10**9,
             is_exit=False,
@@ -114,7 +116,7 @@ async def foreign_stage(starts: StartsNode, wallets: int = 1) -> AsyncIterator[F
     keys = [Keypair.from_seed((number + 1).to_bytes(32, "big")) for number in range(wallets)]
     accounts = local.cluster.state().accounts
     accounts |= {key.pubkey(): Account(WALLET_LAMPORTS, b"", Pubkey.default()) for key in keys}
-    async with starts(accounts) as node:
+    async with starts(accounts, slot_ms=PATIENT_SLOT_MS) as node:
         rpc = RpcChain(node.http, node.url)
         async with (
             proxying(node.url, node.websocket_url) as one,

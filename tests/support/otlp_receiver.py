@@ -8,13 +8,14 @@ import base64
 import gzip
 import socket
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import anyio
 import orjson
+from anyio.from_thread import start_blocking_portal
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceRequest,
@@ -137,6 +138,16 @@ class OtlpReceiver:
                 yield url
             finally:
                 self.release.set()
+
+
+@contextmanager
+def serving_apart(receiver: OtlpReceiver, port: int = 0) -> Iterator[str]:
+    """Serve a receiver from a thread of its own, for tests that wait for processes; yields the base URL."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(receiver.serving(port)) as url:
+        try:
+            yield url
+        finally:
+            portal.call(receiver.release.set)
 
 
 def free_port() -> int:

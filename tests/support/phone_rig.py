@@ -99,7 +99,7 @@ class Rig:
 
 
 def section_of(server: TelegramServer, **changes: Any) -> PhoneSection:
-    given = {"poll_s": 1, "timeout_s": 1.0, "backoff_base_s": 0.01, "backoff_cap_s": 0.05, "follow_s": 5.0, **changes}
+    given = {"poll_s": 1, "timeout_s": 10.0, "backoff_base_s": 0.01, "backoff_cap_s": 0.05, "follow_s": 5.0, **changes}
     return PhoneSection(token=SecretStr(TOKEN), base_url=server.url, users=(OPERATOR,), **given)
 
 

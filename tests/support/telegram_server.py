@@ -11,7 +11,7 @@ from email.utils import formatdate
 from typing import Any, Final
 
 import anyio
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -76,7 +76,7 @@ class TelegramServer:
 
     def repeat_all(self) -> None:
         """Queue everything again that was ever given."""
-        self.waiting = [*self._given]
+        self.waiting = [*self._given, *(each for each in self.waiting if each not in self._given)]
         self._ring()
 
     def _ring(self) -> None:
@@ -85,7 +85,10 @@ class TelegramServer:
 
     async def _call(self, request: Request) -> Response:
         method = request.path_params["method"]
-        wish = json.loads(await request.body() or b"{}")
+        try:
+            wish = json.loads(await request.body() or b"{}")
+        except ClientDisconnect:  # a listener that was killed
+            return Response(status_code=499)
         self.calls.append((method, wish))
         fault = self.faults[method].pop(0) if self.faults.get(method) else ""
         if fault:
@@ -142,7 +145,9 @@ class TelegramServer:
         return self._error(int(kind), detail)
 
     def _ok(self, result: Any) -> Response:
-        return JSONResponse({"ok": True, "result": result}, headers=self._headers())
+        # Escaped, as Telegram does: half a surrogate pair comes through then.
+        body = json.dumps({"ok": True, "result": result})
+        return Response(body, media_type="application/json", headers=self._headers())
 
     def _error(self, status: int, description: str) -> Response:
         body = {"ok": False, "error_code": status, "description": description}

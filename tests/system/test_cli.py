@@ -5,9 +5,11 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from click.testing import Result
 from tests.support.agents import QUIET, data_directory, http_client, until
+from tests.support.figures import Scraped
 from typer.testing import CliRunner
 
 from memmcp_server.cli import app
@@ -167,6 +169,17 @@ def test_changes_are_shown_once_by_cursor_by_name_and_as_they_come(desk: Path) -
 
 def test_the_log_is_shown_from_its_end(desk: Path) -> None:
     assert "serves" in run(desk, "logs", "--lines", "20").stdout
+    lines = [json.loads(line) for line in run(desk, "logs", "--json").stdout.splitlines()]
+    assert {"ts", "level", "logger", "message"} <= lines[-1].keys()
+    assert [line for line in lines if line["level"] == "debug"] == []
+
+
+@pytest.mark.requirement("O1")
+def test_a_scraper_reads_the_daemons_figures(desk: Path) -> None:
+    told = Scraped(httpx2.get(f"{http_client(desk).record['http']}/metrics"))
+    assert told.value("memmcp_part_up", part="journal") == 1
+    assert told.value("process_resident_memory_bytes") > 10_000_000
+    assert told.value("memmcp_log_records_total", level="info") > 0
 
 
 def test_doctor_finds_a_healthy_daemon_and_a_slip_of_the_pen(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from memmcp_server.domain.messages import Message
 from memmcp_server.errors import Unavailable
 
+LOAD_TIMEOUT_S: Final = 60.0
 DETAIL_CHARS_MAX: Final = 200
 PART_CHARS_MIN: Final = 4
 KINDS: Final = {"info": "info", "warning": "warning", "critical": "failure", "over": "success"}
@@ -31,20 +32,23 @@ class AppriseChannel:
         self._name = name
         self._url = url
         self._timeout_s = timeout_s
-        self._at_work: threading.Thread | None = None
+        self._is_busy = False
         self._loaded: Any = None
 
     async def prepare(self) -> None:
         try:
-            await self._in_thread(self._load, 60.0)
+            await self._in_thread(self._load, LOAD_TIMEOUT_S)
         except (Unavailable, TimeoutError) as error:
             logger.warning("channel %s: %s", self._name, error)
 
     async def send(self, message: Message) -> None:
         try:
+            if self._loaded is None:  # which takes its own time, not the server's
+                await self._in_thread(self._load, LOAD_TIMEOUT_S)
             problem = await self._in_thread(lambda: self._sent(message), self._timeout_s)
         except TimeoutError as error:
-            msg = f"channel {self._name} did not answer within {self._timeout_s:g} s"
+            limit_s = LOAD_TIMEOUT_S if self._loaded is None else self._timeout_s
+            msg = f"channel {self._name} did not answer within {limit_s:g} s"
             raise Unavailable(msg, hint="the message is tried again") from error
         if problem:
             msg = f"channel {self._name} did not take the message: {problem}"
@@ -52,7 +56,7 @@ class AppriseChannel:
 
     async def _in_thread(self, work: Any, timeout_s: float) -> Any:
         """Run the work in a thread that ends with the process. Raises: TimeoutError, Unavailable (one is at work)."""
-        if self._at_work is not None and self._at_work.is_alive():
+        if self._is_busy:
             msg = f"channel {self._name} is still busy with the message before"
             raise Unavailable(msg, hint="the message is tried again")
         loop = asyncio.get_running_loop()
@@ -73,11 +77,12 @@ class AppriseChannel:
             except Unavailable as error:
                 outcome = error
             finally:
+                self._is_busy = False
                 with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile, and nobody waits
                     loop.call_soon_threadsafe(settle, outcome)
 
-        self._at_work = threading.Thread(target=run, name=f"channel {self._name}", daemon=True)
-        self._at_work.start()
+        self._is_busy = True
+        threading.Thread(target=run, name=f"channel {self._name}", daemon=True).start()
         async with asyncio.timeout(timeout_s):
             return await done
 
@@ -106,7 +111,7 @@ class AppriseChannel:
         channel = self._load()
         import apprise
 
-        kept = _Kept(self._at_work)
+        kept = _Kept(threading.get_ident())
         vendor = logging.getLogger("apprise")
         vendor.addHandler(kept)
         try:
@@ -137,9 +142,9 @@ class AppriseChannel:
 class _Kept(logging.Handler):
     """Keeps the last warnings of one thread."""
 
-    def __init__(self, thread: threading.Thread | None) -> None:
+    def __init__(self, ident: int) -> None:
         super().__init__(logging.WARNING)
-        self._ident = None if thread is None else thread.ident
+        self._ident = ident
         self.lines: deque[str] = deque(maxlen=3)
 
     def emit(self, record: logging.LogRecord) -> None:

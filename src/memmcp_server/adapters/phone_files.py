@@ -18,7 +18,7 @@ STATE_NAME: Final = "phone.json"
 TOLD_NAME: Final = "phone-told.json"
 PIN_NAME: Final = "phone-pin.json"
 FORMAT: Final = 1
-FILE_BYTES_MAX: Final = 65_536
+FILE_BYTES_MAX: Final = 262_144
 
 
 class PhoneFiles:

@@ -98,7 +98,8 @@ def rules(data_dir: DataDir = None, json: Json = False) -> None:
     for rule in answer["rules"]:
         severity = rule["severity"] if rule["enabled"] else "off"
         escalates = "never" if rule["escalate_after_s"] is None else f"{rule['escalate_after_s']:g} s"
-        figures = (f"{rule['raise_at']:g}", f"{rule['clear_at']:g}", rule["unit"], f"{rule['due_s']:g} s", escalates)
+        bounds = (_figure(rule["raise_at"]), _figure(rule["clear_at"]))
+        figures = (*bounds, rule["unit"], f"{rule['due_s']:g} s", escalates)
         rows.add_row(plain(rule["name"]), severity, plain(rule["reading"]), *(plain(each) for each in figures))
     out().print(rows)
 
@@ -126,6 +127,10 @@ def _state(alert: dict[str, Any]) -> str:
     if alert["state"] == "acknowledged":
         return f"seen to by {alert['acknowledged_by']}"
     return str(alert["state"])
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:g}"
 
 
 def _seconds(text: str) -> int:

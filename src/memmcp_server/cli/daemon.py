@@ -90,6 +90,10 @@ def _outside_rows(document: dict[str, Any]) -> list[tuple[str, str]]:
     if (alerts := document.get("alerts")) is not None:
         told = ", ".join(f"{count} {severity}" for severity, count in sorted(alerts.items()))
         rows.append(("alerts", f"{told}: memmcp alerts" if told else "none open"))
+    for receiver, spans in (document.get("spans") or {}).items():
+        lost = f", {spans['dropped']} dropped" if spans["dropped"] else ""
+        trouble = f": {spans['problem']}" if spans["problem"] else ""
+        rows.append((f"calls to {receiver}", f"{spans['pending']} spans pending{lost}{trouble}"))
     if (beats := document.get("heartbeat")) is not None:
         trouble = beats["problem"] or (f"not sent, {beats['failures']} in a row" if beats["failures"] else "")
         rows.append(("heartbeat", trouble or f"{beats['sent']} sent, the last at {beats['last_sent']}"))

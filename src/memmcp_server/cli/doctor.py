@@ -12,9 +12,11 @@ import typer
 from rich.markup import escape
 
 from memmcp_server import __version__, settings
+from memmcp_server.adapters.phone_files import PhoneFiles
+from memmcp_server.config import LangfuseSection, PhoneSection
 from memmcp_server.daemon.finding import read_record
 from memmcp_server.daemon.places import Places
-from memmcp_server.errors import InvalidInput
+from memmcp_server.errors import DataDirectoryError, InvalidInput, ReceiverUnavailable
 
 from . import client_doctor
 from .client import Client, Failed, NoDaemon, find, is_served, places_of
@@ -61,15 +63,46 @@ def examine(places: Places, config: Path | None) -> Iterator[Finding]:
 
 def _settings(places: Places, config: Path | None) -> Iterator[Finding]:
     try:
-        settings.load(places.data_dir, os.environ, file=config)
+        sections = settings.load(places.data_dir, os.environ, file=config)
     except InvalidInput as error:
         for line in error.message.splitlines():
             yield Finding("settings", "problem", line, error.hint or "")
     else:
         file = config or places.settings
         yield Finding("settings", "ok", f"{file}" if file.exists() else "defaults and environment; no file")
+        yield from _phone(places, sections.phone)
+        yield from _langfuse(sections.langfuse)
     for name in settings.unknown_variables(os.environ):
         yield Finding("environment", "note", f"{name} is no setting of memMCP", "a slip of the pen? it has no effect")
+
+
+def _phone(places: Places, section: PhoneSection) -> Iterator[Finding]:
+    if section.token is None:
+        return
+    if not section.users:
+        yield Finding("phone", "note", "nobody may speak with the bot", "name your own user id in phone.users")
+    try:
+        pin = PhoneFiles(places.data_dir).pin()
+    except DataDirectoryError as error:
+        yield Finding("phone", "problem", error.message, error.hint or "")
+        return
+    if pin is None:
+        yield Finding("phone", "note", "no PIN is set, so it changes nothing", "`memmcp phone pin`")
+    elif section.users:
+        yield Finding("phone", "ok", f"{len(section.users)} may speak with it", "`memmcp phone check` asks Telegram")
+
+
+def _langfuse(section: LangfuseSection) -> Iterator[Finding]:
+    if not section.is_on:
+        return
+    from memmcp_server.adapters.langfuse_account import project_behind
+
+    try:
+        yield Finding("langfuse", "ok", f"the keys open the project {project_behind(section)!r} at {section.base_url}")
+    except InvalidInput as error:
+        yield Finding("langfuse", "problem", error.message, error.hint or "")
+    except ReceiverUnavailable as error:
+        yield Finding("langfuse", "note", error.message, error.hint or "")
 
 
 def _directory(places: Places) -> Iterator[Finding]:

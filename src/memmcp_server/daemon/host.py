@@ -23,6 +23,7 @@ from memmcp_server.config import HttpSection, Sections
 from memmcp_server.errors import DataDirectoryError
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.container import Services
+from memmcp_server.settings import secrets_of
 from memmcp_server.tools.server import MemoryServer, build_server
 from memmcp_server.web.admin import Admin
 from memmcp_server.web.app import create_app
@@ -188,8 +189,7 @@ class Host:
 
 
 def _open_log(sections: Sections, lease: Lease, *, also_stderr: bool) -> None:
-    given = sections.http.token
-    secrets = [lease.token, given.get_secret_value() if given else ""]
+    secrets = [lease.token, *secrets_of(sections)]
     try:
         logs.configure(
             lease.places.log,

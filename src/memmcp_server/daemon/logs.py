@@ -79,7 +79,7 @@ class JsonLines(Redacting):
             "ts": f"{seconds}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": self.redact(_bounded(record.getMessage(), MESSAGE_CHARS_MAX)),
+            "message": self._clean(record.getMessage(), MESSAGE_CHARS_MAX),
         }
         correlation = current()
         if correlation is not None:
@@ -92,16 +92,21 @@ class JsonLines(Redacting):
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = self._error(record.exc_info[1])
         if record.stack_info:
-            line["stack"] = self.redact(_bounded(record.stack_info, TRACEBACK_CHARS_MAX))
+            line["stack"] = self._clean(record.stack_info, TRACEBACK_CHARS_MAX)
         return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
 
     def _error(self, error: BaseException) -> dict[str, str]:
         told = "".join(traceback.format_exception(error)).rstrip("\n")
         return {
             "type": type(error).__qualname__,
-            "message": self.redact(_bounded(str(error), MESSAGE_CHARS_MAX)),
-            "traceback": _bounded(self.redact(told), TRACEBACK_CHARS_MAX),
+            "message": self._clean(str(error), MESSAGE_CHARS_MAX),
+            "traceback": self._clean(told, TRACEBACK_CHARS_MAX),
         }
+
+    def _clean(self, text: str, chars_max: int) -> str:
+        """Return a text without secrets, and bounded. It is cut twice: what the first cut leaves of a secret at its
+        seam, where nobody would know it any more, the second one takes away."""
+        return _bounded(self.redact(_bounded(text, 4 * chars_max)), chars_max)
 
 
 def _bounded(text: str, chars_max: int) -> str:

@@ -95,7 +95,7 @@ class Rule:
     when it has been at ``clear_at`` or beyond for ``clear_for_s``. ``labels``: only readings with these.
     ``escalate_after_s`` unacknowledged it becomes one degree more severe and is told again, None: never.
     ``inhibited_by``: not raised while the rule of that name fires for the same labels. ``channels``: only these, empty:
-    all that take its severity.
+    all that take its severity. ``is_own``: the operator's, not shipped.
     """
 
     name: str
@@ -114,6 +114,12 @@ class Rule:
     inhibited_by: str = ""
     channels: tuple[str, ...] = ()
     enabled: bool = True
+    is_own: bool = False
+
+    @property
+    def runbook(self) -> str:
+        """Where it stands what to do."""
+        return OWN_RUNBOOK if self.is_own else f"docs/runbooks.md#{self.name}"
 
     @property
     def is_floor(self) -> bool:
@@ -135,6 +141,8 @@ class Rule:
         labels = dict(reading.labels)
         return reading.name == self.reading and all(labels.get(key) == value for key, value in self.labels.items())
 
+
+OWN_RUNBOOK: Final = "docs/observability.md#alerts"
 
 DETECTION_S: Final = 2.0
 """From a crossing to the look that sees it, and to its alert being durable."""
@@ -169,6 +177,7 @@ class Alert:
     trajectory_id: str = ""
     resolved_ns: int | None = None
     channels: tuple[str, ...] = ()
+    runbook: str = ""
     memory_id: MemoryId = UNWRITTEN
     version: int = 0
 
@@ -212,7 +221,7 @@ class Alert:
             "count": self.count,
             "trajectory_id": self.trajectory_id,
             "channels": list(self.channels),
-            "runbook": runbook_of(self.rule),
+            "runbook": self.runbook,
         }
 
     def content(self) -> str:
@@ -249,6 +258,7 @@ def alert_of(memory: Memory) -> Alert | None:
             trajectory_id=str(held["trajectory_id"]),
             resolved_ns=_ns(held["resolved_at"]),
             channels=tuple(held["channels"]),
+            runbook=str(held["runbook"]),
             memory_id=memory.id,
             version=memory.version,
         )
@@ -289,11 +299,6 @@ class Overview:
     alerts: tuple[Alert, ...]
     notices: tuple[Memory, ...]
     silences: tuple[Silence, ...]
-
-
-def runbook_of(rule: str) -> str:
-    """Return where it stands what to do."""
-    return f"docs/runbooks.md#{rule}"
 
 
 def shown(value: float | None, unit: str) -> str:

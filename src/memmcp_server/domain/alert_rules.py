@@ -36,7 +36,7 @@ READINGS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "endpoint_down": ("yes", "1 while an endpoint (node, market API) does not answer; by endpoint"),
         "endpoints_up": ("endpoints", "how many of a kind answer; by kind"),
         "signer_down": ("yes", "1 while the signer does not answer"),
-        "queue_oldest_s": ("s", "age of the oldest entry that waits; by queue"),
+        "queue_oldest_s": ("s", "for how long the oldest entry waits while nothing is delivered; by queue"),
         "queue_dead": ("entries", "entries that were given up and wait for an operator; by queue"),
         "desk_backlog_s": ("s", "for how long what the desk recorded has not reached memory; by queue"),
         "index_drift": ("memories", "memories of which the index says something else than the journal"),
@@ -169,7 +169,7 @@ SHIPPED: Final[tuple[Rule, ...]] = (
     Rule(
         "queue_stuck", "queue_oldest_s", WARNING, 2 * MINUTE, 30, "s",
         title="queue {queue} is stuck",
-        text="Its oldest entry has waited for {value}. {note}",
+        text="Nothing has been delivered for {value}, and entries wait. {note}",
         advice="Nothing is lost. See what the sink says: memmcp outbox list --sink {queue}.",
     ),
     Rule(
@@ -311,7 +311,7 @@ def _own(name: str, change: Mapping[str, Any]) -> Rule:
         "text": f"{change['reading']} is {{value}}, the limit is {{threshold}}. {{note}}",
         "advice": "A rule of your own: see [alerts.rules] in memmcp.toml.",
     }
-    return Rule(name=name, **{**told, **change})
+    return Rule(name=name, is_own=True, **{**told, **change})
 
 
 def _check(rule: Rule, rules: Mapping[str, Rule]) -> None:

@@ -337,6 +337,7 @@ def _raised(rule: Rule, reading: Reading, value: float, now: Moment) -> Alert:
         advice=rule.advice,
         trajectory_id=reading.trajectory_id,
         channels=rule.channels,
+        runbook=rule.runbook,
     )
 
 

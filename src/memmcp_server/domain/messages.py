@@ -101,7 +101,7 @@ def _links(alert: Alert, told: Told) -> list[str]:
         links.append(f"Alert: {told.base_url}/memory/{alert.memory_id}")
     if alert.trajectory_id:
         links.append(f"Trade: {told.base_url}/trajectories/{alert.trajectory_id}")
-    return [*links, f"Runbook: docs/runbooks.md#{alert.rule}"]
+    return [*links, f"Runbook: {alert.runbook}"]
 
 
 def _span(alert: Alert, now_ns: int) -> str:

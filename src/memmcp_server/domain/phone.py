@@ -125,7 +125,9 @@ def check_pin(pin: str) -> None:
 
 
 def _scrypt(pin: str, salt: str, n: int, r: int, p: int) -> str:
-    return hashlib.scrypt(pin.encode(), salt=bytes.fromhex(salt), n=n, r=r, p=p, maxmem=SCRYPT_BYTES_MAX).hex()
+    return hashlib.scrypt(
+        pin.encode("utf-8", "surrogatepass"), salt=bytes.fromhex(salt), n=n, r=r, p=p, maxmem=SCRYPT_BYTES_MAX
+    ).hex()
 
 
 def new_code() -> str:

@@ -34,7 +34,7 @@ class PhoneBook(Protocol):
         """Keep it, durably."""
 
     def told(self) -> Mapping[str, int]:
-        """Return which version of each alert was told last, the oldest alert first."""
+        """Return which version of which alert was told to whom last (by "alert/user"), the oldest first."""
 
     def save_told(self, told: Mapping[str, int]) -> None:
         """Keep it, durably."""
@@ -49,4 +49,4 @@ class OpenAlerts(Protocol):
     async def open(self) -> list[JsonObject]: ...
 
     async def acknowledge(self, alert_id: str, user: int) -> JsonObject:
-        """Note that this user sees to it; the first signs of an id are enough where they name one alert."""
+        """Note that this user sees to it; the first or last signs of an id are enough where they name one."""

@@ -152,7 +152,9 @@ class _Loop:
             return []
         if isinstance(problem, InvalidInput):
             return await self._split(due, problem.message)
-        if self.stats.outages < OUTAGES_BEFORE_PROBE:
+        # A receiver that is gone, or asks to be left alone, is not asked again entry by entry.
+        is_closed = isinstance(problem, ReceiverUnavailable) and problem.is_closed
+        if is_closed or self.stats.outages < OUTAGES_BEFORE_PROBE:
             raise _Outage(problem) from problem
         return await self._probe(due, problem)
 

@@ -17,13 +17,14 @@ from memmcp_server.config import Sections
 from memmcp_server.domain.identifiers import SEQ_MAX
 from memmcp_server.domain.outbox import SINK_QDRANT
 from memmcp_server.domain.policy import PolicyBook
-from memmcp_server.errors import InvalidInput, NotFound, TradingUnavailable
+from memmcp_server.domain.tracing.calls import SpansWaiting
+from memmcp_server.errors import InvalidInput, NotFound, TradingUnavailable, Unavailable
 from memmcp_server.services.container import Services
 from memmcp_server.wire.alerts import ChannelAnswer, ChannelTest
 from memmcp_server.wire.archive import LINES_MAX, PARTS, ArchivePart, ImportRequest
 from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.base import Wire
-from memmcp_server.wire.status import StatusAnswer, queue_stats
+from memmcp_server.wire.status import SpansView, StatusAnswer, queue_stats
 
 from .archive import Archive
 from .index_admin import IndexAdmin
@@ -140,6 +141,7 @@ class Admin:
             heartbeat=None if self._services.heartbeat is None else self._services.heartbeat.beats.document(),
             phone=None if self._services.phone is None else self._services.phone.reading(),
             alerts=self._open_alerts(),
+            spans=await self._spans(now_ns),
         )
         return answer(status)
 
@@ -147,6 +149,15 @@ class Admin:
         if self._services.alerts is None:
             return None
         return dict(Counter(each.severity.value for each in self._services.alerts.current() if each.is_active))
+
+    async def _spans(self, now_ns: int) -> dict[str, SpansView] | None:
+        if self._services.calls is None:
+            return None
+        try:
+            waiting = await self._services.calls.waiting()
+        except Unavailable as error:
+            waiting = {"spool": SpansWaiting(0, None, 0, 0, error.message)}
+        return {name: SpansView.of(told, now_ns) for name, told in waiting.items()}
 
     async def _trading(self) -> dict[str, Any]:
         desk = self._services.desk

@@ -41,9 +41,11 @@ class ExecutionView(Wire):
 
 
 class DeskHealthView(Wire):
-    """Renewed once a second. ``feed_counts`` count since the start; ``chain`` is null where the money is paper."""
+    """Renewed once a second. ``cycle_s``: what a cycle should take by the wall, null where it goes as fast as it can.
+    ``feed_counts`` count since the start; ``chain`` is null where the money is paper."""
 
     feed_counts: dict[str, int] = {}
+    cycle_s: float | None = None
     clock_skew_s: float | None = None
     endpoints: list[EndpointView] = []
     chain: ChainView | None = None

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from memmcp_server.domain.outbox import RelayStats, SinkStats
 from memmcp_server.domain.status import HealthReport, Metrics
 from memmcp_server.domain.times import NS_PER_S, from_ns
+from memmcp_server.domain.tracing.calls import SpansWaiting
 
 from .base import JsonValue, Wire
 
@@ -98,6 +99,27 @@ class HealthAnswer(Wire):
         return cls(status=report.status, ready=report.ready, version=report.version, checks=dict(report.checks))
 
 
+class SpansView(Wire):
+    """Spans of calls that wait for one receiver of traces; ``problem``: why the last ones did not get through."""
+
+    pending: int
+    oldest_s: float
+    dropped: int
+    refused: int
+    problem: str
+
+    @classmethod
+    def of(cls, told: SpansWaiting, now_ns: int) -> Self:
+        waited_ns = 0 if told.oldest_ns is None else max(0, now_ns - told.oldest_ns)
+        return cls(
+            pending=told.spans,
+            oldest_s=round(waited_ns / NS_PER_S, 3),
+            dropped=told.dropped,
+            refused=told.refused,
+            problem=told.problem,
+        )
+
+
 class StatusAnswer(Wire):
     """memmcp status --json. ``alerts`` counts those that are open, by severity; None where a part is not configured."""
 
@@ -114,3 +136,4 @@ class StatusAnswer(Wire):
     heartbeat: dict[str, JsonValue] | None = None
     phone: dict[str, JsonValue] | None = None
     alerts: dict[str, int] | None = None
+    spans: dict[str, SpansView] | None = None

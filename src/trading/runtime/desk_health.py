@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from trading.adapters.canonical import parse_json
 from trading.engine.trader import MANUAL
-from trading.errors import JournalUnavailable
+from trading.errors import JournalUnavailable, TradingError
 from trading.model import events
 from trading.model.event_codec import decode
 from trading.model.network import SIGNATURE_FEE_LAMPORTS
@@ -38,6 +38,9 @@ WINDOW_NS: Final = 6 * 3_600 * NS_PER_S
 """What is older by the market's time says nothing about now."""
 
 FAILED_REASONS: Final = frozenset({"failed", "slippage", "expired"})
+
+UNEXPECTED: Final = (TradingError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, OSError)
+"""The desk's tasks share one fate; a view of it must not be what ends them."""
 
 logger = logging.getLogger(__name__)
 
@@ -130,15 +133,21 @@ class DeskHealth:
     _standings: dict[str, _Standing] = field(default_factory=dict)
     _seq: int | None = None
     _found: Document = field(default_factory=dict)
+    _trouble: str = ""
 
     def document(self) -> Document:
         """Return wire.DeskHealthView as of the last look."""
         return self._found
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Look until cancelled. What goes wrong here is logged and touches nothing of the desk."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except UNEXPECTED as error:
+                if repr(error) != self._trouble:
+                    logger.exception("how the desk's surroundings are cannot be told")
+                self._trouble = repr(error)
             await anyio.sleep(LOOK_S)
 
     async def look(self) -> None:
@@ -157,11 +166,17 @@ class DeskHealth:
         counts = {**(feed.get("counts") or {}), "negative_reserves": feed.get("negative_reserves", 0)}
         self._found = {  # a new one each time: who has taken the last one keeps it
             "feed_counts": counts if feed.get("kind") == "market" else {},
+            "cycle_s": self._cycle_s(feed),
             "clock_skew_s": feed.get("skew_s"),
             "endpoints": endpoints,
             "chain": chain,
             "execution": self._quality.document(self.stage.now_ns, self.stage.current.run_id),
         }
+
+    def _cycle_s(self, feed: Mapping[str, Any]) -> float | None:
+        """Return how long a cycle should take by the wall, None for a recording that runs as fast as it goes."""
+        speed, interval_s = feed.get("speed", 1.0), self.stage.description.interval_s
+        return None if speed == "max" else round(interval_s / float(speed), 3)
 
     def _read(self) -> None:
         for row in self._rows():

@@ -47,6 +47,16 @@ class Priced:
         return {"usd": _usd(self.usd), "is_complete": not self.unknown, "unknown": list(self.unknown)}
 
 
+@dataclass(frozen=True, slots=True)
+class _Summed:
+    """What was counted until the last time that it was written down, for one run and day."""
+
+    run_id: str
+    day: int
+    total: Priced
+    document: Document
+
+
 class RunningCosts:
     """Rows of days, kept in a file. ``now_ns`` is wall time: providers charge by it, whatever the market's time is."""
 
@@ -67,17 +77,23 @@ class RunningCosts:
         self._held = CostsHeld()
         self._is_open = False
         self._is_saved = True
-        self._summary: Document | None = None
+        self._summed: _Summed | None = None
 
     async def run(self) -> None:
         """Take in and write down what was counted until cancelled, and once more then."""
         try:
             while True:
-                await self.note()
+                await self._noted()
                 await anyio.sleep(self._section.save_s)
         finally:
             with anyio.move_on_after(SAVE_TIMEOUT_S, shield=True):
-                await self.note()
+                await self._noted()
+
+    async def _noted(self) -> None:
+        try:
+            await self.note()
+        except Exception:
+            logger.exception("running costs cannot be counted")
 
     async def note(self) -> None:
         """Take in what was counted. What cannot be written is kept and written the next time."""
@@ -91,7 +107,7 @@ class RunningCosts:
                 self._is_saved = True
         except OSError as error:
             logger.warning("running costs cannot be kept: %s", error)
-        self._summary = None
+        self._summed = None
 
     async def _take_in(self) -> None:
         counted = self.meter.take()
@@ -138,18 +154,25 @@ class RunningCosts:
         """Return wire.RunningCosts: the sums, and the net result of the run that the snapshot is of."""
         run_id = str(snapshot["run_id"])
         self.began(run_id)
-        if self._summary is None:
-            first = self._held.runs.get(run_id, self._today)
-            self._summary = {
-                "since": _date(first),
-                "until": _date(self._today),
-                "total": self._priced(first).document(),
-                "today": self._priced(self._today).document(),
-                "endpoints": self._endpoints(first),
-                "plans": self._plans(first),
-                "model": self._model(first),
-            }
-        return {**self._summary, "net": self._net(snapshot, sol_usd, run_id)}
+        found = self._summed
+        # Snapshots are asked for far more often than anything is counted in.
+        if found is None or (found.run_id, found.day) != (run_id, self._today):
+            found = self._summed = self._summed_for(run_id)
+        return {**found.document, "net": self._net(snapshot, sol_usd, found.total)}
+
+    def _summed_for(self, run_id: str) -> "_Summed":
+        first = self._held.runs.get(run_id, self._today)
+        total = self._priced(first)
+        document = {
+            "since": _date(first),
+            "until": _date(self._today),
+            "total": total.document(),
+            "today": self._priced(self._today).document(),
+            "endpoints": self._endpoints(first),
+            "plans": self._plans(first),
+            "model": self._model(first),
+        }
+        return _Summed(run_id, self._today, total, document)
 
     def rows(self, days: int) -> list[Document]:
         """Return the newest rows, the newest first."""
@@ -168,7 +191,7 @@ class RunningCosts:
             for row in reversed(found)
         ]
 
-    def _net(self, snapshot: Mapping[str, object], sol_usd: Decimal | None, run_id: str) -> Document:
+    def _net(self, snapshot: Mapping[str, object], sol_usd: Decimal | None, found: Priced) -> Document:
         """Return trading's result, what running took, and what is left. Costs are turned into SOL at its price now."""
         equity, deposits = snapshot["equity"], snapshot["net_deposits"]
         assert isinstance(equity, dict)
@@ -177,7 +200,6 @@ class RunningCosts:
         costs = snapshot["costs"]
         assert isinstance(costs, dict)
         on_chain = sum(value for name, value in costs.items() if name != "rent_lamports")
-        found = self._priced(self._held.runs.get(run_id, self._today))
         running = None
         if sol_usd:
             running = int((found.usd / sol_usd * LAMPORTS_PER_SOL).to_integral_value(ROUND_HALF_EVEN))
@@ -254,7 +276,7 @@ async def counted(
     costs = RunningCosts(directory, section, now_ns, has_model=has_model)
     with metered(costs.meter):
         async with anyio.create_task_group() as tasks:
-            await costs.note()
+            await costs._noted()
             tasks.start_soon(costs.run)
             try:
                 yield costs

@@ -25,6 +25,9 @@ raise_at = 80
 severity = "critical"
 channels = ["phone"]
 
+[channels.named.phone]
+url = "json://127.0.0.1"
+
 [alerts.rules.desk_reducing]
 enabled = false
 
@@ -38,6 +41,7 @@ clear_at = 100
     assert rules["slippage"].severity is Severity.CRITICAL
     assert rules["slippage"].channels == ("phone",)
     assert not rules["desk_reducing"].enabled
+    assert rules["lag_of_mine"].runbook == "docs/observability.md#alerts"
     assert (rules["lag_of_mine"].unit, rules["lag_of_mine"].severity) == ("ms", Severity.WARNING)
 
 
@@ -53,6 +57,10 @@ clear_at = 100
         ('[alerts.rules.slippage]\nreading = "state"\n', "a shipped rule keeps its own (slippage_over_model_bps)"),
         ('[alerts.rules.slippage]\ntitle = "{"\n', "rules.slippage.title cannot be filled in"),
         ('[alerts.rules.slippage]\nseverity = "dire"\n', "alerts.rules.slippage.severity (file): given 'dire'"),
+        (
+            '[alerts.rules.slippage]\nchannels = ["pager"]\n',
+            "alerts.rules.slippage.channels names pager; there are: none",
+        ),
         ("[alerts.rules.slippage]\nraise = 3\n", "alerts.rules.slippage.raise (file): there is no such setting"),
     ],
 )

@@ -172,6 +172,17 @@ def test_doctor_names_every_bad_setting_and_ends_with_one(tmp_path: Path, monkey
     assert any(text.startswith("index (file): there is no such setting") for text in problems)
 
 
+@pytest.mark.requirement("O4")
+def test_doctor_says_what_a_phone_still_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    tmp_path.chmod(0o700)
+    (tmp_path / "memmcp.toml").write_text('[phone]\ntoken = "7012345678:AAHk3vU9x2QmZr7Wc1Lp0Tn5Ys8Bd4Ef6Gj"\n')
+    answer = run("doctor", "--data-dir", str(tmp_path), "--json")
+    told = {each["text"] for each in json.loads(answer.stdout)["findings"] if each["name"] == "phone"}
+    assert told == {"nobody may speak with the bot", "no PIN is set, so it changes nothing"}
+    assert "AAHk3" not in answer.output
+
+
 def test_doctor_says_when_others_can_look_into_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     tmp_path.chmod(0o755)

@@ -4,7 +4,7 @@ import pytest
 
 import trading.errors
 from memmcp_server.errors import InvalidInput
-from memmcp_server.settings import load, setting_paths, unknown_variables
+from memmcp_server.settings import load, secrets_of, setting_paths, unknown_variables
 from trading.feeds.select import parse_feed
 
 
@@ -43,6 +43,34 @@ def test_a_secret_is_never_repeated_in_an_error(tmp_path: Path) -> None:
         load(tmp_path, {})
     assert "123456789" not in caught.value.message
     assert "http.token (file): given ***" in caught.value.message
+
+
+def test_every_secret_that_is_set_is_known_to_the_log(tmp_path: Path) -> None:
+    environ = {
+        "MEMMCP_HTTP__TOKEN": "a-token",
+        "MEMMCP_LANGFUSE__PUBLIC_KEY": "pk",
+        "MEMMCP_LANGFUSE__SECRET_KEY": "sk-lf",
+        "MEMMCP_OTLP__HEADERS": '{"x-key": "a-key"}',
+    }
+    assert sorted(secrets_of(load(tmp_path, environ))) == ["a-key", "a-token", "sk-lf"]
+    assert secrets_of(load(tmp_path, {})) == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"MEMMCP_LANGFUSE__SECRET_KEY": "sk-lf-leaked"}, "public_key and secret_key, both or neither"),
+        ({"MEMMCP_OTLP__HEADERS": '{"x-key": ["sk-lf-leaked"]}'}, "OTLP__HEADERS"),
+        ({"MEMMCP_OTLP__HEADERS": '"sk-lf-leaked"'}, "OTLP__HEADERS"),
+    ],
+)
+def test_a_secret_is_not_repeated_where_a_whole_section_is_wrong(
+    tmp_path: Path, environ: dict[str, str], says: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        load(tmp_path, environ)
+    assert says in caught.value.message
+    assert "leaked" not in str(caught.value.message)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 
 from memmcp_server.domain.outbox import RetryPolicy
+from memmcp_server.domain.tracing.calls import SpansWaiting
 from memmcp_server.domain.tracing.spans import Span, is_sampled
 from memmcp_server.errors import InvalidInput, ReceiverUnavailable, Unavailable
 from memmcp_server.ports import Clock
@@ -21,7 +22,7 @@ from memmcp_server.ports import Clock
 from .encoding import encoded, halves
 from .receiver import Receiver
 from .sinks import Identity
-from .spool import Spool, Waiting
+from .spool import Spool
 
 QUEUE_LEN_MAX: Final = 8_192
 """Spans in memory that wait for the spool: some seconds of the fastest clients; beyond it new ones are counted only."""
@@ -56,6 +57,7 @@ class CallSpans:
         self._clock = clock
         self._policy = policy
         self._queue: deque[Span] = deque()
+        self._is_open = asyncio.Event()
         self._spooled = {name: asyncio.Event() for name in self._targets}
         self.spool_every_s = SPOOL_EVERY_S
         self.shed = 0
@@ -73,10 +75,12 @@ class CallSpans:
             return
         self._queue.append(span)
 
-    async def waiting(self) -> dict[str, Waiting]:
-        """Return how it stands for each receiver. Raises: Unavailable."""
+    async def waiting(self) -> dict[str, SpansWaiting]:
         found = {name: await _in_thread(partial(self._spool.waiting, name)) for name in self._targets}
-        return {name: replace(each, dropped=each.dropped + self.shed) for name, each in found.items()}
+        return {
+            name: replace(each, dropped=each.dropped + self.shed, problem=self.errors.get(name, ""))
+            for name, each in found.items()
+        }
 
     def parts(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
         """Return what has to run, by name: one part spools, one for each receiver forwards. Then ``end``."""
@@ -112,8 +116,7 @@ class CallSpans:
                 logger.warning("spans wait in memory: %s", error.message)
                 await asyncio.sleep(self._policy.delay_s(tries))
             else:
-                for event in self._spooled.values():
-                    event.set()
+                self._is_open.set()
                 return
 
     async def _spool_now(self) -> None:
@@ -143,6 +146,7 @@ class CallSpans:
 
     async def _forward(self, target: Target) -> None:
         name, outages = target.receiver.name, 0
+        await self._is_open.wait()
         while True:
             asked_s = 0.0
             try:

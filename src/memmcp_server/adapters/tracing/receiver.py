@@ -29,6 +29,7 @@ SCORES_BYTES_MAX: Final = 900_000
 REASON_CHARS_MAX: Final = 200
 
 _REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_CLOSED: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _INVALID: Final = frozenset(
     {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 )
@@ -80,7 +81,7 @@ class Receiver:
             raise ReceiverUnavailable(msg) from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             msg = f"{self.name} cannot be reached: {type(error).__name__}"
-            raise ReceiverUnavailable(msg) from error
+            raise ReceiverUnavailable(msg, is_closed=isinstance(error, httpx2.ConnectError)) from error
 
     def _refuse_by_status(self, answer: httpx2.Response, body: bytes) -> None:
         status = answer.status_code
@@ -92,8 +93,9 @@ class Receiver:
             raise InvalidInput(msg, field="spans")
         if status in _REFUSED:
             hint = f"check the keys: {self.name} in memmcp.toml, or MEMMCP_{self.name.upper()}__*"
-            raise ReceiverUnavailable(f"{msg}: it does not know the keys", hint=hint)
-        raise ReceiverUnavailable(msg, retry_after_s=_retry_after_s(answer.headers.get("retry-after", "")))
+            raise ReceiverUnavailable(f"{msg}: it does not know the keys", is_closed=True, hint=hint)
+        asked_s = _retry_after_s(answer.headers.get("retry-after", ""))
+        raise ReceiverUnavailable(msg, retry_after_s=asked_s, is_closed=status in _CLOSED)
 
 
 class LangfuseReceiver(Receiver):

@@ -16,6 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
+from memmcp_server.domain.tracing.calls import SpansWaiting
 from memmcp_server.errors import StorageFull, Unavailable
 
 NAME: Final = "spans.db"
@@ -49,16 +50,6 @@ class Batch:
     id: int
     spans: int
     body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """How many spans wait for a receiver, since when, and how many were dropped for room or refused there."""
-
-    spans: int
-    oldest_ns: int | None
-    dropped: int
-    refused: int
 
 
 class Spool:
@@ -114,7 +105,7 @@ class Spool:
             if refused:
                 self._count(connection, target, "refused", refused)
 
-    def waiting(self, target: str) -> Waiting:
+    def waiting(self, target: str) -> SpansWaiting:
         """Return how it stands for a receiver. Raises: Unavailable."""
         of_it = _batches.c.target == target
         queue = sa.select(sa.func.coalesce(sa.func.sum(_batches.c.spans), 0), sa.func.min(_batches.c.at_ns))
@@ -122,7 +113,7 @@ class Spool:
             spans, oldest_ns = connection.execute(queue.where(of_it)).one()
             row = connection.execute(sa.select(_counts).where(_counts.c.target == target)).first()
         dropped, refused = (0, 0) if row is None else (row.dropped, row.refused)
-        return Waiting(spans, oldest_ns, dropped, refused)
+        return SpansWaiting(spans, oldest_ns, dropped, refused)
 
     def keep_only(self, targets: set[str]) -> None:
         """Drop what waits for receivers that are configured no longer. Raises: Unavailable."""

@@ -26,6 +26,18 @@ _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
 
 
+@dataclass(frozen=True, slots=True)
+class SpansWaiting:
+    """How many spans wait for a receiver, since when, how many were dropped for room or refused there; ``problem``:
+    why the last ones did not get through, "" while they do."""
+
+    spans: int
+    oldest_ns: int | None
+    dropped: int
+    refused: int
+    problem: str = ""
+
+
 class SpanRecorder(Protocol):
     """Takes finished spans, at once and without waiting. The clock and chance come from it too."""
 
@@ -34,6 +46,9 @@ class SpanRecorder(Protocol):
     def new_id(self, length: int) -> bytes: ...
 
     def record(self, span: Span) -> None: ...
+
+    async def waiting(self) -> dict[str, SpansWaiting]:
+        """Return how it stands for each receiver. Raises: Unavailable."""
 
     def parts(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
         """Return what has to run beside the daemon for the spans to arrive, by name."""

@@ -142,30 +142,36 @@ def _span(memory: Memory, within: TrajectoryId | None, *, is_ours: bool, is_show
     is_root = within is None or (kind == "signal" and "denied" in memory.metadata and memory.trajectory_id is None)
     trace_name = ("trade" if is_ours else "session") if within else f"{memory.namespace.partition('/')[0]}.{kind}"
     told = memory.metadata
-    level: Level = "DEFAULT"
-    if kind == ALERT:
-        level = _LEVELS.get(str(told.get("severity", "warning")), "WARNING")
-    elif kind == "rejection" and is_ours:
-        level = "WARNING"
-    named = told.get("trajectory_id") if kind == ALERT and is_ours else None
+    is_alert = is_ours and kind == ALERT
+    # An alert keeps the time at which it was raised; each of its changes happened when it was written.
+    at_ns = memory.known_at_ns if is_alert and memory.version > 1 else memory.ts_event_ns
+    named = told.get("trajectory_id") if is_alert else None
     return Span(
         trace_id=trace_id_of(within or memory.id),
         span_id=span_id_of(memory.id, memory.version),
         name=kind if within else trace_name,
         type=_TYPES.get(kind, "event") if is_ours else "span" if within else "event",
-        start_ns=memory.ts_event_ns,
-        end_ns=memory.ts_event_ns,
+        start_ns=at_ns,
+        end_ns=at_ns,
         parent_id=b"" if is_root or within is None else root_id_of(within),
-        level=level,
+        level=_level(kind, told) if is_ours else "DEFAULT",
+        status=str(told.get("change", "")) if is_alert else "",
         came=_text(memory.content, is_shown=is_shown),
         details=_details(memory, is_shown=is_shown),
         session=_session(memory, within or ""),
         user=memory.provenance.agent,
         trace_name=trace_name,
         tags=(memory.namespace,),
-        linked=((trace_id_of(named), root_id_of(named)),) if isinstance(named, str) else (),
+        linked=((trace_id_of(named), root_id_of(named)),) if isinstance(named, str) and named else (),
         scores=_scores(memory) if is_ours and is_shown else (),
     )
+
+
+def _level(kind: str, told: Mapping[str, Json]) -> Level:
+    if kind == ALERT:
+        is_over = told.get("state") == "resolved"
+        return "DEFAULT" if is_over else _LEVELS.get(str(told.get("severity", "warning")), "WARNING")
+    return "WARNING" if kind == "rejection" else "DEFAULT"
 
 
 def _asked(memory: Memory, exchange: str, *, is_shown: bool) -> Span:

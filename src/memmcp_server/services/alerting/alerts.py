@@ -42,6 +42,9 @@ RECENT_MAX: Final = 100
 NOTICES_MAX: Final = 50
 NOTICES_DAYS: Final = 7
 SILENCE_S_MAX: Final = 30 * 86_400
+PREPARE_AFTER_S: Final = 10.0
+"""Loading apprise takes a second of the processor, which agents that have just connected need more."""
+
 BY: Final = Provenance(agent="memmcp", tool="alerts", source="readings of this daemon", trust=Trust.SYSTEM)
 IMPORTANCE: Final = {Severity.INFO: 40, Severity.WARNING: 60, Severity.CRITICAL: 80}
 
@@ -200,7 +203,8 @@ class Alerts:
             return silence
 
     async def prepare_channels(self) -> None:
-        """Load what the channels take, so that the first alert is as quick as the others."""
+        """Load what the channels take, so that the first alert is as quick as the others; agents come first."""
+        await anyio.sleep(PREPARE_AFTER_S)
         for messenger in self._messengers.values():
             await messenger.prepare()
 

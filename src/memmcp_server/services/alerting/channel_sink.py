@@ -22,7 +22,7 @@ from memmcp_server.domain.outbox import OutboxEntry, SinkSpec
 from memmcp_server.domain.times import NS_PER_S, from_ns
 from memmcp_server.ports import Clock, Journal, Messenger
 
-TOLD_MAX: Final = 4_096
+HEARD_MAX: Final = 4_096
 LOUD: Final = frozenset({"raised", "reopened", "escalated", "unsilenced"})
 """Changes that are told; what a person does to an alert they know already."""
 
@@ -63,7 +63,8 @@ class ChannelSink:
         self._journal = journal
         self._clock = clock
         self._words = told
-        self._heard: OrderedDict[tuple[MemoryId, int], None] = OrderedDict()
+        self._heard: OrderedDict[tuple[MemoryId, int], bool] = OrderedDict()
+        """Versions that were dealt with in this process, and whether they were told."""
         self._before: Seq | None = None
 
     @property
@@ -85,7 +86,11 @@ class ChannelSink:
                 news += [] if found is None else [found]
         await self._tell(news, now_ns)
         for memory in memories:
-            self._note(memory)
+            # Not a version that has no entry here: its own is on its way, and it is told then.
+            if (memory.id, memory.version) in wanted:
+                self._heard.setdefault((memory.id, memory.version), False)
+        while len(self._heard) > HEARD_MAX:
+            self._heard.popitem(last=False)
 
     async def _tell(self, news: Sequence[_News], now_ns: int) -> None:
         stale_ns = now_ns - round(self._all.stale_after_s * NS_PER_S)
@@ -134,19 +139,14 @@ class ChannelSink:
         assert self._before is not None
         for version in await self._journal.versions(memory_id):
             is_loud = version.metadata.get("change") in LOUD
-            if is_loud and ((version.id, version.version) in self._heard or version.seq <= self._before):
+            if is_loud and (self._heard.get((version.id, version.version)) or version.seq <= self._before):
                 return True
         return False
 
     async def _keep(self, news: Sequence[_News]) -> None:
         for each in news:
-            self._note(each.memory)
+            self._heard[each.memory.id, each.memory.version] = True
         await self._journal.save_cursor(self.name, max(each.memory.seq for each in news))
-
-    def _note(self, memory: Memory) -> None:
-        self._heard[memory.id, memory.version] = None
-        while len(self._heard) > TOLD_MAX:
-            self._heard.popitem(last=False)
 
 
 def is_quiet(section: ChannelSection, now_ns: int) -> bool:

@@ -59,7 +59,7 @@ class DeskReadings:
         return [
             *self._drawdowns(held),
             *self._states(held),
-            *self._cycles(held, now_s),
+            *self._cycles(held, health, now_s),
             *self._feed(held, health, now_s),
             *self._execution(held, health, now_s),
             *_chain(health),
@@ -103,13 +103,14 @@ class DeskReadings:
             found.append(reading("state", STATES.get(str(wallet["state"])), str(wallet["problem"]), scope=scope))
         return found
 
-    def _cycles(self, held: Mapping[str, Any], now_s: float) -> list[Reading]:
+    def _cycles(self, held: Mapping[str, Any], health: Mapping[str, Any], now_s: float) -> list[Reading]:
         mark = (str(held["run_id"]), int(held["cycle"]))
         if mark != self._cycle:
             self._cycle, self._cycled_at_s = mark, now_s
         if held.get("next_evaluation") is None or not held["cycle"]:
             return []  # it has ended, or has not begun: then nothing is late
-        bar_s = _seconds_between(held["ts"], held["next_evaluation"])
+        # A recording may be played faster or slower than it was: then its own time says nothing.
+        bar_s = float(health.get("cycle_s") or _seconds_between(held["ts"], held["next_evaluation"]))
         return [reading("cycle_late_bars", max(0.0, (now_s - self._cycled_at_s) / bar_s - 1))] if bar_s > 0 else []
 
     def _feed(self, held: Mapping[str, Any], health: Mapping[str, Any], now_s: float) -> list[Reading]:

@@ -50,7 +50,11 @@ def reading(name: str, value: float | None, note: str = "", trajectory_id: str =
 
 
 class QueueReadings:
-    """The outbox of the memory journal, a queue for each sink."""
+    """The outbox of the memory journal, a queue for each sink.
+
+    A long queue that is worked off, as after a large import, is not stuck: what counts is how long an entry has waited
+    while nothing was delivered at all.
+    """
 
     name = "outbox"
     names = frozenset({"queue_oldest_s", "queue_dead"})
@@ -59,13 +63,18 @@ class QueueReadings:
         self._journal = journal
         self._relay = relay
         self._clock = clock
+        self._delivered: dict[str, tuple[int, float]] = {}
+        """How many each sink had been given, and since when it is so many."""
 
     async def read(self) -> list[Reading]:
         found: list[Reading] = []
         relays = self._relay.stats()
-        now_ns = self._clock.now_ns()
+        now_ns, now_s = self._clock.now_ns(), self._clock.monotonic_s()
         for sink, stats in (await self._journal.outbox_stats()).items():
             oldest_s = 0.0 if stats.oldest_ns is None else max(0.0, (now_ns - stats.oldest_ns) / NS_PER_S)
+            if self._delivered.get(sink, (-1, 0.0))[0] != stats.delivered:
+                self._delivered[sink] = (stats.delivered, now_s)
+            oldest_s = min(oldest_s, now_s - self._delivered[sink][1])
             told = relays.get(sink)
             note = f"{stats.pending} wait." + (f" It said: {told.last_error}" if told and told.last_error else "")
             found.append(reading("queue_oldest_s", oldest_s, note, queue=sink))

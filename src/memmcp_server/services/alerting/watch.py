@@ -9,6 +9,7 @@ from typing import Final
 import anyio
 
 from memmcp_server.domain.alert import Reading, Sample
+from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.errors import MemoryServerError, TradingUnavailable, Unavailable
 from memmcp_server.ports import Clock, TradingDesk
 from memmcp_server.services.news import News
@@ -24,6 +25,8 @@ DESK_PAUSE_S: Final = 0.1
 RETRY_S: Final = 1.0
 SILENCE: Final = "source_silent_s"
 DESK: Final = "desk"
+UNREADABLE: Final = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
+"""A part that says something else than it should must not silence all others; that it does is an alert."""
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +89,9 @@ class Watch:
         while True:
             try:
                 async for snapshot in desk.changes():
-                    found = self._desk_readings.of(snapshot, self._clock.monotonic_s())
-                    await self._judged(partial(self._alerts.take, Sample(tuple(found), NAMES)))
+                    found = self._read_snapshot(snapshot)
+                    if found is not None:
+                        await self._judged(partial(self._alerts.take, Sample(tuple(found), NAMES)))
                     await anyio.sleep(DESK_PAUSE_S)
             except TradingUnavailable as error:
                 logger.debug("the desk is not there: %s", error.message)
@@ -112,6 +116,8 @@ class Watch:
             self._troubles[source.name] = f"It did not answer within {READ_TIMEOUT_S:g} s."
         except (MemoryServerError, OSError) as error:
             self._troubles[source.name] = str(error)
+        except UNREADABLE as error:
+            self._cannot_read(source.name, error)
         else:
             self._heard(source.name)
             into += found
@@ -126,9 +132,25 @@ class Watch:
         except Unavailable as error:
             self._troubles[DESK] = error.message
         else:
-            self._heard(DESK)
-            into += self._desk_readings.of(snapshot, self._clock.monotonic_s())
-            known |= NAMES
+            found = self._read_snapshot(snapshot)
+            if found is not None:
+                self._heard(DESK)
+                into += found
+                known |= NAMES
+
+    def _read_snapshot(self, snapshot: JsonObject) -> list[Reading] | None:
+        """Return its readings, None where it is not what it should be: then the desk counts as silent."""
+        try:
+            return self._desk_readings.of(snapshot, self._clock.monotonic_s())
+        except UNREADABLE as error:
+            self._cannot_read(DESK, error)
+            return None
+
+    def _cannot_read(self, name: str, error: Exception) -> None:
+        told = f"What it says cannot be read: {error!r}"
+        if self._troubles.get(name) != told:
+            logger.error("readings of %s cannot be read", name, exc_info=error)
+        self._troubles[name] = told
 
     def _heard(self, name: str) -> None:
         self._heard_s[name] = self._clock.monotonic_s()

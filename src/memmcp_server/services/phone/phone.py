@@ -109,8 +109,19 @@ class Phone:
             if update.id >= max(self._handled_until, state.offset):
                 is_news = True
                 self._handled_until = update.id + 1
-                await self._handle(update, found.served_at_s, tasks)
+                await self._handled(update, found.served_at_s, tasks)
         return is_news
+
+    async def _handled(self, update: Update, served_at_s: float, tasks: TaskGroup) -> None:
+        try:
+            await self._handle(update, served_at_s, tasks)
+        except DataDirectoryError:
+            if update.message is not None and self._is_known(update.message):
+                await self._carrying.say(update.message.chat, texts.UNUSABLE)
+            raise
+
+    def _is_known(self, message: Message) -> bool:
+        return message.is_private and message.user in self._section.users
 
     async def _placed(self) -> PhoneState:
         """Return the state; a place in another bot's messages is none in this one's."""
@@ -123,8 +134,7 @@ class Phone:
     async def _handle(self, update: Update, served_at_s: float, tasks: TaskGroup) -> None:
         """Keep that it came, then answer: a message that brings us down is not read again."""
         message = update.message
-        is_known = message is not None and message.is_private and message.user in self._section.users
-        if message is None or not is_known:
+        if message is None or not self._is_known(message):
             strangers = self.strangers + (message is not None)
             await self._passed(update, served_at_s, strangers=strangers)
             if message is not None:

@@ -9,7 +9,7 @@ from memmcp_server.domain.phone import CODE_DIGITS, Act
 
 LIST_MAX: Final = 10
 ID_CHARS: Final = 8
-"""So much of an alert's id is shown and enough to name it: an id is long to type on a phone."""
+"""So much of the end of an alert's id is shown, and enough to name it: an id is long to type on a phone."""
 _LINE_CHARS_MAX: Final = 300
 
 HELP: Final = "\n".join(
@@ -89,7 +89,7 @@ def alert_line(alert: JsonObject) -> str:
     value, threshold, unit = told.get("value"), told.get("threshold"), told.get("unit") or ""
     measured = "" if value is None else f" (now {shown(value, unit)}, limit {shown(threshold, unit)})"
     since = f"since {_short(told.get('raised_at'))}"
-    hint = "" if state != "firing" else f"\n/ack {str(told.get('id'))[:ID_CHARS]}"
+    hint = "" if state != "firing" else f"\n/ack {str(told.get('id'))[-ID_CHARS:]}"
     acknowledged = f", acknowledged by {told['acknowledged_by']}" if told.get("acknowledged_by") else ""
     text = " ".join(str(told.get("text") or "").split())[:_LINE_CHARS_MAX]
     return f"{head}{told.get('title') or told.get('rule')}{measured}\n{text}\n{since}{acknowledged}{hint}"

@@ -181,6 +181,16 @@ def test_a_traceback_is_bounded_and_keeps_its_two_ends() -> None:
     assert len(told["message"]) < 20_000
 
 
+@pytest.mark.requirement("M12")
+@pytest.mark.parametrize("before", range(16_300, 16_400, 7))
+def test_no_half_of_a_secret_is_left_where_a_long_text_is_cut(before: int) -> None:
+    """Around the place where a text of 200,000 characters is cut first."""
+    text = "x " * (before // 2) + str(PAIR) + " y" * 100_000
+    line = JsonLines([], SCANNER).format(logging.LogRecord("n", logging.INFO, "p", 1, text, (), None))
+    halves = {str(PAIR)[start : start + 12] for start in range(0, len(str(PAIR)) - 12, 4)}
+    assert [half for half in halves if half in line] == []
+
+
 def test_the_operator_may_want_text(tmp_path: Path, root_log: logging.Logger) -> None:
     path = tmp_path / "daemon.log"
     configure(path, 65_536, [], SCANNER, also_stderr=False, section=LogsSection(format="text"))

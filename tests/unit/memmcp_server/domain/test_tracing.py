@@ -79,6 +79,14 @@ def test_an_alert_is_a_trace_of_its_own_with_a_level(severity: str | None, level
     assert span.linked == (((trace_id_of(TRADE), root_id_of(TRADE)),) if severity else ())
 
 
+def test_each_change_of_an_alert_is_told_at_its_own_time_and_its_end_is_no_alarm() -> None:
+    told_of = {"severity": "critical", "state": "resolved", "change": "resolved", "trajectory_id": ""}
+    alert = a_memory("m", "over", namespace="alerts", kind="alert", metadata=told_of, version=3, known_at_ns=T0_NS + 7)
+    span = told(alert)
+    assert (span.level, span.status, span.start_ns, span.linked) == ("DEFAULT", "resolved", T0_NS + 7, ())
+    assert span.span_id == span_id_of("m", 3)
+
+
 def test_advice_that_failed_or_was_known_already_cost_nothing_and_says_so() -> None:
     cached = of_the_desk(
         "response", place="memory_bank", id="a", outcome="timeout", is_cached=True, tokens_in=5, cost_micro_usd=7

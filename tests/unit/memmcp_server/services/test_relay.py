@@ -12,9 +12,9 @@ from tests.doubles.outbox_journal import OutboxJournal
 
 from memmcp_server.config import RelaySection
 from memmcp_server.domain.outbox import OutboxEntry
-from memmcp_server.errors import IndexUnavailable, InvalidInput
+from memmcp_server.errors import IndexUnavailable, InvalidInput, ReceiverUnavailable
 from memmcp_server.ports import Journal
-from memmcp_server.services.relay import Relay, RelayStats
+from memmcp_server.services.relay import RETRY_AFTER_S_MAX, Relay, RelayStats
 
 pytestmark = pytest.mark.anyio
 
@@ -211,3 +211,43 @@ async def test_an_outage_does_not_become_a_tight_loop(
     async with running(QUICK.model_copy(update={"backoff_base_s": 0.1, "backoff_cap_s": 10.0})) as relay:
         await until(relay, lambda stats: stats.outages == 2)
         assert sink.attempts == 2
+
+
+async def test_a_receiver_that_asks_to_be_left_alone_is(journal: OutboxJournal) -> None:
+    class Busy(FussySink):
+        async def deliver(self, entries: Sequence[OutboxEntry]) -> None:
+            self.attempts += 1
+            raise ReceiverUnavailable("busy", retry_after_s=86_400.0, is_closed=True)
+
+    busy = Busy()
+    write(journal, "m")
+    relay = Relay(cast(Journal, journal), [busy], SystemClock(), QUICK)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(relay.run)
+        stats = await until(relay, lambda stats: stats.state == "backing_off")
+        assert stats.retry_in_s == RETRY_AFTER_S_MAX
+        for round_number in range(2, 8):
+            relay.wake()
+            await until(relay, lambda stats, number=round_number: stats.outages == number)  # type: ignore[misc]
+        assert busy.attempts == 7, "it was asked once a round, not entry by entry"
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_remote_sink_is_given_as_many_entries_at_once_as_it_takes(journal: OutboxJournal) -> None:
+    sizes: list[int] = []
+
+    class Wide(FussySink):
+        batch_len_max = 40
+
+        async def deliver(self, entries: Sequence[OutboxEntry]) -> None:
+            sizes.append(len(entries))
+
+        async def close(self) -> None: ...
+
+    write(journal, *(f"m{number}" for number in range(50)))
+    relay = Relay(cast(Journal, journal), [Wide()], SystemClock(), QUICK)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(relay.run)
+        assert await relay.drain(5)
+        tasks.cancel_scope.cancel()
+    assert sizes == [40, 10]

@@ -44,7 +44,7 @@ class Market:
         for _ in range(cycles):
             before = (await self.desk.snapshot())["cycle"]
             self.feed.push()
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 while (await self.desk.snapshot())["cycle"] == before:
                     async for _ in self.desk.changes():
                         break

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import anyio
 import pytest
 from tests.support.trading import filled, make_exit, make_fill, make_order, rejected
 
 from trading.model.events import OrderApproved
 from trading.model.order import Order
+from trading.runtime import desk_health
 from trading.runtime.desk_health import OUTCOMES_MAX, WINDOW_NS, DeskHealth, ExecutionQuality
 from trading.runtime.stage import SlippageRules
 
@@ -74,3 +76,22 @@ def test_an_endpoint_is_down_from_an_error_until_it_has_answered() -> None:
         False,
         False,
     ]
+
+
+@pytest.mark.anyio
+async def test_a_view_that_fails_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_health, "LOOK_S", 0.05)
+    looks = 0
+
+    class Odd:
+        def health(self) -> dict[str, Any]:
+            nonlocal looks
+            looks += 1
+            raise KeyError("odd")
+
+    health = DeskHealth(stage=Odd(), journal=None)  # type: ignore[arg-type]
+    with anyio.move_on_after(desk_health.LOOK_S * 1.5) as scope:
+        await health.run()
+    assert scope.cancelled_caught
+    assert looks == 2
+    assert health.document() == {}

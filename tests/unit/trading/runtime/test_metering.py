@@ -142,7 +142,7 @@ async def test_a_row_that_nobody_can_count_is_passed_over_and_the_next_ones_coun
     meters.follow()
     journal.append(1, "order_filled", {"strange": 1})
     write(journal, events.SignalRaised("trj_1", make_signal()))
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(meters.run)
             while not series(meters, "signals_total"):  # noqa: ASYNC110 - rows ring no bell

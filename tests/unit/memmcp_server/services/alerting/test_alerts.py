@@ -3,10 +3,12 @@
 import pytest
 from tests.doubles.word_scanner import WordScanner
 from tests.support.alert_world import World
+from tests.support.journals import a_draft
 
 from memmcp_server.domain.alert import Reading, Sample, labels_of
 from memmcp_server.domain.alerting import KEYS_MAX
 from memmcp_server.domain.caller import Caller
+from memmcp_server.domain.outbox import SINK_QDRANT
 from memmcp_server.errors import InvalidInput, JournalUnavailable, NotFound, Refused
 from memmcp_server.services.alerting.alerts import Alerts
 
@@ -152,3 +154,35 @@ async def test_there_is_a_bound_on_what_is_followed() -> None:
     readings = tuple(Reading("queue_dead", 1.0, labels_of({"queue": f"q{number}"})) for number in range(KEYS_MAX + 50))
     raised = await world.alerts.take(Sample(readings, frozenset({"queue_dead"})))
     assert len(raised) == KEYS_MAX
+
+
+async def test_a_part_that_says_nonsense_silences_nobody_else() -> None:
+    world = World()
+    await world.passes(2)
+    world.desk = {"state": "HALTED"}
+    world.free_bytes = 1.0
+    await world.passes(70, 5)
+    assert len(world.firing("disk_low")) == 1
+    [silent] = world.firing("source_silent")
+    assert "cannot be read" in silent.text
+
+
+async def test_a_recording_that_is_played_slowly_is_not_late() -> None:
+    world = World()
+    world.health["cycle_s"] = 3_000.0
+    await world.passes(5_000, 50)
+    assert world.firing("loop_not_cycling") == []
+    await world.passes(5_000, 50)
+    assert len(world.firing("loop_not_cycling")) == 1
+
+
+async def test_a_long_queue_that_is_worked_off_is_not_stuck() -> None:
+    world = World()
+    await world.journal.commit([a_draft(f"memory {number}") for number in range(12)])
+    for _ in range(10):
+        await world.passes(60, 20)
+        [entry, *_] = await world.journal.outbox_due(SINK_QDRANT, now_ns=world.clock.now_ns(), limit=1)
+        await world.journal.outbox_delivered([entry.id])
+    assert world.firing("queue_stuck") == []
+    await world.passes(140, 20)
+    assert len(world.firing("queue_stuck")) == 1
