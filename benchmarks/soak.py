@@ -38,7 +38,7 @@ from memmcp_server.daemon.places import Places
 
 DAY_S = 86_400
 ALLOWED = 1.05
-WINDOW = 5
+WINDOW = 7
 """Periods of which the lowest figure is what is held for good: copies and caches come and go."""
 WARM_S = 240.0
 """How long a hastened daemon is at work before its first day begins: what it loads and caches is no leak."""
