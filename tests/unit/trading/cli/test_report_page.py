@@ -12,6 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from trading.cli import app
+from trading.cli.console import bps_text
 from trading.cli.html_report import _span, render
 from trading.cli.plots import curve
 
@@ -63,13 +64,16 @@ def test_terminal_page_and_json_say_the_same(folder: Path, tmp_path: Path) -> No
     assert document["rests_on"]["liquidity"] in html
 
 
-def test_the_terminal_draws_the_equity_curve(folder: Path) -> None:
+def test_the_terminal_draws_the_equity_curve_and_the_drawdown_below_it(folder: Path) -> None:
     shown = run(folder.parent, "report", str(folder)).stdout
-    equity = document_of(folder)["series"]["equity_lamports"]
-    drawn = [line for line in shown.splitlines() if set(line) & set("▁▂▃▄▅▆▇█")]
+    series = document_of(folder)["series"]
+    equity = series["equity_lamports"]
+    above, _, below = shown.partition("\nDrawdown\n")
+    drawn = [line for line in above.splitlines() if set(line) & set("▁▂▃▄▅▆▇█")]
     highest, lowest = drawn[0], drawn[-1]
     assert f"{max(equity) / 1e9:.9f}".rstrip("0") in highest
     assert f"{min(equity) / 1e9:.9f}".rstrip("0") in lowest
+    assert f"the largest: {bps_text(max(series['drawdown_bps']))}" in below
 
 
 def test_a_curve_rises_with_its_values_and_a_flat_one_is_a_line() -> None:
