@@ -12,6 +12,7 @@ pytestmark = pytest.mark.system
 
 
 @pytest.mark.requirement("Q3")
+@pytest.mark.bench
 def test_the_bridges_benchmark_measures_both_ways_and_says_whether_its_goals_are_met(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -23,6 +24,7 @@ def test_the_bridges_benchmark_measures_both_ways_and_says_whether_its_goals_are
 
 
 @pytest.mark.requirement("Q3")
+@pytest.mark.bench
 def test_the_searchs_benchmark_says_where_the_time_goes_and_whether_its_goals_are_met(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -58,6 +60,7 @@ def test_the_migrations_benchmark_changes_the_model_and_says_what_it_cost(capsys
 
 
 @pytest.mark.requirement("Q3")
+@pytest.mark.bench
 def test_the_lessons_benchmark_asks_the_real_index_and_says_whether_its_goal_is_met(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -110,6 +113,7 @@ def test_of_a_rate_more_is_better() -> None:
 
 
 @pytest.mark.requirement("Q3")
+@pytest.mark.bench
 def test_the_engines_benchmark_runs_ours_to_the_same_profit_as_a_bare_loop(capsys: pytest.CaptureFixture[str]) -> None:
     found = {}
     for what in ("engine", "kernel", "bare"):
