@@ -16,7 +16,7 @@ from .schemas import NEWS
 async def with_news(services: Services, caller: Caller, request: BaseModel, answer: BaseModel) -> JsonObject:
     """Return the answer as JSON with what others did since the caller looked last, where there is something and it
     fits. A ``max_tokens`` of the request holds for both together, and so does the bound of a brief answer to a search,
-    whose hits are cut further to make room.
+    whose hits are cut further to make room, and the news where that is not enough.
     """
     document = _json(answer)
     headlines = services.news.headlines
@@ -27,14 +27,28 @@ async def with_news(services: Services, caller: Caller, request: BaseModel, answ
         if isinstance(limit, int):
             tokens_max = min(tokens_max, limit - tokens_of({**document, NEWS: {}}))
         block = block_that_fits(look, headlines.section.items_max, tokens_max)
+        if block is not None and isinstance(answer, BriefSearchAnswer):
+            document, block = _brief_beside(answer, str(getattr(request, "query", "")), look, block)
         if block is not None:
             headlines.note_told(look)
-            if isinstance(answer, BriefSearchAnswer):
-                shorten(answer, str(getattr(request, "query", "")), len(as_sent({NEWS: block})))
-                document = _json(answer)
             document = {**document, NEWS: block}
     headlines.note_shown(caller, _shown_in(document))
     return document
+
+
+def _brief_beside(
+    answer: BriefSearchAnswer, query: str, look: Look, block: JsonObject
+) -> tuple[JsonObject, JsonObject | None]:
+    """Return a brief answer and as much of the news as both together keep its bound."""
+    items = block.get("items")
+    for items_max in range(len(items) if isinstance(items, list) else 0, -1, -1):
+        found = block_that_fits(look, items_max, tokens_of(block))
+        if found is None:
+            break
+        cut = answer.model_copy(deep=True)
+        if shorten(cut, query, len(as_sent({NEWS: found}))):
+            return _json(cut), found
+    return _json(answer), None
 
 
 def _json(answer: BaseModel) -> JsonObject:

@@ -108,12 +108,15 @@ def brief_answer(result: SearchResult, query: str) -> BriefSearchAnswer:
     return answer
 
 
-def shorten(answer: BriefSearchAnswer, query: str, bytes_beside: int = 0) -> None:
-    """Cut the answer until it keeps its bound together with so many bytes of what else goes with it."""
+def shorten(answer: BriefSearchAnswer, query: str, bytes_beside: int = 0) -> bool:
+    """Cut the answer until it keeps its bound together with so many bytes of what else goes with it.
+
+    Returns False where that much beside it leaves too little room for so many hits, even as a few words each.
+    """
     hits = answer.hits
     bytes_max = BYTES_OF_TEN * max(len(hits), TEN) // TEN - bytes_beside
     if _size(answer) <= bytes_max:
-        return
+        return True
     answer.contradictions = None  # each of the hits names what contradicts it
     words = [word.casefold() for word in _WORD.findall(query)]
     wholes = [hit.content for hit in hits]
@@ -122,10 +125,11 @@ def shorten(answer: BriefSearchAnswer, query: str, bytes_beside: int = 0) -> Non
     for share in range(CHARS_MAX, CHARS_MIN, -CHARS_STEP):
         _cut(hits, wholes, words, share)
         if _size(answer) <= bytes_max:
-            return
+            return True
     for hit in hits:
         hit.why = hit.namespace = hit.trajectory_id = None
     _cut(hits, wholes, words, CHARS_MIN)
+    return _size(answer) <= bytes_max
 
 
 def _cut(hits: Sequence[BriefHit], wholes: Sequence[str], words: Sequence[str], share: int) -> None:
