@@ -20,35 +20,32 @@ from tests.support.agents import environment, http_client
 from tests.support.daemons import served
 from tests.support.decisions import SPANS_OF_A_TRADE, note
 from tests.support.market_server import eventually
-from tests.support.otlp_receiver import PUBLIC_KEY, SECRET_KEY, Fault, OtlpReceiver, free_port, serving_apart
+from tests.support.otlp_receiver import PUBLIC_KEY, SECRET_KEY, TROUBLES, OtlpReceiver, free_port, serving_apart
 from tests.support.tracing import relaying, to_langfuse, write
 
 DECISIONS: Final = 10_000
 END_S_MAX: Final = 3.0
 OFF: Final = "off"
 """A daemon that tells nobody, to compare with."""
-FAULTS: Final[tuple[Fault, ...]] = (
-    *("slow", "busy", "broken", "broken_after_storing", "hanging", "too_large", "unauthorized"),
-)
 SCORES_OF_A_TRADE: Final = 5
 
 
 async def through_faults(count: int) -> tuple[bool, str]:
     """Return whether every trade arrived once and whole, and the figures."""
     port, receiver = free_port(), OtlpReceiver(refused={"trading.odd"})
-    stretch = count // (len(FAULTS) + 3)
+    stretch = count // (len(TROUBLES) + 3)
     with tempfile.TemporaryDirectory() as folder:
         async with relaying(to_langfuse(Path(folder), f"http://127.0.0.1:{port}", timeout_s=2.0)) as (journal, relay):
             began_s = time.monotonic()
             await write(journal, 0, stretch, 1)  # nobody listens
             async with receiver.serving(port):
-                for number, fault in enumerate(FAULTS, 1):
+                for number, fault in enumerate(TROUBLES, 1):
                     receiver.fault = fault
                     await write(journal, number * stretch, stretch, 1)
                     await eventually(lambda met=fault: receiver.met[met] > 0)  # type: ignore[misc]
                 receiver.fault = "picky"
                 await journal.commit([note("odd", count + each, f"odd {each}") for each in range(3)])
-                written = (len(FAULTS) + 1) * stretch
+                written = (len(TROUBLES) + 1) * stretch
                 await write(journal, written, count - written, 1)
                 await eventually(lambda: receiver.met["picky"] > 0)
                 receiver.fault = ""

@@ -152,7 +152,9 @@ async def test_ten_hits_are_two_kilobytes_in_text_and_in_structure_with_the_news
             await called(writer, "memory_write", content=text, kind=kind, tags=["pools", "entries"], metadata={"n": 1})
         result = await client.call_tool("memory_search", {"query": "thin pool of a token"})
         for word in ("one", "two", "three"):
-            await called(writer, "memory_write", content=f"Something new about a thin pool, {word}.", kind="lesson")
+            # As long as three of them may be and still be told: then they leave the hits the least room.
+            text = f"{word} new lessons on the depth of a thin pool, said once more."
+            await called(writer, "memory_write", content=text, kind="lesson")
         await stage.told_all()
         later = await client.call_tool("memory_search", {"query": "thin pool of a token"})
     assert later.structured_content["news"]["items"]

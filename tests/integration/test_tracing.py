@@ -10,7 +10,14 @@ import pytest
 from pydantic import SecretStr
 from tests.support.decisions import SPANS_OF_A_TRADE, T0_NS, note, passed, trade
 from tests.support.market_server import eventually
-from tests.support.otlp_receiver import SECRET_KEY, Fault, OtlpReceiver, attributes_of, basic_authorization, free_port
+from tests.support.otlp_receiver import (
+    SECRET_KEY,
+    TROUBLES,
+    OtlpReceiver,
+    attributes_of,
+    basic_authorization,
+    free_port,
+)
 from tests.support.tracing import QUICK, relaying, telling, to_langfuse, write
 
 from memmcp_server.config import OtlpSection, Sections, TracingSection
@@ -23,7 +30,6 @@ from memmcp_server.domain.tracing.spans import root_id_of, span_id_of, trace_id_
 pytestmark = pytest.mark.anyio
 
 DECISIONS = 10_000
-FAULTS: tuple[Fault, ...] = ("slow", "busy", "broken", "broken_after_storing", "hanging", "too_large", "unauthorized")
 
 
 @pytest.mark.requirement("O3")
@@ -32,17 +38,17 @@ FAULTS: tuple[Fault, ...] = ("slow", "busy", "broken", "broken_after_storing", "
 async def test_ten_thousand_decisions_all_arrive_through_every_fault_of_the_receiver(tmp_path: Path) -> None:
     port, receiver = free_port(), OtlpReceiver(refused={"trading.odd"})
     sections = to_langfuse(tmp_path, f"http://127.0.0.1:{port}")
-    stretch = DECISIONS // (len(FAULTS) + 3)
+    stretch = DECISIONS // (len(TROUBLES) + 3)
     async with relaying(sections) as (journal, relay):
         await write(journal, 0, stretch, 10)  # nobody listens
         async with receiver.serving(port):
-            for number, fault in enumerate(FAULTS, 1):
+            for number, fault in enumerate(TROUBLES, 1):
                 receiver.fault = fault
                 await write(journal, number * stretch, stretch, 10)
                 await eventually(lambda met=fault: receiver.met[met] > 0)  # type: ignore[misc]
             receiver.fault = "picky"
             await journal.commit([note("odd", DECISIONS + each, f"odd {each}") for each in range(3)])
-            written = (len(FAULTS) + 1) * stretch
+            written = (len(TROUBLES) + 1) * stretch
             await write(journal, written, DECISIONS - written, 10)
             assert await relay.drain(60)
             assert (await journal.outbox_stats())["langfuse"].dead == 3

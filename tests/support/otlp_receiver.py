@@ -29,6 +29,16 @@ from starlette.routing import Route
 from tests.support.market_server import loopback
 
 Fault = Literal["", "slow", "hanging", "busy", "broken", "broken_after_storing", "picky", "unauthorized", "too_large"]
+TROUBLES: Final[tuple[Fault, ...]] = (
+    "slow",
+    "busy",
+    "broken",
+    "broken_after_storing",
+    "hanging",
+    "too_large",
+    "unauthorized",
+)
+"""In each of them a receiver takes nothing, or answers as if it had not."""
 
 PUBLIC_KEY: Final = "pk-lf-of-the-tests"
 SECRET_KEY: Final = "sk-lf-0f9d1c7e-3b5a-4d2f-8e6c-a1b2c3d4e5f6"
