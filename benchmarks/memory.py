@@ -165,7 +165,8 @@ async def until_ready(server: Server, session: ClientSession) -> None:
     while isinstance(server, Ours):
         answer = await session.call_tool("memory_search", {"query": "ready", "limit": 1})
         said = answer.structured_content or {}
-        if said.get("index") == "ready" and not said.get("backlog"):
+        # A brief answer names the index only where it is not ready.
+        if not answer.is_error and said.get("index", "ready") == "ready" and not said.get("backlog"):
             return
         await anyio.sleep(0.1)
 

@@ -89,7 +89,9 @@ class Ours:
         await _called(session, "memory_write", {"content": text})
 
     async def find(self, session: ClientSession, query: str) -> list[str]:
-        answer = await _called(session, "memory_search", {"query": query, "limit": 10})
+        # Whole texts, as the peers answer them.
+        arguments = {"query": query, "limit": 10, "max_tokens": 100_000}
+        answer = await _called(session, "memory_search", arguments)
         return [str(hit["content"]) for hit in answer.structured_content["hits"]]
 
     def fill(self, numbers: range) -> None:
