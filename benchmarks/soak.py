@@ -3,8 +3,8 @@
 Accelerated (``--days 30``): a day of the desk's market passes in ``--day-s`` seconds, with agents, an outside engine,
 the page and its stream, Prometheus and a receiver of traces at work. The wall clock jumps both ways, the feed falls
 silent and the receiver is in trouble now and then. The first day begins when the daemon has been at work for four
-minutes. With ``--hours 72`` nothing is hastened and a period is an hour. At the end of each period the daemon gives
-back what it does not need, and this is judged against the end of the first day, with 5 % allowed:
+minutes. With ``--hours 72`` nothing is hastened and a period is an hour. At the end of each period the daemon and
+its worker give back what they do not need, and this is judged against the end of the first day, with 5 % allowed:
 
 - memory: the resident size of the daemon, and that of the index worker, which may grow by what its new points take.
 - handles: the open descriptors of the daemon and its children.
@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,6 +67,8 @@ class Figures:
     period: int
     daemon_rss: int
     worker_rss: int
+    worker_mapped: int
+    """The part of ``worker_rss`` that is pages of mapped files, which the system takes back at will."""
     threads: int
     handles: int
     points: int
@@ -80,17 +82,18 @@ class Figures:
     def line(self) -> str:
         sizes = ", ".join(f"{name} {size / MIB:.1f}" for name, size in self.files.items())
         return (
-            f"{self.period:>3}: daemon {self.daemon_rss / MIB:.1f} MiB, worker {self.worker_rss / MIB:.1f} MiB, "
-            f"{self.threads} threads, {self.handles} handles; MiB on disk: {sizes}; "
+            f"{self.period:>3}: daemon {self.daemon_rss / MIB:.1f} MiB, worker {self.worker_rss / MIB:.1f} MiB "
+            f"({self.worker_mapped / MIB:.1f} mapped), {self.threads} threads, {self.handles} handles; "
+            f"MiB on disk: {sizes}; "
             f"desk rows {self.rows.get('desk.rows', 0)}, memories {self.rows.get('memory.memories', 0)}, "
             f"snapshots {self.rows.get('memory.snapshots', 0)}, outbox {self.rows.get('memory.outbox', 0)}, "
             f"points {self.points}"
         )
 
 
-def memory_of(pid: int) -> int:
+def memory_of(pid: int, what: str = "VmRSS") -> int:
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{what}:"):
             return int(line.split()[1]) * KIB
     return 0
 
@@ -132,11 +135,22 @@ def rows_of(path: Path) -> tuple[dict[str, int], int, int]:
         return counts, payload, pages * int(db.execute("PRAGMA page_size").fetchone()[0])
 
 
-def measured(pid: int, data_dir: Path, control: Control, client: Client, load: Load, period: int) -> Figures:
+def tidied(pid: int, control: Control) -> list[int]:
+    """Have the daemon and its index worker give back what they have freed; return the daemon's children."""
     before = control.tidied
     os.kill(pid, signal.SIGUSR1)
     until(lambda: control.tidied > before, 60)
     children = children_of(pid)
+    for child in children:
+        before = control.worker_tidied
+        with suppress(ProcessLookupError):  # it is just being started anew
+            os.kill(child, signal.SIGUSR1)
+            until(lambda before=before: control.worker_tidied > before, 60)  # type: ignore[misc]
+    return children
+
+
+def measured(pid: int, data_dir: Path, control: Control, client: Client, load: Load, period: int) -> Figures:
+    children = tidied(pid, control)
     rows: dict[str, int] = {}
     payload: dict[str, int] = {}
     pages: dict[str, int] = {}
@@ -155,6 +169,7 @@ def measured(pid: int, data_dir: Path, control: Control, client: Client, load: L
         period=period,
         daemon_rss=memory_of(pid),
         worker_rss=sum(memory_of(each) for each in children),
+        worker_mapped=sum(memory_of(each, "RssFile") for each in children),
         threads=len(list(Path(f"/proc/{pid}/task").iterdir())),
         handles=handles_of(pid) + sum(handles_of(each) for each in children),
         points=points,

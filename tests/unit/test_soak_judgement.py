@@ -18,6 +18,7 @@ def figures(period: int) -> Figures:
         period=period,
         daemon_rss=200 * MIB + period % 2 * MIB,
         worker_rss=400 * MIB,
+        worker_mapped=50 * MIB,
         threads=12,
         handles=40 + period % 3,
         points=1_000 * period,
