@@ -113,7 +113,7 @@ def routes() -> str:
     nothing = cast("Services", inspect.Signature())
     rows = [
         (f"`{row.method} {row.path}`", row.summary, "operator's token" if row.operator else "")
-        for row in api_routes(nothing, cast("Any", None))
+        for row in api_routes(nothing, cast("Any", None), cast("Any", None))
     ]
     doors = [("`/mcp`", "MCP over Streamable HTTP", ""), ("`/sse`", "MCP over SSE, for older clients", "")]
     return table(("route", "what", "needs"), cast("list[tuple[object, ...]]", [*rows, *doors, ("`/`", "the page", "")]))

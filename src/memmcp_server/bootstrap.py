@@ -39,6 +39,7 @@ from .services.guarded_desk import GuardedDesk
 from .services.health import Health
 from .services.index_health import IndexHealth
 from .services.index_keeper import IndexKeeper
+from .services.logins import Logins
 from .services.loss_reviews import LossReviews
 from .services.memories import Memories
 from .services.merging import Merging
@@ -140,6 +141,7 @@ async def open_services(
             evaluation=evaluation,
             tasks=tasks,
             quotas=Quotas(sections.quotas, clock, meters),
+            logins=Logins(clock),
             meters=meters,
             limits=limits,
             confirmations=Confirmations(sections.orders),

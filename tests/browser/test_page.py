@@ -346,23 +346,6 @@ def test_another_zone_is_used_and_named_everywhere(watched: Watched, stage: Stag
     watched.expect_only()
 
 
-@pytest.mark.requirement("O5")
-def test_a_daemon_with_a_token_is_opened_with_it_and_keeps_it_out_of_addresses(watched: Watched, stage: Stage) -> None:
-    stage.token = "correct-horse"
-    page = watched.open()
-    dialog = page.get_by_role("dialog", name="Access token")
-    expect(dialog).to_be_visible()
-    addresses: list[str] = []
-    page.on("request", lambda request: addresses.append(request.url))
-    page.get_by_role("textbox", name="Token").fill("correct-horse")
-    page.get_by_role("button", name="Connect").click()
-    expect(page.locator("#connection")).to_have_attribute("data-state", "open")
-    expect(page.locator("#panel-trading")).to_have_attribute("data-state", "ready")
-    assert addresses
-    assert not any("correct-horse" in address for address in addresses)
-    watched.expect_only(REFUSED)
-
-
 def axe_violations(page: Page) -> list[str]:
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found: list[dict[str, Any]] = page.evaluate("async () => (await axe.run(document)).violations")

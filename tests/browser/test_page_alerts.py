@@ -53,8 +53,9 @@ def test_an_alert_comes_by_itself_and_is_answered_with_the_operators_token(brows
 
         item.get_by_role("button", name="Acknowledge").click()
         expect(page.locator("#login")).to_be_visible()
-        page.locator("#login-token").fill(OPERATOR_TOKEN)
-        page.locator("#login-form button").click()
+        page.locator("#login-secret").fill(OPERATOR_TOKEN)
+        page.locator("#login-form").get_by_role("button", name="Log in").click()
+        expect(page.locator("#who-text")).to_have_text("operator")
         item.get_by_role("button", name="Acknowledge").click()
         expect(item).to_have_attribute("data-state", "acknowledged")
         item.get_by_role("button", name="Silence for 2 h").click()

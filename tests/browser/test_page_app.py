@@ -8,19 +8,15 @@ from typing import Any
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from playwright.sync_api import Browser, Error, expect
-from pydantic import SecretStr
+from playwright.sync_api import Browser, expect
 from tests.support.stage import Stage, served, staged
 
-from memmcp_server.config import HttpSection
 from memmcp_server.domain.drafts import DraftFields, DraftLimits, make_draft
 from memmcp_server.domain.memory import Provenance
 
 from .conftest import DESKTOP, Watched
 
 pytestmark = pytest.mark.browser
-
-TOKEN = "a token of this test"
 
 
 @dataclass(frozen=True)
@@ -103,19 +99,3 @@ def test_a_page_that_was_away_for_long_sees_the_gap_and_the_newest_memories(brow
         expect(page.locator("#stream .stream-text").first).to_have_text("missed 1499")
         expect(page.locator("#stream li.gap")).to_have_count(1)
         watched.expect_only("Failed to load resource", "ERR_")
-
-
-@pytest.mark.requirement("O5")
-def test_a_daemon_with_a_token_asks_the_browser_for_it_and_then_everything_works(
-    browser: Browser, tmp_path: Path
-) -> None:
-    http = HttpSection(token=SecretStr(TOKEN))
-    with running(tmp_path, http=http) as daemon:
-        with watching(browser, daemon.url) as stranger, pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):
-            stranger.page.goto(daemon.url)
-        credentials = {"username": "operator", "password": TOKEN}
-        with watching(browser, daemon.url, http_credentials=credentials) as watched:
-            page = watched.open()
-            expect(page.locator("#connection")).to_have_attribute("data-state", "open")
-            expect(page.locator("#panel-trading")).to_have_attribute("data-state", "ready")
-            watched.expect_only("Failed to load resource")

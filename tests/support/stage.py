@@ -38,6 +38,7 @@ from memmcp_server.services.guarded_desk import GuardedDesk
 from memmcp_server.services.health import Health
 from memmcp_server.services.index_health import IndexHealth
 from memmcp_server.services.index_keeper import IndexKeeper
+from memmcp_server.services.logins import Logins
 from memmcp_server.services.memories import Memories
 from memmcp_server.services.meters import Meters
 from memmcp_server.services.migration import Migration
@@ -160,6 +161,7 @@ async def staged(
             evaluation=evaluation,
             tasks=Tasks(journal, policies, scanner, clock),
             quotas=Quotas(quotas or NO_QUOTAS, clock, meters),
+            logins=Logins(clock),
             meters=meters,
             approvals=approvals,
             alerts=Alerts(journal, clock, sections.alerts.in_force()),

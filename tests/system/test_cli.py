@@ -227,6 +227,23 @@ def test_the_admin_routes_want_the_operators_token(desk: Path) -> None:
 @pytest.mark.requirement("M6")
 @pytest.mark.requirement("M18")
 @pytest.mark.requirement("O6")
+@pytest.mark.requirement("O5")
+def test_a_code_for_the_page_is_shown_and_logs_in_once_and_all_are_logged_out(desk: Path) -> None:
+    shown = run(desk, "login", "--viewer", "--no-browser").stdout
+    url, code = shown.split()[0], shown.split()[-1]
+    base, _, behind = url.partition("/#login=")
+    assert (behind, base) == (code, run_json(desk, "status")["http"])
+    page = {"Origin": base, "X-Memmcp-Page": "1"}
+    with httpx2.Client(base_url=base, headers=page) as browser:
+        assert browser.post("/login", json={"secret": code}).json()["role"] == "viewer"
+        assert browser.get("/session").json() == {"role": "viewer", "name": "code", "is_open": True}
+        assert browser.post("/memory/write", json={"content": "by a viewer"}).status_code == 403
+        assert browser.post("/login", json={"secret": code}).status_code == 401
+        assert run_json(desk, "login", "--end-all") == {"ended": 1}
+        assert browser.get("/session").json()["role"] is None
+    assert run_json(desk, "login")["role"] == "operator"
+
+
 def test_trajectories_and_the_summary_are_shown_at_the_terminal(desk: Path) -> None:
     client = http_client(desk)
     opened = client.post("/trajectories", {"title": "Count [the] quokkas", "kind": "task"})

@@ -214,6 +214,7 @@ AUDIT_PURGE = "purge"  # what was done, and found, so that nothing forgotten is 
 AUDIT_BACKUP = "backup"  # a copy of the journal was made at a path
 AUDIT_EXPORT = "export"  # a file of lines was written at a path
 AUDIT_CONTRADICT = "contradict"
+AUDIT_LOGIN = "login"  # somebody logged in on the page, or all were logged out
 AUDIT_DESK = "desk"  # what an agent or the operator had the desk do, or was refused
 
 

@@ -17,6 +17,7 @@ from .forgetting import Forgetting
 from .health import Health
 from .heartbeat import Heartbeat
 from .index_keeper import IndexKeeper
+from .logins import Logins
 from .memories import Memories
 from .meters import Meters
 from .news import News
@@ -61,6 +62,7 @@ class Services:
     evaluation: Evaluation
     tasks: Tasks
     quotas: Quotas
+    logins: Logins
     limits: DraftLimits = field(default_factory=DraftLimits)
     approvals: Approvals | None = None
     heartbeat: Heartbeat | None = None

@@ -30,6 +30,7 @@ from .archive import Archive
 from .index_admin import IndexAdmin
 from .requests import NoQuery, answer, body_as, caller_of, query_as
 from .routing import ApiRoute, starlette_routes
+from .session_routes import CodeAnswer, CodeRequest, EndedAnswer, note_login
 
 SHOWN: Final = (
     *("money", "feed", "state", "state_reason", "entries_allowed", "profile", "tier", "cycle", "run_id"),
@@ -252,6 +253,18 @@ class Admin:
         self._services.relay.wake(wish.sink)
         return answer(CountAnswer(count=count))
 
+    async def login_code(self, request: Request) -> JSONResponse:
+        wish = await body_as(request, CodeRequest)
+        role, code, expires_s = self._services.logins.new_code(wish.role)
+        url = f"{self._http_url}/#login={code}"
+        return answer(CodeAnswer(code=code, url=url, role=role, expires_s=expires_s))
+
+    async def end_logins(self, request: Request) -> JSONResponse:
+        await body_as(request, WireRequest)
+        ended = self._services.logins.end_all()
+        await note_login(self._services, None, "operator")
+        return answer(EndedAnswer(ended=ended))
+
     def routes(self) -> list[BaseRoute]:
         return [*starlette_routes(self.table())]
 
@@ -266,6 +279,8 @@ class Admin:
             ("POST", "/admin/alerts/test", self.test_channel, "Send a test message to a channel."),
             ("GET", "/admin/namespaces", self.namespaces, "Policies of namespaces, and what holds in one."),
             ("POST", "/admin/namespaces", self.set_namespace, "Set the policy of a namespace or a subtree."),
+            ("POST", "/admin/logins/code", self.login_code, "A code that logs in on the page, once."),
+            ("POST", "/admin/logins/end", self.end_logins, "Log everybody out of the page."),
             ("GET", "/admin/outbox", self.outbox, "Entries of the outbox."),
             ("POST", "/admin/outbox/retry", self.retry, "Make dead entries live again."),
             ("POST", "/admin/outbox/drop", self.drop, "Give up one entry."),

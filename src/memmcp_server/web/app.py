@@ -23,7 +23,7 @@ from .approval_routes import ApprovalRoutes
 from .assess_routes import AssessRoutes
 from .errors import on_http_exception, on_server_error, on_unforeseen
 from .events_route import EventsRoute
-from .guard import RESOURCE_METADATA, Guard, NamedTokens, TokenVerifier, guard_policy
+from .guard import RESOURCE_METADATA, Guard, GuardPolicy, NamedTokens, TokenVerifier, guard_policy
 from .lifecycle_routes import LifecycleRoutes
 from .live import LiveEvents
 from .memory_routes import MemoryRoutes
@@ -33,6 +33,7 @@ from .openapi import openapi_document
 from .page import Page
 from .requests import NoQuery, query_as
 from .routing import ApiRoute, starlette_routes
+from .session_routes import SessionRoutes
 from .status_routes import StatusRoutes
 from .summary_routes import SummaryRoutes
 from .task_routes import TaskRoutes
@@ -81,7 +82,7 @@ def create_app(
     """
     policy = guard_policy(sections.http, operator_token, tokens, verifier)
     live = LiveEvents(services, sections.http.streams_max)
-    table = api_routes(services, live)
+    table = api_routes(services, live, policy)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -99,7 +100,7 @@ def create_app(
         ],
         middleware=[
             Middleware(Access, meters=services.meters),
-            Middleware(Guard, policy=policy),
+            Middleware(Guard, policy=policy, logins=services.logins),
             *_tracing(services, table),
         ],
         exception_handlers={
@@ -121,7 +122,7 @@ def _tracing(services: Services, table: Sequence[ApiRoute]) -> list[Middleware]:
     return [Middleware(CallSpans, recorder=services.calls, paths=[route.path for route in table])]
 
 
-def api_routes(services: Services, live: LiveEvents) -> list[ApiRoute]:
+def api_routes(services: Services, live: LiveEvents, policy: GuardPolicy) -> list[ApiRoute]:
     """Return the table of the JSON routes, the description of itself included."""
     table = [
         # Before /memory/{id}, which would take them for an id.
@@ -138,6 +139,7 @@ def api_routes(services: Services, live: LiveEvents) -> list[ApiRoute]:
         *StatusRoutes(services).routes(),
         *MetricsRoutes(services).routes(),
         *EventsRoute(services, live).routes(),
+        *SessionRoutes(services, policy).routes(),
     ]
 
     async def describe(request: Request) -> JSONResponse:

@@ -3,11 +3,10 @@
 Written as plain ASGI: a middleware that wraps responses would buffer or break the live streams.
 """
 
-import base64
 import ipaddress
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -27,6 +26,7 @@ from memmcp_server.errors import (
     Refused,
     Unauthorized,
 )
+from memmcp_server.services.logins import Login, Logins, Role
 
 from .errors import MalformedRequest, Misdirected, error_response
 from .headers import SECURITY_HEADERS
@@ -49,6 +49,15 @@ OPERATOR_SCOPE: Final = "memmcp.operator"
 
 SECURITY_PAIRS: Final = tuple((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
 
+LOGIN: Final = "memmcp.login"
+"""Set on the scope of each request that shows the cookie of a session: the ``Login``, else None."""
+
+COOKIE: Final = "memmcp-login"
+"""With the port behind it: a browser keeps no cookies of one port from another, and there may be several daemons."""
+
+PAGE_HEADER: Final = "x-memmcp-page"
+"""What the page's script sends with each request that changes something. A form, or a link, cannot."""
+
 MCP_PATHS: Final = ("/mcp", "/sse", "/messages")
 APPROVAL_PATHS: Final = ("/approvals", "/passkeys")
 ASSESS_PATH: Final = "/assess"
@@ -56,8 +65,13 @@ ASSESS_PATH: Final = "/assess"
 
 RESOURCE_METADATA: Final = "/.well-known/oauth-protected-resource"
 
-PUBLIC_PATHS: Final = frozenset({"/health", RESOURCE_METADATA, f"{RESOURCE_METADATA}/mcp"})
-"""What a supervisor may ask without a token."""
+PUBLIC_PATHS: Final = frozenset(
+    {"/health", RESOURCE_METADATA, f"{RESOURCE_METADATA}/mcp", "/", "/login", "/logout", "/session"}
+)
+"""What a supervisor may ask without a token, and the page, which holds nothing before somebody has logged in."""
+
+PUBLIC_FILES: Final = "/static/"
+SESSION_PATHS: Final = frozenset({"/login", "/logout", "/session"})
 
 
 class NamedTokens(Protocol):
@@ -91,6 +105,8 @@ class GuardPolicy:
     verifier: TokenVerifier | None = None
     named: Callable[[str], Grant | None] = lambda _token: None
     has_named: Callable[[], bool] = lambda: False
+    public_origin: str = ""
+    """Scheme and host of ``http.public_url``, as a browser names them."""
 
 
 def guard_policy(
@@ -119,11 +135,32 @@ def guard_policy(
         hosts.add(http.host.lower())
     operators = (operator_token,) if configured is None else (operator_token, configured)
     needs_token = configured is not None or is_remote or http.tokens_required
-    if tokens is None:
-        return GuardPolicy(frozenset(hosts), needs_token, operators, http.body_bytes_max, verifier)
-    return GuardPolicy(
-        frozenset(hosts), needs_token, operators, http.body_bytes_max, verifier, tokens.find, lambda: tokens.has_any
+    policy = GuardPolicy(
+        frozenset(hosts), needs_token, operators, http.body_bytes_max, verifier, public_origin=_origin(http.public_url)
     )
+    if tokens is None:
+        return policy
+    return replace(policy, named=tokens.find, has_named=lambda: tokens.has_any)
+
+
+def _origin(url: str | None) -> str:
+    if url is None:
+        return ""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def role_of(token: str, policy: GuardPolicy) -> tuple[Role | None, str, bool]:
+    """Return what a token makes of somebody on the page, its name, and whether it is this machine's own secret.
+
+    The operator's token and one with every right make an operator, any other that is known a viewer.
+    """
+    if _matches(token, policy.operator_tokens):
+        return "operator", "operator", _matches(token, policy.operator_tokens[:1])
+    grant = policy.named(token)
+    if grant is None:
+        return None, "", False
+    return ("operator" if grant.allows(TokenScope.ADMIN) else "viewer"), grant.name, False
 
 
 def is_loopback(host: str) -> bool:
@@ -139,9 +176,10 @@ def is_loopback(host: str) -> bool:
 class Guard:
     """ASGI middleware; see the module."""
 
-    def __init__(self, app: ASGIApp, policy: GuardPolicy) -> None:
+    def __init__(self, app: ASGIApp, policy: GuardPolicy, logins: Logins | None = None) -> None:
         self.app = app
         self.policy = policy
+        self.logins = logins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -153,14 +191,16 @@ class Guard:
             return
         headers = Headers(scope=scope)
         answer = _Answer(send)
+        login = self._login(headers)
         try:
-            scope[GRANT] = self._check(scope["method"], scope["path"], headers, await self._verified(headers))
-            scope[OPERATOR_SCOPE] = self._is_operator(headers)
+            scope[GRANT] = self._check(scope["method"], scope["path"], headers, await self._verified(headers), login)
+            scope[OPERATOR_SCOPE] = self._is_operator(headers) or (login is not None and login.is_steward)
+            scope[LOGIN] = login
             limited = _limited(receive, headers, self.policy.body_bytes_max)
         except MemoryServerError as error:
             extra = {}
             if isinstance(error, Unauthorized):
-                extra["WWW-Authenticate"] = _challenge(headers, error, self.policy.verifier)
+                extra["WWW-Authenticate"] = _challenge(error, self.policy.verifier)
             # The body was not read, so the connection cannot carry another request.
             extra["Connection"] = "close"
             if isinstance(error, PayloadTooLarge):
@@ -168,12 +208,37 @@ class Guard:
             await error_response(error, extra)(scope, receive, answer)
             return
         try:
-            await self.app(scope, limited, answer)
+            await self._answered(scope, limited, answer, login)
         except PayloadTooLarge as error:
             if answer.started:
                 raise
             await _drain(receive)
             await error_response(error, {"Connection": "close"})(scope, receive, answer)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send, login: Login | None) -> None:
+        """Have the application answer; a stream that a session has opened ends with the session."""
+        if login is None or self.logins is None:
+            await self.app(scope, receive, send)
+            return
+        logins = self.logins
+        with anyio.CancelScope() as cancelled:
+
+            async def while_alive(message: Message) -> None:
+                # A stream says something every few seconds, at least that it is there. What is whole is sent: the
+                # answer to a logout is.
+                if message.get("more_body") and not logins.is_alive(login):
+                    cancelled.cancel()
+                    return
+                await send(message)
+
+            await self.app(scope, receive, while_alive)
+
+    def _login(self, headers: Headers) -> Login | None:
+        """Return the session whose cookie is shown; a token that is shown as well counts alone."""
+        if self.logins is None or "authorization" in headers:
+            return None
+        secret = cookie_of(headers)
+        return None if secret is None else self.logins.find(secret)
 
     async def _verified(self, headers: Headers) -> Grant | None:
         """Return what an authorization server's token allows, None where that is none, or none is taken here."""
@@ -182,24 +247,26 @@ class Guard:
             return None
         return await verifier.verify(_presented_token(headers))
 
-    def _check(self, method: str, path: str, headers: Headers, verified: Grant | None = None) -> Grant | None:
-        """Return what the token that is shown allows, None where the operator's, or none, is enough."""
+    def _check(
+        self, method: str, path: str, headers: Headers, verified: Grant | None = None, login: Login | None = None
+    ) -> Grant | None:
+        """Return what the token or session that is shown allows, None where the operator's, or none, is enough."""
         host = self._check_host(headers)
         self._check_origin(method, headers, host)
         policy, token = self.policy, _presented_token(headers)
-        if token and _matches(token, policy.operator_tokens):
-            grant = None
-            is_known = _is_bearer(headers) or not _is_operators(path)
+        if login is not None:
+            _check_page(method, headers)
+            grant, is_known = login.grant, True
+        elif token and _matches(token, policy.operator_tokens):
+            grant, is_known = None, True
         else:
-            grant = verified
-            if grant is None and token and _is_bearer(headers):
-                grant = policy.named(token)
+            grant = verified or (policy.named(token) if token else None)
             is_known = grant is not None
         if _is_operators(path):
             if not is_known:
                 msg = f"{path} needs the operator's token"
                 raise Unauthorized(msg, hint="send Authorization: Bearer <token from daemon.json>")
-        elif not is_known and path not in PUBLIC_PATHS:
+        elif not is_known and not _is_public(path):
             if policy.needs_token:
                 msg = "this daemon needs a token"
                 raise Unauthorized(msg, hint="send Authorization: Bearer <http.token>")
@@ -207,13 +274,13 @@ class Guard:
                 # Who shows a token that was taken away is not let in as if he had shown none.
                 msg = "this token is unknown, replaced or expired"
                 raise Unauthorized(msg, hint="the operator makes another one: memmcp token add, or rotate")
-        if grant is not None and path not in PUBLIC_PATHS:
+        if grant is not None and not _is_public(path):
             grant.require(scope_of(method, path), f"{method} {path[:100]}")
         return grant
 
     def _is_operator(self, headers: Headers) -> bool:
         """Say whether the bearer is this machine's operator; the token that opens the doors of agents is not enough."""
-        return _is_bearer(headers) and _matches(_presented_token(headers), self.policy.operator_tokens[:1])
+        return _matches(_presented_token(headers), self.policy.operator_tokens[:1])
 
     def _check_host(self, headers: Headers) -> str:
         given = headers.getlist("host")
@@ -235,6 +302,41 @@ class Guard:
         if method not in SAFE_METHODS and site is not None and site != "same-origin":
             msg = f"a {method} from another site ({site[:40]}) is refused"
             raise Refused(msg, field="Sec-Fetch-Site", hint="call from the daemon's own page, or from a program")
+
+
+def _check_page(method: str, headers: Headers) -> None:
+    """A browser sends a cookie by itself, so what changes something must come from the page's own script.
+
+    A page on another port of this host counts as the same site for cookies, and its requests carry ours.
+
+    Raises: Refused.
+    """
+    if method in SAFE_METHODS:
+        return
+    if headers.get("sec-fetch-site") is None and headers.get("origin") is None:
+        msg = "a request with the page's cookie must say that it comes from the page"
+        raise Refused(msg, field="Origin", hint="programs send Authorization: Bearer <token> instead")
+    if headers.get(PAGE_HEADER) is None:
+        msg = f"a {method} with the page's cookie needs the header {PAGE_HEADER}, which only the page's script sends"
+        raise Refused(msg, field=PAGE_HEADER, hint="programs send Authorization: Bearer <token> instead")
+
+
+def cookie_name(headers: Headers) -> str:
+    """Return the name of the session's cookie at the address that the browser knows."""
+    port = urlsplit(f"//{headers.get('host', '')}").netloc.rpartition("]")[2].rpartition(":")[2]
+    return f"{COOKIE}-{port}" if port.isdecimal() else COOKIE
+
+
+def cookie_of(headers: Headers) -> str | None:
+    """Return the secret in the session's cookie, None where there is not exactly one."""
+    name = cookie_name(headers)
+    pairs = (part.strip().partition("=") for line in headers.getlist("cookie") for part in line.split(";"))
+    found = [value for key, _, value in pairs if key == name]
+    return found[0] if len(found) == 1 and found[0] else None
+
+
+def _is_public(path: str) -> bool:
+    return path in PUBLIC_PATHS or path.startswith(PUBLIC_FILES)
 
 
 class _Answer:
@@ -309,16 +411,8 @@ def _is_bearer(headers: Headers) -> bool:
 
 
 def _presented_token(headers: Headers) -> str:
-    """Return the token of a Bearer or Basic header: a browser can only be asked for the latter."""
     scheme, _, value = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    if scheme.lower() == "basic":
-        try:
-            return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except ValueError:  # not ASCII, not base64, or not UTF-8 inside
-            return ""
-    return ""
+    return value.strip() if scheme.lower() == "bearer" else ""
 
 
 def _matches(token: str, allowed: tuple[str, ...]) -> bool:
@@ -342,9 +436,7 @@ def _is_operators(path: str) -> bool:
     return path.startswith(OPERATOR_PATHS) or path in OPERATOR_ROUTES
 
 
-def _challenge(headers: Headers, error: Unauthorized, verifier: TokenVerifier | None) -> str:
-    if "text/html" in headers.get("accept", ""):
-        return 'Basic realm="memMCP", charset="UTF-8"'
+def _challenge(error: Unauthorized, verifier: TokenVerifier | None) -> str:
     parts = ['Bearer realm="memMCP"']
     if isinstance(error, InsufficientScope):
         parts.append(f'error="insufficient_scope", scope="{error.scope}"')

@@ -104,17 +104,18 @@ async def test_operator_paths_open_to_the_operators_bearer_alone(path: str) -> N
         assert (await client.post(path, headers=bearer(OPERATOR), json={})).status_code == 200
 
 
-async def test_with_a_token_everything_but_health_needs_it() -> None:
+async def test_with_a_token_everything_but_health_and_the_empty_page_needs_it() -> None:
     async with guarded(token=SecretStr(ACCESS)) as client:
-        assert (await client.get("/health")).status_code == 200
-        for path in ("/", "/mcp", "/events", "/memory/search", "/static/app.js"):
+        for path in ("/health", "/", "/static/app.js", "/session"):
+            assert (await client.get(path)).status_code == 200
+        for path in ("/mcp", "/events", "/memory/search", "/telemetry/trading", "/memory/an-id"):
             assert (await client.get(path)).status_code == 401
-            for headers in (bearer(ACCESS), basic(ACCESS), bearer(OPERATOR)):
+            for headers in (bearer(ACCESS), bearer(OPERATOR)):
                 assert (await client.get(path, headers=headers)).status_code == 200
-            assert (await client.get(path, headers=basic("wrong"))).status_code == 401
-            assert (await client.get(path, headers={"Authorization": "Basic !"})).status_code == 401
-        page = await client.get("/", headers={"Accept": "text/html"})
-        assert page.headers["www-authenticate"].startswith("Basic ")
+            for headers in (bearer("wrong"), basic(ACCESS), {"Authorization": "Basic !"}):
+                assert (await client.get(path, headers=headers)).status_code == 401
+            page = await client.get(path, headers={"Accept": "text/html"})
+            assert page.headers["www-authenticate"] == 'Bearer realm="memMCP"'
 
 
 def test_a_door_to_other_machines_needs_a_token() -> None:

@@ -4,6 +4,9 @@ import { isObject } from "./wire";
 
 export type Fetch = typeof fetch;
 
+/** No form and no link of another page can send these: the server takes a change with a session's cookie only so. */
+export const CHANGING: Readonly<Record<string, string>> = { "Content-Type": "application/json", "X-Memmcp-Page": "1" };
+
 export class ApiError extends Error {
   constructor(readonly code: string, message: string, readonly status: number) {
     super(message);
@@ -25,25 +28,18 @@ export function errorFrom(status: number, body: unknown): ApiError {
 
 export class Api {
   constructor(
-    private readonly token: () => string | null,
     private readonly fetcher: Fetch = (input, init) => fetch(input, init),
     private readonly timeoutMs = 10_000,
   ) {}
 
-  headers(): Record<string, string> {
-    const token = this.token();
-    return token === null ? {} : { Authorization: `Bearer ${token}` };
-  }
-
   /** GET a JSON document. Throws ApiError. */
   get(path: string): Promise<unknown> {
-    return this.exchange(path, { headers: { Accept: "application/json", ...this.headers() } });
+    return this.exchange(path, { headers: { Accept: "application/json" } });
   }
 
   /** POST a JSON document and read the answer. Throws ApiError. */
   post(path: string, document: unknown): Promise<unknown> {
-    const headers = { Accept: "application/json", "Content-Type": "application/json", ...this.headers() };
-    return this.exchange(path, { method: "POST", headers, body: JSON.stringify(document) });
+    return this.exchange(path, { method: "POST", headers: { Accept: "application/json", ...CHANGING }, body: JSON.stringify(document) });
   }
 
   private async exchange(path: string, init: RequestInit): Promise<unknown> {

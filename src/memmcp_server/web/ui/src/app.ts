@@ -5,6 +5,7 @@ import { byId, setAttribute, setText } from "./dom";
 import { duration, plain, ZonedTime } from "./format";
 import { isRange, loadHistory, WINDOW_S } from "./history";
 import type { Range } from "./history";
+import { Login } from "./login";
 import { BrowserKeep, LastLook } from "./look";
 import { EquityHistory, failed, Heartbeat, LOADING, MemoryFeed, ready, valueOf, WriteRate } from "./model";
 import type { Loadable } from "./model";
@@ -31,11 +32,10 @@ const MEMORIES_AT_START = 40;
 const TRADES_SHOWN = 40;
 const TRADES_EVERY_MS = 3_000;
 const RETRY_EVERY_MS = 5_000;
-const TOKEN_KEY = "memmcp-token";
 const LOOK_KEY = "memmcp-looked";
 
 export class App {
-  private readonly api = new Api(() => sessionStorage.getItem(TOKEN_KEY));
+  private readonly api = new Api();
   private readonly stream: EventStream;
   private status: StreamStatus = { state: "connecting", attempt: 1 };
   private wasOpen = false;
@@ -72,12 +72,13 @@ export class App {
   private readonly streamPanel = new StreamPanel(() => this.plan());
   private readonly approvalsPanel = new ApprovalsPanel(this.api);
   private readonly tasksPanel = new TasksPanel(this.api);
-  private readonly alertsPanel = new AlertsPanel(this.api, () => this.askForToken());
+  private readonly login = new Login(this.api, () => this.stream.connect());
+  private readonly alertsPanel = new AlertsPanel(this.api, () => this.login.ask("This needs an operator."));
 
   constructor() {
     this.stream = new EventStream({
       url: "/events",
-      headers: () => ({ ...this.api.headers(), ...(this.isPositionKnown ? { "Last-Event-ID": String(this.feed.lastSeq) } : {}) }),
+      headers: () => (this.isPositionKnown ? { "Last-Event-ID": String(this.feed.lastSeq) } : {}),
       onEvent: (event) => this.take(event),
       onStatus: (status) => this.onStatus(status),
     });
@@ -88,6 +89,7 @@ export class App {
     this.bindControls();
     setInterval(() => this.tick(), 1_000);
     this.draw();
+    await this.login.begin();
     await this.findPosition();
     this.stream.connect();
   }
@@ -119,14 +121,6 @@ export class App {
       }
       void this.reloadHistory();
     });
-    byId("login-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      const field = byId("login-token") as HTMLInputElement;
-      sessionStorage.setItem(TOKEN_KEY, field.value.trim());
-      field.value = "";
-      (byId("login") as HTMLDialogElement).close();
-      this.stream.connect();
-    });
     byId("night-seen").addEventListener("click", () => {
       const deskTime = valueOf(this.trading)?.ts;
       if (deskTime !== undefined) this.look.seen(Date.parse(deskTime), Date.now());
@@ -140,18 +134,13 @@ export class App {
   private onStatus(status: StreamStatus): void {
     const isNewlyOpen = status.state === "open" && this.status.state !== "open" && this.status.state !== "silent";
     this.status = status;
-    if (status.state === "unauthorised") this.askForToken();
+    if (status.state === "unauthorised") this.login.ask("This daemon shows nothing to who has not logged in.");
     if (isNewlyOpen) {
       this.wasOpen = true;
       this.isFirstMetrics = true;
       void this.reload();
     }
     this.plan();
-  }
-
-  private askForToken(): void {
-    const dialog = byId("login") as HTMLDialogElement;
-    if (!dialog.open) dialog.showModal();
   }
 
   private take(event: SseEvent): void {

@@ -385,3 +385,14 @@ export function readAlerts(value: unknown): AlertList {
   for (const each of list.silences) check("alerts: silence", each, { rule: "string", until: "string", by: "string" });
   return list;
 }
+
+/** Who is logged in; `is_open`: the daemon lets everybody on its machine read. */
+export interface Session { role: "viewer" | "operator" | null; name: string; is_open: boolean }
+
+export function readSession(value: unknown): Session {
+  const session = check<Session>("session", value, { name: "string", is_open: "boolean" });
+  if (session.role !== null && session.role !== "viewer" && session.role !== "operator") {
+    throw new UnknownDocument('session: field "role" should be viewer, operator or null');
+  }
+  return session;
+}

@@ -12,22 +12,21 @@ describe("requests", () => {
     expect(errorFrom(500, { error: null }).message).toBe("The server answered 500.");
   });
 
-  test("a token is sent as a header when there is one, and only then", async () => {
-    const sent: (string | null)[] = [];
+  test("what changes something says that it comes from the page, and nothing carries a token", async () => {
+    const sent: (string | null)[][] = [];
     const answer: typeof fetch = async (_path, init) => {
-      sent.push(new Headers(init?.headers).get("authorization"));
+      const headers = new Headers(init?.headers);
+      sent.push(["x-memmcp-page", "content-type", "authorization"].map((name) => headers.get(name)));
       return Response.json({ fine: true });
     };
-    let token: string | null = null;
-    const api = new Api(() => token, answer);
+    const api = new Api(answer);
     expect(await api.get("/x")).toEqual({ fine: true });
-    token = "t0ken";
-    await api.get("/x");
-    expect(sent).toEqual([null, "Bearer t0ken"]);
+    await api.post("/x", {});
+    expect(sent).toEqual([[null, null, null], ["1", "application/json", null]]);
   });
 
   test("each way to fail is an ApiError", async () => {
-    const failing = (answer: typeof fetch): Promise<unknown> => new Api(() => null, answer).get("/x");
+    const failing = (answer: typeof fetch): Promise<unknown> => new Api(answer).get("/x");
     await expect(failing(async () => Response.json(error, { status: 503 }))).rejects.toThrow("Trading is off.");
     await expect(failing(async () => new Response("no json", { status: 502 }))).rejects.toThrow("The server answered 502.");
     await expect(failing(() => Promise.reject(new TypeError("refused")))).rejects.toThrow("The server cannot be reached.");

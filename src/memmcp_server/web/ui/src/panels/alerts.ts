@@ -15,8 +15,8 @@ const SILENCE_S = 2 * 3_600;
 export class AlertsPanel {
   private readonly panel = new Panel("panel-alerts");
 
-  /** ``askForToken`` lets the operator type the token that answers need. */
-  constructor(private readonly api: Api, private readonly askForToken: () => void) {}
+  /** ``askForOperator`` lets somebody log in who may answer. */
+  constructor(private readonly api: Api, private readonly askForOperator: () => void) {}
 
   draw(alerts: Loadable<AlertList>, time: ZonedTime, around: Surroundings): void {
     const list = this.panel.follow(alerts, { waiting: "Asking what fires.", staleReason: around.staleReason });
@@ -70,9 +70,8 @@ export class AlertsPanel {
       await this.api.post(`/alerts/${encodeURIComponent(alert.id)}/${act}`, body);
       setText(answer, act === "acknowledge" ? "Acknowledged." : "Done.");
     } catch (error) {
-      const needsToken = error instanceof ApiError && error.status === 401;
-      setText(answer, needsToken ? "Answers need the operator's token: it is in daemon.json of the data directory." : messageOf(error));
-      if (needsToken) this.askForToken();
+      setText(answer, messageOf(error));
+      if (error instanceof ApiError && (error.status === 401 || error.status === 403)) this.askForOperator();
     }
   }
 }
