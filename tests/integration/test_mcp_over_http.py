@@ -71,7 +71,7 @@ async def test_with_a_token_mcp_needs_it_and_the_operators_is_enough(tmp_path: P
     section = HttpSection(token=SecretStr(ACCESS))
     async with staged(tmp_path, http=section) as stage, served(stage.app) as url:
         async with httpx2.AsyncClient() as bare:
-            for path in ("/mcp", "/sse", "/", "/events", "/memory/search?query=x"):
+            for path in ("/mcp", "/sse", "/events", "/memory/search?query=x"):
                 assert (await bare.get(f"{url}{path}")).status_code == 401
         for token in (ACCESS, OPERATOR_TOKEN):
             async with connected(url, "http", Authorization=f"Bearer {token}") as client:
