@@ -3,8 +3,8 @@
 Accelerated (``--days 30``): a day of the desk's market passes in ``--day-s`` seconds, with agents, an outside engine,
 the page and its stream, Prometheus and a receiver of traces at work. The wall clock jumps both ways, the feed falls
 silent and the receiver is in trouble now and then. The first day begins when the daemon has been at work for four
-minutes. With ``--hours 72`` nothing is hastened and a period is an hour. At the end of each period the daemon and
-its worker give back what they do not need, and this is judged against the end of the first day, with 5 % allowed:
+minutes. With ``--hours 72`` nothing is hastened and a period is an hour. At the end of each period the daemon
+gives back what it does not need. The last periods are judged against the first, with 5 % allowed:
 
 - memory: the resident size of the daemon, and that of the index worker, which may grow by what its new points take.
 - handles: the open descriptors of the daemon and its children.
@@ -18,12 +18,13 @@ import argparse
 import os
 import signal
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,8 +39,8 @@ from memmcp_server.daemon.places import Places
 
 DAY_S = 86_400
 ALLOWED = 1.05
-WINDOW = 7
-"""Periods of which the lowest figure is what is held for good: copies and caches come and go."""
+WINDOW = 5
+"""Periods of which the median is what is held: copies and caches come and go."""
 WARM_S = 240.0
 """How long a hastened daemon is at work before its first day begins: what it loads and caches is no leak."""
 KIB = 1024
@@ -135,22 +136,11 @@ def rows_of(path: Path) -> tuple[dict[str, int], int, int]:
         return counts, payload, pages * int(db.execute("PRAGMA page_size").fetchone()[0])
 
 
-def tidied(pid: int, control: Control) -> list[int]:
-    """Have the daemon and its index worker give back what they have freed; return the daemon's children."""
+def measured(pid: int, data_dir: Path, control: Control, client: Client, load: Load, period: int) -> Figures:
     before = control.tidied
     os.kill(pid, signal.SIGUSR1)
     until(lambda: control.tidied > before, 60)
     children = children_of(pid)
-    for child in children:
-        before = control.worker_tidied
-        with suppress(ProcessLookupError):  # it is just being started anew
-            os.kill(child, signal.SIGUSR1)
-            until(lambda before=before: control.worker_tidied > before, 60)  # type: ignore[misc]
-    return children
-
-
-def measured(pid: int, data_dir: Path, control: Control, client: Client, load: Load, period: int) -> Figures:
-    children = tidied(pid, control)
     rows: dict[str, int] = {}
     payload: dict[str, int] = {}
     pages: dict[str, int] = {}
@@ -182,30 +172,31 @@ def measured(pid: int, data_dir: Path, control: Control, client: Client, load: L
 
 
 @dataclass
-class Floor:
-    """The least that the index worker held and its files took within a period: while something is forgotten, both are
-    there twice for a moment."""
+class Level:
+    """What the index worker and its files took within a period: it trims itself once a minute, and while something is
+    forgotten its files are there twice, so its memory is the median of the looks and its files are their least."""
 
-    worker_rss: int = sys.maxsize
+    worker_rss: list[int] = field(default_factory=list)
     index: int = sys.maxsize
 
     def look(self, pid: int, data_dir: Path) -> None:
         try:
-            self.worker_rss = min(self.worker_rss, sum(memory_of(each) for each in children_of(pid)) or sys.maxsize)
+            self.worker_rss.append(sum(memory_of(each) for each in children_of(pid)))
         except (FileNotFoundError, ProcessLookupError):
             return  # it is just being started anew
         self.index = min(self.index, size_of(data_dir / "index") or sys.maxsize)
 
-    def under(self, measure: Figures) -> Figures:
+    def of(self, measure: Figures) -> Figures:
         files = {**measure.files, "index": min(self.index, measure.files["index"])}
-        return replace(measure, worker_rss=min(self.worker_rss, measure.worker_rss), files=files)
+        level = int(statistics.median([*self.worker_rss, measure.worker_rss]))
+        return replace(measure, worker_rss=level, files=files)
 
 
 def shortfalls(found: Sequence[Figures], warm: int, snapshots_max: int) -> list[str]:
     """Return what has grown by the last period beyond what it may, against the end of the first day (``warm`` periods).
 
-    What swings (memory, the index, which is copied when something is forgotten) is judged by the lowest of ``WINDOW``
-    periods, a journal's pages by the most that its rows have held so far, since what is freed is used again.
+    What swings (memory, handles, threads) is judged by the median of ``WINDOW`` periods, the first that there are
+    against the last, a journal's pages by the most that its rows have held so far: what is freed is used again.
     """
     last = found[-1]
     first, now = found[max(0, warm - WINDOW) : max(warm, WINDOW)], found[-WINDOW:]
@@ -216,7 +207,7 @@ def shortfalls(found: Sequence[Figures], warm: int, snapshots_max: int) -> list[
             short.append(f"period {last.period}: {name} {after:,.1f}, after the first day {before:,.1f}")
 
     def held(name: str, of: Callable[[Figures], float], slack: float = 0.0) -> None:
-        flat(name, min(of(each) for each in first), min(of(each) for each in now), slack)
+        flat(name, statistics.median(map(of, first)), statistics.median(map(of, now)), slack)
 
     grown = max(0, now[0].points - first[0].points) * POINT_BYTES / MIB
     held("memory of the daemon (MiB)", lambda each: each.daemon_rss / MIB)
@@ -343,14 +334,14 @@ def soak(plan: Plan, data_dir: Path) -> tuple[list[Figures], list[str], Load]:
                 receiver.fault = FAULTS[period % len(FAULTS)]
                 disturb(control, period, plan)
                 ends_s = began_s + period * plan.period_s
-                floor = Floor()
+                level = Level()
                 while time.monotonic() < ends_s and process.poll() is None:
-                    floor.look(process.pid, data_dir)
+                    level.look(process.pid, data_dir)
                     time.sleep(min(0.5, max(0.0, ends_s - time.monotonic())))
                 if process.poll() is not None:
                     return found, [*short, f"the daemon ended with {process.returncode} in period {period}"], load
                 measure = measured(process.pid, data_dir, control, client, load, period)
-                found.append(floor.under(measure))
+                found.append(level.of(measure))
                 print(found[-1].line(), flush=True)
                 if period >= plan.warm + WINDOW:
                     reports = found[-1].counts.get("reports", 0) // period

@@ -26,6 +26,12 @@ def live(watched: Watched) -> Page:
     return page
 
 
+def go(page: Page, view: str) -> None:
+    """Show a part of the page by its name in the bar."""
+    page.get_by_role("navigation", name="Parts of the page").get_by_role("link", name=view).click()
+    expect(page.locator(f".view[data-view={view.lower()}]")).to_be_visible()
+
+
 def note_of(page: Page, panel: str) -> Locator:
     return page.locator(f"#panel-{panel} > .note")
 
@@ -94,6 +100,7 @@ def test_compounding_shows_target_current_progress_changes_and_the_next_tier(wat
 @pytest.mark.requirement("D1")
 def test_queue_figures_follow_the_stream_and_dead_letters_stand_out(watched: Watched, stage: Stage) -> None:
     page = live(watched)
+    go(page, "System")
     rows = page.locator("#queues tr")
     expect(rows).to_have_text([re.compile("memory → qdrant"), re.compile("desk → memory")])
     expect(page.locator("#queues-meta")).to_have_text("15 pending")
@@ -150,6 +157,7 @@ def test_trades_are_listed_with_value_costs_and_result(watched: Watched) -> None
 
 def test_limits_and_denials_are_listed_nearest_and_most_frequent_first(watched: Watched) -> None:
     page = live(watched)
+    go(page, "Risk")
     expect(page.locator("#limits tr").first).to_contain_text("exposure")
     expect(page.locator("#denials th")).to_have_text(["pool too shallow", "exposure", "average down", "cooldown"])
     expect(page.locator("#gate-meta")).to_have_text("185 denied")
@@ -158,6 +166,7 @@ def test_limits_and_denials_are_listed_nearest_and_most_frequent_first(watched: 
 
 def test_a_floor_says_at_least_and_a_limit_of(watched: Watched) -> None:
     page = live(watched)
+    go(page, "Risk")
     expect(page.locator("#limits tr", has_text="exit reserve")).to_contain_text("1.7000 SOL")
     expect(page.locator("#limits tr", has_text="exit reserve")).to_contain_text("at least 0.0040 SOL")
     expect(page.locator("#limits tr", has_text="order size")).to_contain_text("of 0.4000 SOL")
@@ -269,11 +278,15 @@ def test_trading_that_is_off_is_said_with_what_to_do_and_memory_works_on(watched
         stage.answer(path, off, 503)
     stage.greeting = [sse("metrics", documents.metrics())]
     page = watched.open()
-    for panel in ("trading", "positions", "compounding", "gate", "equity", "trades"):
-        expect(note_of(page, panel)).to_have_text("Trading is switched off. Start it with: memmcp serve.")
-        expect(page.locator(f"#panel-{panel}")).to_have_attribute("data-state", "error")
+    for view, panels in (("Desk", ("trading", "positions", "compounding", "equity", "trades")), ("Risk", ("gate",))):
+        go(page, view)
+        for panel in panels:
+            expect(note_of(page, panel)).to_have_text("Trading is switched off. Start it with: memmcp serve.")
+            expect(page.locator(f"#panel-{panel}")).to_have_attribute("data-state", "error")
     expect(page.locator("body")).to_have_attribute("data-money", "unknown")
+    go(page, "System")
     expect(page.locator("#panel-queues")).to_have_attribute("data-state", "ready")
+    go(page, "Desk")
     stage.push("memory", documents.memory(5_201, "still remembered"), 5_201)
     expect(page.locator("#stream li")).to_have_count(1)
     watched.expect_only(REFUSED)
@@ -298,6 +311,7 @@ def test_a_young_desk_has_words_for_everything_it_has_not_yet(watched: Watched, 
     expect(note_of(page, "trades")).to_have_text("No trade yet.")
     expect(note_of(page, "positions")).to_contain_text("No open position")
     expect(note_of(page, "stream")).to_contain_text("No memory yet")
+    go(page, "Risk")
     expect(page.locator("#denials-none")).to_be_visible()
     watched.expect_only()
 
@@ -306,8 +320,11 @@ def test_a_stale_feed_marks_every_figure_that_rests_on_it(watched: Watched, stag
     page = live(watched)
     stage.push("trading", documents.snapshot(181, feed=documents.feed(stale=True, age_s=420.0)))
     expect(page.locator("#feed-age")).to_have_text(re.compile("^STALE, last event 7 min"))
-    for panel in ("trading", "positions", "compounding", "gate"):
+    for panel in ("trading", "positions", "compounding"):
         expect(page.locator(f"#panel-{panel}")).to_have_attribute("data-state", "stale")
+    go(page, "Risk")
+    expect(page.locator("#panel-gate")).to_have_attribute("data-state", "stale")
+    go(page, "System")
     expect(page.locator("#panel-queues")).to_have_attribute("data-state", "ready")
     expect(page.locator("#announcer")).to_have_text("PAPER, trading active, feed is stale")
     watched.expect_only()
@@ -331,6 +348,7 @@ def test_an_event_that_cannot_be_read_is_named_and_the_rest_goes_on(watched: Wat
     stage.push("trading", documents.snapshot(181) | {"schema_version": 2})
     expect(page.get_by_role("alert")).to_have_text(re.compile('event of type "trading" cannot be read: .*version 2'))
     stage.push("metrics", documents.metrics(9, journal_seq=8_000))
+    go(page, "System")
     expect(page.locator("#journal-seq")).to_have_text(re.compile(r"^8\s000$"))
     watched.expect_only()
 
@@ -364,8 +382,10 @@ class TestEveryScreen:
         page = live(watched)
         stage.push("memory", documents.memory(5_201, "Signal: BONK momentum 0.71"), 5_201)
         expect(page.locator("#stream li")).to_have_count(1)
-        assert axe_violations(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        for view in ("Desk", "Risk", "Agents", "System"):
+            go(page, view)
+            assert axe_violations(page) == []
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         watched.expect_only()
 
 
@@ -385,6 +405,30 @@ def test_everything_is_reached_by_keyboard_alone(watched: Watched) -> None:
         if "Licences" in reached:
             break
     assert {"1 h", "1 d", "1 w", "All", "BONK", "Desk", "Agents", "Hold", "Licences"} <= reached
+    watched.expect_only()
+
+
+@pytest.mark.requirement("D11")
+def test_keys_lead_to_each_part_and_the_address_leads_back(watched: Watched) -> None:
+    page = live(watched)
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    expect(page.locator("#panel-gate")).to_be_visible()
+    expect(page.locator("#panel-trading")).to_be_hidden()
+    assert page.url.endswith("/?view=risk")
+    expect(page.get_by_role("link", name="Risk")).to_have_attribute("aria-current", "page")
+    page.reload()
+    expect(page.locator("#panel-gate")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#panel-trading")).to_be_visible()
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys")
+    expect(keys).to_contain_text("Go to System")
+    page.keyboard.press("g")
+    page.keyboard.press("s")  # a dialog is open: nothing happens behind it
+    page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+    expect(page.locator("#panel-trading")).to_be_visible()
     watched.expect_only()
 
 

@@ -15,6 +15,7 @@ from memmcp_server.domain.drafts import DraftFields, DraftLimits, make_draft
 from memmcp_server.domain.memory import Provenance
 
 from .conftest import DESKTOP, Watched
+from .test_page import go
 
 pytestmark = pytest.mark.browser
 
@@ -78,6 +79,7 @@ def test_memories_written_before_and_after_the_page_opened_are_both_there(browse
         expect(entries).to_have_text(["written before"])
         daemon.remember("written after")
         expect(entries).to_have_text(["written after", "written before"])
+        go(page, "System")
         expect(page.locator("#journal-seq")).to_have_text("2")
         expect(page.locator("#queues tr").first.locator("td").first).to_have_text("2")
         watched.expect_only()

@@ -18,6 +18,7 @@ from memmcp_server.daemon.finding import read_record
 from memmcp_server.daemon.places import Places
 
 from .conftest import Watched
+from .test_page import go
 
 pytestmark = [pytest.mark.browser, pytest.mark.system, pytest.mark.timeout(240)]
 
@@ -117,12 +118,15 @@ def test_equity_and_queue_figures_of_a_real_daemon_change_and_nothing_else_is_as
     expect(page.locator("#feed-kind")).to_have_text("SYNTHETIC")
     expect(page.locator("#target-sol")).to_have_text(re.compile(r"^[\d\s]+\.\d{4} SOL$"))
     expect_change(page, "#trading-meta")
+    expect_change(page, "#equity-sol")
+    parts = (("Desk", ("compounding", "stream", "equity")), ("Risk", ("gate",)), ("System", ("queues",)))
+    for view, panels in parts:
+        go(page, view)
+        for panel in panels:
+            expect(page.locator(f"#panel-{panel}")).to_have_attribute("data-state", "ready", timeout=CHANGE_TIMEOUT_MS)
     expect_change(page, "#journal-seq")
     expect(page.locator("#queues")).to_contain_text("memory → qdrant")
     expect_change(page, "#queues")
-    expect_change(page, "#equity-sol")
-    for panel in ("compounding", "gate", "queues", "stream", "equity"):
-        expect(page.locator(f"#panel-{panel}")).to_have_attribute("data-state", "ready", timeout=CHANGE_TIMEOUT_MS)
     live_page.expect_only()
 
 

@@ -17,6 +17,7 @@ from tests.support.stage import Stage, served, staged
 from memmcp_server.services.background import beside
 
 from .conftest import DESKTOP, Watched
+from .test_page import go
 
 pytestmark = [pytest.mark.browser, pytest.mark.requirement("A6")]
 
@@ -53,7 +54,9 @@ def scene(browser: Browser, place: Path) -> Iterator[Scene]:
         context = stack.enter_context(contextlib.closing(browser.new_context(viewport=DESKTOP)))
         watched = Watched(context.new_page(), url)
         try:
-            yield Scene(portal, stage, url, watched.open(), watched)
+            page = watched.open()
+            go(page, "Agents")
+            yield Scene(portal, stage, url, page, watched)
         finally:
             portal.call(stage.app.state.live.close)
 
@@ -95,6 +98,7 @@ def test_what_no_agent_takes_is_shown_to_the_operator_who_takes_it_back(browser:
         assert httpx2.post(f"{here.url}/tasks", json=body).status_code == 201
         item = here.page.locator("#tasks li")
         expect(here.page.locator("#tasks-meta")).to_contain_text("1 wait for you", timeout=20_000)
+        expect(here.page.get_by_role("link", name="Agents").locator(".badge")).to_have_text("1")
         expect(item).to_have_attribute("data-overdue", "yes")
         item.locator(".cancel").click()
         expect(item).to_have_attribute("data-state", "cancelled")

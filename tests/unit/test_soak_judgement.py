@@ -56,6 +56,12 @@ def test_a_spike_of_one_period_is_no_growth() -> None:
     assert judged(lambda each: replace(each, worker_rss=800 * MIB) if each.period == 14 else each) == []
 
 
+def test_a_first_day_with_one_low_figure_makes_no_growth_of_what_follows() -> None:
+    found = [figures(each) for each in range(1, 16)]
+    found[1] = replace(found[1], worker_rss=250 * MIB, daemon_rss=150 * MIB)
+    assert shortfalls(found, WARM, 1_000) == []
+
+
 @pytest.mark.parametrize(
     ("leak", "name"),
     [

@@ -5,6 +5,7 @@ import { byId, setAttribute, setText } from "./dom";
 import { duration, plain, ZonedTime } from "./format";
 import { isRange, loadHistory, WINDOW_S } from "./history";
 import type { Range } from "./history";
+import { Keyboard } from "./keyboard";
 import { Login } from "./login";
 import { BrowserKeep, LastLook } from "./look";
 import { EquityHistory, failed, Heartbeat, LOADING, MemoryFeed, ready, valueOf, WriteRate } from "./model";
@@ -18,10 +19,11 @@ import { GatePanel } from "./panels/gate";
 import { Header } from "./panels/header";
 import { NightPanel } from "./panels/night";
 import type { Surroundings } from "./panels/panel";
-import { QueuesPanel } from "./panels/queues";
+import { deadLetters, QueuesPanel } from "./panels/queues";
 import { StreamPanel } from "./panels/stream";
 import { TasksPanel } from "./panels/tasks";
 import { TradesPanel } from "./panels/trades";
+import { VIEWS, Views } from "./views";
 import { PositionsPanel, TradingPanel } from "./panels/trading";
 import { EventStream } from "./stream";
 import type { SseEvent, StreamStatus } from "./stream";
@@ -72,6 +74,7 @@ export class App {
   private readonly streamPanel = new StreamPanel(() => this.plan());
   private readonly approvalsPanel = new ApprovalsPanel(this.api);
   private readonly tasksPanel = new TasksPanel(this.api);
+  private readonly views = new Views(() => this.plan());
   private readonly login = new Login(this.api, () => this.stream.connect());
   private readonly alertsPanel = new AlertsPanel(this.api, () => this.login.ask("This needs an operator."));
 
@@ -83,6 +86,7 @@ export class App {
       onStatus: (status) => this.onStatus(status),
     });
     new Detail(this.api, () => this.time);
+    new Keyboard(VIEWS.map((view) => ({ keys: `g ${view.key}`, what: `Go to ${view.title}`, act: () => this.views.go(view.id) })));
   }
 
   async start(): Promise<void> {
@@ -295,15 +299,21 @@ export class App {
     this.header.drawSnapshot(snapshot, receivedMs, nowMs);
     this.header.drawConnection(this.status, nowMs);
     this.header.drawClock(nowMs, this.time);
+    this.views.mark("agents", this.tasksPanel.overdue, "tasks wait for you");
+    this.views.mark("system", deadLetters(valueOf(this.metrics), snapshot), "dead letters");
+    if (this.views.isShown("desk")) this.drawDesk(snapshot, desk, around);
+    if (this.views.isShown("risk")) this.gatePanel.draw(this.trading, desk);
+    if (this.views.isShown("system")) this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
+  }
+
+  private drawDesk(snapshot: TradingSnapshot | null, desk: Surroundings, around: Surroundings): void {
     this.nightPanel.draw(this.night, this.time, around);
     this.alertsPanel.draw(this.alerts, this.time, around);
     this.tradingPanel.draw(this.trading, this.time, desk);
     this.positionsPanel.draw(this.trading, this.time, desk);
     this.compoundingPanel.draw(this.trading, desk);
-    this.gatePanel.draw(this.trading, desk);
     this.chartPanel.draw(this.history, this.historyLoad, this.time, around);
     this.tradesPanel.draw(this.trades, snapshot?.sol_usd ?? null, this.time, around);
-    this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
     this.streamPanel.draw(this.feed, this.wasOpen, this.time, around);
   }
 

@@ -19,7 +19,7 @@ export class QueuesPanel {
     const metrics = this.panel.follow(loaded, { waiting: "Waiting for the first figures.", staleReason: around.staleReason });
     if (metrics === null) return;
     const queues = allQueues(metrics, valueOf(trading));
-    const dead = queues.reduce((sum, [, queue]) => sum + queue.dead, 0);
+    const dead = deadLetters(metrics, valueOf(trading));
     const pending = queues.reduce((sum, [, queue]) => sum + queue.pending, 0);
     setText(byId("queues-meta"), dead > 0 ? `${count(dead)} dead letters` : pending > 0 ? `${count(pending)} pending` : "all delivered");
     setAttribute(byId("queues-meta"), "data-level", dead > 0 ? "bad" : null);
@@ -53,6 +53,11 @@ export function allQueues(metrics: Metrics, snapshot: TradingSnapshot | null): [
   const ours = Object.entries(metrics.queues).map(([name, queue]): [string, Queue] => [`memory \u2192 ${plain(name, 48)}`, queue]);
   const desks = Object.entries(snapshot?.queues ?? {}).map(([name, queue]): [string, Queue] => [`desk \u2192 ${plain(name, 48)}`, queue]);
   return [...ours, ...desks];
+}
+
+/** What was given up on in all queues, and waits for the operator. */
+export function deadLetters(metrics: Metrics | null, snapshot: TradingSnapshot | null): number {
+  return metrics === null ? 0 : allQueues(metrics, snapshot).reduce((sum, [, queue]) => sum + queue.dead, 0);
 }
 
 function queueRow(name: string, queue: Queue): Cell[] {

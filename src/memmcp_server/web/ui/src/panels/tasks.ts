@@ -20,6 +20,8 @@ export class TasksPanel {
   private isAsking = false;
   private waitMs = 0;
   private drawn = "";
+  /** Tasks that no agent took in time: they wait for the operator. */
+  overdue = 0;
 
   constructor(private readonly api: Api) {
     byId("task-form").addEventListener("submit", (event) => {
@@ -55,8 +57,8 @@ export class TasksPanel {
     const key = JSON.stringify(tasks);
     if (key === this.drawn) return;
     const waiting = tasks.filter((each) => each.state === "open");
-    const overdue = waiting.filter((each) => each.overdue).length;
-    setText(byId("tasks-meta"), overdue > 0 ? `${overdue} wait for you: no agent took them` : `${waiting.length} open`);
+    this.overdue = waiting.filter((each) => each.overdue).length;
+    setText(byId("tasks-meta"), this.overdue > 0 ? `${this.overdue} wait for you: no agent took them` : `${waiting.length} open`);
     setAttribute(byId("tasks-none"), "hidden", tasks.length > 0 ? "" : null);
     const answers = await Promise.all(tasks.map((each) => this.answerOf(each)));
     byId("tasks").replaceChildren(...tasks.map((each, index) => this.item(each, answers[index] ?? null)));
