@@ -382,7 +382,7 @@ class TestEveryScreen:
         page = live(watched)
         stage.push("memory", documents.memory(5_201, "Signal: BONK momentum 0.71"), 5_201)
         expect(page.locator("#stream li")).to_have_count(1)
-        for view in ("Desk", "Risk", "Agents", "System"):
+        for view in ("Desk", "Strategies", "Memory", "Risk", "Agents", "System"):
             go(page, view)
             assert axe_violations(page) == []
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -425,7 +425,7 @@ def test_keys_lead_to_each_part_and_the_address_leads_back(watched: Watched) -> 
     keys = page.get_by_role("dialog", name="Keys")
     expect(keys).to_contain_text("Go to System")
     page.keyboard.press("g")
-    page.keyboard.press("s")  # a dialog is open: nothing happens behind it
+    page.keyboard.press("y")  # a dialog is open: nothing happens behind it
     page.keyboard.press("Escape")
     expect(keys).to_be_hidden()
     expect(page.locator("#panel-trading")).to_be_visible()

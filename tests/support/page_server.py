@@ -39,6 +39,8 @@ QUIET: dict[str, tuple[int, dict[str, Any]]] = {
     "/approvals": (200, NO_SIGNER),
     "/alerts": (200, {"severity": None, "alerts": [], "notices": [], "silences": []}),
     "/session": (200, {"role": None, "name": "nobody", "is_open": True}),
+    "/strategies": (200, {"strategies": []}),
+    "/strategies/digest": (200, {"window": "30d", "strategies": []}),
     "/tasks": (200, {"tasks": [], "next_cursor": None}),
 }
 """What the page asks for beside the stream, where nothing waits."""

@@ -12,6 +12,7 @@ import { EquityHistory, failed, Heartbeat, LOADING, MemoryFeed, ready, valueOf, 
 import type { Loadable } from "./model";
 import { AlertsPanel } from "./panels/alerts";
 import { ApprovalsPanel } from "./panels/approvals";
+import { BrowserPanel } from "./panels/browser";
 import { ChartPanel } from "./panels/chart";
 import { CompoundingPanel } from "./panels/compounding";
 import { Detail } from "./panels/detail";
@@ -20,6 +21,7 @@ import { Header } from "./panels/header";
 import { NightPanel } from "./panels/night";
 import type { Surroundings } from "./panels/panel";
 import { deadLetters, QueuesPanel } from "./panels/queues";
+import { StrategiesPanel } from "./panels/strategies";
 import { StreamPanel } from "./panels/stream";
 import { TasksPanel } from "./panels/tasks";
 import { TradesPanel } from "./panels/trades";
@@ -76,6 +78,8 @@ export class App {
   private readonly tasksPanel = new TasksPanel(this.api);
   private readonly views = new Views(() => this.plan());
   private readonly login = new Login(this.api, () => this.stream.connect());
+  private readonly strategiesPanel = new StrategiesPanel(this.api, () => this.plan());
+  private readonly browserPanel = new BrowserPanel(this.api, () => this.time);
   private readonly alertsPanel = new AlertsPanel(this.api, () => this.login.ask("This needs an operator."));
 
   constructor() {
@@ -86,7 +90,13 @@ export class App {
       onStatus: (status) => this.onStatus(status),
     });
     new Detail(this.api, () => this.time);
-    new Keyboard(VIEWS.map((view) => ({ keys: `g ${view.key}`, what: `Go to ${view.title}`, act: () => this.views.go(view.id) })));
+    new Keyboard([
+      ...VIEWS.map((view) => ({ keys: `g ${view.key}`, what: `Go to ${view.title}`, act: () => this.views.go(view.id) })),
+      { keys: "/", what: "Search the memory", act: () => {
+        this.views.go("memory");
+        this.browserPanel.focus();
+      } },
+    ]);
   }
 
   async start(): Promise<void> {
@@ -302,6 +312,11 @@ export class App {
     this.views.mark("agents", this.tasksPanel.overdue, "tasks wait for you");
     this.views.mark("system", deadLetters(valueOf(this.metrics), snapshot), "dead letters");
     if (this.views.isShown("desk")) this.drawDesk(snapshot, desk, around);
+    if (this.views.isShown("strategies")) {
+      this.strategiesPanel.follow(nowMs);
+      this.strategiesPanel.draw(this.time, around);
+    }
+    if (this.views.isShown("memory")) this.browserPanel.follow();
     if (this.views.isShown("risk")) this.gatePanel.draw(this.trading, desk);
     if (this.views.isShown("system")) this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
   }

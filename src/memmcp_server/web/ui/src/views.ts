@@ -4,9 +4,11 @@ import { byId, h, setAttribute, setText } from "./dom";
 
 export const VIEWS = [
   { id: "desk", key: "d", title: "Desk" },
+  { id: "strategies", key: "s", title: "Strategies" },
+  { id: "memory", key: "m", title: "Memory" },
   { id: "risk", key: "r", title: "Risk" },
   { id: "agents", key: "a", title: "Agents" },
-  { id: "system", key: "s", title: "System" },
+  { id: "system", key: "y", title: "System" },
 ] as const;
 
 export type ViewId = (typeof VIEWS)[number]["id"];
@@ -41,11 +43,12 @@ export class Views {
       this.links.set(view.id, link);
       byId("views").append(link);
     }
-    byId("views").addEventListener("click", (event) => {
-      const link = event.target instanceof Element ? event.target.closest("a") : null;
+    document.addEventListener("click", (event) => {
+      const link = event.target instanceof Element ? event.target.closest<HTMLAnchorElement>('a[href^="/?"], #views a') : null;
       if (link === null || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
       event.preventDefault();
-      this.go(viewOf(new URL(link.href).search));
+      history.pushState(null, "", link.getAttribute("href") ?? "/");
+      this.arrive();
     });
     window.addEventListener("popstate", () => this.show(viewOf(location.search)));
     this.show(this.shown);
@@ -58,7 +61,11 @@ export class Views {
   go(view: ViewId): void {
     if (view === this.shown) return;
     history.pushState(null, "", addressOf(view));
-    this.show(view);
+    this.arrive();
+  }
+
+  private arrive(): void {
+    this.show(viewOf(location.search));
     scrollTo(0, 0);
     byId("main").focus({ preventScroll: true });
   }

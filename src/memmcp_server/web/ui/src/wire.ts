@@ -207,7 +207,8 @@ function kindOf(value: unknown): string {
   return Array.isArray(value) ? "array" : typeof value;
 }
 
-function check<T>(what: string, value: unknown, fields: Record<string, Kind>): T {
+/** Check the fields of a document. Throws UnknownDocument naming the field. */
+export function check<T>(what: string, value: unknown, fields: Record<string, Kind>): T {
   if (!isObject(value)) throw new UnknownDocument(`${what}: expected an object, got ${kindOf(value)}`);
   for (const [name, kind] of Object.entries(fields)) {
     const got = kindOf(value[name]);
