@@ -290,6 +290,22 @@ async def test_an_action_needs_the_operators_token_and_acts_once_per_key(stage: 
     assert stage.trading.entries_allowed is False
 
 
+@pytest.mark.requirement("D10")
+async def test_an_action_that_expects_a_state_is_done_in_that_state_alone_and_its_repeat_is_answered(
+    stage: Stage,
+) -> None:
+    body = {"reason": "the feed lies", "expected_state": "ACTIVE", "idempotency_key": "halt-1"}
+    for _ in range(2):  # the second in the state that the first has led to
+        done = await stage.http.post("/actions/flatten-and-halt", json=body, headers=OPERATOR)
+        assert (done.status_code, done.json()["state"]) == (200, "HALTED")
+    late = await stage.http.post("/actions/resume", json=body | {"idempotency_key": "resume-1"}, headers=OPERATOR)
+    assert (late.status_code, error_of(late)["field"]) == (403, "expected_state")
+    assert "HALTED by now" in error_of(late)["message"]
+    assert stage.trading.state == "HALTED"
+    body |= {"expected_state": "HALTED", "idempotency_key": "resume-2"}
+    assert (await stage.http.post("/actions/resume", json=body, headers=OPERATOR)).json()["state"] == "ACTIVE"
+
+
 async def test_every_action_reaches_the_desk_with_its_own_fields(stage: Stage) -> None:
     for name, fields in (
         ("reduce-only", {}),

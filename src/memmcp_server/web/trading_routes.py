@@ -16,7 +16,7 @@ from memmcp_server.errors import MemoryServerError, NotFound, Refused, TradingUn
 from memmcp_server.ports import TradingDesk
 from memmcp_server.services import acts
 from memmcp_server.services.container import Services
-from memmcp_server.wire.base import IdempotencyKey, Moment, SolAmount
+from memmcp_server.wire.base import IdempotencyKey, Moment, SolAmount, TradingState
 from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.money import CostsAnswer
 from memmcp_server.wire.night import NightReport, ReviewAnswer, ReviewRequest
@@ -103,13 +103,15 @@ class NightQuery(WireRequest):
 
 
 class ActionRequest(WireRequest):
-    """The body of POST /actions/{name}; which fields an action takes is in its description."""
+    """The body of POST /actions/{name}; which fields an action takes is in its description. ``expected_state``: the
+    state that was looked at when it was decided on; in any other nothing is done."""
 
     reason: str = Field(min_length=3, max_length=1_000, description="Why; kept in the journal.")
     mint: str | None = Field(default=None, min_length=2, max_length=64)
     percent: int | None = Field(default=None, ge=1, le=100)
     amount_sol: SolAmount | None = None
     profile: ProfileName | None = None
+    expected_state: TradingState | None = Field(default=None, description="Done only while the desk is in it.")
     idempotency_key: IdempotencyKey | None = Field(default=None, description="Or the Idempotency-Key header.")
 
 
@@ -224,11 +226,28 @@ class TradingRoutes:
             msg = f"there is no action {name[:64]}"
             raise NotFound(msg, field="name", hint=f"actions: {', '.join(ACTIONS)}")
         wish = await body_as(request, ActionRequest)
-        fields: JsonObject = wish.model_dump(exclude={"idempotency_key"}, exclude_none=True)
+        fields: JsonObject = wish.model_dump(exclude={"idempotency_key", "expected_state"}, exclude_none=True)
         control = validated(ControlRequest, {"action": name.replace("-", "_"), **fields})
         asked = control.model_dump(mode="json", exclude_none=True)
-        body = await self._carried(f"POST /actions/{name}", request, asked, wish.idempotency_key)
+        key = wish.idempotency_key or idempotency_key(request.headers)
+        if wish.expected_state is not None and not await self._is_answered(request, key):
+            await self._require_state(wish.expected_state)
+        body = await self._carried(f"POST /actions/{name}", request, asked, key)
         return answer(ControlAnswer.model_validate(body))
+
+    async def _is_answered(self, request: Request, key: str | None) -> bool:
+        """Say whether this was done before: its repeat is answered, whatever state the first one has led to."""
+        if key is None:
+            return False
+        actor = f"operator:{caller_of(request, '', role='operator').agent}"
+        return await self._desk().answered(agent=actor, key=key) is not None
+
+    async def _require_state(self, expected: TradingState) -> None:
+        """Raises: Refused where the desk has come into another state since somebody looked."""
+        state = (await self._snapshot()).state
+        if state != expected:
+            msg = f"the desk is {state} by now, and this was decided while it was {expected}; nothing was done"
+            raise Refused(msg, field="expected_state", hint="look again, and repeat it if it still holds")
 
     async def _carried(self, call: str, request: Request, asked: JsonObject, given: str | None) -> JsonObject:
         """Have the desk carry an operator's control out, once per key, and note it in the audit."""

@@ -10,6 +10,7 @@ import { Login } from "./login";
 import { BrowserKeep, LastLook } from "./look";
 import { EquityHistory, failed, Heartbeat, LOADING, MemoryFeed, ready, valueOf, WriteRate } from "./model";
 import type { Loadable } from "./model";
+import { ActsPanel } from "./panels/acts";
 import { AlertsPanel } from "./panels/alerts";
 import { ApprovalsPanel } from "./panels/approvals";
 import { BrowserPanel } from "./panels/browser";
@@ -78,6 +79,7 @@ export class App {
   private readonly tasksPanel = new TasksPanel(this.api);
   private readonly views = new Views(() => this.plan());
   private readonly login = new Login(this.api, () => this.stream.connect());
+  private readonly actsPanel = new ActsPanel(this.api, () => this.login.role === "operator", (why) => this.login.ask(why));
   private readonly strategiesPanel = new StrategiesPanel(this.api, () => this.plan());
   private readonly browserPanel = new BrowserPanel(this.api, () => this.time);
   private readonly alertsPanel = new AlertsPanel(this.api, () => this.login.ask("This needs an operator."));
@@ -96,6 +98,7 @@ export class App {
         this.views.go("memory");
         this.browserPanel.focus();
       } },
+      { keys: "k", what: "Stop, reduce, or flatten and halt", act: () => this.actsPanel.open("stop-entries") },
     ]);
   }
 
@@ -309,6 +312,7 @@ export class App {
     this.header.drawSnapshot(snapshot, receivedMs, nowMs);
     this.header.drawConnection(this.status, nowMs);
     this.header.drawClock(nowMs, this.time);
+    this.actsPanel.draw(snapshot);
     this.views.mark("agents", this.tasksPanel.overdue, "tasks wait for you");
     this.views.mark("system", deadLetters(valueOf(this.metrics), snapshot), "dead letters");
     if (this.views.isShown("desk")) this.drawDesk(snapshot, desk, around);

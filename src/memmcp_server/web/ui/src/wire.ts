@@ -397,3 +397,9 @@ export function readSession(value: unknown): Session {
   }
   return session;
 }
+
+export interface ControlAnswer { status: "done" | "denied"; state: string; entries_allowed: boolean; effect: string; order_ids: string[] }
+
+export function readControl(value: unknown): ControlAnswer {
+  return check<ControlAnswer>("answer", value, { status: "string", state: "string", entries_allowed: "boolean", effect: "string" });
+}

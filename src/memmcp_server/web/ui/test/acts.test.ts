@@ -1,0 +1,26 @@
+import { describe, expect, test } from "vitest";
+import { ACTS, consequence } from "../src/panels/acts";
+import type { TradingSnapshot } from "../src/wire";
+
+const desk = (...worth: number[]): TradingSnapshot => ({
+  money: "paper", profile: "foundation",
+  positions: worth.map((lamports, at) => ({ mint: `m${at}`, symbol: `T${at}`, value: { lamports, sol: "" } })),
+} as unknown as TradingSnapshot);
+
+describe("what an act will do", () => {
+  test("is said of the desk as it is now", () => {
+    expect(consequence("flatten-and-halt", desk(1_500_000_000, 250_000_000))).toBe(
+      "2 positions worth 1.7500 SOL are sold at once, as far as they can be, and the desk halts.");
+    expect(consequence("flatten-and-halt", desk())).toBe("Nothing is held; the desk halts.");
+    expect(consequence("stop-entries", desk(1_000_000_000))).toContain("1 position worth 1.0000 SOL stay");
+    expect(consequence("close", desk(2_000_000_000), "m0", 25)).toBe("25 % of T0, of 2.0000 SOL in all, is sold at once.");
+    expect(consequence("close", desk(2_000_000_000), "gone", 25)).toBe("Choose a position.");
+    expect(consequence("resume", { ...desk(), money: "real" })).toContain("REAL MONEY");
+  });
+
+  test("what trades or adds risk is confirmed by a word, and only what adds risk waits for the state that was seen", () => {
+    const typed = ACTS.filter((act) => act.word !== "").map((act) => act.name);
+    expect(typed).toEqual(["flatten-and-halt", "close", "resume", "profile"]);
+    expect(ACTS.filter((act) => act.isBound).map((act) => act.name)).toEqual(["resume", "profile"]);
+  });
+});
