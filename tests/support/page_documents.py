@@ -274,3 +274,24 @@ def night(text: str = "A gap: nothing was seen for 30300 s. Positions: 1 to exit
             )
         ],
     ).model_dump(mode="json")
+
+
+def why(**more: Any) -> dict[str, Any]:
+    """Why nothing happened, as GET /why says it without being asked about a trade."""
+    funnel = {
+        "since": "2026-11-21T09:00:00Z",
+        "until": "2026-11-22T09:00:00Z",
+        "seen": 12,
+        "eligible": 9,
+        "passed_over": {"pool_too_small": 3},
+        "forecast": 6,
+        "signalled": 4,
+        "sized": 3,
+        "approved": 1,
+        "filled": 1,
+        "rejected": 0,
+        "exits": 0,
+        "denied": {"exposure_bps_max": 2},
+        "newest_price": {"ts": "2026-11-22T08:59:00Z", "age_s": 60},
+    }
+    return {"summary": "Of 12 tokens one was bought.", "chain": [], "funnel": funnel | more, "nearest_miss": None}

@@ -39,6 +39,8 @@ QUIET: dict[str, tuple[int, dict[str, Any]]] = {
     "/approvals": (200, NO_SIGNER),
     "/alerts": (200, {"severity": None, "alerts": [], "notices": [], "silences": []}),
     "/session": (200, {"role": None, "name": "nobody", "is_open": True}),
+    "/risk": (200, {"exposure_bps": 0, "exposure_map": None}),
+    "/why": (200, documents.why()),
     "/strategies": (200, {"strategies": []}),
     "/strategies/digest": (200, {"window": "30d", "strategies": []}),
     "/tasks": (200, {"tasks": [], "next_cursor": None}),

@@ -17,6 +17,7 @@ import { BrowserPanel } from "./panels/browser";
 import { ChartPanel } from "./panels/chart";
 import { CompoundingPanel } from "./panels/compounding";
 import { Detail } from "./panels/detail";
+import { ExposurePanel, FunnelPanel } from "./panels/exposure";
 import { GatePanel } from "./panels/gate";
 import { Header } from "./panels/header";
 import { NightPanel } from "./panels/night";
@@ -81,6 +82,8 @@ export class App {
   private readonly login = new Login(this.api, () => this.stream.connect());
   private readonly actsPanel = new ActsPanel(this.api, () => this.login.role === "operator", (why) => this.login.ask(why));
   private readonly strategiesPanel = new StrategiesPanel(this.api, () => this.plan());
+  private readonly exposurePanel = new ExposurePanel(this.api, () => this.plan());
+  private readonly funnelPanel = new FunnelPanel(this.api, () => this.plan());
   private readonly browserPanel = new BrowserPanel(this.api, () => this.time);
   private readonly alertsPanel = new AlertsPanel(this.api, () => this.login.ask("This needs an operator."));
 
@@ -316,12 +319,13 @@ export class App {
     this.views.mark("agents", this.tasksPanel.overdue, "tasks wait for you");
     this.views.mark("system", deadLetters(valueOf(this.metrics), snapshot), "dead letters");
     if (this.views.isShown("desk")) this.drawDesk(snapshot, desk, around);
-    if (this.views.isShown("strategies")) {
-      this.strategiesPanel.follow(nowMs);
-      this.strategiesPanel.draw(this.time, around);
-    }
+    if (this.views.isShown("strategies")) this.strategiesPanel.draw(nowMs, this.time, around);
     if (this.views.isShown("memory")) this.browserPanel.follow();
-    if (this.views.isShown("risk")) this.gatePanel.draw(this.trading, desk);
+    if (this.views.isShown("risk")) {
+      this.gatePanel.draw(this.trading, desk);
+      this.exposurePanel.draw(nowMs, desk);
+      this.funnelPanel.draw(nowMs, this.time, around);
+    }
     if (this.views.isShown("system")) this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
   }
 

@@ -39,7 +39,7 @@ function denialRow(reason: string, number: number, total: number): Cell[] {
   return [{ text: limitName(reason) }, { text: count(number), class: "num" }, bar(shareBps, `${percent(shareBps, 0)} of all denials`, "plain")];
 }
 
-function bar(bps: number, label: string, level: string): SVGElement {
+export function bar(bps: number, label: string, level: string): SVGElement {
   return svg(
     "svg", { viewBox: "0 0 10000 8", preserveAspectRatio: "none", class: "bar", role: "img", "aria-label": label, "data-level": level },
     svg("rect", { width: String(bps), height: "8" }),

@@ -3,8 +3,7 @@
 import type { Api } from "../api";
 import { byId, h, setAttribute, setText } from "../dom";
 import { count, exactSol, NOTHING, percent, plain, signedPercent, sol, words, ZonedTime } from "../format";
-import { failed, LOADING, ready } from "../model";
-import type { Loadable } from "../model";
+import { Poll } from "../poll";
 import { readDigest, readStrategies } from "../wire_strategies";
 import type { Digest, Figures, Strategy, StrategyList } from "../wire_strategies";
 import { Panel } from "./panel";
@@ -49,14 +48,16 @@ export function extremes(strategies: readonly Strategy[]): { best: Strategy; wor
 
 export class StrategiesPanel {
   private readonly panel = new Panel("panel-strategies");
-  private strategies: Loadable<StrategyList> = LOADING;
+  private readonly poll: Poll<{ list: StrategyList; digest: Digest }>;
   private digest: Digest | null = null;
   private by: By = "window";
   private chosen: string | null = null;
-  private askedMs = 0;
-  private isAsking = false;
 
-  constructor(private readonly api: Api, private readonly onChange: () => void) {
+  constructor(api: Api, private readonly onChange: () => void) {
+    this.poll = new Poll(async () => {
+      const [list, digest] = await Promise.all([api.get("/strategies"), api.get(`/strategies/digest?window=${REGIME_WINDOW}`)]);
+      return { list: readStrategies(list), digest: readDigest(digest) };
+    }, ASK_EVERY_MS, onChange);
     byId("strategies-by").addEventListener("click", (event) => {
       const by = (event.target as Element).closest("button")?.dataset["by"];
       const found = BY.find((each) => each === by);
@@ -69,34 +70,14 @@ export class StrategiesPanel {
     });
   }
 
-  /** Ask now and then, while somebody looks. */
-  follow(nowMs: number): void {
-    if (this.isAsking || nowMs - this.askedMs < ASK_EVERY_MS) return;
-    this.askedMs = nowMs;
-    this.isAsking = true;
-    void this.ask().finally(() => {
-      this.isAsking = false;
-      this.onChange();
-    });
-  }
-
-  private async ask(): Promise<void> {
-    try {
-      const [strategies, digest] = await Promise.all([
-        this.api.get("/strategies"), this.api.get(`/strategies/digest?window=${REGIME_WINDOW}`),
-      ]);
-      this.digest = readDigest(digest);
-      this.strategies = ready(readStrategies(strategies), Date.now());
-    } catch (error) {
-      this.strategies = failed(this.strategies, plain(error instanceof Error ? error.message : String(error), 300));
-    }
-  }
-
-  draw(time: ZonedTime, around: Surroundings): void {
-    const list = this.panel.follow(this.strategies, { waiting: "Loading the strategies.", staleReason: around.staleReason });
-    if (list === null) return;
+  draw(nowMs: number, time: ZonedTime, around: Surroundings): void {
+    this.poll.follow(nowMs);
+    const both = this.panel.follow(this.poll.value, { waiting: "Loading the strategies.", staleReason: around.staleReason });
+    if (both === null) return;
+    const { list, digest } = both;
+    this.digest = digest;
     if (list.strategies.length === 0) this.panel.show("empty", "The profile names no strategy.");
-    if (!this.panel.isChanged(list, this.digest, time, this.by, this.chosen)) return;
+    if (!this.panel.isChanged(both, time, this.by, this.chosen)) return;
     const found = extremes(list.strategies);
     setText(byId("strategies-meta"), `${count(list.strategies.length)} strategies`);
     setText(byId("strategies-extremes"), found === null ? "No two strategies have finished trades yet."
