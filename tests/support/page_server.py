@@ -39,6 +39,8 @@ QUIET: dict[str, tuple[int, dict[str, Any]]] = {
     "/approvals": (200, NO_SIGNER),
     "/alerts": (200, {"severity": None, "alerts": [], "notices": [], "silences": []}),
     "/session": (200, {"role": None, "name": "nobody", "is_open": True}),
+    "/clients": (200, {"connected": {"page": 1}, "callers": []}),
+    "/memory/summary": (200, {"counts": []}),
     "/risk": (200, {"exposure_bps": 0, "exposure_map": None}),
     "/why": (200, documents.why()),
     "/strategies": (200, {"strategies": []}),

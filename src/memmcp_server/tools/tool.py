@@ -87,6 +87,7 @@ async def _answer(
     key = effect_key(getattr(request, "idempotency_key", None), context)
     caller = caller_of(context, spec.name)
     services.quotas.take(caller, QUOTA_OF.get(spec.name, "reads"))
+    services.clients.note_call(caller.agent, caller.transport, spec.name)
     try:
         answer = await _work(spec, Call(services, caller, key), request, context)
     except MemoryServerError as error:

@@ -1,10 +1,13 @@
 """Liveness, readiness and queue statistics over HTTP."""
 
+from collections import Counter
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from memmcp_server.domain.times import from_ns
 from memmcp_server.services.container import Services
-from memmcp_server.wire.status import HealthAnswer, MetricsAnswer
+from memmcp_server.wire.status import CallerView, ClientList, HealthAnswer, MetricsAnswer
 
 from .requests import NoQuery, answer, query_as
 from .routing import ApiRoute
@@ -26,6 +29,22 @@ class StatusRoutes:
     async def metrics(self, request: Request) -> JSONResponse:
         query_as(request, NoQuery)
         return answer(MetricsAnswer.of(await self._services.health.metrics(), self._services.relay.stats()))
+
+    async def clients(self, request: Request) -> JSONResponse:
+        query_as(request, NoQuery)
+        registry = self._services.clients
+        callers = [
+            CallerView(
+                agent=each.agent,
+                transport=each.transport,
+                calls=each.calls,
+                last_tool=each.last_tool,
+                last=from_ns(each.last_ns),
+            )
+            for each in registry.callers
+        ]
+        connected = Counter("page" if each.name == "page" else each.transport for each in registry.clients)
+        return answer(ClientList(connected=dict(connected), callers=callers))
 
     def routes(self) -> list[ApiRoute]:
         return [
@@ -53,5 +72,8 @@ class StatusRoutes:
                 "Queue statistics and cycle metrics.",
                 query=NoQuery,
                 answer=MetricsAnswer,
+            ),
+            ApiRoute(
+                "GET", "/clients", self.clients, "Who is connected, and who has called what.", NoQuery, None, ClientList
             ),
         ]

@@ -99,6 +99,23 @@ class HealthAnswer(Wire):
         return cls(status=report.status, ready=report.ready, version=report.version, checks=dict(report.checks))
 
 
+class CallerView(Wire):
+    """An agent that has called tools since the daemon began. ``transport``: stdio (over a bridge), http or sse."""
+
+    agent: str
+    transport: str
+    calls: int
+    last_tool: str
+    last: datetime
+
+
+class ClientList(Wire):
+    """``connected`` counts open connections by transport, pages among them; ``callers``: the latest first."""
+
+    connected: dict[str, int]
+    callers: list[CallerView]
+
+
 class SpansView(Wire):
     """Spans of calls that wait for one receiver of traces; ``problem``: why the last ones did not get through."""
 

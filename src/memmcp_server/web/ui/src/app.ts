@@ -11,6 +11,7 @@ import { BrowserKeep, LastLook } from "./look";
 import { EquityHistory, failed, Heartbeat, LOADING, MemoryFeed, ready, valueOf, WriteRate } from "./model";
 import type { Loadable } from "./model";
 import { ActsPanel } from "./panels/acts";
+import { AgentsPanel } from "./panels/agents";
 import { AlertsPanel } from "./panels/alerts";
 import { ApprovalsPanel } from "./panels/approvals";
 import { BrowserPanel } from "./panels/browser";
@@ -84,6 +85,7 @@ export class App {
   private readonly strategiesPanel = new StrategiesPanel(this.api, () => this.plan());
   private readonly exposurePanel = new ExposurePanel(this.api, () => this.plan());
   private readonly funnelPanel = new FunnelPanel(this.api, () => this.plan());
+  private readonly agentsPanel = new AgentsPanel(this.api, () => this.plan());
   private readonly browserPanel = new BrowserPanel(this.api, () => this.time);
   private readonly alertsPanel = new AlertsPanel(this.api, () => this.login.ask("This needs an operator."));
 
@@ -326,6 +328,7 @@ export class App {
       this.exposurePanel.draw(nowMs, desk);
       this.funnelPanel.draw(nowMs, this.time, around);
     }
+    if (this.views.isShown("agents")) this.agentsPanel.draw(nowMs, this.time, around);
     if (this.views.isShown("system")) this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
   }
 
