@@ -3,8 +3,8 @@
 Accelerated (``--days 30``): a day of the desk's market passes in ``--day-s`` seconds, with agents, an outside engine,
 the page and its stream, Prometheus and a receiver of traces at work. The wall clock jumps both ways, the feed falls
 silent and the receiver is in trouble now and then. The first day begins when the daemon has been at work for four
-minutes. With ``--hours 72`` nothing is hastened and a period is an hour. At the end of each period the daemon
-gives back what it does not need. The last periods are judged against the first, with 5 % allowed:
+minutes. With ``--hours 72`` nothing is hastened and a period is an hour. At the end of each period the daemon and
+its index worker give back what they have freed. The last periods are judged against the first, with 5 % allowed:
 
 - memory: the resident size of the daemon, and that of the index worker, which may grow by what its new points take.
 - handles: the open descriptors of the daemon and its children.
@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,11 +136,22 @@ def rows_of(path: Path) -> tuple[dict[str, int], int, int]:
         return counts, payload, pages * int(db.execute("PRAGMA page_size").fetchone()[0])
 
 
-def measured(pid: int, data_dir: Path, control: Control, client: Client, load: Load, period: int) -> Figures:
+def tidied(pid: int, control: Control) -> list[int]:
+    """Have the daemon and its index worker give back what they have freed; return the daemon's children."""
     before = control.tidied
     os.kill(pid, signal.SIGUSR1)
     until(lambda: control.tidied > before, 60)
     children = children_of(pid)
+    for child in children:
+        before = control.worker_tidied
+        with suppress(ProcessLookupError):  # it is just being started anew
+            os.kill(child, signal.SIGUSR1)
+            until(lambda before=before: control.worker_tidied > before, 60)  # type: ignore[misc]
+    return children
+
+
+def measured(pid: int, data_dir: Path, control: Control, client: Client, load: Load, period: int) -> Figures:
+    children = tidied(pid, control)
     rows: dict[str, int] = {}
     payload: dict[str, int] = {}
     pages: dict[str, int] = {}
@@ -172,24 +183,23 @@ def measured(pid: int, data_dir: Path, control: Control, client: Client, load: L
 
 
 @dataclass
-class Level:
-    """What the index worker and its files took within a period: it trims itself once a minute, and while something is
-    forgotten its files are there twice, so its memory is the median of the looks and its files are their least."""
+class Floor:
+    """The least that the index worker held and its files took within a period: a batch takes memory for as long as it
+    runs, and while something is forgotten its files are there twice."""
 
-    worker_rss: list[int] = field(default_factory=list)
+    worker_rss: int = sys.maxsize
     index: int = sys.maxsize
 
     def look(self, pid: int, data_dir: Path) -> None:
         try:
-            self.worker_rss.append(sum(memory_of(each) for each in children_of(pid)))
+            self.worker_rss = min(self.worker_rss, sum(memory_of(each) for each in children_of(pid)) or sys.maxsize)
         except (FileNotFoundError, ProcessLookupError):
             return  # it is just being started anew
         self.index = min(self.index, size_of(data_dir / "index") or sys.maxsize)
 
-    def of(self, measure: Figures) -> Figures:
+    def under(self, measure: Figures) -> Figures:
         files = {**measure.files, "index": min(self.index, measure.files["index"])}
-        level = int(statistics.median([*self.worker_rss, measure.worker_rss]))
-        return replace(measure, worker_rss=level, files=files)
+        return replace(measure, worker_rss=min(self.worker_rss, measure.worker_rss), files=files)
 
 
 def shortfalls(found: Sequence[Figures], warm: int, snapshots_max: int) -> list[str]:
@@ -334,14 +344,14 @@ def soak(plan: Plan, data_dir: Path) -> tuple[list[Figures], list[str], Load]:
                 receiver.fault = FAULTS[period % len(FAULTS)]
                 disturb(control, period, plan)
                 ends_s = began_s + period * plan.period_s
-                level = Level()
+                floor = Floor()
                 while time.monotonic() < ends_s and process.poll() is None:
-                    level.look(process.pid, data_dir)
+                    floor.look(process.pid, data_dir)
                     time.sleep(min(0.5, max(0.0, ends_s - time.monotonic())))
                 if process.poll() is not None:
                     return found, [*short, f"the daemon ended with {process.returncode} in period {period}"], load
                 measure = measured(process.pid, data_dir, control, client, load, period)
-                found.append(level.of(measure))
+                found.append(floor.under(measure))
                 print(found[-1].line(), flush=True)
                 if period >= plan.warm + WINDOW:
                     reports = found[-1].counts.get("reports", 0) // period

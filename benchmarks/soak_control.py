@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Final, Self
 
 VARIABLE: Final = "SOAK_CONTROL"
-_LAYOUT: Final = struct.Struct("<qqq")
+_LAYOUT: Final = struct.Struct("<qqqq")
 
 
 class Control:
-    """A file that both processes have in memory; written by one, read by the other. ``tidied`` counts the times that
-    the daemon has given back what it did not need."""
+    """A file that both processes have in memory; written by one, read by the other. ``tidied`` and
+    ``worker_tidied`` count the times that the daemon and its index worker have given back what they did not need."""
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
-            path.write_bytes(_LAYOUT.pack(0, 0, 0))
+            path.write_bytes(_LAYOUT.pack(0, 0, 0, 0))
         with path.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), _LAYOUT.size)
 
@@ -47,3 +47,11 @@ class Control:
     @tidied.setter
     def tidied(self, value: int) -> None:
         struct.pack_into("<q", self._memory, 16, value)
+
+    @property
+    def worker_tidied(self) -> int:
+        return int(struct.unpack_from("<q", self._memory, 24)[0])
+
+    @worker_tidied.setter
+    def worker_tidied(self, value: int) -> None:
+        struct.pack_into("<q", self._memory, 24, value)

@@ -106,8 +106,10 @@ def main() -> None:
     let_feed_fall_silent(control)
     if round_s := os.environ.get(ROUND_VARIABLE):
         hasten(float(round_s))
+    from memmcp_server.adapters.index import worker_index
     from memmcp_server.cli import app
 
+    worker_index.WORKER_MODULE = "benchmarks.soak_worker"
     sys.argv[0] = "memmcp"
     app()
 

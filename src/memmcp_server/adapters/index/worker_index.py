@@ -21,6 +21,7 @@ from .frames import HEADER, BadDocument, BrokenFrame, body_length, decode, encod
 from .options import WorkerOptions
 
 STATES = ("starting", "ready", "degraded", "down")
+WORKER_MODULE = "memmcp_server.adapters.index.worker"
 
 
 @dataclass(slots=True)
@@ -132,7 +133,7 @@ class WorkerIndex(IndexCalls):
 
     async def _live(self) -> str:
         """Start a worker and hear it until it ends; return why it ended."""
-        command = [sys.executable, "-m", "memmcp_server.adapters.index.worker", "--parent", str(os.getpid())]
+        command = [sys.executable, "-m", WORKER_MODULE, "--parent", str(os.getpid())]
         try:
             process = await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=None)
         except OSError as problem:
