@@ -116,6 +116,27 @@ async def test_tokens_make_viewers_and_operators_and_only_this_machines_own_a_st
             assert login.is_steward == (secret == OPERATOR_TOKEN)
 
 
+async def test_a_session_ends_with_the_token_that_began_it(tmp_path: Path) -> None:
+    async with staged(tmp_path, http=CLOSED) as stage:
+        file = TokenFile(tmp_path, stage.services.clock.now_ns)
+        await logged_in(stage, file.add("desk-tv", ["memory:read"], "", 0))
+        assert await role_now(stage) == "viewer"
+        file.remove("desk-tv")
+        assert await role_now(stage) is None
+        assert (await stage.http.get("/telemetry/metrics")).status_code == 401
+        assert not stage.services.logins._sessions
+
+
+async def test_a_code_makes_no_more_of_somebody_than_its_maker_is(tmp_path: Path) -> None:
+    async with staged(tmp_path, http=CLOSED) as stage:
+        for token, is_steward in ((OPERATOR_TOKEN, True), ("the-agents-token", False)):
+            bearer = {"Authorization": f"Bearer {token}"}
+            made = await stage.http.post("/admin/logins/code", json={"role": "operator"}, headers=bearer)
+            assert (await logged_in(stage, made.json()["code"])).json()["role"] == "operator"
+            [login] = stage.services.logins._sessions.values()
+            assert login.is_steward == is_steward
+
+
 async def test_a_token_beside_a_cookie_counts_alone(tmp_path: Path) -> None:
     async with staged(tmp_path, http=CLOSED) as stage:
         await logged_in(stage, await code_for(stage, "operator"))

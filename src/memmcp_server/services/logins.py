@@ -39,12 +39,15 @@ class Login:
     is_steward: bool
     ends_s: float
     idle_ends_s: float
+    token: str = field(default="", repr=False)
+    """What it was begun with, where that was a token: the session ends with it."""
 
 
 @dataclass(slots=True)
 class _Code:
     role: Role
     ends_s: float
+    is_steward: bool
 
 
 @dataclass
@@ -56,8 +59,10 @@ class Logins:
     _codes: OrderedDict[str, _Code] = field(default_factory=OrderedDict)
     _failed_at_s: deque[float] = field(default_factory=lambda: deque(maxlen=FAILURES_MAX))
 
-    def new_code(self, role: str) -> tuple[Role, str, float]:
+    def new_code(self, role: str, *, is_steward: bool = False) -> tuple[Role, str, float]:
         """Return the role, a code that begins one session of it, and for how many seconds it does.
+
+        ``is_steward``: whether who asks is one; a code never makes more of somebody than its maker is.
 
         Raises: InvalidInput.
         """
@@ -66,22 +71,23 @@ class Logins:
             msg = f"role is {role[:40]!r}; allowed are {', '.join(ROLES)}"
             raise InvalidInput(msg, field="role")
         code = secrets.token_urlsafe(SECRET_BYTES)
-        self._codes[_hashed(code)] = _Code(known, self.clock.monotonic_s() + CODE_S)
+        self._codes[_hashed(code)] = _Code(known, self.clock.monotonic_s() + CODE_S, is_steward)
         while len(self._codes) > CODES_MAX:
             self._codes.popitem(last=False)
         return known, code, CODE_S
 
-    def redeem(self, code: str) -> Role | None:
-        """Return the role that a one-time code is for, None where it is none, was used, or has expired."""
+    def redeem(self, code: str) -> tuple[Role, bool] | None:
+        """Return the role that a one-time code is for and whether its maker was a steward; None where it is none, was
+        used, or has expired."""
         found = self._codes.pop(_hashed(code), None)
-        return None if found is None or found.ends_s <= self.clock.monotonic_s() else found.role
+        return None if found is None or found.ends_s <= self.clock.monotonic_s() else (found.role, found.is_steward)
 
-    def begin(self, role: Role, name: str, *, is_steward: bool = False) -> str:
+    def begin(self, role: Role, name: str, *, is_steward: bool = False, token: str = "") -> str:
         """Begin a session and return the secret of its cookie."""
         secret, now_s = secrets.token_urlsafe(SECRET_BYTES), self.clock.monotonic_s()
         grant = None if role == "operator" else Grant(name, frozenset({Scope.MEMORY_READ}))
         key = _hashed(secret)
-        self._sessions[key] = Login(key[:16], role, name, grant, is_steward, now_s + AGE_S, now_s + IDLE_S)
+        self._sessions[key] = Login(key[:16], role, name, grant, is_steward, now_s + AGE_S, now_s + IDLE_S, token)
         while len(self._sessions) > SESSIONS_MAX:
             self._sessions.popitem(last=False)
         return secret

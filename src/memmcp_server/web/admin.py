@@ -27,6 +27,7 @@ from memmcp_server.wire.base import Wire
 from memmcp_server.wire.status import SpansView, StatusAnswer, queue_stats
 
 from .archive import Archive
+from .guard import OPERATOR_SCOPE
 from .index_admin import IndexAdmin
 from .requests import NoQuery, answer, body_as, caller_of, query_as
 from .routing import ApiRoute, starlette_routes
@@ -255,7 +256,9 @@ class Admin:
 
     async def login_code(self, request: Request) -> JSONResponse:
         wish = await body_as(request, CodeRequest)
-        role, code, expires_s = self._services.logins.new_code(wish.role)
+        role, code, expires_s = self._services.logins.new_code(
+            wish.role, is_steward=bool(request.scope.get(OPERATOR_SCOPE))
+        )
         url = f"{self._http_url}/#login={code}"
         return answer(CodeAnswer(code=code, url=url, role=role, expires_s=expires_s))
 

@@ -238,7 +238,17 @@ class Guard:
         if self.logins is None or "authorization" in headers:
             return None
         secret = cookie_of(headers)
-        return None if secret is None else self.logins.find(secret)
+        login = None if secret is None else self.logins.find(secret)
+        if secret is None or login is None or not login.token:
+            return login
+        try:
+            is_known = role_of(login.token, self.policy)[0] == login.role
+        except DataDirectoryError:
+            is_known = False
+        if not is_known:
+            # The token was taken away, replaced or has expired.
+            self.logins.end(secret)
+        return login if is_known else None
 
     async def _verified(self, headers: Headers) -> Grant | None:
         """Return what an authorization server's token allows, None where that is none, or none is taken here."""

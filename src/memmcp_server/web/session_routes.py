@@ -66,14 +66,17 @@ class SessionRoutes:
         logins = self._services.logins
         logins.require_patience()
         wish = await body_as(request, LoginRequest)
-        role, name, is_steward = logins.redeem(wish.secret), "code", True
-        if role is None:
-            role, name, is_steward = role_of(wish.secret, self._policy)
+        redeemed, token = logins.redeem(wish.secret), ""
+        if redeemed is None:
+            token = wish.secret
+            role, name, is_steward = role_of(token, self._policy)
+        else:
+            (role, is_steward), name = redeemed, "code"
         if role is None:
             raise logins.failed()
         if (before := cookie_of(request.headers)) is not None:
             logins.end(before)
-        secret = logins.begin(role, name, is_steward=is_steward and role == "operator")
+        secret = logins.begin(role, name, is_steward=is_steward and role == "operator", token=token)
         await note_login(self._services, role, name)
         response = answer(self._session(role, name))
         response.set_cookie(

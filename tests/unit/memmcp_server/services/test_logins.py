@@ -32,7 +32,7 @@ def logins(clock: ManualClock) -> Logins:
 def test_a_code_begins_one_session_of_its_role(logins: Logins) -> None:
     role, code, lasts_s = logins.new_code("viewer")
     assert (role, lasts_s) == ("viewer", CODE_S)
-    assert logins.redeem(code) == "viewer"
+    assert logins.redeem(code) == ("viewer", False)
     assert logins.redeem(code) is None
     with pytest.raises(InvalidInput, match="role is 'root'; allowed are viewer, operator"):
         logins.new_code("root")
@@ -44,7 +44,7 @@ def test_a_code_expires_and_the_oldest_make_room(logins: Logins, clock: ManualCl
     assert logins.redeem(code) is None
     first, *_rest = [logins.new_code("operator")[1] for _ in range(CODES_MAX + 1)]
     assert logins.redeem(first) is None
-    assert logins.redeem(_rest[0]) == "operator"
+    assert logins.redeem(_rest[0]) == ("operator", False)
 
 
 def test_a_session_is_bounded_by_idleness_and_by_age(logins: Logins, clock: ManualClock) -> None:
