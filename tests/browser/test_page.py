@@ -140,6 +140,10 @@ def test_a_time_range_is_asked_for_from_the_desks_own_time(watched: Watched) -> 
     ranges = page.get_by_role("group", name="Time range of the equity curve")
     expect(ranges.get_by_role("button", name="1 h")).to_have_attribute("aria-pressed", "true")
     expect(ranges.get_by_role("button", name="All")).to_have_attribute("aria-pressed", "false")
+    assert page.url.endswith("/?range=1h")
+    with page.expect_request(lambda request: "since=2026-11-22T08%3A00%3A00" in request.url):
+        page.reload()
+    expect(ranges.get_by_role("button", name="1 h")).to_have_attribute("aria-pressed", "true")
     watched.expect_only()
 
 

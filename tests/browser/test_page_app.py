@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from playwright.sync_api import Browser, expect
-from tests.support.stage import Stage, served, staged
+from tests.support.stage import OPERATOR_TOKEN, Stage, served, staged
 
 from memmcp_server.domain.drafts import DraftFields, DraftLimits, make_draft
 from memmcp_server.domain.memory import Provenance
 
 from .conftest import DESKTOP, Watched
-from .test_page import go
+from .test_page import axe_violations, go
 
 pytestmark = pytest.mark.browser
 
@@ -82,6 +82,33 @@ def test_memories_written_before_and_after_the_page_opened_are_both_there(browse
         go(page, "System")
         expect(page.locator("#journal-seq")).to_have_text("2")
         expect(page.locator("#queues tr").first.locator("td").first).to_have_text("2")
+        watched.expect_only()
+
+
+@pytest.mark.requirement("D1")
+def test_what_the_outbox_gave_up_on_is_an_operators_to_see_and_to_try_again(browser: Browser, tmp_path: Path) -> None:
+    with running(tmp_path) as daemon, watching(browser, daemon.url) as watched:
+        daemon.remember("never indexed", "nor this")
+        journal = daemon.stage.services.journal
+
+        async def given_up() -> None:
+            due = await journal.outbox_due("qdrant", now_ns=daemon.stage.services.clock.now_ns(), limit=9)
+            await journal.outbox_failed([each.id for each in due], error="<i>the disk</i> is full", retry_at_ns=None)
+
+        daemon.portal.call(given_up)
+        page = watched.open()
+        expect(page.get_by_role("link", name="System").locator(".badge")).to_have_text("2")
+        go(page, "System")
+        page.get_by_role("button", name="Log in to see to them").click()
+        page.get_by_label("Code or token").fill(OPERATOR_TOKEN)
+        page.keyboard.press("Enter")
+        rows = page.locator("#dead-rows tr")
+        expect(rows).to_have_count(2)
+        expect(rows.first).to_contain_text("<i>the disk</i> is full")
+        assert axe_violations(page) == []
+        page.get_by_role("button", name="Try all again").click()
+        expect(page.locator("#dead-answer")).to_have_text("2 are tried again.")
+        expect(page.locator("#dead")).to_be_hidden()
         watched.expect_only()
 
 

@@ -3,7 +3,7 @@
 import { Api, ApiError } from "./api";
 import { byId, setAttribute, setText } from "./dom";
 import { duration, plain, ZonedTime } from "./format";
-import { isRange, loadHistory, WINDOW_S } from "./history";
+import { isRange, loadHistory, rangeOf, WINDOW_S } from "./history";
 import type { Range } from "./history";
 import { Keyboard } from "./keyboard";
 import { Login } from "./login";
@@ -17,6 +17,7 @@ import { ApprovalsPanel } from "./panels/approvals";
 import { BrowserPanel } from "./panels/browser";
 import { ChartPanel } from "./panels/chart";
 import { CompoundingPanel } from "./panels/compounding";
+import { DeadLettersPanel } from "./panels/dead";
 import { Detail } from "./panels/detail";
 import { ExposurePanel, FunnelPanel } from "./panels/exposure";
 import { GatePanel } from "./panels/gate";
@@ -28,7 +29,7 @@ import { StrategiesPanel } from "./panels/strategies";
 import { StreamPanel } from "./panels/stream";
 import { TasksPanel } from "./panels/tasks";
 import { TradesPanel } from "./panels/trades";
-import { VIEWS, Views } from "./views";
+import { addressWith, VIEWS, Views } from "./views";
 import { PositionsPanel, TradingPanel } from "./panels/trading";
 import { EventStream } from "./stream";
 import type { SseEvent, StreamStatus } from "./stream";
@@ -55,7 +56,7 @@ export class App {
   private night: Loadable<NightReport> | null = null;
   private readonly look = new LastLook(new BrowserKeep(LOOK_KEY));
   private history = new EquityHistory(null);
-  private range: Range = "all";
+  private range: Range = rangeOf(location.search);
   private feed = new MemoryFeed(0);
   private isPositionKnown = false;
   private readonly rate = new WriteRate();
@@ -85,6 +86,8 @@ export class App {
   private readonly strategiesPanel = new StrategiesPanel(this.api, () => this.plan());
   private readonly exposurePanel = new ExposurePanel(this.api, () => this.plan());
   private readonly funnelPanel = new FunnelPanel(this.api, () => this.plan());
+  private readonly deadPanel = new DeadLettersPanel(
+    this.api, () => this.login.role === "operator", (why) => this.login.ask(why), () => this.plan());
   private readonly agentsPanel = new AgentsPanel(this.api, () => this.plan());
   private readonly browserPanel = new BrowserPanel(this.api, () => this.time);
   private readonly alertsPanel = new AlertsPanel(this.api, () => this.login.ask("This needs an operator."));
@@ -109,6 +112,7 @@ export class App {
 
   async start(): Promise<void> {
     this.bindControls();
+    this.takeRange();
     setInterval(() => this.tick(), 1_000);
     this.draw();
     await this.login.begin();
@@ -137,12 +141,10 @@ export class App {
     byId("ranges").addEventListener("click", (event) => {
       const range = (event.target as Element).closest("button")?.dataset["range"];
       if (!isRange(range)) return;
-      this.range = range;
-      for (const button of byId("ranges").querySelectorAll("button")) {
-        setAttribute(button, "aria-pressed", String(button.dataset["range"] === range));
-      }
-      void this.reloadHistory();
+      history.replaceState(null, "", addressWith(location.search, "range", range === "all" ? null : range));
+      this.takeRange();
     });
+    window.addEventListener("popstate", () => this.takeRange());
     byId("night-seen").addEventListener("click", () => {
       const deskTime = valueOf(this.trading)?.ts;
       if (deskTime !== undefined) this.look.seen(Date.parse(deskTime), Date.now());
@@ -151,6 +153,17 @@ export class App {
     });
     window.addEventListener("online", () => this.stream.connect());
     document.addEventListener("visibilitychange", () => this.plan());
+  }
+
+  /** Show the time range that the address names. */
+  private takeRange(): void {
+    const range = rangeOf(location.search);
+    for (const button of byId("ranges").querySelectorAll("button")) {
+      setAttribute(button, "aria-pressed", String(button.dataset["range"] === range));
+    }
+    if (range === this.range) return;
+    this.range = range;
+    void this.reloadHistory();
   }
 
   private onStatus(status: StreamStatus): void {
@@ -319,7 +332,8 @@ export class App {
     this.header.drawClock(nowMs, this.time);
     this.actsPanel.draw(snapshot);
     this.views.mark("agents", this.tasksPanel.overdue, "tasks wait for you");
-    this.views.mark("system", deadLetters(valueOf(this.metrics), snapshot), "dead letters");
+    const dead = deadLetters(valueOf(this.metrics), snapshot);
+    this.views.mark("system", dead, "dead letters");
     if (this.views.isShown("desk")) this.drawDesk(snapshot, desk, around);
     if (this.views.isShown("strategies")) this.strategiesPanel.draw(nowMs, this.time, around);
     if (this.views.isShown("memory")) this.browserPanel.follow();
@@ -329,7 +343,10 @@ export class App {
       this.funnelPanel.draw(nowMs, this.time, around);
     }
     if (this.views.isShown("agents")) this.agentsPanel.draw(nowMs, this.time, around);
-    if (this.views.isShown("system")) this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
+    if (this.views.isShown("system")) {
+      this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
+      this.deadPanel.draw(dead, nowMs);
+    }
   }
 
   private drawDesk(snapshot: TradingSnapshot | null, desk: Surroundings, around: Surroundings): void {

@@ -11,7 +11,13 @@ const POINTS = 800;
 const ENOUGH = 60;
 
 export function isRange(text: string | undefined): text is Range {
-  return text !== undefined && text in WINDOW_S;
+  return text !== undefined && Object.hasOwn(WINDOW_S, text);
+}
+
+/** The time range that an address names, all of it where it names none. */
+export function rangeOf(search: string): Range {
+  const named = new URLSearchParams(search).get("range") ?? undefined;
+  return isRange(named) ? named : "all";
 }
 
 function address(sinceMs: number | null, resolutionS: number | null): string {

@@ -28,8 +28,10 @@ export function addressWith(search: string, name: string, value: string | null):
   return text === "" ? "/" : `/?${text}`;
 }
 
-function addressOf(view: ViewId): string {
-  return addressWith(location.search, "view", view === VIEWS[0].id ? null : view);
+/** Where a part is shown, over the same time range; what another part was narrowed to stays behind. */
+export function addressOf(view: ViewId, search: string): string {
+  const range = new URLSearchParams(search).get("range");
+  return addressWith(range === null ? "" : `?range=${encodeURIComponent(range)}`, "view", view === VIEWS[0].id ? null : view);
 }
 
 /** The bar that leads from part to part. What is not shown is not drawn either. */
@@ -60,7 +62,7 @@ export class Views {
 
   go(view: ViewId): void {
     if (view === this.shown) return;
-    history.pushState(null, "", addressOf(view));
+    history.pushState(null, "", addressOf(view, location.search));
     this.arrive();
   }
 
@@ -87,7 +89,7 @@ export class Views {
       setAttribute(part, "hidden", part.getAttribute("data-view") === view ? null : "");
     }
     for (const [id, link] of this.links) {
-      setAttribute(link, "href", addressOf(id));
+      setAttribute(link, "href", addressOf(id, location.search));
       setAttribute(link, "aria-current", id === view ? "page" : null);
     }
     this.onChange();

@@ -1,4 +1,4 @@
-// What the page reads of agents.
+// What the page reads of agents, and of what could not be carried to a destination.
 
 import { check } from "./wire";
 
@@ -21,4 +21,16 @@ export function readWriters(value: unknown): Writer[] {
   const { counts } = check<{ counts: Writer[] }>("summary", value, { counts: "array" });
   for (const each of counts) check("summary: count", each, { name: "string", count: "number", newest: "string" });
   return counts;
+}
+
+export interface DeadLetter { id: number; sink: string; memory_id: string; version: number; attempts: number; last_error: string }
+
+export function readDeadLetters(value: unknown): DeadLetter[] {
+  const { entries } = check<{ entries: DeadLetter[] }>("outbox", value, { entries: "array" });
+  for (const each of entries) {
+    check("outbox: entry", each, {
+      id: "number", sink: "string", memory_id: "string", version: "number", attempts: "number", last_error: "string",
+    });
+  }
+  return entries;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { rangeOf } from "../src/history";
 import { Sequence } from "../src/keyboard";
-import { addressWith, viewOf, VIEWS } from "../src/views";
+import { addressOf, addressWith, viewOf, VIEWS } from "../src/views";
 
 describe("keys", () => {
   const shortcut = (keys: string) => ({ keys, what: keys, act: () => undefined });
@@ -34,6 +35,15 @@ describe("parts of the page", () => {
     expect(addressWith("?view=risk&range=1w", "view", null)).toBe("/?range=1w");
     expect(addressWith("?range=1w", "view", "risk")).toBe("/?range=1w&view=risk");
     expect(addressWith("?view=risk", "view", null)).toBe("/");
+  });
+
+  test("the time range goes along from part to part, and a search stays behind", () => {
+    expect(addressOf("risk", "?view=memory&q=bonk&range=1w")).toBe("/?range=1w&view=risk");
+    expect(addressOf("desk", "?view=memory&q=bonk")).toBe("/");
+  });
+
+  test("a range is one that there is", () => {
+    expect(["?range=1d", "?range=toString", "", "?range="].map(rangeOf)).toEqual(["1d", "all", "all", "all"]);
   });
 
   test("no two share a key", () => {
