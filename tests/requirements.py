@@ -89,7 +89,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "D9": Requirement("Alerts on the page", "done"),
     "D10": Requirement("Action pad", "partly", "rebalance, strategies, asking the sidecar, arming"),
     "D11": Requirement("Keyboard, phone, dark and light, no outside host", "done"),
-    "D12": Requirement("Insights", "planned"),
+    "D12": Requirement("Insights", "partly", "findings, the profile log, totals over nodes"),
     "Q1": Requirement("make run and make test", "done"),
     "Q2": Requirement("Tests of routes, CLI, page and a smoke run", "partly", "grows with each part"),
     "Q3": Requirement("Benchmarks against the peers", "partly", "grows with each part"),

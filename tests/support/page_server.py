@@ -40,6 +40,11 @@ QUIET: dict[str, tuple[int, dict[str, Any]]] = {
     "/alerts": (200, {"severity": None, "alerts": [], "notices": [], "silences": []}),
     "/session": (200, {"role": None, "name": "nobody", "is_open": True}),
     "/clients": (200, {"connected": {"page": 1}, "callers": []}),
+    "/insights": (
+        200,
+        {"warnings": [], "warnings_left_out": 0, "lessons": [], "lessons_total": 0, "digests": []},
+    ),
+    "/telemetry/desks": (200, {"desks": []}),
     "/memory/summary": (200, {"counts": []}),
     "/risk": (200, {"exposure_bps": 0, "exposure_map": None}),
     "/why": (200, documents.why()),

@@ -13,6 +13,7 @@ from memmcp_server.domain.identifiers import MemoryId, Seq
 from memmcp_server.domain.task import TaskState
 from memmcp_server.domain.times import instant_ns
 from memmcp_server.errors import InvalidInput, MemoryServerError, NotFound
+from memmcp_server.overviews.insights import insights_of
 from memmcp_server.services.container import Services
 from memmcp_server.services.news import Wish
 from memmcp_server.wire.insights import Insights
@@ -27,7 +28,6 @@ from memmcp_server.wire.trajectories import RecapView, TrajectoryReport
 from .caller import caller_of
 from .desk import desk_of, document
 from .errors import resource_failure
-from .insights import insights_of
 
 TELEMETRY_LATEST: Final = "telemetry://latest"
 HISTORY_TRADES: Final = "history://trades"

@@ -22,6 +22,7 @@ import { Detail } from "./panels/detail";
 import { ExposurePanel, FunnelPanel } from "./panels/exposure";
 import { GatePanel } from "./panels/gate";
 import { Header } from "./panels/header";
+import { DesksPanel, InsightsPanel } from "./panels/insights";
 import { NightPanel } from "./panels/night";
 import type { Surroundings } from "./panels/panel";
 import { deadLetters, QueuesPanel } from "./panels/queues";
@@ -86,6 +87,8 @@ export class App {
   private readonly strategiesPanel = new StrategiesPanel(this.api, () => this.plan());
   private readonly exposurePanel = new ExposurePanel(this.api, () => this.plan());
   private readonly funnelPanel = new FunnelPanel(this.api, () => this.plan());
+  private readonly insightsPanel = new InsightsPanel(this.api, () => this.plan());
+  private readonly desksPanel = new DesksPanel(this.api, () => this.plan());
   private readonly deadPanel = new DeadLettersPanel(
     this.api, () => this.login.role === "operator", (why) => this.login.ask(why), () => this.plan());
   private readonly agentsPanel = new AgentsPanel(this.api, () => this.plan());
@@ -336,6 +339,10 @@ export class App {
     this.views.mark("system", dead, "dead letters");
     if (this.views.isShown("desk")) this.drawDesk(snapshot, desk, around);
     if (this.views.isShown("strategies")) this.strategiesPanel.draw(nowMs, this.time, around);
+    if (this.views.isShown("insights")) {
+      this.insightsPanel.draw(nowMs, this.time, around);
+      this.desksPanel.draw(nowMs, this.time, around);
+    }
     if (this.views.isShown("memory")) this.browserPanel.follow();
     if (this.views.isShown("risk")) {
       this.gatePanel.draw(this.trading, desk);

@@ -6,6 +6,7 @@ export const VIEWS = [
   { id: "desk", key: "d", title: "Desk" },
   { id: "strategies", key: "s", title: "Strategies" },
   { id: "memory", key: "m", title: "Memory" },
+  { id: "insights", key: "i", title: "Insights" },
   { id: "risk", key: "r", title: "Risk" },
   { id: "agents", key: "a", title: "Agents" },
   { id: "system", key: "y", title: "System" },

@@ -22,8 +22,6 @@ from memmcp_server.wire.insights import Insights, InsightWarning
 from memmcp_server.wire.summary import MemoryBrief
 from memmcp_server.wire.trading import LimitView, StrategyDigest, TradingSnapshot
 
-from .desk import document
-
 KIND_LESSON: Final = "lesson"
 LESSONS_MAX: Final = 12
 DIGESTS_MAX: Final = 12
@@ -128,9 +126,9 @@ async def _desk(services: Services) -> tuple[TradingSnapshot | None, StrategyDig
     if services.desk is not None:
         with anyio.move_on_after(DESK_TIMEOUT_S):
             try:
-                snapshot = document(TradingSnapshot, await services.desk.snapshot())
+                snapshot = TradingSnapshot.model_validate(await services.desk.snapshot())
                 found = await services.desk.strategy_digest(strategy=None, window="all")
-                digest = document(StrategyDigest, found)
+                digest = StrategyDigest.model_validate(found)
             except MemoryServerError:
                 return snapshot, digest
     return snapshot, digest

@@ -1,0 +1,39 @@
+"""What was learned and what is wrong, and all desks, of a real application: the API's own figures."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser, expect
+
+from .test_page import axe_violations, go
+from .test_page_app import running, watching
+
+pytestmark = [pytest.mark.browser, pytest.mark.requirement("D12")]
+
+SOL = 10**9
+LESSON = "Wait ten minutes after <b>launch</b>."
+
+
+def test_lessons_warnings_and_desks_are_shown_as_the_api_tells_them(browser: Browser, tmp_path: Path) -> None:
+    with running(tmp_path) as daemon, watching(browser, daemon.url) as watched:
+        with httpx2.Client(base_url=daemon.url) as http:
+            http.post("/memory/write", json={"content": LESSON, "kind": "lesson", "agent": "cursor"})
+            report: dict[str, Any] = {"desk_id": "nautilus-1", "key": "r1", "ts": "2026-11-22T08:00:00Z"}
+            report |= {"money": "real", "equity_lamports": 3 * SOL}
+            assert http.post("/telemetry/trading", json=report).status_code == 201
+            told = http.get("/insights").json()
+            desks = http.get("/telemetry/desks").json()["desks"]
+        page = watched.open()
+        go(page, "Insights")
+        expect(page.locator("#insights-lessons .stream-text")).to_have_text([LESSON])
+        expect(page.locator("#insights-warnings li")).to_have_count(len(told["warnings"]))
+        rows = page.locator("#desks tr")
+        expect(rows).to_have_count(len(desks))
+        expect(rows.filter(has_text="nautilus-1")).to_contain_text("3.0000 SOL")
+        expect(page.locator("#desks-total")).to_contain_text("real 3.0000 SOL in 1")
+        assert axe_violations(page) == []
+        page.locator("#insights-lessons").get_by_role("link").first.click()
+        expect(page.get_by_role("dialog", name="Memory").locator(".quoted")).to_have_text(LESSON)
+        watched.expect_only()
