@@ -83,7 +83,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "D3": Requirement("Compounding tracker", "partly", "editable targets with history, projection"),
     "D4": Requirement("History", "partly", "drawdown curve, filters"),
     "D5": Requirement("Strategy heatmap", "partly", "findings behind a cell"),
-    "D6": Requirement("Memory browser", "partly", "forget and pin, history of a memory, following links"),
+    "D6": Requirement("Memory browser", "done"),
     "D7": Requirement("Risk", "partly", "aggregated telemetry of desks"),
     "D8": Requirement("Execution", "planned"),
     "D9": Requirement("Alerts on the page", "done"),

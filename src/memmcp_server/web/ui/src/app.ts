@@ -23,6 +23,7 @@ import { ExposurePanel, FunnelPanel } from "./panels/exposure";
 import { GatePanel } from "./panels/gate";
 import { Header } from "./panels/header";
 import { DesksPanel, InsightsPanel } from "./panels/insights";
+import { MemoryActs } from "./panels/memory_acts";
 import { NightPanel } from "./panels/night";
 import type { Surroundings } from "./panels/panel";
 import { deadLetters, QueuesPanel } from "./panels/queues";
@@ -96,13 +97,14 @@ export class App {
   private readonly alertsPanel = new AlertsPanel(this.api, () => this.login.ask("This needs an operator."));
 
   constructor() {
+    const isOperator = (): boolean => this.login.role === "operator";
     this.stream = new EventStream({
       url: "/events",
       headers: () => (this.isPositionKnown ? { "Last-Event-ID": String(this.feed.lastSeq) } : {}),
       onEvent: (event) => this.take(event),
       onStatus: (status) => this.onStatus(status),
     });
-    new Detail(this.api, () => this.time);
+    new Detail(this.api, () => this.time, new MemoryActs(this.api, () => this.time, isOperator, (why) => this.login.ask(why)));
     new Keyboard([
       ...VIEWS.map((view) => ({ keys: `g ${view.key}`, what: `Go to ${view.title}`, act: () => this.views.go(view.id) })),
       { keys: "/", what: "Search the memory", act: () => {

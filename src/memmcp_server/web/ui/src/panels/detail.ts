@@ -2,6 +2,8 @@ import type { Api } from "../api";
 import { byId, h, setText } from "../dom";
 import { plain, signedSol, words, ZonedTime } from "../format";
 import { isObject, readTrajectory } from "../wire";
+import { linksOf } from "./memory_acts";
+import type { MemoryActs } from "./memory_acts";
 import type { Trajectory } from "../wire";
 
 const TEXT_MAX = 4_000;
@@ -10,7 +12,7 @@ const TEXT_MAX = 4_000;
 export class Detail {
   private readonly dialog = byId("detail") as HTMLDialogElement;
 
-  constructor(private readonly api: Api, private readonly time: () => ZonedTime) {
+  constructor(private readonly api: Api, private readonly time: () => ZonedTime, private readonly acts: MemoryActs) {
     byId("detail-close").addEventListener("click", () => this.dialog.close());
     this.dialog.addEventListener("click", (event) => {
       if (event.target === this.dialog) this.dialog.close();
@@ -46,10 +48,11 @@ export class Detail {
     if (!isObject(body)) return [h("p", {}, "The server sent no document.")];
     const facts = h("dl", { class: "facts" });
     for (const [name, value] of Object.entries(body)) {
-      if (name === "content" || value === null || value === "" || (Array.isArray(value) && value.length === 0)) continue;
+      if (name === "content" || name === "links" || value === null || value === "" || (Array.isArray(value) && value.length === 0)) continue;
       facts.append(h("div", {}, h("dt", {}, words(name)), h("dd", {}, this.fact(name, value))));
     }
-    return [h("p", { class: "quoted", dir: "auto" }, plain(String(body["content"] ?? ""), TEXT_MAX)), facts];
+    return [h("p", { class: "quoted", dir: "auto" }, plain(String(body["content"] ?? ""), TEXT_MAX)), ...linksOf(body), facts,
+      ...this.acts.of(body, () => void this.open("memory", String(body["id"])))];
   }
 
   private fact(name: string, value: unknown): HTMLElement | string {
