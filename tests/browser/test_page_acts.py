@@ -111,6 +111,20 @@ def test_what_adds_risk_is_not_done_in_another_state_than_the_one_that_was_seen(
         watched.expect_only("403 (Forbidden)")
 
 
+def test_the_target_is_set_and_an_amount_that_is_none_is_refused_by_name(browser: Browser, tmp_path: Path) -> None:
+    with operated(browser, tmp_path) as (daemon, page, pad, watched):
+        choose(pad, "Set the target")
+        expect(page.locator("#acts-consequence")).to_contain_text("The compounding target becomes this much")
+        pad.get_by_label("Amount in SOL").fill("a lot")
+        pad.locator("#acts-send").click()
+        expect(page.locator("#acts-answer")).to_contain_text("mount_sol")
+        pad.get_by_label("Amount in SOL").fill("25.5")
+        pad.locator("#acts-send").click()
+        expect(page.locator("#acts-answer")).to_have_text("Done: target set.")
+        assert daemon.stage.trading.target == 25_500_000_000
+        watched.expect_only("422 (Unprocessable")
+
+
 def test_a_viewer_is_asked_to_log_in_as_an_operator(browser: Browser, tmp_path: Path) -> None:
     with running(tmp_path) as daemon, watching(browser, daemon.url) as watched:
         code = daemon.portal.call(daemon.stage.services.logins.new_code, "viewer")[1]

@@ -15,6 +15,7 @@ describe("what an act will do", () => {
     expect(consequence("stop-entries", desk(1_000_000_000))).toContain("1 position worth 1.0000 SOL stay");
     expect(consequence("close", desk(2_000_000_000), "m0", 25)).toBe("25 % of T0, of 2.0000 SOL in all, is sold at once.");
     expect(consequence("close", desk(2_000_000_000), "gone", 25)).toBe("Choose a position.");
+    expect(consequence("target", { ...desk(), compounding: { target: { lamports: 20_000_000_000 } } } as never)).toContain("Now: 20.0000 SOL");
     expect(consequence("resume", { ...desk(), money: "real" })).toContain("REAL MONEY");
   });
 

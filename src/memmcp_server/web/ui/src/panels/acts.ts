@@ -8,7 +8,7 @@ import { count, plain, sol } from "../format";
 import { isStarting, readControl } from "../wire";
 import type { ControlAnswer, TradingSnapshot } from "../wire";
 
-export type ActName = "stop-entries" | "reduce-only" | "flatten-and-halt" | "resume" | "close" | "profile";
+export type ActName = "stop-entries" | "reduce-only" | "flatten-and-halt" | "resume" | "close" | "profile" | "target" | "deposit" | "withdraw";
 
 interface Act {
   name: ActName; label: string;
@@ -26,7 +26,12 @@ export const ACTS: readonly Act[] = [
   { name: "close", label: "Close a position", word: "close", isBound: false, undo: null },
   { name: "resume", label: "Resume", word: "resume", isBound: true, undo: "stop-entries" },
   { name: "profile", label: "Switch profile", word: "profile", isBound: true, undo: null },
+  { name: "target", label: "Set the target", word: "", isBound: false, undo: null },
+  { name: "deposit", label: "Book a deposit", word: "", isBound: false, undo: null },
+  { name: "withdraw", label: "Book a withdrawal", word: "", isBound: false, undo: null },
 ];
+
+const IN_SOL: readonly ActName[] = ["target", "deposit", "withdraw"];
 
 const SHIPPED = ["foundation", "cautious", "aggressive", "baseline"];
 
@@ -41,6 +46,9 @@ export function consequence(name: ActName, snapshot: TradingSnapshot, mint = "",
     case "flatten-and-halt": return held === 0 ? "Nothing is held; the desk halts." : `${holding} are sold at once, as far as they can be, and the desk halts.`;
     case "resume": return `Entries are allowed again, in the ${snapshot.money === "real" ? "REAL MONEY" : "paper"} desk, under the profile ${plain(snapshot.profile, 64)}.`;
     case "profile": return `The desk trades under another profile from now on: other strategies, sizes and limits. Now: ${plain(snapshot.profile, 64)}.`;
+    case "target": return `The compounding target becomes this much; the history keeps the earlier ones. Now: ${sol(snapshot.compounding.target.lamports)} SOL.`;
+    case "deposit": return "Paper money is added, from outside: returns are not counted up by it.";
+    case "withdraw": return "Paper money is taken out: returns are not counted down by it.";
     case "close": {
       const position = snapshot.positions.find((each) => each.mint === mint);
       if (position === undefined) return "Choose a position.";
@@ -105,7 +113,8 @@ export class ActsPanel {
     this.act = act;
     this.key = newKey();
     for (const input of byId("acts-choice").querySelectorAll("input")) input.checked = input.value === act.name;
-    const shown: [string, boolean][] = [["acts-word-row", act.word !== ""], ["acts-close-rows", act.name === "close"], ["acts-profile-row", act.name === "profile"]];
+    const shown: [string, boolean][] = [["acts-word-row", act.word !== ""], ["acts-close-rows", act.name === "close"], ["acts-profile-row", act.name === "profile"],
+      ["acts-amount-row", IN_SOL.includes(act.name)]];
     for (const [id, isShown] of shown) setAttribute(byId(id), "hidden", isShown ? null : "");
     setText(byId("acts-word-name"), act.word);
     this.field("acts-word").value = "";
@@ -135,6 +144,7 @@ export class ActsPanel {
       reason: this.field("acts-reason").value.trim(), idempotency_key: this.key,
       ...(act.isBound ? { expected_state: snapshot.state } : {}),
       ...(act.name === "close" ? { mint: this.field("acts-mint").value, percent: Number(this.field("acts-percent").value) } : {}),
+      ...(IN_SOL.includes(act.name) ? { amount_sol: this.field("acts-amount").value.trim() } : {}),
       ...(act.name === "profile" ? { profile: this.field("acts-profile").value.trim() } : {}),
     };
   }
