@@ -70,6 +70,8 @@ def tidy_on_signal(control: Control) -> None:
             trim(0)
         if place := os.environ.get(OBJECTS_VARIABLE):
             _count_objects(Path(place))
+        control.blocks = sys.getallocatedblocks()
+        control.heap_bytes = _allocated().get("malloc used", 0)
         control.tidied += 1
 
     signal.signal(signal.SIGUSR1, tidy)

@@ -19,6 +19,8 @@ def figures(period: int) -> Figures:
         daemon_rss=200 * MIB + period % 2 * MIB,
         worker_rss=400 * MIB,
         worker_mapped=50 * MIB,
+        blocks=950_000,
+        heap_bytes=65 * MIB,
         threads=12,
         handles=40 + period % 3,
         points=1_000 * period,
@@ -66,6 +68,8 @@ def test_a_first_day_with_one_low_figure_makes_no_growth_of_what_follows() -> No
     ("leak", "name"),
     [
         (lambda each: replace(each, daemon_rss=int(202 * MIB * ALLOWED) + each.period * MIB), "memory of the daemon"),
+        (lambda each: replace(each, blocks=950_000 + 20_000 * each.period), "live blocks"),
+        (lambda each: replace(each, heap_bytes=(65 + 2 * each.period) * MIB), "C allocator"),
         (lambda each: replace(each, worker_rss=(400 + 12 * each.period) * MIB), "index worker"),
         (lambda each: replace(each, handles=50 + each.period), "handles"),
         (lambda each: replace(each, threads=12 + each.period), "threads"),
