@@ -90,7 +90,8 @@ class Figures:
         return (
             f"{self.period:>3}: daemon {self.daemon_rss / MIB:.1f} MiB "
             f"({self.blocks} blocks, {self.heap_bytes / MIB:.1f} MiB given out), "
-            f"worker {self.worker_rss / MIB:.1f} MiB ({self.worker_mapped / MIB:.1f} mapped), {self.threads} threads, {self.handles} handles; "
+            f"worker {self.worker_rss / MIB:.1f} MiB ({self.worker_mapped / MIB:.1f} mapped), "
+            f"{self.threads} threads, {self.handles} handles; "
             f"MiB on disk: {sizes}; "
             f"desk rows {self.rows.get('desk.rows', 0)}, memories {self.rows.get('memory.memories', 0)}, "
             f"snapshots {self.rows.get('memory.snapshots', 0)}, outbox {self.rows.get('memory.outbox', 0)}, "
