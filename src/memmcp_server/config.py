@@ -75,11 +75,15 @@ class EmbeddingSection(Section):
 
 
 class RelaySection(Section):
+    """``linger_s``: so long what is for a server elsewhere gathers after a delivery, before the next is made: each
+    request costs the trading loop time. A full batch does not wait."""
+
     batch_len_max: int = Field(default=64, ge=1)
     attempts_max: int = Field(default=8, ge=1)
     backoff_base_s: float = Field(default=0.5, gt=0)
     backoff_cap_s: float = Field(default=60.0, gt=0, le=3_600)
     poll_s: float = Field(default=1.0, gt=0)
+    linger_s: float = Field(default=0.25, ge=0, le=10)
 
 
 class NewsSection(Section):

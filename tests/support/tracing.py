@@ -20,7 +20,7 @@ from tests.doubles.clocks import SystemClock
 from tests.support.decisions import decisions
 from tests.support.otlp_receiver import PUBLIC_KEY, SECRET_KEY
 
-QUICK = RelaySection(backoff_base_s=0.01, backoff_cap_s=0.05, poll_s=0.05)
+QUICK = RelaySection(backoff_base_s=0.01, backoff_cap_s=0.05, poll_s=0.05, linger_s=0.005)
 COMMIT_LEN = 200
 
 

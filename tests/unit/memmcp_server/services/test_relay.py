@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 from tests.doubles.clocks import SystemClock
 from tests.doubles.memories import a_memory
@@ -251,3 +252,29 @@ async def test_a_remote_sink_is_given_as_many_entries_at_once_as_it_takes(journa
         assert await relay.drain(5)
         tasks.cancel_scope.cancel()
     assert sizes == [40, 10]
+
+
+async def test_what_is_for_a_server_elsewhere_gathers_after_the_first_and_a_full_batch_does_not_wait(
+    journal: OutboxJournal,
+) -> None:
+    class Elsewhere(FussySink):
+        batch_len_max = 40
+
+        async def close(self) -> None: ...
+
+    sink, section = Elsewhere(), QUICK.model_copy(update={"linger_s": 0.4})
+    relay = Relay(cast(Journal, journal), [sink], SystemClock(), section)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(relay.run)
+        write(journal, "first")
+        await until(relay, lambda stats: stats.delivered == 1)
+        for number in range(30):
+            write(journal, f"m{number}")
+            await anyio.lowlevel.checkpoint()
+        await until(relay, lambda stats: stats.delivered == 31)
+        assert sink.attempts == 2
+        write(journal, *(f"many{number}" for number in range(4 * Elsewhere.batch_len_max)))
+        relay.wake()
+        await until(relay, lambda stats: stats.delivered == 31 + 4 * Elsewhere.batch_len_max)
+        assert sink.attempts == 6
+        tasks.cancel_scope.cancel()
