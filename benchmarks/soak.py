@@ -56,6 +56,8 @@ QUEUE_MIB = 2.0
 """Pages that rows on their way (queued snapshots, the outbox) may have taken between two looks; they are used again."""
 POINT_BYTES = 4 * KIB
 """What one point may take in the index: 1.5 KiB of vector, its words, and what it says."""
+CACHES_MIB = 8.0
+"""Pages that SQLite keeps of a file, 2 MB for each of a few connections, once the file has grown as large as that."""
 HANDLES_SLACK = 4
 """A connection of the page or an agent may be open or not at the moment."""
 JUMPS_DAYS = (0.04, -0.08, 1.04, 0.0, -1.04, 0.001, 0.0)
@@ -231,7 +233,7 @@ def shortfalls(found: Sequence[Figures], warm: int, snapshots_max: int) -> list[
     grown = max(0, now[0].points - first[0].points) * POINT_BYTES / MIB
     held("memory of the daemon (MiB)", lambda each: each.daemon_rss / MIB)
     held("live blocks of Python in the daemon", lambda each: each.blocks)
-    held("memory that the daemon's C allocator gave out (MiB)", lambda each: each.heap_bytes / MIB)
+    held("memory that the daemon's C allocator gave out (MiB)", lambda each: each.heap_bytes / MIB, CACHES_MIB)
     held("memory of the index worker (MiB)", lambda each: each.worker_rss / MIB, grown)
     held("the index on disk (MiB)", lambda each: each.files["index"] / MIB, grown)
     held("handles", lambda each: each.handles, HANDLES_SLACK)

@@ -69,7 +69,7 @@ def test_a_first_day_with_one_low_figure_makes_no_growth_of_what_follows() -> No
     [
         (lambda each: replace(each, daemon_rss=int(202 * MIB * ALLOWED) + each.period * MIB), "memory of the daemon"),
         (lambda each: replace(each, blocks=950_000 + 20_000 * each.period), "live blocks"),
-        (lambda each: replace(each, heap_bytes=(65 + 2 * each.period) * MIB), "C allocator"),
+        (lambda each: replace(each, heap_bytes=(65 + 3 * each.period) * MIB), "C allocator"),
         (lambda each: replace(each, worker_rss=(400 + 12 * each.period) * MIB), "index worker"),
         (lambda each: replace(each, handles=50 + each.period), "handles"),
         (lambda each: replace(each, threads=12 + each.period), "threads"),
