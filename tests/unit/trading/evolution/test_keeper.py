@@ -70,7 +70,8 @@ async def test_one_that_dies_is_started_again_and_one_that_never_speaks_stays_do
     monkeypatch.setattr(keeping, "RESTARTS_MAX", 2)
     mark = tmp_path / "mark"
     async with kept(of(SAYS, mark)) as document:
-        assert len(set(await until_lines(mark, 3))) == 3
+        pids = await until_lines(mark, 3)  # a fourth may be there by the time they are read
+        assert len(set(pids)) == len(pids)
         assert document()["restarts"] >= 2
     async with kept(of("raise SystemExit(3)", mark)) as document:
         await until(lambda: document()["state"] == "down")
