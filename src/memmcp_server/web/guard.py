@@ -71,7 +71,6 @@ PUBLIC_PATHS: Final = frozenset(
 """What a supervisor may ask without a token, and the page, which holds nothing before somebody has logged in."""
 
 PUBLIC_FILES: Final = "/static/"
-SESSION_PATHS: Final = frozenset({"/login", "/logout", "/session"})
 
 
 class NamedTokens(Protocol):
@@ -244,7 +243,7 @@ class Guard:
         try:
             is_known = role_of(login.token, self.policy)[0] == login.role
         except DataDirectoryError:
-            is_known = False
+            return None  # the file of tokens cannot be read now: nobody is let in by it, and nobody logged out
         if not is_known:
             # The token was taken away, replaced or has expired.
             self.logins.end(secret)

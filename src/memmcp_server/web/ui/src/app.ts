@@ -82,7 +82,10 @@ export class App {
   private readonly streamPanel = new StreamPanel(() => this.plan());
   private readonly approvalsPanel = new ApprovalsPanel(this.api);
   private readonly tasksPanel = new TasksPanel(this.api);
-  private readonly views = new Views(() => this.plan());
+  private readonly views = new Views(() => {
+    this.takeRange();
+    this.plan();
+  });
   private readonly login = new Login(this.api, () => this.stream.connect());
   private readonly actsPanel = new ActsPanel(this.api, () => this.login.role === "operator", (why) => this.login.ask(why));
   private readonly strategiesPanel = new StrategiesPanel(this.api, () => this.plan());
@@ -117,7 +120,6 @@ export class App {
 
   async start(): Promise<void> {
     this.bindControls();
-    this.takeRange();
     setInterval(() => this.tick(), 1_000);
     this.draw();
     await this.login.begin();
@@ -149,7 +151,6 @@ export class App {
       history.replaceState(null, "", addressWith(location.search, "range", range === "all" ? null : range));
       this.takeRange();
     });
-    window.addEventListener("popstate", () => this.takeRange());
     byId("night-seen").addEventListener("click", () => {
       const deskTime = valueOf(this.trading)?.ts;
       if (deskTime !== undefined) this.look.seen(Date.parse(deskTime), Date.now());
@@ -337,8 +338,7 @@ export class App {
     this.header.drawClock(nowMs, this.time);
     this.actsPanel.draw(snapshot);
     this.views.mark("agents", this.tasksPanel.overdue, "tasks wait for you");
-    const dead = deadLetters(valueOf(this.metrics), snapshot);
-    this.views.mark("system", dead, "dead letters");
+    this.views.mark("system", deadLetters(valueOf(this.metrics), snapshot), "dead letters");
     if (this.views.isShown("desk")) this.drawDesk(snapshot, desk, around);
     if (this.views.isShown("strategies")) this.strategiesPanel.draw(nowMs, this.time, around);
     if (this.views.isShown("insights")) {
@@ -354,7 +354,7 @@ export class App {
     if (this.views.isShown("agents")) this.agentsPanel.draw(nowMs, this.time, around);
     if (this.views.isShown("system")) {
       this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
-      this.deadPanel.draw(dead, nowMs);
+      this.deadPanel.draw(deadLetters(valueOf(this.metrics), null), nowMs);
     }
   }
 

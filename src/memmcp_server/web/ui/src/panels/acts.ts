@@ -87,7 +87,6 @@ export class ActsPanel {
       this.ask("Only an operator acts on the desk.");
       return;
     }
-    this.followed = null;
     this.field("acts-reason").value = "";
     setText(byId("acts-answer"), "");
     byId("acts-undo").replaceChildren();
@@ -111,6 +110,7 @@ export class ActsPanel {
 
   private choose(act: Act): void {
     this.act = act;
+    this.followed = null;
     this.key = newKey();
     for (const input of byId("acts-choice").querySelectorAll("input")) input.checked = input.value === act.name;
     const shown: [string, boolean][] = [["acts-word-row", act.word !== ""], ["acts-close-rows", act.name === "close"], ["acts-profile-row", act.name === "profile"],

@@ -108,7 +108,7 @@ export class BrowserPanel {
 
   private row(hit: SearchHit): HTMLElement {
     const time = this.time();
-    const marks = [hit.pinned ? "pinned" : null, hit.valid_to ? "superseded" : null, hit.stale ? "old" : null].filter((each) => each !== null);
+    const marks = [hit.pinned ? "pinned" : null, hit.valid_to ? `held until ${time.short(hit.valid_to)}` : null, hit.stale ? "old" : null].filter((each) => each !== null);
     return h("li", {},
       h("p", { class: "stream-meta" },
         h("time", { datetime: hit.ts, title: time.full(hit.ts) }, time.short(hit.ts)),

@@ -14,13 +14,16 @@ export class DeadLettersPanel {
   private readonly poll: Poll<DeadLetter[]>;
   private drawn: readonly DeadLetter[] | null = null;
 
-  constructor(private readonly api: Api, private readonly isOperator: () => boolean, private readonly ask: (why: string) => void, private readonly onChange: () => void) {
+  constructor(
+    private readonly api: Api, private readonly isOperator: () => boolean, private readonly ask: (why: string) => void,
+    private readonly onChange: () => void,
+  ) {
     this.poll = new Poll(async () => readDeadLetters(await api.get(`/admin/outbox?dead=true&limit=${SHOWN_MAX}`)), EVERY_MS, onChange);
-    byId("dead-retry").addEventListener("click", () => void this.retry(null));
+    byId("dead-retry").addEventListener("click", () => void this.retry());
     byId("dead-login").addEventListener("click", () => this.ask("Dead letters are an operator's to see to."));
   }
 
-  /** `dead`: how many there are, by the live figures; the list itself is an operator's. */
+  /** `dead`: how many the memory's outbox has, by the live figures; the list itself is an operator's. */
   draw(dead: number, nowMs: number): void {
     const isOperator = this.isOperator();
     setAttribute(byId("dead"), "hidden", dead > 0 ? null : "");
@@ -40,9 +43,9 @@ export class DeadLettersPanel {
     ]));
   }
 
-  private async retry(ids: number[] | null): Promise<void> {
+  private async retry(): Promise<void> {
     try {
-      const answer = await this.api.post("/admin/outbox/retry", { ids });
+      const answer = await this.api.post("/admin/outbox/retry", { ids: null });
       setText(byId("dead-answer"), `${plain(String((answer as { count?: unknown }).count ?? "?"), 12)} are tried again.`);
     } catch (error) {
       setText(byId("dead-answer"), plain(error instanceof Error ? error.message : String(error), 300));
