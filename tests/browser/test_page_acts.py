@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from tests.doubles.trading_desk import InMemoryDesk
 from tests.support.stage import OPERATOR_TOKEN
 
@@ -104,7 +104,12 @@ def test_what_adds_risk_is_not_done_in_another_state_than_the_one_that_was_seen(
         choose(pad, "Switch profile")
         pad.get_by_label("Profile", exact=True).fill("foundation")
         pad.get_by_label(re.compile("^Type profile")).fill("profile")
-        daemon.stage.trading.state = "HALTED"  # and the page has not heard of it yet
+
+        def halted_on_the_way(route: Route) -> None:
+            daemon.stage.trading.state = "HALTED"
+            route.continue_()
+
+        page.route("**/actions/profile", halted_on_the_way)
         pad.locator("#acts-send").click()
         expect(page.locator("#acts-answer")).to_contain_text("The desk is HALTED by now")
         assert calls(daemon) == []
