@@ -28,8 +28,10 @@ export class Sequence {
   }
 }
 
+/** Whether a key goes into a field. One in a dialog that was just closed still has the focus for a moment. */
 function isTyping(target: EventTarget | null): boolean {
-  return target instanceof Element && target.closest("input, textarea, select, [contenteditable]") !== null;
+  const field = target instanceof Element ? target.closest("input, textarea, select, [contenteditable]") : null;
+  return field !== null && field.getClientRects().length > 0;
 }
 
 export class Keyboard {
