@@ -226,6 +226,7 @@ class Guard:
                 # A stream says something every few seconds, at least that it is there. What is whole is sent: the
                 # answer to a logout is.
                 if message.get("more_body") and not logins.is_alive(login):
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
                     cancelled.cancel()
                     return
                 await send(message)
