@@ -35,6 +35,7 @@ from memmcp_server.adapters.tracing.sinks import LangfuseSink
 from memmcp_server.adapters.tracing.wiring import trace_sinks
 from memmcp_server.adapters.trading_desk import JournalMemory
 from memmcp_server.config import JournalSection, RelaySection
+from memmcp_server.daemon.turns import take_short_turns
 from memmcp_server.domain.outbox import SinkSpec
 from memmcp_server.ports import Journal, JournalCommand, RemoteSink
 from memmcp_server.services.relay import Relay
@@ -254,6 +255,7 @@ def main(argv: list[str]) -> int:
     if given.serve:
         anyio.run(serve, given.serve)
         return 0
+    take_short_turns()  # as a daemon does
     is_met = given.only == "loop" or one_decision(given.rounds)
     print()
     is_met = (given.only == "decision" or the_loop(given.rounds, given.cycles)) and is_met

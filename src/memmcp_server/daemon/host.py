@@ -37,6 +37,7 @@ from .idle import CountRequests, wait_until_idle
 from .lease import Lease
 from .places import Places
 from .start import Launch
+from .turns import take_short_turns
 
 LAST_RESORT_S = 5.0
 """Beyond the time that an orderly end may take: what hangs then is left to the kernel."""
@@ -83,6 +84,7 @@ class HttpServer(uvicorn.Server):
 def run(sections: Sections, environ: Mapping[str, str], lease: Lease, doors: Doors, launch: Launch) -> int:
     """Serve until a signal, `memmcp stop` or idleness ends it. Raises: what opening the services raises."""
     hold_little(environ)
+    take_short_turns()
     _open_log(sections, lease, also_stderr=not launch.by_bridge)
     with _single_error():
         anyio.run(Host(sections, environ, lease, doors, launch).main)

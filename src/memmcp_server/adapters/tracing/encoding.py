@@ -6,7 +6,6 @@ the rest; tests read all of it with those classes.
 """
 
 import gzip
-import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from struct import Struct
@@ -21,7 +20,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from memmcp_server.domain.identifiers import Json
 from memmcp_server.domain.times import from_ns
-from memmcp_server.domain.tracing.spans import Score, Span, Usage
+from memmcp_server.domain.tracing.spans import Score, Span, Usage, score_id_of
 
 GZIP_LEVEL: Final = 1
 """The texts repeat themselves: higher levels take several times as long and save little."""
@@ -29,7 +28,9 @@ DETAILS_BYTES_MAX: Final = 16_384
 NAME_CHARS_MAX: Final = 200
 """Langfuse drops longer values of what it groups by, and whatever is not ASCII."""
 
-SPANS_IN_A_ROW: Final = 32
+SCORES_LEN_MAX: Final = 100
+SCORES_BYTES_MAX: Final = 900_000
+"""Langfuse takes a body of 1 MiB; its SDK stays below 1,000,000 bytes."""
 
 # Tags of protobuf fields (opentelemetry/proto/trace/v1/trace.proto). Of those with a length: number << 3 | 2.
 RESOURCE_SPANS_TAG: Final = b"\x0a"
@@ -63,17 +64,11 @@ _IS_ERROR: Final = frozenset({"ERROR"})
 
 
 def encoded(spans: Sequence[Span], resource: Mapping[str, str], environment: str) -> bytes:
-    """Return the compressed request that holds the spans. ``resource`` names who sends: service, version, host.
-
-    Made to run in a thread: it lets others go on after every few spans.
-    """
+    """Return the compressed request that holds the spans. ``resource`` names who sends: service, version, host."""
     release = resource.get("service.version", "")
     scope = InstrumentationScope(name="memmcp", version=release)
     parts = [_field(SCOPE_TAG, scope.SerializeToString())]
-    for number, span in enumerate(spans):
-        if number % SPANS_IN_A_ROW == SPANS_IN_A_ROW - 1:
-            time.sleep(0)  # gives the interpreter lock away, which the trading loop may be waiting for
-        parts.append(_field(SPAN_TAG, _message(span, environment, release)))
+    parts += [_field(SPAN_TAG, _message(span, environment, release)) for span in spans]
     whose = Resource(attributes=[_pair(name, value) for name, value in resource.items()])
     of_scope = _field(SCOPE_SPANS_TAG, b"".join(parts))
     request = _field(RESOURCE_SPANS_TAG, _field(RESOURCE_TAG, whose.SerializeToString()) + of_scope)
@@ -95,10 +90,28 @@ def halves(body: bytes) -> tuple[bytes, bytes] | None:
     return found[0], found[1]
 
 
-def score_document(span: Span, score: Score, score_id: str, environment: str) -> dict[str, Any]:
+def encoded_scores(spans: Sequence[Span], environment: str) -> list[bytes]:
+    """Return the scores of the spans as the bodies in which Langfuse takes them."""
+    bodies: list[bytes] = []
+    waiting: list[bytes] = []
+    size = 2
+    for span in spans:
+        for score in span.scores:
+            one = orjson.dumps(_score_document(span, score, environment))
+            if waiting and (len(waiting) >= SCORES_LEN_MAX or size + len(one) + 1 > SCORES_BYTES_MAX):
+                bodies.append(b"[" + b",".join(waiting) + b"]")
+                waiting, size = [], 2
+            waiting.append(one)
+            size += len(one) + 1
+    if waiting:
+        bodies.append(b"[" + b",".join(waiting) + b"]")
+    return bodies
+
+
+def _score_document(span: Span, score: Score, environment: str) -> dict[str, Any]:
     """Return a score as Langfuse takes it. The time is the decision's: a repeat then replaces it."""
     document: dict[str, Any] = {
-        "id": score_id,
+        "id": score_id_of(span, score),
         "traceId": span.trace_id.hex(),
         "name": score.name,
         "value": score.value,

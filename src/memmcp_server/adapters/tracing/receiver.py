@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import httpx2
@@ -23,9 +23,6 @@ from memmcp_server.domain.outbox import SINK_LANGFUSE, SINK_OTLP
 from memmcp_server.errors import InvalidInput, ReceiverUnavailable
 
 ANSWER_BYTES_MAX: Final = 65_536
-SCORES_LEN_MAX: Final = 100
-SCORES_BYTES_MAX: Final = 900_000
-"""Langfuse takes a body of 1 MiB; its SDK stays below 1,000,000 bytes."""
 REASON_CHARS_MAX: Final = 200
 
 _REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -106,15 +103,14 @@ class LangfuseReceiver(Receiver):
         self._scores_url = f"{base_url}/api/public/scores"
         self._deletion_url = f"{base_url}/api/public/traces"
 
-    async def post_scores(self, scores: Sequence[Mapping[str, Any]]) -> None:
-        """Deliver the scores. Raises: ReceiverUnavailable, InvalidInput (some of them are refused)."""
-        for body in _score_bodies(scores):
-            answer = await self._asked("POST", self._scores_url, body, {"content-type": "application/json"})
-            with suppress(orjson.JSONDecodeError):
-                told = orjson.loads(answer)
-                if isinstance(told, dict) and (rejected := told.get("rejected")):
-                    msg = f"{self.name} refused {rejected} scores: {str(told.get('errors', ''))[:REASON_CHARS_MAX]}"
-                    raise InvalidInput(msg, field="scores")
+    async def post_scores(self, body: bytes) -> None:
+        """Deliver one of ``encoding.encoded_scores``. Raises: ReceiverUnavailable, InvalidInput (some are refused)."""
+        answer = await self._asked("POST", self._scores_url, body, {"content-type": "application/json"})
+        with suppress(orjson.JSONDecodeError):
+            told = orjson.loads(answer)
+            if isinstance(told, dict) and (rejected := told.get("rejected")):
+                msg = f"{self.name} refused {rejected} scores: {str(told.get('errors', ''))[:REASON_CHARS_MAX]}"
+                raise InvalidInput(msg, field="scores")
 
     async def delete_traces(self, trace_ids: Sequence[bytes]) -> None:
         """Have traces taken back; unknown ones are none there. Raises: ReceiverUnavailable, InvalidInput."""
@@ -153,22 +149,6 @@ async def _read(answer: httpx2.Response) -> bytes:
         if len(found) >= ANSWER_BYTES_MAX:
             break
     return bytes(found[:ANSWER_BYTES_MAX])
-
-
-def _score_bodies(scores: Sequence[Mapping[str, Any]]) -> list[bytes]:
-    bodies: list[bytes] = []
-    waiting: list[bytes] = []
-    size = 2
-    for score in scores:
-        one = orjson.dumps(dict(score))
-        if waiting and (len(waiting) >= SCORES_LEN_MAX or size + len(one) + 1 > SCORES_BYTES_MAX):
-            bodies.append(b"[" + b",".join(waiting) + b"]")
-            waiting, size = [], 2
-        waiting.append(one)
-        size += len(one) + 1
-    if waiting:
-        bodies.append(b"[" + b",".join(waiting) + b"]")
-    return bodies
 
 
 def _retry_after_s(header: str) -> float | None:

@@ -5,7 +5,7 @@ late entry sends the same span under the same ids again.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import anyio.to_thread
 
@@ -15,10 +15,10 @@ from memmcp_server.domain.memory import Memory
 from memmcp_server.domain.outbox import OutboxEntry
 from memmcp_server.domain.secrets import looks_clean
 from memmcp_server.domain.tracing.decisions import Content, is_of_the_runtime, span_of
-from memmcp_server.domain.tracing.spans import Span, is_sampled, score_id_of, trace_id_of
+from memmcp_server.domain.tracing.spans import Span, is_sampled, trace_id_of
 from memmcp_server.ports import Journal, SecretScanner
 
-from .encoding import encoded, score_document
+from .encoding import encoded, encoded_scores
 from .receiver import LangfuseReceiver, Receiver
 
 DELETED_LEN_MAX: Final = 100
@@ -68,17 +68,18 @@ class TraceSink:
     async def deliver(self, entries: Sequence[OutboxEntry]) -> None:
         wanted = list(dict.fromkeys(entry.memory_id for entry in entries))
         versions = await self._journal.all_versions(wanted)
-        spans, body = await anyio.to_thread.run_sync(self._encoded, entries, versions)
-        if spans:
+        body, scores = await anyio.to_thread.run_sync(self._encoded, entries, versions)
+        if body:
             await self._receiver.post_spans(body)
-            await self._score(spans)
+        await self._post_scores(scores)
         forgotten = [memory_id for memory_id in wanted if memory_id not in versions]
         if forgotten:
             await self._take_back(forgotten)
 
     def _encoded(
         self, entries: Sequence[OutboxEntry], versions: Mapping[MemoryId, Sequence[Memory]]
-    ) -> tuple[list[Span], bytes]:
+    ) -> tuple[bytes, list[bytes]]:
+        """Return the spans as a request, empty for none, and their scores as others. For a thread."""
         spans: dict[bytes, Span] = {}
         for entry in entries:
             for memory in versions.get(entry.memory_id, ()):
@@ -86,7 +87,8 @@ class TraceSink:
                     spans[span.span_id] = span
         kept = [span for span in spans.values() if is_sampled(span.trace_id, self._sample_rate)]
         identity = self._identity
-        return kept, encoded(kept, identity.resource, identity.environment) if kept else b""
+        body = encoded(kept, identity.resource, identity.environment) if kept else b""
+        return body, self._encoded_scores(kept)
 
     def _span(self, memory: Memory, first: Memory) -> Span | None:
         content = self._identity.content
@@ -96,8 +98,12 @@ class TraceSink:
             content = "all" if looks_clean(texts, self._scanner.scan) else "none"
         return span_of(memory, first, content)
 
-    async def _score(self, spans: Sequence[Span]) -> None:
-        """OTLP knows no scores: they are events of the spans."""
+    def _encoded_scores(self, _spans: Sequence[Span]) -> list[bytes]:
+        """Return nothing: OTLP knows no scores, they are events of the spans."""
+        return []
+
+    async def _post_scores(self, bodies: Sequence[bytes]) -> None:
+        """OTLP has no place for them."""
 
     async def _take_back(self, forgotten: Sequence[MemoryId]) -> None:
         """OTLP cannot."""
@@ -108,15 +114,12 @@ class LangfuseSink(TraceSink):
 
     _receiver: LangfuseReceiver
 
-    async def _score(self, spans: Sequence[Span]) -> None:
-        environment = self._identity.environment
-        documents: list[dict[str, Any]] = [
-            score_document(span, score, score_id_of(span, score), environment)
-            for span in spans
-            for score in span.scores
-        ]
-        if documents:
-            await self._receiver.post_scores(documents)
+    def _encoded_scores(self, spans: Sequence[Span]) -> list[bytes]:
+        return encoded_scores(spans, self._identity.environment)
+
+    async def _post_scores(self, bodies: Sequence[bytes]) -> None:
+        for body in bodies:
+            await self._receiver.post_scores(body)
 
     async def _take_back(self, forgotten: Sequence[MemoryId]) -> None:
         traces: dict[bytes, None] = {}

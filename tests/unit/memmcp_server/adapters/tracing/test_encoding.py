@@ -3,6 +3,7 @@
 import gzip
 from typing import Any
 
+import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -10,7 +11,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from tests.support.otlp_receiver import attributes_of
 
-from memmcp_server.adapters.tracing.encoding import DETAILS_BYTES_MAX, encoded, halves, score_document
+from memmcp_server.adapters.tracing.encoding import (
+    DETAILS_BYTES_MAX,
+    SCORES_BYTES_MAX,
+    SCORES_LEN_MAX,
+    encoded,
+    encoded_scores,
+    halves,
+)
 from memmcp_server.domain.tracing.spans import Score, Span, Usage
 
 TRACE, SPAN, PARENT = bytes(range(16)), bytes(range(8)), bytes(range(8, 16))
@@ -93,11 +101,25 @@ def test_a_request_is_halved_down_to_single_spans() -> None:
     assert halves(encoded(spans[:1], {}, "paper")) is None
 
 
+def documents_of(*spans: Span) -> list[list[dict[str, Any]]]:
+    return [orjson.loads(body) for body in encoded_scores(spans, "paper")]
+
+
 def test_a_score_names_its_span_or_its_trace_and_the_time_of_the_decision() -> None:
-    span = a_span(end_ns=1_700_000_000_123_456_789)
-    lone = score_document(span, Score("slippage_bps", 3.0), "an-id", "paper")
+    scores = (Score("slippage_bps", 3.0), Score("outcome", "won", "CATEGORICAL", of_trace=True))
+    [[lone, whole]] = documents_of(a_span(end_ns=1_700_000_000_123_456_789, scores=scores))
     assert lone["observationId"] == SPAN.hex()
     assert lone["timestamp"] == "2023-11-14T22:13:20.123Z"
-    whole = score_document(span, Score("outcome", "won", "CATEGORICAL", of_trace=True), "an-id", "paper")
     assert "observationId" not in whole
     assert (whole["traceId"], whole["value"], whole["dataType"]) == (TRACE.hex(), "won", "CATEGORICAL")
+    assert lone["id"] != whole["id"]
+
+
+def test_scores_go_out_in_bodies_that_the_receiver_takes() -> None:
+    assert documents_of(a_span()) == []
+    one = a_span(scores=(Score("slippage_bps", 3.0),))
+    assert [len(body) for body in documents_of(*[one] * (SCORES_LEN_MAX + 1))] == [SCORES_LEN_MAX, 1]
+    long = a_span(scores=(Score("outcome", "x" * 500_000, "CATEGORICAL"),) * 3)
+    bodies = encoded_scores([long], "paper")
+    assert [len(orjson.loads(body)) for body in bodies] == [1, 1, 1]
+    assert max(map(len, bodies)) < SCORES_BYTES_MAX

@@ -16,8 +16,6 @@ from tests.support.market_server import loopback
 
 from memmcp_server.adapters.tracing.receiver import (
     ANSWER_BYTES_MAX,
-    SCORES_BYTES_MAX,
-    SCORES_LEN_MAX,
     LangfuseReceiver,
     Receiver,
     langfuse_receiver,
@@ -51,7 +49,7 @@ def always(response: Response) -> Callable[[Request], Awaitable[Response]]:
 async def test_a_receiver_that_says_only_200_has_taken_everything() -> None:
     async with answering(always(Response(b"\xff\xff not a message"))) as receiver:
         await receiver.post_spans(b"")
-        await receiver.post_scores([{"id": "a"}])
+        await receiver.post_scores(b"[]")
         await receiver.delete_traces([b"\x00" * 16])
 
 
@@ -119,21 +117,7 @@ async def test_scores_that_are_refused_are_told_with_the_reason() -> None:
     body = {"accepted": 1, "rejected": 1, "errors": [{"message": "no such trace"}]}
     async with answering(always(JSONResponse(body, 207))) as receiver:
         with pytest.raises(InvalidInput, match="no such trace"):
-            await receiver.post_scores([{"id": "a"}, {"id": "b"}])
-
-
-async def test_scores_go_out_in_bodies_that_the_receiver_takes() -> None:
-    sizes: list[tuple[int, int]] = []
-
-    async def answer(request: Request) -> Response:
-        sizes.append((len(await request.json()), len(await request.body())))
-        return JSONResponse({}, 202)
-
-    async with answering(answer) as receiver:
-        await receiver.post_scores([{"id": str(number)} for number in range(SCORES_LEN_MAX + 1)])
-        await receiver.post_scores([{"id": "x" * 500_000}] * 3)
-    assert [count for count, _ in sizes] == [SCORES_LEN_MAX, 1, 1, 1, 1]
-    assert max(size for _, size in sizes) < SCORES_BYTES_MAX
+            await receiver.post_scores(b"[]")
 
 
 async def test_an_endless_answer_is_read_to_its_bound_and_no_further() -> None:
