@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Final, Literal, NamedTuple
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import IO, TYPE_CHECKING, Final, Literal, NamedTuple
 
 from trading.errors import DataError, InvalidInput
 from trading.model.units import NS_PER_S
+
+if TYPE_CHECKING:  # twenty megabytes that a daemon without Parquet files has no use for
+    import pyarrow as pa
 
 SUFFIXES: Final = (".csv.gz", ".csv", ".parquet")
 ROWS_MAX: Final = 5_000_000
@@ -200,8 +200,10 @@ def _text_sha256(path: Path) -> str:
 
 def parquet_sha256(path: Path, header: Sequence[str]) -> str:
     """Return the hash that a CSV of these rows would have. Raises DataError."""
+    import pyarrow.parquet as pq
+
     digest = hashlib.sha256(csv_line(header))
-    with _translating(path.name, [0]), pq.ParquetFile(path) as parquet:
+    with _translating_parquet(path.name, [0]), pq.ParquetFile(path) as parquet:
         names = parquet.schema_arrow.names
         for batch in parquet.iter_batches(batch_size=PARQUET_BATCH_ROWS):
             columns = [_plain(batch.column(name)) for name in names]
@@ -234,12 +236,22 @@ def _translating(name: str, row: list[int]) -> Iterator[None]:
     except csv.Error as exc:
         msg = f"{name}: near row {row[0] + 1}: not CSV ({exc})"
         raise DataError(msg, field="data") from exc
-    except pa.ArrowException as exc:
-        msg = f"{name}: near row {row[0] + 1}: not Parquet ({exc})"
-        raise DataError(msg, field="data") from exc
     except OSError as exc:
         msg = f"{name}: cannot be read ({exc.strerror or exc})"
         raise DataError(msg, field="data") from exc
+
+
+@contextmanager
+def _translating_parquet(name: str, row: list[int]) -> Iterator[None]:
+    """``_translating`` for what pyarrow raises besides."""
+    import pyarrow as pa
+
+    with _translating(name, row):
+        try:
+            yield
+        except pa.ArrowException as exc:
+            msg = f"{name}: near row {row[0] + 1}: not Parquet ({exc})"
+            raise DataError(msg, field="data") from exc
 
 
 def _open_text(path: Path) -> IO[str]:
@@ -288,13 +300,17 @@ def _csv_rows(file: BarFile) -> Iterator[RawRow]:
 
 
 def _parquet_header(path: Path) -> list[str]:
-    with _translating(path.name, [0]):
+    import pyarrow.parquet as pq
+
+    with _translating_parquet(path.name, [0]):
         return [name.lower() for name in pq.read_schema(path).names]
 
 
 def _parquet_rows(file: BarFile) -> Iterator[RawRow]:
+    import pyarrow.parquet as pq
+
     row = [1]
-    with _translating(file.name, row), pq.ParquetFile(file.path) as parquet:
+    with _translating_parquet(file.name, row), pq.ParquetFile(file.path) as parquet:
         names = parquet.schema_arrow.names
         wanted = [names[place] for place in file.columns]
         for batch in parquet.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=wanted):
@@ -304,8 +320,10 @@ def _parquet_rows(file: BarFile) -> Iterator[RawRow]:
                 yield RawRow(row[0], values)
 
 
-def _plain(column: pa.Array) -> list[object]:
+def _plain(column: "pa.Array") -> list[object]:
     """Return Python values; timestamps become Unix seconds."""
+    import pyarrow as pa
+
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("ns")).cast(pa.int64())
         return [_seconds(value) for value in column.to_pylist()]

@@ -13,16 +13,17 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import portalocker
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from trading.errors import DataError, InvalidInput
 from trading.model.bar_market import BarMarket
 
 from .bar_files import ROWS_MAX, csv_line, interval_text, open_bar_file, read_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FOLDER: Final = "bars"
 SUFFIX: Final = ".parquet"
@@ -113,6 +114,9 @@ def store_bars(path: Path, series: BarSeries) -> str:
 
     Raises: DataError when the disk does not take it.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     if len(series.bars) > ROWS_MAX:
         msg = f"{path.name}: more than {ROWS_MAX} rows"
         raise DataError(msg, field="data", hint="fetch a shorter time, or a longer interval")
@@ -175,7 +179,7 @@ def missing_bars(times: Sequence[int], interval_s: int) -> tuple[int, int]:
     return len(holes), sum(hole // interval_s - 1 for hole in holes)
 
 
-def rows_sha256(table: pa.Table) -> str:
+def rows_sha256(table: "pa.Table") -> str:
     """Return the hash of the rows as CSV text, which is the one a feed names them by."""
     digest = hashlib.sha256(csv_line(table.column_names))
     columns = [table.column(name).to_pylist() for name in table.column_names]
@@ -203,6 +207,8 @@ def _listed(path: Path) -> StoredBars:
 
 def _checked_meta(path: Path) -> Mapping[str, Any]:
     """Return the file's metadata, once its rows have proved to be those that it speaks of."""
+    import pyarrow.parquet as pq
+
     file = open_bar_file(path)
     try:
         meta = json.loads((pq.read_schema(path).metadata or {})[META_KEY])
