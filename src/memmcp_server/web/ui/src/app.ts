@@ -25,13 +25,14 @@ import { Header } from "./panels/header";
 import { DesksPanel, InsightsPanel } from "./panels/insights";
 import { MemoryActs } from "./panels/memory_acts";
 import { NightPanel } from "./panels/night";
-import type { Surroundings } from "./panels/panel";
+import type { AskingPanel, Surroundings } from "./panels/panel";
 import { deadLetters, QueuesPanel } from "./panels/queues";
 import { StrategiesPanel } from "./panels/strategies";
 import { StreamPanel } from "./panels/stream";
 import { TasksPanel } from "./panels/tasks";
 import { TradesPanel } from "./panels/trades";
 import { addressWith, VIEWS, Views } from "./views";
+import type { ViewId } from "./views";
 import { PositionsPanel, TradingPanel } from "./panels/trading";
 import { EventStream } from "./stream";
 import type { SseEvent, StreamStatus } from "./stream";
@@ -88,14 +89,17 @@ export class App {
   });
   private readonly login = new Login(this.api, () => this.stream.connect());
   private readonly actsPanel = new ActsPanel(this.api, () => this.login.role === "operator", (why) => this.login.ask(why));
-  private readonly strategiesPanel = new StrategiesPanel(this.api, () => this.plan());
-  private readonly exposurePanel = new ExposurePanel(this.api, () => this.plan());
-  private readonly funnelPanel = new FunnelPanel(this.api, () => this.plan());
-  private readonly insightsPanel = new InsightsPanel(this.api, () => this.plan());
-  private readonly desksPanel = new DesksPanel(this.api, () => this.plan());
+  private readonly redraw = (): void => this.plan();
+  private readonly exposurePanel = new ExposurePanel(this.api, this.redraw);
+  /** Panels that ask for what they show, while somebody looks at their part. */
+  private readonly asking: Readonly<Partial<Record<ViewId, readonly AskingPanel[]>>> = {
+    strategies: [new StrategiesPanel(this.api, this.redraw)],
+    insights: [new InsightsPanel(this.api, this.redraw), new DesksPanel(this.api, this.redraw)],
+    risk: [new FunnelPanel(this.api, this.redraw)],
+    agents: [new AgentsPanel(this.api, this.redraw)],
+  };
   private readonly deadPanel = new DeadLettersPanel(
-    this.api, () => this.login.role === "operator", (why) => this.login.ask(why), () => this.plan());
-  private readonly agentsPanel = new AgentsPanel(this.api, () => this.plan());
+    this.api, () => this.login.role === "operator", (why) => this.login.ask(why), this.redraw);
   private readonly browserPanel = new BrowserPanel(this.api, () => this.time);
   private readonly alertsPanel = new AlertsPanel(this.api, () => this.login.ask("This needs an operator."));
 
@@ -340,18 +344,12 @@ export class App {
     this.views.mark("agents", this.tasksPanel.overdue, "tasks wait for you");
     this.views.mark("system", deadLetters(valueOf(this.metrics), snapshot), "dead letters");
     if (this.views.isShown("desk")) this.drawDesk(snapshot, desk, around);
-    if (this.views.isShown("strategies")) this.strategiesPanel.draw(nowMs, this.time, around);
-    if (this.views.isShown("insights")) {
-      this.insightsPanel.draw(nowMs, this.time, around);
-      this.desksPanel.draw(nowMs, this.time, around);
-    }
+    for (const panel of this.asking[this.views.current] ?? []) panel.draw(nowMs, this.time, around);
     if (this.views.isShown("memory")) this.browserPanel.follow();
     if (this.views.isShown("risk")) {
       this.gatePanel.draw(this.trading, desk);
       this.exposurePanel.draw(nowMs, desk);
-      this.funnelPanel.draw(nowMs, this.time, around);
     }
-    if (this.views.isShown("agents")) this.agentsPanel.draw(nowMs, this.time, around);
     if (this.views.isShown("system")) {
       this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
       this.deadPanel.draw(deadLetters(valueOf(this.metrics), null), nowMs);

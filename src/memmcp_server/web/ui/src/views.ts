@@ -4,10 +4,12 @@ import { byId, h, setAttribute, setText } from "./dom";
 
 export const VIEWS = [
   { id: "desk", key: "d", title: "Desk" },
+  { id: "trades", key: "t", title: "Trades" },
   { id: "strategies", key: "s", title: "Strategies" },
   { id: "memory", key: "m", title: "Memory" },
   { id: "insights", key: "i", title: "Insights" },
   { id: "risk", key: "r", title: "Risk" },
+  { id: "execution", key: "x", title: "Execution" },
   { id: "agents", key: "a", title: "Agents" },
   { id: "system", key: "y", title: "System" },
 ] as const;
@@ -55,6 +57,10 @@ export class Views {
     });
     window.addEventListener("popstate", () => this.show(viewOf(location.search)));
     this.show(this.shown);
+  }
+
+  get current(): ViewId {
+    return this.shown;
   }
 
   isShown(view: ViewId): boolean {

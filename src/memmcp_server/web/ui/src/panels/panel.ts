@@ -1,6 +1,7 @@
 // A panel is always in one of five states, and says so in words when there is nothing or nothing new to show.
 
 import { byId, setAttribute, setText } from "../dom";
+import type { ZonedTime } from "../format";
 import type { Loadable } from "../model";
 import { valueOf } from "../model";
 
@@ -49,4 +50,9 @@ export interface Surroundings {
   nowMs: number;
   /** Why live figures are out of date, or null while the stream delivers. */
   staleReason: string | null;
+}
+
+/** A panel that asks for its own value (see ``Poll``) whenever it is drawn. */
+export interface AskingPanel {
+  draw(nowMs: number, time: ZonedTime, around: Surroundings): void;
 }
