@@ -53,7 +53,7 @@ function nodeView(node: Node, time: ZonedTime): HTMLElement {
       figure("Under way", count(done.under_way), done.needs_review > 0 ? `${count(done.needs_review)} wait for you` : "",
         done.needs_review > 0 ? "warn" : ""),
       figure("Success", tries === 0 ? NOTHING : `${((done.success / tries) * 100).toFixed(1)}\u202f%`, tries === 0 ? "nothing tried yet" : `of ${count(tries)} tried`),
-      figure("Cost", `${sol(totalCost(node.costs))} SOL`, `priority ${sol(node.costs.priority_lamports)}, failed ${sol(node.costs.failed_lamports)}`,
+      figure("Cost", `${sol(totalCost(node.costs))} SOL`, `of it priority fees ${sol(node.costs.priority_lamports)}`,
         "", costLines(node.costs))),
     latencyTable(node.latency));
 }
@@ -76,13 +76,13 @@ export function isLate(node: Node): boolean {
 function latencyTable(latency: readonly Latency[]): HTMLElement {
   const body = h("tbody", {});
   fillRows(body, latency.map((each): Cell[] => [
-    { text: plain(each.what, 60), sub: each.is_simulated ? "simulated" : "measured since the start" },
+    { text: plain(each.what, 60), sub: each.is_simulated ? "simulated" : "measured", class: "wrap" },
     { text: count(each.count), class: "num" },
     ...[each.p50_s, each.p95_s, each.p99_s].map((value): Cell => ({ text: percentile(value, each.bound_s), class: "num" })),
   ]));
   return h("div", { class: "scroll", role: "region", "aria-label": "Latency table", tabindex: "0" },
     h("table", {}, h("caption", { class: "sr-only" }, "How long things take"),
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "How long"), ...["Count", "p50", "p95", "p99"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "How long, since the start"), ...["Count", "p50", "p95", "p99"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
       body));
 }
 
@@ -112,14 +112,13 @@ function walletRow(wallet: Wallet): Cell[] {
   const held = [
     wallet.tokens === null ? "" : `tokens ${sol(wallet.tokens.lamports)}`,
     wallet.reserved === null || wallet.reserved.lamports === 0 ? "" : `promised ${sol(wallet.reserved.lamports)}`,
-    wallet.cash.usd ? `${wallet.cash.usd} USD` : "",
   ].filter((each) => each !== "");
   return [
     h("span", { class: "token" }, h("span", {}, plain(wallet.name, 40)),
       wallet.address === "" ? h("span", { class: "sub" }, "no address on paper") : copyable(wallet.address, "address"),
-      wallet.problem === "" ? null : h("span", { class: "sub warn", dir: "auto" }, plain(wallet.problem, 160))),
-    { text: `${sol(wallet.cash.lamports)} SOL`, sub: held.join(" \u00b7 "), class: "num", title: exactSol(wallet.cash.lamports) },
+      wallet.problem === "" ? null : h("span", { class: "sub warn wrap", dir: "auto" }, plain(wallet.problem, 160))),
+    { text: `${sol(wallet.cash.lamports)} SOL`, sub: wallet.cash.usd ? `${wallet.cash.usd} USD` : "", class: "num", title: exactSol(wallet.cash.lamports) },
     { text: wallet.buckets.length === 0 ? "all buckets" : wallet.buckets.map((each) => words(each)).join(", "),
-      sub: `${wallet.role === "exit" ? "only sells" : "trades"} \u00b7 ${plain(wallet.leased_by, 60)}` },
+      sub: [wallet.role === "exit" ? "only sells" : "trades", plain(wallet.leased_by, 60), ...held].join(" \u00b7 "), class: "wrap" },
   ];
 }

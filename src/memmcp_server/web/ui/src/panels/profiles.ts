@@ -61,7 +61,7 @@ function entryView(entry: ProfileEntry, time: ZonedTime): HTMLElement {
       h("span", { class: "dim" }, entry.by === "desk" ? "by the desk's own rules" : `by ${plain(entry.by, 80)}`)),
     h("p", { class: "stream-text", dir: "auto" }, h("b", {}, headline(entry))),
     ...(entry.why === "" ? [] : [h("p", { class: "stream-text quiet", dir: "auto" }, plain(entry.why, 400))]),
-    ...(entry.gates.length === 0 ? [] : [h("p", { class: "sub" }, failed.length === 0 ? `all ${count(entry.gates.length)} gates passed`
+    ...(entry.gates.length === 0 ? [] : [h("p", { class: "sub" }, failed.length === 0 ? `${count(entry.gates.length)} ${entry.gates.length === 1 ? "gate" : "gates"} passed`
       : `not passed: ${failed.slice(0, 8).map((gate) => words(gate.name)).join(", ")}`)]),
     ...(entry.changes.length === 0 ? [] : [changes(entry)]));
 }

@@ -100,8 +100,8 @@ function endpointRow({ name, cost, endpoint }: Asked): Cell[] {
     cost.withheld > 0 ? `${count(cost.withheld)} withheld` : "",
   ].filter((each) => each !== "").join(", ");
   return [
-    { text: plain(name, 60), sub: away || (p95 === null ? "" : `p95 ${precise(p95)}`), class: away === "" ? "wrap" : "wrap warn" },
-    { text: cost === null ? NOTHING : `${count(cost.calls)} calls`, sub: wrong, class: "num" },
+    { text: plain(name, 60), sub: [away, p95 === null ? "" : `p95 ${precise(p95)}`, wrong].filter((each) => each !== "").join(", "), class: away === "" ? "wrap" : "wrap warn" },
+    { text: cost === null ? NOTHING : count(cost.calls), class: "num" },
     { text: endpoint?.budget_left == null ? NOTHING : count(endpoint.budget_left), class: "num" },
     { text: cost?.usd == null ? "no price" : `${usd(cost.usd) ?? NOTHING} USD`, class: "num" },
   ];

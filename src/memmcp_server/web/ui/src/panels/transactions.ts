@@ -85,9 +85,9 @@ function row(transaction: Transaction, time: ZonedTime): Cell[] {
       sub: transaction.took_s === null ? "" : `took ${precise(transaction.took_s)}${transaction.is_simulated ? " simulated" : ""}` },
     { text: transaction.sol_lamports === null ? NOTHING : `${sol(transaction.sol_lamports)} SOL`, sub: plain(transaction.wallet, 40), class: "num",
       title: transaction.sol_lamports === null ? "" : exactSol(transaction.sol_lamports) },
-    { text: `${sol(paid(transaction), 6)} SOL`, sub: transaction.slippage_bps === null ? "" : `slippage ${percent(transaction.slippage_bps)}`, class: "num",
+    { text: paid(transaction) === 0 ? NOTHING : `${sol(paid(transaction), 6)} SOL`, sub: transaction.slippage_bps === null ? "" : `slippage ${percent(transaction.slippage_bps)}`, class: "num",
       title: lines(transaction) },
-    transaction.signature === null ? { text: transaction.is_simulated ? "none" : NOTHING, class: "num" }
+    transaction.signature === null ? { text: transaction.is_simulated ? "none, simulated" : NOTHING, class: "num" }
       : h("span", { class: "copy-cell" }, copyable(transaction.signature, "signature")),
   ];
 }
