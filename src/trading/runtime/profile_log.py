@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from trading.adapters.canonical import parse_json
+from trading.adapters.journal_archive import Range
 from trading.model import commands, events
 from trading.model.event_codec import decode
 from trading.model.rotation import RotationVerdict
@@ -47,8 +48,20 @@ def profile_log(run: RunView, before: int | None, limit: int) -> Document:
 
 def _entry(run: RunView, row: JournalRow) -> Document:
     event = decode(row.kind, parse_json(row.body))
-    told: Document = {"seq": row.seq, "ts": iso(row.ts_ns or run.now_ns), "strategy": None, "changes": [], "gates": []}
+    told: Document = {
+        "seq": row.seq,
+        "ts": iso(row.ts_ns or _first_ns(run)),
+        "strategy": None,
+        "changes": [],
+        "gates": [],
+    }
     return told | {"kind": row.kind, "by": _by(run, row), **_said(event)}
+
+
+def _first_ns(run: RunView) -> int:
+    """Return the time of the first cycle: what was before it has no time of the market."""
+    span = run.archive.span(Range())
+    return run.now_ns if span is None else span[0]
 
 
 def _by(run: RunView, row: JournalRow) -> str:

@@ -40,7 +40,7 @@ export class TransactionsPanel implements AskingPanel {
     if (entries.length === 0 && this.poll.value.state === "ready") this.panel.show("empty", "No transaction yet.");
     if (!this.panel.isChanged(entries, hasMore, time, this.log.problem)) return;
     const isPaper = entries.length > 0 && entries.every((each) => each.is_simulated);
-    setText(byId("transactions-meta"), isPaper ? "paper: simulated, nothing was sent" : `the latest ${count(entries.length)}`);
+    setText(byId("transactions-meta"), isPaper ? "paper: simulated, nothing was sent" : entries.length === 0 ? "" : `the latest ${count(entries.length)}`);
     fillRows(byId("transactions") as HTMLTableSectionElement, entries.map((each) => row(each, time)));
     setAttribute(byId("transactions-more"), "hidden", hasMore ? null : "");
     setText(byId("transactions-problem"), this.log.problem);
