@@ -191,5 +191,6 @@ export function precise(seconds: number): string {
   if (seconds >= 10) return duration(seconds);
   if (seconds >= 1) return `${seconds.toFixed(2)} s`;
   const ms = seconds * 1_000;
+  if (ms < 0.005) return "0 ms";
   return `${ms >= 100 ? ms.toFixed(0) : ms >= 10 ? ms.toFixed(1) : ms.toFixed(2)} ms`;
 }

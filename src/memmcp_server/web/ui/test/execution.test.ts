@@ -57,7 +57,7 @@ describe("a log in pages", () => {
 
 describe("nodes", () => {
   it("says a short time with three digits that count", () => {
-    expect([0.00042, 0.0124, 0.21, 1.254, 45, Number.NaN].map(precise)).toEqual(["0.42 ms", "12.4 ms", "210 ms", "1.25 s", "45 s", "\u2013"]);
+    expect([0, 0.00042, 0.0124, 0.21, 1.254, 45, Number.NaN].map(precise)).toEqual(["0 ms", "0.42 ms", "12.4 ms", "210 ms", "1.25 s", "45 s", "\u2013"]);
   });
 
   it("says of a percentile above all buckets that it is at least the last bound", () => {

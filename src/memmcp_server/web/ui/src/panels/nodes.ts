@@ -81,7 +81,7 @@ function latencyTable(latency: readonly Latency[]): HTMLElement {
     ...[each.p50_s, each.p95_s, each.p99_s].map((value): Cell => ({ text: percentile(value, each.bound_s), class: "num" })),
   ]));
   return h("div", { class: "scroll", role: "region", "aria-label": "Latency table", tabindex: "0" },
-    h("table", {}, h("caption", { class: "sr-only" }, "How long things take"),
+    h("table", { class: "latency" }, h("caption", { class: "sr-only" }, "How long things take"),
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "How long, since the start"), ...["Count", "p50", "p95", "p99"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
       body));
 }
