@@ -7,19 +7,18 @@ from trading.model.wallet import MAIN
 
 from . import families as told
 from .documents import Document, iso
-from .history import RunView
 from .latency import exact_document, spread_document
 from .stage import PAPER, Stage
-from .transactions import Executing, counts_of, paper_delays_s
+from .transactions import Executing, Facts
 
 LOCAL: Final = "local"
 """The one node that there is until several share the work of a desk."""
 
 
 def node_document(
-    run: RunView, stage: Stage, snapshot: Document, figures: Document, live: Executing | None
+    stage: Stage, snapshot: Document, figures: Document, facts: Facts, live: Executing | None
 ) -> Document:
-    """Return wire.NodeView without its version. Read in a worker thread; the loop is not asked."""
+    """Return wire.NodeView without its version."""
     families = {each["name"]: each for each in figures["families"]}
     state, why = _state(snapshot, stage)
     health = snapshot.get("health") or {}
@@ -35,8 +34,8 @@ def node_document(
         "cycle_s": health.get("cycle_s"),
         "not_armed": "" if health.get("chain") is None else health["chain"]["not_armed"],
         "is_reconciled": None if health.get("chain") is None else health["chain"]["is_reconciled"],
-        "latency": _latency(run, families, live),
-        "transactions": counts_of(run, live),
+        "latency": _latency(facts, families, live),
+        "transactions": facts.counts,
         "costs": snapshot["costs"],
         "wallets": wallets_of(snapshot, live),
         "endpoints": endpoints_of(families),
@@ -53,13 +52,13 @@ def _state(snapshot: Mapping[str, Any], stage: Stage) -> tuple[str, str]:
     return "working", ""
 
 
-def _latency(run: RunView, families: Mapping[str, Any], live: Executing | None) -> list[Document]:
+def _latency(facts: Facts, families: Mapping[str, Any], live: Executing | None) -> list[Document]:
     found = [
         spread_document("decision", "a cycle's decisions", families.get(told.DECISION.name)),
         spread_document("commit", "until they are durable", families.get(told.COMMIT.name)),
     ]
     if live is None:
-        return [*found, exact_document("fill", "decision to simulated fill, market time", paper_delays_s(run))]
+        return [*found, exact_document("fill", "decision to simulated fill, market time", facts.delays_s)]
     return [
         *found,
         spread_document("send", "order to signed transaction", families.get(told.SENDING.name)),

@@ -13,7 +13,7 @@ from .nodes import node_document
 from .profile_log import profile_log
 from .sidecar_log import sidecar_log
 from .stage import Stage
-from .transactions import Executing, live_page, paper_page
+from .transactions import Executing, Facts, facts_of, live_page, paper_page
 
 LIMIT_MAX: Final = 200
 CURSOR_DIGITS_MAX: Final = 18
@@ -44,12 +44,22 @@ class Telling:
         self._stage = stage
         self._figures = figures
         self.live: Executing | None = None
+        self._known: tuple[tuple[str, int], Facts] | None = None
 
     async def nodes(self, run: RunView) -> Document:
         # What the event loop owns is taken here, rows are read beside it.
         snapshot, figures = self._stage.document(), self._figures()
-        node = await anyio.to_thread.run_sync(node_document, run, self._stage, snapshot, figures, self.live)
-        return {"nodes": [node]}
+        facts = await anyio.to_thread.run_sync(self._facts, run)
+        return {"nodes": [node_document(self._stage, snapshot, figures, facts, self.live)]}
+
+    def _facts(self, run: RunView) -> Facts:
+        """Return what the rows say; on paper they are read again only after more of them came."""
+        key, known = (run.run_id, run.journal.horizon()), self._known
+        if self.live is None and known is not None and known[0] == key:
+            return known[1]
+        found = facts_of(run, self.live)
+        self._known = (key, found)
+        return found
 
     async def transactions(self, run: RunView, *, cursor: str | None, limit: int) -> Document:
         before, limit = before_of(cursor), bounded_limit(limit)

@@ -212,6 +212,18 @@ def paper_delays_s(run: RunView) -> list[float]:
     return [(_ended_ns(each) - orders[_order_id(each)].ts_ns) / NS_PER_S for each in ends if _order_id(each) in orders]
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rows of a run say of its transactions; ``delays_s`` of simulated ones, in the market's time."""
+
+    counts: Document
+    delays_s: Sequence[float]
+
+
+def facts_of(run: RunView, live: Executing | None) -> Facts:
+    return Facts(counts_of(run, live), () if live is not None else paper_delays_s(run))
+
+
 def counts_of(run: RunView, live: Executing | None) -> Document:
     """Return wire.TransactionCounts: of the whole of the journal that real money has, or of this run on paper."""
     if live is not None:

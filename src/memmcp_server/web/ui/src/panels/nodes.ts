@@ -82,7 +82,7 @@ function latencyTable(latency: readonly Latency[]): HTMLElement {
   ]));
   return h("div", { class: "scroll", role: "region", "aria-label": "Latency table", tabindex: "0" },
     h("table", { class: "latency" }, h("caption", { class: "sr-only" }, "How long things take"),
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "How long, since the start"), ...["Count", "p50", "p95", "p99"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Since the start"), ...["Count", "p50", "p95", "p99"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
       body));
 }
 
