@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import anyio
+from tests.doubles import desk_logs
 from tests.support.chat_server import assessment
 
 from memmcp_server.domain.identifiers import JsonObject
@@ -185,6 +186,23 @@ class InMemoryDesk:
             msg = f"days: 1 to 400, not {days}"
             raise InvalidInput(msg, field="days")
         return self._context() | {"costs": _costs(), "running": self._running(), "days": [_cost_day()][:days]}
+
+    async def nodes(self) -> JsonObject:
+        return self._context() | {"nodes": [desk_logs.node(await self.snapshot())]}
+
+    async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
+        _require_page(cursor, limit)
+        found: list[JsonObject] = [desk_logs.transaction(each, MINT, SYMBOL) for each in reversed(self.trades_made)]
+        return self._context() | {"transactions": list(found[:limit]), "next_cursor": None}
+
+    async def profile_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        _require_page(cursor, limit)
+        entries: list[Any] = [desk_logs.profile_entry(START.isoformat())]
+        return self._context() | {"entries": entries, "next_cursor": None}
+
+    async def sidecar_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        _require_page(cursor, limit)
+        return self._context() | {"standing": desk_logs.SIDECAR, "entries": [], "next_cursor": None}
 
     def _running(self) -> JsonObject:
         total: JsonObject = {"usd": "4.2000", "is_complete": False, "unknown": ["rpc.example.com"]}
@@ -617,6 +635,15 @@ class InMemoryDesk:
                 "last_event": self.now.isoformat(),
             },
         }
+
+
+def _require_page(cursor: str | None, limit: int) -> None:
+    if cursor is not None and not cursor.isdecimal():
+        msg = f"cursor: {cursor!r} is none that this desk gave"
+        raise InvalidInput(msg, field="cursor")
+    if not 1 <= limit <= 200:
+        msg = f"limit: 1 to 200, not {limit}"
+        raise InvalidInput(msg, field="limit")
 
 
 def _bound(request: JsonObject, agent: str) -> JsonObject:

@@ -53,6 +53,18 @@ class LateDesk:
     async def costs(self, *, days: int) -> JsonObject:
         return await self._real().costs(days=days)
 
+    async def nodes(self) -> JsonObject:
+        return await self._real().nodes()
+
+    async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._real().transactions(cursor=cursor, limit=limit)
+
+    async def profile_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._real().profile_log(cursor=cursor, limit=limit)
+
+    async def sidecar_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._real().sidecar_log(cursor=cursor, limit=limit)
+
     async def strategies(self) -> JsonObject:
         return await self._real().strategies()
 

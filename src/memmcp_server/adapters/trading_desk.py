@@ -231,6 +231,22 @@ class AdaptedDesk:
         with translating():
             return await self._desk.costs(days=days)
 
+    async def nodes(self) -> JsonObject:
+        with translating():
+            return await self._desk.nodes()
+
+    async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
+        with translating():
+            return await self._desk.transactions(cursor=cursor, limit=limit)
+
+    async def profile_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        with translating():
+            return await self._desk.profile_log(cursor=cursor, limit=limit)
+
+    async def sidecar_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        with translating():
+            return await self._desk.sidecar_log(cursor=cursor, limit=limit)
+
     async def strategies(self) -> JsonObject:
         with translating():
             return await self._desk.strategies()

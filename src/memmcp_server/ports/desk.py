@@ -31,6 +31,18 @@ class TradingDesk(Protocol):
     async def costs(self, *, days: int) -> JsonObject:
         """wire.CostsAnswer: costs on chain and of running, with the newest rows of days"""
 
+    async def nodes(self) -> JsonObject:
+        """wire.NodesAnswer without the nodes' versions"""
+
+    async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
+        """wire.TransactionPage, newest first"""
+
+    async def profile_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        """wire.ProfileLog, newest first"""
+
+    async def sidecar_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        """wire.SidecarLog, newest first"""
+
     async def strategies(self) -> JsonObject:
         """wire.StrategyList"""
 

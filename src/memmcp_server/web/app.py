@@ -23,6 +23,7 @@ from .approval_routes import ApprovalRoutes
 from .assess_routes import AssessRoutes
 from .errors import on_http_exception, on_server_error, on_unforeseen
 from .events_route import EventsRoute
+from .execution_routes import ExecutionRoutes
 from .guard import RESOURCE_METADATA, Guard, GuardPolicy, NamedTokens, TokenVerifier, guard_policy
 from .lifecycle_routes import LifecycleRoutes
 from .live import LiveEvents
@@ -133,6 +134,7 @@ def api_routes(services: Services, live: LiveEvents, policy: GuardPolicy) -> lis
         *TrajectoryRoutes(services).routes(),
         *TaskRoutes(services).routes(),
         *TradingRoutes(services).routes(),
+        *ExecutionRoutes(services).routes(),
         *AssessRoutes(services).routes(),
         *ApprovalRoutes(services).routes(),
         *AlertRoutes(services).routes(),
