@@ -29,6 +29,7 @@ CALLS = {
     "equity": ((), {"since_ns": 1, "until_ns": 2, "resolution_s": 3}),
     "costs": ((), {"days": 7}),
     "strategies": ((), {}),
+    "candidates": ((), {"limit": 9}),
     "strategy_digest": ((), {"strategy": "s", "window": "day"}),
     "why": ((), {"order_id": "o", "trajectory_id": "t", "mint": "m", "since_ns": 4, "until_ns": 5}),
     "night": ((), {"since_ns": 6}),
