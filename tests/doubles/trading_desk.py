@@ -10,7 +10,7 @@ import anyio
 from tests.support.chat_server import assessment
 
 from memmcp_server.domain.identifiers import JsonObject
-from memmcp_server.errors import InvalidInput, TradingUnavailable
+from memmcp_server.errors import IdempotencyConflict, InvalidInput, TradingUnavailable
 from trading.runtime import families
 
 SOL = 1_000_000_000
@@ -55,6 +55,7 @@ class InMemoryDesk:
     points: list[JsonObject] = field(default_factory=list)
     previews: dict[str, JsonObject] = field(default_factory=dict)
     answers: dict[str, JsonObject] = field(default_factory=dict)
+    asked: dict[str, JsonObject] = field(default_factory=dict)
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     _changed: anyio.Event = field(default_factory=anyio.Event)
 
@@ -428,6 +429,10 @@ class InMemoryDesk:
 
     async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
         self.calls.append((f"control:{request['action']}", actor, key))
+        asked = {name: value for name, value in request.items() if name != "reason" and value is not None}
+        if self.asked.setdefault(f"{actor}/{key}", asked) != asked:
+            msg = f"the key {key!r} was used before, for {self.asked[f'{actor}/{key}']}"
+            raise IdempotencyConflict(msg, field="idempotency_key")
         if (known := self.answers.get(f"{actor}/{key}")) is not None:
             return known
         order_ids: list[Any] = []

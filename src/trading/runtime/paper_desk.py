@@ -26,7 +26,7 @@ from trading.model.units import NS_PER_S
 from . import history, orders, rebalancing, reviewing, views
 from .assessing import Assessing
 from .bans import with_bans
-from .controls import command_of, given
+from .controls import asked_of, command_of, given, require_same
 from .documents import Document, iso
 from .funnel import funnel
 from .history import RunView
@@ -274,7 +274,8 @@ class PaperDesk:
             known = await self._answered(actor, key)
             if known is None:
                 command, said = await self._prepared(request, actor, f"{actor}/{key}")
-                known = said if command is None else await self._commanded(command, actor, key)
+                known = said if command is None else await self._commanded(command, actor, key, asked_of(request))
+            require_same(known, request, key)
         if said:
             await anyio.to_thread.run_sync(self.promoter.copy_steps)
         current = self._stage.current.snapshot
@@ -290,7 +291,7 @@ class PaperDesk:
             }
         )
 
-    async def _commanded(self, command: commands.Command, actor: str, key: str) -> Document:
+    async def _commanded(self, command: commands.Command, actor: str, key: str, asked: Document) -> Document:
         """Have the kernel carry a command out between two cycles, unless it did so under this key."""
 
         def run(session: Session) -> Document:
@@ -299,7 +300,7 @@ class PaperDesk:
                 return earlier
             outcome = session.command(command)
             sent = orders.sent(session, [each.id for each in outcome.orders], outcome.denied, outcome.effect)
-            session.remember_answer(actor, key, sent)
+            session.remember_answer(actor, key, {**sent, "asked": asked})
             return sent
 
         return await self._mailbox.ask(run)
@@ -374,7 +375,7 @@ class PaperDesk:
     async def _outcome(self, known: Mapping[str, Any]) -> Document:
         """Return the answer to an order as it stands now: done once all of its fills are known."""
         if known["status"] != "sent" or not known["orders"]:
-            return {name: value for name, value in known.items() if name not in {"run", "run_id", "orders"}}
+            return {name: value for name, value in known.items() if name not in {"run", "run_id", "orders", "asked"}}
         ids = list(known["orders"])
         run = int(known["run"])
         rung = self._stage.next_change()

@@ -93,21 +93,26 @@ export interface Curve {
   ts: number[]; equity: number[]; drawdown: number[]; solUsd: (string | null)[]; low: number[]; high: number[];
 }
 
+/** Its time is read once: a curve has thousands of points, and is drawn several times a second. */
+interface TimedPoint extends EquityPoint { atMs: number }
+
+const timed = (point: EquityPoint): TimedPoint => ({ ...point, atMs: Date.parse(point.ts) });
+
 /** Equity over event time: history, then live points, one per bucket; the bucket doubles when there are too many. */
 export class EquityHistory {
-  private points: EquityPoint[] = [];
+  private points: TimedPoint[] = [];
   private bucketMs = 0;
   /** Grows with every change, so that an unchanged curve is not drawn again. */
   version = 0;
 
-  constructor(private readonly windowMs: number | null, private readonly lengthMax = 1_200) {}
+  constructor(private readonly windowMs: number | null, private readonly lengthMax = 6_000) {}
 
   load(series: EquitySeries): void {
     this.bucketMs = (series.resolution_s ?? 0) * 1_000;
     const live = this.points;
-    this.points = [...series.points].sort((a, b) => Date.parse(a.ts) - Date.parse(b.ts));
+    this.points = series.points.map(timed).sort((a, b) => a.atMs - b.atMs);
     const newest = this.newestMs;
-    for (const point of live) if (newest === null || Date.parse(point.ts) > newest) this.points.push(point);
+    for (const point of live) if (newest === null || point.atMs > newest) this.points.push(point);
     this.bound();
   }
 
@@ -124,15 +129,14 @@ export class EquityHistory {
     // The newest point of an unfinished bucket is replaced, so that the line's end is always the present.
     if (last && beforeLast && this.bucketMs > 0 && this.bucket(last) === this.bucket(beforeLast)) this.points.pop();
     this.points.push({
-      ts: snapshot.ts, equity_lamports: snapshot.equity.lamports, drawdown_bps: snapshot.drawdown_bps, sol_usd: snapshot.sol_usd,
+      ts: snapshot.ts, equity_lamports: snapshot.equity.lamports, drawdown_bps: snapshot.drawdown_bps, sol_usd: snapshot.sol_usd, atMs,
     });
     this.bound();
     return isRestart ? "restarted" : "added";
   }
 
   get newestMs(): number | null {
-    const last = this.points.at(-1);
-    return last ? Date.parse(last.ts) : null;
+    return this.points.at(-1)?.atMs ?? null;
   }
 
   get length(): number {
@@ -148,7 +152,7 @@ export class EquityHistory {
     const deepest = (point: EquityPoint, at: number): number =>
       at === newest ? point.drawdown_bps : Math.max(point.drawdown_bps, point.drawdown_bps_max ?? 0);
     return {
-      ts: this.points.map((point) => Date.parse(point.ts) / 1_000),
+      ts: this.points.map((point) => point.atMs / 1_000),
       equity: this.points.map((point) => point.equity_lamports / 1e9),
       drawdown: this.points.map((point, at) => 0 - deepest(point, at) / 100),
       low: this.points.map((point) => (point.low_lamports ?? point.equity_lamports) / 1e9),
@@ -157,8 +161,8 @@ export class EquityHistory {
     };
   }
 
-  private bucket(point: EquityPoint): number {
-    return Math.floor(Date.parse(point.ts) / this.bucketMs);
+  private bucket(point: TimedPoint): number {
+    return Math.floor(point.atMs / this.bucketMs);
   }
 
   private bound(): void {
@@ -166,7 +170,7 @@ export class EquityHistory {
     const newest = this.newestMs;
     if (newest !== null && this.windowMs !== null) {
       const from = newest - this.windowMs;
-      const first = this.points.findIndex((point) => Date.parse(point.ts) >= from);
+      const first = this.points.findIndex((point) => point.atMs >= from);
       if (first > 0) this.points.splice(0, first);
     }
     while (this.points.length > this.lengthMax) this.coarsen();
@@ -174,7 +178,7 @@ export class EquityHistory {
 
   private coarsen(): void {
     const first = this.points[0];
-    const spanMs = first && this.newestMs !== null ? this.newestMs - Date.parse(first.ts) : 0;
+    const spanMs = first && this.newestMs !== null ? this.newestMs - first.atMs : 0;
     this.bucketMs = Math.max(this.bucketMs * 2, Math.ceil(spanMs / (this.lengthMax / 2)), 1);
     this.points = this.points.filter((point, at) => {
       const next = this.points[at + 1];
