@@ -29,6 +29,8 @@ from tests.support.agents import data_directory, environment, http_client, until
 from tests.support.daemons import served
 from tests.support.page_server import STATIC, Stage, full_stage, serving, sse
 
+from benchmarks.soak import is_trading
+
 POINTS = 5_000
 HZ = 10
 SECONDS = 30
@@ -197,10 +199,8 @@ def first_paint_ms(playwright: Playwright, url: str) -> float:
 def cold_loads(playwright: Playwright, loads: int) -> list[float]:
     options = ("--feed", "synthetic:7")
     with data_directory() as data_dir, served(data_dir, *options, environ=environment(DESK)):
-        client = http_client(data_dir)
-        until(lambda: client.get("/health").get("status") == "ok" and client.get("/ready"), 120)
-        until(lambda: client.get("/telemetry/trading").get("cycle"), 120)
-        url = str(client.record["http"])
+        until(lambda: is_trading(data_dir), 120)
+        url = str(http_client(data_dir).record["http"])
         return [first_paint_ms(playwright, url) for _ in range(loads)]
 
 

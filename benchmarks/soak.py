@@ -350,7 +350,7 @@ def soak(plan: Plan, data_dir: Path) -> tuple[list[Figures], list[str], Load]:
     found: list[Figures] = []
     short: list[str] = []
     with receiving() as (traces, receiver), daemon(data_dir, plan.environ(control_path, traces)) as process:
-        until(lambda: _is_trading(data_dir), 120)
+        until(lambda: is_trading(data_dir), 120)
         client = http_client(data_dir)
         load = Load(data_dir, max(0.25, plan.period_s / 120))
         with load.running():
@@ -381,7 +381,7 @@ def soak(plan: Plan, data_dir: Path) -> tuple[list[Figures], list[str], Load]:
     return found, short, load
 
 
-def _is_trading(data_dir: Path) -> bool:
+def is_trading(data_dir: Path) -> bool:
     try:
         return bool(http_client(data_dir).get("/telemetry/trading").get("cycle"))
     except (Failed, NoDaemon, AssertionError, OSError):

@@ -25,7 +25,7 @@ import httpx2
 from tests.support.agents import ROOT, data_directory, environment, http_client, until
 from tests.support.daemons import served
 
-from benchmarks.soak import ALLOWED, MIB, handles_of, memory_of
+from benchmarks.soak import ALLOWED, MIB, handles_of, is_trading, memory_of
 from benchmarks.stream_readers import Found, ReadPlan
 
 BEHIND = 1_100
@@ -199,7 +199,7 @@ def run(plan: Plan, data_dir: Path) -> Figures:
         record = http_client(data_dir).record
         url, token = str(record["http"]), str(record["token"])
         if plan.has_desk:
-            until(lambda: http_client(data_dir).get("/telemetry/trading").get("cycle"), 120)
+            until(lambda: is_trading(data_dir), 120)
         fill(url, token, BEHIND)
         start = horizon_of(url)
         before = handles_of(daemon.pid)
