@@ -22,7 +22,9 @@ ROW: Final = re.compile(rb"(?:^|\n)id: (\d+)\n")
 KIND: Final = re.compile(rb"(?:^|\n)event: (\w+)\n")
 DATA: Final = re.compile(rb"(?:^|\n)data: (.*)")
 SENT: Final = re.compile(rb'"content":"sent (\d+) ')
-SMALL_BUFFER: Final = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)]
+SMALL_BUFFER: Final = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)]
+"""So that what a slow reader has not taken waits in the daemon, and not in the kernel."""
+
 RETRY_S: Final = 0.2
 PAGE_ROWS: Final = 500
 TIMEOUT: Final = httpx2.Timeout(30.0, pool=None)

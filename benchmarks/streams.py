@@ -80,13 +80,17 @@ class Figures:
         self.short += [f"missing: {each}" for each in self.found.missing[:20]]
         self.short += [f"odd: {each}" for each in self.found.odd]
 
+    def _growth(self) -> str:
+        """The daemon's size at the beginning, after each quarter, in MiB."""
+        last = len(self.sizes) - 1
+        return " -> ".join(f"{self.sizes[last * quarter // 4] / MIB:.1f}" for quarter in range(5))
+
     def line(self, plan: Plan) -> str:
         found = self.found
         return (
             f"streams: {found.streams} for {plan.seconds:.0f} s, {self.writes:,} writes, {found.rows:,} rows in order; "
             f"{found.reconnects} reconnects, {found.gaps} gaps told and {found.caught_up:,} rows caught up, "
-            f"lag p50 {found.lag_p50_ms:.0f} p99 {found.lag_p99_ms:.0f} ms; daemon {self.sizes[0] / MIB:.1f} -> "
-            f"{self.sizes[-1] / MIB:.1f} MiB (first and last seen), "
+            f"lag p50 {found.lag_p50_ms:.0f} p99 {found.lag_p99_ms:.0f} ms; daemon {self._growth()} MiB, "
             f"handles {self.handles[0]} -> {self.handles[1]} -> {self.handles[2]}; "
             f"{'; '.join(self.short) if self.short else 'nothing missed, flat'}"
         )
