@@ -17,7 +17,7 @@ from memmcp_server.adapters.trading_desk import open_desk
 from memmcp_server.config import JournalSection, Sections, TradingSection
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.domain.meters import Reading
-from memmcp_server.errors import InvalidInput, TradingUnavailable
+from memmcp_server.errors import IdempotencyConflict, InvalidInput, TradingUnavailable
 from memmcp_server.ports import TradingDesk
 from memmcp_server.services.scrape import readings_of
 from memmcp_server.wire.desk_logs import ProfileLog, SidecarLog
@@ -306,6 +306,24 @@ async def test_a_deposit_raises_equity_and_not_the_return(bench: Bench) -> None:
     assert after.equity.lamports == before.equity.lamports + 1_500_000_000
     assert after.net_deposits.lamports == before.net_deposits.lamports + 1_500_000_000
     assert after.time_weighted_return_bps == before.time_weighted_return_bps
+
+
+async def test_a_key_that_was_used_for_another_control_is_refused_and_nothing_is_done(bench: Bench) -> None:
+    wish: JsonObject = {"action": "deposit", "amount_sol": "1.5", "reason": "a contract test"}
+    before = TradingSnapshot.model_validate(await bench.desk.snapshot()).net_deposits.lamports
+    first = ControlAnswer.model_validate(await bench.desk.control(wish, actor="operator:o", key="twice"))
+    again = ControlAnswer.model_validate(
+        await bench.desk.control({**wish, "reason": "in other words"}, actor="operator:o", key="twice")
+    )
+    assert again.effect == first.effect
+    others: list[JsonObject] = [{**wish, "amount_sol": "2.5"}, {"action": "stop_entries", "reason": "in danger"}]
+    for other in others:
+        with pytest.raises(IdempotencyConflict, match="'twice' was used before, for"):
+            await bench.desk.control(other, actor="operator:o", key="twice")
+    await bench.advance()
+    after = TradingSnapshot.model_validate(await bench.desk.snapshot())
+    assert after.entries_allowed
+    assert after.net_deposits.lamports == before + 1_500_000_000
 
 
 async def test_trades_page_by_cursor_without_gap_or_repeat(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from tests.doubles import desk_logs
 from tests.support.chat_server import assessment
 
 from memmcp_server.domain.identifiers import JsonObject
-from memmcp_server.errors import InvalidInput, TradingUnavailable
+from memmcp_server.errors import IdempotencyConflict, InvalidInput, TradingUnavailable
 from trading.runtime import families
 
 SOL = 1_000_000_000
@@ -60,6 +60,7 @@ class InMemoryDesk:
     """Where each candidate was promoted to."""
     levels: dict[str, str] = field(default_factory=dict)
     """The states of levels below the account, by their names, those that are not ACTIVE."""
+    asked: dict[str, JsonObject] = field(default_factory=dict)
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     _changed: anyio.Event = field(default_factory=anyio.Event)
 
@@ -501,6 +502,10 @@ class InMemoryDesk:
 
     async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
         self.calls.append((f"control:{request['action']}", actor, key))
+        asked = {name: value for name, value in request.items() if name != "reason" and value is not None}
+        if self.asked.setdefault(f"{actor}/{key}", asked) != asked:
+            msg = f"the key {key!r} was used before, for {self.asked[f'{actor}/{key}']}"
+            raise IdempotencyConflict(msg, field="idempotency_key")
         if (known := self.answers.get(f"{actor}/{key}")) is not None:
             return known
         order_ids: list[Any] = []

@@ -26,7 +26,7 @@ from trading.model.units import NS_PER_S
 from . import history, orders, rebalancing, reviewing, views
 from .assessing import Assessing
 from .bans import with_bans
-from .controls import command_of, given
+from .controls import asked_of, command_of, given, require_same
 from .daily_results import daily_results, with_results
 from .documents import Document, iso
 from .funnel import funnel
@@ -289,7 +289,8 @@ class PaperDesk:
             known = await self._answered(actor, key)
             if known is None:
                 command, said = await self._prepared(request, actor, f"{actor}/{key}")
-                known = said if command is None else await self._commanded(command, actor, key)
+                known = said if command is None else await self._commanded(command, actor, key, asked_of(request))
+            require_same(known, request, key)
         if said:
             await anyio.to_thread.run_sync(self.promoter.copy_steps)
         current = self._stage.current.snapshot
@@ -305,7 +306,7 @@ class PaperDesk:
             }
         )
 
-    async def _commanded(self, command: commands.Command, actor: str, key: str) -> Document:
+    async def _commanded(self, command: commands.Command, actor: str, key: str, asked: Document) -> Document:
         """Have the kernel carry a command out between two cycles, unless it did so under this key."""
 
         def run(session: Session) -> Document:
@@ -314,7 +315,7 @@ class PaperDesk:
                 return earlier
             outcome = session.command(command)
             sent = orders.sent(session, [each.id for each in outcome.orders], outcome.denied, outcome.effect)
-            session.remember_answer(actor, key, sent)
+            session.remember_answer(actor, key, {**sent, "asked": asked})
             return sent
 
         return await self._mailbox.ask(run)
@@ -393,7 +394,7 @@ class PaperDesk:
             waiting = {each["order_id"]: each for each in self._stage.waiting_orders(known["run_id"])}
             return rebalancing.settled(known, found, waiting)
         if known["status"] != "sent" or not known["orders"]:
-            return {name: value for name, value in known.items() if name not in {"run", "run_id", "orders"}}
+            return {name: value for name, value in known.items() if name not in {"run", "run_id", "orders", "asked"}}
         ids = list(known["orders"])
         run = int(known["run"])
         rung = self._stage.next_change()
