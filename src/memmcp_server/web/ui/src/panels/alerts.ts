@@ -123,7 +123,7 @@ function whoAnswered(alert: Alert, time: ZonedTime): string {
 }
 
 function summary(all: number, loud: number): string {
-  if (all === 0) return "nothing fires";
+  if (all === 0) return "";
   return loud === all ? `${all} firing` : `${all} firing, ${all - loud} of them silenced`;
 }
 
