@@ -23,6 +23,7 @@ from .approval_routes import ApprovalRoutes
 from .assess_routes import AssessRoutes
 from .errors import on_http_exception, on_server_error, on_unforeseen
 from .events_route import EventsRoute
+from .export_routes import ExportRoutes
 from .guard import RESOURCE_METADATA, Guard, GuardPolicy, NamedTokens, TokenVerifier, guard_policy
 from .lifecycle_routes import LifecycleRoutes
 from .live import LiveEvents
@@ -38,6 +39,7 @@ from .status_routes import StatusRoutes
 from .summary_routes import SummaryRoutes
 from .task_routes import TaskRoutes
 from .tracing import CallSpans
+from .trade_routes import TradeRoutes
 from .trading_routes import TradingRoutes
 from .trajectory_routes import TrajectoryRoutes
 
@@ -133,6 +135,8 @@ def api_routes(services: Services, live: LiveEvents, policy: GuardPolicy) -> lis
         *TrajectoryRoutes(services).routes(),
         *TaskRoutes(services).routes(),
         *TradingRoutes(services).routes(),
+        *TradeRoutes(services).routes(),
+        *ExportRoutes(services).routes(),
         *AssessRoutes(services).routes(),
         *ApprovalRoutes(services).routes(),
         *AlertRoutes(services).routes(),

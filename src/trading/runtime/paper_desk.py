@@ -27,7 +27,7 @@ from . import history, orders, rebalancing, reviewing, views
 from .assessing import Assessing
 from .bans import with_bans
 from .controls import command_of, given
-from .documents import Document, iso
+from .documents import Document, amount, iso
 from .funnel import funnel
 from .history import RunView
 from .mailbox import Mailbox
@@ -37,12 +37,14 @@ from .order_answers import order_answer
 from .orders import Shown
 from .outlook import outlook
 from .previews import Previews, Refused
+from .price_history import candles
 from .promoter import ACTIONS, DeskNow, Promoter
 from .reservations import Reservations
 from .running_costs import RunningCosts
 from .session import Session
 from .stage import Stage
 from .strategy_digest import digest
+from .trade_list import trade_filter, trade_page
 from .waiting import HOW_TO_LOOK
 
 WINDOW = re.compile(r"^(all|[1-9]\d{0,3}[mhdw])$")
@@ -106,7 +108,10 @@ class PaperDesk:
         """Return the figures as families (``model.meters``); see the server's port."""
         return self.figures()
 
-    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> Document:
+    async def trades(
+        self, *, strategy: str | None, cursor: str | None, limit: int, wanted: Mapping[str, Any] | None = None
+    ) -> Document:
+        """The newest trades first; ``wanted``: see ``trade_list.trade_filter``."""
         before = None
         if cursor is not None:
             if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
@@ -116,12 +121,20 @@ class PaperDesk:
         if not 1 <= limit <= LIMIT_MAX:
             msg = f"limit: 1 to {LIMIT_MAX}, not {limit}"
             raise InvalidInput(msg, field="limit")
-        run = self._run()
-        return self._with_context(
-            await anyio.to_thread.run_sync(
-                lambda: history.trade_page(run, strategy=strategy, before=before, limit=limit)
-            )
-        )
+        run, filtered = self._run(), trade_filter(strategy, wanted or {}, self._mint_of)
+        page = await anyio.to_thread.run_sync(partial(trade_page, run, filtered, before=before, limit=limit))
+        for name in ("realised", "fees"):  # many days are added up: what they are worth now
+            page["totals"][name] = amount(page["totals"][name]["lamports"], self._stage.current.sol_usd)
+        return self._with_context(page)
+
+    async def candles(
+        self, *, mint: str | None, since_ns: int | None, until_ns: int | None, interval_s: int | None
+    ) -> Document:
+        """Prices of a token as the desk was told them, from ``since_ns`` on and before ``until_ns``."""
+        named = None if mint is None else self._mint_of(mint)
+        within = Range(since_ns, None if until_ns is None else until_ns - 1)
+        held = self._stage.current.held
+        return self._with_context(await anyio.to_thread.run_sync(candles, self._run(), named, within, interval_s, held))
 
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> Document:
         if resolution_s is not None and not 1 <= resolution_s <= RESOLUTION_S_MAX:
