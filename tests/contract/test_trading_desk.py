@@ -22,6 +22,7 @@ from memmcp_server.ports import TradingDesk
 from memmcp_server.services.scrape import readings_of
 from memmcp_server.wire.night import NightReport
 from memmcp_server.wire.orders import ControlAnswer, RebalanceAnswer, TradeAnswer
+from memmcp_server.wire.path import CurveMarks, Projection
 from memmcp_server.wire.trading import (
     EquitySeries,
     StrategyDigest,
@@ -127,6 +128,11 @@ async def test_the_documents_of_a_quiet_desk_are_what_the_wire_promises(bench: B
     assert snapshot.equity.lamports == snapshot.cash.lamports + sum(p.value.lamports for p in snapshot.positions)
     TradePage.model_validate(await desk.trades(strategy=None, cursor=None, limit=10))
     EquitySeries.model_validate(await desk.equity(since_ns=None, until_ns=None, resolution_s=None))
+    path = Projection.model_validate(await desk.projection())
+    assert path.target == snapshot.compounding.target
+    assert [tier.name for tier in path.tiers] == ["foundation", "acceleration", "institutional"]
+    assert (path.range == []) == (path.too_little != "")
+    assert CurveMarks.model_validate(await desk.curve_marks(since_ns=None, until_ns=None)).marks == []
     listed = StrategyList.model_validate(await desk.strategies())
     assert listed.outlook is not None
     assert listed.outlook.forecasts_open >= len(listed.outlook.forecasts)

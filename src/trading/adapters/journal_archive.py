@@ -43,6 +43,10 @@ _SEQ_BEFORE = sa.text(
     "SELECT seq FROM rows INDEXED BY rows_marked WHERE run = :run AND kind = 'cycle_marked' AND ts_ns < :ts "
     "ORDER BY ts_ns DESC, seq DESC LIMIT 1"
 )
+_SEQ_FROM = sa.text(
+    "SELECT seq FROM rows INDEXED BY rows_marked WHERE run = :run AND kind = 'cycle_marked' AND ts_ns >= :ts "
+    "ORDER BY ts_ns, seq LIMIT 1"
+)
 END_OF_TIME_NS = 2**63 - 1
 _CHUNK = 500
 
@@ -102,6 +106,12 @@ class RunArchive:
         """Return the seq of the newest mark before that time, 0 where there is none: what came later lies behind it."""
         with self._store.reading() as connection:
             return int(connection.execute(_SEQ_BEFORE, {"run": self._run, "ts": ts_ns}).scalar_one_or_none() or 0)
+
+    def seq_from(self, ts_ns: int) -> int | None:
+        """Return the seq of the first mark at that time or later, None where there is none."""
+        with self._store.reading() as connection:
+            given = {"run": self._run, "ts": within_time(ts_ns)}
+            return connection.execute(_SEQ_FROM, given).scalar_one_or_none()
 
     def mentioning(self, names: Collection[str], kinds: Collection[str] = ()) -> list[JournalRow]:
         """Return the rows that speak of one of these orders or trajectories, in order."""

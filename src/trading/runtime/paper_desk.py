@@ -27,6 +27,7 @@ from . import history, orders, rebalancing, reviewing, views
 from .assessing import Assessing
 from .bans import with_bans
 from .controls import command_of, given
+from .curve_marks import curve_marks
 from .documents import Document, iso
 from .funnel import funnel
 from .history import RunView
@@ -37,6 +38,7 @@ from .order_answers import order_answer
 from .orders import Shown
 from .outlook import outlook
 from .previews import Previews, Refused
+from .projecting import Projecting
 from .promoter import ACTIONS, DeskNow, Promoter
 from .reservations import Reservations
 from .running_costs import RunningCosts
@@ -77,6 +79,7 @@ class PaperDesk:
         self._previews = previews
         self._reservations = Reservations(previews.expiry_s, anyio.current_time)
         self._sections = sections
+        self._projecting = Projecting(store)
         self._profiles_dir = profiles_dir
         self._review = review
         self.figures: Callable[[], Document] = lambda: {"families": []}
@@ -130,6 +133,13 @@ class PaperDesk:
         archive, within = self._run().archive, Range(since_ns, until_ns)
         buckets = MarkBuckets(self._store, self._stage.current.run_number)
         read = partial(history.equity_series, archive, within, resolution_s, buckets)
+        return self._with_context(await anyio.to_thread.run_sync(read))
+
+    async def projection(self) -> Document:
+        return self._with_context(await self._projecting.document(self._run(), self._stage.current))
+
+    async def curve_marks(self, *, since_ns: int | None, until_ns: int | None) -> Document:
+        read = partial(curve_marks, self._run(), since_ns, until_ns)
         return self._with_context(await anyio.to_thread.run_sync(read))
 
     async def costs(self, *, days: int) -> Document:

@@ -27,6 +27,8 @@ CALLS = {
     "metrics": ((), {}),
     "trades": ((), {"strategy": None, "cursor": "c", "limit": 3}),
     "equity": ((), {"since_ns": 1, "until_ns": 2, "resolution_s": 3}),
+    "projection": ((), {}),
+    "curve_marks": ((), {"since_ns": 1, "until_ns": 2}),
     "costs": ((), {"days": 7}),
     "strategies": ((), {}),
     "strategy_digest": ((), {"strategy": "s", "window": "day"}),
