@@ -25,6 +25,7 @@ from memmcp_server.wire.desk_logs import ProfileLog, SidecarLog
 from memmcp_server.wire.execution import NodesAnswer, TransactionPage
 from memmcp_server.wire.night import NightReport
 from memmcp_server.wire.orders import ControlAnswer, RebalanceAnswer, TradeAnswer
+from memmcp_server.wire.path import CurveMarks, Projection
 from memmcp_server.wire.prices import CandleSeries
 from memmcp_server.wire.trading import (
     EquitySeries,
@@ -131,6 +132,11 @@ async def test_the_documents_of_a_quiet_desk_are_what_the_wire_promises(bench: B
     assert snapshot.equity.lamports == snapshot.cash.lamports + sum(p.value.lamports for p in snapshot.positions)
     TradePage.model_validate(await desk.trades(strategy=None, cursor=None, limit=10))
     EquitySeries.model_validate(await desk.equity(since_ns=None, until_ns=None, resolution_s=None))
+    path = Projection.model_validate(await desk.projection())
+    assert path.target == snapshot.compounding.target
+    assert [tier.name for tier in path.tiers] == ["foundation", "acceleration", "institutional"]
+    assert (path.range == []) == (path.too_little != "")
+    assert CurveMarks.model_validate(await desk.curve_marks(since_ns=None, until_ns=None)).marks == []
     listed = StrategyList.model_validate(await desk.strategies())
     assert listed.outlook is not None
     assert listed.outlook.forecasts_open >= len(listed.outlook.forecasts)
