@@ -18,9 +18,11 @@ from memmcp_server.adapters.trading_desk import open_desk
 from memmcp_server.config import JournalSection, Sections, TradingSection
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.domain.meters import Reading
-from memmcp_server.errors import InvalidInput, TradingUnavailable
+from memmcp_server.errors import IdempotencyConflict, InvalidInput, TradingUnavailable
 from memmcp_server.ports import TradingDesk
 from memmcp_server.services.scrape import readings_of
+from memmcp_server.wire.desk_logs import ProfileLog, SidecarLog
+from memmcp_server.wire.execution import NodesAnswer, TransactionPage
 from memmcp_server.wire.night import NightReport
 from memmcp_server.wire.orders import ControlAnswer, RebalanceAnswer, TradeAnswer
 from memmcp_server.wire.prices import CandleSeries
@@ -308,6 +310,24 @@ async def test_a_deposit_raises_equity_and_not_the_return(bench: Bench) -> None:
     assert after.time_weighted_return_bps == before.time_weighted_return_bps
 
 
+async def test_a_key_that_was_used_for_another_control_is_refused_and_nothing_is_done(bench: Bench) -> None:
+    wish: JsonObject = {"action": "deposit", "amount_sol": "1.5", "reason": "a contract test"}
+    before = TradingSnapshot.model_validate(await bench.desk.snapshot()).net_deposits.lamports
+    first = ControlAnswer.model_validate(await bench.desk.control(wish, actor="operator:o", key="twice"))
+    again = ControlAnswer.model_validate(
+        await bench.desk.control({**wish, "reason": "in other words"}, actor="operator:o", key="twice")
+    )
+    assert again.effect == first.effect
+    others: list[JsonObject] = [{**wish, "amount_sol": "2.5"}, {"action": "stop_entries", "reason": "in danger"}]
+    for other in others:
+        with pytest.raises(IdempotencyConflict, match="'twice' was used before, for"):
+            await bench.desk.control(other, actor="operator:o", key="twice")
+    await bench.advance()
+    after = TradingSnapshot.model_validate(await bench.desk.snapshot())
+    assert after.entries_allowed
+    assert after.net_deposits.lamports == before + 1_500_000_000
+
+
 async def test_trades_page_by_cursor_without_gap_or_repeat(bench: Bench) -> None:
     for number in range(3):
         await bought(bench, f"page-{number}")
@@ -406,3 +426,37 @@ async def test_changes_yields_a_snapshot_after_each_cycle(bench: Bench) -> None:
                 await anyio.wait_all_tasks_blocked()
                 await bench.advance()
     assert cycles == sorted(cycles)
+
+
+@pytest.mark.requirement("D8")
+async def test_the_node_tells_what_its_transactions_came_to_and_each_of_them_is_there(bench: Bench) -> None:
+    made = await bought(bench)
+    body = await bench.desk.nodes()
+    nodes: Any = body["nodes"]
+    node = NodesAnswer.model_validate({**body, "nodes": [{**each, "version": "1"} for each in nodes]}).nodes[0]
+    assert (node.id, node.mode, node.state) == ("local", "paper", "working")
+    assert node.transactions.success == 1
+    assert [wallet.address for wallet in node.wallets] == [""]
+    assert any(each.count > 0 for each in node.latency if not each.is_simulated)
+    page = TransactionPage.model_validate(await bench.desk.transactions(cursor=None, limit=5))
+    [one] = page.transactions
+    assert (one.order_id, one.side, one.state) == (made.order_id, "buy", "simulated_fill")
+    assert one.is_simulated
+    assert one.signature is None
+    assert one.took_s is not None
+    assert one.took_s >= 0
+    for limit in (0, 201):
+        with pytest.raises(InvalidInput, match="limit"):
+            await bench.desk.transactions(cursor=None, limit=limit)
+    with pytest.raises(InvalidInput, match="cursor"):
+        await bench.desk.transactions(cursor="x", limit=1)
+
+
+@pytest.mark.requirement("D12")
+async def test_the_log_of_profiles_begins_with_the_one_that_the_run_began_with(bench: Bench) -> None:
+    log = ProfileLog.model_validate(await bench.desk.profile_log(cursor=None, limit=50))
+    first = log.entries[-1]
+    assert (first.kind, first.what, first.after, first.by) == ("run_started", "profile", "foundation", "operator")
+    said = SidecarLog.model_validate(await bench.desk.sidecar_log(cursor=None, limit=50))
+    assert said.standing.asking is None
+    assert said.entries == []
