@@ -495,14 +495,15 @@ class InMemoryDesk:
             }
         for trade in self.trades_made:
             if order_id in (None, trade.order_id) and trajectory_id in (None, trade.trajectory_id):
+                step: JsonObject = {"ts": trade.ts.isoformat(), "order_id": trade.order_id, "figures": {}}
                 return self._context() | {
                     "order_id": trade.order_id,
                     "trajectory_id": trade.trajectory_id,
                     "summary": f"{trade.side} because: {trade.reason}",
                     "chain": [
-                        {"step": "signal", "text": trade.reason},
-                        {"step": "verdict", "text": "approved"},
-                        {"step": "fill", "lamports": trade.lamports},
+                        {"step": "signal", "text": trade.reason, **step},
+                        {"step": "verdict", "text": "approved", **step},
+                        {"step": "fill", "text": f"{trade.side} filled", **step, "lamports": trade.lamports},
                     ],
                 }
         msg = f"there is no trade {order_id or trajectory_id}"
