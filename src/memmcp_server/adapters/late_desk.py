@@ -68,6 +68,9 @@ class LateDesk:
     async def strategies(self) -> JsonObject:
         return await self._real().strategies()
 
+    async def candidates(self, *, limit: int) -> JsonObject:
+        return await self._real().candidates(limit=limit)
+
     async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
         return await self._real().strategy_digest(strategy=strategy, window=window)
 

@@ -251,6 +251,10 @@ class AdaptedDesk:
         with translating():
             return await self._desk.strategies()
 
+    async def candidates(self, *, limit: int) -> JsonObject:
+        with translating():
+            return await self._desk.candidates(limit=limit)
+
     async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
         with translating():
             return await self._desk.strategy_digest(strategy=strategy, window=window)
@@ -313,6 +317,7 @@ class ApprovalDoor:
     def __init__(self, environ: Mapping[str, str], data_dir: Path) -> None:
         with translating():
             self._signer = trading.signer_of(environ, data_dir)
+            self._arming = trading.arming_of(environ, data_dir, self._signer)
 
     async def overview(self) -> JsonObject:
         with translating():
@@ -325,6 +330,14 @@ class ApprovalDoor:
             "is_armed": status["armed"] is not None,
             "why_not": status["why_not"],
         }
+
+    async def arming(self) -> JsonObject:
+        with translating():
+            return await self._arming.view()
+
+    async def disarm(self, why: str) -> JsonObject:
+        with translating():
+            return await self._arming.disarm(why)
 
     async def challenge(self, approval_id: str) -> JsonObject:
         with translating():

@@ -45,6 +45,9 @@ class GuardedDesk:
     async def strategies(self) -> JsonObject:
         return await self._desk.strategies()
 
+    async def candidates(self, *, limit: int) -> JsonObject:
+        return await self._desk.candidates(limit=limit)
+
     async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
         return await self._desk.strategy_digest(strategy=strategy, window=window)
 

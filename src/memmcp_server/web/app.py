@@ -18,6 +18,7 @@ from memmcp_server.errors import MemoryServerError
 from memmcp_server.services.container import Services
 
 from .access import Access
+from .act_routes import ActRoutes
 from .alert_routes import AlertRoutes
 from .approval_routes import ApprovalRoutes
 from .assess_routes import AssessRoutes
@@ -133,6 +134,8 @@ def api_routes(services: Services, live: LiveEvents, policy: GuardPolicy) -> lis
         *MemoryRoutes(services).routes(),
         *TrajectoryRoutes(services).routes(),
         *TaskRoutes(services).routes(),
+        # Before /actions/{name}, which would take it for a name.
+        *ActRoutes(services).routes(),
         *TradingRoutes(services).routes(),
         *ExecutionRoutes(services).routes(),
         *AssessRoutes(services).routes(),

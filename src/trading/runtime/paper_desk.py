@@ -160,6 +160,11 @@ class PaperDesk:
         searches = {} if self.evolving is None else {"evolution": self.evolving()}
         return self._with_context(document | searches)
 
+    async def candidates(self, *, limit: int) -> Document:
+        """The newest parameters that were proposed for promotion, and where each stands."""
+        found = await anyio.to_thread.run_sync(self.promoter.candidates, limit)
+        return self._with_context(found)
+
     async def strategy_digest(self, *, strategy: str | None, window: str) -> Document:
         if not WINDOW.match(window):
             msg = f"window: all, or a number with m, h, d or w behind it (24h, 7d), not {window!r}"
@@ -383,6 +388,10 @@ class PaperDesk:
 
     async def _outcome(self, known: Mapping[str, Any]) -> Document:
         """Return the answer to an order as it stands now: done once all of its fills are known."""
+        if sent := rebalancing.orders_of(known):
+            found = await anyio.to_thread.run_sync(self._reports, int(known["run"]), sent)
+            waiting = {each["order_id"]: each for each in self._stage.waiting_orders(known["run_id"])}
+            return rebalancing.settled(known, found, waiting)
         if known["status"] != "sent" or not known["orders"]:
             return {name: value for name, value in known.items() if name not in {"run", "run_id", "orders"}}
         ids = list(known["orders"])

@@ -33,6 +33,7 @@ CALLS = {
     "profile_log": ((), {"cursor": None, "limit": 5}),
     "sidecar_log": ((), {"cursor": "d", "limit": 6}),
     "strategies": ((), {}),
+    "candidates": ((), {"limit": 9}),
     "strategy_digest": ((), {"strategy": "s", "window": "day"}),
     "why": ((), {"order_id": "o", "trajectory_id": "t", "mint": "m", "since_ns": 4, "until_ns": 5}),
     "night": ((), {"since_ns": 6}),
