@@ -435,7 +435,8 @@ async def test_changes_yields_a_snapshot_after_each_cycle(bench: Bench) -> None:
 
 
 @pytest.mark.requirement("D8")
-async def test_the_node_tells_what_its_transactions_came_to_and_each_of_them_is_there(bench: Bench) -> None:
+@pytest.mark.requirement("D12")
+async def test_a_desk_tells_of_its_node_its_transactions_its_profiles_and_its_sidecar(bench: Bench) -> None:
     made = await bought(bench)
     body = await bench.desk.nodes()
     nodes: Any = body["nodes"]
@@ -456,10 +457,6 @@ async def test_the_node_tells_what_its_transactions_came_to_and_each_of_them_is_
             await bench.desk.transactions(cursor=None, limit=limit)
     with pytest.raises(InvalidInput, match="cursor"):
         await bench.desk.transactions(cursor="x", limit=1)
-
-
-@pytest.mark.requirement("D12")
-async def test_the_log_of_profiles_begins_with_the_one_that_the_run_began_with(bench: Bench) -> None:
     log = ProfileLog.model_validate(await bench.desk.profile_log(cursor=None, limit=50))
     first = log.entries[-1]
     assert (first.kind, first.what, first.after, first.by) == ("run_started", "profile", "foundation", "operator")
