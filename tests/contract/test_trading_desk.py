@@ -20,6 +20,8 @@ from memmcp_server.domain.meters import Reading
 from memmcp_server.errors import InvalidInput, TradingUnavailable
 from memmcp_server.ports import TradingDesk
 from memmcp_server.services.scrape import readings_of
+from memmcp_server.wire.desk_logs import ProfileLog, SidecarLog
+from memmcp_server.wire.execution import NodesAnswer, TransactionPage
 from memmcp_server.wire.night import NightReport
 from memmcp_server.wire.orders import ControlAnswer, RebalanceAnswer, TradeAnswer
 from memmcp_server.wire.trading import (
@@ -352,3 +354,37 @@ async def test_changes_yields_a_snapshot_after_each_cycle(bench: Bench) -> None:
                 await anyio.wait_all_tasks_blocked()
                 await bench.advance()
     assert cycles == sorted(cycles)
+
+
+@pytest.mark.requirement("D8")
+async def test_the_node_tells_what_its_transactions_came_to_and_each_of_them_is_there(bench: Bench) -> None:
+    made = await bought(bench)
+    body = await bench.desk.nodes()
+    nodes: Any = body["nodes"]
+    node = NodesAnswer.model_validate({**body, "nodes": [{**each, "version": "1"} for each in nodes]}).nodes[0]
+    assert (node.id, node.mode, node.state) == ("local", "paper", "working")
+    assert node.transactions.success == 1
+    assert [wallet.address for wallet in node.wallets] == [""]
+    assert any(each.count > 0 for each in node.latency if not each.is_simulated)
+    page = TransactionPage.model_validate(await bench.desk.transactions(cursor=None, limit=5))
+    [one] = page.transactions
+    assert (one.order_id, one.side, one.state) == (made.order_id, "buy", "simulated_fill")
+    assert one.is_simulated
+    assert one.signature is None
+    assert one.took_s is not None
+    assert one.took_s >= 0
+    for limit in (0, 201):
+        with pytest.raises(InvalidInput, match="limit"):
+            await bench.desk.transactions(cursor=None, limit=limit)
+    with pytest.raises(InvalidInput, match="cursor"):
+        await bench.desk.transactions(cursor="x", limit=1)
+
+
+@pytest.mark.requirement("D12")
+async def test_the_log_of_profiles_begins_with_the_one_that_the_run_began_with(bench: Bench) -> None:
+    log = ProfileLog.model_validate(await bench.desk.profile_log(cursor=None, limit=50))
+    first = log.entries[-1]
+    assert (first.kind, first.what, first.after, first.by) == ("run_started", "profile", "foundation", "operator")
+    said = SidecarLog.model_validate(await bench.desk.sidecar_log(cursor=None, limit=50))
+    assert said.standing.asking is None
+    assert said.entries == []

@@ -53,8 +53,23 @@ class LateDesk:
     async def costs(self, *, days: int) -> JsonObject:
         return await self._real().costs(days=days)
 
+    async def nodes(self) -> JsonObject:
+        return await self._real().nodes()
+
+    async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._real().transactions(cursor=cursor, limit=limit)
+
+    async def profile_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._real().profile_log(cursor=cursor, limit=limit)
+
+    async def sidecar_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._real().sidecar_log(cursor=cursor, limit=limit)
+
     async def strategies(self) -> JsonObject:
         return await self._real().strategies()
+
+    async def candidates(self, *, limit: int) -> JsonObject:
+        return await self._real().candidates(limit=limit)
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
         return await self._real().strategy_digest(strategy=strategy, window=window)

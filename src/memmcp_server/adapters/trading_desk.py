@@ -231,9 +231,29 @@ class AdaptedDesk:
         with translating():
             return await self._desk.costs(days=days)
 
+    async def nodes(self) -> JsonObject:
+        with translating():
+            return await self._desk.nodes()
+
+    async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
+        with translating():
+            return await self._desk.transactions(cursor=cursor, limit=limit)
+
+    async def profile_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        with translating():
+            return await self._desk.profile_log(cursor=cursor, limit=limit)
+
+    async def sidecar_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        with translating():
+            return await self._desk.sidecar_log(cursor=cursor, limit=limit)
+
     async def strategies(self) -> JsonObject:
         with translating():
             return await self._desk.strategies()
+
+    async def candidates(self, *, limit: int) -> JsonObject:
+        with translating():
+            return await self._desk.candidates(limit=limit)
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
         with translating():
@@ -297,6 +317,7 @@ class ApprovalDoor:
     def __init__(self, environ: Mapping[str, str], data_dir: Path) -> None:
         with translating():
             self._signer = trading.signer_of(environ, data_dir)
+            self._arming = trading.arming_of(environ, data_dir, self._signer)
 
     async def overview(self) -> JsonObject:
         with translating():
@@ -309,6 +330,14 @@ class ApprovalDoor:
             "is_armed": status["armed"] is not None,
             "why_not": status["why_not"],
         }
+
+    async def arming(self) -> JsonObject:
+        with translating():
+            return await self._arming.view()
+
+    async def disarm(self, why: str) -> JsonObject:
+        with translating():
+            return await self._arming.disarm(why)
 
     async def challenge(self, approval_id: str) -> JsonObject:
         with translating():

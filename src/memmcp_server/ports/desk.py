@@ -31,8 +31,23 @@ class TradingDesk(Protocol):
     async def costs(self, *, days: int) -> JsonObject:
         """wire.CostsAnswer: costs on chain and of running, with the newest rows of days"""
 
+    async def nodes(self) -> JsonObject:
+        """wire.NodesAnswer without the nodes' versions"""
+
+    async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
+        """wire.TransactionPage, newest first"""
+
+    async def profile_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        """wire.ProfileLog, newest first"""
+
+    async def sidecar_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        """wire.SidecarLog, newest first"""
+
     async def strategies(self) -> JsonObject:
         """wire.StrategyList"""
+
+    async def candidates(self, *, limit: int) -> JsonObject:
+        """wire.CandidateList: parameters that were proposed for promotion, newest first"""
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
         """wire.StrategyDigest"""
@@ -80,6 +95,12 @@ class Approvals(Protocol):
     """Orders of real money that wait for a passkey, as ``wire.approvals``. Raises: TradingUnavailable, InvalidInput."""
 
     async def overview(self) -> JsonObject: ...
+    async def arming(self) -> JsonObject:
+        """wire.LiveView: what is armed, what the mandate's file says, and the command that arms it on a terminal"""
+
+    async def disarm(self, why: str) -> JsonObject:
+        """End the arming; wire.LiveView. It takes risk away alone, so no passphrase is asked for."""
+
     async def challenge(self, approval_id: str) -> JsonObject: ...
     async def approve(self, approval_id: str, credential: Mapping[str, Any]) -> JsonObject: ...
     async def refuse(self, approval_id: str) -> JsonObject: ...

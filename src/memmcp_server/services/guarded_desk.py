@@ -30,8 +30,23 @@ class GuardedDesk:
     async def costs(self, *, days: int) -> JsonObject:
         return await self._desk.costs(days=days)
 
+    async def nodes(self) -> JsonObject:
+        return await self._desk.nodes()
+
+    async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._desk.transactions(cursor=cursor, limit=limit)
+
+    async def profile_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._desk.profile_log(cursor=cursor, limit=limit)
+
+    async def sidecar_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._desk.sidecar_log(cursor=cursor, limit=limit)
+
     async def strategies(self) -> JsonObject:
         return await self._desk.strategies()
+
+    async def candidates(self, *, limit: int) -> JsonObject:
+        return await self._desk.candidates(limit=limit)
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
         return await self._desk.strategy_digest(strategy=strategy, window=window)

@@ -111,6 +111,7 @@ class ActionRequest(WireRequest):
     percent: int | None = Field(default=None, ge=1, le=100)
     amount_sol: SolAmount | None = None
     profile: ProfileName | None = None
+    level: str | None = Field(default=None, max_length=100, description="Only there: bucket:NAME, strategy:NAME.")
     expected_state: TradingState | None = Field(default=None, description="Done only while the desk is in it.")
     idempotency_key: IdempotencyKey | None = Field(default=None, description="Or the Idempotency-Key header.")
 
@@ -216,8 +217,11 @@ class TradingRoutes:
 
     async def promote(self, request: Request) -> JSONResponse:
         wish = await body_as(request, PromotionRequest)
-        asked: JsonObject = wish.model_dump(mode="json", exclude={"idempotency_key"}, exclude_none=True)
-        body = await self._carried("POST /promotions", request, asked, wish.idempotency_key)
+        key = wish.idempotency_key or idempotency_key(request.headers)
+        without = {"idempotency_key", "expected_state"}
+        asked: JsonObject = wish.model_dump(mode="json", exclude=without, exclude_none=True)
+        await self._require_state(request, wish.expected_state, key)
+        body = await self._carried("POST /promotions", request, asked, key)
         return answer(PromotionAnswer.model_validate(body))
 
     async def act(self, request: Request) -> JSONResponse:
@@ -230,28 +234,17 @@ class TradingRoutes:
         control = validated(ControlRequest, {"action": name.replace("-", "_"), **fields})
         asked = control.model_dump(mode="json", exclude_none=True)
         key = wish.idempotency_key or idempotency_key(request.headers)
-        if wish.expected_state is not None and not await self._is_answered(request, key):
-            await self._require_state(wish.expected_state)
+        await self._require_state(request, wish.expected_state, key)
         body = await self._carried(f"POST /actions/{name}", request, asked, key)
         return answer(ControlAnswer.model_validate(body))
 
-    async def _is_answered(self, request: Request, key: str | None) -> bool:
-        """Say whether this was done before: its repeat is answered, whatever state the first one has led to."""
-        if key is None:
-            return False
+    async def _require_state(self, request: Request, expected: TradingState | None, key: str | None) -> None:
         actor = f"operator:{caller_of(request, '', role='operator').agent}"
-        return await self._desk().answered(agent=actor, key=key) is not None
-
-    async def _require_state(self, expected: TradingState) -> None:
-        """Raises: Refused where the desk has come into another state since somebody looked."""
-        state = (await self._snapshot()).state
-        if state != expected:
-            msg = f"the desk is {state} by now, and this was decided while it was {expected}; nothing was done"
-            raise Refused(msg, field="expected_state", hint="look again, and repeat it if it still holds")
+        await acts.require_state(self._desk(), expected, actor=actor, key=key)
 
     async def _carried(self, call: str, request: Request, asked: JsonObject, given: str | None) -> JsonObject:
         """Have the desk carry an operator's control out, once per key, and note it in the audit."""
-        key = given or idempotency_key(request.headers) or uuid4().hex
+        key = given or uuid4().hex
         caller, journal = caller_of(request, call, role="operator"), self._services.journal
         try:
             body = await self._desk().control(asked, actor=f"operator:{caller.agent}", key=key)

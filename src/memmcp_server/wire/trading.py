@@ -220,7 +220,8 @@ class TradePage(TradingContext):
 
 
 class StrategyView(Wire):
-    """``enabled``: the profile names it. ``in_tier``: the desk's tier lets strategies of its kind enter. ``lineage``:
+    """``enabled``: the profile names it. ``in_tier``: the desk's tier lets strategies of its kind enter. ``state``:
+    of its level; REDUCING and HALTED let it enter nothing, ``state_reason`` says why. ``lineage``:
     the candidate whose parameters it trades, "" where none was promoted; ``stage``: candidate, paper, live or demoted;
     ``gates``: what each gate read last (name, value, bound, unit, is_floor, passed, sample, note). ``windows``: the
     last 1, 7 and 30 days. ``allocation``: its share of the capital, and what that rests on where shares rotate.
@@ -230,6 +231,8 @@ class StrategyView(Wire):
     kind: str
     enabled: bool
     in_tier: bool = True
+    state: TradingState = "ACTIVE"
+    state_reason: str = ""
     parameters: dict[str, JsonValue]
     bucket: str
     capital: Amount

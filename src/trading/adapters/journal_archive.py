@@ -43,6 +43,12 @@ _SEQ_BEFORE = sa.text(
     "SELECT seq FROM rows INDEXED BY rows_marked WHERE run = :run AND kind = 'cycle_marked' AND ts_ns < :ts "
     "ORDER BY ts_ns DESC, seq DESC LIMIT 1"
 )
+# Inputs are in no index of kinds: said in so many words, or SQLite does not use it.
+_OF_KIND = sa.text("SELECT count(*) FROM rows WHERE run = :run AND kind = :kind AND kind <> 'input'")
+_REJECTED = sa.text(
+    "SELECT json_extract(CAST(body AS TEXT), '$.rejected.reason') AS reason, count(*) FROM rows "
+    "WHERE run = :run AND kind = 'order_rejected' AND kind <> 'input' GROUP BY reason"
+)
 END_OF_TIME_NS = 2**63 - 1
 _CHUNK = 500
 
@@ -102,6 +108,17 @@ class RunArchive:
         """Return the seq of the newest mark before that time, 0 where there is none: what came later lies behind it."""
         with self._store.reading() as connection:
             return int(connection.execute(_SEQ_BEFORE, {"run": self._run, "ts": ts_ns}).scalar_one_or_none() or 0)
+
+    def count_of(self, kind: str) -> int:
+        """Return how many rows of a kind there are."""
+        with self._store.reading() as connection:
+            return int(connection.execute(_OF_KIND, {"run": self._run, "kind": kind}).scalar_one())
+
+    def rejections(self) -> dict[str, int]:
+        """Return how many orders were turned down by the venue, by reason."""
+        with self._store.reading() as connection:
+            found = connection.execute(_REJECTED, {"run": self._run}).all()
+        return {str(reason): int(count) for reason, count in found}
 
     def mentioning(self, names: Collection[str], kinds: Collection[str] = ()) -> list[JournalRow]:
         """Return the rows that speak of one of these orders or trajectories, in order."""

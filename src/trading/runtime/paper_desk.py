@@ -27,6 +27,7 @@ from . import history, orders, rebalancing, reviewing, views
 from .assessing import Assessing
 from .bans import with_bans
 from .controls import command_of, given
+from .daily_results import daily_results, with_results
 from .documents import Document, iso
 from .funnel import funnel
 from .history import RunView
@@ -43,6 +44,7 @@ from .running_costs import RunningCosts
 from .session import Session
 from .stage import Stage
 from .strategy_digest import digest
+from .telling import Telling, before_of, bounded_limit
 from .waiting import HOW_TO_LOOK
 
 WINDOW = re.compile(r"^(all|[1-9]\d{0,3}[mhdw])$")
@@ -86,6 +88,7 @@ class PaperDesk:
         self.running_costs: RunningCosts | None = None  # counts what running takes
         self.evolving: Callable[[], Document] | None = None  # tells how the search in the background stands
         self._under_way: dict[tuple[str, str], anyio.Lock] = {}
+        self.telling = Telling(stage, lambda: self.figures())
         self.promoter = Promoter(None, sections.promotion, self._now, mailbox.ask)
         """Knows no candidates until ``use_candidates`` says where they are."""
 
@@ -107,15 +110,7 @@ class PaperDesk:
         return self.figures()
 
     async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> Document:
-        before = None
-        if cursor is not None:
-            if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
-                msg = f"cursor: {cursor!r} is none that this desk gave"
-                raise InvalidInput(msg, field="cursor")
-            before = int(cursor)
-        if not 1 <= limit <= LIMIT_MAX:
-            msg = f"limit: 1 to {LIMIT_MAX}, not {limit}"
-            raise InvalidInput(msg, field="limit")
+        before, limit = before_of(cursor), bounded_limit(limit, LIMIT_MAX)
         run = self._run()
         return self._with_context(
             await anyio.to_thread.run_sync(
@@ -139,7 +134,22 @@ class PaperDesk:
             raise InvalidInput(msg, field="days")
         found, counted = self._stage.document(), self.running_costs
         rows = [] if counted is None else counted.rows(days)
+        if counted is not None and found["feed"]["kind"] == "market":  # only there are its days those of the costs
+            results = await anyio.to_thread.run_sync(daily_results, self._run(), counted.first_day(days))
+            rows = with_results(rows, results, self._stage.current.sol_usd)
         return self._with_context({"costs": found["costs"], "running": found.get("running_costs"), "days": rows})
+
+    async def nodes(self) -> Document:
+        return self._with_context(await self.telling.nodes(self._run()))
+
+    async def transactions(self, *, cursor: str | None, limit: int) -> Document:
+        return self._with_context(await self.telling.transactions(self._run(), cursor=cursor, limit=limit))
+
+    async def profile_log(self, *, cursor: str | None, limit: int) -> Document:
+        return self._with_context(await self.telling.profile_log(self._run(), cursor=cursor, limit=limit))
+
+    async def sidecar_log(self, *, cursor: str | None, limit: int) -> Document:
+        return self._with_context(await self.telling.sidecar_log(self._run(), cursor=cursor, limit=limit))
 
     async def strategies(self) -> Document:
         def read(session: Session) -> Document:
@@ -149,6 +159,11 @@ class PaperDesk:
         document = await self._mailbox.ask(read)
         searches = {} if self.evolving is None else {"evolution": self.evolving()}
         return self._with_context(document | searches)
+
+    async def candidates(self, *, limit: int) -> Document:
+        """The newest parameters that were proposed for promotion, and where each stands."""
+        found = await anyio.to_thread.run_sync(self.promoter.candidates, limit)
+        return self._with_context(found)
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> Document:
         if not WINDOW.match(window):
@@ -373,6 +388,10 @@ class PaperDesk:
 
     async def _outcome(self, known: Mapping[str, Any]) -> Document:
         """Return the answer to an order as it stands now: done once all of its fills are known."""
+        if sent := rebalancing.orders_of(known):
+            found = await anyio.to_thread.run_sync(self._reports, int(known["run"]), sent)
+            waiting = {each["order_id"]: each for each in self._stage.waiting_orders(known["run_id"])}
+            return rebalancing.settled(known, found, waiting)
         if known["status"] != "sent" or not known["orders"]:
             return {name: value for name, value in known.items() if name not in {"run", "run_id", "orders"}}
         ids = list(known["orders"])

@@ -19,6 +19,7 @@ import { ChartPanel } from "./panels/chart";
 import { CompoundingPanel } from "./panels/compounding";
 import { DeadLettersPanel } from "./panels/dead";
 import { Detail } from "./panels/detail";
+import { executionPanels } from "./panels/execution";
 import { ExposurePanel, FunnelPanel } from "./panels/exposure";
 import { GatePanel } from "./panels/gate";
 import { Header } from "./panels/header";
@@ -26,7 +27,9 @@ import { DesksPanel, InsightsPanel } from "./panels/insights";
 import { MemoryActs } from "./panels/memory_acts";
 import { NightPanel } from "./panels/night";
 import type { AskingPanel, Surroundings } from "./panels/panel";
+import { ProfilesPanel } from "./panels/profiles";
 import { deadLetters, QueuesPanel } from "./panels/queues";
+import { SidecarPanel } from "./panels/sidecar";
 import { StrategiesPanel } from "./panels/strategies";
 import { StreamPanel } from "./panels/stream";
 import { TasksPanel } from "./panels/tasks";
@@ -94,9 +97,10 @@ export class App {
   /** Panels that ask for what they show, while somebody looks at their part. */
   private readonly asking: Readonly<Partial<Record<ViewId, readonly AskingPanel[]>>> = {
     strategies: [new StrategiesPanel(this.api, this.redraw)],
-    insights: [new InsightsPanel(this.api, this.redraw), new DesksPanel(this.api, this.redraw)],
+    insights: [new InsightsPanel(this.api, this.redraw), new DesksPanel(this.api, this.redraw), new ProfilesPanel(this.api, this.redraw)],
     risk: [new FunnelPanel(this.api, this.redraw)],
-    agents: [new AgentsPanel(this.api, this.redraw)],
+    execution: executionPanels(this.api, this.redraw),
+    agents: [new AgentsPanel(this.api, this.redraw), new SidecarPanel(this.api, this.redraw)],
   };
   private readonly deadPanel = new DeadLettersPanel(
     this.api, () => this.login.role === "operator", (why) => this.login.ask(why), this.redraw);
