@@ -11,7 +11,7 @@ from tests.doubles import desk_logs
 from tests.support.chat_server import assessment
 
 from memmcp_server.domain.identifiers import JsonObject
-from memmcp_server.errors import InvalidInput, TradingUnavailable
+from memmcp_server.errors import IdempotencyConflict, InvalidInput, TradingUnavailable
 from trading.runtime import families
 
 SOL = 1_000_000_000
@@ -60,6 +60,7 @@ class InMemoryDesk:
     """Where each candidate was promoted to."""
     levels: dict[str, str] = field(default_factory=dict)
     """The states of levels below the account, by their names, those that are not ACTIVE."""
+    asked: dict[str, JsonObject] = field(default_factory=dict)
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     _changed: anyio.Event = field(default_factory=anyio.Event)
 
@@ -158,7 +159,9 @@ class InMemoryDesk:
             ]
         }
 
-    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
+    async def trades(
+        self, *, strategy: str | None, cursor: str | None, limit: int, wanted: JsonObject | None = None
+    ) -> JsonObject:
         if not 1 <= limit <= 500:
             msg = f"limit: {limit} is not between 1 and 500"
             raise InvalidInput(msg, field="limit")
@@ -167,12 +170,53 @@ class InMemoryDesk:
             raise InvalidInput(msg, field="cursor")
         start = int(cursor or 0)
         newest = list(reversed(self.trades_made)) if strategy in (None, "manual") else []
+        newest = [trade for trade in newest if _is_wanted(trade, wanted or {})]
+        views = [_trade_view(trade) for trade in newest]
+        realised = [view["realised"]["lamports"] for view in views if view["realised"] is not None]
         page = newest[start : start + limit]
         more = len(newest) > start + limit
         return self._context() | {
             "trades": [_trade_view(trade) for trade in page],
             "next_cursor": str(start + limit) if more else None,
+            "totals": {
+                "trades": len(views),
+                "won": sum(each > 0 for each in realised),
+                "lost": sum(each <= 0 for each in realised),
+                "realised": _amount(sum(realised)),
+                "fees": _amount(
+                    sum(view["costs"]["fee_lamports"] + view["costs"]["priority_lamports"] for view in views)
+                ),
+            },
         }
+
+    async def candles(
+        self, *, mint: str | None, since_ns: int | None, until_ns: int | None, interval_s: int | None
+    ) -> JsonObject:
+        """Five minutes of trade in each cycle but the second: a gap."""
+        _require_known(mint)
+        first, step = START, timedelta(minutes=5)
+        opened = [first + step * cycle for cycle in range(self.cycle) if cycle != 1]
+        made: list[JsonObject] = [
+            {
+                "ts": ts.isoformat(),
+                "open": "0.001",
+                "high": "0.0012",
+                "low": "0.0009",
+                "close": "0.0011" if ts.minute % 10 else "0.00095",
+                "volume": "1500",
+                "bars": 1,
+            }
+            for ts in opened
+            if (since_ns is None or _ns_of(ts) >= since_ns) and (until_ns is None or _ns_of(ts) < until_ns)
+        ]
+        token: JsonObject = {
+            "mint": MINT,
+            "symbol": SYMBOL,
+            "trades": len(self.trades_made),
+            "is_held": bool(self.value),
+        }
+        named: JsonObject = {"mint": MINT, "symbol": SYMBOL, "interval_s": interval_s or 300, "tokens": [token]}
+        return self._context() | named | {"candles": made[-1_000:], "is_cut": len(made) > 1_000}
 
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
         def ns(point: JsonObject) -> int:
@@ -501,6 +545,10 @@ class InMemoryDesk:
 
     async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
         self.calls.append((f"control:{request['action']}", actor, key))
+        asked = {name: value for name, value in request.items() if name != "reason" and value is not None}
+        if self.asked.setdefault(f"{actor}/{key}", asked) != asked:
+            msg = f"the key {key!r} was used before, for {self.asked[f'{actor}/{key}']}"
+            raise IdempotencyConflict(msg, field="idempotency_key")
         if (known := self.answers.get(f"{actor}/{key}")) is not None:
             return known
         order_ids: list[Any] = []
@@ -728,6 +776,29 @@ def _costs() -> JsonObject:
         "failed_lamports": 0,
         "rent_lamports": 0,
     }
+
+
+def _require_known(mint: str | None) -> None:
+    if mint not in (None, MINT, SYMBOL):
+        msg = f"mint: {mint!r} is unknown among the 1 tokens of this feed"
+        raise InvalidInput(msg, field="mint")
+
+
+def _ns_of(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1_000_000_000
+
+
+def _is_wanted(trade: Trade, wanted: JsonObject) -> bool:
+    _require_known(wanted.get("mint"))
+    result = None if trade.realised is None else "won" if trade.realised > 0 else "lost"
+    since_ns, until_ns = wanted.get("since_ns"), wanted.get("until_ns")
+    return (
+        wanted.get("side") in (None, trade.side)
+        and wanted.get("result") in (None, result)
+        and wanted.get("origin") in (None, "agent")
+        and (since_ns is None or _ns_of(trade.ts) >= since_ns)
+        and (until_ns is None or _ns_of(trade.ts) < until_ns)
+    )
 
 
 def _trade_view(trade: Trade) -> JsonObject:

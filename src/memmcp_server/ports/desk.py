@@ -22,8 +22,15 @@ class TradingDesk(Protocol):
         cheap and waits for nothing.
         """
 
-    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
-        """wire.TradePage, newest first"""
+    async def trades(
+        self, *, strategy: str | None, cursor: str | None, limit: int, wanted: JsonObject | None = None
+    ) -> JsonObject:
+        """wire.TradePage, newest first. ``wanted`` narrows it: mint, side, result, origin, since_ns, until_ns."""
+
+    async def candles(
+        self, *, mint: str | None, since_ns: int | None, until_ns: int | None, interval_s: int | None
+    ) -> JsonObject:
+        """wire.CandleSeries: of this token, else of the one that was traded last"""
 
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
         """wire.EquitySeries"""

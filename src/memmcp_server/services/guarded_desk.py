@@ -21,8 +21,15 @@ class GuardedDesk:
     async def metrics(self) -> JsonObject:
         return await self._desk.metrics()
 
-    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
-        return await self._desk.trades(strategy=strategy, cursor=cursor, limit=limit)
+    async def trades(
+        self, *, strategy: str | None, cursor: str | None, limit: int, wanted: JsonObject | None = None
+    ) -> JsonObject:
+        return await self._desk.trades(strategy=strategy, cursor=cursor, limit=limit, wanted=wanted)
+
+    async def candles(
+        self, *, mint: str | None, since_ns: int | None, until_ns: int | None, interval_s: int | None
+    ) -> JsonObject:
+        return await self._desk.candles(mint=mint, since_ns=since_ns, until_ns=until_ns, interval_s=interval_s)
 
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
         return await self._desk.equity(since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)

@@ -25,6 +25,7 @@ from .assess_routes import AssessRoutes
 from .errors import on_http_exception, on_server_error, on_unforeseen
 from .events_route import EventsRoute
 from .execution_routes import ExecutionRoutes
+from .export_routes import ExportRoutes
 from .guard import RESOURCE_METADATA, Guard, GuardPolicy, NamedTokens, TokenVerifier, guard_policy
 from .lifecycle_routes import LifecycleRoutes
 from .live import LiveEvents
@@ -40,6 +41,7 @@ from .status_routes import StatusRoutes
 from .summary_routes import SummaryRoutes
 from .task_routes import TaskRoutes
 from .tracing import CallSpans
+from .trade_routes import TradeRoutes
 from .trading_routes import TradingRoutes
 from .trajectory_routes import TrajectoryRoutes
 
@@ -138,6 +140,8 @@ def api_routes(services: Services, live: LiveEvents, policy: GuardPolicy) -> lis
         *ActRoutes(services).routes(),
         *TradingRoutes(services).routes(),
         *ExecutionRoutes(services).routes(),
+        *TradeRoutes(services).routes(),
+        *ExportRoutes(services).routes(),
         *AssessRoutes(services).routes(),
         *ApprovalRoutes(services).routes(),
         *AlertRoutes(services).routes(),

@@ -25,7 +25,8 @@ class Recording:
 CALLS = {
     "snapshot": ((), {}),
     "metrics": ((), {}),
-    "trades": ((), {"strategy": None, "cursor": "c", "limit": 3}),
+    "trades": ((), {"strategy": None, "cursor": "c", "limit": 3, "wanted": {"side": "buy"}}),
+    "candles": ((), {"mint": "m", "since_ns": 1, "until_ns": 2, "interval_s": 300}),
     "equity": ((), {"since_ns": 1, "until_ns": 2, "resolution_s": 3}),
     "costs": ((), {"days": 7}),
     "nodes": ((), {}),
