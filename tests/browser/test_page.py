@@ -137,7 +137,7 @@ def test_a_time_range_is_asked_for_from_the_desks_own_time(watched: Watched) -> 
     with page.expect_request(lambda request: "since=2026-11-22T08%3A00%3A00" in request.url) as asked:
         page.get_by_role("button", name="1 h").click()
     assert "resolution=5" in asked.value.url
-    ranges = page.get_by_role("group", name="Time range of the equity curve")
+    ranges = page.get_by_role("group", name="Time range of the page")
     expect(ranges.get_by_role("button", name="1 h")).to_have_attribute("aria-pressed", "true")
     expect(ranges.get_by_role("button", name="All")).to_have_attribute("aria-pressed", "false")
     assert page.url.endswith("/?range=1h")

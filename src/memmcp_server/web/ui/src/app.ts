@@ -3,8 +3,7 @@
 import { Api, ApiError } from "./api";
 import { byId, setAttribute, setText } from "./dom";
 import { duration, plain, ZonedTime } from "./format";
-import { isRange, loadHistory, rangeOf, WINDOW_S } from "./history";
-import type { Range } from "./history";
+import { loadHistory } from "./history";
 import { Keyboard } from "./keyboard";
 import { Login } from "./login";
 import { BrowserKeep, LastLook } from "./look";
@@ -27,11 +26,13 @@ import { MemoryActs } from "./panels/memory_acts";
 import { NightPanel } from "./panels/night";
 import type { AskingPanel, Surroundings } from "./panels/panel";
 import { deadLetters, QueuesPanel } from "./panels/queues";
+import { RangeBar } from "./panels/range_bar";
 import { StrategiesPanel } from "./panels/strategies";
 import { StreamPanel } from "./panels/stream";
 import { TasksPanel } from "./panels/tasks";
 import { TradesPanel } from "./panels/trades";
-import { addressWith, VIEWS, Views } from "./views";
+import { rangeName, rangeQuery, timeRange, WINDOW_S } from "./range";
+import { VIEWS, Views } from "./views";
 import type { ViewId } from "./views";
 import { PositionsPanel, TradingPanel } from "./panels/trading";
 import { EventStream } from "./stream";
@@ -59,7 +60,8 @@ export class App {
   private night: Loadable<NightReport> | null = null;
   private readonly look = new LastLook(new BrowserKeep(LOOK_KEY));
   private history = new EquityHistory(null);
-  private range: Range = rangeOf(location.search);
+  /** The part of the address that names the time range. */
+  private range = rangeQuery(location.search);
   private feed = new MemoryFeed(0);
   private isPositionKnown = false;
   private readonly rate = new WriteRate();
@@ -83,6 +85,7 @@ export class App {
   private readonly streamPanel = new StreamPanel(() => this.plan());
   private readonly approvalsPanel = new ApprovalsPanel(this.api);
   private readonly tasksPanel = new TasksPanel(this.api);
+  private readonly rangeBar = new RangeBar(() => this.takeRange());
   private readonly views = new Views(() => {
     this.takeRange();
     this.plan();
@@ -149,12 +152,6 @@ export class App {
   }
 
   private bindControls(): void {
-    byId("ranges").addEventListener("click", (event) => {
-      const range = (event.target as Element).closest("button")?.dataset["range"];
-      if (!isRange(range)) return;
-      history.replaceState(null, "", addressWith(location.search, "range", range === "all" ? null : range));
-      this.takeRange();
-    });
     byId("night-seen").addEventListener("click", () => {
       const deskTime = valueOf(this.trading)?.ts;
       if (deskTime !== undefined) this.look.seen(Date.parse(deskTime), Date.now());
@@ -167,12 +164,11 @@ export class App {
 
   /** Show the time range that the address names. */
   private takeRange(): void {
-    const range = rangeOf(location.search);
-    for (const button of byId("ranges").querySelectorAll("button")) {
-      setAttribute(button, "aria-pressed", String(button.dataset["range"] === range));
-    }
+    this.rangeBar.draw(location.search);
+    const range = rangeQuery(location.search);
     if (range === this.range) return;
     this.range = range;
+    this.views.relink();
     void this.reloadHistory();
   }
 
@@ -213,7 +209,9 @@ export class App {
     this.trading = ready(snapshot, nowMs);
     this.heartbeat.beat(nowMs);
     if (snapshot.zone !== this.time.zone) this.time = new ZonedTime(snapshot.zone);
-    if (this.historyLoad.state === "ready" && this.history.add(snapshot) === "restarted") void this.reloadHistory();
+    // A range that has ended gets no newer points.
+    const isOpen = timeRange(location.search, nowMs).untilMs === null;
+    if (isOpen && this.historyLoad.state === "ready" && this.history.add(snapshot) === "restarted") void this.reloadHistory();
     this.followTrades(snapshot, nowMs);
     const sinceMs = isStarting(snapshot) ? null : this.look.look(Date.parse(snapshot.ts), nowMs, !document.hidden);
     if (sinceMs !== null) void this.loadNight(sinceMs);
@@ -276,13 +274,16 @@ export class App {
     const range = this.range;
     const newest = valueOf(this.trading)?.ts;
     try {
-      const series = await loadHistory(this.api, range, newest === undefined ? null : Date.parse(newest));
+      const name = rangeName(location.search);
+      const within = timeRange(location.search, 0);
+      const series = await loadHistory(this.api, name === "custom" ? within : name, newest === undefined ? null : Date.parse(newest));
       if (range !== this.range) return;
-      const windowS = WINDOW_S[range];
+      const windowS = name === "custom" ? null : WINDOW_S[name];
       this.history = new EquityHistory(windowS === null ? null : windowS * 1_000);
       this.history.load(series);
       const live = valueOf(this.trading);
-      if (live !== null && (this.history.newestMs ?? 0) < Date.parse(live.ts)) this.history.add(live);
+      const isOpen = name !== "custom" || within.untilMs === null;
+      if (isOpen && live !== null && (this.history.newestMs ?? 0) < Date.parse(live.ts)) this.history.add(live);
       this.historyLoad = ready(true, Date.now());
     } catch (error) {
       this.historyLoad = failed(this.historyLoad, messageOf(error));
