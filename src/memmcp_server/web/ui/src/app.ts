@@ -26,6 +26,7 @@ import { MemoryActs } from "./panels/memory_acts";
 import { NightPanel } from "./panels/night";
 import type { AskingPanel, Surroundings } from "./panels/panel";
 import { deadLetters, QueuesPanel } from "./panels/queues";
+import { PathPanel } from "./panels/path";
 import { RangeBar } from "./panels/range_bar";
 import { StrategiesPanel } from "./panels/strategies";
 import { StreamPanel } from "./panels/stream";
@@ -96,6 +97,7 @@ export class App {
   private readonly exposurePanel = new ExposurePanel(this.api, this.redraw);
   /** Panels that ask for what they show, while somebody looks at their part. */
   private readonly asking: Readonly<Partial<Record<ViewId, readonly AskingPanel[]>>> = {
+    desk: [new PathPanel(this.api, this.redraw, () => this.actsPanel.open("target"))],
     strategies: [new StrategiesPanel(this.api, this.redraw)],
     insights: [new InsightsPanel(this.api, this.redraw), new DesksPanel(this.api, this.redraw)],
     risk: [new FunnelPanel(this.api, this.redraw)],
