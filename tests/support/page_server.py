@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from memmcp_server.web.headers import SECURITY_HEADERS
 
 from . import page_documents as documents
+from . import page_path
 from .loopback_server import LoopbackServer
 
 STATIC = Path(__file__).resolve().parents[2] / "src" / "memmcp_server" / "web" / "static"
@@ -50,6 +51,8 @@ QUIET: dict[str, tuple[int, dict[str, Any]]] = {
     "/why": (200, documents.why()),
     "/strategies": (200, {"strategies": []}),
     "/strategies/digest": (200, {"window": "30d", "strategies": []}),
+    "/projection": (200, page_path.no_projection()),
+    "/telemetry/trading/marks": (200, page_path.marks()),
     "/tasks": (200, {"tasks": [], "next_cursor": None}),
 }
 """What the page asks for beside the stream, where nothing waits."""
