@@ -38,6 +38,7 @@ import type { ViewId } from "./views";
 import { PositionsPanel, TradingPanel } from "./panels/trading";
 import { EventStream } from "./stream";
 import type { SseEvent, StreamStatus } from "./stream";
+import { readMarks } from "./wire_path";
 import { isStarting, readAlerts, readMemoryNote, readMetrics, readNight, readResync, readSnapshot, readTrades } from "./wire";
 import type { AlertList, Metrics, NightReport, Trade, TradingSnapshot } from "./wire";
 
@@ -172,6 +173,7 @@ export class App {
     this.range = range;
     this.views.relink();
     void this.reloadHistory();
+    void this.reloadMarks();
   }
 
   private onStatus(status: StreamStatus): void {
@@ -293,8 +295,26 @@ export class App {
     this.plan();
   }
 
+  /** What is marked on the curve is an addition to it: without an answer the marks stay as they are. */
+  private async reloadMarks(): Promise<void> {
+    const { range } = this;
+    const newest = valueOf(this.trading)?.ts;
+    if (newest === undefined) return;
+    const { sinceMs, untilMs } = timeRange(location.search, Date.parse(newest));
+    const query = new URLSearchParams();
+    if (sinceMs !== null) query.set("since", new Date(sinceMs).toISOString());
+    if (untilMs !== null) query.set("until", new Date(untilMs).toISOString());
+    try {
+      const found = readMarks(await this.api.get(`/telemetry/trading/marks?${query.toString()}`));
+      if (range === this.range) this.chartPanel.mark(found);
+    } catch (error) {
+      if (range === this.range) this.chartPanel.unmarked(messageOf(error));
+    }
+  }
+
   private async reloadTrades(): Promise<void> {
     this.tradesAskedMs = Date.now();
+    void this.reloadMarks();
     try {
       this.trades = ready(readTrades(await this.api.get(`/telemetry/trading/trades?limit=${TRADES_SHOWN}`)), Date.now());
     } catch (error) {
@@ -318,7 +338,7 @@ export class App {
 
   /** Ask for the trades again when their number or the positions changed, not too often. */
   private followTrades(snapshot: TradingSnapshot, nowMs: number): void {
-    const key = `${snapshot.trades_total}:${snapshot.positions.map((position) => position.trajectory_id).join()}`;
+    const key = `${snapshot.trades_total}:${snapshot.net_deposits.lamports}:${snapshot.positions.map((position) => position.trajectory_id).join()}`;
     if (key === this.tradesKey || nowMs - this.tradesAskedMs < TRADES_EVERY_MS) return;
     this.tradesKey = key;
     void this.reloadTrades();

@@ -50,3 +50,16 @@ export function readProjection(value: unknown): Projection {
   for (const each of found.reaches) check("projection: reach", each, { goal: "string", at: "object", chance_bps: "number" });
   return found;
 }
+
+export interface CurveMark {
+  ts: string; kind: "buy" | "sell" | "deposit" | "withdrawal"; lamports: number; mint: string; symbol: string; trajectory_id: string | null;
+}
+
+export interface CurveMarks { marks: CurveMark[]; totals: Record<string, number>; is_cut: boolean }
+
+/** Check what is marked on the curve. Throws UnknownDocument naming the field. */
+export function readMarks(value: unknown): CurveMarks {
+  const found = check<CurveMarks>("curve marks", value, { marks: "array", totals: "object", is_cut: "boolean" });
+  for (const each of found.marks) check("curve mark", each, { ts: "string", kind: "string", lamports: "number", symbol: "string" });
+  return found;
+}
