@@ -1,12 +1,16 @@
 """The path with its projected range, and the one time range of the page."""
 
 import re
+from datetime import timedelta
+from typing import Literal
 
 import pytest
 from playwright.sync_api import expect
 from tests.support import page_documents as documents
 from tests.support import page_path
 from tests.support.page_server import Stage
+
+from memmcp_server.wire.path import CurveMark
 
 from .conftest import Watched
 from .test_page import PHONE, axe_violations, go, live
@@ -88,4 +92,27 @@ def test_a_range_of_instants_stands_in_the_address_and_is_kept_by_every_part(wat
     assert page.url.endswith("/?since=2026-11-22T06%3A30Z&until=2026-11-22T08%3A00Z&view=risk")
     page.get_by_role("button", name="1 m").click()
     assert page.url.endswith("/?view=risk&range=1m")
+    watched.expect_only()
+
+
+@pytest.mark.requirement("D4")
+def test_trades_and_deposits_are_marked_on_the_curve_and_read_out(watched: Watched, stage: Stage) -> None:
+    def mark(minute: int, kind: Literal["buy", "sell", "deposit"], symbol: str = "") -> CurveMark:
+        return CurveMark(ts=documents.START + timedelta(minutes=minute), kind=kind, lamports=50_000_000, symbol=symbol)
+
+    found = (mark(45, "buy", "<b>BONK</b>"), mark(90, "deposit"), mark(135, "sell", "WIF"))
+    stage.answer("/telemetry/trading/marks", page_path.marks(*found, buy=9, deposit=1, sell=8))
+    page = live(watched)
+    expect(page.locator("#equity-meta")).to_have_text("▲ 9 buys · ▼ 8 sells · + 1 deposit; 3 of them are drawn")
+    expect(page.locator("#equity-chart")).to_have_attribute("aria-label", re.compile("marked: ▲ 9 buys"))
+    plot = page.locator("#equity-chart .u-over")
+    box = plot.bounding_box()
+    assert box is not None
+    for share, said in ((0.25, "▲ buy <b>BONK</b> for 0.0500 SOL at 06:45:00 UTC"), (0.5, "+ deposit of 0.0500 SOL")):
+        plot.hover(position={"x": box["width"] * share, "y": 60})
+        expect(page.locator("#equity-readout")).to_contain_text(said)
+    plot.hover(position={"x": box["width"] * 0.4, "y": 60})
+    expect(page.locator("#equity-readout")).not_to_contain_text("SOL at")
+    with page.expect_request(lambda request: "/marks?since=2026-11-22T08%3A00%3A00" in request.url):
+        page.get_by_role("button", name="1 h").click()
     watched.expect_only()
