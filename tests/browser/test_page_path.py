@@ -84,6 +84,7 @@ def test_a_range_of_instants_stands_in_the_address_and_is_kept_by_every_part(wat
     ):
         page.keyboard.press("Enter")
     assert page.url.endswith("/?since=2026-11-22T06%3A30Z&until=2026-11-22T08%3A00Z")
+    expect(page.locator("#equity-readout")).to_contain_text("08:59:00")
     before = page.locator("#equity-readout").inner_text()
     stage.push("trading", documents.snapshot(300))
     expect(page.locator("#trading-meta")).to_contain_text("11:00:00")
