@@ -390,7 +390,7 @@ class TestEveryScreen:
         page = live(watched)
         stage.push("memory", documents.memory(5_201, "Signal: BONK momentum 0.71"), 5_201)
         expect(page.locator("#stream li")).to_have_count(1)
-        for view in ("Desk", "Strategies", "Memory", "Insights", "Risk", "Agents", "System"):
+        for view in ("Desk", "Trades", "Strategies", "Memory", "Insights", "Risk", "Execution", "Agents", "System"):
             go(page, view)
             assert axe_violations(page) == []
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
