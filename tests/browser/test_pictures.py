@@ -42,6 +42,8 @@ TALL = {"width": 1280, "height": 2_400}
 """For pictures of single panels: nothing has to be scrolled, so the header covers nothing."""
 COLOURS = 128
 BYTES_MAX = 120_000
+HEIGHT_MAX_PX = 900
+"""Of a longer panel the picture shows the top."""
 TRADES_MIN = 40
 RULES = """
 [alerts.rules.lag_of_mine]
@@ -67,10 +69,11 @@ TASKS: tuple[dict[str, Any], ...] = (
 
 
 def save(image: bytes, name: str) -> None:
-    """Keep a picture with few colours, so that it stays small. Fails where it does not."""
+    """Keep the top of a picture with few colours, so that it stays small. Fails where it does not."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     path = IMAGES / f"{name}.png"
     picture = Image.open(io.BytesIO(image)).convert("RGB")
+    picture = picture.crop((0, 0, picture.width, min(picture.height, HEIGHT_MAX_PX)))
     picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
     assert path.stat().st_size < BYTES_MAX, f"{path.name} has {path.stat().st_size} bytes"
 

@@ -25,6 +25,7 @@ from memmcp_server.wire.desk_logs import ProfileLog, SidecarLog
 from memmcp_server.wire.execution import NodesAnswer, TransactionPage
 from memmcp_server.wire.night import NightReport
 from memmcp_server.wire.orders import ControlAnswer, RebalanceAnswer, TradeAnswer
+from memmcp_server.wire.path import CurveMarks, Projection
 from memmcp_server.wire.prices import CandleSeries
 from memmcp_server.wire.trading import (
     EquitySeries,
@@ -131,6 +132,11 @@ async def test_the_documents_of_a_quiet_desk_are_what_the_wire_promises(bench: B
     assert snapshot.equity.lamports == snapshot.cash.lamports + sum(p.value.lamports for p in snapshot.positions)
     TradePage.model_validate(await desk.trades(strategy=None, cursor=None, limit=10))
     EquitySeries.model_validate(await desk.equity(since_ns=None, until_ns=None, resolution_s=None))
+    path = Projection.model_validate(await desk.projection())
+    assert path.target == snapshot.compounding.target
+    assert [tier.name for tier in path.tiers] == ["foundation", "acceleration", "institutional"]
+    assert (path.range == []) == (path.too_little != "")
+    assert CurveMarks.model_validate(await desk.curve_marks(since_ns=None, until_ns=None)).marks == []
     listed = StrategyList.model_validate(await desk.strategies())
     assert listed.outlook is not None
     assert listed.outlook.forecasts_open >= len(listed.outlook.forecasts)
@@ -429,7 +435,8 @@ async def test_changes_yields_a_snapshot_after_each_cycle(bench: Bench) -> None:
 
 
 @pytest.mark.requirement("D8")
-async def test_the_node_tells_what_its_transactions_came_to_and_each_of_them_is_there(bench: Bench) -> None:
+@pytest.mark.requirement("D12")
+async def test_a_desk_tells_of_its_node_its_transactions_its_profiles_and_its_sidecar(bench: Bench) -> None:
     made = await bought(bench)
     body = await bench.desk.nodes()
     nodes: Any = body["nodes"]
@@ -450,10 +457,6 @@ async def test_the_node_tells_what_its_transactions_came_to_and_each_of_them_is_
             await bench.desk.transactions(cursor=None, limit=limit)
     with pytest.raises(InvalidInput, match="cursor"):
         await bench.desk.transactions(cursor="x", limit=1)
-
-
-@pytest.mark.requirement("D12")
-async def test_the_log_of_profiles_begins_with_the_one_that_the_run_began_with(bench: Bench) -> None:
     log = ProfileLog.model_validate(await bench.desk.profile_log(cursor=None, limit=50))
     first = log.entries[-1]
     assert (first.kind, first.what, first.after, first.by) == ("run_started", "profile", "foundation", "operator")

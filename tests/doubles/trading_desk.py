@@ -54,6 +54,8 @@ class InMemoryDesk:
     has_sidecar: bool = False
     trades_made: list[Trade] = field(default_factory=list)
     points: list[JsonObject] = field(default_factory=list)
+    targets: list[tuple[str, str, int, int]] = field(default_factory=list)
+    """(time, actor, before, after) of each that was set."""
     previews: dict[str, JsonObject] = field(default_factory=dict)
     answers: dict[str, JsonObject] = field(default_factory=dict)
     stages: dict[str, str] = field(default_factory=dict)
@@ -228,6 +230,58 @@ class InMemoryDesk:
                 bucket = number if resolution_s is None else ns(point) // (resolution_s * 1_000_000_000)
                 kept[bucket] = point
         return self._context() | {"points": list(kept.values()), "resolution_s": resolution_s}
+
+    async def projection(self) -> JsonObject:
+        changes: list[Any] = [
+            {"ts": at, "actor": actor, "reason": "r", "before": _amount(before), "after": _amount(after)}
+            for at, actor, before, after in reversed(self.targets)
+        ]
+        return self._context() | {
+            "start": _amount(2 * SOL),
+            "equity": _amount(self.equity_lamports),
+            "target": _amount(self.target),
+            "path": [_amount(2 * SOL), _amount(20_000 * SOL)],
+            "tiers": [
+                {"name": name, "from_equity": _amount(sol * SOL)}
+                for name, sol in (("foundation", 0), ("acceleration", 20), ("institutional", 2_000))
+            ],
+            "targets": changes,
+            "since": START.isoformat(),
+            "until": self.now.isoformat(),
+            "basis": "hour",
+            "returns": 0,
+            "returns_needed": 168,
+            "too_little": "too little history for a projection: 0.0 of 7 days",
+            "method": "the past resampled, no promise",
+            "paths": 2_000,
+            "days_ahead": 0,
+            "range": [],
+            "reaches": [],
+        }
+
+    async def curve_marks(self, *, since_ns: int | None, until_ns: int | None) -> JsonObject:
+        def is_within(ts: datetime) -> bool:
+            at = int(ts.timestamp()) * 1_000_000_000
+            return (since_ns is None or at >= since_ns) and (until_ns is None or at < until_ns)
+
+        if since_ns is not None and until_ns is not None and since_ns >= until_ns:
+            msg = "since is not before until"
+            raise InvalidInput(msg, field="since")
+        found = [trade for trade in self.trades_made if is_within(trade.ts)]
+        marks: list[Any] = [
+            {
+                "ts": trade.ts.isoformat(),
+                "kind": trade.side,
+                "lamports": trade.lamports,
+                "mint": MINT,
+                "symbol": SYMBOL,
+                "trajectory_id": trade.trajectory_id,
+            }
+            for trade in found
+        ]
+        sides = [trade.side for trade in found]
+        totals: JsonObject = {"buy": sides.count("buy"), "sell": sides.count("sell"), "deposit": 0, "withdrawal": 0}
+        return self._context() | {"marks": marks, "totals": totals, "is_cut": False}
 
     async def costs(self, *, days: int) -> JsonObject:
         if not 1 <= days <= 400:

@@ -57,6 +57,12 @@ class LateDesk:
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
         return await self._real().equity(since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)
 
+    async def projection(self) -> JsonObject:
+        return await self._real().projection()
+
+    async def curve_marks(self, *, since_ns: int | None, until_ns: int | None) -> JsonObject:
+        return await self._real().curve_marks(since_ns=since_ns, until_ns=until_ns)
+
     async def costs(self, *, days: int) -> JsonObject:
         return await self._real().costs(days=days)
 

@@ -237,6 +237,14 @@ class AdaptedDesk:
         with translating():
             return await self._desk.equity(since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)
 
+    async def projection(self) -> JsonObject:
+        with translating():
+            return await self._desk.projection()
+
+    async def curve_marks(self, *, since_ns: int | None, until_ns: int | None) -> JsonObject:
+        with translating():
+            return await self._desk.curve_marks(since_ns=since_ns, until_ns=until_ns)
+
     async def costs(self, *, days: int) -> JsonObject:
         with translating():
             return await self._desk.costs(days=days)

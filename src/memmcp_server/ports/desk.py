@@ -35,6 +35,12 @@ class TradingDesk(Protocol):
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
         """wire.EquitySeries"""
 
+    async def projection(self) -> JsonObject:
+        """wire.Projection: the path of the tiers, targets as they were set, and where the equity may go"""
+
+    async def curve_marks(self, *, since_ns: int | None, until_ns: int | None) -> JsonObject:
+        """wire.CurveMarks: fills, deposits and withdrawals in a stretch of time, thinned where there are many"""
+
     async def costs(self, *, days: int) -> JsonObject:
         """wire.CostsAnswer: costs on chain and of running, with the newest rows of days"""
 

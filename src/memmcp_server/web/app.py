@@ -34,6 +34,7 @@ from .metrics_routes import MetricsRoutes
 from .news_routes import NewsRoutes
 from .openapi import openapi_document
 from .page import Page
+from .path_routes import PathRoutes
 from .requests import NoQuery, query_as
 from .routing import ApiRoute, starlette_routes
 from .session_routes import SessionRoutes
@@ -142,6 +143,7 @@ def api_routes(services: Services, live: LiveEvents, policy: GuardPolicy) -> lis
         *ExecutionRoutes(services).routes(),
         *TradeRoutes(services).routes(),
         *ExportRoutes(services).routes(),
+        *PathRoutes(services).routes(),
         *AssessRoutes(services).routes(),
         *ApprovalRoutes(services).routes(),
         *AlertRoutes(services).routes(),

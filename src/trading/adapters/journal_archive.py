@@ -50,6 +50,10 @@ _REJECTED = sa.text(
     "SELECT json_extract(CAST(body AS TEXT), '$.rejected.reason') AS reason, count(*) FROM rows "
     "WHERE run = :run AND kind = 'order_rejected' AND kind <> 'input' GROUP BY reason"
 )
+_SEQ_FROM = sa.text(
+    "SELECT seq FROM rows INDEXED BY rows_marked WHERE run = :run AND kind = 'cycle_marked' AND ts_ns >= :ts "
+    "ORDER BY ts_ns, seq LIMIT 1"
+)
 END_OF_TIME_NS = 2**63 - 1
 _CHUNK = 500
 
@@ -177,6 +181,12 @@ class RunArchive:
         with self._store.reading() as connection:
             found = connection.execute(_REJECTED, {"run": self._run}).all()
         return {str(reason): int(count) for reason, count in found}
+
+    def seq_from(self, ts_ns: int) -> int | None:
+        """Return the seq of the first mark at that time or later, None where there is none."""
+        with self._store.reading() as connection:
+            given = {"run": self._run, "ts": within_time(ts_ns)}
+            return connection.execute(_SEQ_FROM, given).scalar_one_or_none()
 
     def mentioning(self, names: Collection[str], kinds: Collection[str] = ()) -> list[JournalRow]:
         """Return the rows that speak of one of these orders or trajectories, in order."""

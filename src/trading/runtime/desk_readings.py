@@ -16,6 +16,7 @@ from trading.errors import InvalidInput
 from trading.model.units import NS_PER_S
 
 from . import history, reviewing, views
+from .curve_marks import curve_marks
 from .daily_results import daily_results, with_results
 from .documents import Document, amount, iso
 from .funnel import funnel
@@ -24,6 +25,7 @@ from .mailbox import Mailbox
 from .night import night
 from .outlook import outlook
 from .price_history import candles
+from .projecting import Projecting
 from .promoter import DeskNow, Promoter
 from .running_costs import RunningCosts
 from .session import Session
@@ -58,6 +60,7 @@ class DeskReadings:
         self._store = store
         self._sections = sections
         self._review = review
+        self._projecting = Projecting(store)
         self.figures: Callable[[], Document] = lambda: {"families": []}
         """Tells everything that is counted and measured."""
         self.running_costs: RunningCosts | None = None  # counts what running takes
@@ -108,6 +111,13 @@ class DeskReadings:
         archive, within = self._run().archive, Range(since_ns, until_ns)
         buckets = MarkBuckets(self._store, self._stage.current.run_number)
         read = partial(history.equity_series, archive, within, resolution_s, buckets)
+        return self._with_context(await anyio.to_thread.run_sync(read))
+
+    async def projection(self) -> Document:
+        return self._with_context(await self._projecting.document(self._run(), self._stage.current))
+
+    async def curve_marks(self, *, since_ns: int | None, until_ns: int | None) -> Document:
+        read = partial(curve_marks, self._run(), since_ns, until_ns)
         return self._with_context(await anyio.to_thread.run_sync(read))
 
     async def costs(self, *, days: int) -> Document:

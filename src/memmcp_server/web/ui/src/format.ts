@@ -191,6 +191,7 @@ export function words(name: string): string {
 export function inUnit(value: number, unit: string): string {
   if (unit === "bps") return percent(value);
   if (unit === "lamports") return `${sol(value)} SOL`;
+  if (unit === "s") return duration(value);
   return `${count(value)} ${plain(unit, 24)}`;
 }
 
