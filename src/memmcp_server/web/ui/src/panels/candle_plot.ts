@@ -76,7 +76,7 @@ export class CandlePlot {
       } },
       series: [{}, { paths: () => null, points: { show: false } }, { paths: () => null, points: { show: false } }],
       scales: {
-        x: { range: (_: uPlot, low: number, high: number): [number, number] => [low - half, high + half] },
+        x: { range: (_: uPlot, low: number, high: number): [number, number] => [low - half, high + Math.max(half, (high - low) * 0.02)] },
         y: { range: (_: uPlot, low: number, high: number): [number, number] => padded(low, high) },
       },
       axes: [
