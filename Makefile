@@ -61,8 +61,8 @@ crash: setup-test ## The kill matrices of memory, of live execution and of the p
 tracing: setup-test ## 10,000 whole trades through every fault of a trace receiver, and how soon a daemon ends beside each (DECISIONS=10000)
 	@$(BIN)/python -m benchmarks.trace_faults --decisions $(or $(DECISIONS),10000)
 
-soak: setup-test ## 30 days of the whole daemon hastened, with clock jumps and feed outages: flat memory, handles, disk (HOURS=72: by the wall)
-	@$(BIN)/python -m benchmarks.soak $(if $(HOURS),--hours $(HOURS),--days $(or $(DAYS),30))
+soak: setup-test ## 30 days of the whole daemon hastened, with clock jumps and feed outages, then 200 streams for 10 minutes: flat memory, handles, disk (HOURS=72: by the wall, STREAMS_S=600)
+	@$(BIN)/python -m benchmarks.soak $(if $(HOURS),--hours $(HOURS),--days $(or $(DAYS),30)) --streams-s $(or $(STREAMS_S),600)
 
 search-crash: setup-test ## A search killed at every commit of its databases, against an undisturbed one (EVERY=1 CHAINS=20)
 	@$(BIN)/python -m benchmarks.crash_search --every $(or $(EVERY),1) --chains $(or $(CHAINS),20)

@@ -26,6 +26,7 @@ BENCHMARKS = (
     "metrics",
     "history",
     "tracing",
+    "page",
 )
 HEAD = """# Benchmarks
 

@@ -13,6 +13,8 @@ its index worker give back what they have freed. The last periods are judged aga
   the bytes of each journal are judged against the bytes that its rows hold: a file that grows faster than its rows
   leaks. What is carried on or thinned must not pile up: the outbox, the desk's queue of snapshots, and snapshots beyond
   what the retention settings keep. The write-ahead logs and the daemon's own log stay under a fixed bound.
+
+After that ``benchmarks.streams`` holds 200 pages' streams open on another daemon for ten minutes.
 """
 
 import argparse
@@ -28,6 +30,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 from tests.support.agents import ROOT, daemon_pid, environment, http_client, until
@@ -347,7 +350,7 @@ def soak(plan: Plan, data_dir: Path) -> tuple[list[Figures], list[str], Load]:
     found: list[Figures] = []
     short: list[str] = []
     with receiving() as (traces, receiver), daemon(data_dir, plan.environ(control_path, traces)) as process:
-        until(lambda: _is_trading(data_dir), 120)
+        until(lambda: is_trading(data_dir), 120)
         client = http_client(data_dir)
         load = Load(data_dir, max(0.25, plan.period_s / 120))
         with load.running():
@@ -378,7 +381,7 @@ def soak(plan: Plan, data_dir: Path) -> tuple[list[Figures], list[str], Load]:
     return found, short, load
 
 
-def _is_trading(data_dir: Path) -> bool:
+def is_trading(data_dir: Path) -> bool:
     try:
         return bool(http_client(data_dir).get("/telemetry/trading").get("cycle"))
     except (Failed, NoDaemon, AssertionError, OSError):
@@ -399,6 +402,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--day-s", type=float, default=24.0, help="Seconds that such a day takes.")
     parser.add_argument("--hours", type=int, help="Hours of the wall clock instead, nothing hastened.")
     parser.add_argument("--keep", type=Path, help="Leave the data here.")
+    parser.add_argument("--streams-s", type=float, default=600.0, help="Seconds of 200 open streams after it, or 0.")
     arguments = parser.parse_args(argv)
     plan = plan_of(arguments)
     if plan.periods < plan.warm + WINDOW:
@@ -412,8 +416,15 @@ def main(argv: Sequence[str]) -> int:
     for each in short:
         print(f"grown: {each}")
     if found:
-        print(summary(plan, found, load, short))
-    return 1 if short or len(found) < plan.periods else 0
+        print(summary(plan, found, load, short), flush=True)
+    code = 1 if short or len(found) < plan.periods else 0
+    return code if arguments.streams_s == 0 else max(code, streams(arguments.streams_s))
+
+
+def streams(seconds: float) -> int:
+    """The other thing that must stay flat for long: a daemon that many pages look at."""
+    code: int = import_module("benchmarks.streams").main(["--seconds", str(seconds)])
+    return code
 
 
 def summary(plan: Plan, found: Sequence[Figures], load: Load, short: Sequence[str]) -> str:

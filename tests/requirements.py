@@ -80,7 +80,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "O8": Requirement("Bad night", "done"),
     "D1": Requirement("Queue statistics and health", "done"),
     "D2": Requirement("Trading snapshot", "done"),
-    "D3": Requirement("Compounding tracker", "partly", "history of targets, projection"),
+    "D3": Requirement("Compounding tracker", "partly", "projection and history of targets on the page"),
     "D4": Requirement("History", "partly", "drawdown curve, filters"),
     "D5": Requirement("Strategy heatmap", "partly", "findings behind a cell"),
     "D6": Requirement("Memory browser", "done"),

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 from .config import Sections
-from .errors import FeedUnavailable, InvalidInput, JournalUnavailable, MemoryUnavailable, TradingError, Unavailable
+from .errors import (
+    FeedUnavailable,
+    InvalidInput,
+    JournalUnavailable,
+    KeyTaken,
+    MemoryUnavailable,
+    TradingError,
+    Unavailable,
+)
 from .model.units import sol_to_lamports
 from .ports import Memory, MemoryRecord
 from .runtime.arming_view import ArmingView
@@ -25,6 +33,7 @@ __all__ = [
     "FeedUnavailable",
     "InvalidInput",
     "JournalUnavailable",
+    "KeyTaken",
     "Memory",
     "MemoryRecord",
     "MemoryUnavailable",

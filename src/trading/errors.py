@@ -2,6 +2,7 @@
 
 TradingError
   InvalidInput          an argument or a setting is wrong; names the field
+    KeyTaken            an idempotency key was used before, for something else: nothing was done
   DataError             market data is unusable; names file and row
   IllegalTransition     an order or a position was asked for an impossible step (programmer error)
   LedgerMismatch        the books do not add up: the desk halts
@@ -39,6 +40,10 @@ class TradingError(Exception):
 
 class InvalidInput(TradingError):
     code = "invalid_input"
+
+
+class KeyTaken(InvalidInput):
+    code = "key_taken"
 
 
 class DataError(TradingError):

@@ -16,6 +16,7 @@ from memmcp_server.wire.desk_logs import ProfileLog, SidecarLog
 from memmcp_server.wire.execution import NodesAnswer, TransactionPage
 from memmcp_server.wire.memory import MemoryDocument, MemorySearchAnswer, TrajectoryDocument, TrajectoryPage
 from memmcp_server.wire.money import CostsAnswer
+from memmcp_server.wire.prices import CandleSeries
 from memmcp_server.wire.status import HealthAnswer, MetricsAnswer
 from memmcp_server.wire.telemetry import RiskView, SnapshotSeries
 from memmcp_server.wire.trading import EquitySeries, StrategyDigest, StrategyList, TradePage, TradingSnapshot, WhyAnswer
@@ -48,7 +49,8 @@ async def test_every_get_route_answers_its_wire_model(stage: Stage) -> None:
         ("/trajectories/session-1", TrajectoryDocument),
         ("/telemetry/trading", TradingSnapshot),
         ("/telemetry/trading/history?resolution=60", EquitySeries),
-        ("/telemetry/trading/trades?limit=5", TradePage),
+        ("/telemetry/trading/trades?limit=5&side=buy&result=won&origin=agent", TradePage),
+        ("/candles?interval=300", CandleSeries),
         ("/telemetry/metrics", MetricsAnswer),
         ("/strategies", StrategyList),
         ("/strategies/digest?window=7d", StrategyDigest),

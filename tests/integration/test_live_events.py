@@ -192,6 +192,33 @@ async def test_one_page_too_many_is_refused_and_a_closed_one_makes_room(stage: S
             await take(three, "trading")
 
 
+async def test_pages_that_come_at_the_same_moment_are_counted_before_they_are_let_in(stage: Stage) -> None:
+    codes: list[int] = []
+
+    async def come(client: httpx2.AsyncClient) -> None:
+        async with client.stream("GET", "/events") as response:
+            codes.append(response.status_code)
+            if len(codes) == 12:
+                all_answered.set()
+            await all_answered.wait()
+
+    all_answered = anyio.Event()
+    with anyio.fail_after(PATIENCE_S):
+        async with served(stage.app) as url, httpx2.AsyncClient(base_url=url, timeout=PATIENCE_S) as client:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(12):
+                    tasks.start_soon(come, client)
+            assert sorted(codes) == [200, 200, *([503] * 10)]
+            while stage.app.state.live.streams:
+                await anyio.lowlevel.checkpoint()
+
+
+async def test_a_page_that_asks_for_the_head_alone_keeps_no_place(stage: Stage) -> None:
+    for _ in range(3):
+        assert (await stage.http.head("/events")).status_code == 200
+    assert stage.app.state.live.streams == stage.services.clients.count == 0
+
+
 async def test_closing_ends_every_stream_at_once_and_lets_the_server_stop(stage: Stage) -> None:
     with anyio.fail_after(PATIENCE_S):
         async with served(stage.app) as url, stream(url) as events:

@@ -49,6 +49,7 @@ QUIET: dict[str, tuple[int, dict[str, Any]]] = {
     "/memory/summary": (200, {"counts": []}),
     "/risk": (200, {"exposure_bps": 0, "exposure_map": None}),
     "/why": (200, documents.why()),
+    "/candles": (200, documents.candles(0, mint=None, symbol=None, tokens=[])),
     "/strategies": (200, {"strategies": []}),
     "/strategies/digest": (200, {"window": "30d", "strategies": []}),
     "/nodes": (200, {"nodes": [execution_documents.node()]}),

@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks import bridge, engine, history, lessons, memory, metrics, migration, search, sidecar
+from benchmarks import bridge, engine, history, lessons, memory, metrics, migration, page, search, sidecar
 from benchmarks.filling import make_base
 from benchmarks.peers import Ours
 from tests.support.agents import data_directory
@@ -161,3 +161,15 @@ def test_the_metrics_benchmark_scrapes_a_desk_and_names_its_peer(capsys: pytest.
     for row in ("| a scrape (", "prometheus-client", "| the trading loop, for each batch of cycles |", "as JSON"):
         assert row in said
     assert code in (0, 1)
+
+
+@pytest.mark.requirement("Q3")
+@pytest.mark.bench
+def test_the_pages_benchmark_draws_ticks_beside_its_floor_and_says_whether_its_goals_are_met(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = page.main(["--points", "300", "--seconds", "2", "--loads", "1"])
+    said = capsys.readouterr().out
+    for row in ("| a tick of the page, 300 points, 10 a second (", "| floor: its two curves alone", "| the bundle, "):
+        assert row in said
+    assert (code == 0) == ("not all met" not in said)

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from benchmarks.page import BUNDLE_GOAL_BYTES, bundle_bytes
 from hatch_build import BUNDLE, NODE_REQUIREMENT, PageHook, build_page
 from tests.support.page_server import STATIC
 
@@ -89,6 +90,11 @@ class TestBundle:
         assert re.findall(dangerous, ours) == []
         # uPlot writes its own axis and legend templates; it is handed numbers and our own words only.
         assert set(re.findall(dangerous, script)) <= {"innerHTML"}
+
+    @pytest.mark.requirement("Q3")
+    def test_what_a_load_fetches_is_small(self) -> None:
+        packed = {name: small for name, (_, small) in bundle_bytes().items()}
+        assert sum(packed.values()) <= BUNDLE_GOAL_BYTES, packed
 
     def test_the_licence_of_what_is_bundled_comes_along(self) -> None:
         legal = (STATIC / "app.js.LEGAL.txt").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from memmcp_server.domain.memory import MemoryDraft, Provenance, Trust
 from memmcp_server.domain.secrets import redacted_document
 from memmcp_server.domain.telemetry import LOCAL_DESK, RecordSnapshot
 from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory
-from memmcp_server.errors import InvalidInput, MemoryServerError, TradingUnavailable, Unavailable
+from memmcp_server.errors import IdempotencyConflict, InvalidInput, MemoryServerError, TradingUnavailable, Unavailable
 from memmcp_server.ports import Journal, JournalCommand, SecretScanner, TradingDesk
 from trading import desk as trading
 
@@ -199,6 +199,8 @@ def translating() -> Iterator[None]:
     """Turn trading's errors into ours, once, here."""
     try:
         yield
+    except trading.KeyTaken as error:
+        raise IdempotencyConflict(error.message, field=error.field, hint=error.hint) from error
     except trading.InvalidInput as error:
         raise InvalidInput(error.message, field=error.field, hint=error.hint) from error
     except trading.TradingError as error:
@@ -219,13 +221,29 @@ class AdaptedDesk:
         with translating():
             return await self._desk.metrics()
 
-    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
+    async def trades(
+        self, *, strategy: str | None, cursor: str | None, limit: int, wanted: JsonObject | None = None
+    ) -> JsonObject:
         with translating():
-            return await self._desk.trades(strategy=strategy, cursor=cursor, limit=limit)
+            return await self._desk.trades(strategy=strategy, cursor=cursor, limit=limit, wanted=wanted)
+
+    async def candles(
+        self, *, mint: str | None, since_ns: int | None, until_ns: int | None, interval_s: int | None
+    ) -> JsonObject:
+        with translating():
+            return await self._desk.candles(mint=mint, since_ns=since_ns, until_ns=until_ns, interval_s=interval_s)
 
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
         with translating():
             return await self._desk.equity(since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)
+
+    async def projection(self) -> JsonObject:
+        with translating():
+            return await self._desk.projection()
+
+    async def curve_marks(self, *, since_ns: int | None, until_ns: int | None) -> JsonObject:
+        with translating():
+            return await self._desk.curve_marks(since_ns=since_ns, until_ns=until_ns)
 
     async def costs(self, *, days: int) -> JsonObject:
         with translating():

@@ -32,6 +32,7 @@ from memmcp_server.web.guard import TokenVerifier
 from . import logs
 from .allocator import hold_little
 from .connections import BridgeDoor
+from .descriptors import allow_descriptors
 from .doors import Doors
 from .idle import CountRequests, wait_until_idle
 from .lease import Lease
@@ -86,6 +87,7 @@ def run(sections: Sections, environ: Mapping[str, str], lease: Lease, doors: Doo
     hold_little(environ)
     take_short_turns()
     _open_log(sections, lease, also_stderr=not launch.by_bridge)
+    allow_descriptors(sections.http.streams_max)
     with _single_error():
         anyio.run(Host(sections, environ, lease, doors, launch).main)
     return 0

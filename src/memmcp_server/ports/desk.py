@@ -22,11 +22,24 @@ class TradingDesk(Protocol):
         cheap and waits for nothing.
         """
 
-    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
-        """wire.TradePage, newest first"""
+    async def trades(
+        self, *, strategy: str | None, cursor: str | None, limit: int, wanted: JsonObject | None = None
+    ) -> JsonObject:
+        """wire.TradePage, newest first. ``wanted`` narrows it: mint, side, result, origin, since_ns, until_ns."""
+
+    async def candles(
+        self, *, mint: str | None, since_ns: int | None, until_ns: int | None, interval_s: int | None
+    ) -> JsonObject:
+        """wire.CandleSeries: of this token, else of the one that was traded last"""
 
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
         """wire.EquitySeries"""
+
+    async def projection(self) -> JsonObject:
+        """wire.Projection: the path of the tiers, targets as they were set, and where the equity may go"""
+
+    async def curve_marks(self, *, since_ns: int | None, until_ns: int | None) -> JsonObject:
+        """wire.CurveMarks: fills, deposits and withdrawals in a stretch of time, thinned where there are many"""
 
     async def costs(self, *, days: int) -> JsonObject:
         """wire.CostsAnswer: costs on chain and of running, with the newest rows of days"""

@@ -1,24 +1,35 @@
 """GET /events: the one live stream of a page."""
 
-import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import Final
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
 
-from memmcp_server.domain.caller import Caller
 from memmcp_server.errors import InvalidInput
 from memmcp_server.services.container import Services
 
-from .live import LiveEvent, LiveEvents
+from .live import Follower, LiveEvent, LiveEvents
 from .requests import NoQuery, query_as, steward_of
 from .routing import ApiRoute
 
 PING_S: Final = 15
 SEND_TIMEOUT_S: Final = 10.0
 RECONNECT_MS: Final = 2_000
+
+
+class _Stream(EventSourceResponse):
+    """Holds its place until it has ended, also where it was left before it began."""
+
+    def __init__(self, events: AsyncIterator[ServerSentEvent], held: ExitStack) -> None:
+        super().__init__(events, ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep="\n")
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._held:
+            await super().__call__(scope, receive, send)
 
 
 class EventsRoute:
@@ -30,20 +41,18 @@ class EventsRoute:
         query_as(request, NoQuery)
         last_seq = last_event_id(request)
         caller = steward_of(request, "GET /events")
-        self._live.check_room()
-        with self._services.clients.connected("page", "http"):
-            # Once the stream has begun there is no status left to refuse with, so the room is asked for here.
-            return EventSourceResponse(
-                self._stream(last_seq, caller), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep="\n"
-            )
+        with ExitStack() as held:
+            # Once the stream has begun there is no status left to refuse with, so its place is taken here.
+            follower = held.enter_context(self._live.place(caller))
+            held.enter_context(self._services.clients.connected("page", "http"))
+            return _Stream(self._encoded(last_seq, follower), held.pop_all())
 
-    async def _stream(self, last_seq: int | None, caller: Caller) -> AsyncIterator[ServerSentEvent]:
-        with self._services.clients.connected("page", "http"):
-            async with aclosing(self._live.follow(last_seq, caller)) as events:
-                first = True
-                async for event in events:
-                    yield _encoded(event, RECONNECT_MS if first else None)
-                    first = False
+    async def _encoded(self, last_seq: int | None, follower: Follower) -> AsyncIterator[ServerSentEvent]:
+        async with aclosing(self._live.follow(last_seq, follower)) as events:
+            first = True
+            async for event in events:
+                yield _encoded(event, RECONNECT_MS if first else None)
+                first = False
 
     def routes(self) -> list[ApiRoute]:
         return [
@@ -75,5 +84,4 @@ def last_event_id(request: Request) -> int | None:
 
 
 def _encoded(event: LiveEvent, retry_ms: int | None) -> ServerSentEvent:
-    data = json.dumps(event.data, ensure_ascii=False, separators=(",", ":"))
-    return ServerSentEvent(data, event=event.kind, id=None if event.id is None else str(event.id), retry=retry_ms)
+    return ServerSentEvent(event.text, event=event.kind, id=None if event.id is None else str(event.id), retry=retry_ms)

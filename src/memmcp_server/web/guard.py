@@ -33,6 +33,7 @@ from .headers import SECURITY_HEADERS
 
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+FOREIGN_SITES: Final = frozenset({"cross-site", "same-site"})
 DRAIN_BYTES_MAX: Final = 16 * 1024 * 1024
 DRAIN_S: Final = 2.0
 OPERATOR_PATHS: Final = ("/actions/", "/admin/")
@@ -314,6 +315,10 @@ class Guard:
         if method not in SAFE_METHODS and site is not None and site != "same-origin":
             msg = f"a {method} from another site ({site[:40]}) is refused"
             raise Refused(msg, field="Sec-Fetch-Site", hint="call from the daemon's own page, or from a program")
+        if site in FOREIGN_SITES and not _is_link(headers):
+            # It could not read the answer, but it can measure how long one takes, and keep streams open.
+            msg = f"what another site ({site}) embeds or fetches is not answered"
+            raise Refused(msg, field="Sec-Fetch-Site", hint="a link may lead here; a program sends no such header")
 
 
 def _check_page(method: str, headers: Headers) -> None:
@@ -416,6 +421,12 @@ def _is_origin_of(origin: str, host: str) -> bool:
         return False
     default_port = ":80" if parts.scheme == "http" else ":443"
     return parts.netloc.lower().removesuffix(default_port) == host.removesuffix(default_port)
+
+
+def _is_link(headers: Headers) -> bool:
+    """Say whether a browser opens what it asks for as a page of its own."""
+    mode, place = headers.get("sec-fetch-mode", "navigate"), headers.get("sec-fetch-dest", "document")
+    return mode == "navigate" and place == "document"
 
 
 def _is_bearer(headers: Headers) -> bool:

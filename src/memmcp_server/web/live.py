@@ -7,10 +7,12 @@ its cursor).
 """
 
 import contextlib
+import json
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import anyio
@@ -44,13 +46,18 @@ CONTENT_CHARS_MAX: Final = 200
 NOBODY: Final = Caller(agent="", session="", tool="GET /events", role="agent", transport="http")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LiveEvent:
-    """``id`` is the journal seq for rows, None for gauges."""
+    """``id`` is the journal seq for rows, None for gauges. One event is queued for every follower."""
 
     kind: str
     data: JsonObject
     id: int | None = None
+
+    @cached_property
+    def text(self) -> str:
+        """The data as JSON, written once however many follow."""
+        return json.dumps(self.data, ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(slots=True, eq=False)
@@ -58,15 +65,15 @@ class Follower:
     """One client's queue. ``lost_from``: seq of the first row that no longer fitted."""
 
     caller: Caller = NOBODY
-    gauges: dict[str, JsonObject] = field(default_factory=dict)
+    gauges: dict[str, LiveEvent] = field(default_factory=dict)
     rows: deque[LiveEvent] = field(default_factory=deque)
     lost_from: int | None = None
     lost_to: int = 0
     wake: anyio.Event = field(default_factory=anyio.Event)
     closed: bool = False
 
-    def offer_gauge(self, kind: str, data: JsonObject) -> None:
-        self.gauges[kind] = data
+    def offer_gauge(self, gauge: LiveEvent) -> None:
+        self.gauges[gauge.kind] = gauge
         self.wake.set()
 
     def offer_row(self, row: LiveEvent) -> None:
@@ -128,33 +135,38 @@ class LiveEvents:
     def streams(self) -> int:
         return len(self._followers)
 
-    def check_room(self) -> None:
-        """Raises: TooManyStreams."""
+    @contextlib.contextmanager
+    def place(self, caller: Caller = NOBODY) -> Iterator[Follower]:
+        """Hold one of the ``http.streams_max`` places while the block runs: what happens from now on is queued in it.
+
+        Raises: TooManyStreams.
+        """
         if len(self._followers) >= self._streams_max:
             msg = f"{self._streams_max} pages are already connected"
             raise TooManyStreams(msg, hint="close one, or raise http.streams_max")
+        follower = Follower(caller, closed=self._closed)
+        self._followers.add(follower)
+        try:
+            yield follower
+        finally:
+            self._followers.discard(follower)
 
-    async def follow(self, last_seq: int | None, caller: Caller = NOBODY) -> AsyncGenerator[LiveEvent, None]:
+    async def follow(self, last_seq: int | None, follower: Follower) -> AsyncGenerator[LiveEvent, None]:
         """Yield the state now, then rows after ``last_seq`` (None: from now on) and gauges as they change.
 
         What the caller may not read is left out.
         """
-        follower = Follower(caller, closed=self._closed)
-        self._followers.add(follower)
-        try:
-            for event in await self._present():
-                yield event
-            replayed = 0
-            if last_seq is not None:
-                async for event in self._replay(last_seq, caller):
-                    replayed = max(replayed, event.id or 0)
-                    yield self._with_cursor(event)
-            async for event in _drain(follower):
-                # What was replayed may have been queued too: the follower is there before the replay begins.
-                if event.id is None or event.id > replayed:
-                    yield self._with_cursor(event)
-        finally:
-            self._followers.discard(follower)
+        for event in await self._present():
+            yield event
+        replayed = 0
+        if last_seq is not None:
+            async for event in self._replay(last_seq, follower.caller):
+                replayed = max(replayed, event.id or 0)
+                yield self._with_cursor(event)
+        async for event in _drain(follower):
+            # What was replayed may have been queued too: the follower is there before the replay begins.
+            if event.id is None or event.id > replayed:
+                yield self._with_cursor(event)
 
     def _with_cursor(self, event: LiveEvent) -> LiveEvent:
         if event.kind != "resync":
@@ -211,8 +223,9 @@ class LiveEvents:
         return AlertList.of(await self._services.alerts.overview(with_past=False)).model_dump(mode="json")
 
     def _offer_gauge(self, kind: str, data: JsonObject) -> None:
+        gauge = LiveEvent(kind, data)
         for follower in self._followers:
-            follower.offer_gauge(kind, data)
+            follower.offer_gauge(gauge)
 
     async def _pump_trading(self) -> None:
         desk = self._services.desk
@@ -245,11 +258,14 @@ class LiveEvents:
                 await anyio.sleep(GAUGE_INTERVAL_S)
 
     def _offer_rows(self, batch: Batch) -> None:
+        if not self._followers:
+            return
+        rows = [(change, row_of(change)) for change in batch.changes]
         for follower in self._followers:
             hidden = batch.book.hidden_from(follower.caller)
-            for change in batch.changes:
+            for change, row in rows:
                 if is_visible(change, hidden, follower.caller):
-                    follower.offer_row(row_of(change))
+                    follower.offer_row(row)
 
 
 async def _drain(follower: Follower) -> AsyncIterator[LiveEvent]:
@@ -262,8 +278,8 @@ async def _drain(follower: Follower) -> AsyncIterator[LiveEvent]:
         if follower.gauges and patience_s <= 0:
             gauges, follower.gauges = follower.gauges, {}
             gauges_at_s = anyio.current_time()
-            for kind, data in gauges.items():
-                yield LiveEvent(kind, data)
+            for gauge in gauges.values():
+                yield gauge
         if follower.closed or follower.rows or follower.lost_from is not None:
             continue
         follower.wake = anyio.Event()

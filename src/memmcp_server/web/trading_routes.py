@@ -36,7 +36,6 @@ from memmcp_server.wire.trading import (
     EquitySeries,
     StrategyDigest,
     StrategyList,
-    TradePage,
     TradingSnapshot,
     WhyAnswer,
 )
@@ -75,12 +74,6 @@ class SnapshotsQuery(WireRequest):
     limit: int = Field(default=50, ge=1, le=500)
 
 
-class TradesQuery(WireRequest):
-    strategy: str | None = Field(default=None, max_length=64)
-    cursor: str | None = Field(default=None, max_length=256)
-    limit: int = Field(default=50, ge=1, le=200)
-
-
 class DigestQuery(WireRequest):
     strategy: str | None = Field(default=None, max_length=64)
     window: WindowName = "all"
@@ -116,15 +109,20 @@ class ActionRequest(WireRequest):
     idempotency_key: IdempotencyKey | None = Field(default=None, description="Or the Idempotency-Key header.")
 
 
+def desk_of(services: Services) -> TradingDesk:
+    """Return the desk. Raises: TradingUnavailable where there is none."""
+    if services.desk is None:
+        msg = "trading is switched off in this daemon; memory works on"
+        raise TradingUnavailable(msg, hint="start it with: memmcp serve (without --no-trading)")
+    return services.desk
+
+
 class TradingRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
 
     def _desk(self) -> TradingDesk:
-        if self._services.desk is None:
-            msg = "trading is switched off in this daemon; memory works on"
-            raise TradingUnavailable(msg, hint="start it with: memmcp serve (without --no-trading)")
-        return self._services.desk
+        return desk_of(self._services)
 
     async def _snapshot(self) -> TradingSnapshot:
         return TradingSnapshot.model_validate(await self._desk().snapshot())
@@ -170,11 +168,6 @@ class TradingRoutes:
         )
         views = [SnapshotView.of(each) for each in found]
         return answer(SnapshotSeries(desk_id=wish.desk_id, snapshots=views, resolution_s=wish.resolution))
-
-    async def trades(self, request: Request) -> JSONResponse:
-        wish = query_as(request, TradesQuery)
-        body = await self._desk().trades(strategy=wish.strategy, cursor=wish.cursor, limit=wish.limit)
-        return answer(TradePage.model_validate(body))
 
     async def costs(self, request: Request) -> JSONResponse:
         wish = query_as(request, CostsQuery)
@@ -285,14 +278,6 @@ class TradingRoutes:
                 "Whole snapshots of a desk over time: positions, limits, queues as they were.",
                 query=SnapshotsQuery,
                 answer=SnapshotSeries,
-            ),
-            ApiRoute(
-                "GET",
-                "/telemetry/trading/trades",
-                self.trades,
-                "Trades, newest first.",
-                query=TradesQuery,
-                answer=TradePage,
             ),
             ApiRoute("GET", "/strategies", self.strategies, "Strategies with results.", NoQuery, None, StrategyList),
             ApiRoute(

@@ -43,6 +43,7 @@ __all__ = [
     "TradeAnswer",
     "TradePage",
     "TradeRequest",
+    "TradeTotals",
     "TradeView",
     "TradingContext",
     "TradingSnapshot",
@@ -214,9 +215,21 @@ class TradeView(Wire):
     reason: str
 
 
+class TradeTotals(Wire):
+    """All trades that were asked for, not only those of the page. ``won`` and ``lost`` count sales; ``fees``: of the
+    pool, the network and for priority. USD at SOL's price now."""
+
+    trades: int
+    won: int
+    lost: int
+    realised: Amount
+    fees: Amount
+
+
 class TradePage(TradingContext):
     trades: list[TradeView]
     next_cursor: str | None = None
+    totals: TradeTotals | None = None
 
 
 class StrategyView(Wire):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from trading.errors import InvalidInput
+from trading.errors import InvalidInput, KeyTaken
 from trading.model import commands
 from trading.model.units import sol_to_lamports
 
@@ -31,6 +31,24 @@ def command_of(request: Mapping[str, Any], actor: str, key: str) -> commands.Com
         case _:
             msg = f"action: {action!r} is unknown"
             raise InvalidInput(msg, field="action")
+
+
+def asked_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes a repeat of a request the same one. Its reason does not: people word it anew."""
+    return {name: value for name, value in sorted(request.items()) if name != "reason" and value is not None}
+
+
+def require_same(known: Mapping[str, Any], request: Mapping[str, Any], key: str) -> None:
+    """Raises: KeyTaken where what was done under a key is not what is asked for now."""
+    done, asked = known.get("asked"), asked_of(request)
+    if done is not None and done != asked:
+        msg = f"the key {key[:80]!r} was used before, for {_told(done)}; {_told(asked)} was not done"
+        raise KeyTaken(msg, field="idempotency_key", hint="take a new key for each thing you want done")
+
+
+def _told(asked: Mapping[str, Any]) -> str:
+    rest = ", ".join(f"{name} {str(value)[:64]}" for name, value in asked.items() if name != "action")
+    return f"{asked.get('action')}{f' ({rest})' if rest else ''}"
 
 
 def given(request: Mapping[str, Any], name: str) -> Any:

@@ -35,7 +35,7 @@ def daily_results(run: RunView, first_day: int) -> dict[int, DayResult]:
     before, read = None, 0
     is_whole = False
     while not is_whole and read < TRADES_MAX:
-        page = run.archive.trades(strategy=None, before=before, limit=TRADES_AT_ONCE)
+        page = run.archive.trades(before=before, limit=TRADES_AT_ONCE)
         for each in page:
             fill: Mapping[str, Any] = each.body["filled"]["fill"]
             day = int(fill["ts_ns"]) // DAY_NS

@@ -25,8 +25,11 @@ class Recording:
 CALLS = {
     "snapshot": ((), {}),
     "metrics": ((), {}),
-    "trades": ((), {"strategy": None, "cursor": "c", "limit": 3}),
+    "trades": ((), {"strategy": None, "cursor": "c", "limit": 3, "wanted": {"side": "buy"}}),
+    "candles": ((), {"mint": "m", "since_ns": 1, "until_ns": 2, "interval_s": 300}),
     "equity": ((), {"since_ns": 1, "until_ns": 2, "resolution_s": 3}),
+    "projection": ((), {}),
+    "curve_marks": ((), {"since_ns": 1, "until_ns": 2}),
     "costs": ((), {"days": 7}),
     "nodes": ((), {}),
     "transactions": ((), {"cursor": "c", "limit": 4}),

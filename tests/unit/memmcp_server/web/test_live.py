@@ -38,8 +38,8 @@ def test_the_queue_never_holds_more_than_its_bound() -> None:
 def test_of_a_gauge_only_the_newest_is_kept() -> None:
     follower = Follower()
     for cycle in range(100):
-        follower.offer_gauge("trading", {"cycle": cycle})
-    assert follower.gauges == {"trading": {"cycle": 99}}
+        follower.offer_gauge(LiveEvent("trading", {"cycle": cycle}))
+    assert follower.gauges == {"trading": LiveEvent("trading", {"cycle": 99})}
 
 
 @pytest.mark.anyio
@@ -50,7 +50,7 @@ async def test_gauges_are_coalesced_to_four_a_second_while_rows_go_at_once() -> 
 
     async def offer() -> None:
         for number in range(10_000):
-            follower.offer_gauge("trading", {"cycle": number})
+            follower.offer_gauge(LiveEvent("trading", {"cycle": number}))
             follower.offer_row(row(number + 1))
             await anyio.lowlevel.checkpoint()
 

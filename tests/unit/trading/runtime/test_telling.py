@@ -202,8 +202,7 @@ class Past:
         self._trades = [StoredTrade(count - at, _trade(day, realised)) for at, (day, realised) in enumerate(trades)]
         self._charged = [JournalRow(9, 0, "order_rejected", canonical_json(_rejected(*each))) for each in charged]
 
-    def trades(self, *, strategy: str | None, before: int | None, limit: int) -> list[StoredTrade]:
-        assert strategy is None
+    def trades(self, *, before: int | None, limit: int) -> list[StoredTrade]:
         return [each for each in self._trades if before is None or each.number < before][:limit]
 
     def newest(self, kinds: Sequence[str] = (), *, before: int | None = None, limit: int = 1) -> list[JournalRow]:

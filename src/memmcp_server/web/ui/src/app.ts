@@ -15,6 +15,7 @@ import { AgentsPanel } from "./panels/agents";
 import { AlertsPanel } from "./panels/alerts";
 import { ApprovalsPanel } from "./panels/approvals";
 import { BrowserPanel } from "./panels/browser";
+import { CandlesPanel } from "./panels/candles";
 import { ChartPanel } from "./panels/chart";
 import { CompoundingPanel } from "./panels/compounding";
 import { DeadLettersPanel } from "./panels/dead";
@@ -33,6 +34,8 @@ import { SidecarPanel } from "./panels/sidecar";
 import { StrategiesPanel } from "./panels/strategies";
 import { StreamPanel } from "./panels/stream";
 import { TasksPanel } from "./panels/tasks";
+import { TradeDetail } from "./panels/trade_detail";
+import { TradeListPanel } from "./panels/trade_list";
 import { TradesPanel } from "./panels/trades";
 import { addressWith, VIEWS, Views } from "./views";
 import type { ViewId } from "./views";
@@ -94,8 +97,11 @@ export class App {
   private readonly actsPanel = new ActsPanel(this.api, () => this.login.role === "operator", (why) => this.login.ask(why));
   private readonly redraw = (): void => this.plan();
   private readonly exposurePanel = new ExposurePanel(this.api, this.redraw);
+  private readonly candlesPanel = new CandlesPanel(this.api, this.redraw);
+  private readonly tradeDetail = new TradeDetail(this.api, () => this.time);
   /** Panels that ask for what they show, while somebody looks at their part. */
   private readonly asking: Readonly<Partial<Record<ViewId, readonly AskingPanel[]>>> = {
+    trades: [this.candlesPanel, new TradeListPanel(this.api, this.redraw, () => this.candlesPanel.tokens)],
     strategies: [new StrategiesPanel(this.api, this.redraw)],
     insights: [new InsightsPanel(this.api, this.redraw), new DesksPanel(this.api, this.redraw), new ProfilesPanel(this.api, this.redraw)],
     risk: [new FunnelPanel(this.api, this.redraw)],
@@ -338,13 +344,15 @@ export class App {
     const nowMs = Date.now();
     const snapshot = valueOf(this.trading);
     const receivedMs = this.trading.state === "ready" ? this.trading.atMs : nowMs;
-    const around: Surroundings = { nowMs, staleReason: this.connectionTrouble(nowMs) };
+    const deskMs = snapshot === null ? nowMs : Date.parse(snapshot.ts);
+    const around: Surroundings = { nowMs, staleReason: this.connectionTrouble(nowMs), deskMs };
     const desk: Surroundings = { nowMs, staleReason: around.staleReason ?? this.deskTrouble(snapshot, nowMs) };
     setAttribute(document.body, "data-live", around.staleReason === null ? "yes" : "no");
     this.header.drawSnapshot(snapshot, receivedMs, nowMs);
     this.header.drawConnection(this.status, nowMs);
     this.header.drawClock(nowMs, this.time);
     this.actsPanel.draw(snapshot);
+    this.tradeDetail.follow();
     this.views.mark("agents", this.tasksPanel.overdue, "tasks wait for you");
     this.views.mark("system", deadLetters(valueOf(this.metrics), snapshot), "dead letters");
     if (this.views.isShown("desk")) this.drawDesk(snapshot, desk, around);

@@ -111,11 +111,14 @@ export function duration(seconds: number): string {
   return `${whole} s`;
 }
 
+const WRITTEN_MAX = 1_000;
+
 /** Writes instants in one named zone; an unknown zone falls back to UTC and says so by the name it prints. */
 export class ZonedTime {
   readonly zone: string;
   readonly label: string;
   private readonly parts: Intl.DateTimeFormat;
+  private readonly written = new Map<number, string>();
 
   constructor(zone: string) {
     let known = zone;
@@ -138,10 +141,16 @@ export class ZonedTime {
 
   /** "2026-11-22 09:24:52 UTC" */
   full(at: string | number): string {
-    const date = new Date(at);
-    if (Number.isNaN(date.getTime())) return NOTHING;
-    const f = this.fields(date);
-    return `${f["year"]}-${f["month"]}-${f["day"]} ${f["hour"]}:${f["minute"]}:${f["second"]} ${this.label}`;
+    const second = Math.floor(new Date(at).getTime() / 1_000);
+    if (Number.isNaN(second)) return NOTHING;
+    // Most of what a tick draws was there before, and a calendar is slow to ask.
+    const known = this.written.get(second);
+    if (known !== undefined) return known;
+    const f = this.fields(new Date(second * 1_000));
+    const text = `${f["year"]}-${f["month"]}-${f["day"]} ${f["hour"]}:${f["minute"]}:${f["second"]} ${this.label}`;
+    if (this.written.size >= WRITTEN_MAX) this.written.clear();
+    this.written.set(second, text);
+    return text;
   }
 
   /** "22 Nov 09:24 UTC" style without the year: "11-22 09:24 UTC" */
@@ -182,6 +191,7 @@ export function words(name: string): string {
 export function inUnit(value: number, unit: string): string {
   if (unit === "bps") return percent(value);
   if (unit === "lamports") return `${sol(value)} SOL`;
+  if (unit === "s") return duration(value);
   return `${count(value)} ${plain(unit, 24)}`;
 }
 

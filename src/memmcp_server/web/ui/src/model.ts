@@ -93,21 +93,28 @@ export interface Curve {
   ts: number[]; equity: number[]; drawdown: number[]; solUsd: (string | null)[]; low: number[]; high: number[];
 }
 
+/** Its time is read once: a curve has thousands of points, and is drawn several times a second. */
+interface TimedPoint extends EquityPoint { atMs: number }
+
+const timed = (point: EquityPoint): TimedPoint => ({ ...point, atMs: Date.parse(point.ts) });
+
 /** Equity over event time: history, then live points, one per bucket; the bucket doubles when there are too many. */
 export class EquityHistory {
-  private points: EquityPoint[] = [];
+  private points: TimedPoint[] = [];
+  private columns: Curve | null = null;
   private bucketMs = 0;
   /** Grows with every change, so that an unchanged curve is not drawn again. */
   version = 0;
 
-  constructor(private readonly windowMs: number | null, private readonly lengthMax = 1_200) {}
+  constructor(private readonly windowMs: number | null, private readonly lengthMax = 6_000) {}
 
   load(series: EquitySeries): void {
     this.bucketMs = (series.resolution_s ?? 0) * 1_000;
+    this.columns = null;
     const live = this.points;
-    this.points = [...series.points].sort((a, b) => Date.parse(a.ts) - Date.parse(b.ts));
+    this.points = series.points.map(timed).sort((a, b) => a.atMs - b.atMs);
     const newest = this.newestMs;
-    for (const point of live) if (newest === null || Date.parse(point.ts) > newest) this.points.push(point);
+    for (const point of live) if (newest === null || point.atMs > newest) this.points.push(point);
     this.bound();
   }
 
@@ -118,21 +125,24 @@ export class EquityHistory {
     const newest = this.newestMs;
     if (newest !== null && atMs === newest) return "same";
     const isRestart = newest !== null && atMs < newest;
-    if (isRestart) this.points = [];
+    if (isRestart) {
+      this.points = [];
+      this.columns = null;
+    }
     const last = this.points.at(-1);
     const beforeLast = this.points.at(-2);
     // The newest point of an unfinished bucket is replaced, so that the line's end is always the present.
-    if (last && beforeLast && this.bucketMs > 0 && this.bucket(last) === this.bucket(beforeLast)) this.points.pop();
+    if (last && beforeLast && this.bucketMs > 0 && this.bucket(last) === this.bucket(beforeLast)) this.cut(this.points.length - 1, 1);
     this.points.push({
-      ts: snapshot.ts, equity_lamports: snapshot.equity.lamports, drawdown_bps: snapshot.drawdown_bps, sol_usd: snapshot.sol_usd,
+      ts: snapshot.ts, equity_lamports: snapshot.equity.lamports, drawdown_bps: snapshot.drawdown_bps, sol_usd: snapshot.sol_usd, atMs,
     });
+    this.append(this.points.length - 1);
     this.bound();
     return isRestart ? "restarted" : "added";
   }
 
   get newestMs(): number | null {
-    const last = this.points.at(-1);
-    return last ? Date.parse(last.ts) : null;
+    return this.points.at(-1)?.atMs ?? null;
   }
 
   get length(): number {
@@ -144,21 +154,35 @@ export class EquityHistory {
    * of its stretch, so that no spike is lost; that of the newest is the present one.
    */
   curve(): Curve {
-    const newest = this.points.length - 1;
-    const deepest = (point: EquityPoint, at: number): number =>
-      at === newest ? point.drawdown_bps : Math.max(point.drawdown_bps, point.drawdown_bps_max ?? 0);
-    return {
-      ts: this.points.map((point) => Date.parse(point.ts) / 1_000),
-      equity: this.points.map((point) => point.equity_lamports / 1e9),
-      drawdown: this.points.map((point, at) => 0 - deepest(point, at) / 100),
-      low: this.points.map((point) => (point.low_lamports ?? point.equity_lamports) / 1e9),
-      high: this.points.map((point) => (point.high_lamports ?? point.equity_lamports) / 1e9),
-      solUsd: this.points.map((point) => point.sol_usd ?? null),
-    };
+    if (this.columns === null) {
+      this.columns = { ts: [], equity: [], drawdown: [], solUsd: [], low: [], high: [] };
+      this.points.forEach((_, at) => this.append(at));
+    }
+    return this.columns;
   }
 
-  private bucket(point: EquityPoint): number {
-    return Math.floor(Date.parse(point.ts) / this.bucketMs);
+  /** The columns grow with the points: to make thousands of them anew would be a good part of a tick. */
+  private append(at: number): void {
+    const { columns } = this;
+    const [before, point] = [this.points[at - 1], this.points[at]];
+    if (columns === null || point === undefined) return;
+    if (before !== undefined) columns.drawdown[at - 1] = 0 - Math.max(before.drawdown_bps, before.drawdown_bps_max ?? 0) / 100;
+    columns.ts.push(point.atMs / 1_000);
+    columns.equity.push(point.equity_lamports / 1e9);
+    columns.drawdown.push(0 - point.drawdown_bps / 100);
+    columns.low.push((point.low_lamports ?? point.equity_lamports) / 1e9);
+    columns.high.push((point.high_lamports ?? point.equity_lamports) / 1e9);
+    columns.solUsd.push(point.sol_usd ?? null);
+  }
+
+  /** Take points away, here and from what is drawn. */
+  private cut(from: number, number: number): void {
+    this.points.splice(from, number);
+    if (this.columns !== null) for (const column of Object.values(this.columns) as unknown[][]) column.splice(from, number);
+  }
+
+  private bucket(point: TimedPoint): number {
+    return Math.floor(point.atMs / this.bucketMs);
   }
 
   private bound(): void {
@@ -166,15 +190,16 @@ export class EquityHistory {
     const newest = this.newestMs;
     if (newest !== null && this.windowMs !== null) {
       const from = newest - this.windowMs;
-      const first = this.points.findIndex((point) => Date.parse(point.ts) >= from);
-      if (first > 0) this.points.splice(0, first);
+      const first = this.points.findIndex((point) => point.atMs >= from);
+      if (first > 0) this.cut(0, first);
     }
     while (this.points.length > this.lengthMax) this.coarsen();
   }
 
   private coarsen(): void {
+    this.columns = null;
     const first = this.points[0];
-    const spanMs = first && this.newestMs !== null ? this.newestMs - Date.parse(first.ts) : 0;
+    const spanMs = first && this.newestMs !== null ? this.newestMs - first.atMs : 0;
     this.bucketMs = Math.max(this.bucketMs * 2, Math.ceil(spanMs / (this.lengthMax / 2)), 1);
     this.points = this.points.filter((point, at) => {
       const next = this.points[at + 1];

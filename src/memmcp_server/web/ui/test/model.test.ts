@@ -130,6 +130,27 @@ describe("the equity history", () => {
     expect([...ts].sort((a, b) => a - b)).toEqual(ts);
   });
 
+  test("five thousand points are all there", () => {
+    const history = new EquityHistory(null);
+    history.load({ points: Array.from({ length: 5_000 }, (_, at) => point(at * 60)), resolution_s: 60 });
+    expect(history.curve().ts.length).toBe(5_000);
+  });
+
+  test("columns that grew with the points are those that would be made of them anew", () => {
+    for (const [windowMs, lengthMax, resolution_s] of [[null, 6_000, 60], [null, 20, 10], [90_000, 6_000, 10], [null, 6_000, null]] as const) {
+      const made = (isLookedAt: boolean): unknown => {
+        const history = new EquityHistory(windowMs, lengthMax);
+        history.load({ points: [point(0), { ...point(60), drawdown_bps_max: 700 }, { ...point(65), drawdown_bps_max: 900 }], resolution_s });
+        for (let s = 66; s < 400; s += 7) {
+          if (isLookedAt) history.curve();
+          history.add(live(s === 150 ? 20 : s, 2_000_000_000 + s));
+        }
+        return history.curve();
+      };
+      expect(made(true)).toEqual(made(false));
+    }
+  });
+
   test("a time that runs backwards is another run", () => {
     const history = new EquityHistory(null);
     history.add(live(1_000));

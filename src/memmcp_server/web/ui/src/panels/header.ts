@@ -4,6 +4,8 @@ import type { StreamStatus } from "../stream";
 import { isStarting } from "../wire";
 import type { TradingSnapshot } from "../wire";
 
+const TITLE_EVERY_MS = 1_000;
+
 const MONEY = {
   paper: { word: "PAPER", text: "simulated money" },
   real: { word: "REAL", text: "real money at risk" },
@@ -13,6 +15,9 @@ const MONEY = {
 /** Whose money, which feed, which state, and whether this page is live: the questions that come before any figure. */
 export class Header {
   private announced = "";
+  private title = "";
+  private titleKind = "";
+  private titledMs = 0;
 
   drawSnapshot(snapshot: TradingSnapshot | null, receivedMs: number, nowMs: number): void {
     const kind = snapshot?.money ?? "unknown";
@@ -29,7 +34,17 @@ export class Header {
     setAttribute(byId("state-chip"), "data-level", level(snapshot));
     setAttribute(byId("state-chip"), "title", plain(snapshot.state_reason));
     this.announce(snapshot);
-    document.title = `${MONEY[kind].word} ${sol(snapshot.equity.lamports)} SOL \u00b7 ${stateWord(snapshot)} \u00b7 memMCP`;
+    this.drawTitle(`${MONEY[kind].word} ${sol(snapshot.equity.lamports)} SOL \u00b7 ${stateWord(snapshot)} \u00b7 memMCP`, snapshot, nowMs);
+  }
+
+  /** The title belongs to the browser, and to set it costs more than all of this header: figures in it move once a second. */
+  private drawTitle(title: string, snapshot: TradingSnapshot, nowMs: number): void {
+    const kind = `${snapshot.money} ${stateWord(snapshot)}`;
+    if (title === this.title || (kind === this.titleKind && nowMs - this.titledMs < TITLE_EVERY_MS)) return;
+    this.title = title;
+    this.titleKind = kind;
+    this.titledMs = nowMs;
+    document.title = title;
   }
 
   drawConnection(status: StreamStatus, nowMs: number): void {
