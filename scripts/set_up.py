@@ -187,7 +187,8 @@ def bundle_page() -> None:
 
 
 def ui_sources() -> list[Path]:
-    return sorted(p for p in UI.rglob("*") if p.is_file() and "node_modules" not in p.parts)
+    own = sorted(p for p in UI.rglob("*") if p.is_file() and "node_modules" not in p.parts)
+    return [*own, ROOT / "docs" / "runbooks.md"]
 
 
 def find_browser() -> str | None:

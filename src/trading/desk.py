@@ -19,6 +19,7 @@ from .errors import (
 )
 from .model.units import sol_to_lamports
 from .ports import Memory, MemoryRecord
+from .runtime.arming_view import ArmingView
 from .runtime.paper_desk import PaperDesk as Desk
 from .runtime.paper_run import PaperOptions, paper_desk
 from .settings import load, unknown_variables
@@ -38,6 +39,7 @@ __all__ = [
     "MemoryUnavailable",
     "TradingError",
     "Unavailable",
+    "arming_of",
     "open",
     "signer_of",
     "unknown_variables",
@@ -121,6 +123,12 @@ def signer_of(environ: Mapping[str, str], data_dir: Path) -> SocketSigner:
     socket = section.signer_socket or data_dir / "signer" / "signer.sock"
     uid = os.geteuid() if section.signer_user is None else uid_of(section.signer_user)
     return SocketSigner(SignerSocket(socket.expanduser().absolute(), uid))
+
+
+def arming_of(environ: Mapping[str, str], data_dir: Path, signer: SocketSigner) -> ArmingView:
+    """Return what shows and ends an arming. Raises: InvalidInput (a setting)."""
+    section = load(environ).live
+    return ArmingView(signer, data_dir, section.signer_socket, section.signer_user)
 
 
 def _recorded(environ: Mapping[str, str]) -> tuple[Path, ...]:

@@ -76,6 +76,10 @@ def test_equity_and_positions_follow_the_stream_in_sol_and_dollars(watched: Watc
     expect(rows.first).to_contain_text("▲ +0.0312 SOL")
     expect(rows.first).to_contain_text("5.69 USD")
     expect(rows.first).to_contain_text("11-22 08:15 UTC")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    cut = "body => body.scrollWidth - body.clientWidth"
+    for panel in ("positions", "trades"):
+        assert page.locator(f"#panel-{panel} .body").evaluate(cut) <= 0, panel
     stage.push("trading", documents.snapshot(201, positions=[]))
     expect(rows).to_have_count(0)
     expect(note_of(page, "positions")).to_have_text("No open position: all equity is cash.")

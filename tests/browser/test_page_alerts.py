@@ -1,6 +1,7 @@
 """What fires on the page: raised, shown with what to do, answered by the operator, and over."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,13 @@ from .conftest import DESKTOP, Watched
 from .test_page import axe_violations, live
 
 pytestmark = [pytest.mark.browser, pytest.mark.requirement("D9")]
+
+SILENCE_THE_RULE = """async () => (await fetch("/silences", {
+  method: "POST",
+  headers: { "Content-Type": "application/json", "X-Memmcp-Page": "1" },
+  body: JSON.stringify({ rule: "drawdown", labels: { scope: "account" }, for_s: 3600 }),
+})).status"""
+"""As `memmcp alerts silence drawdown --for 1h --label scope=account` does, in the session of the page."""
 
 
 @contextlib.contextmanager
@@ -47,9 +55,17 @@ def test_an_alert_comes_by_itself_and_is_answered_with_the_operators_token(brows
         expect(item).to_have_attribute("data-severity", "critical")
         expect(item).to_contain_text("drawdown limit crossed (account)")
         expect(item).to_contain_text("Drawdown is <b>11</b> %.")
-        expect(item).to_contain_text("docs/runbooks.md#drawdown")
         expect(item.get_by_role("link", name="its trade")).to_have_attribute("href", "/trajectories/trade-7")
         assert axe_violations(page) == []
+
+        item.get_by_role("button", name="What to do").click()
+        runbook = page.get_by_role("dialog", name="Runbook: drawdown limit crossed")
+        expect(runbook).to_contain_text("Never raise the limit to make the alert go away.")
+        expect(runbook.locator("code", has_text="memmcp-trade night")).to_be_visible()
+        expect(runbook).to_contain_text("at 100.00 %, at once")
+        assert axe_violations(page) == []
+        page.keyboard.press("Escape")
+        expect(item.get_by_role("button", name="What to do")).to_be_focused()
 
         item.get_by_role("button", name="Acknowledge").click()
         expect(page.locator("#login")).to_be_visible()
@@ -61,6 +77,23 @@ def test_an_alert_comes_by_itself_and_is_answered_with_the_operators_token(brows
         item.get_by_role("button", name="Silence for 2 h").click()
         expect(item).to_have_attribute("data-silenced", "yes")
         expect(page.locator("#alerts-meta")).to_have_text("1 firing, 1 of them silenced")
+        expect(item.locator(".answered")).to_have_text(
+            re.compile(r"^Acknowledged by operator, silenced until .* UTC by operator$")
+        )
+
+        item.get_by_role("button", name="Tell again").click()
+        expect(item).to_have_attribute("data-silenced", "no")
+
+        status = page.evaluate(SILENCE_THE_RULE)
+        assert status == 200
+        silences = page.get_by_role("list", name="Silences").locator("li")
+        expect(silences).to_have_text([re.compile(r"^Silent: drawdown \(scope account\) until .* UTC, by operator")])
+        expect(item).to_have_attribute("data-silenced", "yes")
+        assert axe_violations(page) == []
+        silences.get_by_role("button", name="Tell again of drawdown").click()
+        expect(silences).to_have_count(0)
+        expect(item).to_have_attribute("data-silenced", "no")
+        expect(page.locator("#alerts-meta")).to_have_text("1 firing")
         watched.expect_only("401 (Unauthorized)")
 
 

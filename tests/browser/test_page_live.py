@@ -1,5 +1,6 @@
 """The page over a real daemon that trades a synthetic market: figures move, nothing is wrong, nobody else is asked."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -60,31 +61,38 @@ def is_ready(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[str]:
+@contextlib.contextmanager
+def daemon_in(data_dir: Path) -> Iterator[str]:
     """A daemon on a free port, with a desk on the synthetic feed; yields its address."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("MEMMCP_", "TRADING_"))}
     environ |= PACE
-    with tempfile.TemporaryDirectory(prefix="memmcp-page-", ignore_cleanup_errors=True) as directory:
-        data_dir = Path(directory)
-        log = data_dir / "serve.out"
-        command = [sys.executable, "-m", "memmcp_server", "serve", "--feed", "synthetic", "--port", "0"]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [*command, "--data-dir", directory], cwd=ROOT, env=environ, stdout=output, stderr=output
-            )
+    log = data_dir / "serve.out"
+    command = [sys.executable, "-m", "memmcp_server", "serve", "--feed", "synthetic", "--port", "0"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--data-dir", str(data_dir)], cwd=ROOT, env=environ, stdout=output, stderr=output
+        )
+        try:
+            wait_until("daemon.json is there", lambda: bool(address_of(data_dir)), READY_TIMEOUT_S, log)
+            url = address_of(data_dir)
+            wait_until("the desk is up", lambda: is_ready(url), READY_TIMEOUT_S, log)
+            yield url
+        finally:
+            process.terminate()
             try:
-                wait_until("daemon.json is there", lambda: bool(address_of(data_dir)), READY_TIMEOUT_S, log)
-                url = address_of(data_dir)
-                wait_until("the desk is up", lambda: is_ready(url), READY_TIMEOUT_S, log)
-                yield url
-            finally:
-                process.terminate()
-                try:
-                    process.wait(STOP_TIMEOUT_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait(STOP_TIMEOUT_S)
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(STOP_TIMEOUT_S)
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[str]:
+    with (
+        tempfile.TemporaryDirectory(prefix="memmcp-page-", ignore_cleanup_errors=True) as directory,
+        daemon_in(Path(directory)) as url,
+    ):
+        yield url
 
 
 @pytest.fixture
@@ -159,21 +167,3 @@ def test_a_decision_on_the_page_opens_its_chain(live_page: Watched) -> None:
     expect(dialog.locator(".quoted")).not_to_be_empty()
     expect(dialog.get_by_text("Outcome:")).to_be_visible()
     live_page.expect_only()
-
-
-@pytest.mark.skipif("MEMMCP_SCREENSHOTS" not in os.environ, reason="pictures are made by make screenshots")
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_the_pictures_of_the_documents_are_made_from_the_running_page(
-    browser: Browser, daemon: str, scheme: str
-) -> None:
-    size = {"width": 1440, "height": 1240}
-    context = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    watched = Watched(context.new_page(), daemon)
-    page = open_live(watched)
-    expect(page.locator("#trades tr").nth(15)).to_be_visible(timeout=CHANGE_TIMEOUT_MS)
-    expect(page.locator("#positions tr").first).to_be_visible(timeout=CHANGE_TIMEOUT_MS)
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    name = "dashboard.png" if scheme == "dark" else f"dashboard-{scheme}.png"
-    page.screenshot(path=IMAGES / name)
-    context.close()
-    watched.expect_only()

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,12 @@ from memmcp_server.domain.meters import Reading
 from memmcp_server.errors import IdempotencyConflict, InvalidInput, TradingUnavailable
 from memmcp_server.ports import TradingDesk
 from memmcp_server.services.scrape import readings_of
+from memmcp_server.wire.desk_logs import ProfileLog, SidecarLog
+from memmcp_server.wire.execution import NodesAnswer, TransactionPage
 from memmcp_server.wire.night import NightReport
 from memmcp_server.wire.orders import ControlAnswer, RebalanceAnswer, TradeAnswer
+from memmcp_server.wire.path import CurveMarks, Projection
+from memmcp_server.wire.prices import CandleSeries
 from memmcp_server.wire.trading import (
     EquitySeries,
     StrategyDigest,
@@ -127,6 +132,11 @@ async def test_the_documents_of_a_quiet_desk_are_what_the_wire_promises(bench: B
     assert snapshot.equity.lamports == snapshot.cash.lamports + sum(p.value.lamports for p in snapshot.positions)
     TradePage.model_validate(await desk.trades(strategy=None, cursor=None, limit=10))
     EquitySeries.model_validate(await desk.equity(since_ns=None, until_ns=None, resolution_s=None))
+    path = Projection.model_validate(await desk.projection())
+    assert path.target == snapshot.compounding.target
+    assert [tier.name for tier in path.tiers] == ["foundation", "acceleration", "institutional"]
+    assert (path.range == []) == (path.too_little != "")
+    assert CurveMarks.model_validate(await desk.curve_marks(since_ns=None, until_ns=None)).marks == []
     listed = StrategyList.model_validate(await desk.strategies())
     assert listed.outlook is not None
     assert listed.outlook.forecasts_open >= len(listed.outlook.forecasts)
@@ -339,6 +349,58 @@ async def test_trades_page_by_cursor_without_gap_or_repeat(bench: Bench) -> None
     assert len(seen) == len(set(seen)) >= 1
 
 
+@pytest.mark.requirement("D4")
+async def test_trades_are_filtered_and_added_up_over_all_that_match(bench: Bench) -> None:
+    for number in range(3):
+        await bought(bench, f"filter-{number}")
+
+    async def page(**wanted: Any) -> TradePage:
+        found = await bench.desk.trades(strategy=None, cursor=None, limit=1, wanted=wanted)
+        return TradePage.model_validate(found)
+
+    whole = TradePage.model_validate(await bench.desk.trades(strategy=None, cursor=None, limit=100))
+    buys = [trade for trade in whole.trades if trade.side == "buy"]
+    found = await page(mint=bench.mint, side="buy", origin="agent")
+    assert found.totals is not None
+    assert (len(found.trades), found.totals.trades) == (1, len(buys))
+    fees = sum(trade.costs.fee_lamports + trade.costs.priority_lamports for trade in buys)
+    assert (found.totals.fees.lamports, found.totals.realised.lamports) == (fees, 0)
+    last_ns = int(buys[0].ts.timestamp()) * 1_000_000_000
+    later = await page(since_ns=last_ns + 1_000_000_000)
+    assert later.trades == []
+    assert (await page(result="won")).trades == []
+    assert (await page(until_ns=last_ns)).trades == [trade for trade in whole.trades if trade.ts < buys[0].ts][:1]
+    with pytest.raises(InvalidInput) as raised:
+        await page(mint="nobody-knows-it")
+    assert raised.value.field == "mint"
+
+
+@pytest.mark.requirement("D4")
+async def test_candles_are_of_what_the_desk_was_told_and_of_nothing_else(bench: Bench) -> None:
+    await bench.advance()
+    await bench.advance()
+    await bought(bench)
+
+    async def candles(mint: str | None = None, **when: int) -> CandleSeries:
+        given = {"since_ns": None, "until_ns": None, "interval_s": 300, **when}
+        return CandleSeries.model_validate(await bench.desk.candles(mint=mint, **given))
+
+    found = await candles()
+    assert (found.mint, found.is_cut, found.tokens[0].mint) == (bench.mint, False, bench.mint)
+    assert found.candles == sorted(found.candles, key=lambda candle: candle.ts)
+    snapshot = TradingSnapshot.model_validate(await bench.desk.snapshot())
+    for candle in found.candles:
+        assert Decimal(candle.low) <= min(Decimal(candle.open), Decimal(candle.close))
+        assert Decimal(candle.high) >= max(Decimal(candle.open), Decimal(candle.close))
+        assert candle.ts < snapshot.ts
+    middle_ns = int(found.candles[-1].ts.timestamp()) * 1_000_000_000
+    assert (await candles(bench.mint, since_ns=middle_ns)).candles[0] == found.candles[-1]
+    assert (await candles(bench.mint, until_ns=middle_ns)).candles[-5:] == found.candles[:-1][-5:]
+    with pytest.raises(InvalidInput) as raised:
+        await candles("nobody-knows-it")
+    assert raised.value.field == "mint"
+
+
 async def test_a_wrong_cursor_names_the_field(bench: Bench) -> None:
     with pytest.raises(InvalidInput) as raised:
         await bench.desk.trades(strategy=None, cursor="not a cursor", limit=10)
@@ -370,3 +432,34 @@ async def test_changes_yields_a_snapshot_after_each_cycle(bench: Bench) -> None:
                 await anyio.wait_all_tasks_blocked()
                 await bench.advance()
     assert cycles == sorted(cycles)
+
+
+@pytest.mark.requirement("D8")
+@pytest.mark.requirement("D12")
+async def test_a_desk_tells_of_its_node_its_transactions_its_profiles_and_its_sidecar(bench: Bench) -> None:
+    made = await bought(bench)
+    body = await bench.desk.nodes()
+    nodes: Any = body["nodes"]
+    node = NodesAnswer.model_validate({**body, "nodes": [{**each, "version": "1"} for each in nodes]}).nodes[0]
+    assert (node.id, node.mode, node.state) == ("local", "paper", "working")
+    assert node.transactions.success == 1
+    assert [wallet.address for wallet in node.wallets] == [""]
+    assert any(each.count > 0 for each in node.latency if not each.is_simulated)
+    page = TransactionPage.model_validate(await bench.desk.transactions(cursor=None, limit=5))
+    [one] = page.transactions
+    assert (one.order_id, one.side, one.state) == (made.order_id, "buy", "simulated_fill")
+    assert one.is_simulated
+    assert one.signature is None
+    assert one.took_s is not None
+    assert one.took_s >= 0
+    for limit in (0, 201):
+        with pytest.raises(InvalidInput, match="limit"):
+            await bench.desk.transactions(cursor=None, limit=limit)
+    with pytest.raises(InvalidInput, match="cursor"):
+        await bench.desk.transactions(cursor="x", limit=1)
+    log = ProfileLog.model_validate(await bench.desk.profile_log(cursor=None, limit=50))
+    first = log.entries[-1]
+    assert (first.kind, first.what, first.after, first.by) == ("run_started", "profile", "foundation", "operator")
+    said = SidecarLog.model_validate(await bench.desk.sidecar_log(cursor=None, limit=50))
+    assert said.standing.asking is None
+    assert said.entries == []

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import anyio
+from tests.doubles import desk_logs
 from tests.support.chat_server import assessment
 
 from memmcp_server.domain.identifiers import JsonObject
@@ -53,8 +54,14 @@ class InMemoryDesk:
     has_sidecar: bool = False
     trades_made: list[Trade] = field(default_factory=list)
     points: list[JsonObject] = field(default_factory=list)
+    targets: list[tuple[str, str, int, int]] = field(default_factory=list)
+    """(time, actor, before, after) of each that was set."""
     previews: dict[str, JsonObject] = field(default_factory=dict)
     answers: dict[str, JsonObject] = field(default_factory=dict)
+    stages: dict[str, str] = field(default_factory=dict)
+    """Where each candidate was promoted to."""
+    levels: dict[str, str] = field(default_factory=dict)
+    """The states of levels below the account, by their names, those that are not ACTIVE."""
     asked: dict[str, JsonObject] = field(default_factory=dict)
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     _changed: anyio.Event = field(default_factory=anyio.Event)
@@ -154,7 +161,9 @@ class InMemoryDesk:
             ]
         }
 
-    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
+    async def trades(
+        self, *, strategy: str | None, cursor: str | None, limit: int, wanted: JsonObject | None = None
+    ) -> JsonObject:
         if not 1 <= limit <= 500:
             msg = f"limit: {limit} is not between 1 and 500"
             raise InvalidInput(msg, field="limit")
@@ -163,12 +172,53 @@ class InMemoryDesk:
             raise InvalidInput(msg, field="cursor")
         start = int(cursor or 0)
         newest = list(reversed(self.trades_made)) if strategy in (None, "manual") else []
+        newest = [trade for trade in newest if _is_wanted(trade, wanted or {})]
+        views = [_trade_view(trade) for trade in newest]
+        realised = [view["realised"]["lamports"] for view in views if view["realised"] is not None]
         page = newest[start : start + limit]
         more = len(newest) > start + limit
         return self._context() | {
             "trades": [_trade_view(trade) for trade in page],
             "next_cursor": str(start + limit) if more else None,
+            "totals": {
+                "trades": len(views),
+                "won": sum(each > 0 for each in realised),
+                "lost": sum(each <= 0 for each in realised),
+                "realised": _amount(sum(realised)),
+                "fees": _amount(
+                    sum(view["costs"]["fee_lamports"] + view["costs"]["priority_lamports"] for view in views)
+                ),
+            },
         }
+
+    async def candles(
+        self, *, mint: str | None, since_ns: int | None, until_ns: int | None, interval_s: int | None
+    ) -> JsonObject:
+        """Five minutes of trade in each cycle but the second: a gap."""
+        _require_known(mint)
+        first, step = START, timedelta(minutes=5)
+        opened = [first + step * cycle for cycle in range(self.cycle) if cycle != 1]
+        made: list[JsonObject] = [
+            {
+                "ts": ts.isoformat(),
+                "open": "0.001",
+                "high": "0.0012",
+                "low": "0.0009",
+                "close": "0.0011" if ts.minute % 10 else "0.00095",
+                "volume": "1500",
+                "bars": 1,
+            }
+            for ts in opened
+            if (since_ns is None or _ns_of(ts) >= since_ns) and (until_ns is None or _ns_of(ts) < until_ns)
+        ]
+        token: JsonObject = {
+            "mint": MINT,
+            "symbol": SYMBOL,
+            "trades": len(self.trades_made),
+            "is_held": bool(self.value),
+        }
+        named: JsonObject = {"mint": MINT, "symbol": SYMBOL, "interval_s": interval_s or 300, "tokens": [token]}
+        return self._context() | named | {"candles": made[-1_000:], "is_cut": len(made) > 1_000}
 
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
         def ns(point: JsonObject) -> int:
@@ -181,11 +231,80 @@ class InMemoryDesk:
                 kept[bucket] = point
         return self._context() | {"points": list(kept.values()), "resolution_s": resolution_s}
 
+    async def projection(self) -> JsonObject:
+        changes: list[Any] = [
+            {"ts": at, "actor": actor, "reason": "r", "before": _amount(before), "after": _amount(after)}
+            for at, actor, before, after in reversed(self.targets)
+        ]
+        return self._context() | {
+            "start": _amount(2 * SOL),
+            "equity": _amount(self.equity_lamports),
+            "target": _amount(self.target),
+            "path": [_amount(2 * SOL), _amount(20_000 * SOL)],
+            "tiers": [
+                {"name": name, "from_equity": _amount(sol * SOL)}
+                for name, sol in (("foundation", 0), ("acceleration", 20), ("institutional", 2_000))
+            ],
+            "targets": changes,
+            "since": START.isoformat(),
+            "until": self.now.isoformat(),
+            "basis": "hour",
+            "returns": 0,
+            "returns_needed": 168,
+            "too_little": "too little history for a projection: 0.0 of 7 days",
+            "method": "the past resampled, no promise",
+            "paths": 2_000,
+            "days_ahead": 0,
+            "range": [],
+            "reaches": [],
+        }
+
+    async def curve_marks(self, *, since_ns: int | None, until_ns: int | None) -> JsonObject:
+        def is_within(ts: datetime) -> bool:
+            at = int(ts.timestamp()) * 1_000_000_000
+            return (since_ns is None or at >= since_ns) and (until_ns is None or at < until_ns)
+
+        if since_ns is not None and until_ns is not None and since_ns >= until_ns:
+            msg = "since is not before until"
+            raise InvalidInput(msg, field="since")
+        found = [trade for trade in self.trades_made if is_within(trade.ts)]
+        marks: list[Any] = [
+            {
+                "ts": trade.ts.isoformat(),
+                "kind": trade.side,
+                "lamports": trade.lamports,
+                "mint": MINT,
+                "symbol": SYMBOL,
+                "trajectory_id": trade.trajectory_id,
+            }
+            for trade in found
+        ]
+        sides = [trade.side for trade in found]
+        totals: JsonObject = {"buy": sides.count("buy"), "sell": sides.count("sell"), "deposit": 0, "withdrawal": 0}
+        return self._context() | {"marks": marks, "totals": totals, "is_cut": False}
+
     async def costs(self, *, days: int) -> JsonObject:
         if not 1 <= days <= 400:
             msg = f"days: 1 to 400, not {days}"
             raise InvalidInput(msg, field="days")
         return self._context() | {"costs": _costs(), "running": self._running(), "days": [_cost_day()][:days]}
+
+    async def nodes(self) -> JsonObject:
+        return self._context() | {"nodes": [desk_logs.node(await self.snapshot())]}
+
+    async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
+        _require_page(cursor, limit)
+        found: list[JsonObject] = [desk_logs.transaction(each, MINT, SYMBOL) for each in reversed(self.trades_made)]
+        return self._context() | {"transactions": list(found[:limit]), "next_cursor": None}
+
+    async def profile_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        _require_page(cursor, limit)
+        entries: list[Any] = [desk_logs.profile_entry(START.isoformat())]
+        return self._context() | {"entries": entries, "next_cursor": None}
+
+    async def sidecar_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        _require_page(cursor, limit)
+        return self._context() | {"standing": desk_logs.SIDECAR, "entries": [], "next_cursor": None}
 
     def _running(self) -> JsonObject:
         total: JsonObject = {"usd": "4.2000", "is_complete": False, "unknown": ["rpc.example.com"]}
@@ -216,6 +335,7 @@ class InMemoryDesk:
                     "name": "manual",
                     "kind": "manual",
                     "enabled": True,
+                    "state": self.levels.get("strategy:manual", "ACTIVE"),
                     "parameters": {},
                     "bucket": "manual",
                     "capital": _amount(self.cash),
@@ -280,6 +400,25 @@ class InMemoryDesk:
                     "tokens": [{"mint": MINT, "symbol": SYMBOL, "volatility_day_bps": 1_234}],
                 },
             },
+        }
+
+    async def candidates(self, *, limit: int) -> JsonObject:
+        found: list[Any] = [self._candidate(f"cand_00000000000{end}") for end in "a0"]
+        return self._context() | {"candidates": found[:limit], "total": len(found)}
+
+    def _candidate(self, name: str) -> JsonObject:
+        return {
+            "id": name,
+            "strategy": "momentum_breakout",
+            "stage": self.stages.get(name, "candidate"),
+            "proposed_at": START.isoformat(),
+            "who": "search",
+            "parent": "",
+            "parameters": {"window_bars": 36},
+            "released": False,
+            "gates": [],
+            "gates_stage": "",
+            "gates_at": None,
         }
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
@@ -356,14 +495,15 @@ class InMemoryDesk:
             }
         for trade in self.trades_made:
             if order_id in (None, trade.order_id) and trajectory_id in (None, trade.trajectory_id):
+                step: JsonObject = {"ts": trade.ts.isoformat(), "order_id": trade.order_id, "figures": {}}
                 return self._context() | {
                     "order_id": trade.order_id,
                     "trajectory_id": trade.trajectory_id,
                     "summary": f"{trade.side} because: {trade.reason}",
                     "chain": [
-                        {"step": "signal", "text": trade.reason},
-                        {"step": "verdict", "text": "approved"},
-                        {"step": "fill", "lamports": trade.lamports},
+                        {"step": "signal", "text": trade.reason, **step},
+                        {"step": "verdict", "text": "approved", **step},
+                        {"step": "fill", "text": f"{trade.side} filled", **step, "lamports": trade.lamports},
                     ],
                 }
         msg = f"there is no trade {order_id or trajectory_id}"
@@ -408,7 +548,7 @@ class InMemoryDesk:
         self.calls.append(("rebalance", agent, key))
         if (known := self.answers.get(f"{agent}/{key}")) is not None:
             return known
-        legs: list[Any] = [{"bucket": "manual", "before_bps": 10_000, "after_bps": 10_000}]
+        legs = self._legs(request)
         refusal = self._take_preview(request, agent)
         if refusal is None:
             preview_id = self._keep_preview(request, agent)
@@ -419,13 +559,44 @@ class InMemoryDesk:
                 "expires_at": (self.now + timedelta(minutes=1)).isoformat(),
                 "legs": legs,
             }
-        answer = self._context() | {"status": refusal, "message": refusal, "legs": legs if refusal == "done" else []}
+        done = [leg | {"status": "done", "orders": self._traded(leg)} for leg in legs] if refusal == "done" else []
+        answer = self._context() | {"status": refusal, "message": refusal, "legs": done, "cycle": self.cycle}
         if refusal == "done":
             self.answers[f"{agent}/{key}"] = answer
         return answer
 
+    def _legs(self, request: JsonObject) -> list[Any]:
+        """Return what is bought or sold of the one token, or the one move of cash."""
+        if request["scope"] == "buckets":
+            return [{"from": "momentum_breakout", "to": "manual", "lamports": SOL // 4, "sol": "0.25"}]
+        weights: Any = request.get("weights_bps") or {}
+        change = self.equity_lamports * weights.get(MINT, 0) // 10_000 - self.value
+        leg = {"mint": MINT, "symbol": SYMBOL, "side": "buy" if change > 0 else "sell", "value": _amount(abs(change))}
+        if change <= 0:
+            return [leg | {"percent": -change * 100 // self.value}] if self.value else []
+        return [leg | {"lamports": change, "would_be": "sent", "verdict": {"approved": True}}]
+
+    def _traded(self, leg: JsonObject) -> list[Any]:
+        if "side" not in leg:
+            return []
+        lamports = int(leg["value"]["lamports"])  # type: ignore[index,call-overload]
+        base_units = lamports * TOKEN // self.lamports_per_token
+        return [self._fill(str(leg["side"]), lamports, base_units, "rebalanced").order_id]
+
     async def answered(self, *, agent: str, key: str) -> JsonObject | None:
-        return self.answers.get(f"{agent}/{key}")
+        """What was ordered counts as settled once a cycle has ended since."""
+        found = self.answers.get(f"{agent}/{key}")
+        if found is None or "cycle" not in found:
+            return found
+        is_open = self.cycle <= int(str(found["cycle"]))
+        ordered: Any = found.get("order_ids") or []
+        if ordered:
+            said = {"status": "working", "message": "1 order is not settled"} if is_open else {"message": "filled"}
+            return found | {"status": "done"} | said | {"order_id": ordered[0]}
+        legs: Any = found.get("legs") or []
+        outcome = {"outcome": "working", "told": "sent"} if is_open else {"outcome": "filled", "told": "0.1 SOL"}
+        told = [leg | outcome if leg["orders"] else leg for leg in legs]
+        return found | {"legs": told, "orders_open": sum(len(leg["orders"]) for leg in legs) if is_open else 0}
 
     async def control(self, request: JsonObject, *, actor: str, key: str) -> JsonObject:
         self.calls.append((f"control:{request['action']}", actor, key))
@@ -436,7 +607,13 @@ class InMemoryDesk:
         if (known := self.answers.get(f"{actor}/{key}")) is not None:
             return known
         order_ids: list[Any] = []
+        level = str(request.get("level") or "")
         match request["action"]:
+            case "reduce_only" if level:
+                self.levels[level], effect = "REDUCING", f"exposure of {level} can only shrink"
+            case "resume" if level:
+                self.levels.pop(level, None)
+                effect = f"{level} may enter again"
             case "stop_entries":
                 self.entries_allowed, effect = False, "positions stay and their exits go on"
             case "reduce_only":
@@ -468,6 +645,7 @@ class InMemoryDesk:
             "entries_allowed": self.entries_allowed,
             "effect": effect,
             "order_ids": order_ids,
+            "cycle": self.cycle,
         }
         self.answers[f"{actor}/{key}"] = answer
         return answer
@@ -487,7 +665,10 @@ class InMemoryDesk:
             "stage": request.get("stage", "paper"),
             "gates": gates if request["action"] == "promote" else [],
         }
-        self.answers[key] = answer
+        if answer["status"] == "done" and request["action"] == "promote":
+            self.stages[str(request["candidate"])] = str(request.get("stage") or "paper")
+        if answer["status"] != "checked":
+            self.answers[key] = answer
         return answer
 
     async def assess(self, request: JsonObject, *, agent: str) -> JsonObject:
@@ -624,6 +805,15 @@ class InMemoryDesk:
         }
 
 
+def _require_page(cursor: str | None, limit: int) -> None:
+    if cursor is not None and not cursor.isdecimal():
+        msg = f"cursor: {cursor!r} is none that this desk gave"
+        raise InvalidInput(msg, field="cursor")
+    if not 1 <= limit <= 200:
+        msg = f"limit: 1 to 200, not {limit}"
+        raise InvalidInput(msg, field="limit")
+
+
 def _bound(request: JsonObject, agent: str) -> JsonObject:
     return {**{name: value for name, value in request.items() if name != "preview_id"}, "agent": agent}
 
@@ -641,6 +831,29 @@ def _costs() -> JsonObject:
         "failed_lamports": 0,
         "rent_lamports": 0,
     }
+
+
+def _require_known(mint: str | None) -> None:
+    if mint not in (None, MINT, SYMBOL):
+        msg = f"mint: {mint!r} is unknown among the 1 tokens of this feed"
+        raise InvalidInput(msg, field="mint")
+
+
+def _ns_of(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1_000_000_000
+
+
+def _is_wanted(trade: Trade, wanted: JsonObject) -> bool:
+    _require_known(wanted.get("mint"))
+    result = None if trade.realised is None else "won" if trade.realised > 0 else "lost"
+    since_ns, until_ns = wanted.get("since_ns"), wanted.get("until_ns")
+    return (
+        wanted.get("side") in (None, trade.side)
+        and wanted.get("result") in (None, result)
+        and wanted.get("origin") in (None, "agent")
+        and (since_ns is None or _ns_of(trade.ts) >= since_ns)
+        and (until_ns is None or _ns_of(trade.ts) < until_ns)
+    )
 
 
 def _trade_view(trade: Trade) -> JsonObject:

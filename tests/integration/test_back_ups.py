@@ -16,7 +16,7 @@ from memmcp_server.adapters.back_ups import INSTANCE, RESTORED, DeskFiles, resto
 from memmcp_server.cli.root import app
 from memmcp_server.daemon.lease import Lease
 from memmcp_server.daemon.places import Places
-from memmcp_server.domain.backups import PLACES
+from memmcp_server.domain.backups import PLACES, PLAIN
 from memmcp_server.domain.caller import Caller
 from memmcp_server.errors import InvalidInput
 from memmcp_server.services.copies import Copies
@@ -36,6 +36,8 @@ def database(path: Path, value: str) -> None:
 
 
 def value_of(path: Path) -> list[str]:
+    if path.suffix == ".json":
+        return [str(json.loads(path.read_text())["kept"])]
     with closing(sqlite3.connect(path)) as db:
         return [row[0] for row in db.execute("SELECT value FROM kept")]
 
@@ -45,7 +47,10 @@ def data_dir(tmp_path: Path) -> Path:
     """A desk with every part of a back-up, and what may be in none."""
     found = tmp_path / "data"
     for role, place in PLACES.items():
-        database(found / place, role)
+        if role in PLAIN:
+            (found / place).write_text(json.dumps({"kept": role}))
+        else:
+            database(found / place, role)
     for name in ("daemon.json", "memmcp.toml", "trading/wallet.key", "trading/instance.json"):
         (found / name).write_text(SECRET)
     return found

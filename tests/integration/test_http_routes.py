@@ -12,7 +12,11 @@ from tests.support.stage import OPERATOR_TOKEN, Stage, error_of, staged
 
 from memmcp_server.config import HttpSection
 from memmcp_server.errors import TradingUnavailable
+from memmcp_server.wire.desk_logs import ProfileLog, SidecarLog
+from memmcp_server.wire.execution import NodesAnswer, TransactionPage
 from memmcp_server.wire.memory import MemoryDocument, MemorySearchAnswer, TrajectoryDocument, TrajectoryPage
+from memmcp_server.wire.money import CostsAnswer
+from memmcp_server.wire.prices import CandleSeries
 from memmcp_server.wire.status import HealthAnswer, MetricsAnswer
 from memmcp_server.wire.telemetry import RiskView, SnapshotSeries
 from memmcp_server.wire.trading import EquitySeries, StrategyDigest, StrategyList, TradePage, TradingSnapshot, WhyAnswer
@@ -45,12 +49,18 @@ async def test_every_get_route_answers_its_wire_model(stage: Stage) -> None:
         ("/trajectories/session-1", TrajectoryDocument),
         ("/telemetry/trading", TradingSnapshot),
         ("/telemetry/trading/history?resolution=60", EquitySeries),
-        ("/telemetry/trading/trades?limit=5", TradePage),
+        ("/telemetry/trading/trades?limit=5&side=buy&result=won&origin=agent", TradePage),
+        ("/candles?interval=300", CandleSeries),
         ("/telemetry/metrics", MetricsAnswer),
         ("/strategies", StrategyList),
         ("/strategies/digest?window=7d", StrategyDigest),
         ("/risk", RiskView),
         ("/why", WhyAnswer),
+        ("/costs?days=3", CostsAnswer),
+        ("/nodes", NodesAnswer),
+        ("/transactions?limit=5", TransactionPage),
+        ("/profiles/log", ProfileLog),
+        ("/sidecar/log?limit=200", SidecarLog),
         ("/health", HealthAnswer),
         ("/ready", HealthAnswer),
     ):
@@ -159,6 +169,11 @@ BAD_QUERIES = [
     ("/telemetry/trading/history?resolution=0", 422, "resolution"),
     ("/telemetry/trading/trades?cursor=x", 422, "cursor"),
     ("/why?order_id=ord-of-nobody", 422, "order_id"),
+    ("/nodes?id=local", 422, "id"),
+    ("/transactions?cursor=x", 422, "cursor"),
+    ("/transactions?limit=201", 422, "limit"),
+    ("/profiles/log?limit=0", 422, "limit"),
+    ("/sidecar/log?cursor=-1", 422, "cursor"),
     ("/health?verbose=1", 422, "verbose"),
     ("/no/such/route", 404, None),
 ]
@@ -210,7 +225,7 @@ async def test_what_nobody_foresaw_is_a_500_without_details(stage: Stage, caplog
 
 async def test_without_trading_its_routes_say_so_and_memory_works(tmp_path: Path) -> None:
     async with staged(tmp_path, without_desk=True) as stage:
-        for path in ("/telemetry/trading", "/strategies", "/risk", "/why", "/telemetry/trading/history"):
+        for path in ("/telemetry/trading", "/strategies", "/risk", "/why", "/nodes", "/transactions", "/sidecar/log"):
             response = await stage.http.get(path)
             assert response.status_code == 503
             assert error_of(response)["code"] == "trading_unavailable"

@@ -93,6 +93,7 @@ async def test_what_is_wrong_at_the_desk_is_said_with_what_to_do(tmp_path: Path)
     desk = TroubledDesk()
     async with staged(tmp_path, desk=desk) as stage, client_of(stage) as client:
         calm = await insights(client)
+        assert [(each["after"], each["by"]) for each in calm["profiles"]] == [("foundation", "operator")]
         assert about(calm, "limit") == about(calm, "trading") == []
         desk.base_units, desk.lamports_per_token = 1_800 * 10**5, SOL // 1_000
         await client.call_tool("trading_control", {"action": "reduce_only", "reason": "too hot"})
@@ -111,6 +112,7 @@ async def test_without_a_desk_the_memory_side_is_there_and_the_money_is_not_gues
         found = await insights(client)
         assert len(found["lessons"]) == 1
         assert (found["money"], found["strategies"], about(found, "trading")) == (None, None, [])
+        assert found.get("profiles") is None
     away = InMemoryDesk(away="the desk is starting")
     async with staged(tmp_path / "away", desk=away) as stage, client_of(stage) as client:
         found = await insights(client)

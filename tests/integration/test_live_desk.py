@@ -53,7 +53,24 @@ async def test_an_agents_order_becomes_a_swap_and_the_books_are_the_chains(tmp_p
             flat = await here.until(lambda each: not each["positions"])
             assert flat["cash"]["lamports"] == world.stage.lamports(world.key) + DEPOSIT
             assert world.stage.units(world.key, world.stage.frog) == 0
+            await shows_how_it_was_carried(world, here, sent["order_id"])
         assert len(world.stage.cluster.history(world.wallet)) == 2
+
+
+async def shows_how_it_was_carried(world: World, here: Any, order_id: str) -> None:
+    [node] = (await here.desk.nodes())["nodes"]
+    assert (node["mode"], node["is_reconciled"], node["not_armed"]) == ("live", True, "")
+    assert (node["transactions"]["success"], node["transactions"]["failed"]) == (2, 0)
+    assert [(each["name"], each["address"]) for each in node["wallets"]] == [("main", world.wallet)]
+    assert {each["api"] for each in node["endpoints"]} == {"router", "rpc"}
+    spread = {each["name"]: each["count"] for each in node["latency"]}
+    assert set(spread) == {"decision", "commit", "send", "confirm"}
+    found = (await here.desk.transactions(cursor=None, limit=10))["transactions"]
+    sold, bought = found
+    assert (bought["order_id"], bought["side"], sold["side"]) == (order_id, "buy", "sell")
+    assert {each["state"] for each in found} <= {"landed", "settled"}
+    assert {each["signature"] for each in found} == set(world.stage.cluster.history(world.wallet))
+    assert all(each["fee_lamports"] > 0 for each in found if each["state"] == "settled")
 
 
 async def test_a_desk_that_is_not_armed_reconciles_reports_and_opens_nothing(tmp_path: Path) -> None:

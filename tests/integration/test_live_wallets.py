@@ -73,6 +73,10 @@ async def test_two_wallets_trade_each_for_itself_over_a_death_and_a_review(tmp_p
             halted = await here.until(lambda each: any(one["problem"] for one in each["wallets"]))
             told = {one["name"]: spent in one["problem"] for one in halted["wallets"]}
             assert told == {"main": True, "second": False}
+            wallets = (await here.desk.nodes())["nodes"][0]["wallets"]
+            assert {each["name"]: each["address"] for each in wallets} == {"main": world.wallet, "second": second}
+            assert {each["name"]: spent in each["problem"] for each in wallets} == told
+            assert {each["leased_by"] for each in wallets} == {"local, opening 2"}
             await here.until(lambda each: books(each) == chain(world))
             await here.until(lambda each: each["entries_allowed"])
             await here.buy(world.stage.frog, "0.05", "two")
@@ -88,6 +92,13 @@ async def test_two_wallets_trade_each_for_itself_over_a_death_and_a_review(tmp_p
             await close(here, world, "four")
             flat = await here.until(lambda each: not each["positions"])
             assert books(flat) == chain(world)
+            swaps = (await here.desk.transactions(cursor=None, limit=10))["transactions"]
+            assert [(each["side"], each["wallet"]) for each in swaps] == [
+                ("sell", "main"),
+                ("sell", "second"),
+                ("buy", "second"),
+                ("buy", "main"),
+            ]
             assert flat["net_deposits"]["lamports"] == 30 * SOL + 2 - 5_000, "the fee of what was sent by hand went out"
         named, world.live["wallets"] = world.live["wallets"], []
         with pytest.raises(InvalidInput, match="second"):  # it has a deposit still

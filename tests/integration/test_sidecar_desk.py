@@ -42,6 +42,16 @@ async def test_advice_comes_in_shrinks_entries_is_remembered_and_shown(tmp_path:
         shown = await ended(desk)
         smaller = next(json.loads(body) for _, _, body in rows(tmp_path, "advice_weighed") if b":7500" in body)
         chain = await desk.why(order_id=None, trajectory_id=smaller["trajectory_id"], mint=None, since_ns=None)
+        log = await desk.sidecar_log(cursor=None, limit=200)
+        first = await desk.sidecar_log(cursor=None, limit=3)
+        second = await desk.sidecar_log(cursor=first["next_cursor"], limit=3)
+    asked = len(rows(tmp_path, "advised"))
+    assert len(log["entries"]) == min(asked, 200)
+    assert [*first["entries"], *second["entries"]] == log["entries"][:6]
+    entry = next(each for each in log["entries"] if each["effect"] and each["effect"]["scale_bps"] == 7_500)
+    assert (entry["outcome"], entry["model"], entry["tokens_in"]) == ("answered", "a-model", 500)
+    assert any(each["score"] for each in log["entries"])
+    assert log["standing"]["asking"]["breaker"] == "closed"
     assert "Advice of a-model" in next(each["text"] for each in chain["chain"] if each["step"] == "advice")
     told = {kind for _, kind, _ in rows(tmp_path)}
     assert {"advised", "advice_weighed", "advice_scored"} <= told

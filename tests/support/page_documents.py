@@ -7,6 +7,7 @@ from typing import Any
 
 from memmcp_server.wire.memory import TrajectoryDocument, TrajectoryStep
 from memmcp_server.wire.night import Happening, NightReport, WaitingItem
+from memmcp_server.wire.prices import Candle, CandleSeries, PricedToken
 from memmcp_server.wire.status import MetricsAnswer, QueueStats
 from memmcp_server.wire.trading import (
     Amount,
@@ -18,6 +19,7 @@ from memmcp_server.wire.trading import (
     LimitView,
     PositionView,
     TradePage,
+    TradeTotals,
     TradeView,
     TradingSnapshot,
 )
@@ -214,7 +216,67 @@ def trade(number: int, **changes: Any) -> TradeView:
 
 def trades(count: int = 14) -> Document:
     newest_first = [trade(number) for number in range(count, 0, -1)]
-    return TradePage(money="paper", feed=feed(), trades=newest_first).model_dump(mode="json")
+    realised = [each.realised.lamports for each in newest_first if each.realised is not None]
+    fees = sum(each.costs.fee_lamports + each.costs.priority_lamports for each in newest_first)
+    totals = TradeTotals(
+        trades=count,
+        won=sum(each > 0 for each in realised),
+        lost=sum(each <= 0 for each in realised),
+        realised=amount(sum(realised)),
+        fees=amount(fees),
+    )
+    return TradePage(money="paper", feed=feed(), trades=newest_first, totals=totals).model_dump(mode="json")
+
+
+def _price(of_bonk: float) -> str:
+    return f"{of_bonk / 10_000_000:.14f}"
+
+
+def candles(count: int = 90, **changes: Any) -> Document:
+    """Five minutes each, with a gap of an hour in the middle; the trades of ``trades`` lie among them."""
+    made = []
+    for number in range(count):
+        at = START + timedelta(minutes=5 * (number if number < count // 2 else number + 12) - 60)
+        opened, closed = (1.5 + 0.2 * math.sin(step / 7) + 0.05 * math.sin(step * 1.7) for step in (number, number + 1))
+        made.append(
+            Candle(
+                ts=at,
+                open=_price(opened),
+                high=_price(max(opened, closed) + 0.04),
+                low=_price(min(opened, closed) - 0.05),
+                close=_price(closed),
+                volume="12500.5",
+                bars=1,
+            )
+        )
+    token = PricedToken(mint=BONK, symbol="BONK", trades=14, is_held=True)
+    values: dict[str, Any] = {
+        "money": "paper",
+        "feed": feed(),
+        "mint": BONK,
+        "symbol": "BONK",
+        "interval_s": 300,
+        "candles": made,
+        "is_cut": False,
+        "tokens": [token, PricedToken(mint=WIF, symbol="WIF", trades=2, is_held=False)],
+    }
+    return CandleSeries.model_validate(values | changes).model_dump(mode="json")
+
+
+def chain(*extra: dict[str, Any]) -> Document:
+    """The chain of a trade as GET /why?order_id tells it, beside the funnel that it tells otherwise."""
+    told = [
+        ("recalled", "24 like it were recalled: mean +35 bps"),
+        ("signal", "momentum_breakout on BONK: breakout over 48 bars"),
+        ("order", "approved, within 20 limits: buy 0.31 SOL of BONK"),
+        ("fill", "buy filled: 1234567 BONK for 0.31 SOL"),
+        ("outcome", "closed with 0.02 SOL (640 bps): take profit"),
+    ]
+    steps = [
+        {"step": step, "ts": START.isoformat(), "text": text, "order_id": None, "figures": {}} for step, text in told
+    ]
+    names = {"order_id": "ord-1", "trajectory_id": "trade-bonk", "money": "paper"}
+    return why() | names | {"chain": [*steps, *extra]}
 
 
 def trajectory(number: int, **changes: Any) -> Document:

@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from memmcp_server.web.headers import SECURITY_HEADERS
 
+from . import execution_documents
 from . import page_documents as documents
 from .loopback_server import LoopbackServer
 
@@ -48,8 +49,14 @@ QUIET: dict[str, tuple[int, dict[str, Any]]] = {
     "/memory/summary": (200, {"counts": []}),
     "/risk": (200, {"exposure_bps": 0, "exposure_map": None}),
     "/why": (200, documents.why()),
+    "/candles": (200, documents.candles(0, mint=None, symbol=None, tokens=[])),
     "/strategies": (200, {"strategies": []}),
     "/strategies/digest": (200, {"window": "30d", "strategies": []}),
+    "/nodes": (200, {"nodes": [execution_documents.node()]}),
+    "/transactions": (200, {"transactions": [], "next_cursor": None}),
+    "/costs": (200, {"running": None, "days": []}),
+    "/profiles/log": (200, {"entries": [], "next_cursor": None}),
+    "/sidecar/log": (200, {"standing": execution_documents.OFF, "entries": [], "next_cursor": None}),
     "/tasks": (200, {"tasks": [], "next_cursor": None}),
 }
 """What the page asks for beside the stream, where nothing waits."""

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from memmcp_server import __version__
-from memmcp_server.domain.backups import MEMORY, PLACES, CopiedFile, Manifest, manifest_of
+from memmcp_server.domain.backups import MEMORY, PLACES, PLAIN, CopiedFile, Manifest, manifest_of
 from memmcp_server.errors import DataDirectoryError, InvalidInput
 
-from .sql_journal.backup import copy_file, sync
+from .sql_journal.backup import copy_file, copy_plain, sync
 from .sql_journal.translate import of_os, translating
 
 SIDE_FILES: Final = ("-wal", "-shm", "-journal")
@@ -47,12 +47,18 @@ class DeskFiles:
         for role, place in PLACES.items():
             source = self._data_dir / place
             if role != MEMORY and source.is_file():
-                files.append(_copied(role, copy_file(source, directory, f"{role}-{stamp}.db")))
+                files.append(_copied(role, _copy_of(role, source, directory, stamp)))
         manifest = Manifest(datetime.now(UTC).isoformat(timespec="seconds"), __version__, tuple(files))
         path = directory / f"manifest-{stamp}.json"
         with _touching(str(path)):
             _write(path, manifest.text())
         return path, manifest
+
+
+def _copy_of(role: str, source: Path, directory: Path, stamp: str) -> Path:
+    if role in PLAIN:
+        return copy_plain(source, directory, f"{role}-{stamp}{source.suffix}")
+    return copy_file(source, directory, f"{role}-{stamp}.db")
 
 
 def verified(place: Path) -> tuple[Path, Manifest]:
@@ -142,6 +148,8 @@ def _problem(path: Path, wanted: CopiedFile) -> str:
         return f"{path.name} is missing"
     if path.stat().st_size != wanted.size_bytes or _sha256(path) != wanted.sha256:
         return f"{path.name} was altered"
+    if wanted.role in PLAIN:
+        return ""
     with (
         contextlib.suppress(sqlite3.Error),
         closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db,

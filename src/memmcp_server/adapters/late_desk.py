@@ -44,17 +44,45 @@ class LateDesk:
     async def metrics(self) -> JsonObject:
         return await self._real().metrics()
 
-    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
-        return await self._real().trades(strategy=strategy, cursor=cursor, limit=limit)
+    async def trades(
+        self, *, strategy: str | None, cursor: str | None, limit: int, wanted: JsonObject | None = None
+    ) -> JsonObject:
+        return await self._real().trades(strategy=strategy, cursor=cursor, limit=limit, wanted=wanted)
+
+    async def candles(
+        self, *, mint: str | None, since_ns: int | None, until_ns: int | None, interval_s: int | None
+    ) -> JsonObject:
+        return await self._real().candles(mint=mint, since_ns=since_ns, until_ns=until_ns, interval_s=interval_s)
 
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
         return await self._real().equity(since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)
 
+    async def projection(self) -> JsonObject:
+        return await self._real().projection()
+
+    async def curve_marks(self, *, since_ns: int | None, until_ns: int | None) -> JsonObject:
+        return await self._real().curve_marks(since_ns=since_ns, until_ns=until_ns)
+
     async def costs(self, *, days: int) -> JsonObject:
         return await self._real().costs(days=days)
 
+    async def nodes(self) -> JsonObject:
+        return await self._real().nodes()
+
+    async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._real().transactions(cursor=cursor, limit=limit)
+
+    async def profile_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._real().profile_log(cursor=cursor, limit=limit)
+
+    async def sidecar_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._real().sidecar_log(cursor=cursor, limit=limit)
+
     async def strategies(self) -> JsonObject:
         return await self._real().strategies()
+
+    async def candidates(self, *, limit: int) -> JsonObject:
+        return await self._real().candidates(limit=limit)
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
         return await self._real().strategy_digest(strategy=strategy, window=window)

@@ -35,6 +35,12 @@ class SignerApprovals:
     async def overview(self) -> JsonObject:
         return await (await self._real()).overview()
 
+    async def arming(self) -> JsonObject:
+        return await (await self._real()).arming()
+
+    async def disarm(self, why: str) -> JsonObject:
+        return await (await self._real()).disarm(why)
+
     async def challenge(self, approval_id: str) -> JsonObject:
         return await (await self._real()).challenge(approval_id)
 

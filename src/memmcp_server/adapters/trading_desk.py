@@ -221,21 +221,57 @@ class AdaptedDesk:
         with translating():
             return await self._desk.metrics()
 
-    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
+    async def trades(
+        self, *, strategy: str | None, cursor: str | None, limit: int, wanted: JsonObject | None = None
+    ) -> JsonObject:
         with translating():
-            return await self._desk.trades(strategy=strategy, cursor=cursor, limit=limit)
+            return await self._desk.trades(strategy=strategy, cursor=cursor, limit=limit, wanted=wanted)
+
+    async def candles(
+        self, *, mint: str | None, since_ns: int | None, until_ns: int | None, interval_s: int | None
+    ) -> JsonObject:
+        with translating():
+            return await self._desk.candles(mint=mint, since_ns=since_ns, until_ns=until_ns, interval_s=interval_s)
 
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
         with translating():
             return await self._desk.equity(since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)
 
+    async def projection(self) -> JsonObject:
+        with translating():
+            return await self._desk.projection()
+
+    async def curve_marks(self, *, since_ns: int | None, until_ns: int | None) -> JsonObject:
+        with translating():
+            return await self._desk.curve_marks(since_ns=since_ns, until_ns=until_ns)
+
     async def costs(self, *, days: int) -> JsonObject:
         with translating():
             return await self._desk.costs(days=days)
 
+    async def nodes(self) -> JsonObject:
+        with translating():
+            return await self._desk.nodes()
+
+    async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
+        with translating():
+            return await self._desk.transactions(cursor=cursor, limit=limit)
+
+    async def profile_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        with translating():
+            return await self._desk.profile_log(cursor=cursor, limit=limit)
+
+    async def sidecar_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        with translating():
+            return await self._desk.sidecar_log(cursor=cursor, limit=limit)
+
     async def strategies(self) -> JsonObject:
         with translating():
             return await self._desk.strategies()
+
+    async def candidates(self, *, limit: int) -> JsonObject:
+        with translating():
+            return await self._desk.candidates(limit=limit)
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
         with translating():
@@ -299,6 +335,7 @@ class ApprovalDoor:
     def __init__(self, environ: Mapping[str, str], data_dir: Path) -> None:
         with translating():
             self._signer = trading.signer_of(environ, data_dir)
+            self._arming = trading.arming_of(environ, data_dir, self._signer)
 
     async def overview(self) -> JsonObject:
         with translating():
@@ -311,6 +348,14 @@ class ApprovalDoor:
             "is_armed": status["armed"] is not None,
             "why_not": status["why_not"],
         }
+
+    async def arming(self) -> JsonObject:
+        with translating():
+            return await self._arming.view()
+
+    async def disarm(self, why: str) -> JsonObject:
+        with translating():
+            return await self._arming.disarm(why)
 
     async def challenge(self, approval_id: str) -> JsonObject:
         with translating():

@@ -19,8 +19,11 @@ PLACES: Final[Mapping[str, PurePosixPath]] = {
     "trials": PurePosixPath("trials.db"),
     "trading": PurePosixPath("trading/journal.db"),
     "execution": PurePosixPath("trading/execution.db"),
+    "costs": PurePosixPath("trading/costs.json"),
 }
 """Where each part lies in a data directory, in the order in which they are copied."""
+PLAIN: Final = frozenset({"costs"})
+"""Parts that are no database, but a file that its owner replaces as a whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from memmcp_server.errors import MemoryServerError
 from memmcp_server.services.container import Services
 from memmcp_server.services.summaries import KIND_DIGEST, SHOWN_MAX
 from memmcp_server.wire.base import JsonValue
-from memmcp_server.wire.insights import Insights, InsightWarning
+from memmcp_server.wire.desk_logs import ProfileEntry, ProfileLog
+from memmcp_server.wire.insights import InForce, Insights, InsightWarning
 from memmcp_server.wire.summary import MemoryBrief
 from memmcp_server.wire.trading import LimitView, StrategyDigest, TradingSnapshot
 
@@ -27,6 +28,7 @@ LESSONS_MAX: Final = 12
 DIGESTS_MAX: Final = 12
 STRATEGIES_MAX: Final = 16
 EVIDENCE_MAX: Final = 10
+PROFILES_MAX: Final = 6
 WARNINGS_MAX: Final = 20
 TEXT_CHARS_MAX: Final = 240
 NEAR_BPS: Final = 1_000
@@ -53,7 +55,7 @@ async def insights_of(services: Services, caller: Caller, namespace: str | None 
     digests = await summaries.of(SummaryQuery(replace(where, kinds=(KIND_DIGEST,)), limit=SHOWN_MAX), caller)
     newest = list(newest_of_each(digests.digests))[:DIGESTS_MAX]
     report = await services.health.checks()
-    snapshot, digest = await _desk(services)
+    snapshot, digest, profiles = await _desk(services)
     warnings = [
         *(_warning(name, said, CHECKS_NEXT[name]) for name, said in report.checks.items() if said not in ("ok", "off")),
         *([] if snapshot is None else desk_warnings(snapshot)),
@@ -69,6 +71,7 @@ async def insights_of(services: Services, caller: Caller, namespace: str | None 
         lessons_total=lessons.total,
         digests=[MemoryBrief.of(each) for each in newest],
         strategies=None if digest is None else [brief_of(each) for each in digest.strategies[:STRATEGIES_MAX]],
+        profiles=profiles,
         confidence=None if digest is None else digest.confidence,
         evidence=None if digest is None else digest.evidence[-EVIDENCE_MAX:],
     )
@@ -120,18 +123,25 @@ def stale_warning(shown: Shown) -> InsightWarning:
     return _warning("memory", text, f"open memory://{memory.namespace}/{memory.id} before you rely on it")
 
 
-async def _desk(services: Services) -> tuple[TradingSnapshot | None, StrategyDigest | None]:
+async def _desk(services: Services) -> tuple[TradingSnapshot | None, StrategyDigest | None, list[InForce] | None]:
     """Return what the desk says, as far as it answers in time; the health checks say why where it does not."""
-    snapshot, digest = None, None
+    snapshot, digest, profiles = None, None, None
     if services.desk is not None:
         with anyio.move_on_after(DESK_TIMEOUT_S):
             try:
                 snapshot = TradingSnapshot.model_validate(await services.desk.snapshot())
                 found = await services.desk.strategy_digest(strategy=None, window="all")
                 digest = StrategyDigest.model_validate(found)
+                log = ProfileLog.model_validate(await services.desk.profile_log(cursor=None, limit=PROFILES_MAX))
+                profiles = [in_force(each) for each in log.entries]
             except MemoryServerError:
-                return snapshot, digest
-    return snapshot, digest
+                return snapshot, digest, profiles
+    return snapshot, digest, profiles
+
+
+def in_force(entry: ProfileEntry) -> InForce:
+    """Return an entry of the profile log without what it changed in detail."""
+    return InForce.model_validate(entry.model_dump() | {"why": entry.why[:TEXT_CHARS_MAX]})
 
 
 def _warning(about: str, text: str, following: str) -> InsightWarning:

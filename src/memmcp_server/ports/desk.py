@@ -22,17 +22,45 @@ class TradingDesk(Protocol):
         cheap and waits for nothing.
         """
 
-    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
-        """wire.TradePage, newest first"""
+    async def trades(
+        self, *, strategy: str | None, cursor: str | None, limit: int, wanted: JsonObject | None = None
+    ) -> JsonObject:
+        """wire.TradePage, newest first. ``wanted`` narrows it: mint, side, result, origin, since_ns, until_ns."""
+
+    async def candles(
+        self, *, mint: str | None, since_ns: int | None, until_ns: int | None, interval_s: int | None
+    ) -> JsonObject:
+        """wire.CandleSeries: of this token, else of the one that was traded last"""
 
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
         """wire.EquitySeries"""
 
+    async def projection(self) -> JsonObject:
+        """wire.Projection: the path of the tiers, targets as they were set, and where the equity may go"""
+
+    async def curve_marks(self, *, since_ns: int | None, until_ns: int | None) -> JsonObject:
+        """wire.CurveMarks: fills, deposits and withdrawals in a stretch of time, thinned where there are many"""
+
     async def costs(self, *, days: int) -> JsonObject:
         """wire.CostsAnswer: costs on chain and of running, with the newest rows of days"""
 
+    async def nodes(self) -> JsonObject:
+        """wire.NodesAnswer without the nodes' versions"""
+
+    async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
+        """wire.TransactionPage, newest first"""
+
+    async def profile_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        """wire.ProfileLog, newest first"""
+
+    async def sidecar_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        """wire.SidecarLog, newest first"""
+
     async def strategies(self) -> JsonObject:
         """wire.StrategyList"""
+
+    async def candidates(self, *, limit: int) -> JsonObject:
+        """wire.CandidateList: parameters that were proposed for promotion, newest first"""
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
         """wire.StrategyDigest"""
@@ -80,6 +108,12 @@ class Approvals(Protocol):
     """Orders of real money that wait for a passkey, as ``wire.approvals``. Raises: TradingUnavailable, InvalidInput."""
 
     async def overview(self) -> JsonObject: ...
+    async def arming(self) -> JsonObject:
+        """wire.LiveView: what is armed, what the mandate's file says, and the command that arms it on a terminal"""
+
+    async def disarm(self, why: str) -> JsonObject:
+        """End the arming; wire.LiveView. It takes risk away alone, so no passphrase is asked for."""
+
     async def challenge(self, approval_id: str) -> JsonObject: ...
     async def approve(self, approval_id: str, credential: Mapping[str, Any]) -> JsonObject: ...
     async def refuse(self, approval_id: str) -> JsonObject: ...

@@ -11,8 +11,8 @@ from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.domain.lifecycle import AUDIT_DESK, RecordAudit
 from memmcp_server.domain.memory import Provenance
-from memmcp_server.errors import MemoryServerError
-from memmcp_server.ports import Journal
+from memmcp_server.errors import MemoryServerError, Refused
+from memmcp_server.ports import Journal, TradingDesk
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,20 @@ ASKED: Final = (
     "stage",
 )
 TOLD: Final = ("status", "money", "order_id", "trajectory_id", "preview_id", "state")
+
+
+async def require_state(desk: TradingDesk, expected: str | None, *, actor: str, key: str | None) -> None:
+    """Let an act go on only in the state that somebody looked at when it was decided on; None: in any.
+
+    The repeat of what was done is let through, whatever state the first one has led to: it is only answered. Raises:
+    Refused where the desk has come into another state since.
+    """
+    if expected is None or (key is not None and await desk.answered(agent=actor, key=key) is not None):
+        return
+    state = (await desk.snapshot())["state"]
+    if state != expected:
+        msg = f"the desk is {state} by now, and this was decided while it was {expected}; nothing was done"
+        raise Refused(msg, field="expected_state", hint="look again, and repeat it if it still holds")
 
 
 async def note_done(journal: Journal, caller: Caller, asked: JsonObject, answer: JsonObject) -> None:

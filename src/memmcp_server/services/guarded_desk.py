@@ -21,17 +21,45 @@ class GuardedDesk:
     async def metrics(self) -> JsonObject:
         return await self._desk.metrics()
 
-    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> JsonObject:
-        return await self._desk.trades(strategy=strategy, cursor=cursor, limit=limit)
+    async def trades(
+        self, *, strategy: str | None, cursor: str | None, limit: int, wanted: JsonObject | None = None
+    ) -> JsonObject:
+        return await self._desk.trades(strategy=strategy, cursor=cursor, limit=limit, wanted=wanted)
+
+    async def candles(
+        self, *, mint: str | None, since_ns: int | None, until_ns: int | None, interval_s: int | None
+    ) -> JsonObject:
+        return await self._desk.candles(mint=mint, since_ns=since_ns, until_ns=until_ns, interval_s=interval_s)
 
     async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> JsonObject:
         return await self._desk.equity(since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)
 
+    async def projection(self) -> JsonObject:
+        return await self._desk.projection()
+
+    async def curve_marks(self, *, since_ns: int | None, until_ns: int | None) -> JsonObject:
+        return await self._desk.curve_marks(since_ns=since_ns, until_ns=until_ns)
+
     async def costs(self, *, days: int) -> JsonObject:
         return await self._desk.costs(days=days)
 
+    async def nodes(self) -> JsonObject:
+        return await self._desk.nodes()
+
+    async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._desk.transactions(cursor=cursor, limit=limit)
+
+    async def profile_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._desk.profile_log(cursor=cursor, limit=limit)
+
+    async def sidecar_log(self, *, cursor: str | None, limit: int) -> JsonObject:
+        return await self._desk.sidecar_log(cursor=cursor, limit=limit)
+
     async def strategies(self) -> JsonObject:
         return await self._desk.strategies()
+
+    async def candidates(self, *, limit: int) -> JsonObject:
+        return await self._desk.candidates(limit=limit)
 
     async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
         return await self._desk.strategy_digest(strategy=strategy, window=window)

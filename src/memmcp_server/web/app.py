@@ -18,11 +18,14 @@ from memmcp_server.errors import MemoryServerError
 from memmcp_server.services.container import Services
 
 from .access import Access
+from .act_routes import ActRoutes
 from .alert_routes import AlertRoutes
 from .approval_routes import ApprovalRoutes
 from .assess_routes import AssessRoutes
 from .errors import on_http_exception, on_server_error, on_unforeseen
 from .events_route import EventsRoute
+from .execution_routes import ExecutionRoutes
+from .export_routes import ExportRoutes
 from .guard import RESOURCE_METADATA, Guard, GuardPolicy, NamedTokens, TokenVerifier, guard_policy
 from .lifecycle_routes import LifecycleRoutes
 from .live import LiveEvents
@@ -31,6 +34,7 @@ from .metrics_routes import MetricsRoutes
 from .news_routes import NewsRoutes
 from .openapi import openapi_document
 from .page import Page
+from .path_routes import PathRoutes
 from .requests import NoQuery, query_as
 from .routing import ApiRoute, starlette_routes
 from .session_routes import SessionRoutes
@@ -38,6 +42,7 @@ from .status_routes import StatusRoutes
 from .summary_routes import SummaryRoutes
 from .task_routes import TaskRoutes
 from .tracing import CallSpans
+from .trade_routes import TradeRoutes
 from .trading_routes import TradingRoutes
 from .trajectory_routes import TrajectoryRoutes
 
@@ -132,7 +137,13 @@ def api_routes(services: Services, live: LiveEvents, policy: GuardPolicy) -> lis
         *MemoryRoutes(services).routes(),
         *TrajectoryRoutes(services).routes(),
         *TaskRoutes(services).routes(),
+        # Before /actions/{name}, which would take it for a name.
+        *ActRoutes(services).routes(),
         *TradingRoutes(services).routes(),
+        *ExecutionRoutes(services).routes(),
+        *TradeRoutes(services).routes(),
+        *ExportRoutes(services).routes(),
+        *PathRoutes(services).routes(),
         *AssessRoutes(services).routes(),
         *ApprovalRoutes(services).routes(),
         *AlertRoutes(services).routes(),

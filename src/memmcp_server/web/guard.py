@@ -39,7 +39,9 @@ DRAIN_S: Final = 2.0
 OPERATOR_PATHS: Final = ("/actions/", "/admin/")
 """What only the operator's token opens, on every host."""
 
-OPERATOR_ROUTES: Final = frozenset({"/memory/audit", "/promotions", "/review", "/silences"})
+OPERATOR_ROUTES: Final = frozenset(
+    {"/live/disarm", "/memory/audit", "/promotions", "/rebalance", "/review", "/silences"}
+)
 """The same, for paths beside which others stand open."""
 
 GRANT: Final = "memmcp.grant"

@@ -36,7 +36,6 @@ from memmcp_server.wire.trading import (
     EquitySeries,
     StrategyDigest,
     StrategyList,
-    TradePage,
     TradingSnapshot,
     WhyAnswer,
 )
@@ -75,12 +74,6 @@ class SnapshotsQuery(WireRequest):
     limit: int = Field(default=50, ge=1, le=500)
 
 
-class TradesQuery(WireRequest):
-    strategy: str | None = Field(default=None, max_length=64)
-    cursor: str | None = Field(default=None, max_length=256)
-    limit: int = Field(default=50, ge=1, le=200)
-
-
 class DigestQuery(WireRequest):
     strategy: str | None = Field(default=None, max_length=64)
     window: WindowName = "all"
@@ -111,8 +104,17 @@ class ActionRequest(WireRequest):
     percent: int | None = Field(default=None, ge=1, le=100)
     amount_sol: SolAmount | None = None
     profile: ProfileName | None = None
+    level: str | None = Field(default=None, max_length=100, description="Only there: bucket:NAME, strategy:NAME.")
     expected_state: TradingState | None = Field(default=None, description="Done only while the desk is in it.")
     idempotency_key: IdempotencyKey | None = Field(default=None, description="Or the Idempotency-Key header.")
+
+
+def desk_of(services: Services) -> TradingDesk:
+    """Return the desk. Raises: TradingUnavailable where there is none."""
+    if services.desk is None:
+        msg = "trading is switched off in this daemon; memory works on"
+        raise TradingUnavailable(msg, hint="start it with: memmcp serve (without --no-trading)")
+    return services.desk
 
 
 class TradingRoutes:
@@ -120,10 +122,7 @@ class TradingRoutes:
         self._services = services
 
     def _desk(self) -> TradingDesk:
-        if self._services.desk is None:
-            msg = "trading is switched off in this daemon; memory works on"
-            raise TradingUnavailable(msg, hint="start it with: memmcp serve (without --no-trading)")
-        return self._services.desk
+        return desk_of(self._services)
 
     async def _snapshot(self) -> TradingSnapshot:
         return TradingSnapshot.model_validate(await self._desk().snapshot())
@@ -170,11 +169,6 @@ class TradingRoutes:
         views = [SnapshotView.of(each) for each in found]
         return answer(SnapshotSeries(desk_id=wish.desk_id, snapshots=views, resolution_s=wish.resolution))
 
-    async def trades(self, request: Request) -> JSONResponse:
-        wish = query_as(request, TradesQuery)
-        body = await self._desk().trades(strategy=wish.strategy, cursor=wish.cursor, limit=wish.limit)
-        return answer(TradePage.model_validate(body))
-
     async def costs(self, request: Request) -> JSONResponse:
         wish = query_as(request, CostsQuery)
         return answer(CostsAnswer.model_validate(await self._desk().costs(days=wish.days)))
@@ -216,8 +210,11 @@ class TradingRoutes:
 
     async def promote(self, request: Request) -> JSONResponse:
         wish = await body_as(request, PromotionRequest)
-        asked: JsonObject = wish.model_dump(mode="json", exclude={"idempotency_key"}, exclude_none=True)
-        body = await self._carried("POST /promotions", request, asked, wish.idempotency_key)
+        key = wish.idempotency_key or idempotency_key(request.headers)
+        without = {"idempotency_key", "expected_state"}
+        asked: JsonObject = wish.model_dump(mode="json", exclude=without, exclude_none=True)
+        await self._require_state(request, wish.expected_state, key)
+        body = await self._carried("POST /promotions", request, asked, key)
         return answer(PromotionAnswer.model_validate(body))
 
     async def act(self, request: Request) -> JSONResponse:
@@ -230,28 +227,17 @@ class TradingRoutes:
         control = validated(ControlRequest, {"action": name.replace("-", "_"), **fields})
         asked = control.model_dump(mode="json", exclude_none=True)
         key = wish.idempotency_key or idempotency_key(request.headers)
-        if wish.expected_state is not None and not await self._is_answered(request, key):
-            await self._require_state(wish.expected_state)
+        await self._require_state(request, wish.expected_state, key)
         body = await self._carried(f"POST /actions/{name}", request, asked, key)
         return answer(ControlAnswer.model_validate(body))
 
-    async def _is_answered(self, request: Request, key: str | None) -> bool:
-        """Say whether this was done before: its repeat is answered, whatever state the first one has led to."""
-        if key is None:
-            return False
+    async def _require_state(self, request: Request, expected: TradingState | None, key: str | None) -> None:
         actor = f"operator:{caller_of(request, '', role='operator').agent}"
-        return await self._desk().answered(agent=actor, key=key) is not None
-
-    async def _require_state(self, expected: TradingState) -> None:
-        """Raises: Refused where the desk has come into another state since somebody looked."""
-        state = (await self._snapshot()).state
-        if state != expected:
-            msg = f"the desk is {state} by now, and this was decided while it was {expected}; nothing was done"
-            raise Refused(msg, field="expected_state", hint="look again, and repeat it if it still holds")
+        await acts.require_state(self._desk(), expected, actor=actor, key=key)
 
     async def _carried(self, call: str, request: Request, asked: JsonObject, given: str | None) -> JsonObject:
         """Have the desk carry an operator's control out, once per key, and note it in the audit."""
-        key = given or idempotency_key(request.headers) or uuid4().hex
+        key = given or uuid4().hex
         caller, journal = caller_of(request, call, role="operator"), self._services.journal
         try:
             body = await self._desk().control(asked, actor=f"operator:{caller.agent}", key=key)
@@ -292,14 +278,6 @@ class TradingRoutes:
                 "Whole snapshots of a desk over time: positions, limits, queues as they were.",
                 query=SnapshotsQuery,
                 answer=SnapshotSeries,
-            ),
-            ApiRoute(
-                "GET",
-                "/telemetry/trading/trades",
-                self.trades,
-                "Trades, newest first.",
-                query=TradesQuery,
-                answer=TradePage,
             ),
             ApiRoute("GET", "/strategies", self.strategies, "Strategies with results.", NoQuery, None, StrategyList),
             ApiRoute(

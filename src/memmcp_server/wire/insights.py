@@ -18,11 +18,24 @@ class InsightWarning(Wire):
     next: str
 
 
+class InForce(Wire):
+    """Something of the profile log; GET /profiles/log has more of it, and what each entry changed."""
+
+    ts: datetime
+    what: str
+    strategy: str | None
+    before: str
+    after: str
+    by: str
+    why: str
+
+
 class Insights(Wire):
     """``money``, ``feed`` and ``strategies`` are the desk's and absent while there is none to ask.
 
     ``lessons``: those that weigh most first. ``digests``: the newest of each namespace. ``strategies``: how each did
-    over the whole run, with ``confidence`` in so few or so many trades. Every list is bounded.
+    over the whole run, with ``confidence`` in so few or so many trades. ``profiles``: what came into force last, newest
+    first. Every list is bounded.
     """
 
     ts: datetime
@@ -34,5 +47,6 @@ class Insights(Wire):
     lessons_total: int
     digests: list[MemoryBrief]
     strategies: list[dict[str, JsonValue]] | None = None
+    profiles: list[InForce] | None = None
     confidence: str | None = None
     evidence: list[str] | None = Field(default=None, description="Trajectories that the figures rest on.")

@@ -118,7 +118,9 @@ class RunningCosts(Wire):
 
 
 class CostDay(PricedSum):
-    """One day (UTC) of everything that ran in it."""
+    """One day (UTC) of everything that ran in it, with what trading brought on it: ``realised``, after what trades
+    cost on chain (``on_chain``, which is in it), and ``net`` of running. All three are null where the market's days
+    are not those of the wall; ``net`` also where something has no price."""
 
     day: str
     calls: int
@@ -127,6 +129,9 @@ class CostDay(PricedSum):
     model_calls: int
     model_tokens: int
     model_usd: str
+    realised: Amount | None = None
+    on_chain: Amount | None = None
+    net: Amount | None = None
 
 
 class CostsAnswer(TradingContext):

@@ -82,11 +82,15 @@ class RebalanceRequest(Request):
 
 
 class RebalanceAnswer(TradingContext):
+    """``legs`` say what is moved and what became of each: ``status`` of carrying it out, then ``outcome`` (working,
+    filled, rejected, awaiting_operator) with ``told`` for its orders. ``orders_open``: so many are not settled yet."""
+
     status: Literal["preview", "done", "denied", "stale", "expired"]
     message: str
     preview_id: str | None = None
     expires_at: datetime | None = None
     legs: list[dict[str, JsonValue]] = []
+    orders_open: int = 0
 
 
 ProfileName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]

@@ -17,6 +17,7 @@ class PromotionRequest(Request):
     strategy: str | None = Field(default=None, min_length=1, max_length=64)
     stage: Literal["paper", "live"] | None = Field(default=None, description="Where to; paper where left out.")
     dry_run: bool = False
+    expected_state: TradingState | None = Field(default=None, description="Done only while the desk is in it.")
     idempotency_key: IdempotencyKey | None = Field(default=None, description="Or the Idempotency-Key header.")
 
     @model_validator(mode="after")

@@ -43,6 +43,7 @@ __all__ = [
     "TradeAnswer",
     "TradePage",
     "TradeRequest",
+    "TradeTotals",
     "TradeView",
     "TradingContext",
     "TradingSnapshot",
@@ -214,13 +215,26 @@ class TradeView(Wire):
     reason: str
 
 
+class TradeTotals(Wire):
+    """All trades that were asked for, not only those of the page. ``won`` and ``lost`` count sales; ``fees``: of the
+    pool, the network and for priority. USD at SOL's price now."""
+
+    trades: int
+    won: int
+    lost: int
+    realised: Amount
+    fees: Amount
+
+
 class TradePage(TradingContext):
     trades: list[TradeView]
     next_cursor: str | None = None
+    totals: TradeTotals | None = None
 
 
 class StrategyView(Wire):
-    """``enabled``: the profile names it. ``in_tier``: the desk's tier lets strategies of its kind enter. ``lineage``:
+    """``enabled``: the profile names it. ``in_tier``: the desk's tier lets strategies of its kind enter. ``state``:
+    of its level; REDUCING and HALTED let it enter nothing, ``state_reason`` says why. ``lineage``:
     the candidate whose parameters it trades, "" where none was promoted; ``stage``: candidate, paper, live or demoted;
     ``gates``: what each gate read last (name, value, bound, unit, is_floor, passed, sample, note). ``windows``: the
     last 1, 7 and 30 days. ``allocation``: its share of the capital, and what that rests on where shares rotate.
@@ -230,6 +244,8 @@ class StrategyView(Wire):
     kind: str
     enabled: bool
     in_tier: bool = True
+    state: TradingState = "ACTIVE"
+    state_reason: str = ""
     parameters: dict[str, JsonValue]
     bucket: str
     capital: Amount

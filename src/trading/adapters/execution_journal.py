@@ -21,17 +21,16 @@ from trading.model.intent import (
     ApprovalAsked,
     Attempt,
     AttemptState,
-    Balances,
     Intent,
     IntentEvent,
     IntentKind,
     IntentRecord,
     IntentState,
-    OwnAccount,
     Settlement,
 )
 
-from .canonical import canonical_json, parse_json
+from .canonical import canonical_json
+from .execution_rows import body_of, found_record
 from .execution_schema import STEPS, attempts, fence, home, intents, record, wallets
 from .instance import InstanceFile
 from .sqlite import open_engine, translating, writing
@@ -48,7 +47,6 @@ _ALIVE: Final = (AttemptState.SIGNED.value, AttemptState.LANDED.value)
 _EPOCH: Final = sa.select(fence.c.epoch)
 _BY_ID: Final = sa.select(intents).where(intents.c.id == sa.bindparam("wanted"))
 _BY_KEY: Final = sa.select(intents).where(intents.c.key == sa.bindparam("wanted"))
-_ATTEMPTS: Final = sa.select(attempts).where(attempts.c.intent_id == sa.bindparam("wanted")).order_by(attempts.c.number)
 _PROBLEM_OF_WALLET: Final = sa.select(wallets.c.problem).where(wallets.c.wallet == sa.bindparam("of_wallet"))
 _BEFORE_OPENING: Final = sa.select(
     sa.select(home.c.problem).scalar_subquery(),
@@ -127,7 +125,7 @@ class SqlExecutionJournal:
         # The order behind it is durable in the desk's own journal, and carried again under the same key should this
         # row be lost with the power. Before anything is sent, the sync of its signed bytes covers it too.
         with self._writing(syncs_later=True) as connection:
-            known = _found(connection, _BY_KEY, intent.key)
+            known = found_record(connection, _BY_KEY, intent.key)
             if known is not None:
                 _same_wish(known.intent, intent)
                 return known
@@ -146,12 +144,12 @@ class SqlExecutionJournal:
                     "key": intent.key,
                     "wallet": intent.wallet,
                     "state": IntentState.OPEN.value,
-                    "body": canonical_json(_body(intent)),
+                    "body": canonical_json(body_of(intent)),
                     "problem": "",
                     "is_cancel_asked": False,
                 },
             )
-            self._note(connection, intent.wallet, intent.id, "opened", _body(intent))
+            self._note(connection, intent.wallet, intent.id, "opened", body_of(intent))
             return IntentRecord(intent, IntentState.OPEN)
 
     def record(self, intent_id: str) -> IntentRecord:
@@ -160,7 +158,7 @@ class SqlExecutionJournal:
 
     def by_key(self, key: str) -> IntentRecord | None:
         with self._reading() as connection:
-            return _found(connection, _BY_KEY, key)
+            return found_record(connection, _BY_KEY, key)
 
     def of_keys(self, prefix: str, limit: int) -> Sequence[IntentRecord]:
         # The last code point: whatever begins with the prefix sorts before the prefix with it.
@@ -174,6 +172,28 @@ class SqlExecutionJournal:
         with self._reading() as connection:
             ids = connection.execute(sa.select(intents.c.id).where(wanted).order_by(intents.c.number)).scalars().all()
             return [_known(connection, each) for each in ids]
+
+    def page(self, before: int | None, limit: int) -> Sequence[tuple[int, IntentRecord]]:
+        """Return the newest intents with a number below ``before``, each with its number, newest first."""
+        query = sa.select(intents.c.number, intents.c.id).order_by(intents.c.number.desc()).limit(limit)
+        if before is not None:
+            query = query.where(intents.c.number < before)
+        with self._reading() as connection:
+            return [(number, _known(connection, each)) for number, each in connection.execute(query).all()]
+
+    def states(self) -> Mapping[str, int]:
+        """Return how many intents are in each state, and as ``attempts_expired`` how many attempts no block took."""
+        expired = sa.select(sa.func.count()).where(attempts.c.state == AttemptState.EXPIRED.value)
+        with self._reading() as connection:
+            found = connection.execute(sa.select(intents.c.state, sa.func.count()).group_by(intents.c.state)).all()
+            return {str(state): int(count) for state, count in found} | {
+                "attempts_expired": int(connection.execute(expired).scalar_one())
+            }
+
+    @property
+    def epoch(self) -> int:
+        """How often the journal was opened: only whoever opened it last may write."""
+        return self._epoch
 
     def approval_asked(self, intent_id: str, asked: ApprovalAsked) -> None:
         with self._step(intent_id, IntentState.WAITING) as (connection, known):
@@ -414,43 +434,11 @@ def _same_wish(known: Intent, given: Intent) -> None:
 
 
 def _known(connection: sa.Connection, intent_id: str) -> IntentRecord:
-    found = _found(connection, _BY_ID, intent_id)
+    found = found_record(connection, _BY_ID, intent_id)
     if found is None:
         msg = f"intent_id: {intent_id!r} is not known"
         raise InvalidInput(msg, field="intent_id")
     return found
-
-
-def _found(connection: sa.Connection, query: sa.Select[Any], wanted: str) -> IntentRecord | None:
-    row = connection.execute(query, {"wanted": wanted}).one_or_none()
-    if row is None:
-        return None
-    return IntentRecord(
-        _intent(parse_json(row.body)),
-        IntentState(row.state),
-        tuple(_attempt(each) for each in connection.execute(_ATTEMPTS, {"wanted": row.id})),
-        None if row.settlement is None else Settlement(**parse_json(row.settlement)),
-        row.problem,
-        row.is_cancel_asked,
-        None if row.approval is None else ApprovalAsked(**parse_json(row.approval)),
-    )
-
-
-def _body(intent: Intent) -> dict[str, Any]:
-    return {**asdict(intent), "kind": intent.kind.value}
-
-
-def _intent(body: dict[str, Any]) -> Intent:
-    """Return the intent of a body, also of one that was written when swaps were all there was."""
-    body["kind"] = IntentKind(body.get("kind", IntentKind.SWAP))
-    body["accounts"] = tuple(OwnAccount(**each) for each in body.get("accounts", ()))
-    return Intent(**body)
-
-
-def _attempt(row: Any) -> Attempt:
-    body = parse_json(row.body)
-    body["before"] = Balances(**body["before"])
-    return Attempt(**body, raw=row.raw, state=AttemptState(row.state))
 
 
 def _move_alive(connection: sa.Connection, intent_id: str, to: AttemptState) -> None:

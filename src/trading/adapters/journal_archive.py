@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from trading.ports import JournalRow
 
 from .canonical import parse_json
-from .journal_schema import mentions, rows, trades
+from .journal_schema import bars, mentions, rows, trades
 from .sql_journal import JournalStore
 
 # The index is named, because SQLite, which keeps no statistics here, may else read the run from its first row.
@@ -43,6 +44,16 @@ _SEQ_BEFORE = sa.text(
     "SELECT seq FROM rows INDEXED BY rows_marked WHERE run = :run AND kind = 'cycle_marked' AND ts_ns < :ts "
     "ORDER BY ts_ns DESC, seq DESC LIMIT 1"
 )
+# Inputs are in no index of kinds: said in so many words, or SQLite does not use it.
+_OF_KIND = sa.text("SELECT count(*) FROM rows WHERE run = :run AND kind = :kind AND kind <> 'input'")
+_REJECTED = sa.text(
+    "SELECT json_extract(CAST(body AS TEXT), '$.rejected.reason') AS reason, count(*) FROM rows "
+    "WHERE run = :run AND kind = 'order_rejected' AND kind <> 'input' GROUP BY reason"
+)
+_SEQ_FROM = sa.text(
+    "SELECT seq FROM rows INDEXED BY rows_marked WHERE run = :run AND kind = 'cycle_marked' AND ts_ns >= :ts "
+    "ORDER BY ts_ns, seq LIMIT 1"
+)
 END_OF_TIME_NS = 2**63 - 1
 _CHUNK = 500
 
@@ -58,6 +69,63 @@ class StoredTrade:
 
     number: int
     body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TradeFilter:
+    """Which fills are wanted; None: any. ``is_won`` of sales: whether they realised more than nothing. ``is_in`` a
+    bucket of this name, or (``is_not_in``) in any other. From ``since_ns`` on, before ``until_ns``."""
+
+    strategy: str | None = None
+    mint: str | None = None
+    side: str | None = None
+    is_won: bool | None = None
+    is_in: str | None = None
+    is_not_in: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+
+    def conditions(self) -> list[sa.ColumnElement[bool]]:
+        columns = trades.c
+        realised, bucket = columns.realised_lamports, columns.bucket
+        given: list[tuple[object, sa.ColumnElement[bool]]] = [
+            (self.strategy, columns.strategy == self.strategy),
+            (self.mint, columns.mint == self.mint),
+            (self.side, columns.side == self.side),
+            (self.is_won, realised > 0 if self.is_won else realised <= 0),
+            (self.is_in, bucket == self.is_in),
+            (self.is_not_in, bucket != self.is_not_in),
+            (self.since_ns, columns.ts_ns >= within_time(self.since_ns or 0)),
+            (self.until_ns, columns.ts_ns < within_time(self.until_ns or 0)),
+        ]
+        return [condition for wish, condition in given if wish is not None]
+
+
+ANY_TRADE = TradeFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class TradeTotals:
+    """All fills that a filter lets through, added up. ``won`` and ``lost`` count sales."""
+
+    trades: int
+    won: int
+    lost: int
+    realised_lamports: int
+    fee_lamports: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBar:
+    """A bar as the market told it: SOL per whole token, volume in tokens."""
+
+    open_ns: int
+    close_ns: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +171,23 @@ class RunArchive:
         with self._store.reading() as connection:
             return int(connection.execute(_SEQ_BEFORE, {"run": self._run, "ts": ts_ns}).scalar_one_or_none() or 0)
 
+    def count_of(self, kind: str) -> int:
+        """Return how many rows of a kind there are."""
+        with self._store.reading() as connection:
+            return int(connection.execute(_OF_KIND, {"run": self._run, "kind": kind}).scalar_one())
+
+    def rejections(self) -> dict[str, int]:
+        """Return how many orders were turned down by the venue, by reason."""
+        with self._store.reading() as connection:
+            found = connection.execute(_REJECTED, {"run": self._run}).all()
+        return {str(reason): int(count) for reason, count in found}
+
+    def seq_from(self, ts_ns: int) -> int | None:
+        """Return the seq of the first mark at that time or later, None where there is none."""
+        with self._store.reading() as connection:
+            given = {"run": self._run, "ts": within_time(ts_ns)}
+            return connection.execute(_SEQ_FROM, given).scalar_one_or_none()
+
     def mentioning(self, names: Collection[str], kinds: Collection[str] = ()) -> list[JournalRow]:
         """Return the rows that speak of one of these orders or trajectories, in order."""
         spoken = sa.select(mentions.c.seq).where(mentions.c.run == self._run, mentions.c.name.in_(names))
@@ -118,16 +203,44 @@ class RunArchive:
         wanted = [row for row in found if not kinds or row.kind in kinds]
         return sorted((JournalRow(row.seq, row.ts_ns, row.kind, row.body) for row in wanted), key=_seq_of)
 
-    def trades(self, *, strategy: str | None, before: int | None, limit: int) -> list[StoredTrade]:
-        """Return fills with a number below ``before``, newest first."""
-        query = sa.select(trades.c.number, trades.c.body).where(trades.c.run == self._run)
-        if strategy is not None:
-            query = query.where(trades.c.strategy == strategy)
+    def trades(self, *, before: int | None, limit: int, wanted: TradeFilter = ANY_TRADE) -> list[StoredTrade]:
+        """Return the wanted fills with a number below ``before``, newest first."""
+        query = sa.select(trades.c.number, trades.c.body).where(trades.c.run == self._run, *wanted.conditions())
         if before is not None:
             query = query.where(trades.c.number < before)
         with self._store.reading() as connection:
             found = connection.execute(query.order_by(trades.c.number.desc()).limit(limit)).all()
         return [StoredTrade(row.number, parse_json(row.body)) for row in found]
+
+    def trade_totals(self, wanted: TradeFilter) -> TradeTotals:
+        """Return what the wanted fills come to, all of them."""
+        realised = trades.c.realised_lamports
+        query = sa.select(
+            sa.func.count(),
+            sa.func.count().filter(realised > 0),
+            sa.func.count().filter(realised <= 0),
+            sa.func.coalesce(sa.func.sum(realised), 0),
+            sa.func.coalesce(sa.func.sum(trades.c.fee_lamports), 0),
+        ).where(trades.c.run == self._run, *wanted.conditions())
+        with self._store.reading() as connection:
+            return TradeTotals(*map(int, connection.execute(query).one()))
+
+    def traded(self, limit: int) -> list[tuple[str, int]]:
+        """Return the tokens that were traded and how often, the one that was traded last first."""
+        query = sa.select(trades.c.mint, sa.func.count()).where(trades.c.run == self._run, trades.c.mint.is_not(None))
+        query = query.group_by(trades.c.mint).order_by(sa.func.max(trades.c.number).desc()).limit(limit)
+        with self._store.reading() as connection:
+            return [(str(mint), int(count)) for mint, count in connection.execute(query)]
+
+    def bars(self, mint: str, within: Range, *, limit: int) -> list[StoredBar]:
+        """Return the newest ``limit`` bars of a token that opened within the range, oldest first."""
+        given = within.bounds(self._run)
+        query = sa.select(bars.c.open_ns, bars.c.close_ns, bars.c.ohlcv).where(
+            bars.c.run == self._run, bars.c.mint == mint, bars.c.open_ns.between(given["since"], given["until"])
+        )
+        with self._store.reading() as connection:
+            found = connection.execute(query.order_by(bars.c.open_ns.desc()).limit(limit)).all()
+        return [StoredBar(row.open_ns, row.close_ns, *map(Decimal, row.ohlcv.split())) for row in reversed(found)]
 
 
 def _seq_of(row: JournalRow) -> int:

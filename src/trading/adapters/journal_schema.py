@@ -47,7 +47,36 @@ trades = sa.Table(
     sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("strategy", sa.String, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    # What people filter and add up by, out of the body: one index answers it without reading any body.
+    sa.Column("ts_ns", sa.BigInteger),
+    sa.Column("mint", sa.String),
+    sa.Column("side", sa.String),
+    sa.Column("bucket", sa.String),
+    sa.Column("realised_lamports", sa.BigInteger),
+    sa.Column("fee_lamports", sa.BigInteger),
     sa.Index("trades_by_strategy", "run", "strategy", "number"),
+    sa.Index(
+        "trades_shown",
+        "run",
+        "ts_ns",
+        "number",
+        "mint",
+        "side",
+        "bucket",
+        "strategy",
+        "realised_lamports",
+        "fee_lamports",
+    ),
+    sqlite_with_rowid=False,
+)
+bars = sa.Table(
+    "bars",  # what the market told of a token's price, for who looks at it later; no row of the run
+    metadata,
+    sa.Column("run", sa.ForeignKey("runs.number"), primary_key=True),
+    sa.Column("mint", sa.String, primary_key=True),
+    sa.Column("open_ns", sa.BigInteger, primary_key=True),
+    sa.Column("close_ns", sa.BigInteger, nullable=False),
+    sa.Column("ohlcv", sa.String, nullable=False),
     sqlite_with_rowid=False,
 )
 checkpoints = sa.Table(
@@ -190,5 +219,41 @@ _FIFTH = (
     ),
 )
 
-STEPS: tuple[Step, ...] = (run_all(FIRST), run_all(_SECOND), run_all(_THIRD), run_all(_FOURTH), run_all(_FIFTH))
+_FEES = " + ".join(
+    f"json_extract(CAST(body AS TEXT), '$.filled.fill.{name}_lamports')"
+    for name in ("pool_fee", "network_fee", "priority_fee")
+)
+_SIXTH = (
+    *(
+        f"ALTER TABLE trades ADD COLUMN {column}"
+        for column in (
+            "ts_ns BIGINT",
+            "mint VARCHAR",
+            "side VARCHAR",
+            "bucket VARCHAR",
+            "realised_lamports BIGINT",
+            "fee_lamports BIGINT",
+        )
+    ),
+    (
+        "UPDATE trades SET "  # noqa: S608 - names of our own
+        "ts_ns = json_extract(CAST(body AS TEXT), '$.filled.fill.ts_ns'), "
+        "mint = json_extract(CAST(body AS TEXT), '$.filled.fill.mint'), "
+        "side = json_extract(CAST(body AS TEXT), '$.filled.fill.side'), "
+        "bucket = json_extract(CAST(body AS TEXT), '$.filled.bucket'), "
+        "realised_lamports = json_extract(CAST(body AS TEXT), '$.realised_lamports'), "
+        f"fee_lamports = {_FEES}"
+    ),
+    (
+        "CREATE INDEX trades_shown ON trades "
+        "(run, ts_ns, number, mint, side, bucket, strategy, realised_lamports, fee_lamports)"
+    ),
+    (
+        "CREATE TABLE bars (run INTEGER NOT NULL REFERENCES runs (number), mint VARCHAR NOT NULL, "
+        "open_ns BIGINT NOT NULL, close_ns BIGINT NOT NULL, ohlcv VARCHAR NOT NULL, "
+        "PRIMARY KEY (run, mint, open_ns)) WITHOUT ROWID"
+    ),
+)
+
+STEPS: tuple[Step, ...] = tuple(map(run_all, (FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)))
 """Step n brings schema n-1 to n. A step that was released is never changed; the next one corrects it."""

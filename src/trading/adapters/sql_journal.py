@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from trading.errors import JournalUnavailable
+from trading.model.market_data import Bar
 from trading.ports import JournalRow
 
 from .canonical import RowHash, canonical_json, parse_json
@@ -24,6 +25,7 @@ from .journal_schema import (
     NOT_INPUT,
     STEPS,
     answers,
+    bars,
     checkpoints,
     cursors,
     mentions,
@@ -241,6 +243,7 @@ class SqlJournal:
         self._snapshots: list[dict[str, Any]] = []
         self._mentions: list[dict[str, Any]] = []
         self._trades: list[dict[str, Any]] = []
+        self._bars: list[dict[str, Any]] = []
         self._cycles: int | None = None
         self._cycles_kept: int | None = None
         self._committed = self._newest_seq()
@@ -272,7 +275,14 @@ class SqlJournal:
         """Keep a fill as it is shown, durable with the next commit; it is folded from rows and is none itself."""
         self._ensure_open()
         row = {"run": self._run, "number": number, "strategy": strategy, "body": canonical_json(body)}
-        self._trades.append(row)
+        self._trades.append(row | _shown(body))
+
+    def remember_bar(self, bar: Bar) -> None:
+        """Keep a closed bar to be looked at later, durable with the next commit; it is no row of the run."""
+        self._ensure_open()
+        ohlcv = f"{bar.open} {bar.high} {bar.low} {bar.close} {bar.volume}"
+        row = {"run": self._run, "mint": bar.mint, "open_ns": bar.ts_open_ns, "close_ns": bar.ts_close_ns}
+        self._bars.append(row | {"ohlcv": ohlcv})
 
     def trades_known(self) -> int:
         """Return the number of the newest committed trade."""
@@ -303,7 +313,8 @@ class SqlJournal:
 
     def commit(self) -> None:
         self._ensure_open()
-        if not (self._buffer or self._answers or self._snapshots or self._trades or self._cycles is not None):
+        extras = self._answers or self._snapshots or self._trades or self._bars
+        if not (self._buffer or extras or self._cycles is not None):
             return
         with self._store.writing() as connection:
             if self._buffer:
@@ -312,6 +323,8 @@ class SqlJournal:
                 connection.execute(sa.insert(mentions), self._mentions)
             if self._trades:
                 connection.execute(sa.insert(trades), self._trades)
+            if self._bars:  # a feed that is opened anew may tell what it told before
+                connection.execute(sa.insert(bars).prefix_with("OR REPLACE"), self._bars)
             if self._answers:
                 connection.execute(sa.insert(answers).prefix_with("OR IGNORE"), self._answers)
             if self._snapshots:
@@ -374,6 +387,7 @@ class SqlJournal:
         self._snapshots = []
         self._mentions = []
         self._trades = []
+        self._bars = []
         self._cycles = None
 
     def _select(self, kinds: Sequence[str]) -> sa.Select[tuple[int, int, str, bytes]]:
@@ -393,6 +407,19 @@ class SqlJournal:
         if not self._is_open:
             msg = f"the journal {self._store.path} is closed"
             raise JournalUnavailable(msg)
+
+
+def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a fill that people filter by and add up, None where the body does not tell."""
+    filled = body.get("filled", {})
+    fill = filled.get("fill", {})
+    fees = [fill.get(f"{name}_lamports", 0) for name in ("pool_fee", "network_fee", "priority_fee")]
+    return {
+        **{name: fill.get(name) for name in ("ts_ns", "mint", "side")},
+        "bucket": filled.get("bucket"),
+        "realised_lamports": body.get("realised_lamports"),
+        "fee_lamports": sum(fees) if fill else None,
+    }
 
 
 def _names_in(body: Mapping[str, Any]) -> set[str]:

@@ -44,6 +44,10 @@ no pool for large ones.
 """
 
 
+PATH_LAMPORTS: Final = (2 * LAMPORTS_PER_SOL, 20_000 * LAMPORTS_PER_SOL)
+"""Where the path through the tiers is meant to begin, and where it ends."""
+
+
 def tier_named(name: str) -> Tier:
     """Return the tier of that name. Raises: InvalidInput."""
     for tier in TIERS:

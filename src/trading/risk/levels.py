@@ -149,6 +149,11 @@ class LevelBook:
         state = self._told.get(key)
         return None if state is None else Held(*key, state, self._guards[key].reason)
 
+    def state_of(self, key: LevelKey) -> tuple[TradingState, str]:
+        """Return the journalled state of one level, and why it is not ACTIVE."""
+        state = self._told.get(key, TradingState.ACTIVE)
+        return state, "" if state is TradingState.ACTIVE else self._guards[key].reason
+
     def selling(self, bucket: str, strategy: str, wallet: str | None = WALLET) -> Held | None:
         """Return the first level that lets (bucket, strategy) hold nothing; an operator's REDUCING sells nothing."""
         return next((found for key in _keys(bucket, strategy, wallet) if (found := self._selling(key))), None)

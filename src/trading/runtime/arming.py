@@ -52,7 +52,7 @@ class ArmingWatch:
         """Ask the signer, and let the desk follow."""
         try:
             self.status = await self._signer.status()
-            self.problem = "" if self.status["armed"] else self._said(str(self.status["why_not"]))
+            self.problem = "" if self.status["armed"] else self.said(str(self.status["why_not"]))
         except TradingError as error:
             self.problem = f"the signer does not answer: {error.message}"
         problem = self.problem
@@ -62,7 +62,7 @@ class ArmingWatch:
             logger.info("the desk did not hear of the signer: %s", error)
 
     @staticmethod
-    def _said(why: str) -> str:
+    def said(why: str) -> str:
         return _WORDS.get(why, why or "real money is not armed")
 
 

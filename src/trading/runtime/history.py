@@ -8,14 +8,14 @@ from typing import Any
 from trading.adapters.canonical import parse_json
 from trading.adapters.journal_archive import Range, RunArchive
 from trading.adapters.mark_buckets import MarkBuckets, Spans
-from trading.engine.inputs import FACTS, decode_input
+from trading.engine.inputs import FACTS, REPORTED, decode_input
 from trading.engine.state import Trade
 from trading.model import events
 from trading.model.event_codec import decode, encode
 from trading.model.identifiers import forecast_trajectory
 from trading.model.instrument import Instrument
-from trading.model.market_data import FactsKnown
-from trading.model.order import Denied, Purpose, Side
+from trading.model.market_data import FactsKnown, VenueReported
+from trading.model.order import Denied, Fill, Purpose, Side
 from trading.model.rug_rules import RugRules
 from trading.model.units import NS_PER_S, sol_text
 from trading.ports import Journal, JournalRow
@@ -101,16 +101,6 @@ def trade(run: RunView, body: Mapping[str, Any]) -> Document:
     }
 
 
-def trade_page(run: RunView, *, strategy: str | None, before: int | None, limit: int) -> Document:
-    """Return wire.TradePage without its context, newest first; a cursor is the number of the oldest trade given."""
-    found = run.archive.trades(strategy=strategy, before=before, limit=limit + 1)
-    page = found[:limit]
-    return {
-        "trades": [trade(run, each.body) for each in page],
-        "next_cursor": str(page[-1].number) if len(found) > limit else None,
-    }
-
-
 def equity_series(
     archive: RunArchive, within: Range, resolution_s: int | None, buckets: MarkBuckets | None = None
 ) -> Document:
@@ -174,6 +164,7 @@ def chain(run: RunView, *, order_id: str | None, trajectory_id: str | None) -> D
     ours = [(row, event) for row, event in found if _trajectory(event) == local]
     ours += _earlier_forecasts(run.archive, ours, local)
     ours += _facts_before(run, ours)
+    ours += _transactions(run.archive, ours)
     steps = [_step(run, row, event) for row, event in sorted(ours, key=lambda each: each[0].seq)]
     if not steps:
         return None
@@ -216,6 +207,17 @@ def _facts_before(run: RunView, ours: Sequence[tuple[JournalRow, Any]]) -> list[
     return []
 
 
+def _transactions(archive: RunArchive, ours: Sequence[tuple[JournalRow, Any]]) -> list[tuple[JournalRow, Any]]:
+    """Return what the chain reported of the orders; a simulated fill has no transaction."""
+    orders = {order for _, event in ours if (order := _order(event)) is not None}
+    if not orders:
+        return []
+    return [
+        (row, decode_input(REPORTED, row.ts_ns, parse_json(row.body)))
+        for row in archive.mentioning(orders, (REPORTED,))
+    ]
+
+
 def _forecast_id(event: Any) -> str | None:
     match event:
         case events.ForecastMade(forecast=forecast):
@@ -242,6 +244,8 @@ def _order(event: Any) -> str | None:
             return event.fill.order_id
         case events.OrderRejected():
             return event.rejected.order_id
+        case VenueReported(report=report):
+            return report.order_id
         case _:
             return None
 
@@ -305,6 +309,9 @@ def _told(run: RunView, event: Any) -> tuple[str, str]:
             instrument = run.instruments.get(fill.mint)
             size = plain_tokens(fill.base_units, instrument)
             return "fill", f"{fill.side.value} filled: {size} for {sol_text(fill.lamports)} SOL"
+        case VenueReported(report=report, source=signature):
+            landed = isinstance(report, Fill)
+            return "transaction", f"transaction {signature} landed" if landed else f"no transaction landed: {signature}"
         case events.OrderRejected(rejected=rejected):
             return "rejection", f"rejected ({rejected.reason}): {rejected.message}"
         case events.PositionWrittenOff(reason=reason):

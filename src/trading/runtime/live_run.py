@@ -49,6 +49,7 @@ from .mint_policy import MintPolicy
 from .reconciler_notes import Standing
 from .reviewing import LiveReview
 from .stage import Published
+from .transactions import Executing
 from .upkeep import Upkeep, UpkeepParts, UpkeepRules
 from .waiting import WaitingOrders
 
@@ -84,6 +85,11 @@ class LiveParts:
     def desk(self, live: LiveSection, mailbox: Mailbox, on_change: Callable[[], None]) -> "LiveDesk":
         """Return the parts at work beside a desk's mailbox; ``on_change`` hears that an order went a step further."""
         return LiveDesk.of(self, live, mailbox, on_change)
+
+    def executing(self, live: LiveSection) -> Executing:
+        """Return what is shown of how orders are carried."""
+        names = {mint: name for name, mint in live.mints.items()}
+        return Executing(self.journal, self.wallets, names, self.journal.epoch)
 
 
 @asynccontextmanager

@@ -52,9 +52,7 @@ def night(run: RunView, since_ns: int, sol_usd: Decimal | None) -> Document:
     closed = [decode(row.kind, parse_json(row.body)) for row in closings]
     results = [each.realised_lamports for each in closed if isinstance(each, events.PositionClosed)]
     marks = run.archive.marks(Range(since_ns, None), bucket_ns=1, limit=1)
-    fills = [
-        each for each in run.archive.trades(strategy=None, before=None, limit=TRADES_MAX) if _ts(each.body) >= since_ns
-    ]
+    fills = [each for each in run.archive.trades(before=None, limit=TRADES_MAX) if _ts(each.body) >= since_ns]
     return {
         "since": iso(since_ns),
         "until": iso(run.now_ns),

@@ -1,10 +1,8 @@
-"""The desk as the outside meets it: documents to read, orders previewed and placed once per key, controls."""
+"""The desk as the outside meets it: what ``DeskReadings`` tells, orders previewed and placed once per key, controls."""
 
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,7 @@ import anyio
 import anyio.to_thread
 
 from trading.adapters.canonical import parse_json
-from trading.adapters.journal_archive import Range, RunArchive
-from trading.adapters.mark_buckets import MarkBuckets
+from trading.adapters.journal_archive import RunArchive
 from trading.adapters.profile_files import named_profile
 from trading.adapters.sql_journal import JournalStore
 from trading.config import Sections
@@ -21,41 +18,30 @@ from trading.errors import InvalidInput, Unavailable
 from trading.model import commands, events
 from trading.model.event_codec import decode
 from trading.model.profile_content import content_of
-from trading.model.units import NS_PER_S
 
-from . import history, orders, rebalancing, reviewing, views
+from . import orders, rebalancing, reviewing
 from .assessing import Assessing
 from .bans import with_bans
 from .controls import asked_of, command_of, given, require_same
-from .documents import Document, iso
-from .funnel import funnel
-from .history import RunView
+from .desk_readings import DeskReadings
+from .documents import Document
 from .mailbox import Mailbox
 from .naming import public_id
-from .night import night
 from .order_answers import order_answer
 from .orders import Shown
-from .outlook import outlook
 from .previews import Previews, Refused
-from .promoter import ACTIONS, DeskNow, Promoter
+from .promoter import ACTIONS
 from .reservations import Reservations
-from .running_costs import RunningCosts
 from .session import Session
 from .stage import Stage
-from .strategy_digest import digest
 from .waiting import HOW_TO_LOOK
 
-WINDOW = re.compile(r"^(all|[1-9]\d{0,3}[mhdw])$")
-LIMIT_MAX = 500
-RESOLUTION_S_MAX = 366 * 86_400
-NIGHT_S = 12 * 3_600
-COST_DAYS_MAX = 400
 OUTCOME_KINDS = ("order_filled", "order_rejected")
 
 Confirm = Callable[[Session, Mapping[str, Any], str], Document]
 
 
-class PaperDesk:
+class PaperDesk(DeskReadings):
     """Every method answers with a document of the server's wire. A refusal is a document with ``status``.
 
     Raises: InvalidInput naming the field; Unavailable when the loop is busy, stopped or cannot record.
@@ -71,142 +57,13 @@ class PaperDesk:
         profiles_dir: Path | None = None,
         review: reviewing.LiveReview | None = None,
     ) -> None:
-        self._stage = stage
-        self._mailbox = mailbox
-        self._store = store
+        super().__init__(stage, mailbox, store, sections, review)
         self._previews = previews
         self._reservations = Reservations(previews.expiry_s, anyio.current_time)
-        self._sections = sections
         self._profiles_dir = profiles_dir
-        self._review = review
-        self.figures: Callable[[], Document] = lambda: {"families": []}
-        """Tells everything that is counted and measured."""
         self.assessing: Assessing | None = None
         """Who asks the sidecar for others, None where there is no sidecar."""
-        self.running_costs: RunningCosts | None = None  # counts what running takes
-        self.evolving: Callable[[], Document] | None = None  # tells how the search in the background stands
         self._under_way: dict[tuple[str, str], anyio.Lock] = {}
-        self.promoter = Promoter(None, sections.promotion, self._now, mailbox.ask)
-        """Knows no candidates until ``use_candidates`` says where they are."""
-
-    def use_candidates(self, folder: Path) -> None:
-        """Promote what is in the store of this folder, by the trials that are counted there."""
-        self.promoter = Promoter(folder, self._sections.promotion, self._now, self._mailbox.ask)
-
-    def _now(self) -> DeskNow:
-        current = self._stage.current
-        return DeskNow(current.run_id, self._stage.money, current.journal, self._store.path)
-
-    # Reading
-
-    async def snapshot(self) -> Document:
-        return self._stage.document()
-
-    async def metrics(self) -> Document:
-        """Return the figures as families (``model.meters``); see the server's port."""
-        return self.figures()
-
-    async def trades(self, *, strategy: str | None, cursor: str | None, limit: int) -> Document:
-        before = None
-        if cursor is not None:
-            if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
-                msg = f"cursor: {cursor!r} is none that this desk gave"
-                raise InvalidInput(msg, field="cursor")
-            before = int(cursor)
-        if not 1 <= limit <= LIMIT_MAX:
-            msg = f"limit: 1 to {LIMIT_MAX}, not {limit}"
-            raise InvalidInput(msg, field="limit")
-        run = self._run()
-        return self._with_context(
-            await anyio.to_thread.run_sync(
-                lambda: history.trade_page(run, strategy=strategy, before=before, limit=limit)
-            )
-        )
-
-    async def equity(self, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None) -> Document:
-        if resolution_s is not None and not 1 <= resolution_s <= RESOLUTION_S_MAX:
-            msg = f"resolution_s: 1 to {RESOLUTION_S_MAX}, not {resolution_s}"
-            raise InvalidInput(msg, field="resolution_s")
-        archive, within = self._run().archive, Range(since_ns, until_ns)
-        buckets = MarkBuckets(self._store, self._stage.current.run_number)
-        read = partial(history.equity_series, archive, within, resolution_s, buckets)
-        return self._with_context(await anyio.to_thread.run_sync(read))
-
-    async def costs(self, *, days: int) -> Document:
-        """What running takes beside the trades, with the newest rows of days."""
-        if not 1 <= days <= COST_DAYS_MAX:
-            msg = f"days: 1 to {COST_DAYS_MAX}, not {days}"
-            raise InvalidInput(msg, field="days")
-        found, counted = self._stage.document(), self.running_costs
-        rows = [] if counted is None else counted.rows(days)
-        return self._with_context({"costs": found["costs"], "running": found.get("running_costs"), "days": rows})
-
-    async def strategies(self) -> Document:
-        def read(session: Session) -> Document:
-            kernel = session.kernel
-            return {"strategies": views.strategies(kernel), "outlook": outlook(kernel), "tier": views.tier(kernel)}
-
-        document = await self._mailbox.ask(read)
-        searches = {} if self.evolving is None else {"evolution": self.evolving()}
-        return self._with_context(document | searches)
-
-    async def strategy_digest(self, *, strategy: str | None, window: str) -> Document:
-        if not WINDOW.match(window):
-            msg = f"window: all, or a number with m, h, d or w behind it (24h, 7d), not {window!r}"
-            raise InvalidInput(msg, field="window")
-
-        now_ns = self._stage.now_ns
-
-        def read(session: Session) -> Document:
-            known = views.strategy_names(session.kernel)
-            if strategy is not None and strategy not in known:
-                msg = f"strategy: {strategy!r} is unknown; known are {', '.join(known)}"
-                raise InvalidInput(msg, field="strategy")
-            return digest(session.kernel, known if strategy is None else [strategy], window, now_ns)
-
-        return self._with_context(await self._mailbox.ask(read))
-
-    async def why(
-        self,
-        *,
-        order_id: str | None,
-        trajectory_id: str | None,
-        mint: str | None,
-        since_ns: int | None,
-        until_ns: int | None = None,
-    ) -> Document:
-        run = self._run()
-        if order_id is not None or trajectory_id is not None:
-            found = await anyio.to_thread.run_sync(
-                lambda: history.chain(run, order_id=order_id, trajectory_id=trajectory_id)
-            )
-            if found is None:
-                field = "order_id" if order_id is not None else "trajectory_id"
-                msg = f"{field}: this run ({run.run_id}) knows no {order_id or trajectory_id}"
-                raise InvalidInput(msg, field=field, hint="trades and snapshots name the ids")
-            found["chain"] += self._waiting_steps(run.run_id, found["chain"])
-            return self._with_context(found)
-        if mint is not None:
-            mint = self._mint_of(mint)
-        if since_ns is not None and until_ns is not None and since_ns > until_ns:
-            msg = f"since: {iso(since_ns)} is later than until, {iso(until_ns)}"
-            raise InvalidInput(msg, field="since")
-        found = await anyio.to_thread.run_sync(lambda: funnel(run, mint=mint, since_ns=since_ns, until_ns=until_ns))
-        answer = self._with_context(found)
-        found["funnel"]["feed_age_s"] = answer["feed"]["age_s"]
-        found["funnel"]["next_evaluation"] = self._stage.current.snapshot["next_evaluation"]
-        return answer
-
-    async def night(self, *, since_ns: int | None) -> Document:
-        """What happened since then (unset: in the last ``NIGHT_S`` of the desk's time), and what waits for a person."""
-        run, current = self._run(), self._stage.current
-        since_ns = max(0, run.now_ns - NIGHT_S * NS_PER_S) if since_ns is None else since_ns
-        found = await anyio.to_thread.run_sync(night, run, since_ns, current.sol_usd)
-        document = self._stage.document()
-        waiting = reviewing.order_items(document["waiting_orders"]) + reviewing.desk_items(document)
-        if self._review is not None:
-            waiting += await self._review.waiting()
-        return self._with_context(found | {"waiting": waiting})
 
     async def answer_review(self, request: Mapping[str, Any], *, actor: str) -> Document:
         """Answer what waits for a person; return what waits still. The caller has checked that it is one."""
@@ -223,13 +80,6 @@ class PaperDesk:
             msg = "no sidecar is configured, so nobody can be asked"
             raise Unavailable(msg, hint="name one: TRADING_SIDECAR__URL and TRADING_SIDECAR__MODEL")
         return await self.assessing.answer(request, agent=agent)
-
-    async def changes(self) -> AsyncIterator[Document]:
-        """Yield the snapshot after each cycle, the newest only: a slow reader skips, it never queues."""
-        seen = self._stage.current
-        while True:
-            seen = await self._stage.changed(seen)
-            yield self._stage.document()
 
     # Orders
 
@@ -374,6 +224,10 @@ class PaperDesk:
 
     async def _outcome(self, known: Mapping[str, Any]) -> Document:
         """Return the answer to an order as it stands now: done once all of its fills are known."""
+        if sent := rebalancing.orders_of(known):
+            found = await anyio.to_thread.run_sync(self._reports, int(known["run"]), sent)
+            waiting = {each["order_id"]: each for each in self._stage.waiting_orders(known["run_id"])}
+            return rebalancing.settled(known, found, waiting)
         if known["status"] != "sent" or not known["orders"]:
             return {name: value for name, value in known.items() if name not in {"run", "run_id", "orders", "asked"}}
         ids = list(known["orders"])
@@ -386,21 +240,6 @@ class PaperDesk:
                 rung = self._stage.next_change()
                 reports = await anyio.to_thread.run_sync(self._reports, run, ids)
         return order_answer(known, ids, reports) | self._waiting(known["run_id"], ids)
-
-    def _waiting_steps(self, run_id: str, chain: list[Document]) -> list[Document]:
-        """Return what the orders of a chain wait for now, as further steps of it."""
-        ids = {each["order_id"] for each in chain}
-        return [
-            {
-                "step": "approval",
-                "ts": each["asked_at"],
-                "text": f"waits for the operator's approval until {each['expires_at']}",
-                "order_id": each["order_id"],
-                "figures": each,
-            }
-            for each in self._stage.waiting_orders(run_id)
-            if each["order_id"] in ids
-        ]
 
     def _waiting(self, run_id: str, ids: list[str]) -> Document:
         """Return what to say of an order that waits for the operator, nothing where none of these does."""
@@ -437,35 +276,6 @@ class PaperDesk:
             # One who gave up waiting must not take the lock away from the one who holds it.
             if not lock.locked() and lock.statistics().tasks_waiting == 0:
                 self._under_way.pop((scope, key), None)
-
-    def _run(self) -> RunView:
-        current = self._stage.current
-        archive = RunArchive(self._store, current.run_number)
-        return RunView(
-            run_id=current.run_id,
-            journal=current.journal,
-            archive=archive,
-            instruments=current.instruments,
-            now_ns=self._stage.now_ns,
-            passed_over=current.passed_over,
-            seen_ns=current.seen_ns,
-            rugs=current.rugs,
-        )
-
-    def _mint_of(self, given: str) -> str:
-        known = self._stage.current.instruments
-        if given in known:
-            return given
-        found = [each.mint for each in known.values() if each.symbol.lower() == given.lower()]
-        if len(found) != 1:
-            what = "is ambiguous" if found else "is unknown"
-            msg = f"mint: {given!r} {what} among the {len(known)} tokens of this feed"
-            raise InvalidInput(msg, field="mint", hint=f"mints of that symbol: {', '.join(found) or 'none'}")
-        return found[0]
-
-    def _with_context(self, document: Document) -> Document:
-        current = self._stage.current
-        return {**self._stage.context(current.now_ns or None, has_ended=current.has_ended), **document}
 
 
 def _wishes(what: str, terms: Mapping[str, Any]) -> dict[str, str]:

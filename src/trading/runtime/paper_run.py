@@ -180,6 +180,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
                 tasks.start_soon(desk.promoter.keep_copying)
                 tasks.start_soon(Proposals(options.candidates_dir, parts.memory).keep_telling)
             desk.running_costs = parts.costs
+            desk.telling.live = None if parts.live is None else parts.live.executing(sections.live)
             desk.figures = meters.document
             desk.assessing = None if parts.sidecar is None else Assessing(parts.sidecar, parts.memory)
             yield desk

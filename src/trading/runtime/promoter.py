@@ -38,7 +38,7 @@ from trading.model.promotion import GateReading, PromotionTerms, Stage
 from trading.portfolio.gates import Drifted, Proven, failed, gate_text, live_gates, paper_gates, terms_of
 from trading.ports import Journal
 
-from .documents import Document
+from .documents import Document, iso
 from .session import Session
 
 LEDGER_NAME: Final = "trials.db"
@@ -167,6 +167,15 @@ class Promoter:
         with self._store() as store:
             store.report(name, report)
 
+    def candidates(self, limit: int) -> Document:
+        """Return wire.CandidateList: the newest first. Raises: CandidateStoreUnavailable."""
+        if self._folder is None or not (self._folder / STORE_NAME).exists():
+            return {"candidates": [], "total": 0}
+        with self._store() as store:
+            found = store.candidates()
+        newest = found[: -limit - 1 : -1]
+        return {"candidates": [_shown(each) for each in newest], "total": len(found)}
+
     def copy_steps(self) -> None:
         """Copy what the desk did with candidates from its journal into the store; what is there already stays. A store
         that cannot be written waits for the next time: the journal has it."""
@@ -206,6 +215,24 @@ class Promoter:
             yield store
         finally:
             store.close()
+
+
+def _shown(candidate: Candidate) -> Document:
+    """Return wire.CandidateView."""
+    proposal, report = candidate.proposal, candidate.reports[-1] if candidate.reports else None
+    return {
+        "id": candidate.id,
+        "strategy": proposal.strategy,
+        "stage": candidate.stage.value,
+        "proposed_at": iso(proposal.at_ns),
+        "who": proposal.who,
+        "parent": proposal.parent,
+        "parameters": dict(proposal.parameters),
+        "released": candidate.released is not None,
+        "gates": [] if report is None else [encode_record(gate) for gate in report.gates],
+        "gates_stage": "" if report is None else report.stage.value,
+        "gates_at": None if report is None else iso(report.at_ns),
+    }
 
 
 def _require_sound(path: Path, row: int | None) -> None:

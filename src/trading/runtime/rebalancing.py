@@ -6,13 +6,14 @@ from typing import Any, Final
 from trading.engine.trader import MANUAL
 from trading.engine.treasury import capital_of, weights_of
 from trading.errors import InvalidInput
-from trading.model import commands
+from trading.model import commands, events
 from trading.model.order import Denied, Side, SwapQuote
 from trading.model.units import BPS_ONE, sol_text
 from trading.portfolio.transfers import transfers, wanted_lamports
 from trading.risk.sizing import min_out
 
 from .documents import Document, amount
+from .naming import public_id
 from .orders import Shown, verdict_document
 from .session import Session
 
@@ -54,6 +55,40 @@ def confirm(session: Session, terms: Mapping[str, Any], agent: str, key: str) ->
     message = f"{len(done) - len(refused)} of {len(done)} legs carried out."
     status = "denied" if done and len(refused) == len(done) else "done"
     return {"run": session.run.number, "run_id": session.run_id, "status": status, "message": message, "legs": done}
+
+
+def orders_of(known: Mapping[str, Any]) -> list[str]:
+    """Return the orders that a remembered answer's legs sent, by their names inside the run."""
+    return [str(order) for leg in known.get("legs", ()) for order in leg.get("orders", ())]
+
+
+def settled(known: Mapping[str, Any], reports: Mapping[str, events.Event], waiting: Mapping[str, Document]) -> Document:
+    """Return the answer to a rebalance as it stands now: what became of the orders of each leg. ``waiting``: the orders
+    that wait for the operator, by their public names."""
+    run_id = str(known["run_id"])
+    open_orders = sum(order not in reports for order in orders_of(known))
+    legs = [_settled_leg(leg, run_id, reports, waiting) if leg.get("orders") else leg for leg in known["legs"]]
+    message = known["message"]
+    if open_orders:
+        message = f"{message} {open_orders} orders are not settled yet; ask again."
+    return {"status": known["status"], "message": message, "legs": legs, "orders_open": open_orders}
+
+
+def _settled_leg(leg: Leg, run_id: str, reports: Mapping[str, events.Event], waiting: Mapping[str, Document]) -> Leg:
+    names = {order: public_id(run_id, order) for order in leg["orders"]}
+    found = [reports[order] for order in leg["orders"] if order in reports]
+    fills = [each.fill for each in found if isinstance(each, events.OrderFilled)]
+    rejected = [each.rejected for each in found if isinstance(each, events.OrderRejected)]
+    outcome, told = "filled", f"{sol_text(sum(fill.lamports for fill in fills))} SOL"
+    if any(name in waiting for name in names.values()):
+        outcome, told = "awaiting_operator", "waits for the operator's approval"
+    elif len(found) < len(names):
+        outcome, told = "working", "sent; the next price of the token fills it"
+    elif not fills:
+        outcome, told = "rejected", f"{rejected[0].message} ({rejected[0].reason})"
+    elif rejected:
+        told = f"{told}; {len(rejected)} of {len(names)} orders rejected: {rejected[0].message}"
+    return leg | {"orders": list(names.values()), "outcome": outcome, "told": told}
 
 
 def _carry_out(session: Session, leg: Leg, terms: Mapping[str, Any], agent: str, key: str) -> Leg:

@@ -164,8 +164,8 @@ class RunningCosts:
         first = self._held.runs.get(run_id, self._today)
         total = self._priced(first)
         document = {
-            "since": _date(first),
-            "until": _date(self._today),
+            "since": date_of(first),
+            "until": date_of(self._today),
             "total": total.document(),
             "today": self._priced(self._today).document(),
             "endpoints": self._endpoints(first),
@@ -174,12 +174,16 @@ class RunningCosts:
         }
         return _Summed(run_id, self._today, total, document)
 
+    def first_day(self, days: int) -> int:
+        """Return the oldest day of so many newest rows, today where there is none."""
+        return next(iter(list(self._held.rows)[-days:]), self._today)
+
     def rows(self, days: int) -> list[Document]:
         """Return the newest rows, the newest first."""
         found = list(self._held.rows.values())[-days:]
         return [
             {
-                "day": _date(row.day),
+                "day": date_of(row.day),
                 **self._priced(row.day, row.day).document(),
                 "calls": sum(each.calls for each in row.endpoints.values()),
                 "credits": sum(each.credits for each in row.endpoints.values()),
@@ -296,5 +300,6 @@ def _usd(value: Decimal) -> str:
     return f"{value.quantize(SHOWN, rounding=ROUND_HALF_EVEN):f}"
 
 
-def _date(day: int) -> str:
+def date_of(day: int) -> str:
+    """Return the date of a day, counted since 1970."""
     return (datetime.fromtimestamp(0, UTC) + timedelta(days=day)).date().isoformat()

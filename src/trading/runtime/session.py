@@ -20,7 +20,7 @@ from trading.execution.reported_venue import ReportedVenue, report_of
 from trading.model import commands
 from trading.model.advice import Exchange
 from trading.model.intent import IntentRecord
-from trading.model.market_data import Advised, CycleEnd, History, MarketEvent, TokenListed, VenueReported, ts_of
+from trading.model.market_data import Advised, Bar, CycleEnd, History, MarketEvent, TokenListed, VenueReported, ts_of
 from trading.model.order import Order
 from trading.model.profile import profile_named
 from trading.model.profile_content import content_of, profile_of
@@ -91,9 +91,19 @@ class Session:
                     continue
                 if isinstance(event, TokenListed | History):
                     kernel.on_event(replace(event, ts_ns=now_ns))
+                    self._keep_bars(event)
             return
         for event in cycle.events:
             kernel.on_event(event)
+            self._keep_bars(event)
+
+    def _keep_bars(self, event: MarketEvent) -> None:
+        """Keep the prices that the market told of, for who looks at a chart; no decision is made from them."""
+        if type(event) is Bar:
+            self.journal.remember_bar(event)
+        elif type(event) is History:
+            for bar in event.bars:
+                self.journal.remember_bar(bar)
 
     def end(self) -> None:
         self.has_ended = True

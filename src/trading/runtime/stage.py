@@ -80,6 +80,9 @@ class Stage:
         self._on_published = on_published
         self._monotonic_s = monotonic_s
         self._wall_ns = wall_ns
+        self.began_ns = wall_ns()
+        """Wall time of the start of this desk."""
+        self._published_at_s = monotonic_s()
         self._shown: Published | None = None
         self._current: Published | None = None
         self._trouble: TradingError | None = None
@@ -148,6 +151,7 @@ class Stage:
         # Only now: what could not be committed is shown once more, and then the window is still to be closed.
         self._window = self._window_shown
         self._current = self._shown
+        self._published_at_s = self._monotonic_s()
         if self._current is not None:
             self._on_published(self._current)
         self._ring()
@@ -169,6 +173,11 @@ class Stage:
     @property
     def trouble(self) -> TradingError | None:
         return self._trouble
+
+    @property
+    def heartbeat_age_s(self) -> float:
+        """How long ago the loop committed a state last; before the first, how long ago the desk began."""
+        return self._monotonic_s() - self._published_at_s
 
     @property
     def now_ns(self) -> int:

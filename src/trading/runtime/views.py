@@ -9,6 +9,7 @@ from trading.engine.exposures import exposures
 from trading.engine.kernel import Kernel
 from trading.engine.trader import MANUAL
 from trading.engine.valuation import Valuation
+from trading.model.account import Level
 from trading.model.event_codec import encode_record
 from trading.model.order import Measure
 from trading.model.position import Position
@@ -281,11 +282,14 @@ def _strategy(kernel: Kernel, name: str, parameters: Mapping[str, Any], valuatio
     trades, wins = state.records.trades(name), state.records.wins(name)
     last = state.last_signal_ns.get(name)
     kind = module_of(name) or MANUAL
+    standing_now, why = state.levels.state_of((Level.STRATEGY, name))
     return {
         "name": name,
         "kind": kind,
         "enabled": name in {strategy.name for strategy in kernel.strategies},
         "in_tier": state.tier.admits(kind),
+        "state": standing_now.value,
+        "state_reason": why,
         "parameters": dict(parameters),
         "bucket": name,
         "capital": amount(capital, usd),

@@ -1,6 +1,7 @@
 """A consistent copy of the journal while it is written to. The copy is a SQLite journal, whatever it was made from."""
 
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable
@@ -36,7 +37,12 @@ def copy_file(source: Path, directory: Path, name: str) -> Path:
     return _placed(directory, name, lambda target: _copy_pages(source, target))
 
 
-def _placed(directory: Path, name: str, copy: Callable[[Path], None]) -> Path:
+def copy_plain(source: Path, directory: Path, name: str) -> Path:
+    """Copy a file that is only ever replaced as a whole; return the copy's path. Raises: as ``copy_file``."""
+    return _placed(directory, name, lambda target: shutil.copyfile(source, target))
+
+
+def _placed(directory: Path, name: str, copy: Callable[[Path], object]) -> Path:
     """Write the copy beside its place, flush it, then put it there in one step; return its path.
 
     Raises: DataDirectoryError, StorageFull, JournalUnavailable.

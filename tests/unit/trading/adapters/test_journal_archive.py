@@ -3,7 +3,9 @@
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 
 from trading.adapters import journal_schema
 from trading.adapters.canonical import parse_json
-from trading.adapters.journal_archive import Range, RunArchive
+from trading.adapters.journal_archive import Range, RunArchive, TradeFilter, TradeTotals
 from trading.adapters.sql_journal import JournalStore, SqlJournal
+from trading.model.market_data import Bar
 from trading.runtime.history import EQUITY_POINTS_MAX, equity_series
 
 S = 10**9
@@ -148,9 +151,72 @@ def test_trades_are_paged_by_number_and_strategy(store: JournalStore) -> None:
     journal.commit()
     archive = RunArchive(store, journal.run)
     assert journal.trades_known() == 30
-    assert [each.number for each in archive.trades(strategy=None, before=None, limit=4)] == [30, 29, 28, 27]
-    assert [each.number for each in archive.trades(strategy="b", before=27, limit=3)] == [24, 21, 18]
-    assert archive.trades(strategy="c", before=None, limit=3) == []
+    assert [each.number for each in archive.trades(before=None, limit=4)] == [30, 29, 28, 27]
+    assert [each.number for each in archive.trades(wanted=TradeFilter("b"), before=27, limit=3)] == [24, 21, 18]
+    assert archive.trades(wanted=TradeFilter("c"), before=None, limit=3) == []
+
+
+def fill_of(number: int, realised_lamports: int | None) -> dict[str, Any]:
+    side = "buy" if realised_lamports is None else "sell"
+    fees = {"pool_fee_lamports": 3, "network_fee_lamports": 2, "priority_fee_lamports": 1}
+    fill = {"ts_ns": number * S, "mint": "A" if number % 2 else "B", "side": side, **fees}
+    return {
+        "filled": {"bucket": "manual" if number < 3 else "own", "fill": fill},
+        "realised_lamports": realised_lamports,
+    }
+
+
+@pytest.mark.requirement("D4")
+def test_trades_are_filtered_and_added_up_without_reading_them(store: JournalStore) -> None:
+    journal = store.start_run("filtered", "filtered", 0)
+    for number, realised in enumerate((None, None, 50, -20, 0, None), start=1):
+        journal.remember_trade(number, "s", fill_of(number, realised))
+    journal.commit()
+    archive = RunArchive(store, journal.run)
+
+    def numbers(**wanted: Any) -> list[int]:
+        found = TradeFilter(**wanted)
+        listed = [each.number for each in archive.trades(wanted=found, before=None, limit=10)]
+        assert archive.trade_totals(found).trades == len(listed)
+        return listed
+
+    assert archive.trade_totals(TradeFilter()) == TradeTotals(
+        trades=6, won=1, lost=2, realised_lamports=30, fee_lamports=36
+    )
+    assert archive.trade_totals(TradeFilter("nobody")) == TradeTotals(0, 0, 0, 0, 0)
+    assert (numbers(mint="A"), numbers(side="sell")) == ([5, 3, 1], [5, 4, 3])
+    assert (numbers(is_won=True), numbers(is_won=False)) == ([3], [5, 4])
+    assert (numbers(is_in="manual"), numbers(is_not_in="manual")) == ([2, 1], [6, 5, 4, 3])
+    assert numbers(since_ns=2 * S, until_ns=4 * S) == [3, 2]
+    assert archive.traded(10) == [("B", 3), ("A", 3)]
+    with sqlite3.connect(store.path) as connection:
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT count(*), sum(realised_lamports), sum(fee_lamports) FROM trades WHERE run = 1"
+        ).fetchall()
+    assert "COVERING INDEX trades_shown" in plan[0][3]
+
+
+def bar_of(number: int, close: str = "2") -> Bar:
+    prices = (Decimal(1), Decimal("2.5"), Decimal("1E-7"), Decimal(close), Decimal(10))
+    return Bar("A", number * 300 * S, (number + 1) * 300 * S, *prices, None, None, "x")
+
+
+@pytest.mark.requirement("D4")
+def test_bars_are_kept_with_the_commit_and_the_last_word_on_one_stands(store: JournalStore) -> None:
+    journal = store.start_run("bars", "bars", 0)
+    archive = RunArchive(store, journal.run)
+    for number in (1, 2, 4):
+        journal.remember_bar(bar_of(number))
+    assert archive.bars("A", Range(), limit=9) == []
+    journal.commit()
+    journal.remember_bar(bar_of(2, "2.25"))
+    journal.commit()
+    found = archive.bars("A", Range(), limit=9)
+    assert [(each.open_ns // (300 * S), str(each.close)) for each in found] == [(1, "2"), (2, "2.25"), (4, "2")]
+    assert found[0].low == Decimal("1E-7")
+    assert [each.open_ns for each in archive.bars("A", Range(), limit=1)] == [4 * 300 * S]
+    assert [each.open_ns for each in archive.bars("A", Range(301 * S, 1199 * S), limit=9)] == [600 * S]
+    assert archive.bars("B", Range(), limit=9) == []
 
 
 def test_a_database_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:

@@ -261,8 +261,13 @@ async def test_rebalancing_tokens_buys_what_the_gate_allows_and_sells_to_cash(tm
         wish: dict[str, Any] = {"scope": "tokens", "weights_bps": {MINT: 1_000}, "reason": "own some"}
         shown = RebalanceAnswer.model_validate(await here.desk.rebalance(wish, agent="a", key="r"))
         wish["preview_id"] = shown.preview_id
-        await here.desk.rebalance(wish, agent="a", key="r1")
+        sent = RebalanceAnswer.model_validate(await here.desk.rebalance(wish, agent="a", key="r1"))
+        assert (sent.status, sent.orders_open, sent.legs[0]["outcome"]) == ("done", 1, "working")
         snapshot = await here.move()
+        settled = await here.desk.answered(agent="a", key="r1")
+        assert settled is not None
+        assert (settled["orders_open"], settled["legs"][0]["outcome"]) == (0, "filled")
+        assert settled["legs"][0]["orders"][0].startswith(snapshot.run_id)
         assert abs(snapshot.positions[0].value.lamports - 200_000_000) < 3_000_000
         wish = {"scope": "tokens", "policy": "cash", "reason": "enough"}
         shown = RebalanceAnswer.model_validate(await here.desk.rebalance(wish, agent="a", key="r2"))

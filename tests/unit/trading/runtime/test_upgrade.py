@@ -18,6 +18,7 @@ LATER_TABLES = {
     3: ("progress",),
     4: ("plans", "results"),
     5: ("mark_buckets",),
+    6: ("bars",),
 }
 TRIALS = (
     "CREATE TABLE trials (number INTEGER NOT NULL PRIMARY KEY, strategy VARCHAR NOT NULL, "
@@ -31,6 +32,10 @@ def taken_back(path: Path, schema: int) -> None:
         for step in range(schema + 1, len(STEPS) + 1):
             for table in LATER_TABLES[step]:
                 db.execute(f"DROP TABLE {table}")
+        if 2 <= schema < 6:
+            db.execute("DROP INDEX trades_shown")
+            for column in ("ts_ns", "mint", "side", "bucket", "realised_lamports", "fee_lamports"):
+                db.execute(f"ALTER TABLE trades DROP COLUMN {column}")
         if schema < 2:
             db.execute("DROP INDEX rows_marked")
         if schema < 3:

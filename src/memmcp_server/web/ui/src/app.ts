@@ -16,10 +16,12 @@ import { AgentsPanel } from "./panels/agents";
 import { AlertsPanel } from "./panels/alerts";
 import { ApprovalsPanel } from "./panels/approvals";
 import { BrowserPanel } from "./panels/browser";
+import { CandlesPanel } from "./panels/candles";
 import { ChartPanel } from "./panels/chart";
 import { CompoundingPanel } from "./panels/compounding";
 import { DeadLettersPanel } from "./panels/dead";
 import { Detail } from "./panels/detail";
+import { executionPanels } from "./panels/execution";
 import { ExposurePanel, FunnelPanel } from "./panels/exposure";
 import { GatePanel } from "./panels/gate";
 import { Header } from "./panels/header";
@@ -27,10 +29,14 @@ import { DesksPanel, InsightsPanel } from "./panels/insights";
 import { MemoryActs } from "./panels/memory_acts";
 import { NightPanel } from "./panels/night";
 import type { AskingPanel, Surroundings } from "./panels/panel";
+import { ProfilesPanel } from "./panels/profiles";
 import { deadLetters, QueuesPanel } from "./panels/queues";
+import { SidecarPanel } from "./panels/sidecar";
 import { StrategiesPanel } from "./panels/strategies";
 import { StreamPanel } from "./panels/stream";
 import { TasksPanel } from "./panels/tasks";
+import { TradeDetail } from "./panels/trade_detail";
+import { TradeListPanel } from "./panels/trade_list";
 import { TradesPanel } from "./panels/trades";
 import { addressWith, VIEWS, Views } from "./views";
 import type { ViewId } from "./views";
@@ -92,12 +98,16 @@ export class App {
   private readonly actsPanel = new ActsPanel(this.api, () => this.login.role === "operator", (why) => this.login.ask(why));
   private readonly redraw = (): void => this.plan();
   private readonly exposurePanel = new ExposurePanel(this.api, this.redraw);
+  private readonly candlesPanel = new CandlesPanel(this.api, this.redraw);
+  private readonly tradeDetail = new TradeDetail(this.api, () => this.time);
   /** Panels that ask for what they show, while somebody looks at their part. */
   private readonly asking: Readonly<Partial<Record<ViewId, readonly AskingPanel[]>>> = {
+    trades: [this.candlesPanel, new TradeListPanel(this.api, this.redraw, () => this.candlesPanel.tokens)],
     strategies: [new StrategiesPanel(this.api, this.redraw)],
-    insights: [new InsightsPanel(this.api, this.redraw), new DesksPanel(this.api, this.redraw)],
+    insights: [new InsightsPanel(this.api, this.redraw), new DesksPanel(this.api, this.redraw), new ProfilesPanel(this.api, this.redraw)],
     risk: [new FunnelPanel(this.api, this.redraw)],
-    agents: [new AgentsPanel(this.api, this.redraw)],
+    execution: executionPanels(this.api, this.redraw),
+    agents: [new AgentsPanel(this.api, this.redraw), new SidecarPanel(this.api, this.redraw)],
   };
   private readonly deadPanel = new DeadLettersPanel(
     this.api, () => this.login.role === "operator", (why) => this.login.ask(why), this.redraw);
@@ -341,13 +351,15 @@ export class App {
     const nowMs = Date.now();
     const snapshot = valueOf(this.trading);
     const receivedMs = this.trading.state === "ready" ? this.trading.atMs : nowMs;
-    const around: Surroundings = { nowMs, staleReason: this.connectionTrouble(nowMs) };
+    const deskMs = snapshot === null ? nowMs : Date.parse(snapshot.ts);
+    const around: Surroundings = { nowMs, staleReason: this.connectionTrouble(nowMs), deskMs };
     const desk: Surroundings = { nowMs, staleReason: around.staleReason ?? this.deskTrouble(snapshot, nowMs) };
     setAttribute(document.body, "data-live", around.staleReason === null ? "yes" : "no");
     this.header.drawSnapshot(snapshot, receivedMs, nowMs);
     this.header.drawConnection(this.status, nowMs);
     this.header.drawClock(nowMs, this.time);
     this.actsPanel.draw(snapshot);
+    this.tradeDetail.follow();
     this.views.mark("agents", this.tasksPanel.overdue, "tasks wait for you");
     this.views.mark("system", deadLetters(valueOf(this.metrics), snapshot), "dead letters");
     if (this.views.isShown("desk")) this.drawDesk(snapshot, desk, around);

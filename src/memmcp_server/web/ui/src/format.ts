@@ -191,5 +191,16 @@ export function words(name: string): string {
 export function inUnit(value: number, unit: string): string {
   if (unit === "bps") return percent(value);
   if (unit === "lamports") return `${sol(value)} SOL`;
+  if (unit === "s") return duration(value);
   return `${count(value)} ${plain(unit, 24)}`;
+}
+
+/** A short time with three digits that count: "0.82 ms", "12.4 ms", "1.25 s", "5 min". */
+export function precise(seconds: number): string {
+  if (!Number.isFinite(seconds)) return NOTHING;
+  if (seconds >= 10) return duration(seconds);
+  if (seconds >= 1) return `${seconds.toFixed(2)} s`;
+  const ms = seconds * 1_000;
+  if (ms < 0.005) return "0 ms";
+  return `${ms >= 100 ? ms.toFixed(0) : ms >= 10 ? ms.toFixed(1) : ms.toFixed(2)} ms`;
 }

@@ -88,6 +88,8 @@ export class Views {
     setText(badge, text);
     setAttribute(badge, "title", text === "" ? null : `${text} ${what}`);
     setAttribute(badge, "hidden", text === "" ? "" : null);
+    const title = VIEWS.find((each) => each.id === view)?.title ?? view;
+    setAttribute(link, "aria-label", text === "" ? null : `${title} ${text} ${what}`);
   }
 
   private show(view: ViewId): void {

@@ -364,13 +364,16 @@ export function readTask(value: unknown): TaskReport {
 export interface Alert {
   id: string; rule: string; severity: "info" | "warning" | "critical"; state: "firing" | "acknowledged" | "resolved";
   title: string; text: string; advice: string; reads: string; raised_at: string; acknowledged_by: string;
-  silenced: boolean; escalation: number; count: number; trajectory_id: string; runbook: string;
+  silenced: boolean; silenced_until: string | null; silenced_by: string; escalation: number; count: number; trajectory_id: string;
 }
+
+/** Nobody is told of what a rule raises (with these labels, where there are any) until then. */
+export interface AlertSilence { rule: string; labels: Record<string, unknown>; until: string; by: string }
 
 export interface AlertList {
   severity: string | null;
   alerts: Alert[];
-  silences: { rule: string; until: string; by: string }[];
+  silences: AlertSilence[];
 }
 
 /** Check what fires. Throws UnknownDocument naming the field. */
@@ -380,10 +383,10 @@ export function readAlerts(value: unknown): AlertList {
     check("alerts: alert", each, {
       id: "string", rule: "string", severity: "string", state: "string", title: "string", text: "string",
       advice: "string", reads: "string", raised_at: "string", acknowledged_by: "string", silenced: "boolean",
-      escalation: "number", count: "number", trajectory_id: "string", runbook: "string",
+      silenced_by: "string", escalation: "number", count: "number", trajectory_id: "string",
     });
   }
-  for (const each of list.silences) check("alerts: silence", each, { rule: "string", until: "string", by: "string" });
+  for (const each of list.silences) check("alerts: silence", each, { rule: "string", labels: "object", until: "string", by: "string" });
   return list;
 }
 

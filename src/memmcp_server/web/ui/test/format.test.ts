@@ -89,6 +89,7 @@ describe("other figures", () => {
   test("a limit is written in the unit it names", () => {
     expect(inUnit(1_500, "bps")).toBe(`15.00${NARROW}%`);
     expect(inUnit(400_000_000, "lamports")).toBe("0.4000 SOL");
+    expect(inUnit(172_800, "s")).toBe("2 d");
     expect(inUnit(6, "positions")).toBe("6 positions");
     expect(count(12_345)).toBe(`12${NARROW}345`);
   });

@@ -5,6 +5,7 @@ import { byId, h, setAttribute, setText } from "../dom";
 import { count, plain, words, ZonedTime } from "../format";
 import { readSearch } from "../wire_memories";
 import type { SearchHit } from "../wire_memories";
+import { ExportLinks } from "../export";
 import { addressWith } from "../views";
 import { Panel } from "./panel";
 
@@ -22,6 +23,12 @@ export function wishOf(search: string): Wish {
     if (value) wish[name] = value.slice(0, 400);
   }
   return wish;
+}
+
+/** What a file of everything that was found asks for. */
+export function fileQuery(wish: Wish): Record<string, string | null> {
+  const asked = new URLSearchParams(requestOf(wish, null).split("?")[1]);
+  return { ...Object.fromEntries(asked), detail: null, limit: String(HITS_MAX) };
 }
 
 /** The request for a wish; times are of the day in UTC, or exact where they say a time. */
@@ -42,6 +49,7 @@ function moment(text: string): string {
 
 export class BrowserPanel {
   private readonly panel = new Panel("panel-browser");
+  private readonly links = new ExportLinks(byId("browser-export"), "memories");
   private asked = "";
   private cursor: string | null = null;
   private hits: SearchHit[] = [];
@@ -103,6 +111,7 @@ export class BrowserPanel {
     setText(byId("browser-meta"), this.hits.length === 0 ? "" : `${count(this.hits.length)} found${this.cursor === null ? "" : " so far"}`);
     setText(byId("browser-note"), plain(note, 300));
     setAttribute(byId("browser-more"), "hidden", this.cursor === null ? "" : null);
+    this.links.follow(this.hits.length > 0, fileQuery(wishOf(location.search)));
     byId("browser-hits").replaceChildren(...this.hits.map((hit) => this.row(hit)));
   }
 

@@ -2,6 +2,8 @@ import uPlot from "uplot";
 import { byId, setAttribute, setText } from "../dom";
 import { lamportsInUsd, percent, sol, usd, ZonedTime } from "../format";
 import type { Curve, EquityHistory, Loadable } from "../model";
+import { ExportLinks } from "../export";
+import { times } from "./trade_wish";
 import { Panel } from "./panel";
 import type { Surroundings } from "./panel";
 import { padded, ticks, timeTicks } from "./ticks";
@@ -25,6 +27,7 @@ function colours(): Colours {
 /** Equity in SOL and the drawdown below it, on one time axis with one cursor. */
 export class ChartPanel {
   private readonly panel = new Panel("panel-equity");
+  private readonly links = new ExportLinks(byId("equity-export"), "equity");
   private equity: uPlot | null = null;
   private drawdown: uPlot | null = null;
   private curve: Curve = { ts: [], equity: [], drawdown: [], solUsd: [], low: [], high: [] };
@@ -48,6 +51,7 @@ export class ChartPanel {
     this.drawn = { history, version: history.version };
     this.time = time;
     this.curve = history.curve();
+    this.links.follow(history.length > 0, times(location.search, around.deskMs ?? around.nowMs));
     if (history.length === 0) return;
     if (this.equity === null || isOtherZone) this.rebuild();
     else {

@@ -50,6 +50,8 @@ export interface Surroundings {
   nowMs: number;
   /** Why live figures are out of date, or null while the stream delivers. */
   staleReason: string | null;
+  /** The desk's own time, which in a replay is not that of the clock. */
+  deskMs?: number;
 }
 
 /** A panel that asks for its own value (see ``Poll``) whenever it is drawn. */

@@ -3,6 +3,7 @@
 import type { Api } from "../api";
 import { byId, h, setAttribute, setText } from "../dom";
 import { count, exactSol, NOTHING, percent, plain, signedPercent, sol, words, ZonedTime } from "../format";
+import { ExportLinks } from "../export";
 import { Poll } from "../poll";
 import { readDigest, readStrategies } from "../wire_strategies";
 import type { Digest, Figures, Strategy, StrategyList } from "../wire_strategies";
@@ -48,6 +49,7 @@ export function extremes(strategies: readonly Strategy[]): { best: Strategy; wor
 
 export class StrategiesPanel {
   private readonly panel = new Panel("panel-strategies");
+  private readonly links = new ExportLinks(byId("strategies-export"), "strategies");
   private readonly poll: Poll<{ list: StrategyList; digest: Digest }>;
   private digest: Digest | null = null;
   private by: By = "window";
@@ -82,6 +84,7 @@ export class StrategiesPanel {
     setText(byId("strategies-meta"), `${count(list.strategies.length)} strategies`);
     setText(byId("strategies-extremes"), found === null ? "No two strategies have finished trades yet."
       : `Best realised: ${plain(found.best.name, 48)} ${movement(found.best.realised)}. Worst: ${plain(found.worst.name, 48)} ${movement(found.worst.realised)}.`);
+    this.links.follow(list.strategies.length > 0);
     this.drawTable(list.strategies, time);
     this.drawDetail(list.strategies.find((each) => each.name === this.chosen) ?? null);
   }

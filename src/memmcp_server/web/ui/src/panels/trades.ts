@@ -22,11 +22,12 @@ export class TradesPanel {
   }
 }
 
-function tradeRow(trade: Trade, solUsd: string | null, time: ZonedTime): Cell[] {
+/** The cells of a trade; it opens its trajectory, or ``address`` where one is given. */
+export function tradeRow(trade: Trade, solUsd: string | null, time: ZonedTime, address: string | null = null): Cell[] {
   const token = h(
     "span", { class: "token" },
-    h("a", { href: `/trajectories/${encodeURIComponent(trade.trajectory_id)}`, "data-trajectory": trade.trajectory_id,
-      title: `${plain(trade.mint, 64)}\n${plain(trade.reason)}` }, `${trade.side === "buy" ? "Buy" : "Sell"} ${plain(trade.symbol, 24)}`),
+    h("a", { href: address ?? `/trajectories/${encodeURIComponent(trade.trajectory_id)}`,
+      "data-trajectory": address === null ? trade.trajectory_id : undefined, title: `${plain(trade.mint, 64)}\n${plain(trade.reason)}` }, `${trade.side === "buy" ? "Buy" : "Sell"} ${plain(trade.symbol, 24)}`),
     h("span", { class: "sub", dir: "auto" }, plain(trade.reason, 60) || shortAddress(plain(trade.mint, 64))),
   );
   const paid = totalCost(trade.costs);

@@ -114,8 +114,9 @@ function positionRow(position: Position, snapshot: TradingSnapshot, time: ZonedT
     { text: movement(position.unrealised), sub: `${usdText(position.unrealised, solUsd)} \u00b7 ${signedPercent(position.unrealised_bps)}`,
       class: `num ${gain}`, title: exactSol(position.unrealised.lamports) },
     { text: `${decimal(position.mark_price_sol, 4)} SOL`, sub: `paid ${decimal(position.average_price_sol, 4)} SOL`, class: "num" },
-    { text: words(position.strategy), sub: words(position.bucket) },
-    { text: time.short(position.opened_at), title: time.full(position.opened_at),
-      sub: `held ${duration(heldS)}` },
+    h("span", { class: "token", title: `bucket ${words(position.bucket)}, opened ${time.full(position.opened_at)}` },
+      h("span", {}, words(position.strategy)),
+      ...(position.bucket === position.strategy ? [] : [h("span", { class: "sub" }, `bucket ${words(position.bucket)}`)]),
+      h("span", { class: "sub" }, time.short(position.opened_at)), h("span", { class: "sub" }, `held ${duration(heldS)}`)),
   ];
 }

@@ -1,0 +1,124 @@
+// What executes: the nodes, how fast they are, what their transactions came to, and the wallets that they use.
+
+import type { Api } from "../api";
+import { byId, fillRows, h, setText } from "../dom";
+import type { Cell } from "../dom";
+import { count, duration, exactSol, NOTHING, plain, precise, sol, words, ZonedTime } from "../format";
+import { Poll } from "../poll";
+import { readNodes } from "../wire_execution";
+import type { Latency, Node, Wallet } from "../wire_execution";
+import { copyable } from "./copy";
+import { costLines, totalCost } from "./costs";
+import { Panel } from "./panel";
+import type { AskingPanel, Surroundings } from "./panel";
+
+const EVERY_MS = 5_000;
+const NODES_MAX = 20;
+const WALLETS_MAX = 50;
+const LATE_CYCLES = 3;
+
+export function nodesPoll(api: Api, onChange: () => void): Poll<Node[]> {
+  return new Poll(async () => readNodes(await api.get("/nodes")), EVERY_MS, onChange);
+}
+
+export class NodesPanel implements AskingPanel {
+  private readonly panel = new Panel("panel-nodes");
+
+  constructor(private readonly poll: Poll<Node[]>) {}
+
+  draw(nowMs: number, time: ZonedTime, around: Surroundings): void {
+    this.poll.follow(nowMs);
+    const nodes = this.panel.follow(this.poll.value, { waiting: "Asking the nodes.", staleReason: around.staleReason });
+    if (nodes === null || !this.panel.isChanged(nodes, time)) return;
+    setText(byId("nodes-meta"), `${count(nodes.length)} ${nodes.length === 1 ? "node" : "nodes"}`);
+    byId("nodes").replaceChildren(...nodes.slice(0, NODES_MAX).map((node) => nodeView(node, time)));
+  }
+}
+
+function nodeView(node: Node, time: ZonedTime): HTMLElement {
+  const done = node.transactions;
+  const tries = done.success + done.failed + done.expired;
+  return h("section", { class: "node", "aria-label": `node ${plain(node.id, 60)}` },
+    h("p", { class: "node-head" },
+      h("b", {}, plain(node.id, 60)),
+      h("span", { class: "kind", "data-mode": node.mode }, node.mode === "paper" ? "paper: nothing is sent" : "live: real money"),
+      h("span", { class: `kind ${node.state === "working" ? "" : "warn"}` }, plain(node.state, 40)),
+      h("span", { class: "dim" }, `${plain(node.role, 80)} \u00b7 version ${plain(node.version, 40)}`)),
+    ...(trouble(node) === "" ? [] : [h("p", { class: "warn", dir: "auto" }, trouble(node))]),
+    h("dl", { class: "figures" },
+      figure("Heartbeat", `${duration(node.heartbeat_age_s)} ago`, node.cycle_s === null ? "" : `a cycle takes ${duration(node.cycle_s)}`, isLate(node) ? "warn" : ""),
+      figure("Up since", time.short(node.since), "", "", time.full(node.since)),
+      figure(node.mode === "paper" ? "Simulated swaps" : "Transactions", `${count(done.success)} done`,
+        `${count(done.failed)} failed, ${count(done.expired)} expired`),
+      figure("Under way", count(done.under_way), done.needs_review > 0 ? `${count(done.needs_review)} wait for you` : "",
+        done.needs_review > 0 ? "warn" : ""),
+      figure("Success", tries === 0 ? NOTHING : `${((done.success / tries) * 100).toFixed(1)}\u202f%`, tries === 0 ? "nothing tried yet" : `of ${count(tries)} tried`),
+      figure("Cost", `${sol(totalCost(node.costs))} SOL`, `of it priority fees ${sol(node.costs.priority_lamports)}`,
+        "", costLines(node.costs))),
+    latencyTable(node.latency));
+}
+
+function figure(name: string, text: string, sub: string, level = "", title?: string): HTMLElement {
+  return h("div", {}, h("dt", {}, name), h("dd", { class: level, ...(title === undefined ? {} : { title }) }, h("b", {}, text), h("span", {}, sub)));
+}
+
+/** Why a node may not do all of its work, "" where it may. */
+export function trouble(node: Node): string {
+  const found = [node.state_reason, node.not_armed === "" ? "" : `buys nothing: ${node.not_armed}`, node.is_reconciled === false ? "the books are not reconciled with the chain yet" : ""];
+  return plain(found.filter((each) => each !== "").join("; "), 300);
+}
+
+/** Whether the loop should have committed something long ago; one that waits for nothing is never late. */
+export function isLate(node: Node): boolean {
+  return node.state === "working" && node.cycle_s !== null && node.heartbeat_age_s > Math.max(30, LATE_CYCLES * node.cycle_s);
+}
+
+function latencyTable(latency: readonly Latency[]): HTMLElement {
+  const body = h("tbody", {});
+  fillRows(body, latency.map((each): Cell[] => [
+    { text: plain(each.what, 60), sub: each.is_simulated ? "simulated" : "measured", class: "wrap" },
+    { text: count(each.count), class: "num" },
+    ...[each.p50_s, each.p95_s, each.p99_s].map((value): Cell => ({ text: percentile(value, each.bound_s), class: "num" })),
+  ]));
+  return h("div", { class: "scroll", role: "region", "aria-label": "Latency table", tabindex: "0" },
+    h("table", { class: "latency" }, h("caption", { class: "sr-only" }, "How long things take"),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Since the start"), ...["Count", "p50", "p95", "p99"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
+      body));
+}
+
+/** A percentile; one that lies above the last bucket is known to be at least that. */
+export function percentile(value: number | null, bound: number | null): string {
+  if (value === null) return NOTHING;
+  return bound !== null && value >= bound ? `\u2265 ${precise(bound)}` : precise(value);
+}
+
+export class WalletsPanel implements AskingPanel {
+  private readonly panel = new Panel("panel-wallets");
+
+  constructor(private readonly poll: Poll<Node[]>) {}
+
+  draw(nowMs: number, _time: ZonedTime, around: Surroundings): void {
+    this.poll.follow(nowMs);
+    const nodes = this.panel.follow(this.poll.value, { waiting: "Asking for the wallets.", staleReason: around.staleReason });
+    if (nodes === null || !this.panel.isChanged(nodes)) return;
+    const wallets = nodes.flatMap((node) => node.wallets).slice(0, WALLETS_MAX);
+    const isPaper = nodes.every((node) => node.mode === "paper");
+    setText(byId("wallets-meta"), isPaper ? "paper: simulated" : `${count(wallets.length)} ${wallets.length === 1 ? "wallet" : "wallets"}`);
+    fillRows(byId("wallets") as HTMLTableSectionElement, wallets.map(walletRow));
+  }
+}
+
+function walletRow(wallet: Wallet): Cell[] {
+  const held = [
+    wallet.tokens === null ? "" : `tokens ${sol(wallet.tokens.lamports)}`,
+    wallet.reserved === null || wallet.reserved.lamports === 0 ? "" : `promised ${sol(wallet.reserved.lamports)}`,
+  ].filter((each) => each !== "");
+  return [
+    h("span", { class: "token" }, h("span", {}, plain(wallet.name, 40)),
+      wallet.address === "" ? h("span", { class: "sub" }, "no address on paper") : copyable(wallet.address, "address"),
+      wallet.problem === "" ? null : h("span", { class: "sub warn wrap", dir: "auto" }, plain(wallet.problem, 160))),
+    { text: `${sol(wallet.cash.lamports)} SOL`, sub: wallet.cash.usd ? `${wallet.cash.usd} USD` : "", class: "num", title: exactSol(wallet.cash.lamports) },
+    { text: wallet.buckets.length === 0 ? "all buckets" : wallet.buckets.map((each) => words(each)).join(", "),
+      sub: [wallet.role === "exit" ? "only sells" : "trades", plain(wallet.leased_by, 60), ...held].join(" \u00b7 "), class: "wrap" },
+  ];
+}
