@@ -183,8 +183,11 @@ def expect_held(page: Page) -> None:
     assert not re.search("[\u200b-\u200c\u202a-\u202e\u2066-\u2069\ufeff\x00]", shown)
 
 
-@pytest.mark.parametrize("text", [TEXT, LONG], ids=["markup", "long"])
-@pytest.mark.parametrize("viewport", [{"width": 1440, "height": 1000}, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    ("viewport", "text"),
+    [({"width": 1440, "height": 1000}, TEXT), (PHONE, LONG)],
+    ids=["markup on a desktop", "long texts on a phone"],
+)
 class TestCanned:
     @pytest.fixture
     def context_options(self, viewport: dict[str, int]) -> dict[str, Any]:
