@@ -79,10 +79,12 @@ def save(image: bytes, name: str) -> None:
 
 
 async def call(url: str, agent: str, tool: str, **arguments: Any) -> None:
+    """Call a tool as an agent would, over its own connection. Fails where the tool refuses."""
     async with httpx2.AsyncClient() as http:
         transport = streamable_http_client(f"{url}/mcp", http_client=http)
         async with Client(transport, client_info=Implementation(name=agent, version="1")) as client:
-            await client.call_tool(tool, arguments)
+            result = await client.call_tool(tool, arguments)
+            assert not result.is_error, result.content
 
 
 def furnish(url: str, token: str) -> None:
@@ -94,13 +96,12 @@ def furnish(url: str, token: str) -> None:
             portal.call(partial(call, url, agent, "memory_search", query="what did we learn about breakouts?"))
     operator = {"Authorization": f"Bearer {token}"}
     with httpx2.Client(base_url=url, headers=operator, timeout=20.0) as http:
-        for task in TASKS:
-            assert http.post("/tasks", json=task).status_code == 201
+        filed = [http.post("/tasks", json=task).raise_for_status().json() for task in TASKS]
         now = http.get("/telemetry/trading").json()["ts"]
         report = {"desk_id": "lab", "key": "lab-1", "ts": now, "money": "paper", "equity_lamports": 3_140_000_000}
         assert http.post("/telemetry/trading", json=report).status_code == 201
     with start_blocking_portal() as portal:
-        portal.call(partial(call, url, "claude-code", "agent_task", action="claim"))
+        portal.call(partial(call, url, "claude-code", "agent_task", action="claim", id=filed[0]["task"]["id"]))
 
 
 @pytest.fixture(scope="module")

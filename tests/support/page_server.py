@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from memmcp_server.web.headers import SECURITY_HEADERS
 
-from . import execution_documents
+from . import execution_documents, page_path
 from . import page_documents as documents
 from .loopback_server import LoopbackServer
 
@@ -52,6 +52,8 @@ QUIET: dict[str, tuple[int, dict[str, Any]]] = {
     "/candles": (200, documents.candles(0, mint=None, symbol=None, tokens=[])),
     "/strategies": (200, {"strategies": []}),
     "/strategies/digest": (200, {"window": "30d", "strategies": []}),
+    "/projection": (200, page_path.no_projection()),
+    "/telemetry/trading/marks": (200, page_path.marks()),
     "/nodes": (200, {"nodes": [execution_documents.node()]}),
     "/transactions": (200, {"transactions": [], "next_cursor": None}),
     "/costs": (200, {"running": None, "days": []}),

@@ -4,8 +4,7 @@ import { Api, ApiError } from "./api";
 import { parseDocument } from "./documents";
 import { byId, setAttribute, setText } from "./dom";
 import { duration, plain, ZonedTime } from "./format";
-import { isRange, loadHistory, rangeOf, WINDOW_S } from "./history";
-import type { Range } from "./history";
+import { loadHistory } from "./history";
 import { Keyboard } from "./keyboard";
 import { Login } from "./login";
 import { BrowserKeep, LastLook } from "./look";
@@ -31,6 +30,8 @@ import { NightPanel } from "./panels/night";
 import type { AskingPanel, Surroundings } from "./panels/panel";
 import { ProfilesPanel } from "./panels/profiles";
 import { deadLetters, QueuesPanel } from "./panels/queues";
+import { PathPanel } from "./panels/path";
+import { RangeBar } from "./panels/range_bar";
 import { SidecarPanel } from "./panels/sidecar";
 import { StrategiesPanel } from "./panels/strategies";
 import { StreamPanel } from "./panels/stream";
@@ -38,11 +39,13 @@ import { TasksPanel } from "./panels/tasks";
 import { TradeDetail } from "./panels/trade_detail";
 import { TradeListPanel } from "./panels/trade_list";
 import { TradesPanel } from "./panels/trades";
-import { addressWith, VIEWS, Views } from "./views";
+import { rangeName, rangeQuery, timeRange, WINDOW_S } from "./range";
+import { VIEWS, Views } from "./views";
 import type { ViewId } from "./views";
 import { PositionsPanel, TradingPanel } from "./panels/trading";
 import { EventStream } from "./stream";
 import type { SseEvent, StreamStatus } from "./stream";
+import { readMarks } from "./wire_path";
 import { isStarting, readAlerts, readMemoryNote, readMetrics, readNight, readResync, readSnapshot, readTrades } from "./wire";
 import type { AlertList, Metrics, NightReport, Trade, TradingSnapshot } from "./wire";
 
@@ -66,7 +69,8 @@ export class App {
   private night: Loadable<NightReport> | null = null;
   private readonly look = new LastLook(new BrowserKeep(LOOK_KEY));
   private history = new EquityHistory(null);
-  private range: Range = rangeOf(location.search);
+  /** The part of the address that names the time range. */
+  private range = rangeQuery(location.search);
   private feed = new MemoryFeed(0);
   private isPositionKnown = false;
   private readonly rate = new WriteRate();
@@ -90,6 +94,7 @@ export class App {
   private readonly streamPanel = new StreamPanel(() => this.plan());
   private readonly approvalsPanel = new ApprovalsPanel(this.api);
   private readonly tasksPanel = new TasksPanel(this.api);
+  private readonly rangeBar = new RangeBar(() => this.takeRange());
   private readonly views = new Views(() => {
     this.takeRange();
     this.plan();
@@ -102,6 +107,7 @@ export class App {
   private readonly tradeDetail = new TradeDetail(this.api, () => this.time);
   /** Panels that ask for what they show, while somebody looks at their part. */
   private readonly asking: Readonly<Partial<Record<ViewId, readonly AskingPanel[]>>> = {
+    desk: [new PathPanel(this.api, this.redraw, () => this.actsPanel.open("target"))],
     trades: [this.candlesPanel, new TradeListPanel(this.api, this.redraw, () => this.candlesPanel.tokens)],
     strategies: [new StrategiesPanel(this.api, this.redraw)],
     insights: [new InsightsPanel(this.api, this.redraw), new DesksPanel(this.api, this.redraw), new ProfilesPanel(this.api, this.redraw)],
@@ -160,12 +166,6 @@ export class App {
   }
 
   private bindControls(): void {
-    byId("ranges").addEventListener("click", (event) => {
-      const range = (event.target as Element).closest("button")?.dataset["range"];
-      if (!isRange(range)) return;
-      history.replaceState(null, "", addressWith(location.search, "range", range === "all" ? null : range));
-      this.takeRange();
-    });
     byId("night-seen").addEventListener("click", () => {
       const deskTime = valueOf(this.trading)?.ts;
       if (deskTime !== undefined) this.look.seen(Date.parse(deskTime), Date.now());
@@ -178,13 +178,13 @@ export class App {
 
   /** Show the time range that the address names. */
   private takeRange(): void {
-    const range = rangeOf(location.search);
-    for (const button of byId("ranges").querySelectorAll("button")) {
-      setAttribute(button, "aria-pressed", String(button.dataset["range"] === range));
-    }
+    this.rangeBar.draw(location.search);
+    const range = rangeQuery(location.search);
     if (range === this.range) return;
     this.range = range;
+    this.views.relink();
     void this.reloadHistory();
+    void this.reloadMarks();
   }
 
   private onStatus(status: StreamStatus): void {
@@ -224,7 +224,9 @@ export class App {
     this.trading = ready(snapshot, nowMs);
     this.heartbeat.beat(nowMs);
     if (snapshot.zone !== this.time.zone) this.time = new ZonedTime(snapshot.zone);
-    if (this.historyLoad.state === "ready" && this.history.add(snapshot) === "restarted") void this.reloadHistory();
+    // A range that has ended gets no newer points.
+    const isOpen = timeRange(location.search, nowMs).untilMs === null;
+    if (isOpen && this.historyLoad.state === "ready" && this.history.add(snapshot) === "restarted") void this.reloadHistory();
     this.followTrades(snapshot, nowMs);
     const sinceMs = isStarting(snapshot) ? null : this.look.look(Date.parse(snapshot.ts), nowMs, !document.hidden);
     if (sinceMs !== null) void this.loadNight(sinceMs);
@@ -287,13 +289,16 @@ export class App {
     const range = this.range;
     const newest = valueOf(this.trading)?.ts;
     try {
-      const series = await loadHistory(this.api, range, newest === undefined ? null : Date.parse(newest));
+      const name = rangeName(location.search);
+      const within = timeRange(location.search, 0);
+      const series = await loadHistory(this.api, name === "custom" ? within : name, newest === undefined ? null : Date.parse(newest));
       if (range !== this.range) return;
-      const windowS = WINDOW_S[range];
+      const windowS = name === "custom" ? null : WINDOW_S[name];
       this.history = new EquityHistory(windowS === null ? null : windowS * 1_000);
       this.history.load(series);
       const live = valueOf(this.trading);
-      if (live !== null && (this.history.newestMs ?? 0) < Date.parse(live.ts)) this.history.add(live);
+      const isOpen = name !== "custom" || within.untilMs === null;
+      if (isOpen && live !== null && (this.history.newestMs ?? 0) < Date.parse(live.ts)) this.history.add(live);
       this.historyLoad = ready(true, Date.now());
     } catch (error) {
       this.historyLoad = failed(this.historyLoad, messageOf(error));
@@ -301,8 +306,26 @@ export class App {
     this.plan();
   }
 
+  /** What is marked on the curve is an addition to it: without an answer the marks stay as they are. */
+  private async reloadMarks(): Promise<void> {
+    const { range } = this;
+    const newest = valueOf(this.trading)?.ts;
+    if (newest === undefined) return;
+    const { sinceMs, untilMs } = timeRange(location.search, Date.parse(newest));
+    const query = new URLSearchParams();
+    if (sinceMs !== null) query.set("since", new Date(sinceMs).toISOString());
+    if (untilMs !== null) query.set("until", new Date(untilMs).toISOString());
+    try {
+      const found = readMarks(await this.api.get(`/telemetry/trading/marks?${query.toString()}`));
+      if (range === this.range) this.chartPanel.mark(found);
+    } catch (error) {
+      if (range === this.range) this.chartPanel.unmarked(messageOf(error));
+    }
+  }
+
   private async reloadTrades(): Promise<void> {
     this.tradesAskedMs = Date.now();
+    void this.reloadMarks();
     try {
       this.trades = ready(readTrades(await this.api.get(`/telemetry/trading/trades?limit=${TRADES_SHOWN}`)), Date.now());
     } catch (error) {
@@ -326,7 +349,7 @@ export class App {
 
   /** Ask for the trades again when their number or the positions changed, not too often. */
   private followTrades(snapshot: TradingSnapshot, nowMs: number): void {
-    const key = `${snapshot.trades_total}:${snapshot.positions.map((position) => position.trajectory_id).join()}`;
+    const key = `${snapshot.trades_total}:${snapshot.net_deposits.lamports}:${snapshot.positions.map((position) => position.trajectory_id).join()}`;
     if (key === this.tradesKey || nowMs - this.tradesAskedMs < TRADES_EVERY_MS) return;
     this.tradesKey = key;
     void this.reloadTrades();

@@ -1,28 +1,18 @@
 // How the equity history is asked for: as fine as the panel can show, in few and small requests.
 
 import type { Api } from "./api";
+import { WINDOW_S } from "./range";
+import type { RangeName, TimeRange } from "./range";
 import { readSeries } from "./wire";
 import type { EquitySeries } from "./wire";
 
-export type Range = "1h" | "1d" | "1w" | "all";
-
-export const WINDOW_S: Record<Range, number | null> = { "1h": 3_600, "1d": 86_400, "1w": 604_800, all: null };
 const POINTS = 800;
 const ENOUGH = 60;
 
-export function isRange(text: string | undefined): text is Range {
-  return text !== undefined && Object.hasOwn(WINDOW_S, text);
-}
-
-/** The time range that an address names, all of it where it names none. */
-export function rangeOf(search: string): Range {
-  const named = new URLSearchParams(search).get("range") ?? undefined;
-  return isRange(named) ? named : "all";
-}
-
-function address(sinceMs: number | null, resolutionS: number | null): string {
+function address(sinceMs: number | null, resolutionS: number | null, untilMs: number | null = null): string {
   const query = new URLSearchParams();
   if (sinceMs !== null) query.set("since", new Date(sinceMs).toISOString());
+  if (untilMs !== null) query.set("until", new Date(untilMs).toISOString());
   if (resolutionS !== null) query.set("resolution", String(resolutionS));
   return `/telemetry/trading/history?${query.toString()}`;
 }
@@ -33,10 +23,17 @@ function whole(seconds: number): number {
   return Math.max(1, Math.ceil(seconds / unit)) * unit;
 }
 
-/** Load a range that ends at the newest event (its own time, which in a replay is not ours). Throws ApiError. */
-export async function loadHistory(api: Pick<Api, "get">, range: Range, newestMs: number | null): Promise<EquitySeries> {
-  const get = async (sinceMs: number | null, resolutionS: number | null): Promise<EquitySeries> =>
-    readSeries(await api.get(address(sinceMs, resolutionS)));
+/** Load a range; a window ends at the newest event (its own time, which in a replay is not ours). Throws ApiError. */
+export async function loadHistory(
+  api: Pick<Api, "get">, range: RangeName | TimeRange, newestMs: number | null,
+): Promise<EquitySeries> {
+  const get = async (sinceMs: number | null, resolutionS: number | null, untilMs: number | null = null): Promise<EquitySeries> =>
+    readSeries(await api.get(address(sinceMs, resolutionS, untilMs)));
+  if (typeof range === "object") {
+    const endMs = range.untilMs ?? newestMs;
+    const spanS = range.sinceMs === null || endMs === null ? null : Math.max(1, (endMs - range.sinceMs) / 1_000);
+    return get(range.sinceMs, spanS === null ? null : whole(spanS / POINTS), range.untilMs);
+  }
   const windowS = WINDOW_S[range];
   if (windowS !== null && newestMs !== null) return get(newestMs - windowS * 1_000, whole(windowS / POINTS));
   // How long the desk has run is not known: ask for days first, then as fine as the answer allows.

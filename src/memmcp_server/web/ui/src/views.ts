@@ -1,6 +1,7 @@
 // Which part of the page is shown. It stands in the address, so that a link and the back button lead to it.
 
 import { byId, h, setAttribute, setText } from "./dom";
+import { rangeQuery } from "./range";
 
 export const VIEWS = [
   { id: "desk", key: "d", title: "Desk" },
@@ -33,8 +34,7 @@ export function addressWith(search: string, name: string, value: string | null):
 
 /** Where a part is shown, over the same time range; what another part was narrowed to stays behind. */
 export function addressOf(view: ViewId, search: string): string {
-  const range = new URLSearchParams(search).get("range");
-  return addressWith(range === null ? "" : `?range=${encodeURIComponent(range)}`, "view", view === VIEWS[0].id ? null : view);
+  return addressWith(rangeQuery(search), "view", view === VIEWS[0].id ? null : view);
 }
 
 /** The bar that leads from part to part. What is not shown is not drawn either. */
@@ -92,13 +92,18 @@ export class Views {
     setAttribute(link, "aria-label", text === "" ? null : `${title} ${text} ${what}`);
   }
 
+  /** Have the links lead to where the address's time range is kept. */
+  relink(): void {
+    for (const [id, link] of this.links) setAttribute(link, "href", addressOf(id, location.search));
+  }
+
   private show(view: ViewId): void {
     this.shown = view;
     for (const part of document.querySelectorAll(".view")) {
       setAttribute(part, "hidden", part.getAttribute("data-view") === view ? null : "");
     }
+    this.relink();
     for (const [id, link] of this.links) {
-      setAttribute(link, "href", addressOf(id, location.search));
       setAttribute(link, "aria-current", id === view ? "page" : null);
     }
     this.onChange();

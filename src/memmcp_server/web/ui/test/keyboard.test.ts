@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { rangeOf } from "../src/history";
+import { rangeName } from "../src/range";
 import { Sequence } from "../src/keyboard";
 import { addressOf, addressWith, viewOf, VIEWS } from "../src/views";
 
@@ -43,7 +43,7 @@ describe("parts of the page", () => {
   });
 
   test("a range is one that there is", () => {
-    expect(["?range=1d", "?range=toString", "", "?range="].map(rangeOf)).toEqual(["1d", "all", "all", "all"]);
+    expect(["?range=1d", "?range=toString", "", "?range="].map(rangeName)).toEqual(["1d", "all", "all", "all"]);
   });
 
   test("no two share a key", () => {

@@ -2,6 +2,8 @@ import uPlot from "uplot";
 import { byId, setAttribute, setText } from "../dom";
 import { lamportsInUsd, percent, sol, usd, ZonedTime } from "../format";
 import type { Curve, EquityHistory, Loadable } from "../model";
+import type { CurveMark, CurveMarks } from "../wire_path";
+import { drawMarks, drawnMarks, markText, marksText, nearestMark } from "./curve_marks";
 import { ExportLinks } from "../export";
 import { times } from "./trade_wish";
 import { Panel } from "./panel";
@@ -13,14 +15,14 @@ const EQUITY_HEIGHT = 230;
 const DRAWDOWN_HEIGHT = 130;
 const FONT = "11px Inter, system-ui, sans-serif";
 
-interface Colours { line: string; fill: string; loss: string; lossFill: string; grid: string; text: string }
+interface Colours { line: string; fill: string; loss: string; lossFill: string; grid: string; text: string; gain: string; panel: string }
 
 function colours(): Colours {
   const style = getComputedStyle(document.documentElement);
   const of = (name: string): string => style.getPropertyValue(name).trim();
   return {
     line: of("--accent"), fill: of("--accent-fill"), loss: of("--loss"), lossFill: of("--loss-fill"),
-    grid: of("--grid"), text: of("--muted"),
+    grid: of("--grid"), text: of("--muted"), gain: of("--gain"), panel: of("--panel"),
   };
 }
 
@@ -35,6 +37,22 @@ export class ChartPanel {
   private spokenMs = 0;
   private drawn: { history: EquityHistory | null; version: number } = { history: null, version: 0 };
   private hovered: number | null = null;
+  private marks: CurveMark[] = [];
+  private marksText = "";
+
+  /** Take what is to be marked; it is drawn with the curve. */
+  mark(found: CurveMarks): void {
+    this.marks = drawnMarks(found);
+    this.marksText = marksText(found);
+    setText(byId("equity-meta"), this.marksText);
+    this.spokenMs = 0;
+    this.equity?.redraw(false);
+  }
+
+  /** Say why the marks are not known; those of before stay. */
+  unmarked(why: string): void {
+    setText(byId("equity-meta"), `marks out of date: ${why}`);
+  }
 
   constructor() {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.rebuild());
@@ -73,7 +91,7 @@ export class ChartPanel {
     const shared = { padding: [8, 14, 0, 0] as uPlot.Padding, tzDate: (s: number) => uPlot.tzDate(new Date(s * 1_000), this.time.zone), legend: { show: false } };
     const series = (stroke: string, fill: string): uPlot.Series[] => [{}, { stroke, fill, width: 1.6, points: { show: false } }];
     this.equity = new uPlot({
-      ...shared, width, height: EQUITY_HEIGHT, series: series(paint.line, paint.fill), cursor: this.cursor(),
+      ...shared, hooks: { draw: [(plot: uPlot) => drawMarks(plot, this.marks, paint)] }, width, height: EQUITY_HEIGHT, series: series(paint.line, paint.fill), cursor: this.cursor(),
       axes: [{ ...axis(paint), show: false }, { ...axis(paint), size: 64, values: (_: uPlot, splits: number[]) => ticks(splits) }],
       scales: { y: { range: (_: uPlot, low: number, high: number): [number, number] => padded(low, high) } },
     }, [this.curve.ts, this.curve.equity], byId("equity-chart"));
@@ -112,7 +130,14 @@ export class ChartPanel {
     const parts = [this.time.full(ts * 1_000), `${sol(lamports)} SOL`];
     if (dollars !== null) parts.push(`${dollars} USD`);
     parts.push(`drawdown ${percent(Math.round(-(this.curve.drawdown[at] ?? 0) * 100))}`);
+    const mark = this.hovered === null ? null : nearestMark(this.marks, ts * 1_000, this.reachMs());
+    if (mark !== null) parts.push(`${markText(mark)} at ${this.time.clock(mark.ts)}`);
     setText(byId("equity-readout"), parts.join(" \u00b7 "));
+  }
+
+  /** A mark this near to the cursor is read out: a hundredth of what is shown. */
+  private reachMs(): number {
+    return ((this.curve.ts.at(-1) ?? 0) - (this.curve.ts[0] ?? 0)) * 10;
   }
 
   /** The curve in words for who cannot see it, renewed now and then: not at every tick. */
@@ -126,7 +151,7 @@ export class ChartPanel {
     const inSol = (value: number | undefined): string => `${sol(Math.round((value ?? 0) * 1e9))} SOL`;
     const span = `from ${this.time.full(first * 1_000)} to ${this.time.full(last * 1_000)}`;
     setAttribute(byId("equity-chart"), "aria-label",
-      `Equity curve ${span}: ${inSol(equity[0])} to ${inSol(equity.at(-1))}, lowest ${inSol(lowest(low))}, highest ${inSol(highest(high))}`);
+      `Equity curve ${span}: ${inSol(equity[0])} to ${inSol(equity.at(-1))}, lowest ${inSol(lowest(low))}, highest ${inSol(highest(high))}${this.marksText === "" ? "" : `; marked: ${this.marksText}`}`);
     setAttribute(byId("drawdown-chart"), "aria-label",
       `Drawdown curve ${span}: now ${percent(Math.round(-(drawdown.at(-1) ?? 0) * 100))}, worst ${percent(Math.round(-lowest(drawdown) * 100))}`);
   }
