@@ -12,7 +12,7 @@ from trading.model.units import BPS_ONE, sol_text
 from trading.portfolio.transfers import transfers, wanted_lamports
 from trading.risk.sizing import min_out
 
-from .documents import Document, amount
+from .documents import Document, amount, costs_of_quote
 from .naming import public_id
 from .orders import Shown, verdict_document
 from .session import Session
@@ -193,7 +193,10 @@ def _token_legs(session: Session, weights: Mapping[str, int], reason: str, agent
             out = value * percent // 100 if quote is None else quote.amount_out
             least = min_out(out, kernel.state.profile.limits.slippage_bps_max)
             worth = amount(out, kernel.state.sol_usd)
-            sales.append(leg | {"side": "sell", "percent": percent, "min_out": least, "value": worth})
+            sale = {"side": "sell", "percent": percent, "min_out": least, "value": worth}
+            costs = {} if quote is None else costs_of_quote(quote, kernel.state.profile.priority_fee_lamports)
+            would_be = "sent" if quote is not None else "denied"
+            sales.append(leg | sale | {"costs": costs, "would_be": would_be})
         elif change >= smallest:
             found = _purchase_leg(session, leg, change, reason, agent)
             if found is not None:
@@ -213,6 +216,7 @@ def _purchase_leg(session: Session, leg: Leg, lamports: int, reason: str, agent:
         "lamports": lamports,
         "min_out": least,
         "value": amount(lamports, kernel.state.sol_usd),
+        "costs": costs_of_quote(quote, kernel.state.profile.priority_fee_lamports),
         "verdict": verdict_document(plan.verdict),
         "would_be": "denied" if isinstance(plan.verdict, Denied) else "sent",
     }

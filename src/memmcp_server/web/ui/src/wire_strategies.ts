@@ -14,7 +14,7 @@ export interface Window extends Figures { days: number }
 export interface Gate { name: string; value: unknown; bound: unknown; is_floor: boolean; passed: boolean; note: string }
 
 export interface Strategy {
-  name: string; kind: string; enabled: boolean; in_tier: boolean; parameters: Record<string, unknown>; bucket: string;
+  name: string; kind: string; enabled: boolean; in_tier: boolean; state?: string; state_reason?: string; parameters: Record<string, unknown>; bucket: string;
   capital: Amount; trades: number; wins: number; realised: Amount; unrealised: Amount; win_rate_bps: number | null;
   last_signal: string | null; lineage: string; stage: string; gates: Record<string, unknown>[]; windows: Window[];
   allocation: Record<string, unknown> | null;

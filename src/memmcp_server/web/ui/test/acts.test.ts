@@ -21,7 +21,7 @@ describe("what an act will do", () => {
 
   test("what trades or adds risk is confirmed by a word, and only what adds risk waits for the state that was seen", () => {
     const typed = ACTS.filter((act) => act.word !== "").map((act) => act.name);
-    expect(typed).toEqual(["flatten-and-halt", "close", "resume", "profile"]);
-    expect(ACTS.filter((act) => act.isBound).map((act) => act.name)).toEqual(["resume", "profile"]);
+    expect(typed).toEqual(["flatten-and-halt", "resume", "close", "rebalance", "profile", "strategy-on", "promote"]);
+    expect(ACTS.filter((act) => act.isBound).map((act) => act.name)).toEqual(["resume", "rebalance", "profile", "strategy-on", "promote"]);
   });
 });

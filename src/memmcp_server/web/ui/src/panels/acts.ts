@@ -4,81 +4,73 @@
 import type { Api } from "../api";
 import { ApiError } from "../api";
 import { byId, h, setAttribute, setText } from "../dom";
-import { count, plain, sol } from "../format";
+import { count, plain } from "../format";
 import { isStarting, readControl } from "../wire";
-import type { ControlAnswer, TradingSnapshot } from "../wire";
+import type { TradingSnapshot } from "../wire";
+import type { KeyAnswer } from "../wire_acts";
+import { SidecarBody, TaskBody } from "./act_ask";
+import { Follow, isEnded } from "./act_follow";
+import { ACTS, consequence, messageOf, newKey } from "./act_kinds";
+import type { Act, ActBody, ActName, Asked, ControlName, Done } from "./act_kinds";
+import { LiveBody } from "./act_live";
+import { legsTable, RebalanceBody } from "./act_rebalance";
+import { StrategyBody } from "./act_strategy";
 
-export type ActName = "stop-entries" | "reduce-only" | "flatten-and-halt" | "resume" | "close" | "profile" | "target" | "deposit" | "withdraw";
-
-interface Act {
-  name: ActName; label: string;
-  /** Typed before it is sent; "" where it can only make the desk safer without trading. */
-  word: string;
-  /** Sent with the state that was looked at: what adds risk is not done in another one. What takes risk away always is. */
-  isBound: boolean;
-  undo: ActName | null;
-}
-
-export const ACTS: readonly Act[] = [
-  { name: "stop-entries", label: "Stop entries", word: "", isBound: false, undo: "resume" },
-  { name: "reduce-only", label: "Reduce only", word: "", isBound: false, undo: "resume" },
-  { name: "flatten-and-halt", label: "Flatten and halt", word: "flatten", isBound: false, undo: null },
-  { name: "close", label: "Close a position", word: "close", isBound: false, undo: null },
-  { name: "resume", label: "Resume", word: "resume", isBound: true, undo: "stop-entries" },
-  { name: "profile", label: "Switch profile", word: "profile", isBound: true, undo: null },
-  { name: "target", label: "Set the target", word: "", isBound: false, undo: null },
-  { name: "deposit", label: "Book a deposit", word: "", isBound: false, undo: null },
-  { name: "withdraw", label: "Book a withdrawal", word: "", isBound: false, undo: null },
-];
+export { ACTS, consequence };
+export type { ActName };
 
 const IN_SOL: readonly ActName[] = ["target", "deposit", "withdraw"];
-
 const SHIPPED = ["foundation", "cautious", "aggressive", "baseline"];
-
-/** What an act will do to the desk as it is now, in words. */
-export function consequence(name: ActName, snapshot: TradingSnapshot, mint = "", percent = 100): string {
-  const held = snapshot.positions.length;
-  const worth = snapshot.positions.reduce((sum, each) => sum + each.value.lamports, 0);
-  const holding = held === 0 ? "Nothing is held." : `${count(held)} ${held === 1 ? "position" : "positions"} worth ${sol(worth)} SOL`;
-  switch (name) {
-    case "stop-entries": return held === 0 ? "Nothing new is opened." : `Nothing new is opened. ${holding} stay, and their exits go on.`;
-    case "reduce-only": return held === 0 ? "Only sells from now on." : `Only sells from now on: no entry, no addition. ${holding} stay until their exits.`;
-    case "flatten-and-halt": return held === 0 ? "Nothing is held; the desk halts." : `${holding} are sold at once, as far as they can be, and the desk halts.`;
-    case "resume": return `Entries are allowed again, in the ${snapshot.money === "real" ? "REAL MONEY" : "paper"} desk, under the profile ${plain(snapshot.profile, 64)}.`;
-    case "profile": return `The desk trades under another profile from now on: other strategies, sizes and limits. Now: ${plain(snapshot.profile, 64)}.`;
-    case "target": return `The compounding target becomes this much; the history keeps the earlier ones. Now: ${sol(snapshot.compounding.target.lamports)} SOL.`;
-    case "deposit": return "Paper money is added, from outside: returns are not counted up by it.";
-    case "withdraw": return "Paper money is taken out: returns are not counted down by it.";
-    case "close": {
-      const position = snapshot.positions.find((each) => each.mint === mint);
-      if (position === undefined) return "Choose a position.";
-      return `${count(percent)} % of ${plain(position.symbol, 24)}, of ${sol(position.value.lamports)} SOL in all, is sold at once.`;
-    }
-  }
-}
+const UNKNOWN = "It is not known whether it was done; finding out by its key.";
 
 export class ActsPanel {
   private readonly dialog = byId("acts") as HTMLDialogElement;
+  private readonly follow: Follow;
+  private readonly bodies: Partial<Record<ActName, ActBody>>;
   private snapshot: TradingSnapshot | null = null;
   private act: Act = ACTS[0] as Act;
   private key = "";
   private isSending = false;
-  private followed: ControlAnswer | null = null;
+  /** Whether what is shown as a preview still stands, and may be sent. */
+  private isLooked = false;
+  private isFlattened = false;
+  private said = "";
 
   constructor(private readonly api: Api, private readonly isOperator: () => boolean, private readonly ask: (why: string) => void) {
+    this.follow = new Follow(api);
+    const touched = (): void => this.touched();
+    const strategy = new StrategyBody(api, touched);
+    const live = new LiveBody(api, () => this.drawConsequence());
+    this.bodies = {
+      rebalance: new RebalanceBody(api, touched), "strategy-off": strategy, "strategy-on": strategy, promote: strategy, demote: strategy,
+      arm: live, disarm: live, sidecar: new SidecarBody(api), task: new TaskBody(api),
+    };
     byId("acts-open").addEventListener("click", () => this.open("stop-entries"));
     byId("acts-close").addEventListener("click", () => this.dialog.close());
-    byId("acts-choice").append(...ACTS.map((act) => {
-      const input = h("input", { type: "radio", name: "act", value: act.name });
-      input.addEventListener("change", () => this.choose(act));
-      return h("label", {}, input, act.label);
-    }));
+    this.dialog.addEventListener("close", () => {
+      this.follow.stop();
+      this.body?.left?.();
+    });
+    byId("acts-choice").append(...[...new Set(ACTS.map((act) => act.group))].map((group) => this.group(group)));
     for (const id of ["acts-mint", "acts-percent"]) byId(id).addEventListener("input", () => this.drawConsequence());
     byId("acts-profiles").append(...SHIPPED.map((name) => h("option", { value: name })));
     byId("acts-form").addEventListener("submit", (event) => {
       event.preventDefault();
       void this.send();
     });
+  }
+
+  private get body(): ActBody | undefined {
+    return this.bodies[this.act.name];
+  }
+
+  private group(name: string): HTMLElement {
+    return h("div", { class: "act-group", role: "group", "aria-label": name }, h("span", { class: "act-group-name", "aria-hidden": "true" }, name),
+      ...ACTS.filter((act) => act.group === name).map((act) => {
+        const input = h("input", { type: "radio", name: "act", value: act.name });
+        input.addEventListener("change", () => this.choose(act));
+        return h("label", {}, input, act.label);
+      }));
   }
 
   /** Show the pad with an act chosen. Without an operator's session it asks for one first. */
@@ -88,8 +80,6 @@ export class ActsPanel {
       return;
     }
     this.field("acts-reason").value = "";
-    setText(byId("acts-answer"), "");
-    byId("acts-undo").replaceChildren();
     this.choose(ACTS.find((act) => act.name === name) ?? this.act);
     if (!this.dialog.open) this.dialog.showModal();
   }
@@ -100,8 +90,9 @@ export class ActsPanel {
     this.snapshot = snapshot;
     if (!this.dialog.open) return;
     this.drawPositions();
+    if (snapshot !== null) this.body?.follow?.(snapshot);
     this.drawConsequence();
-    if (this.followed !== null) this.drawProgress(this.followed);
+    if (this.isFlattened) this.drawFlattened();
   }
 
   private field(id: string): HTMLInputElement {
@@ -109,17 +100,30 @@ export class ActsPanel {
   }
 
   private choose(act: Act): void {
+    this.body?.left?.();
+    this.follow.stop();
     this.act = act;
-    this.followed = null;
+    this.isFlattened = false;
     this.key = newKey();
     for (const input of byId("acts-choice").querySelectorAll("input")) input.checked = input.value === act.name;
     const shown: [string, boolean][] = [["acts-word-row", act.word !== ""], ["acts-close-rows", act.name === "close"], ["acts-profile-row", act.name === "profile"],
-      ["acts-amount-row", IN_SOL.includes(act.name)]];
+      ["acts-amount-row", IN_SOL.includes(act.name)], ["acts-reason-row", act.hasReason], ["acts-send", act.name !== "arm"]];
     for (const [id, isShown] of shown) setAttribute(byId(id), "hidden", isShown ? null : "");
+    setAttribute(byId("acts-reason"), "required", act.hasReason ? "" : null);
     setText(byId("acts-word-name"), act.word);
     this.field("acts-word").value = "";
-    setText(byId("acts-send"), act.label);
+    this.tell("");
+    byId("acts-own").replaceChildren(...(this.body?.rows ?? []));
     this.drawPositions();
+    if (this.snapshot !== null) this.body?.follow?.(this.snapshot);
+    this.body?.chosen?.(act);
+    this.touched();
+  }
+
+  /** What is asked for is another thing now: what was looked at does not stand for it. */
+  private touched(): void {
+    this.isLooked = false;
+    byId("acts-preview").replaceChildren();
     this.drawConsequence();
   }
 
@@ -132,73 +136,132 @@ export class ActsPanel {
   }
 
   private drawConsequence(): void {
-    const isReady = this.snapshot !== null && !isStarting(this.snapshot);
-    setText(byId("acts-consequence"), this.snapshot === null ? "There is no snapshot of the desk yet."
-      : consequence(this.act.name, this.snapshot, this.field("acts-mint").value, Number(this.field("acts-percent").value)));
+    const { snapshot, body, act } = this;
+    const isReady = snapshot !== null && !isStarting(snapshot);
+    setText(byId("acts-consequence"), snapshot === null ? "There is no snapshot of the desk yet."
+      : body?.consequence(snapshot) ?? consequence(act.name as ControlName, snapshot, this.field("acts-mint").value, Number(this.field("acts-percent").value)));
+    setText(byId("acts-send"), this.mustLook() ? "Show what it would do" : act.label);
+    setAttribute(byId("acts-word-row"), "hidden", act.word !== "" && !this.mustLook() ? null : "");
     setAttribute(byId("acts-send"), "disabled", isReady && !this.isSending ? null : "");
   }
 
-  private body(snapshot: TradingSnapshot): Record<string, unknown> {
-    const act = this.act;
-    return {
-      reason: this.field("acts-reason").value.trim(), idempotency_key: this.key,
-      ...(act.isBound ? { expected_state: snapshot.state } : {}),
-      ...(act.name === "close" ? { mint: this.field("acts-mint").value, percent: Number(this.field("acts-percent").value) } : {}),
-      ...(IN_SOL.includes(act.name) ? { amount_sol: this.field("acts-amount").value.trim() } : {}),
-      ...(act.name === "profile" ? { profile: this.field("acts-profile").value.trim() } : {}),
-    };
+  private mustLook(): boolean {
+    return !this.isLooked && this.body?.look !== undefined && (this.act.name === "rebalance" || this.act.name === "promote");
+  }
+
+  private asked(snapshot: TradingSnapshot): Asked {
+    return { snapshot, reason: this.field("acts-reason").value.trim(), key: this.key, isBound: this.act.isBound };
+  }
+
+  private tell(text: string, more: readonly HTMLElement[] = []): void {
+    this.said = text;
+    setText(byId("acts-answer"), text);
+    setText(byId("acts-end"), "");
+    byId("acts-more").replaceChildren(...more);
+    byId("acts-undo").replaceChildren();
   }
 
   private async send(): Promise<void> {
     const { act, snapshot } = this;
-    if (this.isSending || snapshot === null) return;
-    if (act.word !== "" && this.field("acts-word").value.trim().toLowerCase() !== act.word) {
-      setText(byId("acts-answer"), `Type the word ${act.word} to confirm it.`);
+    if (this.isSending || snapshot === null || act.name === "arm") return;
+    const isLook = this.mustLook();
+    if (!isLook && act.word !== "" && this.field("acts-word").value.trim().toLowerCase() !== act.word) {
+      this.tell(`Type the word ${act.word} to confirm it.`);
       this.field("acts-word").focus();
       return;
     }
     this.isSending = true;
     this.drawConsequence();
-    setText(byId("acts-answer"), "Sent; waiting for the desk.");
+    this.tell(isLook ? "Asking what it would do." : "Sent; waiting for the desk.");
     try {
-      const answer = readControl(await this.api.post(`/actions/${act.name}`, this.body(snapshot)));
-      this.key = newKey();
-      this.followed = answer;
-      this.drawProgress(answer);
-      this.drawUndo(answer);
+      if (isLook) await this.look(act, this.asked(snapshot));
+      else this.done(act, await (this.body?.send?.(this.asked(snapshot)) ?? this.control(act, this.asked(snapshot))));
     } catch (error) {
-      const isUnknown = error instanceof ApiError && (error.status === 0 || error.status >= 500);
-      // The same key once more: what was done without an answer is not done again.
-      setText(byId("acts-answer"), `${messageOf(error)}${isUnknown ? " It may have been done; sending it again does it once at most." : ""}`);
-      if (error instanceof ApiError && (error.status === 401 || error.code === "insufficient_scope")) this.ask("Only an operator acts on the desk.");
+      if (act === this.act) this.failed(act, error, isLook);
     } finally {
       this.isSending = false;
       this.drawConsequence();
     }
   }
 
-  private drawProgress(answer: ControlAnswer): void {
-    const left = this.snapshot?.positions.length ?? 0;
-    const isSelling = answer.status === "done" && answer.state === "HALTED" && this.act.name === "flatten-and-halt";
-    const end = !isSelling ? "" : left === 0 ? " Nothing is held any more." : ` ${count(left)} ${left === 1 ? "position is" : "positions are"} still held.`;
-    setText(byId("acts-answer"), `${answer.status === "done" ? "Done" : "Denied"}: ${plain(answer.effect, 400)}.${end}`);
+  private async look(act: Act, asked: Asked): Promise<void> {
+    const look = await this.body?.look?.(asked);
+    if (look === undefined || act !== this.act) return;
+    this.isLooked = look.isPossible;
+    byId("acts-preview").replaceChildren(...look.nodes);
+    this.tell(look.isPossible ? `Nothing has happened yet. Type the word ${act.word} to do it.` : "Nothing of it can be done now.");
   }
 
-  private drawUndo(answer: ControlAnswer): void {
-    const { undo } = this.act;
-    if (answer.status !== "done" || undo === null) return;
+  private async control(act: Act, { snapshot, reason, key }: Asked): Promise<Done> {
+    const answer = readControl(await this.api.post(`/actions/${act.name}`, {
+      reason, idempotency_key: key,
+      ...(act.isBound ? { expected_state: snapshot.state } : {}),
+      ...(act.name === "close" ? { mint: this.field("acts-mint").value, percent: Number(this.field("acts-percent").value) } : {}),
+      ...(IN_SOL.includes(act.name) ? { amount_sol: this.field("acts-amount").value.trim() } : {}),
+      ...(act.name === "profile" ? { profile: this.field("acts-profile").value.trim() } : {}),
+    }));
+    const isDone = answer.status === "done";
+    this.isFlattened = isDone && answer.state === "HALTED" && act.name === "flatten-and-halt";
+    return { text: `${isDone ? "Done" : "Denied"}: ${plain(answer.effect, 400)}.`, isDone, isOpen: isDone && (answer.order_ids ?? []).length > 0 };
+  }
+
+  private done(act: Act, done: Done): void {
+    const key = this.key;
+    if (act !== this.act) return;
+    this.key = newKey();
+    this.tell(done.text, done.more);
+    if (this.isFlattened) this.drawFlattened();
+    if (done.isDone) this.drawUndo(act);
+    if (done.isDone && this.body?.look !== undefined) this.touched();
+    if (done.isOpen) this.follow.start(key, (answer) => this.drawEnd(answer), () => setText(byId("acts-end"), "Its orders cannot be looked up just now; trying again."));
+  }
+
+  private failed(act: Act, error: unknown, isLook: boolean): void {
+    const isUnknown = error instanceof ApiError && (error.status === 0 || error.status >= 500);
+    this.tell(messageOf(error));
+    if (error instanceof ApiError && (error.status === 401 || error.code === "insufficient_scope")) this.ask("Only an operator acts on the desk.");
+    const isKept = ["sidecar", "task", "disarm"].includes(act.name);
+    if (!isUnknown || isLook || isKept) return;
+    // The same key once more: what was done without an answer is not done again.
+    this.tell(`${messageOf(error)} ${UNKNOWN}`);
+    this.follow.start(this.key, (answer, isEnd) => this.found(act, answer, isEnd), () => setText(byId("acts-end"), "The server does not answer yet; trying again."));
+  }
+
+  /** What the server says of a key whose answer was lost. */
+  private found(act: Act, answer: KeyAnswer | null, isEnd: boolean): void {
+    if (answer === null) {
+      if (isEnd) this.tell("It was not done: the server knows nothing of it. Sending it again does it once at most.");
+      return;
+    }
+    if (this.said.endsWith(UNKNOWN)) {
+      const isDenied = answer.status === "denied" || answer.status === "rejected";
+      this.tell(`It was done after all: ${plain(answer.message, 400)}`);
+      if (isDenied) this.tell(`It was denied: ${plain(answer.message, 400)}`);
+      else this.drawUndo(act);
+      this.key = newKey();
+    }
+    this.drawEnd(answer);
+  }
+
+  private drawEnd(answer: KeyAnswer | null): void {
+    if (answer === null) return;
+    if (answer.legs.length > 0) byId("acts-more").replaceChildren(...legsTable(answer.legs, "What was done"));
+    const isTrade = answer.order_id !== null || answer.legs.some((leg) => leg.outcome !== undefined);
+    if (!isTrade) return;
+    if (!isEnded(answer)) setText(byId("acts-end"), answer.orders_open > 0 ? `${count(answer.orders_open)} ${answer.orders_open === 1 ? "order is" : "orders are"} under way.` : "The order is under way.");
+    else setText(byId("acts-end"), answer.status === "rejected" ? `The end: rejected, ${plain(answer.message, 300)}.` : answer.legs.length > 0 ? "The end: every order is settled." : `The end: ${plain(answer.message, 300)}.`);
+  }
+
+  private drawFlattened(): void {
+    const left = this.snapshot?.positions.length ?? 0;
+    setText(byId("acts-answer"), `${this.said}${left === 0 ? " Nothing is held any more." : ` ${count(left)} ${left === 1 ? "position is" : "positions are"} still held.`}`);
+  }
+
+  private drawUndo({ undo }: Act): void {
+    if (undo === null) return;
     const label = ACTS.find((act) => act.name === undo)?.label ?? undo;
     const button = h("button", { type: "button", class: "small" }, `Undo: ${label.toLowerCase()}`);
     button.addEventListener("click", () => this.open(undo));
     byId("acts-undo").replaceChildren(button);
   }
-}
-
-/** As random as a UUID; `crypto.randomUUID` is missing on a page that came over plain HTTP from another machine. */
-function newKey(): string {
-  return `page-${Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
-}
-
-function messageOf(error: unknown): string {
-  return plain(error instanceof Error ? error.message : String(error), 300);
 }

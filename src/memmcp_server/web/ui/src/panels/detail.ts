@@ -80,6 +80,7 @@ export class Detail {
       h("p", { class: "quiet" }, `${plain(trajectory.kind, 48)} by ${plain(trajectory.agent, 128) || "unnamed agent"}, opened ${this.time().full(trajectory.opened_at)}, ${ended}`),
       h("p", {}, `Outcome: ${trajectory.outcome === null ? "none yet" : words(trajectory.outcome)}${result}`),
       steps,
+      this.acts.agent(trajectory.title, trajectory.steps.slice(-16).map((step) => step.id)),
       ...(more > 0 ? [h("p", { class: "quiet" }, `and ${more} more steps`)] : []),
     ];
   }

@@ -5,6 +5,7 @@ import { ApiError } from "../api";
 import { h, setText } from "../dom";
 import { count, plain, words, ZonedTime } from "../format";
 import { check, isObject } from "../wire";
+import { askAgent } from "./act_ask";
 
 const TEXT_MAX = 4_000;
 const LINKS_MAX = 40;
@@ -32,7 +33,12 @@ export class MemoryActs {
   of(document: Record<string, unknown>, reopen: () => void): HTMLElement[] {
     const id = String(document["id"]);
     const answer = h("p", { role: "status", class: "quiet" });
-    return [h("h3", {}, "Before"), this.history(id, Number(document["version"])), h("h3", {}, "Do"), this.pin(document, answer, reopen), this.forget(id, answer), answer];
+    return [h("h3", {}, "Before"), this.history(id, Number(document["version"])), h("h3", {}, "Do"), this.agent(id, [id]), this.pin(document, answer, reopen), this.forget(id, answer), answer];
+  }
+
+  /** A question to a connected agent, with these memories. */
+  agent(about: string, ids: readonly string[]): HTMLElement {
+    return askAgent(this.api, about, ids, this.isOperator, this.ask);
   }
 
   private history(id: string, version: number): HTMLElement {

@@ -1,0 +1,102 @@
+// Strategies: switched off and on by their level, candidates promoted past their gates, and demoted.
+
+import type { Api } from "../api";
+import { h } from "../dom";
+import { count, NOTHING, plain, words } from "../format";
+import { readControl } from "../wire";
+import { readCandidates, readPromotion } from "../wire_acts";
+import type { Candidate, GateRead } from "../wire_acts";
+import { readStrategies } from "../wire_strategies";
+import type { Strategy } from "../wire_strategies";
+import { labelled, messageOf, offer } from "./act_kinds";
+import type { Act, ActBody, Asked, Done, Look } from "./act_kinds";
+
+const SHOWN = 50;
+
+export class StrategyBody implements ActBody {
+  readonly rows: readonly HTMLElement[];
+  private readonly strategy = h("select", {});
+  private readonly candidate = h("select", {});
+  private readonly stage = h("select", {}, h("option", { value: "paper" }, "paper"), h("option", { value: "live" }, "live: released for real money"));
+  private readonly strategyRow = labelled("Strategy", this.strategy);
+  private readonly candidateRows = h("div", { class: "fields" }, labelled("Candidate", this.candidate), labelled("To", this.stage));
+  private strategies: Strategy[] = [];
+  private candidates: Candidate[] = [];
+  private act: Act | null = null;
+  private problem = "";
+
+  constructor(private readonly api: Api, private readonly changed: () => void) {
+    this.rows = [this.strategyRow, this.candidateRows];
+    for (const field of [this.strategy, this.candidate, this.stage]) field.addEventListener("change", () => this.changed());
+  }
+
+  chosen(act: Act): void {
+    this.act = act;
+    const isPromoting = act.name === "promote";
+    this.strategyRow.hidden = isPromoting;
+    this.candidateRows.hidden = !isPromoting;
+    void this.load();
+  }
+
+  consequence(): string {
+    if (this.problem !== "") return this.problem;
+    const name = this.strategy.value;
+    const chosen = this.strategies.find((each) => each.name === name);
+    const stands = chosen?.state === undefined || chosen.state === "ACTIVE" ? "on" : `${chosen.state}${chosen.state_reason ? `, ${plain(chosen.state_reason, 160)}` : ""}`;
+    if (this.act?.name === "promote") {
+      const candidate = this.candidates.find((each) => each.id === this.candidate.value);
+      if (candidate === undefined) return "Nothing was proposed for promotion yet.";
+      return `${plain(candidate.strategy, 48)} trades with the parameters of ${candidate.id} (${words(candidate.stage)} now), if every gate is passed. Open positions stay.`;
+    }
+    if (chosen === undefined) return "Choose a strategy.";
+    const label = plain(name, 48);
+    if (this.act?.name === "demote") return `${label} enters nothing any more, and its candidate is demoted. Open positions stay until their exits.`;
+    if (this.act?.name === "strategy-on") return `${label} may enter again; its drawdown is measured anew from here. Now: ${stands}.`;
+    return `${label} enters nothing any more. Its open positions stay until their exits. Now: ${stands}.`;
+  }
+
+  async look({ snapshot, reason }: Asked): Promise<Look> {
+    const wish = { action: "promote", candidate: this.candidate.value, stage: this.stage.value, dry_run: true, reason, expected_state: snapshot.state };
+    const read = readPromotion(await this.api.post("/promotions", wish));
+    return { nodes: [h("p", {}, plain(read.effect, 600)), ...gatesTable(read.gates)], isPossible: read.status === "checked" && read.gates.length > 0 && read.gates.every((gate) => gate.passed), expiresAt: null };
+  }
+
+  async send({ snapshot, reason, key, isBound }: Asked): Promise<Done> {
+    const act = this.act?.name ?? "strategy-off";
+    const bound = { reason, idempotency_key: key, ...(isBound ? { expected_state: snapshot.state } : {}) };
+    if (act === "promote" || act === "demote") {
+      const wish = act === "promote" ? { action: act, candidate: this.candidate.value, stage: this.stage.value } : { action: act, strategy: this.strategy.value };
+      const done = readPromotion(await this.api.post("/promotions", { ...wish, ...bound }));
+      void this.load();
+      return { text: `${done.status === "done" ? "Done" : "Denied"}: ${plain(done.effect, 400)}.`, isDone: done.status === "done", isOpen: false, more: gatesTable(done.gates) };
+    }
+    const path = act === "strategy-on" ? "/actions/resume" : "/actions/reduce-only";
+    const done = readControl(await this.api.post(path, { ...bound, level: `strategy:${this.strategy.value}` }));
+    void this.load();
+    return { text: `${done.status === "done" ? "Done" : "Denied"}: ${plain(done.effect, 400)}.`, isDone: done.status === "done", isOpen: false };
+  }
+
+  private async load(): Promise<void> {
+    try {
+      const [list, found] = await Promise.all([this.api.get("/strategies"), this.api.get(`/candidates?limit=${SHOWN}`)]);
+      this.strategies = readStrategies(list).strategies.slice(0, SHOWN);
+      this.candidates = readCandidates(found).slice(0, SHOWN);
+      this.problem = "";
+    } catch (error) {
+      this.problem = messageOf(error);
+    }
+    offer(this.strategy, this.strategies.map((each) => ({ value: each.name, text: plain(each.name, 48) })));
+    offer(this.candidate, this.candidates.map((each) => ({ value: each.id, text: `${plain(each.strategy, 40)} \u00b7 ${words(each.stage)} \u00b7 ${plain(each.id, 24)}` })));
+    this.changed();
+  }
+}
+
+export function gatesTable(gates: readonly GateRead[]): HTMLElement[] {
+  if (gates.length === 0) return [];
+  const rows = gates.slice(0, SHOWN).map((gate) => h("tr", {}, h("th", { scope: "row" }, words(gate.name)),
+    h("td", { class: "num" }, `${count(gate.value)} ${plain(gate.unit, 16)}`), h("td", { class: "num" }, `${gate.is_floor ? "at least" : "at most"} ${count(gate.bound)}`),
+    h("td", { class: gate.passed ? "gain" : "loss" }, gate.passed ? "\u2713 passed" : "\u2717 not passed"), h("td", {}, plain(gate.note, 160) || NOTHING)));
+  return [h("div", { class: "scroll", role: "region", "aria-label": "Gates", tabindex: "0" }, h("table", {}, h("caption", { class: "sr-only" }, "What each gate read"),
+    h("thead", {}, h("tr", {}, ...["Gate", "Read", "Bound", "Verdict", "Note"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, ...rows)))];
+}
+
