@@ -87,7 +87,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "D7": Requirement("Risk", "partly", "aggregated telemetry of desks"),
     "D8": Requirement("Execution", "partly", "more nodes than the local one"),
     "D9": Requirement("Alerts on the page", "done"),
-    "D10": Requirement("Action pad", "partly", "rebalance, strategies, asking the sidecar, arming"),
+    "D10": Requirement("Action pad", "done"),
     "D11": Requirement("Keyboard, phone, dark and light, no outside host", "done"),
     "D12": Requirement("Insights", "partly", "findings, totals over nodes"),
     "Q1": Requirement("make run and make test", "done"),

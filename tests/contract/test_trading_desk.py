@@ -463,3 +463,18 @@ async def test_a_desk_tells_of_its_node_its_transactions_its_profiles_and_its_si
     said = SidecarLog.model_validate(await bench.desk.sidecar_log(cursor=None, limit=50))
     assert said.standing.asking is None
     assert said.entries == []
+
+
+@pytest.mark.requirement("D3")
+async def test_a_target_that_was_set_is_remembered_with_who_set_it_and_what_it_was(bench: Bench) -> None:
+    before = Projection.model_validate(await bench.desk.projection())
+    assert before.targets == []
+    for key, amount_sol in (("t1", "30"), ("t2", "40")):
+        wish: JsonObject = {"action": "target", "amount_sol": amount_sol, "reason": "a contract test"}
+        ControlAnswer.model_validate(await bench.desk.control(wish, actor="operator:o", key=key))
+        await bench.advance()
+    after = Projection.model_validate(await bench.desk.projection())
+    sums = [(None if each.before is None else each.before.sol, each.after.sol) for each in after.targets]
+    assert sums == [("30", "40"), (before.target.sol, "30")]
+    assert {each.actor for each in after.targets} == {"operator:o"}
+    assert after.target.lamports == 40_000_000_000

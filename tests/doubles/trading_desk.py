@@ -631,7 +631,9 @@ class InMemoryDesk:
                 moved = int(Decimal(str(request["amount_sol"])) * SOL) * (1 if action == "deposit" else -1)
                 self.cash, self.deposits, effect = self.cash + moved, self.deposits + moved, f"{action} booked"
             case "target":
-                self.target, effect = int(Decimal(str(request["amount_sol"])) * SOL), "target set"
+                before, self.target = self.target, int(Decimal(str(request["amount_sol"])) * SOL)
+                self.targets.append((self.now.isoformat(), actor, before, self.target))
+                effect = "target set"
             case "profile":
                 effect = f"trades under {request['profile']} from now on"
             case "promote" | "demote":

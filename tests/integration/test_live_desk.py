@@ -58,6 +58,8 @@ async def test_an_agents_order_becomes_a_swap_and_the_books_are_the_chains(tmp_p
 
 
 async def shows_how_it_was_carried(world: World, here: Any, order_id: str) -> None:
+    [day] = (await here.desk.costs(days=3))["days"]
+    assert day["realised"] is not None, "the market's days are those of the costs"
     [node] = (await here.desk.nodes())["nodes"]
     assert (node["mode"], node["is_reconciled"], node["not_armed"]) == ("live", True, "")
     assert (node["transactions"]["success"], node["transactions"]["failed"]) == (2, 0)

@@ -141,7 +141,8 @@ def _application(stage: Stage) -> Starlette:
         status, body = stage.answers.get(
             request.url.path, (404, {"error": {"code": "not_found", "message": f"no {request.url.path}"}})
         )
-        return JSONResponse(body, status, headers=HEADERS)
+        # Escaped, so that also half of a surrogate pair comes through, as from a server that is not ours.
+        return Response(json.dumps(body), status, headers=HEADERS, media_type="application/json")
 
     return Starlette(
         routes=[

@@ -17,7 +17,6 @@ from trading.model.units import NS_PER_S
 
 from . import history, reviewing, views
 from .curve_marks import curve_marks
-from .daily_results import daily_results, with_results
 from .documents import Document, amount, iso
 from .funnel import funnel
 from .history import RunView
@@ -38,7 +37,6 @@ WINDOW = re.compile(r"^(all|[1-9]\d{0,3}[mhdw])$")
 LIMIT_MAX = 500
 RESOLUTION_S_MAX = 366 * 86_400
 NIGHT_S = 12 * 3_600
-COST_DAYS_MAX = 400
 
 
 class DeskReadings:
@@ -122,15 +120,7 @@ class DeskReadings:
 
     async def costs(self, *, days: int) -> Document:
         """What running takes beside the trades, with the newest rows of days."""
-        if not 1 <= days <= COST_DAYS_MAX:
-            msg = f"days: 1 to {COST_DAYS_MAX}, not {days}"
-            raise InvalidInput(msg, field="days")
-        found, counted = self._stage.document(), self.running_costs
-        rows = [] if counted is None else counted.rows(days)
-        if counted is not None and found["feed"]["kind"] == "market":  # only there are its days those of the costs
-            results = await anyio.to_thread.run_sync(daily_results, self._run(), counted.first_day(days))
-            rows = with_results(rows, results, self._stage.current.sol_usd)
-        return self._with_context({"costs": found["costs"], "running": found.get("running_costs"), "days": rows})
+        return self._with_context(await self.telling.costs(self._run(), self.running_costs, days))
 
     async def nodes(self) -> Document:
         return self._with_context(await self.telling.nodes(self._run()))

@@ -7,16 +7,19 @@ import anyio.to_thread
 
 from trading.errors import InvalidInput
 
+from .daily_results import daily_results, with_results
 from .documents import Document
 from .history import RunView
 from .nodes import node_document
 from .profile_log import profile_log
+from .running_costs import RunningCosts
 from .sidecar_log import sidecar_log
 from .stage import Stage
 from .transactions import Executing, Facts, facts_of, live_page, paper_page
 
 LIMIT_MAX: Final = 200
 CURSOR_DIGITS_MAX: Final = 18
+COST_DAYS_MAX: Final = 400
 
 
 def before_of(cursor: str | None) -> int | None:
@@ -60,6 +63,18 @@ class Telling:
         found = facts_of(run, self.live)
         self._known = (key, found)
         return found
+
+    async def costs(self, run: RunView, counted: RunningCosts | None, days: int) -> Document:
+        """Return wire.CostsAnswer without its context; ``counted`` None: nobody counts."""
+        if not 1 <= days <= COST_DAYS_MAX:
+            msg = f"days: 1 to {COST_DAYS_MAX}, not {days}"
+            raise InvalidInput(msg, field="days")
+        found = self._stage.document()
+        rows = [] if counted is None else counted.rows(days)
+        if counted is not None and found["feed"]["kind"] == "market":  # only there are its days those of the costs
+            results = await anyio.to_thread.run_sync(daily_results, run, counted.first_day(days))
+            rows = with_results(rows, results, self._stage.current.sol_usd)
+        return {"costs": found["costs"], "running": found.get("running_costs"), "days": rows}
 
     async def transactions(self, run: RunView, *, cursor: str | None, limit: int) -> Document:
         before, limit = before_of(cursor), bounded_limit(limit)

@@ -180,6 +180,12 @@ async def test_a_desk_with_real_money_reads_what_a_paper_desk_released(tmp_path:
     wish = {"action": "promote", "candidate": name, "stage": "live", "reason": "it is proven"}
     command, said = await promoter.prepare(wish, "operator:o", "k")
     assert (command, said["message"]) == (None, "It is not promoted: no gate was read")
+    listed = promoter.candidates(5)
+    assert [(each["id"], each["stage"], each["released"]) for each in listed["candidates"]] == [
+        (name, "candidate", False)
+    ]
+    assert (listed["total"], listed["candidates"][0]["gates_stage"]) == (1, "live")
+    assert promoter.candidates(0)["candidates"] == []
     store = CandidateStore.at(tmp_path / STORE_NAME)
     store.step(name, Step(Stage.PAPER, Stage.LIVE, "proven", "operator", 8, "run_1", "paper", "k2", passed))
     store.close()

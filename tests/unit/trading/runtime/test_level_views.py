@@ -9,6 +9,7 @@ from tests.doubles.scripted_market import script
 
 from memmcp_server.wire.orders import ControlRequest
 from trading.adapters.canonical import canonical_json
+from trading.engine.control import Control
 from trading.model import commands, events
 from trading.model.account import Level, TradingState
 from trading.model.event_codec import encode
@@ -16,7 +17,7 @@ from trading.model.gap import GapAction, GapStep
 from trading.ports import JournalRow
 from trading.runtime.controls import command_of
 from trading.runtime.remember import Remembrance
-from trading.runtime.views import limits
+from trading.runtime.views import limits, strategies
 
 pytestmark = pytest.mark.requirement("T7")
 
@@ -37,6 +38,23 @@ def test_the_limits_of_every_watched_level_are_shown_with_their_distance(bench: 
         ("wallet:main", "total_drawdown_bps", 3_000),
         ("wallet:main", "drawdown_bps", 2_000),
     ]
+
+
+@pytest.mark.requirement("D10")
+def test_a_strategy_that_is_switched_off_says_so_and_why_until_it_is_switched_on(bench: KernelBench) -> None:
+    name = bench.kernel.strategies[0].name
+    control = Control(bench.kernel)
+
+    def shown() -> tuple[str, str]:
+        [found] = [each for each in strategies(bench.kernel) if each["name"] == name]
+        return found["state"], found["state_reason"]
+
+    assert shown() == ("ACTIVE", "")
+    control.take(commands.ReduceOnly("k1", "operator:maria", "it loses", f"strategy:{name}"))
+    assert shown()[0] == "REDUCING"
+    assert "it loses" in shown()[1]
+    control.take(commands.Resume("k2", "operator:maria", "mended", f"strategy:{name}"))
+    assert shown() == ("ACTIVE", "")
 
 
 @pytest.mark.parametrize("action", ["reduce_only", "flatten_and_halt", "resume"])

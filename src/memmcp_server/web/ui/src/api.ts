@@ -1,5 +1,6 @@
 // Requests to this page's own server: bounded in time, and every failure is a sentence.
 
+import { parseDocument } from "./documents";
 import { isObject } from "./wire";
 
 export type Fetch = typeof fetch;
@@ -55,7 +56,7 @@ export class Api {
       const isTimeout = error instanceof DOMException && error.name === "TimeoutError";
       throw new ApiError("unreachable", isTimeout ? "No answer in time." : "The server cannot be reached.", 0);
     }
-    const body: unknown = await response.json().catch(() => null);
+    const body: unknown = await response.text().then(parseDocument).catch(() => null);
     if (!response.ok) throw errorFrom(response.status, body);
     return body;
   }

@@ -1,6 +1,7 @@
 // Joins the stream, the requests and the panels. Events change the model at once; drawing happens once a frame.
 
 import { Api, ApiError } from "./api";
+import { parseDocument } from "./documents";
 import { byId, setAttribute, setText } from "./dom";
 import { duration, plain, ZonedTime } from "./format";
 import { loadHistory } from "./history";
@@ -201,7 +202,7 @@ export class App {
   private take(event: SseEvent): void {
     this.lastNewsMs = Date.now();
     try {
-      const document: unknown = event.data === "" ? null : JSON.parse(event.data);
+      const document: unknown = event.data === "" ? null : parseDocument(event.data);
       if (event.type === "trading") this.takeSnapshot(readSnapshot(document));
       else if (event.type === "metrics") this.takeMetrics(readMetrics(document));
       else if (event.type === "alerts") this.alerts = ready(readAlerts(document), Date.now());
@@ -359,7 +360,13 @@ export class App {
     this.isDrawPlanned = true;
     requestAnimationFrame(() => {
       this.isDrawPlanned = false;
-      this.draw();
+      try {
+        this.draw();
+      } catch (error) {
+        // What comes after it stands still, and must not pass for the present.
+        this.showBanner(`This page cannot draw everything: ${messageOf(error)}`);
+        throw error;
+      }
     });
   }
 

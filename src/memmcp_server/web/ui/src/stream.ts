@@ -2,6 +2,7 @@
 // looks alive), gives up for good after an HTTP error, forgets its position then, and cannot send a token.
 
 import { errorFrom } from "./api";
+import { parseDocument } from "./documents";
 
 export interface SseEvent { type: string; data: string; id: string | null }
 
@@ -147,7 +148,7 @@ export class EventStream {
       signal: controller.signal,
     });
     if (response.status === 401) return UNAUTHORISED;
-    if (!response.ok) return errorFrom(response.status, await response.json().catch(() => null)).message;
+    if (!response.ok) return errorFrom(response.status, await response.text().then(parseDocument).catch(() => null)).message;
     if (response.body === null) return "the answer has no body";
     if (!(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) return "not an event stream";
     this.failures = 0;

@@ -91,7 +91,8 @@ export async function fileTask(api: Api, title: string, text: string, context: r
   const made = await api.post("/tasks", { title, text, kind: "task", context: context.slice(0, CONTEXT_MAX), idempotency_key: key });
   const id = isObject(made) && isObject(made["task"]) ? String(made["task"]["id"]) : "";
   const place = h("div", { class: "watched" }, h("p", { role: "status" }, "Filed."));
-  if (id !== "") queueMicrotask(() => watchTask(api, id, place));
+  // Once it has its place on the page: a place that is gone is not watched.
+  if (id !== "") window.setTimeout(() => watchTask(api, id, place), 0);
   return place;
 }
 

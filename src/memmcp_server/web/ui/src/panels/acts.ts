@@ -248,7 +248,7 @@ export class ActsPanel {
     if (answer.legs.length > 0) byId("acts-more").replaceChildren(...legsTable(answer.legs, "What was done"));
     const isTrade = answer.order_id !== null || answer.legs.some((leg) => leg.outcome !== undefined);
     if (!isTrade) return;
-    if (!isEnded(answer)) setText(byId("acts-end"), answer.orders_open > 0 ? `${count(answer.orders_open)} orders are under way.` : "The order is under way.");
+    if (!isEnded(answer)) setText(byId("acts-end"), answer.orders_open > 0 ? `${count(answer.orders_open)} ${answer.orders_open === 1 ? "order is" : "orders are"} under way.` : "The order is under way.");
     else setText(byId("acts-end"), answer.status === "rejected" ? `The end: rejected, ${plain(answer.message, 300)}.` : answer.legs.length > 0 ? "The end: every order is settled." : `The end: ${plain(answer.message, 300)}.`);
   }
 

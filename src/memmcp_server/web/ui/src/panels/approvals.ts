@@ -59,7 +59,7 @@ export class ApprovalsPanel {
     if (key === this.drawn) return;
     this.drawn = key;
     const here = found.origins.includes(location.origin);
-    const elsewhere = found.origins.length > 0 && !here ? `Open ${found.origins.join(" or ")} to approve with a passkey.` : "";
+    const elsewhere = found.origins.length > 0 && !here ? `Open ${plain(found.origins.join(" or "), 200)} to approve with a passkey.` : "";
     this.panel.show("ready", elsewhere);
     setText(byId("approvals-meta"), found.is_armed ? "armed" : `not armed (${plain(found.why_not, 40)})`);
     const waiting = found.approvals.filter((each) => each.state === "awaiting_operator");
@@ -93,13 +93,13 @@ export class ApprovalsPanel {
   }
 
   private async approve(id: string): Promise<string> {
-    const options = optionsOf(await this.api.post(`/approvals/${id}/challenge`, {}));
-    await this.api.post(`/approvals/${id}/approve`, { credential: await getPasskey(options) });
+    const options = optionsOf(await this.api.post(`/approvals/${encodeURIComponent(id)}/challenge`, {}));
+    await this.api.post(`/approvals/${encodeURIComponent(id)}/approve`, { credential: await getPasskey(options) });
     return "Approved.";
   }
 
   private async refuse(id: string): Promise<string> {
-    await this.api.post(`/approvals/${id}/refuse`, {});
+    await this.api.post(`/approvals/${encodeURIComponent(id)}/refuse`, {});
     return "Refused.";
   }
 

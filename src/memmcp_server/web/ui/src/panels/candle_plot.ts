@@ -32,6 +32,7 @@ export class CandlePlot {
   private intervalS = 60;
   private time = new ZonedTime("UTC");
   private chosen: string | null = null;
+  private drawn = "";
 
   constructor(private readonly place: HTMLElement, private readonly onChoose: (orderId: string) => void, private readonly onHover: (candle: Candle | null) => void) {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.rebuild());
@@ -40,6 +41,9 @@ export class CandlePlot {
   }
 
   show(candles: readonly Candle[], trades: readonly Trade[], intervalS: number, time: ZonedTime): void {
+    const drawn = JSON.stringify([candles, trades.map((trade) => trade.order_id), intervalS, time.zone]);
+    if (drawn === this.drawn) return; // asked again, and nothing new was told
+    this.drawn = drawn;
     [this.candles, this.trades, this.intervalS, this.time] = [candles, trades, intervalS, time];
     this.rebuild();
   }
@@ -72,7 +76,7 @@ export class CandlePlot {
       } },
       series: [{}, { paths: () => null, points: { show: false } }, { paths: () => null, points: { show: false } }],
       scales: {
-        x: { range: (_: uPlot, low: number, high: number): [number, number] => [low - half, high + half] },
+        x: { range: (_: uPlot, low: number, high: number): [number, number] => [low - half, high + Math.max(half, (high - low) * 0.02)] },
         y: { range: (_: uPlot, low: number, high: number): [number, number] => padded(low, high) },
       },
       axes: [
