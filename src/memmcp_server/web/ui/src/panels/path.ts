@@ -26,7 +26,11 @@ export class PathPanel {
   constructor(private readonly api: Api, onChange: () => void, setTarget: () => void) {
     this.poll = new Poll(() => this.ask(), EVERY_MS, onChange);
     byId("path-target").addEventListener("click", setTarget);
-    new ResizeObserver(() => onChange()).observe(byId("path-chart"));
+    // Asked for at every tick, a width would have the browser lay the page out each time.
+    new ResizeObserver(([entry]) => {
+      this.width = Math.max(260, Math.floor(entry?.contentRect.width ?? 0));
+      onChange();
+    }).observe(byId("path-chart"));
   }
 
   draw(nowMs: number, time: ZonedTime, around: Surroundings): void {
@@ -38,8 +42,7 @@ export class PathPanel {
     if (projection.until === null && this.poll.value.state === "ready" && around.staleReason === null) {
       this.panel.show("empty", "No equity recorded yet. The path begins with the desk\u2019s first cycle.");
     }
-    this.width = Math.max(260, byId("path-chart").clientWidth);
-    if (!this.panel.isChanged(found, time, this.width)) return;
+    if (this.width === 0 || !this.panel.isChanged(found, time, this.width)) return;
     setText(byId("path-meta"), `${sol(projection.equity.lamports)} of ${sol(projection.target.lamports)} SOL`);
     byId("path-chart").replaceChildren(pathChart(projection, found.past, this.width, (atMs) => time.full(atMs).slice(0, 10), label(projection, time)));
     this.drawAhead(projection);
