@@ -16,10 +16,10 @@ const BPS = 10_000;
 type Scope = "tokens" | "buckets";
 
 const POLICIES: Record<Scope, { value: string; text: string }[]> = {
-  tokens: [{ value: "weights", text: "to the shares below" }, { value: "equal", text: "held tokens to equal shares" }, { value: "cash", text: "everything to cash" }],
+  tokens: [{ value: "weights", text: "to these shares" }, { value: "equal", text: "to equal shares" }, { value: "cash", text: "everything to cash" }],
   buckets: [
-    { value: "weights", text: "to the shares below" }, { value: "profile", text: "as the profile says" },
-    { value: "equal", text: "equal shares" }, { value: "cash", text: "out of every strategy\u2019s reach" },
+    { value: "weights", text: "to these shares" }, { value: "profile", text: "as the profile says" },
+    { value: "equal", text: "equal shares" }, { value: "cash", text: "out of reach" },
   ],
 };
 
@@ -35,7 +35,7 @@ interface Row { name: string; label: string; bps: number }
 
 export class RebalanceBody implements ActBody {
   readonly rows: readonly HTMLElement[];
-  private readonly scope = h("select", {}, h("option", { value: "tokens" }, "what is held, by token"), h("option", { value: "buckets" }, "cash between strategies"));
+  private readonly scope = h("select", {}, h("option", { value: "tokens" }, "tokens"), h("option", { value: "buckets" }, "strategies' cash"));
   private readonly policy = h("select", {});
   private readonly weights = h("div", { class: "fields weights", role: "group", "aria-label": "Shares in per cent" });
   private readonly other = h("input", { maxlength: "64", autocomplete: "off", placeholder: "mint" });

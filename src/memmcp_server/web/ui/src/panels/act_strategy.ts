@@ -1,6 +1,6 @@
 // Strategies: switched off and on by their level, candidates promoted past their gates, and demoted.
 
-import type { Api } from "../api";
+import { Api } from "../api";
 import { h } from "../dom";
 import { count, NOTHING, plain, words } from "../format";
 import { readControl } from "../wire";
@@ -12,11 +12,13 @@ import { labelled, messageOf, offer } from "./act_kinds";
 import type { Act, ActBody, Asked, Done, Look } from "./act_kinds";
 
 const SHOWN = 50;
+/** To real money the desk's run is replayed first, which the server gives ten minutes. */
+const PROMOTION_MS = 660_000;
 
 export class StrategyBody implements ActBody {
   readonly rows: readonly HTMLElement[];
   private readonly strategy = h("select", {});
-  private readonly candidate = h("select", {});
+  private readonly candidate = h("select", { id: "acts-candidate" });
   private readonly stage = h("select", {}, h("option", { value: "paper" }, "paper"), h("option", { value: "live" }, "live: released for real money"));
   private readonly strategyRow = labelled("Strategy", this.strategy);
   private readonly candidateRows = h("div", { class: "fields" }, labelled("Candidate", this.candidate), labelled("To", this.stage));
@@ -24,6 +26,7 @@ export class StrategyBody implements ActBody {
   private candidates: Candidate[] = [];
   private act: Act | null = null;
   private problem = "";
+  private readonly patient = new Api(undefined, PROMOTION_MS);
 
   constructor(private readonly api: Api, private readonly changed: () => void) {
     this.rows = [this.strategyRow, this.candidateRows];
@@ -57,7 +60,7 @@ export class StrategyBody implements ActBody {
 
   async look({ snapshot, reason }: Asked): Promise<Look> {
     const wish = { action: "promote", candidate: this.candidate.value, stage: this.stage.value, dry_run: true, reason, expected_state: snapshot.state };
-    const read = readPromotion(await this.api.post("/promotions", wish));
+    const read = readPromotion(await this.patient.post("/promotions", wish));
     return { nodes: [h("p", {}, plain(read.effect, 600)), ...gatesTable(read.gates)], isPossible: read.status === "checked" && read.gates.length > 0 && read.gates.every((gate) => gate.passed), expiresAt: null };
   }
 
@@ -66,7 +69,7 @@ export class StrategyBody implements ActBody {
     const bound = { reason, idempotency_key: key, ...(isBound ? { expected_state: snapshot.state } : {}) };
     if (act === "promote" || act === "demote") {
       const wish = act === "promote" ? { action: act, candidate: this.candidate.value, stage: this.stage.value } : { action: act, strategy: this.strategy.value };
-      const done = readPromotion(await this.api.post("/promotions", { ...wish, ...bound }));
+      const done = readPromotion(await this.patient.post("/promotions", { ...wish, ...bound }));
       void this.load();
       return { text: `${done.status === "done" ? "Done" : "Denied"}: ${plain(done.effect, 400)}.`, isDone: done.status === "done", isOpen: false, more: gatesTable(done.gates) };
     }

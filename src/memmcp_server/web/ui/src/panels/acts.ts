@@ -66,11 +66,11 @@ export class ActsPanel {
 
   private group(name: string): HTMLElement {
     return h("div", { class: "act-group", role: "group", "aria-label": name }, h("span", { class: "act-group-name", "aria-hidden": "true" }, name),
-      ...ACTS.filter((act) => act.group === name).map((act) => {
+      h("div", { class: "act-names" }, ...ACTS.filter((act) => act.group === name).map((act) => {
         const input = h("input", { type: "radio", name: "act", value: act.name });
         input.addEventListener("change", () => this.choose(act));
         return h("label", {}, input, act.label);
-      }));
+      })));
   }
 
   /** Show the pad with an act chosen. Without an operator's session it asks for one first. */
@@ -230,7 +230,7 @@ export class ActsPanel {
   /** What the server says of a key whose answer was lost. */
   private found(act: Act, answer: KeyAnswer | null, isEnd: boolean): void {
     if (answer === null) {
-      if (isEnd) this.tell("It was not done: the server knows nothing of it. Sending it again does it once at most.");
+      if (isEnd) this.tell("Nothing of it is done so far, as far as the server knows. Sending it again does it once at most.");
       return;
     }
     if (this.said.endsWith(UNKNOWN)) {
