@@ -84,7 +84,9 @@ export class Views {
     const link = this.links.get(view);
     if (link === undefined) return;
     const text = count > 0 ? String(count) : "";
-    const badge = link.querySelector(".badge") ?? link.appendChild(h("span", { class: "badge" }));
+    // With a space before it: what is read out must hold what is seen, "System 2" and not "System2".
+    if (link.querySelector(".badge") === null) link.append(" ", h("span", { class: "badge" }));
+    const badge = link.querySelector(".badge") as HTMLElement;
     setText(badge, text);
     setAttribute(badge, "title", text === "" ? null : `${text} ${what}`);
     setAttribute(badge, "hidden", text === "" ? "" : null);
