@@ -4,8 +4,8 @@ import type { Api } from "../api";
 import { readKeyAnswer } from "../wire_acts";
 import type { KeyAnswer } from "../wire_acts";
 
-const EVERY_MS = 1_500;
-const LOOKS_MAX = 400;
+const EVERY_MS = 1_000;
+const LOOKS_MAX = 600;
 /** So often the server must say that it knows nothing of a key before it is believed: the request may be under way. */
 const UNKNOWN_MAX = 3;
 
