@@ -240,8 +240,9 @@ def test_an_error_that_quotes_a_hostile_text_is_a_text(watched: Watched, stage: 
     expect(page.locator("#connection")).to_have_attribute("data-state", "open")
     for view in VIEWS:
         go(page, view)
+        if view == "Agents":  # only a part that is looked at asks, and draws what it was answered
+            expect(page.locator("#panel-agents > .note")).to_contain_text("<img src=x")
         expect_held(page)
-    expect(page.locator("#panel-agents > .note")).to_contain_text("<img src=x")
     guarded.expect_nothing_ran("503 (Service Unavailable)")
 
 
