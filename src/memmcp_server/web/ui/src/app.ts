@@ -76,6 +76,7 @@ export class App {
   private readonly rate = new WriteRate();
   private readonly heartbeat = new Heartbeat();
   private time = new ZonedTime("UTC");
+  private hasBegun = false;
   private isDrawPlanned = false;
   private tradesKey = "";
   private tradesAskedMs = 0;
@@ -141,9 +142,11 @@ export class App {
 
   async start(): Promise<void> {
     this.bindControls();
+    // Not before: panels ask for what they show, and a daemon that is closed would refuse them all.
+    await this.login.begin();
+    this.hasBegun = true;
     setInterval(() => this.tick(), 1_000);
     this.draw();
-    await this.login.begin();
     await this.findPosition();
     this.stream.connect();
   }
@@ -356,7 +359,7 @@ export class App {
   }
 
   private plan(): void {
-    if (this.isDrawPlanned) return;
+    if (!this.hasBegun || this.isDrawPlanned) return;
     this.isDrawPlanned = true;
     requestAnimationFrame(() => {
       this.isDrawPlanned = false;
