@@ -28,7 +28,7 @@ ERROR_CHARS_MAX = 500
 RETRY_AFTER_S_MAX = 600.0
 """A receiver that asks to be left alone for longer is asked again after this all the same."""
 
-SPLIT_SHARE = 5
+PART_SHARE = 5
 """Between the parts of a batch that was refused, a fifth of the pause: there are many, and each is a request."""
 
 _NS_PER_S = 1_000_000_000
@@ -191,7 +191,7 @@ class _Loop:
         failures: list[_Failure] = []
         middle = len(batch) // 2
         for half in (batch[:middle], batch[middle:]):
-            await self._linger(self._linger_s / SPLIT_SHARE)
+            await self._linger(self._linger_s / PART_SHARE)
             problem = await self._attempt(half)
             if isinstance(problem, InvalidInput):
                 failures.extend(await self._split(half, problem.message))
@@ -209,6 +209,7 @@ class _Loop:
         for entry in due:
             if not passed and len(failures) >= PROBES_MAX:
                 break
+            await self._linger(self._linger_s / PART_SHARE)
             problem = await self._attempt([entry])
             if problem is None:
                 passed += 1
