@@ -62,6 +62,8 @@ def test_without_trades_or_with_an_answer_that_fails_the_panels_say_so(watched: 
     expect(page.locator("#panel-candles > .note")).to_have_text("Nothing was traded yet, so there is no token to show.")
     expect(page.locator("#panel-trade-list > .note")).to_have_text("No trade in this range.")
     expect(page.locator("#trade-list-export")).to_be_hidden()
+    expect(page.locator("#candles-choice")).to_be_hidden()  # there is no token to choose
+    expect(page.locator("#trade-list-token option")).to_have_text(["All"])
     stage.answer("/telemetry/trading/trades", {"error": {"code": "x", "message": "the disk is full"}}, 503)
     page.locator("#trade-list-side").select_option("buy")
     expect(page.locator("#panel-trade-list")).to_have_attribute("data-state", "error")

@@ -29,7 +29,8 @@ RETRY_AFTER_S_MAX = 600.0
 """A receiver that asks to be left alone for longer is asked again after this all the same."""
 
 PART_SHARE = 5
-"""Between the parts of a batch that was refused, a fifth of the pause: there are many, and each is a request."""
+"""Between the parts of a batch that was refused, or its entries one by one, a fifth of the pause: there are many, and
+each is a request."""
 
 _NS_PER_S = 1_000_000_000
 

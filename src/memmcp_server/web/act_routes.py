@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.errors import MemoryServerError, TradingUnavailable
-from memmcp_server.ports import Approvals, TradingDesk
+from memmcp_server.ports import Approvals
 from memmcp_server.services import acts
 from memmcp_server.services.container import Services
 from memmcp_server.wire.acts import AnswerQuery, CandidateList, CandidatesQuery, KeyAnswer, RebalanceAct
@@ -18,6 +18,7 @@ from memmcp_server.wire.orders import RebalanceAnswer
 
 from .requests import NoQuery, answer, body_as, caller_of, idempotency_key, query_as
 from .routing import ApiRoute
+from .trading_routes import desk_of
 
 OFF: Final = "trading is switched off in this daemon; memory works on"
 ON_HINT: Final = "start it with: memmcp serve (without --no-trading)"
@@ -26,11 +27,6 @@ ON_HINT: Final = "start it with: memmcp serve (without --no-trading)"
 class ActRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
-
-    def _desk(self) -> TradingDesk:
-        if self._services.desk is None:
-            raise TradingUnavailable(OFF, hint=ON_HINT)
-        return self._services.desk
 
     def _approvals(self) -> Approvals:
         if self._services.approvals is None:
@@ -45,14 +41,14 @@ class ActRoutes:
             mode="json", exclude={"idempotency_key", "expected_state"}, exclude_none=True
         )
         actor = f"operator:{caller.agent}"
-        await acts.require_state(self._desk(), wish.expected_state, actor=actor, key=key)
+        await acts.require_state(desk_of(self._services), wish.expected_state, actor=actor, key=key)
         body = await self._noted(caller, asked, actor, key)
         return answer(RebalanceAnswer.model_validate(body))
 
     async def _noted(self, caller: Caller, asked: JsonObject, actor: str, key: str) -> JsonObject:
         journal = self._services.journal
         try:
-            body = await self._desk().rebalance(asked, agent=actor, key=key)
+            body = await desk_of(self._services).rebalance(asked, agent=actor, key=key)
         except MemoryServerError as error:
             await acts.note_refused(journal, caller, error)
             raise
@@ -62,7 +58,7 @@ class ActRoutes:
     async def answered(self, request: Request) -> JSONResponse:
         wish = query_as(request, AnswerQuery)
         caller = caller_of(request, "GET /actions/answer", role="operator")
-        found = await self._desk().answered(agent=f"operator:{caller.agent}", key=wish.key)
+        found = await desk_of(self._services).answered(agent=f"operator:{caller.agent}", key=wish.key)
         if found is None:
             return answer(KeyAnswer(is_known=False))
         told = {name: found[name] for name in KeyAnswer.model_fields if found.get(name) is not None}
@@ -70,7 +66,7 @@ class ActRoutes:
 
     async def candidates(self, request: Request) -> JSONResponse:
         wish = query_as(request, CandidatesQuery)
-        return answer(CandidateList.model_validate(await self._desk().candidates(limit=wish.limit)))
+        return answer(CandidateList.model_validate(await desk_of(self._services).candidates(limit=wish.limit)))
 
     async def live(self, request: Request) -> JSONResponse:
         query_as(request, NoQuery)

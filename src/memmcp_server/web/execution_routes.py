@@ -6,8 +6,6 @@ from starlette.responses import JSONResponse
 
 from memmcp_server import __version__
 from memmcp_server.domain.identifiers import JsonObject
-from memmcp_server.errors import TradingUnavailable
-from memmcp_server.ports import TradingDesk
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.desk_logs import ProfileLog, SidecarLog
@@ -15,6 +13,7 @@ from memmcp_server.wire.execution import NodesAnswer, TransactionPage
 
 from .requests import NoQuery, answer, query_as
 from .routing import ApiRoute
+from .trading_routes import desk_of
 
 
 class PageQuery(WireRequest):
@@ -26,15 +25,9 @@ class ExecutionRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def _desk(self) -> TradingDesk:
-        if self._services.desk is None:
-            msg = "trading is switched off in this daemon; memory works on"
-            raise TradingUnavailable(msg, hint="start it with: memmcp serve (without --no-trading)")
-        return self._services.desk
-
     async def nodes(self, request: Request) -> JSONResponse:
         query_as(request, NoQuery)
-        body = await self._desk().nodes()
+        body = await desk_of(self._services).nodes()
         found = body["nodes"]
         assert isinstance(found, list)
         nodes: list[JsonObject] = [{"version": __version__, **each} for each in found if isinstance(each, dict)]
@@ -42,17 +35,17 @@ class ExecutionRoutes:
 
     async def transactions(self, request: Request) -> JSONResponse:
         wish = query_as(request, PageQuery)
-        body = await self._desk().transactions(cursor=wish.cursor, limit=wish.limit)
+        body = await desk_of(self._services).transactions(cursor=wish.cursor, limit=wish.limit)
         return answer(TransactionPage.model_validate(body))
 
     async def profile_log(self, request: Request) -> JSONResponse:
         wish = query_as(request, PageQuery)
-        body = await self._desk().profile_log(cursor=wish.cursor, limit=wish.limit)
+        body = await desk_of(self._services).profile_log(cursor=wish.cursor, limit=wish.limit)
         return answer(ProfileLog.model_validate(body))
 
     async def sidecar_log(self, request: Request) -> JSONResponse:
         wish = query_as(request, PageQuery)
-        body = await self._desk().sidecar_log(cursor=wish.cursor, limit=wish.limit)
+        body = await desk_of(self._services).sidecar_log(cursor=wish.cursor, limit=wish.limit)
         return answer(SidecarLog.model_validate(body))
 
     def routes(self) -> list[ApiRoute]:

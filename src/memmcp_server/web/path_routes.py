@@ -5,8 +5,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from memmcp_server.domain.times import instant_ns
-from memmcp_server.errors import TradingUnavailable
-from memmcp_server.ports import TradingDesk
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import Moment
 from memmcp_server.wire.base import Request as WireRequest
@@ -14,6 +12,7 @@ from memmcp_server.wire.path import CurveMarks, Projection
 
 from .requests import NoQuery, answer, query_as
 from .routing import ApiRoute
+from .trading_routes import desk_of
 
 
 class MarksQuery(WireRequest):
@@ -25,19 +24,13 @@ class PathRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def _desk(self) -> TradingDesk:
-        if self._services.desk is None:
-            msg = "trading is switched off in this daemon; memory works on"
-            raise TradingUnavailable(msg, hint="start it with: memmcp serve (without --no-trading)")
-        return self._services.desk
-
     async def projection(self, request: Request) -> JSONResponse:
         query_as(request, NoQuery)
-        return answer(Projection.model_validate(await self._desk().projection()))
+        return answer(Projection.model_validate(await desk_of(self._services).projection()))
 
     async def marks(self, request: Request) -> JSONResponse:
         wish = query_as(request, MarksQuery)
-        body = await self._desk().curve_marks(
+        body = await desk_of(self._services).curve_marks(
             since_ns=instant_ns("since", wish.since), until_ns=instant_ns("until", wish.until)
         )
         return answer(CurveMarks.model_validate(body))

@@ -119,6 +119,7 @@ export class CandlesPanel {
     if ([...select.options].map((option) => option.value).join() !== names.join()) {
       select.replaceChildren(...names.map((name) => h("option", { value: name }, tokenLabel(name, series.tokens))));
     }
+    setAttribute(byId("candles-choice"), "hidden", names.length === 0 ? "" : null);
     if (select !== document.activeElement && series.mint !== null) select.value = series.mint;
   }
 

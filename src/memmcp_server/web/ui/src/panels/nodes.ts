@@ -53,7 +53,7 @@ function nodeView(node: Node, time: ZonedTime): HTMLElement {
       figure("Under way", count(done.under_way), done.needs_review > 0 ? `${count(done.needs_review)} wait for you` : "",
         done.needs_review > 0 ? "warn" : ""),
       figure("Success", tries === 0 ? NOTHING : `${((done.success / tries) * 100).toFixed(1)}\u202f%`, tries === 0 ? "nothing tried yet" : `of ${count(tries)} tried`),
-      figure("Cost", `${sol(totalCost(node.costs))} SOL`, `of it priority fees ${sol(node.costs.priority_lamports)}`,
+      figure("Cost", `${sol(totalCost(node.costs))} SOL`, `of it ${sol(node.costs.priority_lamports)} SOL priority fees`,
         "", costLines(node.costs))),
     latencyTable(node.latency));
 }

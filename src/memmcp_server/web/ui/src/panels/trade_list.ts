@@ -144,7 +144,8 @@ export class TradeListPanel {
     const tokens = this.tokens();
     const names = ["", ...tokens.map((token) => token.mint)];
     if (wish.token !== undefined && !names.includes(wish.token)) names.push(wish.token);
-    if ([...(select as HTMLSelectElement).options].map((option) => option.value).join() !== names.join()) {
+    const options = [...(select as HTMLSelectElement).options];
+    if (options.length !== names.length || options.some((option, at) => option.value !== names[at])) {
       select.replaceChildren(...names.map((name) => h("option", { value: name }, name === "" ? "All" : tokenLabel(name, tokens))));
     }
     for (const name of FILTERS) {
