@@ -77,6 +77,8 @@ class SnapshotsQuery(WireRequest):
 class DigestQuery(WireRequest):
     strategy: str | None = Field(default=None, max_length=64)
     window: WindowName = "all"
+    since: Moment | None = Field(default=None, description="In place of a window: closed at or after.")
+    until: Moment | None = Field(default=None, description="In place of a window: closed before.")
 
 
 class WhyQuery(WireRequest):
@@ -179,7 +181,12 @@ class TradingRoutes:
 
     async def digest(self, request: Request) -> JSONResponse:
         wish = query_as(request, DigestQuery)
-        body = await self._desk().strategy_digest(strategy=wish.strategy, window=wish.window)
+        body = await self._desk().strategy_digest(
+            strategy=wish.strategy,
+            window=wish.window,
+            since_ns=instant_ns("since", wish.since),
+            until_ns=instant_ns("until", wish.until),
+        )
         return answer(StrategyDigest.model_validate(body))
 
     async def risk(self, request: Request) -> JSONResponse:
