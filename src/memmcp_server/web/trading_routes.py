@@ -18,13 +18,12 @@ from memmcp_server.services import acts
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import IdempotencyKey, Moment, SolAmount, TradingState
 from memmcp_server.wire.base import Request as WireRequest
+from memmcp_server.wire.desks import DeskList
 from memmcp_server.wire.money import CostsAnswer
 from memmcp_server.wire.night import NightReport, ReviewAnswer, ReviewRequest
 from memmcp_server.wire.orders import CONTROL_FIELDS, LEVEL_ACTIONS, ControlAnswer, ControlRequest, ProfileName
 from memmcp_server.wire.promotion import PromotionAnswer, PromotionRequest
 from memmcp_server.wire.telemetry import (
-    DeskList,
-    DeskReport,
     ForeignTelemetry,
     RiskView,
     SnapshotSeries,
@@ -136,8 +135,7 @@ class TradingRoutes:
     async def desks(self, request: Request) -> JSONResponse:
         query_as(request, NoQuery)
         now_ns = self._services.clock.now_ns()
-        found = await self._services.telemetry.desks()
-        return answer(DeskList(desks=[DeskReport.of(snapshot, now_ns) for snapshot in found]))
+        return answer(DeskList.of(await self._services.telemetry.desks(), now_ns))
 
     async def report(self, request: Request) -> JSONResponse:
         wish = await body_as(request, ForeignTelemetry)
@@ -269,7 +267,15 @@ class TradingRoutes:
                 answer=TelemetryReceipt,
                 status=201,
             ),
-            ApiRoute("GET", "/telemetry/desks", self.desks, "The last report of every desk.", NoQuery, None, DeskList),
+            ApiRoute(
+                "GET",
+                "/telemetry/desks",
+                self.desks,
+                "The last report of every desk, and totals that never mix ours with others.",
+                NoQuery,
+                None,
+                DeskList,
+            ),
             ApiRoute(
                 "GET",
                 "/telemetry/trading/history",
