@@ -7,7 +7,7 @@ a tuple of int, str, bytes and None: a boolean is 0 or 1.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import (
@@ -25,30 +25,29 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects import postgresql, sqlite
 
 from memmcp_server.adapters.sql_journal.schema import (
     audit,
-    cursors,
     head,
     keys,
     links,
     marks,
     memories,
-    outbox,
+    metadata,
     policies,
-    sinks,
-    snapshots,
     trajectories,
 )
 
 Row = tuple[Any, ...]
 
+SQLITE: Final = make_url("sqlite://").get_dialect()()
+POSTGRESQL: Final = make_url("postgresql+psycopg://").get_dialect()()
+
 SETTLED = (memories, keys, trajectories, links, marks, audit, policies)
 """Every commit that changes one of these moves the head: as long as the head is the same, they are."""
 
-UNSETTLED = (snapshots, outbox, sinks, cursors)
-"""These change without it (a delivery, a cursor), so a repeat copies them anew."""
+UNSETTLED = tuple(table for name, table in sorted(metadata.tables.items()) if table not in (*SETTLED, head))
+"""All others: they change without it (a delivery, a cursor), so a repeat copies them anew."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Layout:
     @cached_property
     def source_sql(self) -> str:
         """All rows of a SQLite journal."""
-        return _compiled(select(*self.table.c).order_by(*self.table.primary_key), sqlite.dialect())
+        return _compiled(select(*self.table.c).order_by(*self.table.primary_key), SQLITE)
 
     @cached_property
     def source_after_sql(self) -> str:
@@ -82,17 +81,17 @@ class Layout:
         names = [column.name for column in self.table.primary_key]
         is_after = tuple_(*self.table.primary_key) > tuple_(*(bindparam(name) for name in names))
         query = select(*self.table.c).where(is_after).order_by(*self.table.primary_key)
-        return _compiled(query, sqlite.dialect())
+        return _compiled(query, SQLITE)
 
     @cached_property
     def count_sql(self) -> str:
-        return _compiled(select(func.count()).select_from(self.table), sqlite.dialect())
+        return _compiled(select(func.count()).select_from(self.table), SQLITE)
 
     @cached_property
     def target_sql(self) -> str:
         shown = [sql_cast(c, Integer) if isinstance(c.type, Boolean) else c for c in self.table.c]
         order = [_by_bytes(column) for column in self.table.primary_key]
-        return _compiled(select(*shown).order_by(*order), postgresql.dialect())
+        return _compiled(select(*shown).order_by(*order), POSTGRESQL)
 
     @cached_property
     def copy_sql(self) -> str:
