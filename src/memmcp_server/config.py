@@ -44,9 +44,14 @@ class HttpSection(Section):
 
 
 class JournalSection(Section):
-    """``url`` unset means SQLite in the data directory."""
+    """``url`` unset means SQLite in the data directory.
+
+    ``absent_days``: on a server, what waits for a daemon that did not come for so long is dropped; when it comes back
+    its index is filled anew.
+    """
 
     url: SecretStr | None = None
+    absent_days: int = Field(default=7, ge=1)
     queue_len_max: int = Field(default=4_096, ge=1)
     batch_rows_max: int = Field(default=256, ge=1)
     readers: int = Field(default=2, ge=1, le=16)
