@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     func,
+    make_url,
     select,
     tuple_,
 )
