@@ -261,7 +261,12 @@ def open_target(place: Place) -> Iterator[Target]:
     engine = create_engine(
         place.url,
         poolclass=NullPool,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "memmcp migrate"},
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "application_name": "memmcp migrate",
+            # Whatever the database's own is; one that is not UTF8 is then refused in words.
+            "client_encoding": "utf8",
+        },
         hide_parameters=True,
     )
     try:
