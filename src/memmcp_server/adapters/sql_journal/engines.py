@@ -66,7 +66,7 @@ def place_of(section: JournalSection, data_dir: Path) -> Place:
     if backend == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
         # A password may stand among the parameters too.
-        masked = {name: "***" for name in SECRET_PARAMETERS if name in url.query}
+        masked = {name: "hidden" for name in SECRET_PARAMETERS if name in url.query}
         return Place(url, None, url.update_query_dict(masked).render_as_string(hide_password=True))
     msg = f"journal.url names the database {backend!r}; allowed are sqlite:///PATH and postgresql://HOST/NAME"
     raise InvalidInput(msg, field="journal.url")
