@@ -48,9 +48,13 @@ class JournalSection(Section):
 
     The spool is used where the journal is a server: while it is away, up to ``spool_rows_max`` memories in
     ``spool_bytes_max`` are kept in the data directory; a write waits ``spool_after_s`` for an answer before that.
+
+    ``absent_days``: on a server, what waits for a daemon that did not come for so long is dropped; when it comes back
+    its index is filled anew.
     """
 
     url: SecretStr | None = None
+    absent_days: int = Field(default=7, ge=1)
     queue_len_max: int = Field(default=4_096, ge=1)
     batch_rows_max: int = Field(default=256, ge=1)
     readers: int = Field(default=2, ge=1, le=16)
