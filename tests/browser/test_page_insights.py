@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 from playwright.sync_api import Browser, expect
+from tests.doubles.knowing_desk import KnowingDesk
 
 from .test_page import axe_violations, go
 from .test_page_app import running, watching
@@ -17,7 +18,7 @@ LESSON = "Wait ten minutes after <b>launch</b>."
 
 
 def test_lessons_warnings_and_desks_are_shown_as_the_api_tells_them(browser: Browser, tmp_path: Path) -> None:
-    with running(tmp_path) as daemon, watching(browser, daemon.url) as watched:
+    with running(tmp_path, desk=KnowingDesk()) as daemon, watching(browser, daemon.url) as watched:
         with httpx2.Client(base_url=daemon.url) as http:
             http.post("/memory/write", json={"content": LESSON, "kind": "lesson", "agent": "cursor"})
             report: dict[str, Any] = {"desk_id": "nautilus-1", "key": "r1", "ts": "2026-11-22T08:00:00Z"}
@@ -32,10 +33,10 @@ def test_lessons_warnings_and_desks_are_shown_as_the_api_tells_them(browser: Bro
         expect(page.locator("#insights-findings .stream-text")).to_have_text(
             [each["text"] for each in told["findings"]]
         )
-        expect(page.locator("#insights-findings .dim").first).to_have_text(
-            f"result · n {told['findings'][0]['sample']}"
+        expect(page.locator("#insights-findings .dim")).to_have_text(
+            [f"{each['about']} · n {each['sample']}" for each in told["findings"]]
         )
-        expect(page.locator("#insights-meta")).to_have_text(f"1 lesson, {len(told['findings'])} finding")
+        expect(page.locator("#insights-meta")).to_have_text(f"1 lesson, {len(told['findings'])} findings")
         totals = page.locator("#totals dd")
         expect(totals.nth(0)).to_have_text("has not reported yet")
         expect(totals.nth(1)).to_have_text("real 3.0000 SOL, 1.0000 SOL in positions, in 1 desknever added to ours")
