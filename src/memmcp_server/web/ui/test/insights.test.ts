@@ -11,7 +11,7 @@ const desk = {
 test("what no desk says is not counted as nothing, and who is silent is said", () => {
   expect(sumText(sum)).toBe("3.0000 SOL, exposure not told");
   expect(outsideText(sum)).toBe("real 3.0000 SOL, exposure not told, in 3 desks, 1 of them silent and left out");
-  expect(outsideText({ ...sum, desks: 1, equity_lamports: null, exposure_lamports: 5 })).toBe("real equity not told, 0.000000005 SOL in positions, in 1 desk, silent");
+  expect(outsideText({ ...sum, desks: 1, equity_lamports: null, exposure_lamports: 5 })).toBe("real in 1 desk, silent, so in no sum");
 });
 
 test("a desk is read with what it leaves out, and refused where a figure is none", () => {

@@ -1,7 +1,7 @@
 // Every desk as it reported last: ours, and outside engines, whose money and risk are never added to ours.
 
 import type { Api } from "../api";
-import { byId, fillRows, setText } from "../dom";
+import { byId, fillRows, h, setText } from "../dom";
 import { count, duration, NOTHING, percent, plain, sol, ZonedTime } from "../format";
 import { Poll } from "../poll";
 import { readDesks } from "../wire_insights";
@@ -23,8 +23,8 @@ export function sumText(sum: DeskSum): string {
 /** "real: 3.0000 SOL, ... in 2 desks, 1 of them silent and left out" */
 export function outsideText(sum: DeskSum): string {
   const desks = `${count(sum.desks)} ${sum.desks === 1 ? "desk" : "desks"}`;
-  const silent = sum.stale === 0 ? "" : sum.stale === sum.desks ? ", silent" : `, ${count(sum.stale)} of them silent and left out`;
-  return `${plain(sum.money, 20)} ${sumText(sum)}, in ${desks}${silent}`;
+  if (sum.stale === sum.desks) return `${plain(sum.money, 20)} in ${desks}, silent, so in no sum`;
+  return `${plain(sum.money, 20)} ${sumText(sum)}, in ${desks}${sum.stale === 0 ? "" : `, ${count(sum.stale)} of them silent and left out`}`;
 }
 
 export class DesksPanel {
@@ -50,13 +50,14 @@ export class DesksPanel {
     setText(byId("desks-outside"), told.length === 0 ? "No outside engine reports here."
       : `Outside engines, never added to ours: ${told.join("; ")}${outside.length > told.length ? "; and others" : ""}.`);
     fillRows(byId("desks") as HTMLTableSectionElement, shown.map((desk) => [
-      { text: plain(desk.desk_id, 64), sub: `${desk.is_own ? "ours" : "outside"} \u00b7 ${desk.money === null ? "money not told" : `${plain(desk.money, 20)} money`}` },
+      h("span", { class: "token" }, h("span", {}, plain(desk.desk_id, 64)),
+        h("span", { class: "sub" }, `${desk.is_own ? "ours" : "outside"}, ${desk.money === null ? "money not told" : `${plain(desk.money, 20)} money`}`),
+        h("span", { class: desk.stale ? "sub warn" : "sub", title: time.full(desk.ts) },
+          `${desk.state === null ? "state not told" : plain(desk.state, 20)}, ${duration(desk.age_s)} ago${desk.stale ? ", silent" : ""}`)),
       { text: desk.equity_lamports === null ? NOTHING : `${sol(desk.equity_lamports)} SOL`,
-        sub: desk.drawdown_bps === null ? "drawdown not told" : `${percent(desk.drawdown_bps)} drawdown`, class: "num" },
+        sub: desk.drawdown_bps === null ? "not told" : percent(desk.drawdown_bps), class: "num" },
       { text: desk.exposure_lamports === null ? NOTHING : `${sol(desk.exposure_lamports)} SOL`,
-        sub: desk.exposure_bps === null ? "" : `${percent(desk.exposure_bps, 1)} of its equity`, class: "num" },
-      { text: desk.state === null ? NOTHING : plain(desk.state, 20), sub: `${duration(desk.age_s)} ago${desk.stale ? ", silent" : ""}`,
-        title: time.full(desk.ts), class: desk.stale ? "num warn" : "num" },
+        sub: desk.exposure_bps === null ? "not told" : percent(desk.exposure_bps, 1), class: "num" },
     ]));
   }
 }

@@ -1,6 +1,6 @@
 // Findings as the server words them: what is said, of how many, tested how, and what it rests on.
 
-import { h } from "../dom";
+import { h, withMoments } from "../dom";
 import { count, percent, plain, words, ZonedTime } from "../format";
 import type { Finding, OutOfSample } from "../wire_strategies";
 import type { Brief } from "../wire_insights";
@@ -50,7 +50,7 @@ export function briefItem(brief: Brief, time: ZonedTime): HTMLElement {
       h("span", { class: "kind" }, words(brief.kind)),
       h("span", { class: "dim" }, `${plain(brief.namespace, 64)} \u00b7 ${plain(brief.agent, 40) || "unnamed agent"}`),
       ...(brief.stale && brief.stale.length > 0 ? [h("span", { class: "kind", title: plain(brief.stale.join("; "), 400) }, "stale")] : [])),
-    h("p", { class: "stream-text", dir: "auto" }, plain(brief.text, 400)),
+    h("p", { class: "stream-text", dir: "auto" }, ...withMoments(plain(brief.text, 400), time)),
     h("p", { class: "stream-links" },
       h("a", { href: `/memory/${encodeURIComponent(brief.id)}`, "data-memory": brief.id }, "open, with its evidence")));
 }

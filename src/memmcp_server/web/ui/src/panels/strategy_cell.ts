@@ -102,11 +102,9 @@ function list(label: string, items: HTMLElement[], none: string): HTMLElement {
 
 function tradeItem(trade: CellTrade, time: ZonedTime): HTMLElement {
   const { reward_lamports: reward } = trade;
-  return h("li", {},
-    h("p", { class: "stream-meta" },
-      ...(trade.closed_at === null ? [] : [h("time", { datetime: trade.closed_at, title: time.full(trade.closed_at) }, time.short(trade.closed_at))]),
-      ...(trade.outcome === null ? [] : [h("span", { class: "kind" }, words(trade.outcome))]),
-      ...(reward === null ? [] : [h("span", { class: trend(reward) }, movement({ lamports: reward, sol: sol(reward), usd: null }))])),
-    h("p", { class: "stream-links" }, h("a", { href: `/trajectories/${encodeURIComponent(trade.id)}`, "data-trajectory": trade.id, dir: "auto" },
-      plain(trade.title ?? trade.id, 200))));
+  return h("li", {}, h("p", { class: "stream-meta" },
+    ...(trade.closed_at === null ? [] : [h("time", { datetime: trade.closed_at, title: time.full(trade.closed_at) }, time.short(trade.closed_at))]),
+    ...(trade.outcome === null ? [] : [h("span", { class: "kind" }, words(trade.outcome))]),
+    ...(reward === null ? [] : [h("span", { class: trend(reward) }, movement({ lamports: reward, sol: sol(reward), usd: null }))]),
+    h("a", { href: `/trajectories/${encodeURIComponent(trade.id)}`, "data-trajectory": trade.id, dir: "auto" }, plain(trade.title ?? trade.id, 200))));
 }
