@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,8 +9,9 @@ import sqlalchemy as sa
 from trading.ports import JournalRow
 
 from .canonical import parse_json
-from .journal_schema import bars, mentions, rows, trades
+from .journal_schema import mentions, rows, trades
 from .sql_journal import JournalStore
+from .stored_bars import StoredBar, stored
 
 # The index is named, because SQLite, which keeps no statistics here, may else read the run from its first row.
 # The newest mark, then again and again the newest one of an earlier bucket: as many seeks as points, however many
@@ -83,6 +83,12 @@ _FOLDED = sa.text(
     """
 ).bindparams(sa.bindparam("kinds", expanding=True))
 _TIME_OF = sa.text("SELECT ts_ns FROM rows WHERE run = :run AND seq = :seq")
+_OF_MINT = (
+    "SELECT open_ns, width_ns, grain_s, parts, ohlcv FROM kept_bars "
+    "WHERE run = :run AND mint = (SELECT number FROM mints WHERE mint = :mint) AND open_ns "
+)
+_BARS = sa.text(f"{_OF_MINT} BETWEEN :since AND :until ORDER BY open_ns DESC LIMIT :limit")
+_BAR_BEFORE = sa.text(f"{_OF_MINT} < :since ORDER BY open_ns DESC LIMIT 1")
 END_OF_TIME_NS = 2**63 - 1
 _CHUNK = 500
 
@@ -161,19 +167,6 @@ class Tally:
     since_ns: int
     found: tuple[Tallied, ...]
     is_cut: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBar:
-    """A bar as the market told it: SOL per whole token, volume in tokens."""
-
-    open_ns: int
-    close_ns: int
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,14 +297,15 @@ class RunArchive:
             return [(str(mint), int(count)) for mint, count in connection.execute(query)]
 
     def bars(self, mint: str, within: Range, *, limit: int) -> list[StoredBar]:
-        """Return the newest ``limit`` bars of a token that opened within the range, oldest first."""
+        """Return the newest ``limit`` bars of a token that opened within the range, oldest first, and before them the
+        one that was taken together over an hour or a day in which the range begins."""
         given = within.bounds(self._run)
-        query = sa.select(bars.c.open_ns, bars.c.close_ns, bars.c.ohlcv).where(
-            bars.c.run == self._run, bars.c.mint == mint, bars.c.open_ns.between(given["since"], given["until"])
-        )
         with self._store.reading() as connection:
-            found = connection.execute(query.order_by(bars.c.open_ns.desc()).limit(limit)).all()
-        return [StoredBar(row.open_ns, row.close_ns, *map(Decimal, row.ohlcv.split())) for row in reversed(found)]
+            found = [stored(row) for row in connection.execute(_BARS, given | {"mint": mint, "limit": limit})]
+            if len(found) < limit:
+                before = [stored(row) for row in connection.execute(_BAR_BEFORE, given | {"mint": mint})]
+                found += [bar for bar in before if bar.grain_s and bar.close_ns > given["since"]]
+        return found[::-1]
 
 
 def _seq_of(row: JournalRow) -> int:
