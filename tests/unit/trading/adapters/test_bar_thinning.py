@@ -19,7 +19,9 @@ from trading.adapters.sql_journal import JournalStore, SqlJournal
 from trading.adapters.stored_bars import StoredBar, apart
 from trading.config import BarsSection
 from trading.model.market_data import Bar
-from trading.runtime.price_history import _candles
+from trading.model.rug_rules import RugRules
+from trading.runtime.history import RunView
+from trading.runtime.price_history import _candles, candles
 
 S = 10**9
 DAY, HOUR = 86_400, 3_600
@@ -223,3 +225,29 @@ def test_bars_that_an_earlier_version_wrote_as_text_are_thinned_like_others(stor
     thin(store, journal.run)
     assert shown(journal, HOUR) == hours
     assert len(all_bars(journal)) == 2 * 24 + 2 * 96
+
+
+def asked(journal: SqlJournal, interval_s: int | None, since_s: int = 0) -> dict[str, Any]:
+    archive = RunArchive(journal.store, journal.run)
+    run = RunView("r", journal, archive, {}, 10 * DAY * S, {}, {}, RugRules())
+    return candles(run, "A", Range(since_s * S, None), interval_s)
+
+
+def test_a_question_for_what_is_finer_than_what_is_kept_is_answered_with_what_is_kept_and_told_so(
+    store: JournalStore,
+) -> None:
+    journal = store.start_run("r", "r", 0)
+    tell(journal, "A", range(0, 10 * DAY, 300))
+    before = asked(journal, 300, 3 * DAY)
+    assert (before["interval_s"], before["thinned_until"], before["is_cut"]) == (300, None, True)
+    hours = asked(journal, HOUR, 3 * DAY)["candles"]
+    thin(store, journal.run)
+    fine = asked(journal, 300, 8 * DAY)
+    assert (fine["interval_s"], fine["thinned_until"], len(fine["candles"])) == (300, None, 2 * 288)
+    assert fine["candles"] == before["candles"][-2 * 288 :]
+    for wished, width_s in ((60, HOUR), (300, HOUR), (HOUR, HOUR), (HOUR + 1, 2 * HOUR), (None, HOUR)):
+        old = asked(journal, wished, 3 * DAY)
+        assert (old["interval_s"], old["thinned_until"]) == (width_s, "1970-01-09T00:00:00+00:00")
+        assert width_s != HOUR or old["candles"] == hours
+    assert {asked(journal, wished)["interval_s"] for wished in (300, HOUR, None)} == {DAY}
+    assert asked(journal, 300)["candles"][0]["bars"] == 288
