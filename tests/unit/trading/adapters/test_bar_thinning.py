@@ -80,7 +80,7 @@ def test_old_bars_become_hours_and_older_ones_days_and_every_candle_stays_what_i
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    told=st.lists(st.tuples(st.integers(0, 3 * 480), st.sampled_from([60, 300, 420, 900, 5_400])), max_size=90),
+    told=st.lists(st.tuples(st.integers(0, 480), st.sampled_from([60, 300, 420, 900, 5_400])), max_size=90),
     every=st.sampled_from([TAKEN_ROWS_MAX, 3]),
 )
 def test_bars_of_any_widths_and_gaps_come_to_the_same_candles(
@@ -98,6 +98,35 @@ def test_bars_of_any_widths_and_gaps_come_to_the_same_candles(
     assert shown(journal, HOUR) == hours
     opened = [each.open_ns // (HOUR * S) for each in all_bars(journal)]
     assert len(opened) == len(set(opened))
+
+
+def test_what_lies_within_a_bar_of_the_hour_before_is_left_out_as_it_was_in_charts(
+    store: JournalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trading.adapters.bar_thinning.TAKEN_ROWS_MAX", 2)
+    journal = store.start_run("r", "r", 0)
+    tell(journal, "A", [HOUR // 2], 2 * HOUR)
+    tell(journal, "A", [HOUR, HOUR + 900, 2 * HOUR + 900], 900)
+    tell(journal, "A", [2 * HOUR + 1_800, 7 * HOUR, 3 * DAY], 900)
+    tell(journal, "A", [6 * HOUR], 2 * HOUR)
+    hours = shown(journal, HOUR)
+    assert [each["bars"] for each in hours] == [1, 1, 1, 1]
+    thin(store, journal.run)
+    assert shown(journal, HOUR) == hours
+    assert len(all_bars(journal)) == 4
+
+
+def test_a_bar_that_reaches_into_a_thinned_hour_holds_nothing_up(
+    store: JournalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trading.adapters.bar_thinning.TAKEN_ROWS_MAX", 2)
+    journal = store.start_run("r", "r", 0)
+    tell(journal, "A", [*range(HOUR, 2 * HOUR, 300), 3 * DAY])
+    thin(store, journal.run)
+    tell(journal, "A", [HOUR - 900], 1_800)
+    tell(journal, "A", [*range(5 * HOUR, 6 * HOUR, 300), 4 * DAY])
+    thin(store, journal.run)
+    assert [each.parts for each in all_bars(journal)] == [1, 12, 12, 1, 1]
 
 
 def test_an_hour_of_many_bars_is_taken_together_in_pieces(store: JournalStore) -> None:
