@@ -1,6 +1,6 @@
 """Questions to a run's past that must not read the run: every answer comes through an index, however long it is."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,35 @@ _SEQ_FROM = sa.text(
     "SELECT seq FROM rows INDEXED BY rows_marked WHERE run = :run AND kind = 'cycle_marked' AND ts_ns >= :ts "
     "ORDER BY ts_ns, seq LIMIT 1"
 )
+# The seq of the n-th newest row of a kind: out of the index alone, without reading a body.
+_NTH_NEWEST = sa.text(
+    "SELECT seq FROM rows WHERE run = :run AND kind = :kind AND kind <> 'input' AND seq < :before "
+    "ORDER BY seq DESC LIMIT 1 OFFSET :skipped"
+)
+_FOLDED = sa.text(
+    """
+    SELECT kind,
+        CASE kind
+            WHEN 'signal_raised'
+                THEN CASE WHEN CAST(json_extract(told, '$.signal.strength') AS REAL) > 0 THEN 'buy' ELSE 'sell' END
+            WHEN 'order_filled' THEN json_extract(told, '$.fill.side')
+            ELSE json_extract(told, '$.order.purpose')
+        END AS what,
+        json_extract(told, '$.denied.reason') AS reason,
+        count(*) AS number
+    FROM (
+        SELECT kind, CAST(body AS TEXT) AS told FROM rows
+        WHERE run = :run AND kind IN :kinds AND kind <> 'input' AND seq > :after AND seq < :before
+            AND ts_ns BETWEEN :since AND :until
+    )
+    WHERE :mint IS NULL OR :mint = coalesce(
+        json_extract(told, '$.mint'), json_extract(told, '$.forecast.mint'), json_extract(told, '$.signal.mint'),
+        json_extract(told, '$.order.mint'), json_extract(told, '$.fill.mint')
+    )
+    GROUP BY kind, what, reason
+    """
+).bindparams(sa.bindparam("kinds", expanding=True))
+_TIME_OF = sa.text("SELECT ts_ns FROM rows WHERE run = :run AND seq = :seq")
 _OF_MINT = (
     "SELECT open_ns, width_ns, grain_s, parts, ohlcv FROM kept_bars "
     "WHERE run = :run AND mint = (SELECT number FROM mints WHERE mint = :mint) AND open_ns "
@@ -122,6 +151,25 @@ class TradeTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class Tallied:
+    """So many rows of a kind: ``what`` is the purpose of an order, the side of a fill, or what a signal asks for."""
+
+    kind: str
+    what: str
+    reason: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """``since_ns``: from when on rows were counted, later than was asked for where there were too many."""
+
+    since_ns: int
+    found: tuple[Tallied, ...]
+    is_cut: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Range:
     """Times in nanoseconds, both ends included; None is without a bound."""
 
@@ -180,6 +228,29 @@ class RunArchive:
         with self._store.reading() as connection:
             given = {"run": self._run, "ts": within_time(ts_ns)}
             return connection.execute(_SEQ_FROM, given).scalar_one_or_none()
+
+    def tally(self, kinds: Sequence[str], within: Range, *, mint: str | None, limit: int) -> Tally:
+        """Count rows of these kinds within the range, of one token or of all, by what is in them.
+
+        Of no kind more than the newest ``limit`` rows are read: where one has more, all are counted from there on.
+        """
+        given = within.bounds(self._run)
+        after = 0 if within.since_ns is None else self.seq_before(given["since"])
+        before = END_OF_TIME_NS
+        if within.until_ns is not None and given["until"] < END_OF_TIME_NS:
+            before = self.seq_from(given["until"] + 1) or END_OF_TIME_NS
+        with self._store.reading() as connection:
+            asked = {"run": self._run, "before": before, "skipped": limit}
+            floors = [connection.execute(_NTH_NEWEST, asked | {"kind": kind}).scalar_one_or_none() for kind in kinds]
+            floor = max((seq for seq in floors if seq is not None), default=0)
+            is_cut = floor > after
+            if is_cut:
+                cut_ns = connection.execute(_TIME_OF, {"run": self._run, "seq": floor}).scalar_one()
+                is_cut, given["since"] = cut_ns >= given["since"], max(cut_ns, given["since"])
+            bounds = given | {"after": max(after, floor), "before": before, "kinds": list(kinds), "mint": mint}
+            rows_of = connection.execute(_FOLDED, bounds).all()
+        found = (Tallied(row.kind, str(row.what or ""), str(row.reason or ""), row.number) for row in rows_of)
+        return Tally(given["since"], tuple(found), is_cut)
 
     def mentioning(self, names: Collection[str], kinds: Collection[str] = ()) -> list[JournalRow]:
         """Return the rows that speak of one of these orders or trajectories, in order."""
