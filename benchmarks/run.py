@@ -25,6 +25,7 @@ BENCHMARKS = (
     "sidecar",
     "metrics",
     "history",
+    "bars",
     "tracing",
     "page",
 )
