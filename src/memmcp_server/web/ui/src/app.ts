@@ -102,8 +102,11 @@ export class App {
     this.takeRange();
     this.plan();
   });
-  private readonly login = new Login(this.api, () => this.stream.connect());
-  private readonly actsPanel = new ActsPanel(this.api, () => this.login.role === "operator", (why) => this.login.ask(why));
+  private readonly login = new Login(this.api, () => {
+    this.stream.connect();
+    this.actsPanel.drawSent();
+  });
+  private readonly actsPanel = new ActsPanel(this.api, () => this.login.operator, (why) => this.login.ask(why));
   private readonly redraw = (): void => this.plan();
   private readonly exposurePanel = new ExposurePanel(this.api, this.redraw);
   private readonly funnelPanel = new FunnelPanel(this.api, this.redraw);
@@ -147,6 +150,7 @@ export class App {
     this.bindControls();
     // Not before: panels ask for what they show, and a daemon that is closed would refuse them all.
     await this.login.begin();
+    this.actsPanel.drawSent();
     this.hasBegun = true;
     setInterval(() => this.tick(), 1_000);
     this.draw();
