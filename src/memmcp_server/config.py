@@ -44,9 +44,14 @@ class HttpSection(Section):
 
 
 class JournalSection(Section):
-    """``url`` unset means SQLite in the data directory."""
+    """``url`` unset means SQLite in the data directory.
+
+    ``absent_days``: on a server, what waits for a daemon that did not come for so long is dropped; when it comes back
+    its index is filled anew.
+    """
 
     url: SecretStr | None = None
+    absent_days: int = Field(default=7, ge=1)
     queue_len_max: int = Field(default=4_096, ge=1)
     batch_rows_max: int = Field(default=256, ge=1)
     readers: int = Field(default=2, ge=1, le=16)
@@ -230,9 +235,14 @@ class ChannelsSection(Section):
 
 
 class TradingSection(Section):
-    """What the server passes on to ``trading.desk``; its own settings are TRADING_*."""
+    """What the server passes on to ``trading.desk``; its own settings are TRADING_*.
+
+    ``take_over``: where several daemons share a journal, take the desk from the one that keeps it. Its trades stay in
+    that one's data directory: only when it will never run again.
+    """
 
     enabled: bool = True
+    take_over: bool = False
     feed: str = Field(default="auto", pattern=r"^(auto|market|synthetic(:[0-9]{1,19})?|replay:.+)$")
     money: Literal["paper", "real"] = "paper"
     profile: str = "foundation"
