@@ -39,6 +39,7 @@ LOOKED = "2024-03-10T16:00:00+00:00"
 """In the middle of the recording."""
 EQUAL_WITHIN_S = 6
 CARRIED_WITHIN_S = 20
+POLL_S = 0.05
 DEAD = 2
 READ = """selectors => Object.fromEntries(selectors.map((selector) => {
   const [css, attribute] = selector.split("@");
@@ -120,6 +121,7 @@ def fill(portal: BlockingPortal, stage: Stage, http: httpx2.Client) -> None:
     until_s = time.monotonic() + CARRIED_WITHIN_S
     while http.get("/telemetry/trading").json()["queues"]["memory"]["pending"]:
         assert time.monotonic() < until_s, "the desk's records do not reach the memory"
+        time.sleep(POLL_S)
     portal.call(stage.told_all)
 
 
