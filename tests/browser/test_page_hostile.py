@@ -39,12 +39,17 @@ TEXT = (
     "a\x00b \ud800 {{7*7}}"
 )
 LONG = f"{TEXT} {'w' * 100_000}"
+DECIMALS = {
+    *("sol_usd", "sol", "usd", "amount", "price_sol", "average_price_sol", "mark_price_sol"),
+    *("open", "high", "low", "close", "volume"),
+}
+"""Fields that hold figures as texts."""
 FIXED = {
     *("money", "state", "severity", "unit", "side", "reward_unit", "outcome", "role", "zone"),
     *("ts", "since", "until", "last", "newest", "opened_at", "closed_at", "raised_at", "expires_at", "asked_at"),
     *("last_event", "next_evaluation", "last_signal", "lease_until"),
-    *("sol_usd", "sol", "usd", "amount", "price_sol", "average_price_sol", "mark_price_sol"),
-    *("open", "high", "low", "close", "volume", "mode", "basis"),
+    *("mode", "basis"),
+    *DECIMALS,
 }
 """Fields that are words of ours, times or figures: the page reads them, and does not take others."""
 KEYED = {"denials", "parameters", "connected", "metadata", "passed_over", "denied", "failed", "outcomes"}
@@ -255,13 +260,15 @@ ROWS = {"Trades": ("candles-trades", "trade-list"), "Execution": ("transactions"
 ODD = (-(2**63), 2**63, 1e300, -0.5, 0)
 
 
-def odd(value: Any, numbers: Iterator[float | None]) -> Any:
-    """Return the document with each figure another one, of which no desk would dream."""
+def odd(value: Any, numbers: Iterator[float | None], name: str = "") -> Any:
+    """Return the document with each figure another one, of which no desk would dream, and texts for those in words."""
     if isinstance(value, dict):
         kept = {"schema_version", "seq", "id"}
-        return {key: each if key in kept else odd(each, numbers) for key, each in value.items()}
+        return {key: each if key in kept else odd(each, numbers, key) for key, each in value.items()}
     if isinstance(value, list):
-        return [odd(each, numbers) for each in value]
+        return [odd(each, numbers, name) for each in value]
+    if isinstance(value, str) and name in DECIMALS:
+        return f"{TEXT} {'9' * 5_000}"
     return next(numbers) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
