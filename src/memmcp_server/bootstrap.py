@@ -20,6 +20,8 @@ from .adapters.late_desk import LateDesk
 from .adapters.secrets import RuleScanner
 from .adapters.signer_approvals import SignerApprovals
 from .adapters.sql_journal import open_journal
+from .adapters.sql_journal.engines import place_of
+from .adapters.write_spool import open_spool
 from .config import Sections, TasksSection, TradingSection
 from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
@@ -50,6 +52,7 @@ from .services.policies import Policies
 from .services.quotas import Quotas
 from .services.relay import Relay
 from .services.retention import Retention
+from .services.spooling import Spooling
 from .services.summaries import Summaries
 from .services.task_adviser import TaskAdviser
 from .services.tasks import Tasks
@@ -100,7 +103,8 @@ async def open_services(
         late, desk = _desks(sections, scanner)
         clients, policies, meters = ClientRegistry(clock), Policies(journal, clock), Meters.of(sections)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
-        memories_of = partial(_memories, journal, clock, policies, scanner, limits, meters)
+        spooling = await stack.enter_async_context(_spooling(journal, sections, clock, policies))
+        memories_of = partial(_memories, journal, clock, policies, scanner, limits, meters, spooling)
         evaluation = Evaluation(index, memories_of, GoldenFile(sections.data_dir), clock, scanner)
         keeper = _keeper(journal, index, evaluation, clock)
         health = Health(journal, index, clock, clients, desk, keeper)
@@ -116,7 +120,9 @@ async def open_services(
         await stack.enter_async_context(_running("secret rules", partial(asyncio.to_thread, scanner.load)))
         keeping = partial(_keep_desk, late, sections, environ, journal, scanner, clock)
         await stack.enter_async_context(_running("trading", keeping))
-        memories, tasks = memories_of(index), Tasks(journal, policies, scanner, clock, limits)
+        memories = memories_of(index)
+        await stack.enter_async_context(_carrying(spooling, memories))
+        tasks = Tasks(journal, policies, scanner, clock, limits)
         await stack.enter_async_context(_keeping_tasks(tasks, news, desk, clock, sections.tasks))
         services = Services(
             clock=clock,
@@ -144,6 +150,7 @@ async def open_services(
             quotas=Quotas(sections.quotas, clock, meters),
             logins=Logins(clock),
             meters=meters,
+            spooling=spooling,
             limits=limits,
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
@@ -172,9 +179,34 @@ def _memories(
     scanner: SecretScanner,
     limits: DraftLimits,
     meters: Meters,
+    spooling: Spooling | None,
     generation: VectorIndex,
 ) -> Memories:
-    return Memories(journal, generation, clock, policies, scanner, limits, meters=meters)
+    return Memories(journal, generation, clock, policies, scanner, limits, meters=meters, spooling=spooling)
+
+
+@asynccontextmanager
+async def _spooling(
+    journal: Journal, sections: Sections, clock: Clock, policies: Policies
+) -> AsyncIterator[Spooling | None]:
+    """Open what keeps writes while the journal's server is away; None where the journal is a file."""
+    section = sections.journal
+    if place_of(section, sections.data_dir).path is not None:
+        yield None
+        return
+    async with open_spool(sections.data_dir, section.spool_rows_max, section.spool_bytes_max) as spool:
+        spooling = Spooling(spool, journal, clock, section.spool_after_s)
+        policies.recall(await spooling.open())
+        yield spooling
+
+
+@asynccontextmanager
+async def _carrying(spooling: Spooling | None, memories: Memories) -> AsyncIterator[None]:
+    if spooling is None:
+        yield
+        return
+    async with beside("write spool", partial(spooling.run, memories.commit)):
+        yield
 
 
 def _desks(sections: Sections, scanner: SecretScanner) -> tuple[LateDesk | None, GuardedDesk | None]:
