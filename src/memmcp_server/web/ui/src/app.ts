@@ -31,7 +31,7 @@ import { MemoryActs } from "./panels/memory_acts";
 import { NightPanel } from "./panels/night";
 import type { AskingPanel, Surroundings } from "./panels/panel";
 import { ProfilesPanel } from "./panels/profiles";
-import { deadLetters, QueuesPanel } from "./panels/queues";
+import { deadLetters, memoryDead, QueuesPanel } from "./panels/queues";
 import { PathPanel } from "./panels/path";
 import { RangeBar } from "./panels/range_bar";
 import { SidecarPanel } from "./panels/sidecar";
@@ -404,7 +404,7 @@ export class App {
     }
     if (this.views.isShown("system")) {
       this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
-      this.deadPanel.draw(deadLetters(valueOf(this.metrics), null), nowMs);
+      this.deadPanel.draw(memoryDead(valueOf(this.metrics)), nowMs);
     }
   }
 
