@@ -25,6 +25,7 @@ BENCHMARKS = (
     "sidecar",
     "metrics",
     "history",
+    "journal_move",
     "tracing",
     "page",
 )
