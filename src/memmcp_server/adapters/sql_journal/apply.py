@@ -202,7 +202,8 @@ def _named_ids(command: Prepared) -> tuple[MemoryId, ...]:
     match command:
         case PreparedMemory():
             draft = command.draft
-            return (*draft.cites, *draft.supersedes, *(() if draft.id is None else (draft.id,)))
+            is_looked_for = draft.id is not None and not draft.is_new_id
+            return (*draft.cites, *draft.supersedes, *((draft.id,) if draft.id is not None and is_looked_for else ()))
         case PreparedUpdate() | PreparedAct():
             return named_ids(command)
         case _:
