@@ -26,6 +26,7 @@ BENCHMARKS = (
     "metrics",
     "history",
     "bars",
+    "journal_move",
     "tracing",
     "page",
 )
