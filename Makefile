@@ -94,4 +94,4 @@ lock: setup-test ## Resolve the lock files anew
 	@$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove what set-up and tests made
-	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage src/memmcp_server/web/static src/memmcp_server/web/ui/node_modules tests/clients/node_modules tests/bundle/node_modules tests/system/surfpool/node_modules
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage src/memmcp_server/web/static src/memmcp_server/web/ui/node_modules tests/clients/node_modules tests/bundle/node_modules tests/system/surfpool/node_modules tests/evm/node_modules

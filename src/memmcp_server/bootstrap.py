@@ -23,7 +23,7 @@ from .adapters.signer_approvals import SignerApprovals
 from .adapters.sql_journal import open_journal
 from .adapters.sql_journal.engines import place_of
 from .adapters.write_spool import open_spool
-from .config import Sections, TasksSection
+from .config import Sections, TasksSection, TradingSection
 from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
 from .errors import JournalUnavailable, MemoryServerError
@@ -61,6 +61,7 @@ from .services.tasks import Tasks
 from .services.telemetry import Telemetry
 from .services.thinning import Thinning
 from .services.trajectories import Trajectories
+from .services.turns import Turns
 
 DESK_BACKOFF_BASE_S = 1.0
 DESK_BACKOFF_CAP_S = 60.0
@@ -169,7 +170,8 @@ async def _relaying(
         for sink in sinks:
             if isinstance(sink, RemoteSink):
                 stack.push_async_callback(sink.close)
-        yield Relay(journal, [QdrantSink(journal, index), *sinks], clock, sections.relay)
+        own = [spec.name for spec in sink_specs(sections) if spec.is_own]
+        yield Relay(journal, [QdrantSink(journal, index), *sinks], clock, sections.relay, own)
 
 
 def _memories(
@@ -230,8 +232,8 @@ async def _forgetting(
     copies = Copies(journal, DeskFiles(data_dir))
     erasure = Erasure(journal, index, copies)
     forgetting = Forgetting(journal, policies, clock, erasure, spooling)
-    retention = Retention(journal, policies, forgetting, clock)
-    async with beside("erasure", erasure.run), beside("retention", retention.run):
+    retention = Turns(journal).alone("retention", Retention(journal, policies, forgetting, clock).run)
+    async with beside("erasure", erasure.run), beside("retention", retention):
         yield copies, erasure, forgetting
 
 
@@ -240,8 +242,10 @@ async def _tidying(
     journal: Journal, index: VectorIndex, clock: Clock, policies: Policies, sections: Sections
 ) -> AsyncIterator[None]:
     """Merge what says the same, and thin out old snapshots."""
-    merging, thinning = Merging(journal, index, clock, policies), Thinning(journal, clock, sections.history)
-    async with _running("merging", merging.run), beside("thinning", thinning.run):
+    turns = Turns(journal)
+    merging = turns.alone("merging", Merging(journal, index, clock, policies).run)
+    thinning = turns.alone("thinning", Thinning(journal, clock, sections.history).run)
+    async with _running("merging", merging), beside("thinning", thinning):
         yield
 
 
@@ -312,7 +316,18 @@ async def _keep_desk(
         return
     # In a thread: the desk's libraries take a second to import, and agents are being served already.
     open_desk = await asyncio.to_thread(_import_desk)
-    await keep_desk(late, partial(open_desk, environ, sections, journal, scanner), clock)
+    opened = partial(open_desk, environ, sections, journal, scanner)
+    await keep_desk(late, partial(_kept_desk, opened, journal, sections.trading), clock)
+
+
+@asynccontextmanager
+async def _kept_desk(
+    open_desk: Callable[[], AbstractAsyncContextManager[TradingDesk]], journal: Journal, section: TradingSection
+) -> AsyncIterator[TradingDesk]:
+    """Open the desk where this daemon is the one to keep it. Raises: Refused (another is), JournalUnavailable."""
+    await Turns(journal).keep("trading desk", take_over=section.take_over)
+    async with open_desk() as desk:
+        yield desk
 
 
 async def keep_desk(

@@ -241,9 +241,14 @@ class ChannelsSection(Section):
 
 
 class TradingSection(Section):
-    """What the server passes on to ``trading.desk``; its own settings are TRADING_*."""
+    """What the server passes on to ``trading.desk``; its own settings are TRADING_*.
+
+    ``take_over``: where several daemons share a journal, take the desk from the one that keeps it. Its trades stay in
+    that one's data directory: only when it will never run again.
+    """
 
     enabled: bool = True
+    take_over: bool = False
     feed: str = Field(default="auto", pattern=r"^(auto|market|synthetic(:[0-9]{1,19})?|replay:.+)$")
     money: Literal["paper", "real"] = "paper"
     profile: str = "foundation"

@@ -19,6 +19,8 @@ async def test_a_lease_has_one_holder_who_can_renew_it(bench: Bench) -> None:
     assert token is not None
     assert await bench.journal.take_lease("upkeep", "two", 60) is None
     assert await bench.journal.take_lease("upkeep", "one", 60) == token
+    assert await bench.journal.lease_holder("upkeep") == "one"
+    assert await bench.journal.lease_holder("another") is None
     assert await bench.journal.take_lease("another", "two", 60) is not None
 
 
@@ -46,6 +48,7 @@ async def test_a_lease_given_back_is_free_at_once_and_only_its_holder_gives_it_b
     await bench.journal.release_lease("upkeep", "two")
     assert await bench.journal.take_lease("upkeep", "two", 60) is None
     await bench.journal.release_lease("upkeep", "one")
+    assert await bench.journal.lease_holder("upkeep") is None
     assert await bench.journal.take_lease("upkeep", "two", 60) is not None
 
 

@@ -240,6 +240,10 @@ class MemoryJournal(Lifecycle):
         self._leases[name] = (holder, token, now_ns + round(ttl_s * NS_PER_S))
         return token
 
+    async def lease_holder(self, name: str) -> str | None:
+        held_by, _, until_ns = self._leases.get(name, ("", 0, -1))
+        return held_by if until_ns >= self._clock.now_ns() else None
+
     async def release_lease(self, name: str, holder: str) -> None:
         held_by, token, _ = self._leases.get(name, ("", 0, 0))
         if held_by == holder:

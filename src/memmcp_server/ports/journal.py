@@ -259,6 +259,9 @@ class Journal(Protocol):
         Returns its token, which grows with each holder: a fence against one who sleeps over the end of the lease.
         """
 
+    async def lease_holder(self, name: str) -> str | None:
+        """Return who holds the lease now, None when nobody does."""
+
     async def release_lease(self, name: str, holder: str) -> None:
         """End the holder's lease at once; that of another stays."""
 

@@ -348,6 +348,9 @@ class SqlJournal:
         )
         return token
 
+    async def lease_holder(self, name: str) -> str | None:
+        return await self._read(partial(nodes.lease_holder, name=name, now_ns=self._clock.now_ns()))
+
     async def release_lease(self, name: str, holder: str) -> None:
         await self._done(partial(nodes.release_lease, name=name, holder=holder))
 

@@ -135,11 +135,15 @@ def take_lease(connection: Connection, name: str, holder: str, ttl_s: float, now
     The token grows each time that the lease comes to a holder who had not got it: a fence against one who slept over
     its end. On a server its clock counts, so that the daemons' clocks may differ.
     """
-    if connection.dialect.name == "postgresql":
-        now_ns = int(connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one() * NS_PER_S)
+    now_ns = _now_ns(connection, now_ns)
     until_ns = now_ns + round(ttl_s * NS_PER_S)
     token = connection.execute(TAKE, {"name": name, "holder": holder, "until": until_ns, "now": now_ns}).scalar()
     return None if token is None else int(token)
+
+
+def lease_holder(connection: Connection, name: str, now_ns: int) -> str | None:
+    is_held = (leases.c.name == name, leases.c.until_ns >= _now_ns(connection, now_ns))
+    return connection.execute(select(leases.c.holder).where(*is_held)).scalar()
 
 
 def release_lease(connection: Connection, name: str, holder: str) -> None:
@@ -154,6 +158,13 @@ TAKE = text(
     "token = leases.token + CASE WHEN leases.holder = excluded.holder AND leases.until_ns >= :now THEN 0 ELSE 1 END "
     "WHERE leases.holder = excluded.holder OR leases.until_ns < :now RETURNING token"
 )
+
+
+def _now_ns(connection: Connection, now_ns: int) -> int:
+    """Return the server's time, that of this machine where there is no server."""
+    if connection.dialect.name != "postgresql":
+        return now_ns
+    return int(connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one() * NS_PER_S)
 
 
 def _rename(connection: Connection, before: str, after: str) -> None:
