@@ -20,7 +20,9 @@ from .adapters.late_desk import LateDesk
 from .adapters.secrets import RuleScanner
 from .adapters.signer_approvals import SignerApprovals
 from .adapters.sql_journal import open_journal
-from .config import Sections, TasksSection
+from .adapters.sql_journal.engines import place_of
+from .adapters.write_spool import open_spool
+from .config import Sections, TasksSection, TradingSection
 from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
 from .errors import MemoryServerError
@@ -50,12 +52,14 @@ from .services.policies import Policies
 from .services.quotas import Quotas
 from .services.relay import Relay
 from .services.retention import Retention
+from .services.spooling import Spooling
 from .services.summaries import Summaries
 from .services.task_adviser import TaskAdviser
 from .services.tasks import Tasks
 from .services.telemetry import Telemetry
 from .services.thinning import Thinning
 from .services.trajectories import Trajectories
+from .services.turns import Turns
 
 DESK_BACKOFF_BASE_S = 1.0
 DESK_BACKOFF_CAP_S = 60.0
@@ -99,7 +103,8 @@ async def open_services(
         late, desk = _desks(sections, scanner)
         clients, policies, meters = ClientRegistry(clock), Policies(journal, clock), Meters.of(sections)
         limits = DraftLimits(sections.journal.content_bytes_max, sections.journal.metadata_bytes_max)
-        memories_of = partial(_memories, journal, clock, policies, scanner, limits, meters)
+        spooling = await stack.enter_async_context(_spooling(journal, sections, clock, policies))
+        memories_of = partial(_memories, journal, clock, policies, scanner, limits, meters, spooling)
         evaluation = Evaluation(index, memories_of, GoldenFile(sections.data_dir), clock, scanner)
         keeper = _keeper(journal, index, evaluation, clock)
         health = Health(journal, index, clock, clients, desk, keeper)
@@ -115,7 +120,9 @@ async def open_services(
         await stack.enter_async_context(_running("secret rules", partial(asyncio.to_thread, scanner.load)))
         keeping = partial(_keep_desk, late, sections, environ, journal, scanner, clock)
         await stack.enter_async_context(_running("trading", keeping))
-        memories, tasks = memories_of(index), Tasks(journal, policies, scanner, clock, limits)
+        memories = memories_of(index)
+        await stack.enter_async_context(_carrying(spooling, memories))
+        tasks = Tasks(journal, policies, scanner, clock, limits)
         await stack.enter_async_context(_keeping_tasks(tasks, news, desk, clock, sections.tasks))
         services = Services(
             clock=clock,
@@ -143,6 +150,7 @@ async def open_services(
             quotas=Quotas(sections.quotas, clock, meters),
             logins=Logins(clock),
             meters=meters,
+            spooling=spooling,
             limits=limits,
             confirmations=Confirmations(sections.orders),
             approvals=SignerApprovals(environ, sections.data_dir) if sections.trading.enabled else None,
@@ -160,7 +168,8 @@ async def _relaying(
         for sink in sinks:
             if isinstance(sink, RemoteSink):
                 stack.push_async_callback(sink.close)
-        yield Relay(journal, [QdrantSink(journal, index), *sinks], clock, sections.relay)
+        own = [spec.name for spec in sink_specs(sections) if spec.is_own]
+        yield Relay(journal, [QdrantSink(journal, index), *sinks], clock, sections.relay, own)
 
 
 def _memories(
@@ -170,9 +179,34 @@ def _memories(
     scanner: SecretScanner,
     limits: DraftLimits,
     meters: Meters,
+    spooling: Spooling | None,
     generation: VectorIndex,
 ) -> Memories:
-    return Memories(journal, generation, clock, policies, scanner, limits, meters=meters)
+    return Memories(journal, generation, clock, policies, scanner, limits, meters=meters, spooling=spooling)
+
+
+@asynccontextmanager
+async def _spooling(
+    journal: Journal, sections: Sections, clock: Clock, policies: Policies
+) -> AsyncIterator[Spooling | None]:
+    """Open what keeps writes while the journal's server is away; None where the journal is a file."""
+    section = sections.journal
+    if place_of(section, sections.data_dir).path is not None:
+        yield None
+        return
+    async with open_spool(sections.data_dir, section.spool_rows_max, section.spool_bytes_max) as spool:
+        spooling = Spooling(spool, journal, clock, section.spool_after_s)
+        policies.recall(await spooling.open())
+        yield spooling
+
+
+@asynccontextmanager
+async def _carrying(spooling: Spooling | None, memories: Memories) -> AsyncIterator[None]:
+    if spooling is None:
+        yield
+        return
+    async with beside("write spool", partial(spooling.run, memories.commit)):
+        yield
 
 
 def _desks(sections: Sections, scanner: SecretScanner) -> tuple[LateDesk | None, GuardedDesk | None]:
@@ -196,8 +230,8 @@ async def _forgetting(
     copies = Copies(journal, DeskFiles(data_dir))
     erasure = Erasure(journal, index, copies)
     forgetting = Forgetting(journal, policies, clock, erasure)
-    retention = Retention(journal, policies, forgetting, clock)
-    async with beside("erasure", erasure.run), beside("retention", retention.run):
+    retention = Turns(journal).alone("retention", Retention(journal, policies, forgetting, clock).run)
+    async with beside("erasure", erasure.run), beside("retention", retention):
         yield copies, erasure, forgetting
 
 
@@ -206,8 +240,10 @@ async def _tidying(
     journal: Journal, index: VectorIndex, clock: Clock, policies: Policies, sections: Sections
 ) -> AsyncIterator[None]:
     """Merge what says the same, and thin out old snapshots."""
-    merging, thinning = Merging(journal, index, clock, policies), Thinning(journal, clock, sections.history)
-    async with _running("merging", merging.run), beside("thinning", thinning.run):
+    turns = Turns(journal)
+    merging = turns.alone("merging", Merging(journal, index, clock, policies).run)
+    thinning = turns.alone("thinning", Thinning(journal, clock, sections.history).run)
+    async with _running("merging", merging), beside("thinning", thinning):
         yield
 
 
@@ -276,7 +312,18 @@ async def _keep_desk(
         return
     # In a thread: the desk's libraries take a second to import, and agents are being served already.
     open_desk = await asyncio.to_thread(_import_desk)
-    await keep_desk(late, partial(open_desk, environ, sections, journal, scanner), clock)
+    opened = partial(open_desk, environ, sections, journal, scanner)
+    await keep_desk(late, partial(_kept_desk, opened, journal, sections.trading), clock)
+
+
+@asynccontextmanager
+async def _kept_desk(
+    open_desk: Callable[[], AbstractAsyncContextManager[TradingDesk]], journal: Journal, section: TradingSection
+) -> AsyncIterator[TradingDesk]:
+    """Open the desk where this daemon is the one to keep it. Raises: Refused (another is), JournalUnavailable."""
+    await Turns(journal).keep("trading desk", take_over=section.take_over)
+    async with open_desk() as desk:
+        yield desk
 
 
 async def keep_desk(

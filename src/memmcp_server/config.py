@@ -44,15 +44,26 @@ class HttpSection(Section):
 
 
 class JournalSection(Section):
-    """``url`` unset means SQLite in the data directory."""
+    """``url`` unset means SQLite in the data directory.
+
+    The spool is used where the journal is a server: while it is away, up to ``spool_rows_max`` memories in
+    ``spool_bytes_max`` are kept in the data directory; a write waits ``spool_after_s`` for an answer before that.
+
+    ``absent_days``: on a server, what waits for a daemon that did not come for so long is dropped; when it comes back
+    its index is filled anew.
+    """
 
     url: SecretStr | None = None
+    absent_days: int = Field(default=7, ge=1)
     queue_len_max: int = Field(default=4_096, ge=1)
     batch_rows_max: int = Field(default=256, ge=1)
     readers: int = Field(default=2, ge=1, le=16)
     content_bytes_max: int = Field(default=65_536, ge=1)
     metadata_bytes_max: int = Field(default=16_384, ge=2)
     commit_timeout_s: float = Field(default=30.0, gt=0)
+    spool_rows_max: int = Field(default=50_000, ge=1)
+    spool_bytes_max: int = Field(default=268_435_456, ge=1_024)
+    spool_after_s: float = Field(default=5.0, gt=0)
 
 
 class QdrantSection(Section):
@@ -230,9 +241,14 @@ class ChannelsSection(Section):
 
 
 class TradingSection(Section):
-    """What the server passes on to ``trading.desk``; its own settings are TRADING_*."""
+    """What the server passes on to ``trading.desk``; its own settings are TRADING_*.
+
+    ``take_over``: where several daemons share a journal, take the desk from the one that keeps it. Its trades stay in
+    that one's data directory: only when it will never run again.
+    """
 
     enabled: bool = True
+    take_over: bool = False
     feed: str = Field(default="auto", pattern=r"^(auto|market|synthetic(:[0-9]{1,19})?|replay:.+)$")
     money: Literal["paper", "real"] = "paper"
     profile: str = "foundation"

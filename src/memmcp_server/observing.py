@@ -22,7 +22,8 @@ def sink_specs(sections: Sections) -> tuple[SinkSpec, ...]:
     """Return every sink that the configuration names: what is committed from now on is queued for each."""
     named = [SinkSpec(name) for name in receiver_names(sections)]
     told = [channels.spec_of(name) for name in channels.names(sections)]
-    return (QDRANT, *named, *told, *([PHONE_SINK] if _tells_alerts(sections.phone) else []))
+    index = QDRANT if sections.qdrant.url is None else replace(QDRANT, is_own=False)
+    return (index, *named, *told, *([PHONE_SINK] if _tells_alerts(sections.phone) else []))
 
 
 def watching_sinks(sections: Sections, journal: Journal, clock: Clock, scanner: SecretScanner) -> list[Sink]:

@@ -58,6 +58,7 @@ class MemoryJournal(Lifecycle):
     def __init__(self, clock: Clock, sinks: Sequence[SinkSpec] = (QDRANT,)) -> None:
         self._clock = clock
         self._specs = tuple(sinks)
+        self._leases: dict[str, tuple[str, int, int]] = {}
         self._sinks = tuple(sink.name for sink in sinks)
         self._instance_id = str(uuid4())
         self._state = _State(delivered=dict.fromkeys(self._sinks, 0))
@@ -225,6 +226,28 @@ class MemoryJournal(Lifecycle):
         for row in rows:
             self._state.keys.pop(("snapshot", row.snapshot.desk_id, row.key), None)
         await self.save_cursor(cursor, reached)
+
+    @property
+    def node(self) -> str:
+        return ""
+
+    async def take_lease(self, name: str, holder: str, ttl_s: float) -> int | None:
+        now_ns = self._clock.now_ns()
+        held_by, token, until_ns = self._leases.get(name, ("", 0, -1))
+        if held_by != holder and until_ns >= now_ns:
+            return None
+        token += held_by != holder or until_ns < now_ns
+        self._leases[name] = (holder, token, now_ns + round(ttl_s * NS_PER_S))
+        return token
+
+    async def lease_holder(self, name: str) -> str | None:
+        held_by, _, until_ns = self._leases.get(name, ("", 0, -1))
+        return held_by if until_ns >= self._clock.now_ns() else None
+
+    async def release_lease(self, name: str, holder: str) -> None:
+        held_by, token, _ = self._leases.get(name, ("", 0, 0))
+        if held_by == holder:
+            self._leases[name] = (holder, token, 0)
 
     async def outbox_due(self, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
         self._fail_if_told()

@@ -27,6 +27,9 @@ class OutboxJournal:
         self.reads = 0
         self._cursors: dict[str, Seq] = {}
 
+    node = ""
+    """It is one daemon's alone."""
+
     def put(self, *memories: Memory) -> None:
         """Commit the memories as the next versions of their ids, each with its outbox entry."""
         for memory in memories:

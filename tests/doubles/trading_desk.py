@@ -421,24 +421,43 @@ class InMemoryDesk:
             "gates_at": None,
         }
 
-    async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
+    async def strategy_digest(
+        self, *, strategy: str | None, window: str, since_ns: int | None = None, until_ns: int | None = None
+    ) -> JsonObject:
         if strategy not in (None, "manual"):
             msg = f"strategy: there is no strategy {strategy}; known: manual"
             raise InvalidInput(msg, field="strategy")
+        if since_ns is not None and until_ns is not None and since_ns > until_ns:
+            msg = f"since: {since_ns} ns is later than until, {until_ns} ns"
+            raise InvalidInput(msg, field="since")
+        is_open = since_ns is None and until_ns is None
+        evidence: list[Any] = [trade.trajectory_id for trade in self.trades_made]
+        said = "too few trades to say anything"
+        figures: JsonObject = {
+            "trades": len(self.trades_made),
+            "wins": 0,
+            "realised_lamports": self.realised,
+            "mean_return_bps": 0,
+            "low_bps": None,
+            "high_bps": None,
+            "confidence": said,
+        }
+        cell: JsonObject = {"regime": "calm/up", "tier": "foundation", **figures, "evidence": evidence[-3:]}
+        strategies: JsonObject = {
+            "name": "manual",
+            **figures,
+            "win_rate_bps": 0 if self.trades_made else None,
+            "counted_since": None,
+            "windows": [],
+            "cells": [cell] if self.trades_made else [],
+        }
         return self._context() | {
-            "window": window,
-            "since": START.isoformat(),
-            "until": self.now.isoformat(),
-            "strategies": [
-                {
-                    "name": "manual",
-                    "trades": len(self.trades_made),
-                    "realised_lamports": self.realised,
-                    "cells": [{"regime": "calm/up", "tier": "foundation", "trades": 1}],
-                }
-            ],
-            "confidence": "too few trades to say anything",
-            "evidence": [trade.trajectory_id for trade in self.trades_made],
+            "window": window if is_open else "range",
+            "since": (START if since_ns is None else datetime.fromtimestamp(since_ns / 1e9, UTC)).isoformat(),
+            "until": (self.now if until_ns is None else datetime.fromtimestamp(until_ns / 1e9, UTC)).isoformat(),
+            "strategies": [strategies],
+            "confidence": said,
+            "evidence": evidence,
         }
 
     async def night(self, *, since_ns: int | None) -> JsonObject:

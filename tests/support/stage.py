@@ -24,7 +24,7 @@ from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.adapters.token_file import TokenFile
 from memmcp_server.config import HttpSection, JournalSection, MetricsSection, NewsSection, QuotasSection, Sections
 from memmcp_server.domain.tracing.calls import SpanRecorder
-from memmcp_server.ports import Approvals, TradingDesk, VectorIndex
+from memmcp_server.ports import Approvals, Journal, TradingDesk, VectorIndex
 from memmcp_server.services.alerting.alerts import Alerts
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
@@ -101,6 +101,7 @@ async def staged(
     http: HttpSection | None = None,
     desk: InMemoryDesk | None = None,
     real_desk: TradingDesk | None = None,
+    desk_over: Callable[[Journal], contextlib.AbstractAsyncContextManager[TradingDesk]] | None = None,
     without_desk: bool = False,
     approvals: Approvals | None = None,
     quotas: QuotasSection | None = None,
@@ -109,7 +110,7 @@ async def staged(
     as_door: Callable[[MemoryServer], McpDoor] = lambda server: server,
 ) -> AsyncIterator[Stage]:
     """Open a stage on a fresh journal in ``data_dir``; the application's lifespan runs for as long as the block.
-    ``real_desk`` stands in the place of the desk in memory.
+    ``real_desk`` stands in the place of the desk in memory, and so does what ``desk_over`` opens over the journal.
 
     ``as_door`` may add to the MCP server before it is served, and says what stands in its place in the application.
 
@@ -118,9 +119,11 @@ async def staged(
     clock = SystemClock()
     # Patient: what a slow machine would leave out of an answer is what tests look for.
     sections = Sections(data_dir=data_dir, http=http or HttpSection(), news=NewsSection(block_wait_s=5), metrics=EAGER)
-    played = None if without_desk else desk or InMemoryDesk()
+    played = None if without_desk or desk_over is not None else desk or InMemoryDesk()
     shown: TradingDesk | None = real_desk or played
-    async with open_journal(JournalSection(), data_dir, clock) as journal:
+    async with open_journal(JournalSection(), data_dir, clock) as journal, contextlib.AsyncExitStack() as stack:
+        if desk_over is not None:
+            shown = await stack.enter_async_context(desk_over(journal))
         index = MemoryIndex(clock)
         clients = ClientRegistry(clock)
         policies = Policies(journal, clock)

@@ -84,8 +84,11 @@ class LateDesk:
     async def candidates(self, *, limit: int) -> JsonObject:
         return await self._real().candidates(limit=limit)
 
-    async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
-        return await self._real().strategy_digest(strategy=strategy, window=window)
+    async def strategy_digest(
+        self, *, strategy: str | None, window: str, since_ns: int | None = None, until_ns: int | None = None
+    ) -> JsonObject:
+        within = {"since_ns": since_ns, "until_ns": until_ns}
+        return await self._real().strategy_digest(strategy=strategy, window=window, **within)
 
     async def why(
         self,

@@ -273,9 +273,12 @@ class AdaptedDesk:
         with translating():
             return await self._desk.candidates(limit=limit)
 
-    async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
+    async def strategy_digest(
+        self, *, strategy: str | None, window: str, since_ns: int | None = None, until_ns: int | None = None
+    ) -> JsonObject:
+        within = {"since_ns": since_ns, "until_ns": until_ns}
         with translating():
-            return await self._desk.strategy_digest(strategy=strategy, window=window)
+            return await self._desk.strategy_digest(strategy=strategy, window=window, **within)
 
     async def why(
         self,

@@ -21,6 +21,7 @@ from . import (
     login,
     logs,
     memory,
+    migrate,
     news,
     outbox,
     overview,
@@ -80,6 +81,7 @@ for _commands in (
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(index.app, name="index")
+app.add_typer(migrate.app, name="migrate")
 app.add_typer(phone.app, name="phone")
 app.add_typer(task.app, name="task")
 app.add_typer(token.app, name="token")

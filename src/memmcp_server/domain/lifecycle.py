@@ -216,6 +216,7 @@ AUDIT_EXPORT = "export"  # a file of lines was written at a path
 AUDIT_CONTRADICT = "contradict"
 AUDIT_LOGIN = "login"  # somebody logged in on the page, or all were logged out
 AUDIT_DESK = "desk"  # what an agent or the operator had the desk do, or was refused
+AUDIT_MIGRATE = "migrate"  # the journal was moved here from a file that is still at its path
 
 
 @dataclass(frozen=True, slots=True)

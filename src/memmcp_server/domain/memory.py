@@ -43,8 +43,9 @@ class MemoryDraft:
 
     ``key`` is the idempotency key, given by the caller or derived from the content, scoped by agent and namespace.
     ``embed`` false keeps a text out of the dense index (single steps, snapshots); it is still found by its words.
-    ``id`` is given by an import only, which keeps the ids of what it brings: where there is, or was, such a memory
-    already, it stays as it is.
+    ``id`` is given by an import, which keeps the ids of what it brings, and where the answer may have to be given
+    before the commit: where there is, or was, such a memory already, it stays as it is. ``is_new_id``: the id was made
+    for this draft a moment ago, so that nobody has to look whether it is there.
     """
 
     content: str
@@ -65,6 +66,7 @@ class MemoryDraft:
     cites: tuple[MemoryId, ...] = ()
     supersedes: tuple[MemoryId, ...] = ()
     id: MemoryId | None = None
+    is_new_id: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +172,15 @@ def was_current(memory: Memory, as_of_ns: int | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The journal's word that a memory is durable. ``duplicate``: the key had been seen, nothing was written now."""
+    """The word that a memory is durable. ``duplicate``: the key had been seen, nothing was written now.
+
+    ``is_local``: it is durable on this machine alone and goes to the journal as soon as that can be reached; until then
+    it has no place in the journal's order (``seq`` 0), and ``known_at_ns`` is the time at which it was taken in.
+    """
 
     id: MemoryId
     seq: Seq
     version: int
     known_at_ns: int
     duplicate: bool = False
+    is_local: bool = False

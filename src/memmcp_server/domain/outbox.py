@@ -23,17 +23,20 @@ class SinkSpec:
 
     ``reads_threads``: what it keeps of a memory holds words of the one before it in its thread, so it is given the
     memory again when that one changes.
+    ``is_own``: where several daemons share a journal each has such a sink of its own, as an index inside of it is.
     """
 
     name: str
     kinds: frozenset[str] | None = None
     reads_threads: bool = False
+    is_own: bool = False
 
     def wants(self, kind: str) -> bool:
         return self.kinds is None or kind in self.kinds
 
 
-QDRANT = SinkSpec(SINK_QDRANT, reads_threads=True)
+QDRANT = SinkSpec(SINK_QDRANT, reads_threads=True, is_own=True)
+"""The index inside of the daemon."""
 
 
 @dataclass(frozen=True, slots=True)

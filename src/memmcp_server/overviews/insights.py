@@ -5,7 +5,7 @@ it, and a warning is a state that already has a name elsewhere.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import anyio
@@ -15,13 +15,17 @@ from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.domain.summary import Shown, SummaryQuery
 from memmcp_server.domain.times import from_ns
 from memmcp_server.errors import MemoryServerError
+from memmcp_server.ports import TradingDesk
 from memmcp_server.services.container import Services
 from memmcp_server.services.summaries import KIND_DIGEST, SHOWN_MAX
-from memmcp_server.wire.base import JsonValue
 from memmcp_server.wire.desk_logs import ProfileEntry, ProfileLog
+from memmcp_server.wire.execution import NodesAnswer, nodes_answer
 from memmcp_server.wire.insights import InForce, Insights, InsightWarning
 from memmcp_server.wire.summary import MemoryBrief
-from memmcp_server.wire.trading import LimitView, StrategyDigest, TradingSnapshot
+from memmcp_server.wire.trading import LimitView, StrategyDigest, StrategyList, StrategyView, TradingSnapshot
+
+from .findings import brief_of, findings_of
+from .totals import totals_of
 
 KIND_LESSON: Final = "lesson"
 LESSONS_MAX: Final = 12
@@ -29,6 +33,7 @@ DIGESTS_MAX: Final = 12
 STRATEGIES_MAX: Final = 16
 EVIDENCE_MAX: Final = 10
 PROFILES_MAX: Final = 6
+FINDINGS_MAX: Final = 12
 WARNINGS_MAX: Final = 20
 TEXT_CHARS_MAX: Final = 240
 NEAR_BPS: Final = 1_000
@@ -55,7 +60,8 @@ async def insights_of(services: Services, caller: Caller, namespace: str | None 
     digests = await summaries.of(SummaryQuery(replace(where, kinds=(KIND_DIGEST,)), limit=SHOWN_MAX), caller)
     newest = list(newest_of_each(digests.digests))[:DIGESTS_MAX]
     report = await services.health.checks()
-    snapshot, digest, profiles = await _desk(services)
+    desk = await _desk(services)
+    snapshot, digest = desk.snapshot, desk.digest
     warnings = [
         *(_warning(name, said, CHECKS_NEXT[name]) for name, said in report.checks.items() if said not in ("ok", "off")),
         *([] if snapshot is None else desk_warnings(snapshot)),
@@ -71,15 +77,12 @@ async def insights_of(services: Services, caller: Caller, namespace: str | None 
         lessons_total=lessons.total,
         digests=[MemoryBrief.of(each) for each in newest],
         strategies=None if digest is None else [brief_of(each) for each in digest.strategies[:STRATEGIES_MAX]],
-        profiles=profiles,
+        findings=[] if digest is None else findings_of(digest, desk.strategies)[:FINDINGS_MAX],
+        totals=await totals_of(services, caller, desk.nodes),
+        profiles=desk.profiles,
         confidence=None if digest is None else digest.confidence,
         evidence=None if digest is None else digest.evidence[-EVIDENCE_MAX:],
     )
-
-
-def brief_of(strategy: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return a strategy's figures without what makes them long; ``strategy_digest`` has that."""
-    return {name: value for name, value in strategy.items() if not isinstance(value, list | dict)}
 
 
 def newest_of_each(digests: Iterable[Shown]) -> Iterable[Shown]:
@@ -123,20 +126,35 @@ def stale_warning(shown: Shown) -> InsightWarning:
     return _warning("memory", text, f"open memory://{memory.namespace}/{memory.id} before you rely on it")
 
 
-async def _desk(services: Services) -> tuple[TradingSnapshot | None, StrategyDigest | None, list[InForce] | None]:
-    """Return what the desk says, as far as it answers in time; the health checks say why where it does not."""
-    snapshot, digest, profiles = None, None, None
+@dataclass(slots=True)
+class _Told:
+    """What the desk said in time; the health checks say why where it did not."""
+
+    snapshot: TradingSnapshot | None = None
+    digest: StrategyDigest | None = None
+    strategies: list[StrategyView] = field(default_factory=list)
+    profiles: list[InForce] | None = None
+    nodes: NodesAnswer | None = None
+
+
+async def _desk(services: Services) -> _Told:
+    told = _Told()
     if services.desk is not None:
         with anyio.move_on_after(DESK_TIMEOUT_S):
             try:
-                snapshot = TradingSnapshot.model_validate(await services.desk.snapshot())
-                found = await services.desk.strategy_digest(strategy=None, window="all")
-                digest = StrategyDigest.model_validate(found)
-                log = ProfileLog.model_validate(await services.desk.profile_log(cursor=None, limit=PROFILES_MAX))
-                profiles = [in_force(each) for each in log.entries]
+                await _ask(services.desk, told)
             except MemoryServerError:
-                return snapshot, digest, profiles
-    return snapshot, digest, profiles
+                return told
+    return told
+
+
+async def _ask(desk: TradingDesk, told: _Told) -> None:
+    told.snapshot = TradingSnapshot.model_validate(await desk.snapshot())
+    told.digest = StrategyDigest.model_validate(await desk.strategy_digest(strategy=None, window="all"))
+    log = ProfileLog.model_validate(await desk.profile_log(cursor=None, limit=PROFILES_MAX))
+    told.profiles = [in_force(each) for each in log.entries]
+    told.strategies = StrategyList.model_validate(await desk.strategies()).strategies
+    told.nodes = nodes_answer(await desk.nodes())
 
 
 def in_force(entry: ProfileEntry) -> InForce:

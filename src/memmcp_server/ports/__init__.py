@@ -5,6 +5,7 @@ from .heartbeat import Beat, DeadMansSwitch
 from .index import Embedder, GoldenStore, IndexHit, IndexPoint, IndexStatus, NextGeneration, VectorIndex
 from .journal import BesideMemory, Clock, Journal, JournalCommand, LexicalScope, Purge
 from .sinks import Messenger, RemoteSink, SecretScanner, Sink
+from .spool import WriteSpool
 
 __all__ = [
     "Approvals",
@@ -28,4 +29,5 @@ __all__ = [
     "Sink",
     "TradingDesk",
     "VectorIndex",
+    "WriteSpool",
 ]

@@ -62,8 +62,10 @@ class TradingDesk(Protocol):
     async def candidates(self, *, limit: int) -> JsonObject:
         """wire.CandidateList: parameters that were proposed for promotion, newest first"""
 
-    async def strategy_digest(self, *, strategy: str | None, window: str) -> JsonObject:
-        """wire.StrategyDigest"""
+    async def strategy_digest(
+        self, *, strategy: str | None, window: str, since_ns: int | None = None, until_ns: int | None = None
+    ) -> JsonObject:
+        """wire.StrategyDigest of a window that ends now, or (``window`` all) of the trades between two times"""
 
     async def why(
         self,

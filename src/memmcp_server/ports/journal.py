@@ -52,6 +52,10 @@ class Journal(Protocol):
     Raises everywhere: JournalBusy, JournalUnavailable, StorageFull.
     """
 
+    @property
+    def node(self) -> str:
+        """This daemon's name among those that share the journal; empty where it has it alone."""
+
     async def commit(self, commands: Sequence[JournalCommand]) -> list[Acknowledgement]:
         """Apply the commands in order, all or none, with their outbox entries, in one transaction.
 
@@ -248,6 +252,18 @@ class Journal(Protocol):
 
     async def outbox_refill(self, sink: str) -> int:
         """Queue every version of every memory for the sink again; return how many entries there are now."""
+
+    async def take_lease(self, name: str, holder: str, ttl_s: float) -> int | None:
+        """Give the lease to the holder, or renew it, for so many seconds from now; None while another holds it.
+
+        Returns its token, which grows with each holder: a fence against one who sleeps over the end of the lease.
+        """
+
+    async def lease_holder(self, name: str) -> str | None:
+        """Return who holds the lease now, None when nobody does."""
+
+    async def release_lease(self, name: str, holder: str) -> None:
+        """End the holder's lease at once; that of another stays."""
 
     async def backup(self, directory: Path) -> Path:
         """Write a consistent copy while running and return its path."""

@@ -25,6 +25,7 @@ from .phone import Phone
 from .policies import Policies
 from .quotas import Quotas
 from .relay import Relay
+from .spooling import Spooling
 from .summaries import Summaries
 from .tasks import Tasks
 from .telemetry import Telemetry
@@ -36,7 +37,7 @@ class Services:
     """``desk``, ``approvals`` None: trading is off. ``started_at_ns`` is wall time. ``limits``: sizes of a memory.
 
     ``heartbeat`` None: nobody outside is told that the daemon lives; ``phone`` None: the operator has none; ``alerts``
-    None: nobody is told of anything.
+    None: nobody is told of anything; ``spooling`` None: the journal is a file, which is never away.
     """
 
     clock: Clock
@@ -71,3 +72,4 @@ class Services:
     meters: Meters = field(default_factory=Meters)
     alerts: Alerts | None = None
     calls: SpanRecorder | None = None
+    spooling: Spooling | None = None

@@ -1,4 +1,5 @@
-"""Copies of the journal that forgetting cannot reach: back-ups and exports, as the audit knows them."""
+"""Copies of the journal that forgetting cannot reach, as the audit knows them: back-ups, exports, and the file from
+which the journal was moved to a server."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from memmcp_server.domain.backups import Manifest
 from memmcp_server.domain.caller import Caller
-from memmcp_server.domain.lifecycle import AUDIT_BACKUP, AUDIT_EXPORT, RecordAudit
+from memmcp_server.domain.lifecycle import AUDIT_BACKUP, AUDIT_EXPORT, AUDIT_MIGRATE, RecordAudit
 from memmcp_server.domain.memory import Provenance
 from memmcp_server.ports import BesideMemory, Journal
 
@@ -41,11 +42,11 @@ class Copies:
     async def standing(self) -> tuple[str, ...]:
         """Return the copies that are still at their place, and those that are being made, the newest first."""
         noted = [str(each) for each in self._in_progress.values()]
-        for action in (AUDIT_BACKUP, AUDIT_EXPORT):
+        for action in (AUDIT_BACKUP, AUDIT_EXPORT, AUDIT_MIGRATE):
             entries = await self._journal.audit(action=action, limit=COPIES_MAX)
             paths = [path for entry in entries if isinstance(path := entry.detail.get("path"), str)]
             # An export that broke off may have left its draft.
-            noted += paths if action == AUDIT_BACKUP else [each for path in paths for each in (path, f"{path}.part")]
+            noted += [each for path in paths for each in (path, f"{path}.part")] if action == AUDIT_EXPORT else paths
         distinct = list(dict.fromkeys(noted))
         present = await asyncio.to_thread(lambda: [path for path in distinct if Path(path).exists()])
         named = present[:COPIES_NAMED_MAX]

@@ -4,6 +4,9 @@ A forgetting is done when its commit is; what stood in free pages, logs and the 
 audit keeps how far that has come: each entry ``purge`` names a part (the journal's files, the index's) and the seq up
 to which forgettings are out of it. Whatever is newer is still to be done, also after a crash: then nobody remembers the
 texts any more, and the files are written anew without looking for them.
+
+Where several daemons share a journal, each sees to the index inside of it, a part of its own, also after forgettings
+that others committed; the journal's part is left for a while to the daemon that knows what to look for.
 """
 
 import asyncio
@@ -25,7 +28,6 @@ from .copies import Copies
 
 JOURNAL: Final = "journal"
 INDEX: Final = "index"
-PARTS: Final = (JOURNAL, INDEX)
 RETRY_S: Final = 2.0
 """Pause of the background between two attempts at what is still to be done."""
 
@@ -35,7 +37,9 @@ ANSWER_WAIT_S: Final = 15.0
 FIRST_PAUSE_S: Final = 0.05
 PAUSE_S_MAX: Final = 0.5
 AUDIT_PAGE: Final = 1_000
-PURGES_READ: Final = 16
+PURGES_READ: Final = 200
+OTHERS_S: Final = 30.0
+"""So often a daemon looks for forgettings of others, and so long their daemon has to see to the journal's part."""
 MEMMCP: Final = Provenance(agent="memmcp", tool="purge", trust=Trust.SYSTEM)
 
 logger = logging.getLogger(__name__)
@@ -53,12 +57,14 @@ class Erasure:
         answer_wait_s: float = ANSWER_WAIT_S,
     ) -> None:
         self._journal = journal
+        self._index_part = f"{INDEX}@{journal.node}" if journal.node else INDEX
         self._index = index
         self._copies = copies
         self._answer_wait_s = answer_wait_s
         self._windows: dict[MemoryId, tuple[frozenset[bytes], bool]] = {}
         self._latest: dict[str, AuditEntry] = {}
         self._is_known = False
+        self._seen = Seq(0)
         self._waits_for = ""
         self._attempt: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
@@ -110,8 +116,10 @@ class Erasure:
                 await self._attempted()
                 if self._waits_for:
                     await asyncio.sleep(RETRY_S)
-                else:
-                    await self._woken.wait()
+                    continue
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(OTHERS_S if self._journal.node else None):
+                        await self._woken.wait()
         finally:
             if self._attempt is not None:
                 self._attempt.cancel()
@@ -134,13 +142,13 @@ class Erasure:
         """Do what can be done now; return what the rest waits for, empty when there is none. Raises: Unavailable."""
         await self._learn()
         fresh = await self._forgotten_after(self._through(JOURNAL))
-        if fresh:
+        if fresh and not self._is_for_another(fresh):
             windows, is_whole = self._windows_of(fresh)
             await self._record(JOURNAL, fresh, await self._journal.purge(windows, is_whole=is_whole))
             for entry in fresh:
                 if entry.memory_id is not None:
                     self._windows.pop(entry.memory_id, None)
-        after = self._through(INDEX)
+        after = self._through(self._index_part)
         fresh = await self._forgotten_after(after)
         if not fresh:
             return ""
@@ -148,12 +156,12 @@ class Erasure:
         if waiting:
             return f"the index has still to take {waiting} entries of the outbox: memmcp outbox list"
         versions = {entry.memory_id: _versions(entry) for entry in fresh if entry.memory_id is not None}
-        await self._record(INDEX, fresh, await self._index.purge(versions))
+        await self._record(self._index_part, fresh, await self._index.purge(versions))
         return ""
 
     async def _learn(self) -> None:
-        """Read once how far the parts had come before this process."""
-        if self._is_known:
+        """Read how far the parts have come: once, and again where other daemons see to them too."""
+        if self._is_known and not self._journal.node:
             return
         for entry in reversed(await self._journal.audit(action=AUDIT_PURGE, limit=PURGES_READ)):
             self._latest[str(entry.detail.get("part"))] = entry
@@ -170,6 +178,14 @@ class Erasure:
             if before <= seq:
                 break
         return found
+
+    def _is_for_another(self, fresh: Sequence[AuditEntry]) -> bool:
+        """Tell whether all of it was committed by other daemons, and is seen here for the first time."""
+        newest = fresh[0].seq
+        if not self._journal.node or any(entry.memory_id in self._windows for entry in fresh):
+            return False
+        is_new, self._seen = newest > self._seen, newest
+        return is_new
 
     def _windows_of(self, entries: Sequence[AuditEntry]) -> tuple[frozenset[bytes], bool]:
         """Return what to look for, and whether it is everything that the memories said."""
@@ -201,7 +217,7 @@ class Erasure:
         return Seq(0) if entry is None else _seq(entry, "through_seq")
 
     def _has_reached(self, seq: Seq) -> bool:
-        return self._is_known and all(self._through(part) >= seq for part in PARTS)
+        return self._is_known and all(self._through(part) >= seq for part in (JOURNAL, self._index_part))
 
     async def _proof_of(self, seq: Seq) -> Proof:
         found = {part: entry for part, entry in self._latest.items() if _seq(entry, "through_seq") >= seq}
@@ -209,11 +225,24 @@ class Erasure:
         named = await self._copies_named(details.get(JOURNAL))
         told = await self._told_elsewhere(seq)
         if any(detail.get("residues") for detail in details.values()):
-            return Proof("residues", details.get(JOURNAL), details.get(INDEX), named, told)
-        if len(details) < len(PARTS):
+            return Proof("residues", details.get(JOURNAL), details.get(self._index_part), named, told)
+        waits_for = await self._waits_elsewhere(seq)
+        if JOURNAL not in details or self._index_part not in details:
             waits_for = self._waits_for or "the work on the files goes on in the background"
-            return Proof("pending", details.get(JOURNAL), details.get(INDEX), named, told, waits_for)
-        return Proof("proved", details[JOURNAL], details[INDEX], named, told)
+        if waits_for:
+            return Proof("pending", details.get(JOURNAL), details.get(self._index_part), named, told, waits_for)
+        return Proof("proved", details[JOURNAL], details[self._index_part], named, told)
+
+    async def _waits_elsewhere(self, seq: Seq) -> str:
+        """Say what the indexes inside of other daemons have still to take of forgettings from that seq on."""
+        if not self._journal.node:
+            return ""
+        waiting = {}
+        for sink in await self._journal.outbox_stats():
+            if sink.startswith(f"{SINK_QDRANT}@"):
+                waiting[sink] = await self._journal.outbox_of_forgotten(sink, after=Seq(seq - 1))
+        late = [f"{sink} has still to take {number} entries" for sink, number in waiting.items() if number]
+        return f"the index of another daemon: {', '.join(late)}; it writes its purge into the audit" if late else ""
 
     async def _told_elsewhere(self, seq: Seq) -> str:
         """Return what becomes of the traces that told of what was forgotten from that seq on."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.drafts import DERIVED_KEY, DraftLimits, UpdateFields, make_update
@@ -20,20 +21,24 @@ from memmcp_server.domain.policy import PolicyBook
 from memmcp_server.domain.search import SearchQuery, SearchResult
 from memmcp_server.domain.secrets import looks_clean
 from memmcp_server.domain.tracing.calls import observed, shown_ids
-from memmcp_server.errors import InvalidInput, NotFound, Refused
+from memmcp_server.errors import InvalidInput, JournalUnavailable, NotFound, Refused
 from memmcp_server.ports import Clock, Journal, SecretScanner, VectorIndex
 
 from .finder import Finder
 from .meters import Meters
 from .policies import Policies
 from .secrets import refuse_secrets
+from .spooling import Spooling, still_on_its_way
 
 BATCH_LEN_MAX = 256
 ID_SHOWN_MAX = 128
 
 
 class Memories:
-    """``index_timeout_s`` bounds the wait for the index; after that the answer is by words alone and says so."""
+    """``index_timeout_s`` bounds the wait for the index; after that the answer is by words alone and says so.
+
+    ``spooling``: where writes go while the journal's server is away; None where the journal is a file of ours.
+    """
 
     def __init__(
         self,
@@ -46,7 +51,9 @@ class Memories:
         *,
         index_timeout_s: float = 5.0,
         meters: Meters | None = None,
+        spooling: Spooling | None = None,
     ) -> None:
+        self._spooling = spooling
         self._meters = meters or Meters()
         self._journal = journal
         self._clock = clock
@@ -83,16 +90,38 @@ class Memories:
     async def _written(self, drafts: Sequence[MemoryDraft], caller: Caller) -> list[Acknowledgement]:
         for draft in drafts:
             _refuse_secrets(self._scanner, draft)
+        if self._spooling is None:
+            return await self.commit(drafts, caller)
+        return await self._spooling.write(drafts, caller, self.commit, partial(self._admit, drafts, caller))
+
+    def _admit(self, drafts: Sequence[MemoryDraft], caller: Caller) -> None:
+        """Refuse by the policies that were last known; those of the day are asked when it is carried."""
+        for draft in drafts:
+            _trusted(draft, self._policies.last_known(), caller)
+
+    async def commit(self, drafts: Sequence[MemoryDraft], caller: Caller) -> list[Acknowledgement]:
+        """Store drafts that hold no secret in the journal itself, if its policies let the caller.
+
+        Raises: as ``write``.
+        """
         book = await self._policies.book()
         trusted = [_trusted(draft, book, caller) for draft in drafts]
         # Most writes stand alone; this is the way that has to be quick.
         if any(draft.trajectory_id is not None for draft in drafts):
             await self._check_trajectories(drafts, caller)
-        related = [(draft.supersedes, draft.cites) for draft in drafts if draft.supersedes or draft.cites]
-        if related:
-            await self._check_related(related, book, caller)
+        if any(draft.supersedes or draft.cites for draft in drafts):
+            trusted = [await self._with_final_ids(draft) for draft in trusted]
+            await self._check_related([(draft.supersedes, draft.cites) for draft in trusted], book, caller)
         with self._meters.timed("write"):
             return await self._journal.commit(trusted)
+
+    async def _with_final_ids(self, draft: MemoryDraft) -> MemoryDraft:
+        """Name what the draft rests on as the journal does, where an answer of ours named it otherwise."""
+        if self._spooling is None or not (draft.supersedes or draft.cites):
+            return draft
+        final = await self._spooling.final_ids([*draft.supersedes, *draft.cites])
+        supersedes = tuple(final.get(each, each) for each in draft.supersedes)
+        return replace(draft, supersedes=supersedes, cites=tuple(final.get(each, each) for each in draft.cites))
 
     async def update(self, fields: UpdateFields, caller: Caller) -> Acknowledgement:
         """Append the next version of a memory; the ones before stay readable, and ``as_of`` knows them.
@@ -100,6 +129,7 @@ class Memories:
         Raises: Refused, NotFound, InvalidInput, IdempotencyConflict, JournalBusy, JournalUnavailable, StorageFull.
         """
         refuse_secrets(self._scanner, _texts_of_update(fields, caller))
+        self._refuse_what_is_on_its_way(fields.id)
         book = await self._policies.book()
         held = await self._readable(fields.id, book, caller)
         _check_may_change(held, book, caller)
@@ -121,6 +151,7 @@ class Memories:
 
         Raises: Refused, NotFound, InvalidInput (it is not current), JournalBusy, JournalUnavailable, StorageFull.
         """
+        self._refuse_what_is_on_its_way(memory_id)
         book = await self._policies.book()
         held = await self._readable(memory_id, book, caller)
         _check_may_change(held, book, caller)
@@ -137,6 +168,7 @@ class Memories:
         Raises: as ``update``.
         """
         refuse_secrets(self._scanner, {"reason": reason, "agent": caller.agent})
+        self._refuse_what_is_on_its_way(memory_id)
         book = await self._policies.book()
         held = await self._readable(memory_id, book, caller)
         _check_may_change(held, book, caller)
@@ -146,8 +178,10 @@ class Memories:
     async def get(self, memory_id: str, version: int | None = None, caller: Caller | None = None) -> Memory:
         """Return that version, or the last one, also when it is not current any more (``superseded_at_ns`` says so).
 
-        Raises: NotFound (also where the caller may not read; None: whoever asks may read everything).
+        Raises: NotFound (also where the caller may not read; None: whoever asks may read everything),
+        JournalUnavailable (also for what is still on its way to the journal).
         """
+        self._refuse_what_is_on_its_way(memory_id)
         book = await self._policies.book()
         return await self._readable(memory_id, book, caller, version)
 
@@ -176,6 +210,8 @@ class Memories:
     async def _readable(
         self, memory_id: str, book: PolicyBook, caller: Caller | None, version: int | None = None
     ) -> Memory:
+        if self._spooling is not None:
+            memory_id = (await self._spooling.final_ids([MemoryId(memory_id)])).get(MemoryId(memory_id), memory_id)
         versions = await self._journal.versions(MemoryId(memory_id))
         found = [memory for memory in versions if version in (None, memory.version)]
         if found and (caller is None or book.may_read(caller, found[-1].namespace)):
@@ -187,6 +223,11 @@ class Memories:
             raise NotFound(msg, field="id", hint="nothing of it is left but the audit entry")
         msg = f"there is no memory {which}"
         raise NotFound(msg, field="id", hint="search for its words; a write and a search return ids")
+
+    def _refuse_what_is_on_its_way(self, memory_id: str) -> None:
+        """Raises: JournalUnavailable: the journal is to have it first."""
+        if self._spooling is not None and self._spooling.holds(memory_id):
+            raise still_on_its_way(memory_id)
 
     async def _is_own(self, memory: Memory, caller: Caller) -> bool:
         first = await self._journal.memory(memory.id, 1)
@@ -214,6 +255,10 @@ class Memories:
 
         Raises: InvalidInput, Refused, JournalBusy, JournalUnavailable.
         """
+        if self._spooling is not None and (problem := self._spooling.problem) is not None:
+            raise JournalUnavailable(
+                problem, hint="repeat in a moment; memory_write is taken meanwhile (durable: local)"
+            )
         book = await self._policies.book()
         with observed("memory.search", "retriever") as call, self._meters.timed("search"):
             result = await self._finder.find(query, book, book.hidden_from(caller))

@@ -1,5 +1,7 @@
 """The policies of namespaces: read once and then again when they may have changed, set by operators."""
 
+from collections.abc import Mapping
+
 from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.domain.lifecycle import SetPolicy
@@ -32,6 +34,15 @@ class Policies:
                 continue  # what was read may be of before the change, and must not stand for what holds after it
             self._book = PolicyBook({name: parse_policy(name, document) for name, document in stored.items()})
             self._read_at_s = now_s
+        return self._book
+
+    def recall(self, documents: Mapping[str, JsonObject]) -> None:
+        """Hold these until the journal was asked for the first time: they held when it was last heard of."""
+        if self._read_at_s is None:
+            self._book = PolicyBook({name: parse_policy(name, document) for name, document in documents.items()})
+
+    def last_known(self) -> PolicyBook:
+        """Return what held when the journal was last asked."""
         return self._book
 
     def refresh(self) -> None:

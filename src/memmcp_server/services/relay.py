@@ -12,15 +12,17 @@ Dead entries wait in the journal for an operator (``memmcp outbox``).
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import anyio
 
 from memmcp_server.config import RelaySection
-from memmcp_server.domain.outbox import OutboxEntry, RelayStats, RetryPolicy
+from memmcp_server.domain.outbox import SINK_QDRANT, OutboxEntry, RelayStats, RetryPolicy
 from memmcp_server.errors import InvalidInput, MemoryServerError, ReceiverUnavailable, Unavailable
 from memmcp_server.ports import Clock, Journal, RemoteSink, Sink
+
+from .turns import Turns
 
 OUTAGES_BEFORE_PROBE = 3
 PROBES_MAX = 8
@@ -56,18 +58,30 @@ class _Outage(Exception):
 
 
 class Relay:
-    """Provides delivery of every entry, at least once and in the journal's order as far as retries allow."""
+    """Provides delivery of every entry, at least once and in the journal's order as far as retries allow.
 
-    def __init__(self, journal: Journal, sinks: Sequence[Sink], clock: Clock, section: RelaySection) -> None:
+    ``own`` are the sinks that each daemon has for itself; of those that several share one daemon at a time delivers.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        sinks: Sequence[Sink],
+        clock: Clock,
+        section: RelaySection,
+        own: Collection[str] = (SINK_QDRANT,),
+    ) -> None:
         self._journal = journal
+        self._turns = Turns(journal)
+        self._own = own
         policy = RetryPolicy(section.attempts_max, section.backoff_base_s, section.backoff_cap_s)
         self._loops = {sink.name: _Loop(journal, sink, clock, section, policy) for sink in sinks}
 
     async def run(self) -> None:
         """Relay until cancelled."""
         async with anyio.create_task_group() as tasks:
-            for loop in self._loops.values():
-                tasks.start_soon(loop.run)
+            for name, loop in self._loops.items():
+                tasks.start_soon(loop.run if name in self._own else self._turns.alone(f"sink:{name}", loop.run))
 
     def stats(self) -> dict[str, RelayStats]:
         return {name: loop.stats for name, loop in self._loops.items()}

@@ -26,6 +26,7 @@ from .errors import on_http_exception, on_server_error, on_unforeseen
 from .events_route import EventsRoute
 from .execution_routes import ExecutionRoutes
 from .export_routes import ExportRoutes
+from .finding_routes import FindingRoutes
 from .guard import RESOURCE_METADATA, Guard, GuardPolicy, NamedTokens, TokenVerifier, guard_policy
 from .lifecycle_routes import LifecycleRoutes
 from .live import LiveEvents
@@ -140,6 +141,7 @@ def api_routes(services: Services, live: LiveEvents, policy: GuardPolicy) -> lis
         # Before /actions/{name}, which would take it for a name.
         *ActRoutes(services).routes(),
         *TradingRoutes(services).routes(),
+        *FindingRoutes(services).routes(),
         *ExecutionRoutes(services).routes(),
         *TradeRoutes(services).routes(),
         *ExportRoutes(services).routes(),

@@ -4,12 +4,10 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from memmcp_server import __version__
-from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import Request as WireRequest
 from memmcp_server.wire.desk_logs import ProfileLog, SidecarLog
-from memmcp_server.wire.execution import NodesAnswer, TransactionPage
+from memmcp_server.wire.execution import NodesAnswer, TransactionPage, nodes_answer
 
 from .requests import NoQuery, answer, query_as
 from .routing import ApiRoute
@@ -27,11 +25,7 @@ class ExecutionRoutes:
 
     async def nodes(self, request: Request) -> JSONResponse:
         query_as(request, NoQuery)
-        body = await desk_of(self._services).nodes()
-        found = body["nodes"]
-        assert isinstance(found, list)
-        nodes: list[JsonObject] = [{"version": __version__, **each} for each in found if isinstance(each, dict)]
-        return answer(NodesAnswer.model_validate({**body, "nodes": nodes}))
+        return answer(nodes_answer(await desk_of(self._services).nodes()))
 
     async def transactions(self, request: Request) -> JSONResponse:
         wish = query_as(request, PageQuery)

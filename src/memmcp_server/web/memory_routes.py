@@ -45,7 +45,7 @@ class MemoryRoutes:
         memories = self._services.memories
         draft = wish.to_draft(caller, self._services.limits, self._services.clock.now_ns())
         acknowledgement = await memories.write(draft, caller)
-        status = 200 if acknowledgement.duplicate else 201
+        status = 200 if acknowledgement.duplicate else 202 if acknowledgement.is_local else 201
         return answer(MemoryWriteAnswer.of(acknowledgement, draft.namespace), status)
 
     async def search(self, request: Request) -> JSONResponse:
@@ -98,6 +98,7 @@ class MemoryRoutes:
                 body=MemoryWriteRequest,
                 answer=MemoryWriteAnswer,
                 status=201,
+                also={202: "Durable on this machine alone while the journal's server is away: durable=local, no seq."},
             ),
             ApiRoute(
                 "GET",

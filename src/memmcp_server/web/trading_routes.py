@@ -18,13 +18,12 @@ from memmcp_server.services import acts
 from memmcp_server.services.container import Services
 from memmcp_server.wire.base import IdempotencyKey, Moment, SolAmount, TradingState
 from memmcp_server.wire.base import Request as WireRequest
+from memmcp_server.wire.desks import DeskList
 from memmcp_server.wire.money import CostsAnswer
 from memmcp_server.wire.night import NightReport, ReviewAnswer, ReviewRequest
 from memmcp_server.wire.orders import CONTROL_FIELDS, LEVEL_ACTIONS, ControlAnswer, ControlRequest, ProfileName
 from memmcp_server.wire.promotion import PromotionAnswer, PromotionRequest
 from memmcp_server.wire.telemetry import (
-    DeskList,
-    DeskReport,
     ForeignTelemetry,
     RiskView,
     SnapshotSeries,
@@ -77,6 +76,8 @@ class SnapshotsQuery(WireRequest):
 class DigestQuery(WireRequest):
     strategy: str | None = Field(default=None, max_length=64)
     window: WindowName = "all"
+    since: Moment | None = Field(default=None, description="In place of a window: closed at or after.")
+    until: Moment | None = Field(default=None, description="In place of a window: closed before.")
 
 
 class WhyQuery(WireRequest):
@@ -134,8 +135,7 @@ class TradingRoutes:
     async def desks(self, request: Request) -> JSONResponse:
         query_as(request, NoQuery)
         now_ns = self._services.clock.now_ns()
-        found = await self._services.telemetry.desks()
-        return answer(DeskList(desks=[DeskReport.of(snapshot, now_ns) for snapshot in found]))
+        return answer(DeskList.of(await self._services.telemetry.desks(), now_ns))
 
     async def report(self, request: Request) -> JSONResponse:
         wish = await body_as(request, ForeignTelemetry)
@@ -179,7 +179,12 @@ class TradingRoutes:
 
     async def digest(self, request: Request) -> JSONResponse:
         wish = query_as(request, DigestQuery)
-        body = await self._desk().strategy_digest(strategy=wish.strategy, window=wish.window)
+        body = await self._desk().strategy_digest(
+            strategy=wish.strategy,
+            window=wish.window,
+            since_ns=instant_ns("since", wish.since),
+            until_ns=instant_ns("until", wish.until),
+        )
         return answer(StrategyDigest.model_validate(body))
 
     async def risk(self, request: Request) -> JSONResponse:
@@ -262,7 +267,15 @@ class TradingRoutes:
                 answer=TelemetryReceipt,
                 status=201,
             ),
-            ApiRoute("GET", "/telemetry/desks", self.desks, "The last report of every desk.", NoQuery, None, DeskList),
+            ApiRoute(
+                "GET",
+                "/telemetry/desks",
+                self.desks,
+                "The last report of every desk, and totals that never mix ours with others.",
+                NoQuery,
+                None,
+                DeskList,
+            ),
             ApiRoute(
                 "GET",
                 "/telemetry/trading/history",

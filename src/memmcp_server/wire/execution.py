@@ -3,6 +3,9 @@
 from datetime import datetime
 from typing import Literal
 
+from memmcp_server import __version__
+from memmcp_server.domain.identifiers import JsonObject
+
 from .base import TradingState, Wire
 from .money import Amount, CostView, TradingContext
 
@@ -92,6 +95,14 @@ class NodesAnswer(TradingContext):
     """GET /nodes: every node that executes for this desk."""
 
     nodes: list[NodeView]
+
+
+def nodes_answer(body: JsonObject) -> NodesAnswer:
+    """Return the desk's nodes with the version that they run, which is ours where they do not say another."""
+    found = body["nodes"]
+    assert isinstance(found, list)
+    nodes: list[JsonObject] = [{"version": __version__, **each} for each in found if isinstance(each, dict)]
+    return NodesAnswer.model_validate({**body, "nodes": nodes})
 
 
 class AttemptView(Wire):

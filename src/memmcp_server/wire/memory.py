@@ -137,10 +137,13 @@ class ReasonRequest(Request):
 
 
 class MemoryWriteAnswer(Wire):
+    """``durable`` is true once the journal has it. While the journal's server is away it is "local" and ``seq`` null:
+    kept on this machine, under this id, and carried to the journal when that is back."""
+
     id: str
-    seq: int
+    seq: int | None
     version: int = 1
-    durable: bool = True
+    durable: bool | Literal["local"] = True
     duplicate: bool = False
     namespace: str
     url: str
@@ -149,8 +152,9 @@ class MemoryWriteAnswer(Wire):
     def of(cls, acknowledgement: Acknowledgement, namespace: str, base_url: str = "") -> Self:
         return cls(
             id=acknowledgement.id,
-            seq=acknowledgement.seq,
+            seq=None if acknowledgement.is_local else acknowledgement.seq,
             version=acknowledgement.version,
+            durable="local" if acknowledgement.is_local else True,
             duplicate=acknowledgement.duplicate,
             namespace=namespace,
             url=memory_url(acknowledgement.id, base_url),

@@ -27,12 +27,15 @@ class PricedToken(Wire):
 
 
 class CandleSeries(TradingContext):
-    """Oldest first. ``is_cut``: the range holds more, these are the newest. ``tokens``: held ones, then those that were
-    traded last; without a mint in the request the first of them is shown, none where there is none."""
+    """Oldest first. ``is_cut``: the range holds more, these are the newest. ``thinned_until``: bars up to then are kept
+    by the hour or the day only, so ``interval_s`` is a whole number of those, whatever was asked for; none where all
+    are as they were told. ``tokens``: held ones, then those that were traded last; without a mint in the request the
+    first of them is shown, none where there is none."""
 
     mint: str | None
     symbol: str | None
     interval_s: int
     candles: list[Candle]
     is_cut: bool
+    thinned_until: datetime | None = None
     tokens: list[PricedToken]

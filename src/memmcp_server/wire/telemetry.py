@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, StringConstraints
 
 from memmcp_server.domain.telemetry import Snapshot
-from memmcp_server.domain.times import NS_PER_S, from_ns
+from memmcp_server.domain.times import from_ns
 
 from .base import Bps, IdempotencyKey, JsonValue, Moment, MoneyKind, Request, TradingState, Wire
 from .money import BPS_ONE, Amount, TradingContext, WaitingOrder
@@ -181,7 +181,9 @@ class ForeignTelemetry(Request):
     money: MoneyKind
     equity_lamports: int = Field(ge=0)
     cash_lamports: int | None = Field(default=None, ge=0)
+    exposure_lamports: int | None = Field(default=None, ge=0, description="What its positions are worth.")
     drawdown_bps: Bps | None = None
+    state: TradingState | None = None
     positions: list[dict[str, JsonValue]] = Field(default_factory=list, max_length=1_000)
     detail: dict[str, JsonValue] = Field(default_factory=dict)
 
@@ -193,29 +195,6 @@ class TelemetryReceipt(Wire):
     seq: int
     durable: bool = True
     duplicate: bool = False
-
-
-class DeskReport(Wire):
-    """The last report of a desk. ``age_s`` by this daemon's clock; older than ``STALE_AFTER_S`` it is ``stale``."""
-
-    desk_id: str
-    ts: datetime
-    recorded_at: datetime
-    age_s: float
-    stale: bool
-    report: dict[str, JsonValue]
-
-    @classmethod
-    def of(cls, snapshot: Snapshot, now_ns: int) -> Self:
-        age_s = max(0, now_ns - snapshot.recorded_at_ns) / NS_PER_S
-        return cls(
-            desk_id=snapshot.desk_id,
-            ts=from_ns(snapshot.ts_event_ns),
-            recorded_at=from_ns(snapshot.recorded_at_ns),
-            age_s=round(age_s, 3),
-            stale=age_s > STALE_AFTER_S,
-            report=dict(snapshot.body),
-        )
 
 
 class SnapshotView(Wire):
@@ -239,7 +218,3 @@ class SnapshotSeries(Wire):
     desk_id: str
     snapshots: list[SnapshotView]
     resolution_s: int | None
-
-
-class DeskList(Wire):
-    desks: list[DeskReport]

@@ -302,7 +302,12 @@ class StrategyList(TradingContext):
 
 
 class StrategyDigest(TradingContext):
-    """Sample sizes first: ``confidence`` says what the sample allows to be said, ``evidence`` the trajectory ids."""
+    """Sample sizes first: ``confidence`` says what the sample allows to be said, ``evidence`` the trajectory ids.
+
+    ``window``: its name, or ``range`` where its ends were given; ``until`` is not in it then. Of each strategy
+    ``windows`` are the last 1, 7 and 30 days before ``until``, those that are shorter than the whole; ``counted_since``
+    is set where older trades of the window were let go, so that they are in no figure here.
+    """
 
     window: str
     since: datetime
@@ -313,7 +318,9 @@ class StrategyDigest(TradingContext):
 
 
 class WhyAnswer(TradingContext):
-    """``chain``: the steps of a trade. ``funnel``: seen, eligible, signalled, sized, denied by reason."""
+    """``chain``: the steps of a trade. ``funnel``: seen, eligible, signalled, sized, denied by reason, both ends of the
+    time included; ``is_cut``: there was too much to count, and its ``since`` says from when on it was. ``seen``,
+    ``eligible``, ``passed_over`` and ``newest_price`` are of now."""
 
     order_id: str | None = None
     trajectory_id: str | None = None

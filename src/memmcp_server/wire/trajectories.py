@@ -113,9 +113,9 @@ class TrajectoryAnswer(Wire):
     url: str
     namespace: str
     memory_id: str
-    seq: int
+    seq: int | None
     version: int = 1
-    durable: bool = True
+    durable: bool | Literal["local"] = True
     duplicate: bool = False
     outcome: str | None = None
     lesson_id: str | None = None
@@ -137,8 +137,9 @@ class TrajectoryAnswer(Wire):
             url=trajectory_url(trajectory_id, base_url),
             namespace=namespace,
             memory_id=acknowledgement.id,
-            seq=acknowledgement.seq,
+            seq=None if acknowledgement.is_local else acknowledgement.seq,
             version=acknowledgement.version,
+            durable="local" if acknowledgement.is_local else True,
             duplicate=acknowledgement.duplicate,
             outcome=outcome,
             lesson_id=None if lesson is None else lesson.id,

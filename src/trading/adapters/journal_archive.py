@@ -1,8 +1,7 @@
 """Questions to a run's past that must not read the run: every answer comes through an index, however long it is."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,8 +9,9 @@ import sqlalchemy as sa
 from trading.ports import JournalRow
 
 from .canonical import parse_json
-from .journal_schema import bars, mentions, rows, trades
+from .journal_schema import mentions, rows, trades
 from .sql_journal import JournalStore
+from .stored_bars import StoredBar, stored
 
 # The index is named, because SQLite, which keeps no statistics here, may else read the run from its first row.
 # The newest mark, then again and again the newest one of an earlier bucket: as many seeks as points, however many
@@ -54,6 +54,41 @@ _SEQ_FROM = sa.text(
     "SELECT seq FROM rows INDEXED BY rows_marked WHERE run = :run AND kind = 'cycle_marked' AND ts_ns >= :ts "
     "ORDER BY ts_ns, seq LIMIT 1"
 )
+# The seq of the n-th newest row of a kind: out of the index alone, without reading a body.
+_NTH_NEWEST = sa.text(
+    "SELECT seq FROM rows WHERE run = :run AND kind = :kind AND kind <> 'input' AND seq < :before "
+    "ORDER BY seq DESC LIMIT 1 OFFSET :skipped"
+)
+_FOLDED = sa.text(
+    """
+    SELECT kind,
+        CASE kind
+            WHEN 'signal_raised'
+                THEN CASE WHEN CAST(json_extract(told, '$.signal.strength') AS REAL) > 0 THEN 'buy' ELSE 'sell' END
+            WHEN 'order_filled' THEN json_extract(told, '$.fill.side')
+            ELSE json_extract(told, '$.order.purpose')
+        END AS what,
+        json_extract(told, '$.denied.reason') AS reason,
+        count(*) AS number
+    FROM (
+        SELECT kind, CAST(body AS TEXT) AS told FROM rows
+        WHERE run = :run AND kind IN :kinds AND kind <> 'input' AND seq > :after AND seq < :before
+            AND ts_ns BETWEEN :since AND :until
+    )
+    WHERE :mint IS NULL OR :mint = coalesce(
+        json_extract(told, '$.mint'), json_extract(told, '$.forecast.mint'), json_extract(told, '$.signal.mint'),
+        json_extract(told, '$.order.mint'), json_extract(told, '$.fill.mint')
+    )
+    GROUP BY kind, what, reason
+    """
+).bindparams(sa.bindparam("kinds", expanding=True))
+_TIME_OF = sa.text("SELECT ts_ns FROM rows WHERE run = :run AND seq = :seq")
+_OF_MINT = (
+    "SELECT open_ns, width_ns, grain_s, parts, ohlcv FROM kept_bars "
+    "WHERE run = :run AND mint = (SELECT number FROM mints WHERE mint = :mint) AND open_ns "
+)
+_BARS = sa.text(f"{_OF_MINT} BETWEEN :since AND :until ORDER BY open_ns DESC LIMIT :limit")
+_BAR_BEFORE = sa.text(f"{_OF_MINT} < :since ORDER BY open_ns DESC LIMIT 1")
 END_OF_TIME_NS = 2**63 - 1
 _CHUNK = 500
 
@@ -116,16 +151,22 @@ class TradeTotals:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredBar:
-    """A bar as the market told it: SOL per whole token, volume in tokens."""
+class Tallied:
+    """So many rows of a kind: ``what`` is the purpose of an order, the side of a fill, or what a signal asks for."""
 
-    open_ns: int
-    close_ns: int
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal
+    kind: str
+    what: str
+    reason: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """``since_ns``: from when on rows were counted, later than was asked for where there were too many."""
+
+    since_ns: int
+    found: tuple[Tallied, ...]
+    is_cut: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +229,29 @@ class RunArchive:
             given = {"run": self._run, "ts": within_time(ts_ns)}
             return connection.execute(_SEQ_FROM, given).scalar_one_or_none()
 
+    def tally(self, kinds: Sequence[str], within: Range, *, mint: str | None, limit: int) -> Tally:
+        """Count rows of these kinds within the range, of one token or of all, by what is in them.
+
+        Of no kind more than the newest ``limit`` rows are read: where one has more, all are counted from there on.
+        """
+        given = within.bounds(self._run)
+        after = 0 if within.since_ns is None else self.seq_before(given["since"])
+        before = END_OF_TIME_NS
+        if within.until_ns is not None and given["until"] < END_OF_TIME_NS:
+            before = self.seq_from(given["until"] + 1) or END_OF_TIME_NS
+        with self._store.reading() as connection:
+            asked = {"run": self._run, "before": before, "skipped": limit}
+            floors = [connection.execute(_NTH_NEWEST, asked | {"kind": kind}).scalar_one_or_none() for kind in kinds]
+            floor = max((seq for seq in floors if seq is not None), default=0)
+            is_cut = floor > after
+            if is_cut:
+                cut_ns = connection.execute(_TIME_OF, {"run": self._run, "seq": floor}).scalar_one()
+                is_cut, given["since"] = cut_ns >= given["since"], max(cut_ns, given["since"])
+            bounds = given | {"after": max(after, floor), "before": before, "kinds": list(kinds), "mint": mint}
+            rows_of = connection.execute(_FOLDED, bounds).all()
+        found = (Tallied(row.kind, str(row.what or ""), str(row.reason or ""), row.number) for row in rows_of)
+        return Tally(given["since"], tuple(found), is_cut)
+
     def mentioning(self, names: Collection[str], kinds: Collection[str] = ()) -> list[JournalRow]:
         """Return the rows that speak of one of these orders or trajectories, in order."""
         spoken = sa.select(mentions.c.seq).where(mentions.c.run == self._run, mentions.c.name.in_(names))
@@ -233,14 +297,15 @@ class RunArchive:
             return [(str(mint), int(count)) for mint, count in connection.execute(query)]
 
     def bars(self, mint: str, within: Range, *, limit: int) -> list[StoredBar]:
-        """Return the newest ``limit`` bars of a token that opened within the range, oldest first."""
+        """Return the newest ``limit`` bars of a token that opened within the range, oldest first, and before them the
+        one that was taken together over an hour or a day in which the range begins."""
         given = within.bounds(self._run)
-        query = sa.select(bars.c.open_ns, bars.c.close_ns, bars.c.ohlcv).where(
-            bars.c.run == self._run, bars.c.mint == mint, bars.c.open_ns.between(given["since"], given["until"])
-        )
         with self._store.reading() as connection:
-            found = connection.execute(query.order_by(bars.c.open_ns.desc()).limit(limit)).all()
-        return [StoredBar(row.open_ns, row.close_ns, *map(Decimal, row.ohlcv.split())) for row in reversed(found)]
+            found = [stored(row) for row in connection.execute(_BARS, given | {"mint": mint, "limit": limit})]
+            if len(found) < limit:
+                before = [stored(row) for row in connection.execute(_BAR_BEFORE, given | {"mint": mint})]
+                found += [bar for bar in before if bar.grain_s and bar.close_ns > given["since"]]
+        return found[::-1]
 
 
 def _seq_of(row: JournalRow) -> int:

@@ -25,10 +25,10 @@ from .journal_schema import (
     NOT_INPUT,
     STEPS,
     answers,
-    bars,
     checkpoints,
     cursors,
     mentions,
+    mints,
     plans,
     progress,
     results,
@@ -38,9 +38,17 @@ from .journal_schema import (
     trades,
 )
 from .sqlite import open_engine, translating, writing
+from .stored_bars import Packed, packed
 
 CHUNK_ROWS = 2_000
 CHECKPOINTS_KEPT = 2
+
+# What was taken together stays, whatever is told of its beginning once more.
+_KEEP_BARS = sa.text(
+    "INSERT INTO kept_bars (run, mint, open_ns, width_ns, grain_s, parts, ohlcv) "
+    "VALUES (:run, :mint, :open_ns, :width_ns, 0, 1, :ohlcv) ON CONFLICT (run, mint, open_ns) "
+    "DO UPDATE SET width_ns = excluded.width_ns, ohlcv = excluded.ohlcv WHERE kept_bars.grain_s = 0"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +251,8 @@ class SqlJournal:
         self._snapshots: list[dict[str, Any]] = []
         self._mentions: list[dict[str, Any]] = []
         self._trades: list[dict[str, Any]] = []
-        self._bars: list[dict[str, Any]] = []
+        self._bars: list[Bar] = []
+        self._mints: dict[str, int] = {}
         self._cycles: int | None = None
         self._cycles_kept: int | None = None
         self._committed = self._newest_seq()
@@ -280,9 +289,7 @@ class SqlJournal:
     def remember_bar(self, bar: Bar) -> None:
         """Keep a closed bar to be looked at later, durable with the next commit; it is no row of the run."""
         self._ensure_open()
-        ohlcv = f"{bar.open} {bar.high} {bar.low} {bar.close} {bar.volume}"
-        row = {"run": self._run, "mint": bar.mint, "open_ns": bar.ts_open_ns, "close_ns": bar.ts_close_ns}
-        self._bars.append(row | {"ohlcv": ohlcv})
+        self._bars.append(bar)
 
     def trades_known(self) -> int:
         """Return the number of the newest committed trade."""
@@ -316,6 +323,7 @@ class SqlJournal:
         extras = self._answers or self._snapshots or self._trades or self._bars
         if not (self._buffer or extras or self._cycles is not None):
             return
+        ohlcvs = [packed(bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in self._bars]
         with self._store.writing() as connection:
             if self._buffer:
                 connection.execute(sa.insert(rows), self._buffer)
@@ -323,8 +331,7 @@ class SqlJournal:
                 connection.execute(sa.insert(mentions), self._mentions)
             if self._trades:
                 connection.execute(sa.insert(trades), self._trades)
-            if self._bars:  # a feed that is opened anew may tell what it told before
-                connection.execute(sa.insert(bars).prefix_with("OR REPLACE"), self._bars)
+            numbers = self._keep_bars(connection, ohlcvs)
             if self._answers:
                 connection.execute(sa.insert(answers).prefix_with("OR IGNORE"), self._answers)
             if self._snapshots:
@@ -333,6 +340,7 @@ class SqlJournal:
                 row = {"run": self._run, "cycles": self._cycles}
                 connection.execute(sa.insert(progress).prefix_with("OR REPLACE"), row)
         self._committed = self._next - 1
+        self._mints = numbers
         self._cycles_kept = self._cycles_kept if self._cycles is None else self._cycles
         self._forget()
 
@@ -380,6 +388,31 @@ class SqlJournal:
         """Forget what was not committed. The store stays open: it is its owner's."""
         self._is_open = False
         self._forget()
+
+    def _keep_bars(self, connection: sa.Connection, ohlcvs: Sequence[Packed]) -> dict[str, int]:
+        """Write the bars down; return the numbers of their tokens, which hold once this is committed."""
+        numbers = self._numbered(connection, {bar.mint for bar in self._bars})
+        given = [
+            {
+                "run": self._run,
+                "mint": numbers[bar.mint],
+                "open_ns": bar.ts_open_ns,
+                "width_ns": bar.ts_close_ns - bar.ts_open_ns,
+                "ohlcv": ohlcv,
+            }
+            for bar, ohlcv in zip(self._bars, ohlcvs, strict=True)
+        ]
+        if given:  # a feed that is opened anew may tell what it told before
+            connection.execute(_KEEP_BARS, given)
+        return numbers
+
+    def _numbered(self, connection: sa.Connection, names: set[str]) -> dict[str, int]:
+        """Return the numbers of tokens that are known so far, those of these names among them."""
+        if not (new := names - self._mints.keys()):
+            return self._mints
+        connection.execute(sa.insert(mints).prefix_with("OR IGNORE"), [{"mint": name} for name in sorted(new)])
+        found = connection.execute(sa.select(mints.c.mint, mints.c.number).where(mints.c.mint.in_(new)))
+        return self._mints | {str(mint): int(number) for mint, number in found}
 
     def _forget(self) -> None:
         self._buffer = []

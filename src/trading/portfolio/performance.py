@@ -242,6 +242,11 @@ class TrackRecords:
         """Return what each kept trade brought that was opened at ``since_ns`` or later, oldest first."""
         return tuple(trip.return_bps for trip in self._trips.get(strategy, ()) if trip.opened_ns >= since_ns)
 
+    def kept_from_ns(self, strategy: str) -> int | None:
+        """Return when the oldest trade that is still kept was closed; None while none has been let go."""
+        kept = self._trips.get(strategy, ())
+        return min(trip.closed_ns for trip in kept) if len(kept) < self._trades.get(strategy, 0) else None
+
     def trips(self, strategy: str, since_ns: int | None = None, until_ns: int | None = None) -> list[RoundTrip]:
         """Return the kept trades closed from ``since_ns`` (included) until ``until_ns`` (excluded), in their order."""
         trips: list[RoundTrip] = []

@@ -29,7 +29,7 @@ from .promoter import DeskNow, Promoter
 from .running_costs import RunningCosts
 from .session import Session
 from .stage import Stage
-from .strategy_digest import digest
+from .strategy_digest import Stretch, digest
 from .telling import Telling, before_of, bounded_limit
 from .trade_list import trade_filter, trade_page
 
@@ -148,11 +148,19 @@ class DeskReadings:
         found = await anyio.to_thread.run_sync(self.promoter.candidates, limit)
         return self._with_context(found)
 
-    async def strategy_digest(self, *, strategy: str | None, window: str) -> Document:
+    async def strategy_digest(
+        self, *, strategy: str | None, window: str, since_ns: int | None = None, until_ns: int | None = None
+    ) -> Document:
+        """How each strategy did in a window that ends now, or (``window`` is ``all`` then) from ``since_ns`` on and
+        before ``until_ns``."""
+        within = Stretch(since_ns, until_ns)
         if not WINDOW.match(window):
             msg = f"window: all, or a number with m, h, d or w behind it (24h, 7d), not {window!r}"
             raise InvalidInput(msg, field="window")
-
+        if window != "all" and not within.is_open:
+            msg = f"window: {window!r} beside since or until; give one or the other"
+            raise InvalidInput(msg, field="window")
+        _require_order(since_ns, until_ns)
         now_ns = self._stage.now_ns
 
         def read(session: Session) -> Document:
@@ -160,7 +168,7 @@ class DeskReadings:
             if strategy is not None and strategy not in known:
                 msg = f"strategy: {strategy!r} is unknown; known are {', '.join(known)}"
                 raise InvalidInput(msg, field="strategy")
-            return digest(session.kernel, known if strategy is None else [strategy], window, now_ns)
+            return digest(session.kernel, known if strategy is None else [strategy], window, now_ns, within)
 
         return self._with_context(await self._mailbox.ask(read))
 
@@ -186,9 +194,7 @@ class DeskReadings:
             return self._with_context(found)
         if mint is not None:
             mint = self._mint_of(mint)
-        if since_ns is not None and until_ns is not None and since_ns > until_ns:
-            msg = f"since: {iso(since_ns)} is later than until, {iso(until_ns)}"
-            raise InvalidInput(msg, field="since")
+        _require_order(since_ns, until_ns)
         found = await anyio.to_thread.run_sync(lambda: funnel(run, mint=mint, since_ns=since_ns, until_ns=until_ns))
         answer = self._with_context(found)
         found["funnel"]["feed_age_s"] = answer["feed"]["age_s"]
@@ -256,3 +262,9 @@ class DeskReadings:
     def _with_context(self, document: Document) -> Document:
         current = self._stage.current
         return {**self._stage.context(current.now_ns or None, has_ended=current.has_ended), **document}
+
+
+def _require_order(since_ns: int | None, until_ns: int | None) -> None:
+    if since_ns is not None and until_ns is not None and since_ns > until_ns:
+        msg = f"since: {iso(since_ns)} is later than until, {iso(until_ns)}"
+        raise InvalidInput(msg, field="since")

@@ -1,4 +1,4 @@
-"""Folds new marks into minutes and hours, beside the loop and in small pieces."""
+"""Folds new marks into minutes and hours, and old bars into hours and days, beside the loop and in small pieces."""
 
 import logging
 from typing import Final
@@ -6,6 +6,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from trading.adapters.bar_thinning import BarThinning
 from trading.adapters.mark_buckets import STEP_ROWS_MAX, MarkBuckets
 from trading.errors import JournalUnavailable
 
@@ -16,6 +17,9 @@ REST_S: Final = 0.05
 """Pause between two pieces of a long backlog: the loop and other readers come first."""
 
 TROUBLE_S: Final = 30.0
+
+THINNING_S: Final = 60.0
+"""Before the first look for bars that became old, so that a start waits for none, and between two of them."""
 
 logger = logging.getLogger(__name__)
 
@@ -30,3 +34,18 @@ async def keep_folding(buckets: MarkBuckets) -> None:
             await anyio.sleep(TROUBLE_S)
             continue
         await anyio.sleep(REST_S if folded == STEP_ROWS_MAX else LOOK_S)
+
+
+async def keep_thinning(bars: BarThinning) -> None:
+    """Thin until cancelled; a disk in trouble is tried again."""
+    while True:
+        await anyio.sleep(THINNING_S)
+        work = bars.round()
+        try:
+            while True:
+                if await anyio.to_thread.run_sync(next, work, None) is None:
+                    break
+                await anyio.sleep(REST_S)
+        except JournalUnavailable as error:
+            logger.warning("old bars wait to be thinned: %s", error)
+            await anyio.sleep(TROUBLE_S)

@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from trading.adapters.canonical import parse_json
-from trading.adapters.journal_archive import within_time
+from trading.adapters.journal_archive import Range, Tallied, Tally, within_time
 from trading.engine.kernel import Kernel
 from trading.model import events
 from trading.model.event_codec import decode
@@ -26,7 +25,13 @@ FUNNEL_KINDS = (
     "order_filled",
     "order_rejected",
 )
+DENIALS = ("signal_passed", "order_denied")
 FUNNEL_SPAN_NS = 86_400 * NS_PER_S
+ROWS_MAX = 20_000
+"""Of each kind so many of the newest rows are counted at most; ``is_cut`` says that there were more, and ``since`` from
+when on they count."""
+MISSES_MAX = 2_000
+"""Among so many of the newest denials of each kind the nearest miss is looked for."""
 
 
 def passed_over(kernel: Kernel) -> dict[str, str]:
@@ -53,33 +58,28 @@ def passed_over(kernel: Kernel) -> dict[str, str]:
 
 
 def funnel(run: RunView, *, mint: str | None, since_ns: int | None, until_ns: int | None = None) -> Document:
-    """Return why nothing happened, as wire.WhyAnswer without its context.
+    """Return why nothing happened, as wire.WhyAnswer without its context. Both ends of the time are included.
+
+    What is seen, eligible and passed over, and the newest price, are of now, whatever the time that is asked about.
 
     The nearest miss is the denial that the least change would have cured: of all limits that the order broke the one it
     broke most counts, because every one of them has to hold.
     """
     end_ns = run.now_ns if until_ns is None else within_time(until_ns)
     begin_ns = within_time(end_ns - FUNNEL_SPAN_NS if since_ns is None else since_ns)
-    counts: Counter[str] = Counter()
-    denied: Counter[str] = Counter()
-    nearest: Document | None = None
-    after = run.archive.seq_before(begin_ns)
-    last_ns = None if until_ns is None else end_ns
-    for row in run.journal.rows(after=after, kinds=FUNNEL_KINDS, since_ns=begin_ns, until_ns=last_ns):
-        event = decode(row.kind, parse_json(row.body))
-        if mint is not None and mint_of(event) != mint:
-            continue
-        counts[_stage_of(event)] += 1
-        if isinstance(event, events.SignalPassed | events.OrderDenied):
-            denied[event.denied.reason] += 1
-            miss = _miss(run, row, event)
-            if miss is not None and (nearest is None or _distance(miss) <= _distance(nearest)):
-                nearest = miss
+    span = run.archive.span(Range())
+    if span is not None and begin_ns < span[0] <= end_ns:
+        begin_ns = span[0]  # before its first mark a run has nothing to tell
+    within = Range(begin_ns, None if until_ns is None else end_ns)
+    tally = run.archive.tally(FUNNEL_KINDS, within, mint=mint, limit=ROWS_MAX)
+    counts, denied = _counted(tally)
+    nearest = _nearest(run, Range(tally.since_ns, end_ns if until_ns is not None else None), mint)
     passed = Counter(reason for name, reason in run.passed_over.items() if mint is None or name == mint)
     seen = len(run.instruments) if mint is None else 1
     shown: Document = {
-        "since": iso(begin_ns),
+        "since": iso(tally.since_ns),
         "until": iso(end_ns),
+        "is_cut": tally.is_cut,
         "seen": seen,
         "eligible": seen - passed.total(),
         "passed_over": dict(sorted(passed.items())),
@@ -109,23 +109,52 @@ def _newest_price(run: RunView, mint: str | None) -> Document | None:
     return {"ts": iso(closed_ns), "age_s": max(0, run.now_ns - closed_ns) // NS_PER_S}
 
 
-def _stage_of(event: Any) -> str:
-    """Return how far along the way into a position this row is; rows about the way out count apart."""
-    match event:
-        case events.ForecastMade():
+def _counted(tally: Tally) -> tuple[Counter[str], Counter[str]]:
+    """Return how many rows there are of each stage, and how many denials for each reason."""
+    counts: Counter[str] = Counter()
+    denied: Counter[str] = Counter()
+    for each in tally.found:
+        counts[_stage_of(each)] += each.number
+        if each.kind in DENIALS:
+            denied[each.reason] += each.number
+    return counts, denied
+
+
+def _stage_of(row: Tallied) -> str:
+    """Return how far along the way into a position these rows are; rows about the way out count apart."""
+    match row.kind:
+        case "forecast_made":
             return "forecast"
-        case events.SignalRaised(signal=signal):
-            return "signalled" if signal.strength > 0 else "exit_signals"
-        case events.OrderApproved(order=order):
-            return "approved" if order.purpose is Purpose.ENTRY else "exits"
-        case events.OrderDenied(order=order):
-            return "denied_by_gate" if order.purpose is Purpose.ENTRY else "exits_denied"
-        case events.OrderFilled(fill=fill):
-            return "filled" if fill.side is Side.BUY else "sold"
-        case events.OrderRejected():
+        case "signal_raised":
+            return "signalled" if row.what == "buy" else "exit_signals"
+        case "order_approved":
+            return "approved" if row.what == Purpose.ENTRY.value else "exits"
+        case "order_denied":
+            return "denied_by_gate" if row.what == Purpose.ENTRY.value else "exits_denied"
+        case "order_filled":
+            return "filled" if row.what == Side.BUY.value else "sold"
+        case "order_rejected":
             return "rejected"
         case _:
             return "passed"
+
+
+def _nearest(run: RunView, within: Range, mint: str | None) -> Document | None:
+    """Return the denial that the least change would have cured, the newest of equals."""
+    before = None if within.until_ns is None else run.archive.seq_from(within.until_ns + 1)
+    rows = [row for kind in DENIALS for row in run.journal.newest((kind,), before=before, limit=MISSES_MAX)]
+    nearest: Document | None = None
+    for row in sorted(rows, key=lambda each: each.seq):
+        if row.ts_ns < (within.since_ns or 0) or (within.until_ns is not None and row.ts_ns > within.until_ns):
+            continue
+        event = decode(row.kind, parse_json(row.body))
+        assert isinstance(event, events.SignalPassed | events.OrderDenied)
+        if mint is not None and mint_of(event) != mint:
+            continue
+        miss = _miss(run, row, event)
+        if miss is not None and (nearest is None or _distance(miss) <= _distance(nearest)):
+            nearest = miss
+    return nearest
 
 
 def _funnel_text(shown: Document, run: RunView, mint: str | None, nearest: Document | None) -> str:

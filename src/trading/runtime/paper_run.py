@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
+from trading.adapters.bar_thinning import BarThinning
 from trading.adapters.live_feed_choice import Chosen, choose_feed
 from trading.adapters.mark_buckets import MarkBuckets
 from trading.adapters.sql_journal import JournalStore
@@ -28,7 +29,7 @@ from .assessing import Assessing
 from .bans import with_bans
 from .clock import WallClock
 from .desk_health import DeskHealth
-from .folding import keep_folding
+from .folding import keep_folding, keep_thinning
 from .mailbox import Mailbox
 from .metering import DeskMeters
 from .paper import PaperLoop
@@ -166,6 +167,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
         tasks.start_soon(health.run)
         tasks.start_soon(meters.run)
         tasks.start_soon(keep_folding, MarkBuckets(parts.store, session.run.number))
+        tasks.start_soon(keep_thinning, BarThinning(parts.store, session.run.number, sections.bars))
         if advising is not None:
             tasks.start_soon(advising.run)
         if live is not None:

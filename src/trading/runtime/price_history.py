@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from trading.adapters.journal_archive import Range, StoredBar
+from trading.adapters.journal_archive import Range
+from trading.adapters.stored_bars import StoredBar, apart
 from trading.errors import InvalidInput
 from trading.model.units import NS_PER_S
 
@@ -26,7 +27,9 @@ def candles(
     """Return wire.CandleSeries without its context: of this token, else of the one that was traded last.
 
     A candle holds the bars that opened in its interval, and there is none where there was no bar. Without an interval
-    the finest one is taken that shows the whole range. ``is_cut``: the range holds more than is given, the newest are.
+    the finest one is taken that shows the whole range. Where the range reaches back to bars that are kept by the hour
+    or the day only, it is a whole number of those, whatever was asked for, and ``thinned_until`` says up to when they
+    are. ``is_cut``: the range holds more than is given, the newest are.
 
     Raises: InvalidInput (an interval that is none).
     """
@@ -36,14 +39,16 @@ def candles(
     tokens = _tokens(run, held)
     mint = mint or (tokens[0]["mint"] if tokens else None)
     found = [] if mint is None else run.archive.bars(mint, within, limit=BARS_MAX + 1)
-    bars = _apart(found[-BARS_MAX:])
-    width_s = interval_s or _interval_s(bars)
+    bars = apart(found[-BARS_MAX:])
+    grain_s = max((bar.grain_s for bar in bars), default=0) or 1
+    width_s = -(-(interval_s or _interval_s(bars, grain_s)) // grain_s) * grain_s
     made = _candles(bars, width_s * NS_PER_S)
     return {
         "mint": mint,
         "symbol": None if mint is None else symbol_of(run, mint),
         "interval_s": width_s,
         "candles": made[-CANDLES_MAX:],
+        "thinned_until": next((iso(bar.close_ns) for bar in reversed(bars) if bar.grain_s), None),
         "is_cut": len(found) > BARS_MAX or len(made) > CANDLES_MAX,
         "tokens": tokens,
     }
@@ -60,23 +65,15 @@ def _tokens(run: RunView, held: Iterable[str]) -> list[Document]:
     ]
 
 
-def _apart(bars: Sequence[StoredBar]) -> list[StoredBar]:
-    """Leave out what lies within the bar before: feeds of another interval may have told of the same time."""
-    kept: list[StoredBar] = []
-    for bar in bars:
-        if not kept or bar.open_ns >= kept[-1].close_ns:
-            kept.append(bar)
-    return kept
-
-
-def _interval_s(bars: Sequence[StoredBar]) -> int:
+def _interval_s(bars: Sequence[StoredBar], grain_s: int) -> int:
+    """Return the finest interval that shows all of it, of those that are made of whole grains where there is one."""
     if not bars:
         return INTERVALS_S[0]
-    own_s = max(1, (bars[-1].close_ns - bars[-1].open_ns) // NS_PER_S)
+    own_s = max(grain_s, (bars[-1].close_ns - bars[-1].open_ns) // NS_PER_S)
     least_s = max(own_s, (bars[-1].close_ns - bars[0].open_ns) / NS_PER_S / CANDLES_WANTED)
     if least_s == own_s:
         return own_s
-    return next((each for each in INTERVALS_S if each >= least_s), INTERVALS_S[-1])
+    return next((each for each in INTERVALS_S if each >= least_s and each % grain_s == 0), INTERVALS_S[-1])
 
 
 def _candles(bars: Sequence[StoredBar], width_ns: int) -> list[Document]:
@@ -91,7 +88,7 @@ def _candles(bars: Sequence[StoredBar], width_ns: int) -> list[Document]:
             "low": plain(min(bar.low for bar in group)),
             "close": plain(group[-1].close),
             "volume": plain(sum((bar.volume for bar in group[1:]), group[0].volume)),
-            "bars": len(group),
+            "bars": sum(bar.parts for bar in group),
         }
         for start_ns, group in groups.items()
     ]

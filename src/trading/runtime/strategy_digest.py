@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,6 +13,7 @@ from trading.model.forecast import Direction
 from trading.model.units import NS_PER_S
 from trading.model.window import WINDOW_DAYS, WindowCell
 from trading.portfolio.entry_facts import UNKNOWN
+from trading.portfolio.windows import CELL_EVIDENCE_MAX as CELL_EVIDENCE_ALONE_MAX
 from trading.portfolio.windows import DAY_NS, cells_of
 
 from .digests import confidence
@@ -21,28 +23,51 @@ from .outlook import calibration_document
 
 EVIDENCE_MAX: Final = 50
 CELL_EVIDENCE_MAX: Final = 3
+"""Trades that a cell names; where one strategy is asked about, all that the cell has kept."""
 CELLS_SHOWN_MAX: Final = 12
 """Cells of a strategy, the largest."""
 WINDOW_UNITS_S: Final[Mapping[str, int]] = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
-def digest(kernel: Kernel, names: Sequence[str], window: str, wall_ns: int) -> Document:
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """From when (included) until when (excluded) trades count by the time of their last sale; None: open."""
+
+    since_ns: int | None
+    until_ns: int | None
+
+    @property
+    def is_open(self) -> bool:
+        return self.since_ns is None and self.until_ns is None
+
+
+WHOLE: Final = Stretch(None, None)
+RANGE: Final = "range"
+"""The name of a window that was given by its ends."""
+
+
+def digest(kernel: Kernel, names: Sequence[str], window: str, wall_ns: int, within: Stretch = WHOLE) -> Document:
     """Return wire.StrategyDigest without its context. It ends at the market's time, before the market's first event at
-    ``wall_ns``. A window is ``all``, or a number with m, h, d or w behind it."""
+    ``wall_ns``. A window is ``all``, or a number with m, h, d or w behind it; or ``within`` names the ends."""
     now_ns = kernel.state.now_ns or wall_ns
-    since_ns = 0 if window == "all" else now_ns - int(window[:-1]) * WINDOW_UNITS_S[window[-1]] * NS_PER_S
+    end_ns = now_ns + 1 if within.until_ns is None else within.until_ns
+    if within.is_open:
+        since_ns = 0 if window == "all" else now_ns - int(window[:-1]) * WINDOW_UNITS_S[window[-1]] * NS_PER_S
+    else:
+        window, since_ns = RANGE, within.since_ns or 0
     evidence: list[str] = []
     found: list[Document] = []
     total = 0
     for name in names:
-        trips = kernel.state.records.trips(name, since_ns, now_ns + 1)
+        trips = kernel.state.records.trips(name, since_ns, end_ns)
         total += len(trips)
         evidence += [public_id(kernel.setup.run_id, trip.trajectory_id) for trip in trips]
-        found.append(_strategy(kernel, name, since_ns, trips))
+        named = CELL_EVIDENCE_ALONE_MAX if len(names) == 1 else CELL_EVIDENCE_MAX
+        found.append(_strategy(kernel, name, Stretch(since_ns, end_ns), trips, named))
     return {
         "window": window,
         "since": datetime.fromtimestamp(max(0, since_ns) // NS_PER_S, UTC).isoformat(),
-        "until": iso(now_ns),
+        "until": iso(now_ns if within.until_ns is None else within.until_ns),
         "strategies": found,
         "confidence": confidence(total),
         "evidence": evidence[-EVIDENCE_MAX:],
@@ -51,10 +76,16 @@ def digest(kernel: Kernel, names: Sequence[str], window: str, wall_ns: int) -> D
 
 def windows_of(kernel: Kernel, name: str) -> list[Document]:
     """Return what the strategy did in each of ``WINDOW_DAYS`` until now, one entry for each, without cells."""
-    now_ns = kernel.state.now_ns
+    return _windows(kernel, name, None, kernel.state.now_ns + 1)
+
+
+def _windows(kernel: Kernel, name: str, since_ns: int | None, end_ns: int) -> list[Document]:
+    """Return what the strategy did in those of ``WINDOW_DAYS`` that end then and are shorter than all."""
     found: list[Document] = []
     for days in WINDOW_DAYS:
-        trips = kernel.state.records.trips(name, now_ns + 1 - days * DAY_NS, now_ns + 1)
+        if since_ns is not None and end_ns - since_ns <= days * DAY_NS + 1:  # a window until now has now in it
+            continue
+        trips = kernel.state.records.trips(name, end_ns - days * DAY_NS, end_ns)
         whole = next(iter(cells_of(trips, days)), None)
         figures = {"trades": 0} if whole is None else _figures(whole)
         found.append({"days": days, **figures, "confidence": confidence(len(trips))})
@@ -89,9 +120,11 @@ def allocation(kernel: Kernel, name: str) -> Document | None:
     }
 
 
-def _strategy(kernel: Kernel, name: str, since_ns: int, trips: Sequence[RoundTrip]) -> Document:
+def _strategy(kernel: Kernel, name: str, within: Stretch, trips: Sequence[RoundTrip], named: int) -> Document:
     state = kernel.state
-    record = state.records.window(name, since_ns, state.now_ns + 1)
+    since_ns, end_ns = within.since_ns or 0, within.until_ns or state.now_ns + 1
+    record = state.records.window(name, since_ns, end_ns)
+    kept_ns = state.records.kept_from_ns(name)
     whole, *cells = cells_of(trips, 0) or (None,)
     return {
         "name": name,
@@ -111,7 +144,10 @@ def _strategy(kernel: Kernel, name: str, since_ns: int, trips: Sequence[RoundTri
         "capital_lamports": state.ledger.bucket_cash_lamports(name),
         "confidence": confidence(record.trades),
         "allocation": allocation(kernel, name),
-        "cells": [_cell(kernel, cell) for cell in cells[:CELLS_SHOWN_MAX] if cell is not None],
+        # Older trades are summed up in the totals alone.
+        "counted_since": None if kept_ns is None or kept_ns <= since_ns else iso(kept_ns),
+        "windows": _windows(kernel, name, since_ns, end_ns),
+        "cells": [_cell(kernel, cell, named) for cell in cells[:CELLS_SHOWN_MAX] if cell is not None],
         "calibration": [
             calibration_document(name, direction.value, calibration)
             for direction in Direction
@@ -120,14 +156,14 @@ def _strategy(kernel: Kernel, name: str, since_ns: int, trips: Sequence[RoundTri
     }
 
 
-def _cell(kernel: Kernel, cell: WindowCell) -> Document:
+def _cell(kernel: Kernel, cell: WindowCell, named: int) -> Document:
     run_id = kernel.setup.run_id
     return {
         "regime": cell.regime,
         "tier": cell.tier,
         **_figures(cell),
         "confidence": confidence(cell.trades),
-        "evidence": [public_id(run_id, each) for each in cell.evidence[-CELL_EVIDENCE_MAX:]],
+        "evidence": [public_id(run_id, each) for each in cell.evidence[-named:]],
     }
 
 

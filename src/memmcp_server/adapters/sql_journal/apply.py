@@ -16,6 +16,7 @@ from memmcp_server.domain.outbox import SinkSpec
 from memmcp_server.domain.trajectory import credit_of
 from memmcp_server.errors import IdempotencyConflict, InvalidInput, JournalUnavailable, MemoryServerError, NotFound
 
+from .nodes import REGISTERED, spec_of
 from .plan import Follower, Head, Key, Last, Plan
 from .prepare import (
     Prepared,
@@ -60,7 +61,10 @@ Keyed = PreparedMemory | PreparedOpen | PreparedClose | PreparedSnapshot | Prepa
 
 @dataclass(frozen=True, slots=True)
 class Applier:
-    """Applies batches. ``now_ns`` is read once per batch: what is committed together was known together."""
+    """Applies batches. On a server the sinks are those that all its daemons have registered.
+
+    ``now_ns`` is read once per batch: what is committed together was known together.
+    """
 
     statements: Statements
     sinks: tuple[SinkSpec, ...]
@@ -97,8 +101,11 @@ class Applier:
             rows = look_up(connection, self.statements, CONTENTS_BY_ID, [memory_id])
             return next((str(row[1]) for row in rows if row[0] == version), "")
 
+        sinks = self.sinks
+        if self.statements.is_shared:
+            sinks = tuple(spec_of(*row) for row in fetch(connection, REGISTERED, ()))
         id_head = f"{ms >> 16 & 0xFFFFFFFF:08x}-{ms & 0xFFFF:04x}-7"
-        plan = Plan(seq, outbox_id, known_at_ns, count, id_head, instance_id[-13:], self.sinks, content_in)
+        plan = Plan(seq, outbox_id, known_at_ns, count, id_head, instance_id[-13:], sinks, content_in)
         if commands:
             self._look_up(connection, plan, commands)
         return plan
@@ -195,7 +202,8 @@ def _named_ids(command: Prepared) -> tuple[MemoryId, ...]:
     match command:
         case PreparedMemory():
             draft = command.draft
-            return (*draft.cites, *draft.supersedes, *(() if draft.id is None else (draft.id,)))
+            is_looked_for = draft.id is not None and not draft.is_new_id
+            return (*draft.cites, *draft.supersedes, *((draft.id,) if draft.id is not None and is_looked_for else ()))
         case PreparedUpdate() | PreparedAct():
             return named_ids(command)
         case _:

@@ -15,7 +15,7 @@ from memmcp_server.errors import DataDirectoryError
 
 from .engines import Engines
 from .migrate import migrate
-from .schema import head, metadata, sinks
+from .schema import head, leases, metadata, sinks
 from .translate import of_os, translating
 
 ROWS_AT_ONCE = 1_000
@@ -89,6 +89,8 @@ def _copy_rows(source: Engine, target: Path) -> None:
         for table in (head, sinks):
             writing.execute(table.delete())
         for table in metadata.sorted_tables:
+            if table is leases:
+                continue  # a copy has no daemons
             for rows in reading.execute(select(table), execution_options=streamed).mappings().partitions():
                 writing.execute(table.insert(), [dict(row) for row in rows])
 

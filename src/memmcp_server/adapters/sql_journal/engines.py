@@ -20,6 +20,7 @@ from .translate import of_os, opening
 FILE_NAME = "journal.db"
 BUSY_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 5
+SECRET_PARAMETERS = ("password", "sslpassword")
 PROGRESS_STEPS = 20_000
 """Virtual machine steps between two looks at a read's deadline: about a millisecond."""
 
@@ -64,7 +65,9 @@ def place_of(section: JournalSection, data_dir: Path) -> Place:
         return Place(URL.create("sqlite", database=str(path)), path, str(path))
     if backend == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-        return Place(url, None, url.render_as_string(hide_password=True))
+        # A password may stand among the parameters too.
+        masked = {name: "hidden" for name in SECRET_PARAMETERS if name in url.query}
+        return Place(url, None, url.update_query_dict(masked).render_as_string(hide_password=True))
     msg = f"journal.url names the database {backend!r}; allowed are sqlite:///PATH and postgresql://HOST/NAME"
     raise InvalidInput(msg, field="journal.url")
 

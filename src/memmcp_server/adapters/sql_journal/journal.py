@@ -1,12 +1,14 @@
 """The journal on SQL: one body for SQLite and PostgreSQL."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -14,26 +16,30 @@ from memmcp_server.config import JournalSection
 from memmcp_server.domain.identifiers import JsonObject, MemoryId, Seq, TrajectoryId
 from memmcp_server.domain.lifecycle import AuditEntry, Change, Link, Mark, Surroundings
 from memmcp_server.domain.memory import Acknowledgement, Memory, MemoryFilter
-from memmcp_server.domain.outbox import QDRANT, OutboxEntry, SinkSpec, SinkStats
+from memmcp_server.domain.outbox import QDRANT, SINK_QDRANT, OutboxEntry, SinkSpec, SinkStats
 from memmcp_server.domain.summary import Count, GroupBy
 from memmcp_server.domain.telemetry import OldSnapshots, Snapshot, StoredSnapshot
-from memmcp_server.domain.times import from_ns
+from memmcp_server.domain.times import NS_PER_DAY, from_ns
 from memmcp_server.domain.trajectory import Trajectory
 from memmcp_server.errors import JournalBusy, JournalUnavailable, MemoryServerError, OutcomeUnknown, Unavailable
 from memmcp_server.ports import Clock, JournalCommand, LexicalScope, Purge
 
-from . import lifecycle_rows, outbox_rows, reads, snapshot_rows
+from . import lifecycle_rows, nodes, outbox_rows, reads, snapshot_rows
 from .apply import Applier
 from .backup import back_up
 from .deadlines import Deadlines
 from .engines import Engines, check_opens, limit_read, open_engines, place_of
 from .migrate import migrate
+from .nodes import Names, names_of
 from .prepare import prepare
 from .purge import Purging
 from .statements import compile_statements, execute_rows
-from .translate import translating
+from .translate import opening, translating
 from .waiters import CommitWaiters
 from .writer import Job, Writer, WriterLimits
+
+if TYPE_CHECKING:
+    from .listener import Listener
 
 T = TypeVar("T")
 
@@ -46,15 +52,24 @@ class SqlJournal:
 
     writer_type: type[Writer] = Writer
 
-    def __init__(self, engines: Engines, section: JournalSection, clock: Clock, sinks: Sequence[SinkSpec]) -> None:
+    def __init__(
+        self,
+        engines: Engines,
+        section: JournalSection,
+        clock: Clock,
+        sinks: Sequence[SinkSpec],
+        names: Names = Names(),  # noqa: B008 - frozen
+    ) -> None:
         self._engines = engines
+        self._sinks = tuple(sinks)
+        self._names = names
         self._section = section
         self._clock = clock
         self._shown = engines.place.shown
         self._waiters = CommitWaiters()
         self._deadlines = Deadlines(section.commit_timeout_s, self._unknown_outcome)
         self._statements = compile_statements(engines.writer.dialect)
-        applier = Applier(self._statements, tuple(sinks), clock.now_ns)
+        applier = Applier(self._statements, self._sinks, clock.now_ns)
         limits = WriterLimits(section.queue_len_max, section.batch_rows_max)
         self._writer = self.writer_type(engines.writer, self._shown, limits, applier.apply, self._settled)
         self._purging = Purging(engines.place, self._bare, self._read, section.commit_timeout_s / 2)
@@ -62,6 +77,12 @@ class SqlJournal:
         self._reads_queued = 0
         self._is_closed = False
         self._write_problem: str | None = None
+        self._listener: Listener | None = None
+
+    @property
+    def node(self) -> str:
+        """This daemon's name among those that share the journal; empty where it has it alone."""
+        return self._names.node
 
     @property
     def shown(self) -> str:
@@ -82,6 +103,9 @@ class SqlJournal:
         """Begin to write, and learn what is there already."""
         self._writer.start()
         self._waiters.advance(await self.horizon())
+        if self._engines.place.path is None:
+            self._listener = self._listening(asyncio.get_running_loop())
+            self._listener.start()
 
     async def close(self) -> None:
         """Finish the writes that are queued, then refuse; idempotent.
@@ -92,6 +116,8 @@ class SqlJournal:
             return
         self._is_closed = True
         self._purging.stop()
+        if self._listener is not None:
+            await asyncio.to_thread(self._listener.close, CLOSE_TIMEOUT_S)
         ended = await asyncio.to_thread(self._writer.close, CLOSE_TIMEOUT_S)
         self._deadlines.close()
         await asyncio.to_thread(self._readers.shutdown)
@@ -192,13 +218,14 @@ class SqlJournal:
     async def lexical(
         self, words: Sequence[str], where: MemoryFilter, *, scope: LexicalScope, limit: int
     ) -> list[Memory]:
-        return await self._read(partial(reads.lexical, words=words, where=where, scope=scope, limit=limit))
+        sink = None if scope == "all" else self._index
+        return await self._read(partial(reads.lexical, words=words, where=where, sink=sink, limit=limit))
 
     async def unindexed(self, words: Sequence[str], where: MemoryFilter, *, limit: int) -> tuple[list[Memory], int]:
-        return await self._read(partial(reads.unindexed, words=words, where=where, limit=limit))
+        return await self._read(partial(reads.unindexed, words=words, where=where, sink=self._index, limit=limit))
 
     async def backlog(self) -> int:
-        return await self._read(reads.backlog)
+        return await self._read(partial(reads.backlog, sink=self._index))
 
     async def count(self, where: MemoryFilter) -> int:
         return await self._read(partial(reads.count, where=where))
@@ -268,7 +295,8 @@ class SqlJournal:
         await self._done(drop)
 
     async def outbox_due(self, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
-        return await self._read(partial(outbox_rows.due, sink=sink, now_ns=now_ns, limit=limit))
+        stored = self._names.stored(sink)
+        return self._named(await self._read(partial(outbox_rows.due, sink=stored, now_ns=now_ns, limit=limit)))
 
     async def outbox_delivered(self, entry_ids: Sequence[int]) -> None:
         if entry_ids:
@@ -279,30 +307,47 @@ class SqlJournal:
             await self._done(partial(outbox_rows.failed, entry_ids=entry_ids, error=error, retry_at_ns=retry_at_ns))
 
     async def outbox_stats(self) -> dict[str, SinkStats]:
-        return await self._read(outbox_rows.stats)
+        rows = await self._read(outbox_rows.stats)
+        return {self._names.shown(name): row for name, row in rows.items()}
 
     async def outbox_entries(self, sink: str | None, *, dead: bool | None, limit: int) -> list[OutboxEntry]:
-        return await self._read(partial(outbox_rows.entries, sink=sink, dead=dead, limit=limit))
+        stored = None if sink is None else self._names.stored(sink)
+        return self._named(await self._read(partial(outbox_rows.entries, sink=stored, dead=dead, limit=limit)))
 
     async def outbox_retry(self, entry_ids: Sequence[int] | None) -> int:
         retried: int = await self._done(partial(outbox_rows.retry, entry_ids=entry_ids))
         return retried
 
     async def outbox_of_forgotten(self, sink: str, *, after: Seq) -> int:
-        return await self._read(partial(outbox_rows.of_forgotten, sink=sink, after=after))
+        return await self._read(partial(outbox_rows.of_forgotten, sink=self._names.stored(sink), after=after))
 
     async def outbox_drop(self, entry_id: int) -> bool:
         dropped: bool = await self._done(partial(outbox_rows.drop, entry_id=entry_id))
         return dropped
 
     async def outbox_queue(self, sink: str, memory_ids: Sequence[MemoryId]) -> int:
-        wanted = partial(outbox_rows.queue, sink=sink, memory_ids=memory_ids, now_ns=self._clock.now_ns())
+        stored = self._names.stored(sink)
+        wanted = partial(outbox_rows.queue, sink=stored, memory_ids=memory_ids, now_ns=self._clock.now_ns())
         queued: int = await self._done(wanted)
         return queued
 
     async def outbox_refill(self, sink: str) -> int:
-        filled: int = await self._done(partial(outbox_rows.refill, sink=sink, now_ns=self._clock.now_ns()))
+        stored = self._names.stored(sink)
+        filled: int = await self._done(partial(outbox_rows.refill, sink=stored, now_ns=self._clock.now_ns()))
         return filled
+
+    async def take_lease(self, name: str, holder: str, ttl_s: float) -> int | None:
+        now_ns = self._clock.now_ns()
+        token: int | None = await self._done(
+            partial(nodes.take_lease, name=name, holder=holder, ttl_s=ttl_s, now_ns=now_ns)
+        )
+        return token
+
+    async def lease_holder(self, name: str) -> str | None:
+        return await self._read(partial(nodes.lease_holder, name=name, now_ns=self._clock.now_ns()))
+
+    async def release_lease(self, name: str, holder: str) -> None:
+        await self._done(partial(nodes.release_lease, name=name, holder=holder))
 
     async def backup(self, directory: Path) -> Path:
         name = f"journal-{from_ns(self._clock.now_ns()):%Y%m%dT%H%M%S}Z.db"
@@ -318,6 +363,35 @@ class SqlJournal:
 
     def write_problem(self) -> str | None:
         return self._write_problem
+
+    @property
+    def _index(self) -> str:
+        """The stored name of this daemon's index among the sinks."""
+        return self._names.stored(SINK_QDRANT)
+
+    def _named(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        return [replace(each, sink=self._names.shown(each.sink)) for each in entries] if self._names.own else [*entries]
+
+    def _listening(self, loop: asyncio.AbstractEventLoop) -> "Listener":
+        from .listener import Listener  # with its driver, which a journal in a file does without
+
+        def heard(seq: int) -> None:
+            loop.call_soon_threadsafe(self._waiters.advance, Seq(seq))
+
+        def present() -> None:
+            loop.call_soon_threadsafe(self._say_present)
+
+        return Listener(self._engines.place.url, heard, present)
+
+    def _say_present(self) -> None:
+        """Have it written that this daemon's sinks are served, and those retired that nobody serves."""
+        if self._is_closed:
+            return
+        now_ns = self._clock.now_ns()
+        before_ns = now_ns - self._section.absent_days * NS_PER_DAY
+        with contextlib.suppress(Unavailable):
+            told = self._writer.submit(partial(nodes.present, self._sinks, self._names, now_ns, before_ns), 1)
+            told.add_done_callback(lambda each: None if each.cancelled() else each.exception())
 
     def _settled(self, outcome: object) -> None:
         self._write_problem = outcome.message if isinstance(outcome, Unavailable) else None
@@ -373,11 +447,19 @@ def open_now(
     engines = open_engines(place_of(section, data_dir), section.readers, section.commit_timeout_s)
     try:
         check_opens(engines)
-        migrate(engines.writer, engines.place.shown, [sink.name for sink in sinks], retire=retire)
+        if engines.place.path is not None:
+            migrate(engines.writer, engines.place.shown, [sink.name for sink in sinks], retire=retire)
+            return journal_type(engines, section, clock, sinks)
+        names = names_of(sinks, nodes.read_node(data_dir))
+        migrate(engines.writer, engines.place.shown, ())
+        with opening(engines.place.shown, is_file=False), engines.writer.begin() as connection:
+            nodes.register(connection, sinks, names, clock.now_ns())
+            if retire:
+                nodes.drop_unregistered(connection)
     except MemoryServerError:
         engines.dispose()
         raise
-    return journal_type(engines, section, clock, sinks)
+    return journal_type(engines, section, clock, sinks, names)
 
 
 @asynccontextmanager
@@ -393,7 +475,7 @@ async def open_journal(
     """Open the journal that the section names, migrated to this version; close it at the end of the block.
 
     ``retire``: a sink that is not named is known no longer, and what waited for it is dropped (``outbox_refill`` brings
-    it back when the sink is).
+    it back when the sink is). On a server, where daemons come and go with sinks of their own, this is left to time.
 
     Raises: InvalidInput, DataDirectoryError (damaged, read-only or newer; names the path and what to do),
     JournalUnavailable (a server that does not answer), JournalBusy, StorageFull.

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, inspect, select, text
 
 from memmcp_server.errors import DataDirectoryError
 
+from .move_marks import refuse_unfinished
 from .schema import REVISIONS, head, outbox, sinks
 from .translate import opening
 
@@ -19,17 +20,19 @@ LOCK_NUMBER = 0x6D656D_6D6370
 def migrate(engine: Engine, shown: str, sink_names: Sequence[str], *, retire: bool = False) -> None:
     """Migrate, and make the rows that the journal counts on. Does nothing to a journal that has them.
 
-    Raises: DataDirectoryError (a schema of a newer version, a damaged file), JournalBusy, StorageFull.
+    Raises: DataDirectoryError (a schema of a newer version, a damaged file, a part of a journal that is being moved
+    here), JournalBusy, StorageFull.
     """
     with opening(shown, is_file=engine.dialect.name == "sqlite"), engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
+            refuse_unfinished(connection, shown)
         present = schema_revision(connection)
         if present is not None and present not in REVISIONS:
             msg = f"{shown} was written by a newer memMCP (schema {present}; this one knows up to {REVISIONS[-1]})"
             raise DataDirectoryError(msg, hint="run the newer version, or use another data directory")
         if present != REVISIONS[-1]:
-            _upgrade(connection)
+            upgrade(connection)
         _ensure_rows(connection, sink_names)
         if retire:
             _retire_others(connection, sink_names)
@@ -43,7 +46,8 @@ def schema_revision(connection: Connection) -> str | None:
     return None if revision is None else str(revision)
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection) -> None:
+    """Bring the schema to the last revision, within the connection's transaction."""
     # Imported here: a journal that is up to date opens without Alembic, which takes longer to load than to run.
     from alembic import command
     from alembic.config import Config

@@ -8,9 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, exist
 
 from memmcp_server.domain.identifiers import MemoryId, Namespace, Seq, TrajectoryId
 from memmcp_server.domain.memory import Memory, MemoryFilter, Provenance, Trust
-from memmcp_server.domain.outbox import SINK_QDRANT
 from memmcp_server.domain.trajectory import Trajectory
-from memmcp_server.ports import LexicalScope
 
 from .prepare import TAG_SEPARATOR, decode_object, decode_tags
 from .schema import head, memories, outbox, trajectories
@@ -59,13 +57,14 @@ def page(
 
 
 def lexical(
-    connection: Connection, words: Sequence[str], where: MemoryFilter, *, scope: LexicalScope, limit: int
+    connection: Connection, words: Sequence[str], where: MemoryFilter, *, sink: str | None, limit: int
 ) -> list[Memory]:
+    """Return what holds any of the words; with a sink only rows whose entry for it waits."""
     if not words:
         return []
     matching = select(memories.c.seq).where(*conditions(where), or_(*(_contains(word) for word in words)))
-    if scope == "unindexed":
-        matching = matching.where(memories.c.seq.in_(select(outbox.c.seq).where(outbox.c.sink == SINK_QDRANT)))
+    if sink is not None:
+        matching = matching.where(memories.c.seq.in_(select(outbox.c.seq).where(outbox.c.sink == sink)))
     # Ranked here and not by the caller: a few hundred new rows with a common word must not hide the one with all words.
     newest = matching.order_by(memories.c.seq.desc()).limit(LEXICAL_RANKED_MAX).subquery()
     letters = sum((case((_contains(word), len(word)), else_=0) for word in words), literal(0))
@@ -77,16 +76,16 @@ def lexical(
 
 
 def unindexed(
-    connection: Connection, words: Sequence[str], where: MemoryFilter, *, limit: int
+    connection: Connection, words: Sequence[str], where: MemoryFilter, *, sink: str, limit: int
 ) -> tuple[list[Memory], int]:
-    waiting = backlog(connection)
+    waiting = backlog(connection, sink)
     # Usually nothing waits, and then nothing has to be looked through.
-    rows = lexical(connection, words, where, scope="unindexed", limit=limit) if waiting else []
+    rows = lexical(connection, words, where, sink=sink, limit=limit) if waiting else []
     return rows, waiting
 
 
-def backlog(connection: Connection) -> int:
-    query = select(func.count()).select_from(outbox).where(outbox.c.sink == SINK_QDRANT)
+def backlog(connection: Connection, sink: str) -> int:
+    query = select(func.count()).select_from(outbox).where(outbox.c.sink == sink)
     return int(connection.execute(query).scalar_one())
 
 

@@ -11,7 +11,9 @@
     cursors       how far a named reader of the changes has come
     snapshots     desks' snapshots, one per (desk, key)
     outbox        what a sink has not got yet: id, version and sink, never content
-    sinks         the known sinks and how many entries each has been delivered
+    sinks         the known sinks and how many entries each has been delivered; on a server also what each is given,
+                  whose it is (an index inside of a daemon is that node's alone) and when a daemon last served it
+    leases        on a server: which daemon does now what only one may do at a time
     head          one row: the last seq, outbox id and commit time, how many memories there are, the instance's id
 
 The single row of ``head`` is read and written by each transaction that appends. On PostgreSQL its row lock makes
@@ -34,8 +36,11 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Schema revisions that this version knows, oldest first; the last is what it needs."""
+
+CHANNEL = "memmcp"
+"""On which a server notifies the daemons of each commit, with its last seq."""
 
 metadata = MetaData()
 
@@ -212,6 +217,18 @@ sinks = Table(
     metadata,
     Column("name", String(32), primary_key=True),
     Column("delivered", BigInteger, nullable=False),
+    Column("spec", Text),
+    Column("node", String(32)),
+    Column("seen_at_ns", BigInteger),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("until_ns", BigInteger, nullable=False),
 )
 
 head = Table(

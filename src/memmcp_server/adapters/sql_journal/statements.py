@@ -9,7 +9,20 @@ from typing import Any
 
 from sqlalchemy import Connection, Dialect, Table, bindparam, delete, insert, select, update
 
-from .schema import audit, cursors, head, keys, links, marks, memories, outbox, policies, snapshots, trajectories
+from .schema import (
+    CHANNEL,
+    audit,
+    cursors,
+    head,
+    keys,
+    links,
+    marks,
+    memories,
+    outbox,
+    policies,
+    snapshots,
+    trajectories,
+)
 
 Row = tuple[Any, ...]
 LOOKUP_LEN_MAX = 400
@@ -27,7 +40,7 @@ class Statements:
     insert_outbox: str
     read_head: str
     write_head: str
-    """seq, outbox_id, known_at_ns, memories."""
+    """seq, outbox_id, known_at_ns, memories. On a server it tells the other daemons, once the commit is done."""
     supersede: str
     """superseded_at_ns, id, version."""
     close_trajectory: str
@@ -46,10 +59,13 @@ class Statements:
     deletes: tuple[str, ...]
     """Each ends in ``IN`` of memory ids."""
     placeholder: str
+    is_shared: bool
+    """Other daemons may write too."""
     lookups: dict[tuple[str, int], str] = field(default_factory=dict)
 
 
 def compile_statements(dialect: Dialect) -> Statements:
+    is_shared = dialect.name == "postgresql"
     closing = ("metadata", "closed_at_ns", "outcome", "reward", "reward_unit")
     return Statements(
         insert_memories=_insert(memories, dialect),
@@ -62,7 +78,8 @@ def compile_statements(dialect: Dialect) -> Statements:
             .with_for_update()
             .compile(dialect=dialect)
         ),
-        write_head=_update(head, ("seq", "outbox_id", "known_at_ns", "memories"), (), dialect),
+        write_head=_update(head, ("seq", "outbox_id", "known_at_ns", "memories"), (), dialect)
+        + (f" RETURNING pg_notify('{CHANNEL}', seq::text)" if is_shared else ""),
         supersede=_update(memories, ("superseded_at_ns",), ("id", "version"), dialect),
         close_trajectory=_update(trajectories, closing, ("id",), dialect),
         insert_audit=_insert(audit, dialect),
@@ -83,6 +100,7 @@ def compile_statements(dialect: Dialect) -> Statements:
             "DELETE FROM marks WHERE memory_id",
         ),
         placeholder="?" if dialect.paramstyle == "qmark" else "%s",
+        is_shared=is_shared,
     )
 
 

@@ -37,7 +37,7 @@ CALLS = {
     "sidecar_log": ((), {"cursor": "d", "limit": 6}),
     "strategies": ((), {}),
     "candidates": ((), {"limit": 9}),
-    "strategy_digest": ((), {"strategy": "s", "window": "day"}),
+    "strategy_digest": ((), {"strategy": "s", "window": "day", "since_ns": 10, "until_ns": 11}),
     "why": ((), {"order_id": "o", "trajectory_id": "t", "mint": "m", "since_ns": 4, "until_ns": 5}),
     "night": ((), {"since_ns": 6}),
     "answer_review": (({"a": 5},), {"actor": "x"}),

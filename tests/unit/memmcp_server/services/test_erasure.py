@@ -14,7 +14,10 @@ from tests.support.journals import a_draft
 from memmcp_server.adapters.back_ups import DeskFiles
 from memmcp_server.adapters.index.sink import QdrantSink
 from memmcp_server.domain.caller import Caller
-from memmcp_server.domain.identifiers import MemoryId
+from memmcp_server.domain.identifiers import JsonObject, MemoryId, Seq
+from memmcp_server.domain.lifecycle import ForgetMemory, RecordAudit
+from memmcp_server.domain.memory import Provenance
+from memmcp_server.domain.outbox import QDRANT, SinkSpec
 from memmcp_server.domain.residues import WINDOWS_PER_TEXT_MIN
 from memmcp_server.errors import JournalBusy
 from memmcp_server.ports import Purge
@@ -203,3 +206,62 @@ async def test_copies_are_named_also_while_the_journal_cannot_be_purged(house: H
     forgotten = await house.forgetting.forget([memory_id], "asked for", CLAUDE)
     assert (forgotten.proof.state, forgotten.proof.journal) == ("pending", None)
     assert forgotten.proof.copies == (str(kept),)
+
+
+class SharedHouse(House):
+    """One of two daemons on a journal; the other one's index is the sink ``qdrant@other``."""
+
+    class Shared(Journal):
+        node = "0123456789ab"  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.journal, self.index = self.Shared(self.clock, (QDRANT, SinkSpec("qdrant@other"))), Index(self.clock)
+        self.journal.purged, self.journal.wholes, self.index.purged = [], [], []
+        self.copies = Copies(self.journal, DeskFiles(Path("no such directory")))
+        self.start()
+
+    async def deliver_there(self) -> None:
+        entries = await self.journal.outbox_entries("qdrant@other", dead=False, limit=100)
+        await self.journal.outbox_delivered([entry.id for entry in entries])
+
+    async def forget_elsewhere(self, memory_id: MemoryId) -> Seq:
+        """Forget it as the other daemon does, which dies before it has seen to any files."""
+        by = Provenance(agent="claude")
+        [acknowledged] = await self.journal.commit([ForgetMemory(memory_id, "asked for", by)])
+        await self.deliver()
+        return acknowledged.seq
+
+
+async def test_a_forgetting_waits_for_the_index_inside_of_another_daemon() -> None:
+    house = SharedHouse()
+    memory_id = await house.write()
+    forgotten = await house.forget(memory_id)
+    assert forgotten.proof.state == "pending"
+    assert "qdrant@other has still to take 2 entries" in forgotten.proof.waits_for
+    assert [each["part"] for each in await house.purges()] == ["journal", "index@0123456789ab"]
+    await house.deliver_there()
+    assert (await house.erasure.proof(forgotten.seq)).state == "proved"
+
+
+async def test_what_another_daemon_forgot_is_left_to_it_first_and_then_taken_up() -> None:
+    house = SharedHouse()
+    seq = await house.forget_elsewhere(await house.write())
+    await house.erasure._attempted()
+    # The index inside of this daemon is seen to at once; the journal by whoever knows the words, for a while.
+    assert house.journal.purged == []
+    assert [len(each) for each in house.index.purged] == [1]
+    await house.erasure._attempted()
+    assert house.journal.purged == [frozenset()]
+    await house.deliver_there()
+    assert (await house.erasure.proof(seq)).state == "proved"
+
+
+async def test_what_another_daemon_saw_to_is_not_done_again() -> None:
+    house = SharedHouse()
+    seq = await house.forget_elsewhere(await house.write())
+    detail: JsonObject = {"part": "journal", "from_seq": seq, "through_seq": seq}
+    await house.journal.commit([RecordAudit("purge", Provenance(agent="memmcp"), detail=detail)])
+    for _ in range(2):
+        await house.erasure._attempted()
+    assert house.journal.purged == []

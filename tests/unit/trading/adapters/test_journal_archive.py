@@ -212,7 +212,9 @@ def test_bars_are_kept_with_the_commit_and_the_last_word_on_one_stands(store: Jo
     journal.remember_bar(bar_of(2, "2.25"))
     journal.commit()
     found = archive.bars("A", Range(), limit=9)
-    assert [(each.open_ns // (300 * S), str(each.close)) for each in found] == [(1, "2"), (2, "2.25"), (4, "2")]
+    closes = [(each.open_ns // (300 * S), each.close) for each in found]
+    assert closes == [(1, Decimal(2)), (2, Decimal("2.25")), (4, Decimal(2))]
+    assert {(each.close_ns - each.open_ns, each.grain_s, each.parts) for each in found} == {(300 * S, 0, 1)}
     assert found[0].low == Decimal("1E-7")
     assert [each.open_ns for each in archive.bars("A", Range(), limit=1)] == [4 * 300 * S]
     assert [each.open_ns for each in archive.bars("A", Range(301 * S, 1199 * S), limit=9)] == [600 * S]

@@ -356,6 +356,17 @@ async def test_digest_and_strategies_tell_windows_by_regime_and_tier_with_what_t
         [manual] = found.strategies
         [cell] = manual["cells"]
         listed = StrategyList.model_validate(await here.desk.strategies())
+        end_ns = int(found.until.timestamp()) * 10**9 + 1
+        later = await here.desk.strategy_digest(strategy="manual", window="all", since_ns=end_ns)
+        within = await here.desk.strategy_digest(strategy="manual", window="all", since_ns=1, until_ns=end_ns)
+        for wrong, field in (({"window": "1d", "since_ns": 1}, "window"), ({"window": "all", "since_ns": 2}, "since")):
+            with pytest.raises(InvalidInput, match=rf"^{field}: ") as refused:
+                await here.desk.strategy_digest(strategy=None, until_ns=1, **wrong)
+            assert refused.value.field == field
+    assert (within["window"], within["strategies"][0]["cells"]) == ("range", [cell])
+    assert [(each["days"], each["trades"]) for each in within["strategies"][0]["windows"]] == [(1, 1), (7, 1), (30, 1)]
+    assert [each["days"] for each in manual["windows"]] == []
+    assert (later["strategies"][0]["trades"], later["strategies"][0]["cells"]) == (0, [])
     assert (cell["regime"], cell["tier"], cell["trades"], cell["evidence"]) == (
         *("unknown", "foundation", 1),
         [held.trajectory_id],

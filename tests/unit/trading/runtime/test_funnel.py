@@ -1,5 +1,6 @@
 """Why nothing happened: stages that add up, the distance over every limit, and the chain of what did happen."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,15 @@ from tests.doubles.desk_memory import ListMemory
 from tests.doubles.kernel_bench import KernelBench, profile
 from tests.doubles.scripted_market import INTERVAL_NS, MINT, START_NS, merged, script
 
-from trading.adapters.journal_archive import RunArchive
+from trading.adapters.canonical import parse_json
+from trading.adapters.journal_archive import Range, RunArchive
 from trading.adapters.sql_journal import JournalStore, SqlJournal
 from trading.config import RelaySection
 from trading.model import events
-from trading.runtime.funnel import funnel, passed_over
+from trading.model.event_codec import decode
+from trading.model.order import Purpose, Side
+from trading.runtime.documents import iso
+from trading.runtime.funnel import FUNNEL_KINDS, funnel, passed_over
 from trading.runtime.history import RunView, chain
 from trading.runtime.relay import MemoryRelay
 
@@ -107,6 +112,68 @@ def test_one_token_and_one_cycle_can_be_asked_about(store: JournalStore) -> None
     assert funnel(view, mint=SHALLOW, since_ns=None)["funnel"]["eligible"] == 0
     quiet = funnel(view, mint=None, since_ns=at(6), until_ns=at(6))
     assert (quiet["funnel"]["signalled"], quiet["nearest_miss"]) == (0, None)
+
+
+def naive(run: Run, view: RunView) -> tuple[Counter[str], Counter[str]]:
+    """Count as a reader of every row would: by stage, and denials by reason."""
+    stages: Counter[str] = Counter()
+    denied: Counter[str] = Counter()
+    for row in view.journal.rows(kinds=FUNNEL_KINDS):
+        match decode(row.kind, parse_json(row.body)):
+            case events.ForecastMade():
+                stages["forecast"] += 1
+            case events.SignalRaised(signal=signal):
+                stages["signalled"] += signal.strength > 0
+            case events.SignalPassed(denied=refused):
+                denied[refused.reason] += 1
+            case events.OrderDenied(denied=refused, order=order):
+                denied[refused.reason] += 1
+                stages["sized"] += order.purpose is Purpose.ENTRY
+            case events.OrderApproved(order=order):
+                stages["approved" if order.purpose is Purpose.ENTRY else "exits"] += 1
+                stages["sized"] += order.purpose is Purpose.ENTRY
+            case events.OrderFilled(fill=fill):
+                stages["filled"] += fill.side is Side.BUY
+            case _:
+                pass
+    return stages, denied
+
+
+def test_what_the_database_counts_is_what_a_reader_of_every_row_counts(store: JournalStore) -> None:
+    said = [(2, MINT, 1.0), (3, OTHER, 1.0), (5, MINT, -1.0), (6, OTHER, 1.0), (7, SHALLOW, 1.0)]
+    run = Run(store, *said, positions_max=1, reentry_s=0, cooldown_s=0)
+    run.bench.feed(three_tokens(14))
+    view = run.view()
+    stages, denied = naive(run, view)
+    shown = funnel(view, mint=None, since_ns=0)["funnel"]
+    assert {name: shown[name] for name in stages} == stages
+    assert shown["denied"] == denied
+    assert stages["exits"] == 1
+    assert denied.total() >= 2
+    assert shown["is_cut"] is False
+    # Asked from before it began on, it says when it began; and a time in two parts is the same as in one.
+    assert shown["since"] == iso(run.archive.span(Range())[0])
+    first = funnel(view, mint=None, since_ns=0, until_ns=at(5))["funnel"]
+    second = funnel(view, mint=None, since_ns=at(5) + 1)["funnel"]
+    assert {name: first[name] + second[name] for name in stages} == stages
+    assert Counter(first["denied"]) + Counter(second["denied"]) == denied
+    by_token = [funnel(view, mint=mint, since_ns=0)["funnel"] for mint in (MINT, OTHER, SHALLOW)]
+    assert {name: sum(each[name] for each in by_token) for name in stages} == stages
+
+
+def test_of_a_long_run_the_newest_rows_are_counted_and_it_says_since_when(store: JournalStore) -> None:
+    run = Run(store, (2, MINT, 1.0), (3, OTHER, 1.0), (5, OTHER, 1.0), positions_max=1)
+    run.bench.feed(three_tokens(14))
+    view = run.view()
+    whole = view.archive.tally(FUNNEL_KINDS, Range(), mint=None, limit=100)
+    cut = view.archive.tally(FUNNEL_KINDS, Range(), mint=None, limit=1)
+    assert (whole.is_cut, cut.is_cut) == (False, True)
+    assert whole.since_ns < cut.since_ns <= at(5)
+    counted = {each.kind: each.number for each in cut.found}
+    assert set(counted.values()) == {1}
+    # What lies in the asked time is whole: the cut is older than it.
+    late = view.archive.tally(FUNNEL_KINDS, Range(at(5), None), mint=None, limit=1)
+    assert (late.is_cut, late.since_ns) == (False, at(5))
 
 
 def test_a_token_without_fresh_bars_is_passed_over_for_its_age(store: JournalStore) -> None:

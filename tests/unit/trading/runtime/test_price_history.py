@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from trading.adapters.journal_archive import StoredBar
-from trading.runtime.price_history import CANDLES_WANTED, _apart, _candles, _interval_s
+from trading.adapters.stored_bars import StoredBar
+from trading.runtime.price_history import CANDLES_WANTED, _candles, _interval_s
 
 S = 10**9
 
@@ -32,16 +32,17 @@ def test_a_candle_holds_its_bars_and_a_gap_stays_a_gap() -> None:
     assert (last["ts"], last["close"], last["bars"]) == ("1970-01-01T00:30:00+00:00", "2.5", 1)
 
 
-def test_what_another_interval_told_of_the_same_time_is_left_out() -> None:
-    hourly = bar(0, "1 2 1 2", width_s=3_600)
-    later = bar(3_600, "2 2 2 2")
-    assert _apart([hourly, bar(300, "9 9 9 9"), later]) == [hourly, later]
-
-
 def test_the_finest_interval_is_taken_that_shows_it_all() -> None:
-    assert _interval_s([]) == 60
-    assert _interval_s([bar(0, "1 1 1 1")]) == 300
+    assert _interval_s([], 1) == 60
+    assert _interval_s([bar(0, "1 1 1 1")], 1) == 300
     whole = [bar(each * 300, "1 1 1 1") for each in range(CANDLES_WANTED * 3)]
-    assert _interval_s(whole[:CANDLES_WANTED]) == 300
-    assert _interval_s(whole) == 900
+    assert _interval_s(whole[:CANDLES_WANTED], 1) == 300
+    assert _interval_s(whole, 1) == 900
     assert len(_candles(whole, 900 * S)) == CANDLES_WANTED
+
+
+def test_where_bars_are_kept_by_the_hour_the_interval_is_whole_hours() -> None:
+    assert _interval_s([bar(0, "1 1 1 1")], 3_600) == 3_600
+    whole = [bar(each * 300, "1 1 1 1") for each in range(CANDLES_WANTED * 3)]
+    assert _interval_s(whole, 3_600) == 3_600
+    assert _interval_s(whole, 86_400) == 86_400

@@ -19,7 +19,12 @@ LATER_TABLES = {
     4: ("plans", "results"),
     5: ("mark_buckets",),
     6: ("bars",),
+    7: ("kept_bars", "mints"),
 }
+BARS = (
+    "CREATE TABLE bars (run INTEGER NOT NULL REFERENCES runs (number), mint VARCHAR NOT NULL, open_ns BIGINT NOT NULL, "
+    "close_ns BIGINT NOT NULL, ohlcv VARCHAR NOT NULL, PRIMARY KEY (run, mint, open_ns)) WITHOUT ROWID"
+)
 TRIALS = (
     "CREATE TABLE trials (number INTEGER NOT NULL PRIMARY KEY, strategy VARCHAR NOT NULL, "
     "fingerprint VARCHAR NOT NULL, counted_at_ns BIGINT NOT NULL)"
@@ -29,7 +34,9 @@ TRIALS = (
 def taken_back(path: Path, schema: int) -> None:
     """Make the database what it was under an earlier schema."""
     with closing(sqlite3.connect(path)) as db:
-        for step in range(schema + 1, len(STEPS) + 1):
+        if schema < 7:
+            db.execute(BARS)
+        for step in range(len(STEPS), schema, -1):
             for table in LATER_TABLES[step]:
                 db.execute(f"DROP TABLE {table}")
         if 2 <= schema < 6:

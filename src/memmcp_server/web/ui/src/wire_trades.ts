@@ -13,6 +13,7 @@ export interface PricedToken { mint: string; symbol: string; trades: number; is_
 
 export interface CandleSeries {
   mint: string | null; symbol: string | null; interval_s: number; candles: Candle[]; is_cut: boolean; tokens: PricedToken[];
+  thinned_until?: string | null;
 }
 
 export interface ChainStep { step: string; ts: string; text: string; order_id: string | null; figures: Record<string, unknown> }

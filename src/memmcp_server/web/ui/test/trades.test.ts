@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { exportAddress } from "../src/export";
 import { citesOf, memoryOf, signatureOf, tradeOf } from "../src/panels/trade_detail";
 import { joined, tokenLabel } from "../src/panels/trade_list";
-import { spokenCandles } from "../src/panels/candles";
+import { candlesText, spokenCandles } from "../src/panels/candles";
 import { priceTicks } from "../src/panels/candle_plot";
 import { addressed, tradeQuery, tradeWish, wishKey } from "../src/panels/trade_wish";
 import { ZonedTime } from "../src/format";
@@ -81,6 +81,13 @@ describe("candles", () => {
     expect(spokenCandles(readCandles(series), [{ side: "buy" } as Trade], new ZonedTime("UTC"))).toBe(
       "Price of BONK from 2026-11-22 06:00:00 UTC to 2026-11-22 06:05:00 UTC in 2 candles of 5 min: open 1, high 4, low 0.5, close 2.5 SOL; 1 entries and 0 exits");
     expect(spokenCandles({ ...series, candles: [] }, [], new ZonedTime("UTC"))).toBe("No prices");
+  });
+
+  it("say how far back there are none that are finer", () => {
+    const hourly = readCandles({ ...series, interval_s: 3_600, is_cut: true, thinned_until: "2026-11-08T06:00:00Z" });
+    expect(candlesText(hourly, new ZonedTime("UTC"))).toBe("2 candles of 1 h, the newest of more; no finer before 2026-11-08 06:00:00 UTC");
+    expect(candlesText(readCandles({ ...series, thinned_until: null }), new ZonedTime("UTC"))).toBe("2 candles of 5 min");
+    expect(candlesText({ ...series, candles: [] }, new ZonedTime("UTC"))).toBe("");
   });
 
   it("are read whole or not at all", () => {

@@ -111,6 +111,12 @@ export function newKey(): string {
   return `page-${Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
+/** What the desk said of an act, as one sentence that ends once. */
+export function told(outcome: string, effect: string, max = 400): string {
+  const text = plain(effect, max).trim();
+  return `${outcome}: ${text}${/[.!?\u2026]$/.test(text) ? "" : "."}`;
+}
+
 export function messageOf(error: unknown): string {
   return plain(error instanceof Error ? error.message : String(error), 300);
 }

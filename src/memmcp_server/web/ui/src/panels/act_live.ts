@@ -7,7 +7,7 @@ import { count, duration, percent, plain, shortAddress, sol } from "../format";
 import type { TradingSnapshot } from "../wire";
 import { readLive } from "../wire_acts";
 import type { Live, Mandate } from "../wire_acts";
-import { messageOf } from "./act_kinds";
+import { messageOf, told } from "./act_kinds";
 import type { Act, ActBody, Asked, Done } from "./act_kinds";
 
 const ASK_EVERY_MS = 2_000;
@@ -51,7 +51,7 @@ export class LiveBody implements ActBody {
   async send({ reason }: Asked): Promise<Done> {
     const live = readLive(await this.api.post("/live/disarm", { reason: reason.slice(0, 160) }));
     this.draw(live);
-    return { text: live.armed === null ? `Done: ${plain(live.why_not, 240)}.` : "Not disarmed.", isDone: live.armed === null, isOpen: false };
+    return { text: live.armed === null ? told("Done", live.why_not, 240) : "Not disarmed.", isDone: live.armed === null, isOpen: false };
   }
 
   private async ask(): Promise<void> {

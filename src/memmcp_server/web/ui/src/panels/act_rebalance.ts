@@ -7,7 +7,7 @@ import type { TradingSnapshot } from "../wire";
 import { readStrategies } from "../wire_strategies";
 import { readRebalance } from "../wire_acts";
 import type { Leg } from "../wire_acts";
-import { labelled, messageOf, offer } from "./act_kinds";
+import { labelled, messageOf, offer, told } from "./act_kinds";
 import type { ActBody, Asked, Done, Look } from "./act_kinds";
 import { totalCost } from "./costs";
 
@@ -90,7 +90,7 @@ export class RebalanceBody implements ActBody {
     const done = readRebalance(await this.api.post("/rebalance", wish));
     const isDone = done.status === "done";
     return {
-      text: `${isDone ? "Done" : words(done.status)}: ${plain(done.message, 400)}`, isDone, isOpen: isDone && done.legs.some((leg) => leg.side !== undefined && leg.status === "done"),
+      text: told(isDone ? "Done" : words(done.status), done.message), isDone, isOpen: isDone && done.legs.some((leg) => leg.side !== undefined && leg.status === "done"),
       more: legsTable(done.legs, "What was done"),
     };
   }

@@ -8,7 +8,7 @@ import { readCandidates, readPromotion } from "../wire_acts";
 import type { Candidate, GateRead } from "../wire_acts";
 import { readStrategies } from "../wire_strategies";
 import type { Strategy } from "../wire_strategies";
-import { labelled, messageOf, offer } from "./act_kinds";
+import { labelled, messageOf, offer, told } from "./act_kinds";
 import type { Act, ActBody, Asked, Done, Look } from "./act_kinds";
 
 const SHOWN = 50;
@@ -71,12 +71,12 @@ export class StrategyBody implements ActBody {
       const wish = act === "promote" ? { action: act, candidate: this.candidate.value, stage: this.stage.value } : { action: act, strategy: this.strategy.value };
       const done = readPromotion(await this.patient.post("/promotions", { ...wish, ...bound }));
       void this.load();
-      return { text: `${done.status === "done" ? "Done" : "Denied"}: ${plain(done.effect, 400)}.`, isDone: done.status === "done", isOpen: false, more: gatesTable(done.gates) };
+      return { text: told(done.status === "done" ? "Done" : "Denied", done.effect), isDone: done.status === "done", isOpen: false, more: gatesTable(done.gates) };
     }
     const path = act === "strategy-on" ? "/actions/resume" : "/actions/reduce-only";
     const done = readControl(await this.api.post(path, { ...bound, level: `strategy:${this.strategy.value}` }));
     void this.load();
-    return { text: `${done.status === "done" ? "Done" : "Denied"}: ${plain(done.effect, 400)}.`, isDone: done.status === "done", isOpen: false };
+    return { text: told(done.status === "done" ? "Done" : "Denied", done.effect), isDone: done.status === "done", isOpen: false };
   }
 
   private async load(): Promise<void> {

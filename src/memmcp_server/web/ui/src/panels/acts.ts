@@ -10,7 +10,7 @@ import type { TradingSnapshot } from "../wire";
 import type { KeyAnswer } from "../wire_acts";
 import { SidecarBody, TaskBody } from "./act_ask";
 import { Follow, isEnded } from "./act_follow";
-import { ACTS, consequence, messageOf, newKey } from "./act_kinds";
+import { ACTS, consequence, messageOf, newKey, told } from "./act_kinds";
 import type { Act, ActBody, ActName, Asked, ControlName, Done } from "./act_kinds";
 import { LiveBody } from "./act_live";
 import { legsTable, RebalanceBody } from "./act_rebalance";
@@ -202,7 +202,7 @@ export class ActsPanel {
     }));
     const isDone = answer.status === "done";
     this.isFlattened = isDone && answer.state === "HALTED" && act.name === "flatten-and-halt";
-    return { text: `${isDone ? "Done" : "Denied"}: ${plain(answer.effect, 400)}.`, isDone, isOpen: isDone && (answer.order_ids ?? []).length > 0 };
+    return { text: told(isDone ? "Done" : "Denied", answer.effect), isDone, isOpen: isDone && (answer.order_ids ?? []).length > 0 };
   }
 
   private done(act: Act, done: Done): void {
@@ -235,8 +235,8 @@ export class ActsPanel {
     }
     if (this.said.endsWith(UNKNOWN)) {
       const isDenied = answer.status === "denied" || answer.status === "rejected";
-      this.tell(`It was done after all: ${plain(answer.message, 400)}`);
-      if (isDenied) this.tell(`It was denied: ${plain(answer.message, 400)}`);
+      this.tell(told("It was done after all", answer.message));
+      if (isDenied) this.tell(told("It was denied", answer.message));
       else this.drawUndo(act);
       this.key = newKey();
     }
@@ -249,7 +249,7 @@ export class ActsPanel {
     const isTrade = answer.order_id !== null || answer.legs.some((leg) => leg.outcome !== undefined);
     if (!isTrade) return;
     if (!isEnded(answer)) setText(byId("acts-end"), answer.orders_open > 0 ? `${count(answer.orders_open)} ${answer.orders_open === 1 ? "order is" : "orders are"} under way.` : "The order is under way.");
-    else setText(byId("acts-end"), answer.status === "rejected" ? `The end: rejected, ${plain(answer.message, 300)}.` : answer.legs.length > 0 ? "The end: every order is settled." : `The end: ${plain(answer.message, 300)}.`);
+    else setText(byId("acts-end"), answer.status === "rejected" ? told("The end: rejected", answer.message, 300) : answer.legs.length > 0 ? "The end: every order is settled." : told("The end", answer.message, 300));
   }
 
   private drawFlattened(): void {

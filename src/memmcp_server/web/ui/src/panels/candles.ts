@@ -22,6 +22,13 @@ const REASONS = ["situation", "recalled", "advice", "signal", "verdict", "order"
 
 interface Shown { series: CandleSeries; trades: Trade[] }
 
+/** How many candles there are, and how far back prices are kept in the large only. */
+export function candlesText(series: CandleSeries, time: ZonedTime): string {
+  if (series.candles.length === 0) return "";
+  const thinned = typeof series.thinned_until === "string" ? `; no finer before ${time.full(series.thinned_until)}` : "";
+  return `${count(series.candles.length)} candles of ${duration(series.interval_s)}${series.is_cut ? ", the newest of more" : ""}${thinned}`;
+}
+
 /** The candles in words, for who cannot see them. */
 export function spokenCandles(series: CandleSeries, trades: readonly Trade[], time: ZonedTime): string {
   const [first, last] = [series.candles[0], series.candles.at(-1)];
@@ -101,7 +108,7 @@ export class CandlesPanel {
     if (!this.panel.isChanged(shown, time, this.chosen)) return;
     this.drawTokens(series);
     this.links.follow(series.candles.length > 0, { ...this.query(), mint: series.mint, interval: String(series.interval_s) });
-    setText(byId("candles-meta"), series.candles.length === 0 ? "" : `${count(series.candles.length)} candles of ${duration(series.interval_s)}${series.is_cut ? ", the newest of more" : ""}`);
+    setText(byId("candles-meta"), candlesText(series, time));
     setAttribute(byId("candles-chart"), "aria-label", spokenCandles(series, trades, time));
     this.plot.show(series.candles, trades, series.interval_s, time);
     this.plot.choose(this.chosen?.order_id ?? null);

@@ -7,16 +7,15 @@ from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from trading.model.wallet import MAIN, NAME_PATTERN
 
+from .bars import BarsSection as BarsSection
+from .base import Section as Section
+
 Price = Annotated[Decimal, Field(ge=0, le=1_000_000)]
 MAINNET_GENESIS: Final = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class WalletSection(Section):
@@ -489,6 +488,7 @@ class Sections(Section):
     paper: PaperSection = PaperSection()
     preview: PreviewSection = PreviewSection()
     relay: RelaySection = RelaySection()
+    bars: BarsSection = BarsSection()
     market: MarketSection = MarketSection()
     fetch: FetchSection = FetchSection()
     chain: ChainSection = ChainSection()

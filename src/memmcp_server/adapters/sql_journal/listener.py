@@ -1,0 +1,79 @@
+"""Hears of the commits of other daemons (LISTEN), and says now and then that this one is there. PostgreSQL only.
+
+What it misses while the server is away it learns when it is back; whoever waits for a commit polls besides, so that
+nothing rests on a notification.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+from sqlalchemy import URL
+
+from .schema import CHANNEL
+
+LOOK_S = 0.5
+"""So often the thread looks whether it shall end."""
+PRESENT_S = 60.0
+"""So often the daemon says that its sinks are served."""
+RETRY_S_MAX = 5.0
+CONNECT_TIMEOUT_S = 5
+
+_log = logging.getLogger(__name__)
+
+
+class Listener:
+    """``on_seq`` is called in the listener's thread with the seq of each commit, and with the horizon after an outage;
+    ``on_present`` about once a minute."""
+
+    def __init__(self, url: URL, on_seq: Callable[[int], None], on_present: Callable[[], None]) -> None:
+        self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._on_seq = on_seq
+        self._on_present = on_present
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="journal-listener", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self, timeout_s: float) -> None:
+        """End the thread; idempotent. Blocks for at most that long."""
+        self._ending.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        pause_s = LOOK_S
+        while not self._ending.is_set():
+            began_s = time.monotonic()
+            try:
+                self._listen()
+            except psycopg.Error as error:
+                _log.info("the journal's server tells of no commits now: %s", str(error).strip().partition("\n")[0])
+            pause_s = LOOK_S if time.monotonic() - began_s > RETRY_S_MAX else min(2 * pause_s, RETRY_S_MAX)
+            self._ending.wait(pause_s)
+
+    def _listen(self) -> None:
+        """Listen until the end or an error. Raises: psycopg.Error."""
+        with psycopg.connect(
+            self._url,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            application_name="memmcp (listener)",
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+        ) as connection:
+            connection.execute(f"LISTEN {CHANNEL}")
+            row = connection.execute("SELECT seq FROM head").fetchone()
+            if row is not None:
+                self._on_seq(int(row[0]))
+            present_at_s = time.monotonic() + PRESENT_S
+            while not self._ending.is_set():
+                for notified in connection.notifies(timeout=LOOK_S):
+                    self._on_seq(int(notified.payload))
+                if time.monotonic() >= present_at_s:
+                    self._on_present()
+                    present_at_s = time.monotonic() + PRESENT_S

@@ -1,0 +1,295 @@
+"""Writes while the journal's server is away: durable here, answered at once, carried to it when it is back.
+
+A write that the server did not take, or may have taken without an answer, is kept in the spool under its own key and
+with the id that its answer named. One task carries what is there, oldest first; a repeat finds its key and changes
+nothing. What the journal refuses for good becomes a dead letter for the operator.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from memmcp_server.domain.caller import Caller
+from memmcp_server.domain.identifiers import MemoryId, Seq
+from memmcp_server.domain.memory import Acknowledgement, MemoryDraft
+from memmcp_server.domain.outbox import RelayState, RelayStats, RetryPolicy, SinkStats
+from memmcp_server.domain.spooled import (
+    SPOOL_ID_BASE,
+    Scope,
+    SpoolContents,
+    SpooledWrite,
+    SpoolStats,
+    fingerprint_of,
+    new_memory_id,
+    scope_of,
+)
+from memmcp_server.errors import (
+    IdempotencyConflict,
+    JournalUnavailable,
+    MemoryServerError,
+    OutcomeUnknown,
+    Unavailable,
+)
+from memmcp_server.ports import Clock, Journal, WriteSpool
+
+LOOK_S = 2.0
+"""Pause between two looks at a server that answers: its policies are kept for the time in which it does not."""
+
+LOOK_TIMEOUT_S = 10.0
+SHIP_TIMEOUT_S = 60.0
+PAGE_LEN = 64
+POLICIES_NOTE = "policies"
+STUCK_TRIES_MAX = 50
+"""So often in a row the oldest write may fail at a server that answers; then it stands aside for those behind it."""
+
+BACK_OFF = RetryPolicy(base_s=0.25, cap_s=5.0)
+AWAY = (JournalUnavailable, OutcomeUnknown, TimeoutError)
+"""What a write comes to when the server cannot be reached, or did not say what became of it."""
+
+logger = logging.getLogger(__name__)
+
+Commit = Callable[[Sequence[MemoryDraft], Caller], Awaitable[list[Acknowledgement]]]
+
+
+class Spooling:
+    """``wait_s``: so long a write waits for the server before it is kept here instead."""
+
+    def __init__(self, spool: WriteSpool, journal: Journal, clock: Clock, wait_s: float) -> None:
+        self._spool = spool
+        self._journal = journal
+        self._clock = clock
+        self._wait_s = wait_s
+        self._contents = SpoolContents()
+        self._flying: dict[Scope, list[tuple[bytes, MemoryId]]] = {}
+        self._turn = asyncio.Lock()
+        self._woken = asyncio.Event()
+        self._problem: str | None = None
+        self._failures = 0
+        self._policies: Mapping[str, Any] | None = None
+        self._stuck: tuple[int, int] = (0, 0)  # the oldest write, and how often it failed in a row
+
+    @property
+    def problem(self) -> str | None:
+        """Why the server cannot be written to now, None when it can."""
+        return self._problem
+
+    async def open(self) -> Mapping[str, Any]:
+        """Learn what is in the spool; return the policies that held when the server was last heard of."""
+        after = 0
+        while page := await self._spool.live(after, PAGE_LEN):
+            for write in page:
+                self._contents.add(write)
+            after = page[-1].id
+        self._policies = await self._spool.note(POLICIES_NOTE)
+        return self._policies or {}
+
+    async def write(
+        self, drafts: Sequence[MemoryDraft], caller: Caller, commit: Commit, admit: Callable[[], None]
+    ) -> list[Acknowledgement]:
+        """Commit the drafts, or keep them here while the server is away.
+
+        Behind what is kept goes what shares a key or a thread with it, or rests on it. ``commit`` asks the journal for
+        all it needs; ``admit`` refuses by what was last known.
+
+        Raises: what ``commit`` and ``admit`` raise; IdempotencyConflict, StorageFull (the spool).
+        """
+        given = [self._with_id(draft) for draft in drafts]
+        if (known := self._known(given)) is not None:
+            return known
+        is_tried = False
+        if self._problem is None and not any(self._contents.is_before(draft) for draft in given):
+            is_tried = True
+            try:
+                with self._in_flight(given):
+                    async with asyncio.timeout(self._wait_s):
+                        return await commit(given, caller)
+            except AWAY as error:
+                self._note_away(error)
+        admit()
+        return await self._keep(given, caller, is_tried=is_tried)
+
+    def holds(self, memory_id: str) -> bool:
+        """Say whether the memory is on its way from here to the journal."""
+        return self._contents.holds(memory_id)
+
+    def is_empty(self) -> bool:
+        return len(self._contents) == 0
+
+    async def final_ids(self, memory_ids: Sequence[MemoryId]) -> dict[MemoryId, MemoryId]:
+        """Return under which id the journal holds what was answered under another one."""
+        return await self._spool.final_ids(memory_ids) if memory_ids else {}
+
+    async def run(self, commit: Commit) -> None:
+        """Watch the server, and carry to it what is kept, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_TIMEOUT_S):
+                    await self._look()
+                await self._carry(commit)
+            except (Unavailable, TimeoutError) as error:
+                if isinstance(error, AWAY):
+                    self._note_away(error)
+                self._failures += 1
+                pause_s = BACK_OFF.delay_s(self._failures)
+            else:
+                self._failures, pause_s = 0, LOOK_S
+            self._woken.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._woken.wait()
+
+    async def retry(self, entry_ids: Sequence[int] | None) -> int:
+        """Carry dead letters again (None: all of them); return how many."""
+        async with self._turn:
+            revived = await self._spool.retry(entry_ids)
+            for write in revived:
+                self._contents.add(write)
+        self._woken.set()
+        return len(revived)
+
+    async def drop(self, entry_id: int) -> bool:
+        """Give up what was kept: it will not be carried to the journal."""
+        async with self._turn:
+            dropped = await self._spool.drop(entry_id)
+            if dropped is not None:
+                self._contents.remove(dropped)
+        return dropped is not None
+
+    async def entries(self, *, dead: bool | None, limit: int) -> list[SpooledWrite]:
+        return await self._spool.entries(dead=dead, limit=limit)
+
+    async def stats(self) -> SpoolStats:
+        return await self._spool.stats()
+
+    async def queue(self) -> tuple[SinkStats, RelayStats]:
+        """Return how it stands, as of any other queue."""
+        stats = await self._spool.stats()
+        waiting: RelayState = "backing_off" if self._problem else "delivering"
+        pause_s = BACK_OFF.delay_s(self._failures) if self._failures else 0.0
+        relay = RelayStats(
+            state=waiting if stats.pending else "idle",
+            delivered=stats.delivered,
+            dead=stats.dead,
+            outages=self._failures,
+            retry_in_s=pause_s,
+            last_error=self._problem or "",
+        )
+        return SinkStats(stats.pending, stats.dead, stats.oldest_ns, stats.delivered), relay
+
+    def _with_id(self, draft: MemoryDraft) -> MemoryDraft:
+        """Fix the id now: the answer may have to name it before the journal can be asked.
+
+        Two calls under one key at the same time share it, whichever of them is taken.
+        """
+        if draft.id is not None:
+            return draft
+        scope, fingerprint = scope_of(draft), fingerprint_of(draft)
+        known = self._contents.known(draft)
+        if known is not None and known[0] == fingerprint:
+            return replace(draft, id=known[1])
+        for held, memory_id in self._flying.get(scope, ()):
+            if held == fingerprint:
+                return replace(draft, id=memory_id, is_new_id=True)
+        return replace(draft, id=new_memory_id(self._clock.now_ns(), secrets.randbits(74)), is_new_id=True)
+
+    @contextlib.contextmanager
+    def _in_flight(self, drafts: Sequence[MemoryDraft]) -> Iterator[None]:
+        flying = [(scope_of(draft), (fingerprint_of(draft), draft.id)) for draft in drafts if draft.id is not None]
+        for scope, entry in flying:
+            self._flying.setdefault(scope, []).append(entry)
+        try:
+            yield
+        finally:
+            for scope, entry in flying:
+                self._flying[scope].remove(entry)
+                if not self._flying[scope]:
+                    del self._flying[scope]
+
+    def _known(self, drafts: Sequence[MemoryDraft]) -> list[Acknowledgement] | None:
+        """Return the answer where all of it is kept already, None where something is new.
+
+        Raises: IdempotencyConflict.
+        """
+        now_ns, answers = self._clock.now_ns(), []
+        for draft in drafts:
+            known = self._contents.known(draft)
+            if known is None:
+                continue
+            if known[0] != fingerprint_of(draft):
+                msg = (
+                    f"idempotency_key {draft.key!r} already stands for memory {known[1]} with other content, which "
+                    "waits on this machine for the journal"
+                )
+                raise IdempotencyConflict(msg, field="idempotency_key", hint="send the new one under another key")
+            answers.append(Acknowledgement(known[1], Seq(0), 1, now_ns, duplicate=True, is_local=True))
+        return answers if len(answers) == len(drafts) else None
+
+    async def _keep(self, drafts: Sequence[MemoryDraft], caller: Caller, *, is_tried: bool) -> list[Acknowledgement]:
+        async with self._turn:
+            if (known := self._known(drafts)) is not None:  # a repeat came first
+                return known
+            now_ns = self._clock.now_ns()
+            write = await self._spool.put(SpooledWrite(tuple(drafts), caller, now_ns, is_tried))
+            self._contents.add(write)
+        if self._problem is None:
+            self._woken.set()
+        return [Acknowledgement(each, Seq(0), 1, now_ns, is_local=True) for each in write.memory_ids]
+
+    async def _look(self) -> None:
+        """Ask the server for something small. Raises: Unavailable."""
+        policies: Mapping[str, Any] = await self._journal.policies()
+        if policies != self._policies:
+            try:
+                await self._spool.write_note(POLICIES_NOTE, dict(policies))
+                self._policies = policies
+            except Unavailable as error:  # a full disk is no reason not to use the server
+                logger.warning("the policies of the journal were not written down: %s", error.message)
+        if self._problem is not None:
+            logger.info("the journal's server is back; %d memories are carried to it", len(self._contents))
+        self._problem = None
+
+    async def _carry(self, commit: Commit) -> None:
+        while page := await self._spool.live(0, PAGE_LEN):
+            for write in page:
+                if self.holds(write.memory_ids[0]):  # else the operator has dropped it meanwhile
+                    await self._carry_one(write, commit)
+
+    async def _carry_one(self, write: SpooledWrite, commit: Commit) -> None:
+        """Raises: Unavailable, TimeoutError: nothing is settled then, and it is carried again."""
+        drafts = [replace(draft, is_new_id=False) for draft in write.drafts]
+        try:
+            async with asyncio.timeout(SHIP_TIMEOUT_S):
+                acknowledged = await commit(drafts, write.caller)
+        except MemoryServerError as error:
+            tries = self._stuck[1] + 1 if self._stuck[0] == write.id else 1
+            self._stuck = (write.id, tries)
+            if error.retryable and tries < STUCK_TRIES_MAX:
+                raise
+            await self._spool.bury(write.id, error.message)
+            self._contents.remove(write)
+            logger.warning("memory %s was refused by the journal: %s", write.memory_ids[0], error.message)
+            return
+        other = {given: each.id for given, each in zip(write.memory_ids, acknowledged, strict=True) if each.id != given}
+        await self._spool.done(write.id, other)
+        self._contents.remove(write)
+
+    def _note_away(self, error: Exception) -> None:
+        said = error.message if isinstance(error, MemoryServerError) else "the journal's server gave no answer in time"
+        if self._problem is None:
+            logger.warning("writes are kept on this machine: %s", said)
+            self._woken.set()
+        self._problem = said
+
+
+def still_on_its_way(memory_id: str) -> JournalUnavailable:
+    msg = f"memory {memory_id} is kept on this machine and is on its way to the journal"
+    return JournalUnavailable(msg, hint="repeat in a moment; memmcp outbox list shows it")
+
+
+def is_spooled(entry_id: int) -> bool:
+    """Say whether an entry of the outbox is the spool's."""
+    return entry_id > SPOOL_ID_BASE
