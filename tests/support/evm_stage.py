@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from tests.support.evm import CHAIN_ID, OUR_ADDRESS, OUR_KEY, Evm, ShiftedClock, nodes_of
+from tests.support.evm import CHAIN_ID, OUR_ADDRESS, OUR_KEY, Evm, ShiftedClock, call_data, nodes_of
 from trading.adapters.evm.journal import SqlEvmJournal
 from trading.adapters.evm.nodes import EvmNodes
 from trading.adapters.evm.pool_reader import PoolReader
@@ -95,8 +95,6 @@ class EvmStage:
 
     def allow(self, amount: int) -> None:
         """The router may take so much already, as after an earlier swap that did not come about."""
-        from tests.support.evm import call_data
-
         self.evm.rpc("anvil_impersonateAccount", ACCOUNT)
         data = call_data("approve(address,uint256)", self.evm.router, amount)
         self.evm.send(self.evm.token_0, data, sender=ACCOUNT)
