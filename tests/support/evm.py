@@ -162,7 +162,7 @@ def evm_running() -> Iterator[Evm]:
     command = [str(ANVIL), "--silent", "--port", str(port), "--chain-id", str(CHAIN_ID), "--slots-in-an-epoch", "4"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            with httpx2.Client(trust_env=False, timeout=20) as http:
+            with httpx2.Client(trust_env=False, verify=False, timeout=20) as http:
                 evm = Evm(f"http://127.0.0.1:{port}", http)
                 _wait_until_up(evm)
                 _furnish(evm)
@@ -272,6 +272,6 @@ class Liar:
 async def lying(evm: Evm) -> AsyncIterator[Liar]:
     liar = Liar(evm.url)
     app = Starlette(routes=[Route("/", liar.handle, methods=["POST"])])
-    async with bound(0) as listening, served(app, listening), httpx2.AsyncClient(trust_env=False) as liar.http:
+    async with bound(0) as listening, served(app, listening), httpx2.AsyncClient(trust_env=False, verify=False) as liar.http:
         liar.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         yield liar
