@@ -43,6 +43,8 @@ async def test_a_swap_gives_what_was_quoted_and_books_every_wei(stage: EvmStage,
     assert after[1] == before[1] + quoted
     assert allowing.settlement is not None
     assert before[2] - after[2] == done.settlement.fee_wei + allowing.settlement.fee_wei
+    used = int(stage.evm.rpc("eth_getTransactionReceipt", done.settlement.tx_hash)["gasUsed"], 16)
+    assert done.attempts[0].gas > used + 44_200  # two words more of a pair that is new
     assert await stage.executor._preparer.allowance(done.intent) == 0  # the allowance was exact, and is used up
 
 

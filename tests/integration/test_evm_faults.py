@@ -32,20 +32,22 @@ def evm(chain: Evm) -> Iterator[Evm]:
 
 
 @asynccontextmanager
-async def lied_to(evm: Evm, folder: Path, *, beside_truth: bool = False) -> AsyncIterator[tuple[EvmStage, Liar]]:
+async def lied_to(
+    evm: Evm, folder: Path, *, beside_truth: bool = False, timeout_s: float = 20.0
+) -> AsyncIterator[tuple[EvmStage, Liar]]:
     """A swap that may be made, through one node that lies, beside a true one where it is wished."""
     async with lying(evm) as liar:
         urls = (evm.url, liar.url) if beside_truth else (liar.url,)
-        async with staged(evm, folder, *urls) as stage:
+        async with staged(evm, folder, *urls, timeout_s=timeout_s) as stage:
             stage.allow(10**18)
             yield stage, liar
 
 
 async def test_a_slow_node_is_not_waited_for_longer_than_allowed(evm: Evm, tmp_path: Path) -> None:
-    async with lied_to(evm, tmp_path) as (stage, liar):
+    async with lied_to(evm, tmp_path, timeout_s=1.0) as (stage, liar):
         await stage.executor.take(stage.intent())
-        liar.delay_s = 1.0
-        with pytest.raises(ChainUnavailable, match=r"no answer within 0\.5 s"):
+        liar.delay_s = 5.0
+        with pytest.raises(ChainUnavailable, match=r"no answer within 1 s"):
             await stage.executor.step(LEG)
         assert stage.journal.record(LEG).state is EvmState.OPEN
         liar.delay_s = 0.0
@@ -151,9 +153,7 @@ async def test_a_node_that_freezes_its_newest_block_confirms_nothing(evm: Evm, t
         assert (await stage.until(LEG)).state is EvmState.CONFIRMED
 
 
-@pytest.mark.parametrize(
-    "nonsense", [None, "0x", 7, {"number": "0x1"}, {"hash": "0x12"}, "0x" + "ff" * 300_000]
-)
+@pytest.mark.parametrize("nonsense", [None, "0x", 7, {"number": "0x1"}, {"hash": "0x12"}, "0x" + "ff" * 300_000])
 async def test_an_answer_that_makes_no_sense_is_no_answer(evm: Evm, tmp_path: Path, nonsense: Any) -> None:
     async with lied_to(evm, tmp_path) as (stage, liar):
         liar.answer = lambda method, _params, result: result if method == "eth_chainId" else nonsense

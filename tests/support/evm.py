@@ -226,7 +226,7 @@ class ShiftedClock:
 
 @asynccontextmanager
 async def nodes_of(
-    *urls: str, chain_id: int = CHAIN_ID, stale_s_max: float = 3_600, ahead_s: float = 0.0, timeout_s: float = 5.0
+    *urls: str, chain_id: int = CHAIN_ID, stale_s_max: float = 3_600, ahead_s: float = 0.0, timeout_s: float = 20.0
 ) -> AsyncIterator[EvmNodes]:
     clock = ShiftedClock(ahead_s)
     bounds = ChainSection(timeout_s=timeout_s, backoff_base_s=0.001, backoff_cap_s=0.002)
@@ -272,6 +272,10 @@ class Liar:
 async def lying(evm: Evm) -> AsyncIterator[Liar]:
     liar = Liar(evm.url)
     app = Starlette(routes=[Route("/", liar.handle, methods=["POST"])])
-    async with bound(0) as listening, served(app, listening), httpx2.AsyncClient(trust_env=False, verify=False) as liar.http:
+    async with (
+        bound(0) as listening,
+        served(app, listening),
+        httpx2.AsyncClient(trust_env=False, verify=False) as liar.http,
+    ):
         liar.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         yield liar

@@ -105,9 +105,9 @@ class EvmStage:
 
 
 @asynccontextmanager
-async def staged(evm: Evm, folder: Path, *urls: str) -> AsyncIterator[EvmStage]:
+async def staged(evm: Evm, folder: Path, *urls: str, timeout_s: float = 20.0) -> AsyncIterator[EvmStage]:
     clock, path = ShiftedClock(), folder / "evm.db"
-    async with nodes_of(*(urls or (evm.url,)), timeout_s=0.5 if urls else 5.0) as nodes, nodes_of(evm.url) as direct:
+    async with nodes_of(*(urls or (evm.url,)), timeout_s=timeout_s) as nodes, nodes_of(evm.url) as direct:
         describe = PoolReader(direct).describe
         pools = (
             await describe(evm.pool, PoolKind.CONCENTRATED, evm.v3_factory),

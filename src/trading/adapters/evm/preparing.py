@@ -14,7 +14,10 @@ from trading.model.units import ceil_div
 
 GAS_ORACLE: Final = "0x420000000000000000000000000000000000000f"
 """Where chains of the OP stack, Base among them, tell what a transaction's data costs on the chain below."""
-_GAS_MARGIN_PERCENT: Final = 130
+_GAS_MARGIN_PERCENT: Final = 150
+_GAS_ROOM: Final = 60_000
+"""A swap writes what it did not write where it was estimated: a pair's sums of prices (two words, new ones 22,100 gas
+each) when a second has passed, a tick more when the price moved. Gas that is not used is not charged."""
 _DEARER_PERMILLE: Final = 1_125
 """A node takes a replacement from a tenth more on; this is an eighth."""
 _SWAP_BYTES: Final = 900
@@ -50,7 +53,7 @@ class MandatedPreparer:
         quoted, at = (0, 0) if intent.kind is EvmKind.ALLOW else await self._quoted(intent)
         to, data = expected_call(self._mandate, intent)
         gas = await self._nodes.with_one(lambda each: each.gas_for(intent.account, to, data))
-        gas = min(gas * _GAS_MARGIN_PERCENT // 100, self._mandate.gas_max)
+        gas = min(gas * _GAS_MARGIN_PERCENT // 100 + _GAS_ROOM, self._mandate.gas_max)
         tip = await self._nodes.with_one(lambda each: each.tip_wei())
         tip = min(max(tip, self._fees.tip_wei_min), self._fees.tip_wei_max)
         base = (await self._nodes.head()).base_fee_wei
