@@ -31,7 +31,7 @@ import { MemoryActs } from "./panels/memory_acts";
 import { NightPanel } from "./panels/night";
 import type { AskingPanel, Surroundings } from "./panels/panel";
 import { ProfilesPanel } from "./panels/profiles";
-import { deadLetters, QueuesPanel } from "./panels/queues";
+import { deadLetters, memoryDead, QueuesPanel } from "./panels/queues";
 import { PathPanel } from "./panels/path";
 import { RangeBar } from "./panels/range_bar";
 import { SidecarPanel } from "./panels/sidecar";
@@ -102,8 +102,11 @@ export class App {
     this.takeRange();
     this.plan();
   });
-  private readonly login = new Login(this.api, () => this.stream.connect());
-  private readonly actsPanel = new ActsPanel(this.api, () => this.login.role === "operator", (why) => this.login.ask(why));
+  private readonly login = new Login(this.api, () => {
+    this.stream.connect();
+    this.actsPanel.drawSent();
+  });
+  private readonly actsPanel = new ActsPanel(this.api, () => this.login.operator, (why) => this.login.ask(why));
   private readonly redraw = (): void => this.plan();
   private readonly exposurePanel = new ExposurePanel(this.api, this.redraw);
   private readonly funnelPanel = new FunnelPanel(this.api, this.redraw);
@@ -147,6 +150,7 @@ export class App {
     this.bindControls();
     // Not before: panels ask for what they show, and a daemon that is closed would refuse them all.
     await this.login.begin();
+    this.actsPanel.drawSent();
     this.hasBegun = true;
     setInterval(() => this.tick(), 1_000);
     this.draw();
@@ -400,7 +404,7 @@ export class App {
     }
     if (this.views.isShown("system")) {
       this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
-      this.deadPanel.draw(deadLetters(valueOf(this.metrics), null), nowMs);
+      this.deadPanel.draw(memoryDead(valueOf(this.metrics)), nowMs);
     }
   }
 

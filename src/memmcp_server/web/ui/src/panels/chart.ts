@@ -45,8 +45,9 @@ export class ChartPanel {
     this.marks = drawnMarks(found);
     this.marksText = marksText(found);
     setText(byId("equity-meta"), this.marksText);
-    this.spokenMs = 0;
     this.equity?.redraw(false);
+    this.spokenMs = 0;
+    if (this.curve.ts.length > 0) this.describe(Date.now());
   }
 
   /** Say why the marks are not known; those of before stay. */
