@@ -25,6 +25,8 @@ BENCHMARKS = (
     "sidecar",
     "metrics",
     "history",
+    "bars",
+    "journal_move",
     "tracing",
     "page",
 )

@@ -14,7 +14,7 @@ from trading.model.evm import PoolKind, PoolRef
 
 pytestmark = pytest.mark.anyio
 WIDE = 60  # words: the whole range of a pool with this spacing
-SWAPS = 60
+SWAPS = 40
 
 
 @pytest.fixture(scope="module")

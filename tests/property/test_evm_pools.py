@@ -17,7 +17,7 @@ from trading.arbitrage.ticks import (
     tick_at_sqrt_price,
 )
 
-EXAMPLES = settings(max_examples=120, deadline=None)
+EXAMPLES = settings(max_examples=60, deadline=None)
 AMOUNTS = st.integers(1, 10**24)
 SIDES = st.booleans()
 PRODUCTS = st.builds(

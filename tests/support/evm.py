@@ -3,23 +3,29 @@
 import json
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep, time_ns
 from typing import Any, Final
 
+import anyio
 import httpx2
 import pytest
 from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from trading.adapters.evm.endpoint import EvmEndpoint
 from trading.adapters.evm.nodes import EvmNodes
 from trading.adapters.solana.endpoint import RpcEndpoint
 from trading.config import ChainSection, EndpointSection
+from trading.rehearsal.loopback import bound, served
 
 HOME: Final = Path(__file__).parents[1] / "evm"
 MODULES: Final = HOME / "node_modules"
@@ -156,7 +162,7 @@ def evm_running() -> Iterator[Evm]:
     command = [str(ANVIL), "--silent", "--port", str(port), "--chain-id", str(CHAIN_ID), "--slots-in-an-epoch", "4"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            with httpx2.Client(trust_env=False, timeout=20) as http:
+            with httpx2.Client(trust_env=False, verify=False, timeout=20) as http:
                 evm = Evm(f"http://127.0.0.1:{port}", http)
                 _wait_until_up(evm)
                 _furnish(evm)
@@ -220,7 +226,7 @@ class ShiftedClock:
 
 @asynccontextmanager
 async def nodes_of(
-    *urls: str, chain_id: int = CHAIN_ID, stale_s_max: float = 3_600, ahead_s: float = 0.0, timeout_s: float = 5.0
+    *urls: str, chain_id: int = CHAIN_ID, stale_s_max: float = 3_600, ahead_s: float = 0.0, timeout_s: float = 20.0
 ) -> AsyncIterator[EvmNodes]:
     clock = ShiftedClock(ahead_s)
     bounds = ChainSection(timeout_s=timeout_s, backoff_base_s=0.001, backoff_cap_s=0.002)
@@ -236,3 +242,40 @@ async def nodes_of(
         yield nodes
     finally:
         await nodes.aclose()
+
+
+class Liar:
+    """A node between us and the true one: ``answer(method, params, result)`` returns what is told instead."""
+
+    def __init__(self, url: str) -> None:
+        self.true_url = url
+        self.url = ""
+        self.answer: Callable[[str, list[Any], Any], Any] = lambda _method, _params, result: result
+        self.fails_after: set[str] = set()
+        """Methods that are done, and whose answer is lost."""
+        self.delay_s = 0.0
+        self.http: httpx2.AsyncClient | None = None
+
+    async def handle(self, request: Request) -> Response:
+        asked = json.loads(await request.body())
+        await anyio.sleep(self.delay_s)
+        assert self.http is not None
+        told = (await self.http.post(self.true_url, json=asked)).json()
+        if asked["method"] in self.fails_after:
+            return Response("lost", status_code=502)
+        if "result" in told:
+            told["result"] = self.answer(asked["method"], asked["params"], told["result"])
+        return Response(json.dumps(told), media_type="application/json")
+
+
+@asynccontextmanager
+async def lying(evm: Evm) -> AsyncIterator[Liar]:
+    liar = Liar(evm.url)
+    app = Starlette(routes=[Route("/", liar.handle, methods=["POST"])])
+    async with (
+        bound(0) as listening,
+        served(app, listening),
+        httpx2.AsyncClient(trust_env=False, verify=False) as liar.http,
+    ):
+        liar.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield liar

@@ -79,6 +79,9 @@ class EvmPreparer(Protocol):
     Raises: RouteRefused, SigningRefused, InvalidInput where this intent is not to be signed; ChainUnavailable.
     """
 
+    async def allowance(self, intent: EvmIntent) -> int:
+        """Return how much of the given token the router may take now."""
+
     async def first(self, known: EvmRecord, nonce: int) -> tuple[EvmTx, int, int]:
         """Return the transaction, what the pool offers for it, and at which block."""
 
@@ -101,6 +104,8 @@ class EvmJournal(Protocol):
         another wish, or an account that is halted."""
 
     def record(self, intent_id: str) -> EvmRecord: ...
+
+    def by_key(self, key: str) -> EvmRecord | None: ...
 
     def unfinished(self, account: str) -> Sequence[EvmRecord]:
         """Return the account's intents that are not final, oldest first."""

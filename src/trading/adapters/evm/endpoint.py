@@ -164,7 +164,7 @@ def _identifier(at: int | str) -> BlockIdentifier:
 
 def _natural(name: str, value: Any) -> int:
     if type(value) is not int or not 0 <= value <= WEI_MAX:
-        msg = f"{name}: {str(value)[:60]} is no amount"
+        msg = f"{name}: not an integer of 0 to {WEI_MAX}"
         raise ChainUnavailable(msg, hint=_NOT_KNOWN)
     return value
 
