@@ -1,9 +1,6 @@
-"""An EVM chain opened from its settings: checked before it is used, secret addresses shown to nobody, slow libraries
-loaded by nobody who does not ask."""
+"""An EVM chain opened from its settings: checked before it is used, and secret addresses shown to nobody."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +10,12 @@ import pytest
 from pydantic import SecretStr
 from tests.support.evm import CHAIN_ID, OUR_KEY, Evm, ShiftedClock, evm_running
 from tests.support.evm_stage import ACCOUNT, FEE_WEI_MAX
+from typer.testing import CliRunner
 
 from trading.adapters.evm.opening import JOURNAL_NAME, opened
 from trading.adapters.evm.signer import EvmKey
 from trading.arbitrage.pools import swap
+from trading.cli import app
 from trading.errors import ChainUnavailable, InvalidInput, RouteRefused, WrongChain
 from trading.model.evm import EvmIntent, EvmState
 from trading.model.units import NS_PER_S
@@ -125,10 +124,24 @@ def test_a_bad_setting_names_its_variable_and_what_is_allowed(changes: dict[str,
         load(texts)
 
 
-def test_nobody_loads_the_slow_libraries_before_an_evm_chain_is_opened() -> None:
-    code = (
-        "import sys, trading.desk, trading.cli, trading.arbitrage.evm_executor, trading.arbitrage.evm_venue, "
-        "trading.adapters.evm; print([n for n in ('web3', 'eth_account', 'eth_abi') if n in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+def test_the_command_shows_what_each_pool_gives_and_signs_nothing(evm: Evm, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in settings(evm).items():
+        monkeypatch.setenv(name, text)
+    told = CliRunner().invoke(app, ["evm", "--amount", str(10**18), "--json"])
+    assert told.exit_code == 0, told.output
+    quotes = json.loads(told.stdout)["quotes"]
+    given = [int(each["amount_out"]) for each in quotes]
+    with evm.undone():
+        assert given[0] == evm.swap_pool(10**18, gives_0=True)
+        assert given[2] == evm.swap_pair(10**18, gives_0=True)
+    assert [each["kind"] for each in quotes] == ["concentrated"] * 2 + ["constant_product"] * 2
+    far = CliRunner().invoke(app, ["evm", "--amount", str(10**26), "--pool", evm.pool, "--json"])
+    assert {each["amount_out"] for each in json.loads(far.stdout)["quotes"]} == {"not read"}
+    assert "smallest units into each pool" in CliRunner().invoke(app, ["evm"]).stdout
+
+
+def test_the_command_without_a_chain_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRADING_EVM__ENDPOINTS", raising=False)
+    told = CliRunner().invoke(app, ["evm", "--json"])
+    assert told.exit_code == 2
+    assert "TRADING_EVM__ENDPOINTS is a JSON list of addresses" in told.output

@@ -44,6 +44,7 @@ def told(kind: type[EvmVenue] = EvmVenue, cash: Cash = Cash(is_0=True)) -> EvmVe
     return venue
 
 
+@pytest.mark.requirement("T15")
 def test_both_bodies_are_venues_of_the_desk() -> None:
     for kind in (EvmVenue, PaperEvmVenue):
         venue: Venue = told(kind)
