@@ -215,7 +215,8 @@ def run(runs: int, daemons: int, writers: int, seed: int) -> Outcome:
             (place / "memmcp.toml").write_text(f'[journal]\nurl = "{url}"\n')
             (place / "memmcp.toml").chmod(0o600)
         prober = Prober(places, random.Random(seed))
-        house = House(server, places, [_writer(stack, n, places[n % daemons]) for n in range(writers)], prober, chance)
+        agents = [_writer(stack, number, places[number % daemons]) for number in range(writers)]
+        house = House(server, places, agents, prober, chance)
         for thread in (*house.writers, prober):
             stack.callback(thread.ending.set)
             thread.start()

@@ -29,7 +29,7 @@ from memmcp_server.ports import Journal
 
 from .filling import TS_NS, WallClock, text_of
 
-MEMORIES = 1_000_000
+MEMORIES = 200_000
 GOAL_MIB = 256
 COMMIT = 250
 IN_FLIGHT = 4

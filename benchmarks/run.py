@@ -25,6 +25,9 @@ BENCHMARKS = (
     "sidecar",
     "metrics",
     "history",
+    "bars",
+    "journal_move",
+    "scale",
     "tracing",
     "page",
 )

@@ -27,11 +27,12 @@ from tests.support.daemons import served
 
 from benchmarks.soak import ALLOWED, MIB, handles_of, is_trading, memory_of
 from benchmarks.stream_readers import Found, ReadPlan
+from memmcp_server.cli.client import Client
+from memmcp_server.wire.archive import LINES_MAX
 
 BEHIND = 1_100
 """Memories before the first reader comes: more than a stream replays, so that a late reader is told of a gap."""
 
-BURST_WRITERS = 16
 WARM_PART = 0.25
 """The part of the time after which the daemon's size is called its size: what answers and queues take once is there."""
 
@@ -149,25 +150,14 @@ class Writer:
                     post("/memory/forget", {"ids": [written.pop(0)], "reason": "the streams keep few"})
 
 
-def fill(url: str, token: str, count: int) -> None:
-    """Write so many memories, by some writers at once."""
-    numbers = iter(range(count))
-    lock = threading.Lock()
-
-    def write() -> None:
-        with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as http:
-            while True:
-                with lock:
-                    number = next(numbers, None)
-                if number is None:
-                    return
-                http.post("/memory/write", json={"content": f"before {number}", "namespace": "streams"})
-
-    threads = [threading.Thread(target=write) for _ in range(BURST_WRITERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def fill(client: Client, count: int) -> None:
+    """Bring in so many memories, many in each commit."""
+    same = {"namespace": "streams", "kind": "note", "tags": [], "metadata": {}, "agent": "streams", "trust": "agent"}
+    same |= {"session": "", "tool": "", "source": "", "ts": "2026-01-01T00:00:00Z", "embed": True}
+    same |= {"type": "memory", "expires_at": None, "trajectory_id": None}
+    lines = [{**same, "id": f"before-{number}", "content": f"before {number}"} for number in range(count)]
+    for first in range(0, count, LINES_MAX):
+        client.post("/admin/import", {"lines": lines[first : first + LINES_MAX]}, timeout_s=60)
 
 
 @contextmanager
@@ -202,11 +192,12 @@ def line_of(process: "subprocess.Popen[str]", within_s: float) -> str:
 def run(plan: Plan, data_dir: Path) -> Figures:
     extra = {"MEMMCP_HTTP__STREAMS_MAX": str(plan.streams), "MEMMCP_TRADING__ENABLED": str(plan.has_desk).lower()}
     with served(data_dir, "--feed", "synthetic:3", environ=environment(extra)) as daemon:
-        record = http_client(data_dir).record
+        client = http_client(data_dir)
+        record = client.record
         url, token = str(record["http"]), str(record["token"])
         if plan.has_desk:
             until(lambda: is_trading(data_dir), 120)
-        fill(url, token, BEHIND)
+        fill(client, BEHIND)
         start = horizon_of(url)
         before = handles_of(daemon.pid)
         steady = plan.streams - plan.slow - plan.returning - plan.late

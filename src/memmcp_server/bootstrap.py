@@ -1,6 +1,7 @@
 """Sections -> Services: everything that runs behind the doors, opened in order and closed in reverse, within bounds."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -25,7 +26,7 @@ from .adapters.write_spool import open_spool
 from .config import Sections, TasksSection, TradingSection
 from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
-from .errors import MemoryServerError
+from .errors import JournalUnavailable, MemoryServerError
 from .observing import observing, sink_specs, watching_sinks
 from .ports import Clock, Journal, RemoteSink, SecretScanner, TradingDesk, VectorIndex
 from .services.background import beside
@@ -49,6 +50,7 @@ from .services.meters import Meters
 from .services.migration import Migration
 from .services.news import News
 from .services.policies import Policies
+from .services.queues import Queues
 from .services.quotas import Quotas
 from .services.relay import Relay
 from .services.retention import Retention
@@ -65,6 +67,7 @@ DESK_BACKOFF_BASE_S = 1.0
 DESK_BACKOFF_CAP_S = 60.0
 PART_END_TIMEOUT_S = 8.0
 
+Run = Callable[[], Coroutine[Any, Any, None]]
 OpenDesk = Callable[[Mapping[str, str], Sections, Journal, SecretScanner], AbstractAsyncContextManager[TradingDesk]]
 OpenJournal = Callable[[Sections], AbstractAsyncContextManager[Journal]]
 
@@ -107,13 +110,13 @@ async def open_services(
         memories_of = partial(_memories, journal, clock, policies, scanner, limits, meters, spooling)
         evaluation = Evaluation(index, memories_of, GoldenFile(sections.data_dir), clock, scanner)
         keeper = _keeper(journal, index, evaluation, clock)
-        health = Health(journal, index, clock, clients, desk, keeper)
+        health = Health(journal, index, clock, clients, desk, keeper, queues=Queues(journal, spooling))
         # Ended in reverse: the desk first, so that its last copies still reach the journal, the index before the relay.
         await stack.enter_async_context(_running("health", health.run))
         await stack.enter_async_context(_running("relay", relay.run))
-        await stack.enter_async_context(beside("index-keeper", keeper.run))
-        news = await stack.enter_async_context(_following(News(journal, policies, clock, sections.news)))
-        erasing = _forgetting(journal, index, policies, clock, sections.data_dir)
+        await stack.enter_async_context(beside("index-keeper", _keeping_index(journal, keeper, sections)))
+        news = await stack.enter_async_context(_following(News(journal, policies, clock, sections.news), spooling))
+        erasing = _forgetting(journal, index, policies, clock, sections.data_dir, spooling)
         copies, erasure, forgetting = await stack.enter_async_context(erasing)
         await stack.enter_async_context(_tidying(journal, index, clock, policies, sections))
         await stack.enter_async_context(_running("index", index.run, index.close))
@@ -222,14 +225,19 @@ def _keeper(journal: Journal, index: VectorIndex, evaluation: Evaluation, clock:
     return IndexKeeper(journal, index, health, Migration(journal, health, evaluation, clock), clock)
 
 
+def _keeping_index(journal: Journal, keeper: IndexKeeper, sections: Sections) -> Run:
+    """Return what keeps the index in order: here that inside of the daemon, in one daemon at a time a shared one."""
+    return keeper.run if sections.qdrant.url is None else Turns(journal).alone("index", keeper.run)
+
+
 @asynccontextmanager
 async def _forgetting(
-    journal: Journal, index: VectorIndex, policies: Policies, clock: Clock, data_dir: Path
+    journal: Journal, index: VectorIndex, policies: Policies, clock: Clock, data_dir: Path, spooling: Spooling | None
 ) -> AsyncIterator[tuple[Copies, Erasure, Forgetting]]:
     """Finish what forgettings have left to do, those of before this start too, and obey the policies' retention."""
     copies = Copies(journal, DeskFiles(data_dir))
     erasure = Erasure(journal, index, copies)
-    forgetting = Forgetting(journal, policies, clock, erasure)
+    forgetting = Forgetting(journal, policies, clock, erasure, spooling)
     retention = Turns(journal).alone("retention", Retention(journal, policies, forgetting, clock).run)
     async with beside("erasure", erasure.run), beside("retention", retention):
         yield copies, erasure, forgetting
@@ -248,8 +256,10 @@ async def _tidying(
 
 
 @asynccontextmanager
-async def _following(news: News) -> AsyncIterator[News]:
-    await news.open()
+async def _following(news: News, spooling: Spooling | None) -> AsyncIterator[News]:
+    # A server may be away now: news begin where the journal ends when it is back.
+    with contextlib.suppress(*() if spooling is None else (JournalUnavailable,)):
+        await news.open()
     async with beside("news", news.run):
         yield news
 
@@ -266,9 +276,6 @@ async def _keeping_tasks(
             return
         async with beside("task adviser", TaskAdviser(tasks, desk, clock).run):
             yield
-
-
-Run = Callable[[], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager

@@ -267,28 +267,106 @@ def test_a_candidate_is_promoted_only_past_its_gates_and_demoted_again(pad: Pape
 def test_an_answer_that_was_lost_is_found_by_its_key_and_nothing_is_done_twice(pad: PaperPad) -> None:
     pad.choose("Close a position")
     pad.type_word("close")
-
-    def lost(route: Route) -> None:
-        route.fetch()
-        route.abort()
-
     pad.page.route("**/actions/close", lost)
     pad.send()
     expect(pad.answer).to_contain_text("It was done after all")
     pad.move()
     expect(pad.end).to_contain_text("The end: ")
     assert pad.done() == ["close_position"]
-    pad.choose("Stop entries")
-    pad.page.route("**/actions/stop-entries", lambda route: route.abort())
+    pad.watched.expect_only("ERR_FAILED", "Failed to load resource")
+
+
+def lost(route: Route) -> None:
+    """The request arrives, its answer does not."""
+    route.fetch()
+    route.abort()
+
+
+def test_an_act_without_an_answer_outlives_the_reload_and_the_login_and_happens_once(pad: PaperPad) -> None:
+    pad.choose("Close a position", "before the reload")
+    pad.dialog.get_by_label("Percent of it").fill("50")
+    pad.type_word("close")
+    pad.page.route("**/actions/close", lost)
+    # Nobody finds out by its key before the page is gone.
+    pad.page.route("**/actions/answer*", lambda route: route.abort())
     pad.send()
-    expect(pad.answer).to_contain_text("Nothing of it is done so far")
-    pad.page.unroute("**/actions/stop-entries")
-    with pad.page.expect_request("**/actions/stop-entries") as sent:
+    expect(pad.answer).to_contain_text("It is not known whether it was done")
+    pad.page.unroute_all(behavior="wait")
+    pad.page.context.clear_cookies()
+    pad.page.reload()
+    expect(pad.page.locator("#acts-open")).to_have_text("Act…")
+    pad.log_in()
+    expect(pad.page.locator("#acts-open .badge")).to_have_text("1")
+    pad.page.keyboard.press("k")
+    item = pad.dialog.locator("#acts-sent li")
+    expect(item).to_contain_text("This was sent before the reload, at ")
+    expect(item).to_contain_text("Close a position. 50 % of BONK")
+    expect(item.get_by_role("status")).to_contain_text("It was done: ")
+    assert axe_violations(pad.page) == []
+    pad.move()
+    expect(item.get_by_role("status")).to_contain_text("The end: ")
+    expect(pad.page.locator("#acts-open .badge")).to_be_hidden()
+    item.get_by_role("button", name="Put away").click()
+    expect(item).to_have_count(0)
+    assert [(kind, body["percent"]) for kind, body in pad.commands()] == [("close_position", 50)]
+    pad.watched.expect_only("ERR_FAILED", "Failed to load resource")
+
+
+def test_what_never_arrived_is_sent_again_after_the_reload_as_it_was(pad: PaperPad) -> None:
+    amount = pad.dialog.get_by_label("Amount in SOL")
+    before = pad.snapshot()["cash"]["lamports"]
+    pad.choose("Book a deposit", "from the cold wallet")
+    amount.fill("0.25")
+    pad.page.route("**/actions/**", lambda route: route.abort())
+    with pad.page.expect_request("**/actions/deposit") as first:
         pad.send()
-    expect(pad.answer).to_contain_text("Done: ")
-    again = httpx2.post(sent.value.url, json=sent.value.post_data_json, headers=AUTH)
+    expect(pad.answer).to_contain_text("It is not known whether it was done")
+    pad.page.unroute_all(behavior="wait")
+    pad.page.reload()
+    expect(pad.page.locator("#acts-open .badge")).to_have_text("1")
+    pad.page.keyboard.press("k")
+    item = pad.dialog.locator("#acts-sent li")
+    expect(item.get_by_role("status")).to_contain_text("Nothing of it is done so far")
+    assert pad.done() == []
+    # The same act by the form is the same one, too: whatever comes of it, it comes once.
+    pad.choose("Book a deposit", "worded anew")
+    amount.fill("0.25")
+    with pad.page.expect_request("**/actions/deposit") as second:
+        pad.page.route("**/actions/deposit", lost)
+        pad.page.route("**/actions/answer*", lambda route: route.abort())
+        pad.send()
+    assert second.value.post_data_json["idempotency_key"] == first.value.post_data_json["idempotency_key"]
+    expect(pad.answer).to_contain_text("It is not known whether it was done")
+    pad.page.unroute_all(behavior="wait")
+    again = httpx2.post(second.value.url, json=first.value.post_data_json, headers=AUTH)
     assert again.json()["status"] == "done"
-    assert pad.done() == ["close_position", "stop_entries"]
+    expect(pad.answer).to_contain_text("It was done after all")
+    assert pad.snapshot()["cash"]["lamports"] - before == 250_000_000
+    assert pad.done() == ["deposit"]
+    pad.watched.expect_only("ERR_FAILED", "Failed to load resource")
+
+
+def test_what_is_sent_again_from_the_list_needs_its_word_once_more(pad: PaperPad) -> None:
+    pad.choose("Flatten and halt", "the feed lies")
+    pad.type_word("flatten")
+    pad.page.route("**/actions/flatten-and-halt", lambda route: route.abort())
+    pad.send()
+    expect(pad.answer).to_contain_text("It is not known whether it was done")
+    pad.page.unroute_all(behavior="wait")
+    pad.page.reload()
+    expect(pad.page.locator("#acts-open .badge")).to_have_text("1")
+    pad.page.keyboard.press("k")
+    pad.dialog.get_by_role("button", name="Send it again…").click()
+    expect(pad.consequence).to_contain_text("As it was sent before: 1 position")
+    pad.send()
+    expect(pad.answer).to_have_text("Type the word flatten to confirm it.")
+    pad.type_word("flatten")
+    pad.send()
+    expect(pad.answer).to_contain_text("1 position is still held.")
+    pad.move()
+    expect(pad.answer).to_contain_text("Nothing is held any more.")
+    [(kind, body)] = pad.commands()
+    assert (kind, body["reason"]) == ("flatten_and_halt", "the feed lies")
     pad.watched.expect_only("ERR_FAILED", "Failed to load resource")
 
 

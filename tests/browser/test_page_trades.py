@@ -55,6 +55,47 @@ def test_prices_are_told_in_words_and_a_chosen_trade_says_why(watched: Watched, 
     watched.expect_only()
 
 
+def alike(count: int, *, is_up: bool) -> dict[str, Any]:
+    """As many candles of one size, each rising or falling by its whole body."""
+    told = documents.candles(count)
+    ends = {"open": "0.000000110", "close": "0.000000190", "high": "0.000000200", "low": "0.000000100"}
+    turned = ends if is_up else ends | {"open": ends["close"], "close": ends["open"]}
+    return told | {"candles": [each | turned for each in told["candles"]]}
+
+
+def ink(page: Page) -> int:
+    """How many points of the chart are in a strong colour: candles are, grid and labels are not."""
+    return int(
+        page.locator("#panel-candles canvas").evaluate(
+            """canvas => {
+                const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+                let painted = 0;
+                for (let at = 0; at < data.length; at += 4) {
+                    const colours = [data[at], data[at + 1], data[at + 2]];
+                    if (data[at + 3] > 127 && Math.max(...colours) - Math.min(...colours) > 80) painted += 1;
+                }
+                return painted;
+            }"""
+        )
+    )
+
+
+def test_rising_candles_are_hollow_however_narrow_so_that_colour_is_not_the_only_sign(
+    watched: Watched, stage: Stage
+) -> None:
+    stage.answer("/telemetry/trading/trades", documents.trades(0))
+    watched.page.set_viewport_size(PHONE)
+    painted = {}
+    for is_up in (True, False):
+        stage.answer("/candles", alike(300, is_up=is_up))
+        watched.page.goto(f"{stage.url}/?view=trades")
+        expect(watched.page.locator("#panel-candles canvas")).to_be_visible()
+        painted[is_up] = ink(watched.page)
+    bodies = 300 * 150  # a body is higher than that many points
+    assert painted[False] - painted[True] > bodies * 0.5
+    watched.expect_only()
+
+
 def test_without_trades_or_with_an_answer_that_fails_the_panels_say_so(watched: Watched, stage: Stage) -> None:
     stage.answer("/telemetry/trading/trades", documents.trades(0))
     page = live(watched)

@@ -99,6 +99,7 @@ def furnish(url: str, token: str) -> None:
         filed = [http.post("/tasks", json=task).raise_for_status().json() for task in TASKS]
         now = http.get("/telemetry/trading").json()["ts"]
         report = {"desk_id": "lab", "key": "lab-1", "ts": now, "money": "paper", "equity_lamports": 3_140_000_000}
+        report |= {"exposure_lamports": 820_000_000, "drawdown_bps": 240, "state": "ACTIVE"}
         assert http.post("/telemetry/trading", json=report).status_code == 201
     with start_blocking_portal() as portal:
         portal.call(partial(call, url, "claude-code", "agent_task", action="claim", id=filed[0]["task"]["id"]))

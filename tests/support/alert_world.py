@@ -23,6 +23,7 @@ from memmcp_server.services.alerting.sources import (
 from memmcp_server.services.alerting.watch import Watch
 from memmcp_server.services.clients import ClientRegistry
 from memmcp_server.services.health import Health
+from memmcp_server.services.queues import Queues
 from memmcp_server.services.relay import Relay
 from tests.support.keeping import Keeping
 from tests.support.page_documents import snapshot
@@ -85,7 +86,7 @@ class World:
         health = Health(self.journal, self.index, clock, ClientRegistry(clock), None, keeper)
         self.alerts = Alerts(self.journal, clock, self.rules)
         sources = (
-            QueueReadings(self.journal, Relay(self.journal, [], clock, RelaySection()), clock),
+            QueueReadings(Queues(self.journal), Relay(self.journal, [], clock, RelaySection()), clock),
             IndexReadings(health, keeper),
             DiskReadings(lambda: DiskUse(round(self.free_bytes), 500 * GIGABYTE), clock),
             ClockReadings(clock, lambda: self.lag_ms),

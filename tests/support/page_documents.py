@@ -338,11 +338,18 @@ def night(text: str = "A gap: nothing was seen for 30300 s. Positions: 1 to exit
     ).model_dump(mode="json")
 
 
+def digest(*strategies: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """How strategies did in a range, as GET /strategies/digest says it: here of the whole run."""
+    times = {"since": "1970-01-01T00:00:00+00:00", "until": "2026-11-22T09:00:00+00:00"}
+    return {"window": "all", **times, "strategies": list(strategies)} | more
+
+
 def why(**more: Any) -> dict[str, Any]:
     """Why nothing happened, as GET /why says it without being asked about a trade."""
     funnel = {
         "since": "2026-11-21T09:00:00Z",
         "until": "2026-11-22T09:00:00Z",
+        "is_cut": False,
         "seen": 12,
         "eligible": 9,
         "passed_over": {"pool_too_small": 3},

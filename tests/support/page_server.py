@@ -4,11 +4,13 @@ import asyncio
 import json
 import socket
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -43,15 +45,15 @@ QUIET: dict[str, tuple[int, dict[str, Any]]] = {
     "/clients": (200, {"connected": {"page": 1}, "callers": []}),
     "/insights": (
         200,
-        {"warnings": [], "warnings_left_out": 0, "lessons": [], "lessons_total": 0, "digests": []},
+        {"warnings": [], "warnings_left_out": 0, "lessons": [], "lessons_total": 0, "digests": [], "findings": []},
     ),
-    "/telemetry/desks": (200, {"desks": []}),
+    "/telemetry/desks": (200, {"desks": [], "left_out": 0, "totals": {"own": None, "outside": []}}),
     "/memory/summary": (200, {"counts": []}),
     "/risk": (200, {"exposure_bps": 0, "exposure_map": None}),
     "/why": (200, documents.why()),
     "/candles": (200, documents.candles(0, mint=None, symbol=None, tokens=[])),
     "/strategies": (200, {"strategies": []}),
-    "/strategies/digest": (200, {"window": "30d", "strategies": []}),
+    "/strategies/digest": (200, documents.digest()),
     "/projection": (200, page_path.no_projection()),
     "/telemetry/trading/marks": (200, page_path.marks()),
     "/nodes": (200, {"nodes": [execution_documents.node()]}),
@@ -78,6 +80,8 @@ class Stage:
     answers: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=lambda: dict(QUIET))
     greeting: list[str] = field(default_factory=list)
     connections: list[str] = field(default_factory=list)
+    asked: deque[str] = field(default_factory=lambda: deque(maxlen=5_000))
+    """Paths and queries of the documents that the page asked for, in order."""
     url: str = ""
     _loop: asyncio.AbstractEventLoop | None = None
     _queues: set[asyncio.Queue[str | None]] = field(default_factory=set)
@@ -138,6 +142,7 @@ def _application(stage: Stage) -> Starlette:
         return StreamingResponse(stage.stream(), media_type="text/event-stream", headers=HEADERS)
 
     async def document(request: Request) -> Response:
+        stage.asked.append(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
         status, body = stage.answers.get(
             request.url.path, (404, {"error": {"code": "not_found", "message": f"no {request.url.path}"}})
         )
@@ -179,3 +184,9 @@ def serving(stage: Stage) -> Iterator[Stage]:
         thread.join(START_TIMEOUT_S)
         listener.close()
         assert not thread.is_alive()
+
+
+def asked(stage: Stage, path: str) -> list[dict[str, str]]:
+    """Return the queries with which the page asked for a document, in order."""
+    found = [urlsplit(each) for each in list(stage.asked)]
+    return [dict(parse_qsl(each.query)) for each in found if each.path == path]

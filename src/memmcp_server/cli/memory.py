@@ -42,7 +42,8 @@ def write(
         print_json(answer)
     else:
         known = " (known already, nothing was written)" if answer["duplicate"] else ""
-        say(f"{answer['id']}  seq {answer['seq']}{known}")
+        place = f"seq {answer['seq']}" if answer["seq"] is not None else "kept here until the journal's server is back"
+        say(f"{answer['id']}  {place}{known}")
 
 
 def search(

@@ -3,11 +3,12 @@
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from .client import find, places_of
 from .console import exit_codes, note, out, plain, print_json, say, table
 from .options import DataDir, Json
+
+TEXT_SHOWN_MAX = 300
 
 app = typer.Typer(
     help="What waits between the journal and its projections.", invoke_without_command=True, rich_markup_mode=None
@@ -52,11 +53,12 @@ def list_(
     if not answer["entries"]:
         say("nothing waits")
         return
-    rows = table("id", "sink", "memory", "version", "attempts", "state", "last error")
+    rows = table("id", "sink", "memory", "version", "attempts", "state", "last error, or the text")
     for entry in answer["entries"]:
         state = "dead" if entry["dead"] else "live"
         cells = (entry["id"], entry["sink"], entry["memory_id"], entry["version"], entry["attempts"], state)
-        rows.add_row(*(str(cell) for cell in cells), escape(entry["last_error"]))
+        said = entry["last_error"] or entry.get("content", "")
+        rows.add_row(*(str(cell) for cell in cells), plain(said[:TEXT_SHOWN_MAX]))
     out().print(rows)
 
 
@@ -74,7 +76,10 @@ def retry(
 
 @app.command()
 def drop(entry_id: Annotated[int, typer.Argument(metavar="ID")], data_dir: DataDir = None, json: Json = False) -> None:
-    """Give up one entry: the memory stays, this projection of it does not follow."""
+    """Give up one entry: the memory stays, this projection of it does not follow.
+
+    What is on its way to the journal (ids beyond 1000000000000) is nowhere else: that memory is given up itself.
+    """
     with exit_codes():
         answer = find(places_of(data_dir)).post("/admin/outbox/drop", {"id": entry_id})
     print_json(answer) if json else say(f"entry {entry_id} is dropped")

@@ -1,11 +1,11 @@
 """How the daemon is: checks for people and probes, gauges for pages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from .identifiers import JsonObject, Seq
-from .outbox import SinkStats
+from .outbox import RelayStats, SinkStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,10 @@ class HealthReport:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """``queues`` has a row per sink; ``event_loop_lag_ms`` is the worst delay of a timer in the last few seconds."""
+    """``queues`` has a row per sink; ``event_loop_lag_ms`` is the worst delay of a timer in the last few seconds.
+
+    ``relays``: how it goes with those queues that the relay does not carry.
+    """
 
     ts_ns: int
     uptime_s: float
@@ -34,3 +37,4 @@ class Metrics:
     clients: int
     event_loop_lag_ms: float
     cycle: JsonObject | None
+    relays: Mapping[str, RelayStats] = field(default_factory=dict)

@@ -21,8 +21,10 @@ OUT_OF_SAMPLE: Final[Mapping[str, Literal["trades", "days"]]] = {
 UNREAD: Final = ("too few", "not known")
 """How the note of a gate begins whose figure could not be read."""
 BRIER_OF_HALF_PPM: Final = 250_000
+TRADES_MIN: Final = 10
+"""Fewer finished trades decide nothing, whatever their interval: a few fat tails make or break them."""
 FORECASTS_MIN: Final = 30
-"""With fewer scored forecasts nothing is said of their quality."""
+"""With fewer scored forecasts nothing is said of them."""
 
 Figures = Mapping[str, Any]
 
@@ -51,7 +53,7 @@ def strategy_findings(told: Figures, listed: StrategyView | None) -> Iterator[Fi
     if listed is not None and listed.lineage and listed.gates:
         yield gates(listed, tested)
     for record in told.get("calibration", []):
-        if isinstance(record, dict) and record.get("count"):
+        if isinstance(record, dict) and int(record.get("count") or 0) >= FORECASTS_MIN:
             yield forecasts(name, record)
 
 
@@ -61,7 +63,7 @@ def result(
     """Return what finished trades say; ``cell`` names the regime and tier, None: all of them."""
     trades, low, high = int(figures.get("trades") or 0), figures.get("low_bps"), figures.get("high_bps")
     says: Literal["gains", "loses", "open"] = "open"
-    if low is not None and high is not None:
+    if low is not None and high is not None and trades >= TRADES_MIN:
         says = "gains" if low > 0 else "loses" if high < 0 else "open"
     regime, tier = (None, None) if cell is None else (_name(cell, "regime"), _name(cell, "tier"))
     where = "" if regime is None else f" in {regime} (tier {tier})"
@@ -112,17 +114,16 @@ def forecasts(name: str, record: Figures) -> Finding:
     """Return how the forecasts of a strategy in one direction came out, against one that always says one half."""
     count, hits, brier = int(record["count"]), int(record.get("hits") or 0), record.get("brier_ppm")
     says: Literal["better", "worse", "open"] = "open"
-    if count >= FORECASTS_MIN and isinstance(brier, int) and brier != BRIER_OF_HALF_PPM:
+    if isinstance(brier, int) and brier != BRIER_OF_HALF_PPM:
         says = "better" if brier < BRIER_OF_HALF_PPM else "worse"
     score = "" if not isinstance(brier, int) else f", Brier score {brier / 1_000_000:.3f} (always one half: 0.250)"
-    few = f"fewer than {FORECASTS_MIN} scored forecasts: nothing can be said"
     return Finding(
         about="forecasts",
         strategy=name,
         says=says,
         text=f"{name}: of {count} forecasts of moves {record.get('direction')} {hits} came true{score}.",
         sample=count,
-        confidence=few if count < FORECASTS_MIN else "scored after they were due, so that none chose itself",
+        confidence="scored when they were due",
     )
 
 

@@ -102,7 +102,7 @@ def desk_warnings(snapshot: TradingSnapshot) -> list[InsightWarning]:
         reason = f": {snapshot.state_reason}" if snapshot.state_reason else ""
         found.append(_warning("trading", what + reason, "only the operator resumes; read telemetry_trading"))
     if snapshot.feed.stale:
-        age = "no age" if snapshot.feed.age_s is None else f"{snapshot.feed.age_s:g} s old"
+        age = "no age" if snapshot.feed.age_s is None else f"{snapshot.feed.age_s:.0f} s old"
         found.append(_warning("feed", f"the feed is stale ({age})", "take no figure of the desk for the present one"))
     near = sorted((each for each in snapshot.limits if is_near(each)), key=lambda each: each.distance_bps)
     for each in near:

@@ -21,6 +21,7 @@ from .logins import Logins
 from .memories import Memories
 from .meters import Meters
 from .news import News
+from .outbox import Outbox
 from .phone import Phone
 from .policies import Policies
 from .quotas import Quotas
@@ -73,3 +74,8 @@ class Services:
     alerts: Alerts | None = None
     calls: SpanRecorder | None = None
     spooling: Spooling | None = None
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits on its way to a sink, or from this machine to the journal, for the operator."""
+        return Outbox(self.journal, self.relay, self.spooling)

@@ -18,11 +18,12 @@ from memmcp_server.domain.lifecycle import AUDIT_FORGET, ForgetMemory
 from memmcp_server.domain.memory import Memory, MemoryFilter, Provenance, is_reserved
 from memmcp_server.domain.policy import PolicyBook
 from memmcp_server.domain.residues import WINDOWS_PER_TEXT_MIN, is_covered, said_in, windows_of
-from memmcp_server.errors import InvalidInput, NotFound, Refused
+from memmcp_server.errors import InvalidInput, JournalUnavailable, NotFound, Refused
 from memmcp_server.ports import Clock, Journal
 
 from .erasure import Erasure
 from .policies import Policies
+from .spooling import Spooling, still_on_its_way
 
 FORGET_MAX: Final = 10_000
 """Memories in one order, steps included; more are forgotten in several rounds."""
@@ -62,7 +63,17 @@ class _Choice:
 
 
 class Forgetting:
-    def __init__(self, journal: Journal, policies: Policies, clock: Clock, erasure: Erasure) -> None:
+    """``spooling``: where memories wait that the journal has not got yet, None where none do."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        policies: Policies,
+        clock: Clock,
+        erasure: Erasure,
+        spooling: Spooling | None = None,
+    ) -> None:
+        self._spooling = spooling
         self._journal = journal
         self._policies = policies
         self._clock = clock
@@ -82,9 +93,13 @@ class Forgetting:
 
         Superseded and merged memories are among them; a trajectory takes its steps along.
 
-        Raises: InvalidInput (a filter without any condition), Refused, JournalBusy, JournalUnavailable.
+        Raises: InvalidInput (a filter without any condition), Refused, JournalBusy, JournalUnavailable (also while
+        memories are on their way to the journal, which a filter would miss).
         """
         _check_role(caller)
+        if self._spooling is not None and not self._spooling.is_empty():
+            msg = "memories are kept on this machine and on their way to the journal: a filter would miss them"
+            raise JournalUnavailable(msg, hint="repeat in a moment; memmcp outbox list shows them")
         if where == MemoryFilter():
             msg = "the filter has no condition, so it would mean every memory there is"
             raise InvalidInput(msg, field="filter", hint="name a namespace (a/ for a subtree), kinds, tags or a time")
@@ -108,6 +123,7 @@ class Forgetting:
         if not 1 <= len(ids) <= IDS_MAX:
             msg = f"{len(ids)} ids in one call; allowed are 1 to {IDS_MAX}"
             raise InvalidInput(msg, field="id", hint="use a filter for more")
+        ids = await self._in_the_journal(ids)
         book = await self._policies.book()
         present = await self._journal.all_versions(ids)
         gone = await self._journal.forgotten([each for each in ids if each not in present])
@@ -129,6 +145,16 @@ class Forgetting:
             raise InvalidInput(msg, field="id", hint="forget in several rounds")
         already = len([memory_id for memory_id in ids if memory_id in gone])
         return replace(await self._forgotten(chosen, reason, caller, already), ids=tuple(ids))
+
+    async def _in_the_journal(self, ids: Sequence[MemoryId]) -> list[MemoryId]:
+        """Return the ids as the journal has them. Raises: JournalUnavailable: one is still on its way to it."""
+        if self._spooling is None:
+            return [*ids]
+        for memory_id in ids:
+            if self._spooling.holds(memory_id):
+                raise still_on_its_way(memory_id)
+        final = await self._spooling.final_ids(ids)
+        return [final.get(each, each) for each in ids]
 
     async def forget_previewed(
         self, preview_id: str, reason: str, caller: Caller, where: MemoryFilter | None = None

@@ -7,6 +7,7 @@ import memmcp_server
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.domain.outbox import SINK_QDRANT
+from memmcp_server.domain.spooled import SINK_JOURNAL
 from memmcp_server.domain.status import HealthReport, Metrics
 from memmcp_server.errors import MemoryServerError, TradingUnavailable, Unavailable
 from memmcp_server.ports import Clock, IndexStatus, Journal, TradingDesk, VectorIndex
@@ -14,6 +15,7 @@ from memmcp_server.ports import Clock, IndexStatus, Journal, TradingDesk, Vector
 from .clients import ClientRegistry
 from .index_keeper import IndexKeeper
 from .migration import Progress
+from .queues import Queues
 
 PART_TIMEOUT_S = 2.0
 LAG_PROBE_S = 0.25
@@ -52,9 +54,12 @@ class Health:
         desk: TradingDesk | None = None,
         keeper: IndexKeeper | None = None,
         *,
+        queues: Queues | None = None,
         part_timeout_s: float = PART_TIMEOUT_S,
     ) -> None:
         self._keeper = keeper
+        self.queues = queues or Queues(journal)
+        self._memories = 0
         self._part_timeout_s = part_timeout_s
         self._journal = journal
         self._index = index
@@ -86,18 +91,21 @@ class Health:
     async def metrics(self) -> Metrics:
         """Return the gauges of now.
 
+        While the journal's server is away what it counts is told as it was last seen.
+
         Raises: JournalBusy, JournalUnavailable.
         """
         now_ns = self._clock.now_ns()
-        seq, memories, queues = await asyncio.gather(
-            self._journal.horizon(), self._journal.count(MemoryFilter()), self._journal.outbox_stats()
-        )
+        figures = await self.queues.read()
+        if self.queues.problem is None:
+            self._memories = await self._journal.count(MemoryFilter())
         return Metrics(
             ts_ns=now_ns,
             uptime_s=self.uptime_s(),
-            journal_seq=seq,
-            memories=memories,
-            queues=queues,
+            journal_seq=figures.seq,
+            memories=self._memories,
+            queues=figures.stats,
+            relays=figures.relays,
             index=await self.index_document(),
             clients=self._clients.count,
             event_loop_lag_ms=self._lag.worst_ms(),
@@ -168,6 +176,8 @@ class Health:
                 return f"{named} is not searched: {progress.problem}; `memmcp index switch --force` does it"
 
     async def _check_journal(self) -> str:
+        if (problem := self.queues.problem) is not None:
+            return f"{problem}; memories are kept on this machine meanwhile"
         try:
             async with asyncio.timeout(self._part_timeout_s):
                 await self._journal.horizon()
@@ -189,13 +199,14 @@ class Health:
     async def _check_outbox(self) -> str:
         try:
             async with asyncio.timeout(self._part_timeout_s):
-                stats = (await self._journal.outbox_stats()).get(SINK_QDRANT)
+                queues = (await self.queues.read()).stats
         except TimeoutError:
             return f"no answer within {self._part_timeout_s:g} s"
         except MemoryServerError as error:
             return error.message
-        if stats is not None and stats.dead:
-            return f"{stats.dead} entries are dead; see memmcp outbox list, then memmcp outbox retry"
+        dead = sum(queues[name].dead for name in (SINK_QDRANT, SINK_JOURNAL) if name in queues)
+        if dead:
+            return f"{dead} entries are dead; see memmcp outbox list, then memmcp outbox retry"
         return "ok"
 
     async def _check_trading(self) -> str:

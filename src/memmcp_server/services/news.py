@@ -146,11 +146,15 @@ class News:
         """Follow the journal until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.headlines.keep_places)
+            failures = 0
             while True:
                 try:
                     await self._round()
+                    failures = 0
                 except Unavailable as problem:
-                    _log.warning("the journal does not answer (%s); news pause for %s s", problem.message, RETRY_S)
+                    failures += 1
+                    if failures == 1:  # once for each outage: the next lines would say the same
+                        _log.warning("the journal does not answer (%s); news wait for it", problem.message)
                     await anyio.sleep(RETRY_S)
 
     @staticmethod

@@ -166,7 +166,7 @@ class Scrape:
     async def _outbox(self) -> list[Reading]:
         now_ns = self._services.clock.now_ns()
         found: list[Reading] = []
-        for sink, stats in (await self._services.journal.outbox_stats()).items():
+        for sink, stats in (await self._services.health.queues.read()).stats.items():
             age_s = 0.0 if stats.oldest_ns is None else max(0.0, (now_ns - stats.oldest_ns) / 1e9)
             found += [
                 Reading(PENDING, (sink,), stats.pending),

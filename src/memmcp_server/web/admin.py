@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -124,7 +123,7 @@ class Admin:
     async def status(self, request: Request) -> JSONResponse:
         query_as(request, NoQuery)
         now_ns = self._services.clock.now_ns()
-        journal = self._services.journal
+        queues = await self._services.health.queues.read()
         url = self._sections.journal.url
         status = StatusAnswer(
             pid=os.getpid(),
@@ -133,10 +132,11 @@ class Admin:
             http=self._http_url,
             uptime_s=round(self._services.health.uptime_s(), 3),
             journal={
-                "seq": await journal.horizon(),
+                "seq": queues.seq,
                 "path": str(self._sections.data_dir / "journal.db") if url is None else "postgresql",
+                "problem": self._services.health.queues.problem,
             },
-            outbox=queue_stats(await journal.outbox_stats(), now_ns, self._services.relay.stats()),
+            outbox=queue_stats(queues.stats, now_ns, {**self._services.relay.stats(), **queues.relays}),
             index=await self._services.health.index_document(),
             trading=await self._trading(),
             clients=self._services.clients.count,
@@ -228,18 +228,16 @@ class Admin:
 
     async def outbox(self, request: Request) -> JSONResponse:
         wish = query_as(request, OutboxQuery)
-        entries = await self._services.journal.outbox_entries(wish.sink, dead=wish.dead, limit=wish.limit)
-        return answer(OutboxAnswer(entries=[asdict(entry) for entry in entries]))
+        entries = await self._services.outbox.entries(wish.sink, dead=wish.dead, limit=wish.limit)
+        return answer(OutboxAnswer(entries=entries))
 
     async def retry(self, request: Request) -> JSONResponse:
         wish = await body_as(request, RetryRequest)
-        count = await self._services.journal.outbox_retry(wish.ids)
-        self._services.relay.wake()
-        return answer(CountAnswer(count=count))
+        return answer(CountAnswer(count=await self._services.outbox.retry(wish.ids)))
 
     async def drop(self, request: Request) -> JSONResponse:
         wish = await body_as(request, DropRequest)
-        if not await self._services.journal.outbox_drop(wish.id):
+        if not await self._services.outbox.drop(wish.id):
             msg = f"there is no outbox entry {wish.id}"
             raise NotFound(msg, field="id", hint="memmcp outbox list shows them")
         return answer(CountAnswer(count=1))

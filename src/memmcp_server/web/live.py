@@ -301,7 +301,7 @@ def row_of(change: Change) -> LiveEvent:
             "kind": memory.kind,
             "namespace": memory.namespace,
             "agent": memory.provenance.agent,
-            "content": memory.content[:CONTENT_CHARS_MAX],
+            "content": _begun(memory.content),
             "ts": from_ns(memory.ts_event_ns).isoformat(),
             "trajectory_id": memory.trajectory_id,
         }
@@ -315,10 +315,15 @@ def row_of(change: Change) -> LiveEvent:
         "kind": entry.kind,
         "namespace": entry.namespace,
         "agent": entry.agent,
-        "reason": entry.reason[:CONTENT_CHARS_MAX],
+        "reason": _begun(entry.reason),
         "ts": from_ns(entry.at_ns).isoformat(),
     }
     return LiveEvent("change", done, id=entry.seq)
+
+
+def _begun(text: str) -> str:
+    # Said to be cut: what ends within a figure would pass for another one.
+    return text if len(text) <= CONTENT_CHARS_MAX else f"{text[: CONTENT_CHARS_MAX - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _trading(body: JsonObject) -> JsonObject:

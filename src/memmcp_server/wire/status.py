@@ -78,7 +78,7 @@ class MetricsAnswer(Wire):
             uptime_s=round(metrics.uptime_s, 3),
             journal_seq=metrics.journal_seq,
             memories=metrics.memories,
-            queues=queue_stats(metrics.queues, metrics.ts_ns, relays),
+            queues=queue_stats(metrics.queues, metrics.ts_ns, {**relays, **metrics.relays}),
             index=dict(metrics.index),
             clients=metrics.clients,
             event_loop_lag_ms=round(metrics.event_loop_lag_ms, 2),

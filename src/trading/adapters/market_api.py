@@ -25,6 +25,7 @@ from trading.adapters.market_api_models import (
 from trading.config import MarketSection
 from trading.errors import FeedUnavailable
 from trading.feeds.instruments import WRAPPED_SOL_MINT
+from trading.model.instrument import token_name
 from trading.ports import Clock
 
 _Item = TypeVar("_Item", bound=BaseModel)
@@ -222,11 +223,12 @@ class MarketApi:
         if attributes.reserve_in_usd is not None and attributes.reserve_in_usd < 0:
             self.negative_reserves += 1
         symbol = token.attributes.symbol if token else ""
+        named = f" {attributes.name}".partition(" / ")[0]
         created = attributes.pool_created_at
         return PoolInfo(
             address=attributes.address,
             mint=mint,
-            symbol=symbol.strip() or attributes.name.partition(" / ")[0].strip() or mint[:6],
+            symbol=token_name(symbol) or token_name(named) or mint[:6],
             decimals=token.attributes.decimals if token else None,
             liquidity_usd=_positive(attributes.reserve_in_usd),
             volume_usd_day=_positive(attributes.volume_usd.h24) or Decimal(0),

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from trading.model.instrument import token_name
+
 
 def _finite(value: Any) -> Any:
     """Return what can't be a number as None; a NaN in a price field is a missing price."""
@@ -22,6 +24,15 @@ def _finite(value: Any) -> Any:
 
 
 Number = Annotated[Decimal | None, BeforeValidator(_finite)]
+
+
+def _named(value: Any) -> Any:
+    """Return a name as it can be kept: how somebody named a token is no reason to lose sight of it."""
+    return token_name(value, NAME_CHARS_MAX) if isinstance(value, str) else value
+
+
+NAME_CHARS_MAX = 200
+Name = Annotated[str, BeforeValidator(_named)]
 Address = Annotated[str, Field(min_length=32, max_length=44, pattern=r"^[1-9A-HJ-NP-Za-km-z]+$")]
 
 
@@ -48,7 +59,7 @@ class GeckoVolume(_Page):
 
 class GeckoPoolAttributes(_Page):
     address: Address
-    name: str = Field(default="", max_length=200)
+    name: Name = ""
     base_token_price_quote_token: Number = None
     base_token_price_usd: Number = None
     quote_token_price_usd: Number = None
@@ -66,7 +77,7 @@ class GeckoPool(_Page):
 
 class GeckoTokenAttributes(_Page):
     address: Address
-    symbol: str = Field(default="", max_length=64)
+    symbol: Name = ""
     decimals: int | None = Field(default=None, ge=0, le=18)
 
 
@@ -97,7 +108,7 @@ class _CamelPage(_Page):
 
 class DexToken(_Page):
     address: Address
-    symbol: str = Field(default="", max_length=64)
+    symbol: Name = ""
 
 
 class DexLiquidity(_Page):

@@ -1,6 +1,7 @@
 """What can be traded: a token against SOL, and the kind of pool it trades in."""
 
 from dataclasses import dataclass, fields
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ PoolTerms = ConstantProduct | Concentrated | LaunchCurve
 CONSTANT_PRODUCT = ConstantProduct()
 
 
+NAME_CHARS_MAX: Final = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """A token. ``mint`` is its address (for symbols without a Solana mint a stable ``sim:`` name).
@@ -83,6 +87,16 @@ class Instrument:
     creator_fee_bps: int = 0
     transfer_fee_bps: int = 0
     is_sellable: bool = True
+
+
+def token_name(text: str, chars_max: int = NAME_CHARS_MAX) -> str:
+    """Return what somebody named a token as every journal and page can hold it, "" where nothing of it is left.
+
+    Anybody names a token as he likes: without halves of characters and controls, which a database cannot store, and
+    without marks that turn the direction of what stands beside it.
+    """
+    printable = "".join(char if char.isprintable() else " " for char in text[: 4 * chars_max])
+    return " ".join(printable.split())[:chars_max].strip()
 
 
 def pool_body(terms: PoolTerms) -> dict[str, int | str]:

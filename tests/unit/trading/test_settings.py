@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from trading.config import Sections
+from trading.config import BarsSection, Sections
 from trading.errors import InvalidInput
 from trading.settings import load, unknown_variables
 
@@ -35,6 +35,19 @@ def test_every_bad_value_is_named_at_once_with_what_was_given() -> None:
         "Mars/Base",
     ):
         assert expected in message
+
+
+def test_bars_are_kept_for_two_days_at_least_and_hours_for_longer_than_that() -> None:
+    assert load({"TRADING_BARS__EVERY_DAYS": "2", "TRADING_BARS__HOURS_DAYS": "7"}).bars == BarsSection(
+        every_days=2, hours_days=7
+    )
+    for given, expected in (
+        ({"TRADING_BARS__EVERY_DAYS": "1"}, "TRADING_BARS__EVERY_DAYS: Input should be greater than or equal to 2"),
+        ({"TRADING_BARS__EVERY_DAYS": "400"}, "hours_days: more than every_days, 400, not 365"),
+    ):
+        with pytest.raises(InvalidInput) as raised:
+            load(given)
+        assert expected in raised.value.message
 
 
 def test_a_slip_of_the_pen_is_found() -> None:

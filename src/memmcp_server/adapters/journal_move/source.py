@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,13 @@ class Source:
         self.head = rows[0]
 
     def count(self, layout: Layout) -> int:
-        return int(self._connection.execute(layout.count_sql).fetchone()[0])
+        with self._translating():
+            return int(self._connection.execute(layout.count_sql).fetchone()[0])
 
     def misfits(self, layout: Layout) -> list[Misfit]:
         """Return the first few values that PostgreSQL cannot hold."""
-        found = self._connection.execute(misfits_sql(layout), (MISFITS_SHOWN_MAX,))
+        with self._translating():
+            found = self._connection.execute(misfits_sql(layout), (MISFITS_SHOWN_MAX,)).fetchall()
         return [misfit_of(layout, row) for row in found]
 
     def chunks(self, layout: Layout, after: Row | None = None) -> Generator[list[Row], None, None]:
@@ -61,18 +63,25 @@ class Source:
         Raises: InvalidInput (a text that is not Unicode, named by its key).
         """
         sql, parameters = (layout.source_sql, ()) if after is None else (layout.source_after_sql, after)
-        with closing(self._connection.execute(sql, parameters)) as cursor:
+        with closing(self._connection.cursor()) as cursor:
+            with self._translating():
+                cursor.execute(sql, parameters)
             while rows := self._next(cursor, layout):
                 yield rows
 
     def _next(self, cursor: sqlite3.Cursor, layout: Layout) -> list[Row]:
-        try:
-            return cursor.fetchmany(ROWS_AT_ONCE)
-        except sqlite3.OperationalError as error:
-            # The driver's message repeats the text.
-            if "decode" not in str(error):
-                raise
-            raise self._undecodable(layout) from None
+        with self._translating():
+            try:
+                return cursor.fetchmany(ROWS_AT_ONCE)
+            except sqlite3.OperationalError as error:
+                # The driver's message repeats the text.
+                if "decode" not in str(error):
+                    raise
+                raise self._undecodable(layout) from None
+
+    def _translating(self) -> AbstractContextManager[None]:
+        # Here and not further out: what holds the target would take the fault for its own.
+        return translating(str(self.path))
 
     def _undecodable(self, layout: Layout) -> InvalidInput:
         """Return the error that names the first value of a table that is not UTF-8."""

@@ -33,8 +33,9 @@ from .migrate import migrate
 from .nodes import Names, names_of
 from .prepare import prepare
 from .purge import Purging
+from .readiness import Readiness
 from .statements import compile_statements, execute_rows
-from .translate import opening, translating
+from .translate import translating
 from .waiters import CommitWaiters
 from .writer import Job, Writer, WriterLimits
 
@@ -59,7 +60,9 @@ class SqlJournal:
         clock: Clock,
         sinks: Sequence[SinkSpec],
         names: Names = Names(),  # noqa: B008 - frozen
+        readiness: Readiness | None = None,
     ) -> None:
+        self._readiness = readiness
         self._engines = engines
         self._sinks = tuple(sinks)
         self._names = names
@@ -72,6 +75,7 @@ class SqlJournal:
         applier = Applier(self._statements, self._sinks, clock.now_ns)
         limits = WriterLimits(section.queue_len_max, section.batch_rows_max)
         self._writer = self.writer_type(engines.writer, self._shown, limits, applier.apply, self._settled)
+        self._writer.before = None if readiness is None else readiness.ensure
         self._purging = Purging(engines.place, self._bare, self._read, section.commit_timeout_s / 2)
         self._readers = ThreadPoolExecutor(section.readers, thread_name_prefix="journal-reader")
         self._reads_queued = 0
@@ -102,7 +106,8 @@ class SqlJournal:
     async def start(self) -> None:
         """Begin to write, and learn what is there already."""
         self._writer.start()
-        self._waiters.advance(await self.horizon())
+        with contextlib.suppress(*() if self._readiness is None else (JournalUnavailable,)):
+            self._waiters.advance(await self.horizon())
         if self._engines.place.path is None:
             self._listener = self._listening(asyncio.get_running_loop())
             self._listener.start()
@@ -425,6 +430,8 @@ class SqlJournal:
             self._reads_queued -= 1
 
     def _read_now(self, query: Callable[[Connection], T]) -> T:
+        if self._readiness is not None:
+            self._readiness.ensure()
         with translating(self._shown), self._engines.reader.connect() as connection:
             limit_read(connection, self._section.commit_timeout_s)
             with connection.begin():
@@ -446,20 +453,17 @@ def open_now(
     """
     engines = open_engines(place_of(section, data_dir), section.readers, section.commit_timeout_s)
     try:
-        check_opens(engines)
         if engines.place.path is not None:
+            check_opens(engines)
             migrate(engines.writer, engines.place.shown, [sink.name for sink in sinks], retire=retire)
             return journal_type(engines, section, clock, sinks)
         names = names_of(sinks, nodes.read_node(data_dir))
-        migrate(engines.writer, engines.place.shown, ())
-        with opening(engines.place.shown, is_file=False), engines.writer.begin() as connection:
-            nodes.register(connection, sinks, names, clock.now_ns())
-            if retire:
-                nodes.drop_unregistered(connection)
+        readiness = Readiness(engines, sinks, names, clock, data_dir, retire)
+        readiness.begin()
     except MemoryServerError:
         engines.dispose()
         raise
-    return journal_type(engines, section, clock, sinks, names)
+    return journal_type(engines, section, clock, sinks, names, readiness)
 
 
 @asynccontextmanager
@@ -476,6 +480,7 @@ async def open_journal(
 
     ``retire``: a sink that is not named is known no longer, and what waited for it is dropped (``outbox_refill`` brings
     it back when the sink is). On a server, where daemons come and go with sinks of their own, this is left to time.
+    A server may be away where this daemon has been before.
 
     Raises: InvalidInput, DataDirectoryError (damaged, read-only or newer; names the path and what to do),
     JournalUnavailable (a server that does not answer), JournalBusy, StorageFull.

@@ -70,6 +70,8 @@ class Writer:
         self._limits = limits
         self._apply = apply
         self._on_settled = on_settled
+        self.before: Callable[[], None] | None = None
+        """Called in the thread before each transaction: what the journal needs before its first use."""
         self._connection: Connection | None = None
         self._changed = threading.Condition()
         self._queue: deque[Work] = deque()
@@ -175,6 +177,8 @@ class Writer:
             return [error] * len(batch)
 
     def _transact(self, batch: list[Work]) -> list[Outcome]:
+        if self.before is not None:
+            self.before()
         with translating(self._shown):
             if self._connection is None:
                 self._connection = self._engine.connect()

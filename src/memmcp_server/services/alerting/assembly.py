@@ -20,7 +20,7 @@ def watch_of(services: Services, alerts: Alerts, data_dir: Path, sample_s: float
 
     clock, health = services.clock, services.health
     sources: tuple[Source, ...] = (
-        QueueReadings(services.journal, services.relay, clock),
+        QueueReadings(services.health.queues, services.relay, clock),
         IndexReadings(health, services.keeper),
         DiskReadings(disk_use, clock),
         ClockReadings(clock, lambda: health.loop_lag_s() * 1_000),

@@ -8,9 +8,10 @@ from typing import Final, Protocol, runtime_checkable
 from memmcp_server.domain.alert import Reading, labels_of
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.domain.times import NS_PER_S
-from memmcp_server.ports import Clock, Journal
+from memmcp_server.ports import Clock
 from memmcp_server.services.health import Health
 from memmcp_server.services.index_keeper import IndexKeeper
+from memmcp_server.services.queues import Queues
 from memmcp_server.services.relay import Relay
 
 from .hour_count import HourCount
@@ -50,7 +51,7 @@ def reading(name: str, value: float | None, note: str = "", trajectory_id: str =
 
 
 class QueueReadings:
-    """The outbox of the memory journal, a queue for each sink.
+    """The outbox of the memory journal, a queue for each sink, and the spool's way to the journal.
 
     A long queue that is worked off, as after a large import, is not stuck: what counts is how long an entry has waited
     while nothing was delivered at all.
@@ -59,8 +60,8 @@ class QueueReadings:
     name = "outbox"
     names = frozenset({"queue_oldest_s", "queue_dead"})
 
-    def __init__(self, journal: Journal, relay: Relay, clock: Clock) -> None:
-        self._journal = journal
+    def __init__(self, queues: Queues, relay: Relay, clock: Clock) -> None:
+        self._queues = queues
         self._relay = relay
         self._clock = clock
         self._delivered: dict[str, tuple[int, float]] = {}
@@ -68,9 +69,10 @@ class QueueReadings:
 
     async def read(self) -> list[Reading]:
         found: list[Reading] = []
-        relays = self._relay.stats()
+        figures = await self._queues.read()
+        relays = {**self._relay.stats(), **figures.relays}
         now_ns, now_s = self._clock.now_ns(), self._clock.monotonic_s()
-        for sink, stats in (await self._journal.outbox_stats()).items():
+        for sink, stats in figures.stats.items():
             oldest_s = 0.0 if stats.oldest_ns is None else max(0.0, (now_ns - stats.oldest_ns) / NS_PER_S)
             if self._delivered.get(sink, (-1, 0.0))[0] != stats.delivered:
                 self._delivered[sink] = (stats.delivered, now_s)

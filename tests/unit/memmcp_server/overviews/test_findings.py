@@ -104,15 +104,18 @@ def test_the_most_telling_reading_counts_and_one_that_could_not_be_read_does_not
     assert (best.gate, best.sample_of, best.sample) == ("trade_psr", "trades", 60)
 
 
-@pytest.mark.parametrize(
-    ("count", "brier", "says"),
-    [(29, 100_000, "open"), (30, 249_999, "better"), (30, 250_001, "worse"), (30, 250_000, "open")],
-)
-def test_forecasts_are_judged_from_a_sample_on(count: int, brier: int, says: str) -> None:
-    record = {"direction": "up", "count": count, "hits": 9, "brier_ppm": brier}
-    told = {"name": "m", **figures(0, None, None), "cells": [], "calibration": [record]}
+@pytest.mark.parametrize(("brier", "says"), [(249_999, "better"), (250_001, "worse"), (250_000, "open")])
+def test_forecasts_are_judged_from_a_sample_on(brier: int, says: str) -> None:
+    record = {"direction": "up", "count": 30, "hits": 9, "brier_ppm": brier}
+    few = {"direction": "down", "count": 29, "hits": 29, "brier_ppm": 1}
+    told = {"name": "m", **figures(0, None, None), "cells": [], "calibration": [record, few]}
     [found] = findings_of(digest(told), [])
-    assert (found.about, found.says, found.sample) == ("forecasts", says, count)
+    assert (found.about, found.says, found.sample) == ("forecasts", says, 30)
+
+
+def test_a_few_trades_decide_nothing_however_sure_their_interval_looks() -> None:
+    told = [{"name": name, **figures(number, 5, 9), "cells": []} for name, number in (("a", 9), ("b", 10))]
+    assert {each.strategy: each.says for each in findings_of(digest(*told), [])} == {"a": "open", "b": "gains"}
 
 
 def test_decided_findings_come_first_and_larger_samples_before_smaller_ones() -> None:

@@ -15,7 +15,7 @@ from memmcp_server.adapters.back_ups import DeskFiles
 from memmcp_server.adapters.index.sink import QdrantSink
 from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.identifiers import JsonObject, MemoryId, Seq
-from memmcp_server.domain.lifecycle import ForgetMemory, RecordAudit
+from memmcp_server.domain.lifecycle import AUDIT_MIGRATE, ForgetMemory, RecordAudit
 from memmcp_server.domain.memory import Provenance
 from memmcp_server.domain.outbox import QDRANT, SinkSpec
 from memmcp_server.domain.residues import WINDOWS_PER_TEXT_MIN
@@ -191,10 +191,13 @@ async def test_copies_that_are_still_there_are_named(house: House, tmp_path: Pat
     Path(kept).parent.mkdir(exist_ok=True)
     Path(kept).touch()
     Path(f"{export}.part").touch()
+    moved = tmp_path / "journal.db"  # from which the journal came to a server
+    moved.touch()
+    await house.journal.commit([RecordAudit(AUDIT_MIGRATE, Provenance(agent="memmcp"), detail={"path": str(moved)})])
     forgotten = await house.forget(memory_id)
-    assert set(forgotten.proof.copies) == {str(kept), f"{export}.part"}
+    assert set(forgotten.proof.copies) == {str(kept), f"{export}.part", str(moved)}
     [entry] = [each for each in await house.journal.audit(action="purge", limit=9) if "copies" in each.detail]
-    assert set(entry.detail["copies"]) == {str(kept), f"{export}.part"}
+    assert set(entry.detail["copies"]) == {str(kept), f"{export}.part", str(moved)}
     assert [each.agent for each in await house.journal.audit(action="backup", limit=9)] == ["claude", "claude"]
 
 

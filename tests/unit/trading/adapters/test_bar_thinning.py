@@ -19,7 +19,9 @@ from trading.adapters.sql_journal import JournalStore, SqlJournal
 from trading.adapters.stored_bars import StoredBar, apart
 from trading.config import BarsSection
 from trading.model.market_data import Bar
-from trading.runtime.price_history import _candles
+from trading.model.rug_rules import RugRules
+from trading.runtime.history import RunView
+from trading.runtime.price_history import _candles, candles
 
 S = 10**9
 DAY, HOUR = 86_400, 3_600
@@ -78,7 +80,7 @@ def test_old_bars_become_hours_and_older_ones_days_and_every_candle_stays_what_i
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    told=st.lists(st.tuples(st.integers(0, 3 * 480), st.sampled_from([60, 300, 420, 900, 5_400])), max_size=90),
+    told=st.lists(st.tuples(st.integers(0, 480), st.sampled_from([60, 300, 420, 900, 5_400])), max_size=90),
     every=st.sampled_from([TAKEN_ROWS_MAX, 3]),
 )
 def test_bars_of_any_widths_and_gaps_come_to_the_same_candles(
@@ -96,6 +98,35 @@ def test_bars_of_any_widths_and_gaps_come_to_the_same_candles(
     assert shown(journal, HOUR) == hours
     opened = [each.open_ns // (HOUR * S) for each in all_bars(journal)]
     assert len(opened) == len(set(opened))
+
+
+def test_what_lies_within_a_bar_of_the_hour_before_is_left_out_as_it_was_in_charts(
+    store: JournalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trading.adapters.bar_thinning.TAKEN_ROWS_MAX", 2)
+    journal = store.start_run("r", "r", 0)
+    tell(journal, "A", [HOUR // 2], 2 * HOUR)
+    tell(journal, "A", [HOUR, HOUR + 900, 2 * HOUR + 900], 900)
+    tell(journal, "A", [2 * HOUR + 1_800, 7 * HOUR, 3 * DAY], 900)
+    tell(journal, "A", [6 * HOUR], 2 * HOUR)
+    hours = shown(journal, HOUR)
+    assert [each["bars"] for each in hours] == [1, 1, 1, 1]
+    thin(store, journal.run)
+    assert shown(journal, HOUR) == hours
+    assert len(all_bars(journal)) == 4
+
+
+def test_a_bar_that_reaches_into_a_thinned_hour_holds_nothing_up(
+    store: JournalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trading.adapters.bar_thinning.TAKEN_ROWS_MAX", 2)
+    journal = store.start_run("r", "r", 0)
+    tell(journal, "A", [*range(HOUR, 2 * HOUR, 300), 3 * DAY])
+    thin(store, journal.run)
+    tell(journal, "A", [HOUR - 900], 1_800)
+    tell(journal, "A", [*range(5 * HOUR, 6 * HOUR, 300), 4 * DAY])
+    thin(store, journal.run)
+    assert [each.parts for each in all_bars(journal)] == [1, 12, 12, 1, 1]
 
 
 def test_an_hour_of_many_bars_is_taken_together_in_pieces(store: JournalStore) -> None:
@@ -223,3 +254,29 @@ def test_bars_that_an_earlier_version_wrote_as_text_are_thinned_like_others(stor
     thin(store, journal.run)
     assert shown(journal, HOUR) == hours
     assert len(all_bars(journal)) == 2 * 24 + 2 * 96
+
+
+def asked(journal: SqlJournal, interval_s: int | None, since_s: int = 0) -> dict[str, Any]:
+    archive = RunArchive(journal.store, journal.run)
+    run = RunView("r", journal, archive, {}, 10 * DAY * S, {}, {}, RugRules())
+    return candles(run, "A", Range(since_s * S, None), interval_s)
+
+
+def test_a_question_for_what_is_finer_than_what_is_kept_is_answered_with_what_is_kept_and_told_so(
+    store: JournalStore,
+) -> None:
+    journal = store.start_run("r", "r", 0)
+    tell(journal, "A", range(0, 10 * DAY, 300))
+    before = asked(journal, 300, 3 * DAY)
+    assert (before["interval_s"], before["thinned_until"], before["is_cut"]) == (300, None, True)
+    hours = asked(journal, HOUR, 3 * DAY)["candles"]
+    thin(store, journal.run)
+    fine = asked(journal, 300, 8 * DAY)
+    assert (fine["interval_s"], fine["thinned_until"], len(fine["candles"])) == (300, None, 2 * 288)
+    assert fine["candles"] == before["candles"][-2 * 288 :]
+    for wished, width_s in ((60, HOUR), (300, HOUR), (HOUR, HOUR), (HOUR + 1, 2 * HOUR), (None, HOUR)):
+        old = asked(journal, wished, 3 * DAY)
+        assert (old["interval_s"], old["thinned_until"]) == (width_s, "1970-01-09T00:00:00+00:00")
+        assert width_s != HOUR or old["candles"] == hours
+    assert {asked(journal, wished)["interval_s"] for wished in (300, HOUR, None)} == {DAY}
+    assert asked(journal, 300)["candles"][0]["bars"] == 288

@@ -3,9 +3,19 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trading.engine.inputs import decode_input, encode_input
-from trading.model.instrument import Concentrated, ConstantProduct, Instrument, LaunchCurve, pool_body, pool_terms
+from trading.model.instrument import (
+    Concentrated,
+    ConstantProduct,
+    Instrument,
+    LaunchCurve,
+    pool_body,
+    pool_terms,
+    token_name,
+)
 from trading.model.market_data import TokenListed
 
 KINDS = [ConstantProduct(), Concentrated(10**12, 64, 20, 10**9), LaunchCurve()]
@@ -64,3 +74,17 @@ def test_what_is_out_of_range_is_refused_by_name(make: Any, field: str) -> None:
 def test_a_row_of_no_pool_is_refused(body: dict[str, int | str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         pool_terms(body)
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_every_name_of_a_token_becomes_one_that_can_be_kept(text: str) -> None:
+    name = token_name(text)
+    assert name.encode().decode() == name
+    assert name.isprintable()
+    assert len(name) <= 64
+    assert token_name(name) == name
+
+
+def test_a_name_without_a_trick_stays_as_it_is() -> None:
+    for name in ("BONK", "$WIF", "Дог", "柴犬", "🐸", "a b"):
+        assert token_name(name) == name

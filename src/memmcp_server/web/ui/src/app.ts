@@ -21,15 +21,17 @@ import { CompoundingPanel } from "./panels/compounding";
 import { DeadLettersPanel } from "./panels/dead";
 import { Detail } from "./panels/detail";
 import { executionPanels } from "./panels/execution";
-import { ExposurePanel, FunnelPanel } from "./panels/exposure";
+import { ExposurePanel } from "./panels/exposure";
+import { FunnelPanel } from "./panels/funnel";
 import { GatePanel } from "./panels/gate";
 import { Header } from "./panels/header";
-import { DesksPanel, InsightsPanel } from "./panels/insights";
+import { DesksPanel } from "./panels/desks";
+import { InsightsPanel } from "./panels/insights";
 import { MemoryActs } from "./panels/memory_acts";
 import { NightPanel } from "./panels/night";
 import type { AskingPanel, Surroundings } from "./panels/panel";
 import { ProfilesPanel } from "./panels/profiles";
-import { deadLetters, QueuesPanel } from "./panels/queues";
+import { deadLetters, memoryDead, QueuesPanel } from "./panels/queues";
 import { PathPanel } from "./panels/path";
 import { RangeBar } from "./panels/range_bar";
 import { SidecarPanel } from "./panels/sidecar";
@@ -100,10 +102,14 @@ export class App {
     this.takeRange();
     this.plan();
   });
-  private readonly login = new Login(this.api, () => this.stream.connect());
-  private readonly actsPanel = new ActsPanel(this.api, () => this.login.role === "operator", (why) => this.login.ask(why));
+  private readonly login = new Login(this.api, () => {
+    this.stream.connect();
+    this.actsPanel.drawSent();
+  });
+  private readonly actsPanel = new ActsPanel(this.api, () => this.login.operator, (why) => this.login.ask(why));
   private readonly redraw = (): void => this.plan();
   private readonly exposurePanel = new ExposurePanel(this.api, this.redraw);
+  private readonly funnelPanel = new FunnelPanel(this.api, this.redraw);
   private readonly candlesPanel = new CandlesPanel(this.api, this.redraw);
   private readonly tradeDetail = new TradeDetail(this.api, () => this.time);
   /** Panels that ask for what they show, while somebody looks at their part. */
@@ -111,8 +117,8 @@ export class App {
     desk: [new PathPanel(this.api, this.redraw, () => this.actsPanel.open("target"))],
     trades: [this.candlesPanel, new TradeListPanel(this.api, this.redraw, () => this.candlesPanel.tokens)],
     strategies: [new StrategiesPanel(this.api, this.redraw)],
-    insights: [new InsightsPanel(this.api, this.redraw), new DesksPanel(this.api, this.redraw), new ProfilesPanel(this.api, this.redraw)],
-    risk: [new FunnelPanel(this.api, this.redraw)],
+    insights: [new InsightsPanel(this.api, this.redraw), new ProfilesPanel(this.api, this.redraw)],
+    risk: [this.funnelPanel, new DesksPanel(this.api, this.redraw)],
     execution: executionPanels(this.api, this.redraw),
     agents: [new AgentsPanel(this.api, this.redraw), new SidecarPanel(this.api, this.redraw)],
   };
@@ -144,6 +150,7 @@ export class App {
     this.bindControls();
     // Not before: panels ask for what they show, and a daemon that is closed would refuse them all.
     await this.login.begin();
+    this.actsPanel.drawSent();
     this.hasBegun = true;
     setInterval(() => this.tick(), 1_000);
     this.draw();
@@ -344,8 +351,8 @@ export class App {
       if (isMissing && nowMs - this.reloadedMs >= RETRY_EVERY_MS) void this.reload();
       this.followTrades(this.trading.value, nowMs);
     }
-    this.approvalsPanel.follow(nowMs);
-    this.tasksPanel.follow(nowMs);
+    this.approvalsPanel.follow(nowMs, this.time);
+    this.tasksPanel.follow(nowMs, this.time);
     if (document.hidden) this.draw(); // frames stand still in a hidden tab; its title should not
     else this.plan();
   }
@@ -392,12 +399,12 @@ export class App {
     for (const panel of this.asking[this.views.current] ?? []) panel.draw(nowMs, this.time, around);
     if (this.views.isShown("memory")) this.browserPanel.follow();
     if (this.views.isShown("risk")) {
-      this.gatePanel.draw(this.trading, desk);
+      this.gatePanel.draw(this.trading, this.funnelPanel.denied, this.time, desk);
       this.exposurePanel.draw(nowMs, desk);
     }
     if (this.views.isShown("system")) {
       this.queuesPanel.draw(this.metrics, this.trading, this.rate, around);
-      this.deadPanel.draw(deadLetters(valueOf(this.metrics), null), nowMs);
+      this.deadPanel.draw(memoryDead(valueOf(this.metrics)), nowMs);
     }
   }
 

@@ -1,7 +1,29 @@
 // The only way this page makes elements. Text enters through textContent alone: memory texts, token names and errors
 // come from strangers and are never parsed as markup.
 
+import { plain } from "./format";
+import type { ZonedTime } from "./format";
+
 export type Child = Node | string | null;
+
+const INSTANT = /\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2})/g;
+
+/** An instant as people read it, with its exact time for machines and as a tooltip; a text that is none stays as it is. */
+export function moment(at: string, time: Pick<ZonedTime, "full" | "short">): Child {
+  if (Number.isNaN(Date.parse(at))) return plain(at, 40);
+  return h("time", { datetime: at, title: time.full(at) }, time.short(at));
+}
+
+/** A sentence of the server with its instants written as people read them. */
+export function withMoments(text: string, time: Pick<ZonedTime, "full" | "short">): Child[] {
+  const found: Child[] = [];
+  let from = 0;
+  for (const match of text.matchAll(INSTANT)) {
+    found.push(text.slice(from, match.index), moment(match[0], time));
+    from = match.index + match[0].length;
+  }
+  return [...found, text.slice(from)];
+}
 
 export interface Attributes { class?: string; title?: string; href?: string; [name: string]: string | undefined }
 

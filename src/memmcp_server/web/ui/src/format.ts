@@ -41,9 +41,12 @@ export function exactSol(lamports: number): string {
   return `${fixed(BigInt(Math.trunc(lamports)), DECIMALS, DECIMALS)} SOL`;
 }
 
+/** Longer than any figure of ours: what is longer is none. */
+const FIGURE_MAX = 100;
+
 /** Decimal text as units of 10^-scale, or null when it is no plain decimal. Digits beyond the scale are cut. */
 export function parseDecimal(text: string, scale: number): bigint | null {
-  const match = /^([+-]?)(\d+)(?:\.(\d+))?$/.exec(text.trim());
+  const match = text.length > FIGURE_MAX ? null : /^([+-]?)(\d+)(?:\.(\d+))?$/.exec(text.trim());
   if (match === null) return null;
   const fraction = (match[3] ?? "").padEnd(scale, "0").slice(0, scale);
   const units = BigInt(`${match[2]}${fraction}`);
@@ -80,10 +83,10 @@ export function count(value: number): string {
   return fixed(BigInt(Math.trunc(value)), 0, 0);
 }
 
-/** Decimal text (an amount of tokens, a price) shortened to `digits` significant digits, grouped, never rounded up. */
+/** Decimal text (an amount of tokens, a price) shortened to `digits` significant digits, grouped, never rounded up; what is no figure comes as a safe text. */
 export function decimal(text: string, digits = 6): string {
-  const match = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text);
-  if (match === null) return text;
+  const match = text.length > FIGURE_MAX ? null : /^(-?)(\d+)(?:\.(\d+))?$/.exec(text);
+  if (match === null) return plain(text, 24);
   const whole = (match[2] ?? "0").replace(/^0+(?=\d)/, "");
   const fraction = match[3] ?? "";
   const leading = whole === "0" ? (/^0*/.exec(fraction)?.[0].length ?? 0) : 0;

@@ -29,6 +29,11 @@ export class Login {
     return this.session?.role ?? null;
   }
 
+  /** The name of who is logged in as an operator, null while nobody is. */
+  get operator(): string | null {
+    return this.session?.role === "operator" ? this.session.name : null;
+  }
+
   /** Log in with the code behind the address, if there is one, and learn who is logged in. */
   async begin(): Promise<void> {
     const code = location.hash.startsWith(CODE) ? location.hash.slice(CODE.length) : "";

@@ -1,6 +1,8 @@
 // One time range for the whole page. It stands in the address, so that a link, the back button and every part agree:
 // range=1h|1d|1w|1m, counted back from the newest event, or since= and until= (ISO, UTC); without any of them: all.
 
+import type { ZonedTime } from "./format";
+
 export type RangeName = "1h" | "1d" | "1w" | "1m" | "all";
 
 export interface TimeRange { sinceMs: number | null; untilMs: number | null }
@@ -44,6 +46,28 @@ export function timeRange(search: string, nowMs: number): TimeRange {
   const windowS = isRange(name) ? WINDOW_S[name] : null;
   return { sinceMs: windowS === null ? null : nowMs - windowS * 1_000, untilMs: null };
 }
+
+const WORDS: Readonly<Record<RangeName, string>> = {
+  "1h": "last hour", "1d": "last day", "1w": "last 7 days", "1m": "last 30 days", all: "whole run",
+};
+
+/** The range in words, for a panel that says of which it is: "last 7 days", "11-01 00:00 to 11-02 00:00 UTC". */
+export function rangeWords(search: string, time: Pick<ZonedTime, "short" | "label">): string {
+  const name = rangeName(search);
+  if (name !== "custom") return WORDS[name];
+  const { sinceMs, untilMs } = timeRange(search, 0);
+  if (sinceMs === null) return `until ${time.short(untilMs ?? 0)}`;
+  if (untilMs === null) return `since ${time.short(sinceMs)}`;
+  return `${time.short(sinceMs).replace(` ${time.label}`, "")} to ${time.short(untilMs)}`;
+}
+
+/** The range as the server is asked for it; a window ends at `nowMs`, the time of the newest event. */
+export function rangeTimes(search: string, nowMs: number): { since: string | null; until: string | null } {
+  const { sinceMs, untilMs } = timeRange(search, nowMs);
+  return { since: isoOrNull(sinceMs), until: isoOrNull(untilMs) };
+}
+
+const isoOrNull = (atMs: number | null): string | null => (atMs === null ? null : new Date(atMs).toISOString());
 
 /** The part of an address that names its range, for links that keep it: "range=1d", or "". */
 export function rangeQuery(search: string): string {

@@ -23,7 +23,7 @@ export function readRisk(value: unknown): Risk {
 }
 
 export interface Funnel {
-  since: string; until: string; seen: number; eligible: number; forecast: number; signalled: number; sized: number; approved: number;
+  since: string; until: string; is_cut: boolean; seen: number; eligible: number; forecast: number; signalled: number; sized: number; approved: number;
   filled: number; denied: Record<string, number>; passed_over: Record<string, number>; newest_price: { ts: string; age_s: number } | null;
 }
 
@@ -31,7 +31,7 @@ export function readFunnel(value: unknown): { summary: string; funnel: Funnel } 
   const why = check<{ summary: string; funnel: Funnel }>("why", value, { summary: "string" });
   if (!isObject(why.funnel)) throw new UnknownDocument('why: field "funnel" should be object');
   check("why: funnel", why.funnel, {
-    since: "string", until: "string", seen: "number", eligible: "number", forecast: "number", signalled: "number", sized: "number",
+    since: "string", until: "string", is_cut: "boolean", seen: "number", eligible: "number", forecast: "number", signalled: "number", sized: "number",
     approved: "number", filled: "number", denied: "object", passed_over: "object",
   });
   return why;

@@ -71,6 +71,8 @@ describe("other figures", () => {
     expect(decimal("0.00000014829", 4)).toBe("0.0000001482");
     expect(decimal("1234567.891")).toBe(`1${NARROW}234${NARROW}567`);
     expect(decimal("12.30")).toBe("12.3");
+    expect(decimal("\u202e1")).toBe("\ufffd1");
+    expect(decimal("9".repeat(101))).toBe(`${"9".repeat(23)}\u2026`);
     expect(decimal("0")).toBe("0");
     expect(decimal("n/a")).toBe("n/a");
   });

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { instantMs, isoText, rangeName, rangeQuery, searchWith, timeRange } from "../src/range";
+import { ZonedTime } from "../src/format";
+import { RangedPoll } from "../src/poll";
+import { instantMs, isoText, rangeName, rangeQuery, rangeWords, searchWith, timeRange } from "../src/range";
 
 const NOW = Date.UTC(2026, 10, 22, 12);
 
@@ -37,5 +39,34 @@ describe("the time range of the page", () => {
     expect(timeRange(searchWith("?range=1h", custom), NOW)).toEqual(custom);
     expect(isoText(custom.sinceMs)).toBe("2026-11-01T05:00Z");
     expect(isoText(custom.sinceMs + 1)).toBe("2026-11-01T05:00:00.001Z");
+  });
+});
+
+describe("a panel of the range", () => {
+  it("says of which it is, in the desk's zone", () => {
+    const utc = new ZonedTime("UTC");
+    expect(rangeWords("", utc)).toBe("whole run");
+    expect(rangeWords("?range=1w", utc)).toBe("last 7 days");
+    expect(rangeWords("?since=2026-11-01", utc)).toBe("since 11-01 00:00 UTC");
+    expect(rangeWords("?until=2026-11-02T12:30", new ZonedTime("Europe/Berlin"))).toBe("until 11-02 13:30 Europe/Berlin");
+    expect(rangeWords("?since=2026-11-01&until=2026-11-02", utc)).toBe("11-01 00:00 to 11-02 00:00 UTC");
+  });
+
+  it("asks anew where the range changes, and lets an answer to the earlier question go", async () => {
+    const asked: string[] = [];
+    const answers: ((value: string) => void)[] = [];
+    const poll = new RangedPoll((within) => new Promise<string>((resolve) => {
+      asked.push(`${within.since}..${within.until}`);
+      answers.push(resolve);
+    }), 5_000, () => {});
+    poll.follow("?range=1h", 0, NOW);
+    poll.follow("?range=1h", 4_000, NOW + 4_000);
+    poll.follow("?view=risk&since=2026-11-01&until=2026-11-02", 4_100, NOW);
+    answers[1]?.("of the day");
+    await new Promise((resolve) => setTimeout(resolve));
+    answers[0]?.("of the hour");
+    await new Promise((resolve) => setTimeout(resolve));
+    expect(asked).toEqual(["2026-11-22T11:00:00.000Z..null", "2026-11-01T00:00:00.000Z..2026-11-02T00:00:00.000Z"]);
+    expect(poll.value).toMatchObject({ state: "ready", value: "of the day" });
   });
 });

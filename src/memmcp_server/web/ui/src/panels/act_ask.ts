@@ -1,18 +1,17 @@
 // Questions: to the sidecar, which answers with an opinion, and to a connected agent, whose task is watched in place.
 
 import type { Api } from "../api";
-import { h, setText } from "../dom";
+import { h } from "../dom";
 import { count, duration, percent, plain, signedPercent } from "../format";
 import type { TradingSnapshot } from "../wire";
-import { isObject, readTask, readTrajectory } from "../wire";
+import { isObject, readTrajectory } from "../wire";
 import { readAssessed } from "../wire_acts";
 import type { Assessed } from "../wire_acts";
+import { taskDone } from "./act_done";
 import { labelled, messageOf, newKey, offer } from "./act_kinds";
 import type { ActBody, Asked, Done } from "./act_kinds";
 
 const CONTEXT_MAX = 16;
-const WATCH_EVERY_MS = 2_000;
-const WATCHES_MAX = 1_800;
 
 export class SidecarBody implements ActBody {
   readonly rows: readonly HTMLElement[];
@@ -64,36 +63,9 @@ function assessed({ assessment, usage }: Assessed): HTMLElement[] {
   ];
 }
 
-/** Watch a task until it has ended; says what it is at now. */
-export function watchTask(api: Api, id: string, place: HTMLElement): void {
-  let looks = 0;
-  const look = async (): Promise<void> => {
-    looks += 1;
-    let isEnd = looks >= WATCHES_MAX || !place.isConnected;
-    try {
-      const task = readTask(await api.get(`/tasks/${encodeURIComponent(id)}`));
-      const who = plain(task.claimed_by ?? "an agent", 60);
-      const stands = task.state === "open" ? (task.overdue ? "Open; no agent took it in time." : "Filed. Any connected agent may take it.")
-        : task.state === "claimed" ? `Held by ${who}.` : task.state === "done" ? `Answered by ${who}.` : `${plain(task.state, 24)}${task.note ? `: ${plain(task.note, 200)}` : "."}`;
-      setText(place.firstElementChild ?? place, stands);
-      if (task.result !== null && place.childElementCount < 2) place.append(h("p", { class: "quoted", dir: "auto" }, plain(task.result.text, 2_000)));
-      isEnd ||= task.state !== "open" && task.state !== "claimed";
-    } catch (error) {
-      setText(place.firstElementChild ?? place, messageOf(error));
-    }
-    if (!isEnd) window.setTimeout(() => void look(), WATCH_EVERY_MS);
-  };
-  void look();
-}
-
-/** File a task; returns where it is watched. */
-export async function fileTask(api: Api, title: string, text: string, context: readonly string[], key: string): Promise<HTMLElement> {
-  const made = await api.post("/tasks", { title, text, kind: "task", context: context.slice(0, CONTEXT_MAX), idempotency_key: key });
-  const id = isObject(made) && isObject(made["task"]) ? String(made["task"]["id"]) : "";
-  const place = h("div", { class: "watched" }, h("p", { role: "status" }, "Filed."));
-  // Once it has its place on the page: a place that is gone is not watched.
-  if (id !== "") window.setTimeout(() => watchTask(api, id, place), 0);
-  return place;
+/** What is sent to file a task with the memories that it is about. */
+function taskWish(title: string, text: string, context: readonly string[]): Record<string, unknown> {
+  return { title, text, kind: "task", context: context.slice(0, CONTEXT_MAX) };
 }
 
 /** The form "Ask an agent about this" under a memory or a trade: its ids go with the question. */
@@ -114,9 +86,9 @@ export function askAgent(api: Api, about: string, context: readonly string[], is
     if (isSending) return;
     isSending = true;
     answer.replaceChildren(h("p", { role: "status" }, "Sent."));
-    void fileTask(api, title.value.trim(), text.value.trim(), context, key).then((place) => {
+    void api.post("/tasks", { ...taskWish(title.value.trim(), text.value.trim(), context), idempotency_key: key }).then((made) => {
       key = newKey();
-      answer.replaceChildren(place);
+      answer.replaceChildren(...taskDone(api, made).more ?? []);
     }, (error: unknown) => answer.replaceChildren(h("p", { role: "status" }, messageOf(error)))).finally(() => { isSending = false; });
   });
   return h("details", {}, h("summary", {}, "Ask an agent about this"), form);
@@ -140,12 +112,11 @@ export class TaskBody implements ActBody {
     return "A task is filed that any connected agent may claim. The memories of the position go with it; the answer appears here.";
   }
 
-  async send({ key }: Asked): Promise<Done> {
+  async send({ post }: Asked): Promise<Done> {
     const title = this.title.value.trim();
     if (title === "") throw new Error("Say what is asked.");
     const chosen = this.about.value;
     const steps = chosen === "" ? [] : readTrajectory(await this.api.get(`/trajectories/${encodeURIComponent(chosen)}`)).steps.slice(-CONTEXT_MAX).map((step) => step.id);
-    const place = await fileTask(this.api, title, this.text.value.trim(), steps, key);
-    return { text: "Filed.", isDone: true, isOpen: false, more: [place] };
+    return taskDone(this.api, await post("/tasks", taskWish(title, this.text.value.trim(), steps)));
   }
 }

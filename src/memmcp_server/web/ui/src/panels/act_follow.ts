@@ -1,8 +1,10 @@
 // Follows what was asked under a key until it has come to its end, or nobody can say that it will.
 
 import type { Api } from "../api";
+import { count } from "../format";
 import { readKeyAnswer } from "../wire_acts";
 import type { KeyAnswer } from "../wire_acts";
+import { told } from "./act_kinds";
 
 const EVERY_MS = 1_000;
 const LOOKS_MAX = 600;
@@ -12,6 +14,15 @@ const UNKNOWN_MAX = 3;
 /** Whether nothing is open any more. */
 export function isEnded(answer: KeyAnswer): boolean {
   return answer.status !== "working" && answer.status !== "awaiting_operator" && answer.orders_open === 0;
+}
+
+/** Where its orders are, "" where there are none. */
+export function endOf(answer: KeyAnswer): string {
+  const isTrade = answer.order_id !== null || answer.legs.some((leg) => leg.outcome !== undefined);
+  if (!isTrade) return "";
+  if (!isEnded(answer)) return answer.orders_open > 0 ? `${count(answer.orders_open)} ${answer.orders_open === 1 ? "order is" : "orders are"} under way.` : "The order is under way.";
+  if (answer.status === "rejected") return told("The end: rejected", answer.message, 300);
+  return answer.legs.length > 0 ? "The end: every order is settled." : told("The end", answer.message, 300);
 }
 
 export class Follow {

@@ -43,7 +43,11 @@ export const ACTS: readonly Act[] = [
 ];
 
 /** What is sent with an act. One key, one effect: a repeat of the same key is only answered. */
-export interface Asked { snapshot: TradingSnapshot; reason: string; key: string; isBound: boolean }
+export interface Asked {
+  snapshot: TradingSnapshot; reason: string; key: string; isBound: boolean;
+  /** Send it under its key, which is kept until it is known what became of it. */
+  post(path: string, wish: Record<string, unknown>): Promise<unknown>;
+}
 
 export interface Done {
   text: string;

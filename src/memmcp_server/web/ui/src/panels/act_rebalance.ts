@@ -2,14 +2,14 @@
 
 import type { Api } from "../api";
 import { h, setAttribute, setText } from "../dom";
-import { count, percent, plain, sol, words } from "../format";
+import { percent, plain, sol } from "../format";
 import type { TradingSnapshot } from "../wire";
 import { readStrategies } from "../wire_strategies";
 import { readRebalance } from "../wire_acts";
-import type { Leg } from "../wire_acts";
-import { labelled, messageOf, offer, told } from "./act_kinds";
+import { rebalanceDone } from "./act_done";
+import { labelled, messageOf, offer } from "./act_kinds";
 import type { ActBody, Asked, Done, Look } from "./act_kinds";
-import { totalCost } from "./costs";
+import { legsTable } from "./act_tables";
 
 const ROWS_MAX = 24;
 const BPS = 10_000;
@@ -85,14 +85,8 @@ export class RebalanceBody implements ActBody {
     return { nodes: [h("p", {}, plain(shown.message, 400)), ...legsTable(shown.legs, "What would be done")], isPossible, expiresAt: shown.expires_at };
   }
 
-  async send({ snapshot, reason, key }: Asked): Promise<Done> {
-    const wish = { ...this.wish(), reason, preview_id: this.preview, idempotency_key: key, expected_state: snapshot.state };
-    const done = readRebalance(await this.api.post("/rebalance", wish));
-    const isDone = done.status === "done";
-    return {
-      text: told(isDone ? "Done" : words(done.status), done.message), isDone, isOpen: isDone && done.legs.some((leg) => leg.side !== undefined && leg.status === "done"),
-      more: legsTable(done.legs, "What was done"),
-    };
+  async send({ snapshot, reason, post }: Asked): Promise<Done> {
+    return rebalanceDone(await post("/rebalance", { ...this.wish(), reason, preview_id: this.preview, expected_state: snapshot.state }));
   }
 
   private wish(): Record<string, unknown> {
@@ -162,41 +156,4 @@ export class RebalanceBody implements ActBody {
     setText(this.sum, !isWeights ? "" : total > BPS ? `Together ${percent(total)}: more than there is.` : `Together ${percent(total)}; the rest is ${this.scope.value === "tokens" ? "cash" : "left where it is"}.`);
     this.changed();
   }
-}
-
-/** The legs as a table, with what each costs and what the gate says to it; then what became of it. */
-export function legsTable(legs: readonly Leg[], caption: string): HTMLElement[] {
-  if (legs.length === 0) return [];
-  const isTrade = legs.some((leg) => leg.side !== undefined);
-  const heads = isTrade ? ["Token", "Trade", "Worth", "Costs", "Said"] : ["From", "To", "SOL", "Said"];
-  const rows = legs.slice(0, ROWS_MAX).map((leg) => (isTrade ? tradeRow(leg) : moveRow(leg)));
-  const more = legs.length > ROWS_MAX ? [h("p", { class: "quiet" }, `and ${count(legs.length - ROWS_MAX)} more`)] : [];
-  return [h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" }, h("table", {}, h("caption", { class: "sr-only" }, caption),
-    h("thead", {}, h("tr", {}, ...heads.map((name) => h("th", { scope: "col", class: ["Worth", "Costs", "SOL"].includes(name) ? "num" : "" }, name)))),
-    h("tbody", {}, ...rows))), ...more];
-}
-
-function tradeRow(leg: Leg): HTMLElement {
-  const part = leg.side === "sell" && leg.percent !== undefined ? `sell ${count(leg.percent)} %` : plain(leg.side ?? "", 8);
-  const costs = leg.costs?.fee_lamports === undefined ? "\u2013" : `${sol(totalCost({ failed_lamports: 0, impact_lamports: 0, priority_lamports: 0, rent_lamports: 0, fee_lamports: 0, ...leg.costs }))} SOL`;
-  return h("tr", {}, h("th", { scope: "row", title: plain(leg.mint ?? "", 64) }, plain(leg.symbol ?? leg.mint ?? "", 24)), h("td", {}, part),
-    h("td", { class: "num" }, leg.value === undefined ? "\u2013" : `${sol(leg.value.lamports)} SOL`), h("td", { class: "num" }, costs), saidCell(leg));
-}
-
-function moveRow(leg: Leg): HTMLElement {
-  return h("tr", {}, h("th", { scope: "row" }, plain(leg.from ?? "", 48)), h("td", {}, plain(leg.to ?? "", 48)),
-    h("td", { class: "num" }, `${sol(leg.lamports ?? 0)} SOL`), saidCell(leg));
-}
-
-const OUTCOMES: Record<string, string> = { working: "\u2026 sent", filled: "\u2713 filled", rejected: "\u2717 rejected", awaiting_operator: "\u2026 waits for your passkey" };
-
-function saidCell(leg: Leg): HTMLElement {
-  if (leg.outcome !== undefined) {
-    return h("td", { class: leg.outcome === "rejected" ? "loss" : "", "data-outcome": leg.outcome }, `${OUTCOMES[leg.outcome] ?? plain(leg.outcome, 24)}: ${plain(leg.told ?? "", 200)}`);
-  }
-  if (leg.status === "denied" || leg.would_be === "denied") {
-    return h("td", { class: "loss" }, `\u2717 denied: ${plain(leg.message ?? leg.verdict?.message ?? "nobody buys it now", 240)}`);
-  }
-  if (leg.status === "done") return h("td", {}, leg.side === undefined ? "\u2713 moved" : "\u2026 sent");
-  return h("td", {}, leg.side === "buy" ? "\u2713 the gate lets it pass" : leg.side === "sell" ? "\u2713 a sale; no limit holds it back" : "would be moved");
 }

@@ -2,18 +2,19 @@
 
 import { Api } from "../api";
 import { h } from "../dom";
-import { count, NOTHING, plain, words } from "../format";
-import { readControl } from "../wire";
+import { plain, words } from "../format";
 import { readCandidates, readPromotion } from "../wire_acts";
-import type { Candidate, GateRead } from "../wire_acts";
+import type { Candidate } from "../wire_acts";
 import { readStrategies } from "../wire_strategies";
 import type { Strategy } from "../wire_strategies";
-import { labelled, messageOf, offer, told } from "./act_kinds";
-import type { Act, ActBody, Asked, Done, Look } from "./act_kinds";
+import { controlDone, promotionDone } from "./act_done";
+import { labelled, messageOf, offer } from "./act_kinds";
+import type { Act, ActBody, ActName, Asked, Done, Look } from "./act_kinds";
+import { gatesTable } from "./act_tables";
 
 const SHOWN = 50;
 /** To real money the desk's run is replayed first, which the server gives ten minutes. */
-const PROMOTION_MS = 660_000;
+export const PROMOTION_MS = 660_000;
 
 export class StrategyBody implements ActBody {
   readonly rows: readonly HTMLElement[];
@@ -64,19 +65,19 @@ export class StrategyBody implements ActBody {
     return { nodes: [h("p", {}, plain(read.effect, 600)), ...gatesTable(read.gates)], isPossible: read.status === "checked" && read.gates.length > 0 && read.gates.every((gate) => gate.passed), expiresAt: null };
   }
 
-  async send({ snapshot, reason, key, isBound }: Asked): Promise<Done> {
+  async send({ snapshot, reason, post, isBound }: Asked): Promise<Done> {
     const act = this.act?.name ?? "strategy-off";
-    const bound = { reason, idempotency_key: key, ...(isBound ? { expected_state: snapshot.state } : {}) };
-    if (act === "promote" || act === "demote") {
-      const wish = act === "promote" ? { action: act, candidate: this.candidate.value, stage: this.stage.value } : { action: act, strategy: this.strategy.value };
-      const done = readPromotion(await this.patient.post("/promotions", { ...wish, ...bound }));
-      void this.load();
-      return { text: told(done.status === "done" ? "Done" : "Denied", done.effect), isDone: done.status === "done", isOpen: false, more: gatesTable(done.gates) };
-    }
-    const path = act === "strategy-on" ? "/actions/resume" : "/actions/reduce-only";
-    const done = readControl(await this.api.post(path, { ...bound, level: `strategy:${this.strategy.value}` }));
+    const bound = { reason, ...(isBound ? { expected_state: snapshot.state } : {}) };
+    const done = await this.asked(act, bound, post);
     void this.load();
-    return { text: told(done.status === "done" ? "Done" : "Denied", done.effect), isDone: done.status === "done", isOpen: false };
+    return done;
+  }
+
+  private async asked(act: ActName, bound: Record<string, unknown>, post: Asked["post"]): Promise<Done> {
+    const strategy = this.strategy.value;
+    if (act === "promote") return promotionDone(await post("/promotions", { action: act, candidate: this.candidate.value, stage: this.stage.value, ...bound }));
+    if (act === "demote") return promotionDone(await post("/promotions", { action: act, strategy, ...bound }));
+    return controlDone(await post(act === "strategy-on" ? "/actions/resume" : "/actions/reduce-only", { ...bound, level: `strategy:${strategy}` }));
   }
 
   private async load(): Promise<void> {
@@ -93,13 +94,3 @@ export class StrategyBody implements ActBody {
     this.changed();
   }
 }
-
-export function gatesTable(gates: readonly GateRead[]): HTMLElement[] {
-  if (gates.length === 0) return [];
-  const rows = gates.slice(0, SHOWN).map((gate) => h("tr", {}, h("th", { scope: "row" }, words(gate.name)),
-    h("td", { class: "num" }, `${count(gate.value)} ${plain(gate.unit, 16)}`), h("td", { class: "num" }, `${gate.is_floor ? "at least" : "at most"} ${count(gate.bound)}`),
-    h("td", { class: gate.passed ? "gain" : "loss" }, gate.passed ? "\u2713 passed" : "\u2717 not passed"), h("td", {}, plain(gate.note, 160) || NOTHING)));
-  return [h("div", { class: "scroll", role: "region", "aria-label": "Gates", tabindex: "0" }, h("table", {}, h("caption", { class: "sr-only" }, "What each gate read"),
-    h("thead", {}, h("tr", {}, ...["Gate", "Read", "Bound", "Verdict", "Note"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, ...rows)))];
-}
-

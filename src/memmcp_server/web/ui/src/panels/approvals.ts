@@ -2,8 +2,9 @@
 // signs is a challenge of the signer for exactly this order; this page only carries it there and back.
 
 import type { Api } from "../api";
-import { byId, h, setAttribute, setText } from "../dom";
-import { plain } from "../format";
+import { byId, h, moment, setAttribute, setText } from "../dom";
+import type { Child } from "../dom";
+import { plain, ZonedTime } from "../format";
 import { createPasskey, getPasskey } from "../passkey";
 import { isObject, readApprovals } from "../wire";
 import type { Approval, Approvals } from "../wire";
@@ -21,6 +22,7 @@ export class ApprovalsPanel {
   private askedMs = 0;
   private isAsking = false;
   private waitMs = 0;
+  private time = new ZonedTime("UTC");
   private drawn = "";
 
   constructor(private readonly api: Api) {
@@ -32,7 +34,8 @@ export class ApprovalsPanel {
   }
 
   /** Ask for what waits, now and then; seldom while there is no signer. */
-  follow(nowMs: number): void {
+  follow(nowMs: number, time: ZonedTime): void {
+    this.time = time;
     if (this.isAsking || nowMs - this.askedMs < this.waitMs) return;
     this.askedMs = nowMs;
     void this.ask();
@@ -55,7 +58,7 @@ export class ApprovalsPanel {
   }
 
   private draw(found: Approvals): void {
-    const key = JSON.stringify(found);
+    const key = JSON.stringify([found, this.time.zone]);
     if (key === this.drawn) return;
     this.drawn = key;
     const here = found.origins.includes(location.origin);
@@ -70,16 +73,16 @@ export class ApprovalsPanel {
   }
 
   private item(approval: Approval, canApprove: boolean): HTMLElement {
-    const rows: [string, string][] = [
+    const rows: [string, Child][] = [
       ["gives", `${approval.amount_in} base units of ${approval.in_mint}`],
       ["for at least", `${approval.min_out} base units of ${approval.out_mint}`],
       ["fee at most", `${approval.fee_lamports_max} lamports`],
       ["wallet", approval.wallet],
-      ["until", approval.expires_at],
+      ["until", moment(approval.expires_at, this.time)],
       ["intent", approval.intent_id],
     ];
     const figures = h("dl", { class: "pairs" }, ...rows.map(([name, value]) =>
-      h("div", { class: "span" }, h("dt", {}, name), h("dd", {}, plain(value, 200)))));
+      h("div", { class: "span" }, h("dt", {}, name), h("dd", {}, typeof value === "string" ? plain(value, 200) : value))));
     const head = h("p", {}, h("b", {}, WORDS[approval.state]), approval.reason ? `: ${plain(approval.reason, 300)}` : "");
     const item = h("li", { "data-state": approval.state, "data-id": approval.id }, head, figures);
     if (approval.state !== "awaiting_operator") return item;

@@ -118,7 +118,12 @@ export class CandlePlot {
     ctx.lineTo(x, low);
     ctx.stroke();
     const height = Math.max(1, bottom - top);
-    if (isUp && width > 3) {
+    const edge = ctx.lineWidth;
+    if (isUp && width < 3 * edge && height > 2 * edge) {
+      // Too narrow to be hollow between two sides: its ends alone, and nothing between them.
+      ctx.fillRect(x - width / 2, top, width, edge);
+      ctx.fillRect(x - width / 2, bottom - edge, width, edge);
+    } else if (isUp && width >= 3 * edge) {
       ctx.fillStyle = paint.panel;
       ctx.fillRect(x - width / 2, top, width, height);
       ctx.strokeRect(x - width / 2, top, width, height);

@@ -149,7 +149,7 @@ export class CandlesPanel {
     }));
     fillRows(byId("candles-rows") as HTMLTableSectionElement, series.candles.slice(-ROWS_MAX).reverse().map((candle) => [
       { text: time.short(candle.ts), title: time.full(candle.ts) },
-      ...[candle.open, candle.high, candle.low, candle.close].map((price) => ({ text: decimal(price), class: "num", title: price })),
+      ...[candle.open, candle.high, candle.low, candle.close].map((price) => ({ text: decimal(price), class: "num", title: plain(price, 100) })),
       { text: decimal(candle.volume), class: "num" },
     ]));
     setText(byId("candles-rows-note"), series.candles.length > ROWS_MAX ? `The newest ${count(ROWS_MAX)} of ${count(series.candles.length)}; the file holds them all.` : "");

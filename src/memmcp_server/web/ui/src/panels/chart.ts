@@ -11,7 +11,7 @@ import type { Surroundings } from "./panel";
 import { padded, ticks, timeTicks } from "./ticks";
 
 const SPOKEN_EVERY_MS = 15_000;
-const EQUITY_HEIGHT = 230;
+const EQUITY_HEIGHT = 242;
 const DRAWDOWN_HEIGHT = 130;
 const FONT = "11px Inter, system-ui, sans-serif";
 
@@ -45,8 +45,9 @@ export class ChartPanel {
     this.marks = drawnMarks(found);
     this.marksText = marksText(found);
     setText(byId("equity-meta"), this.marksText);
-    this.spokenMs = 0;
     this.equity?.redraw(false);
+    this.spokenMs = 0;
+    if (this.curve.ts.length > 0) this.describe(Date.now());
   }
 
   /** Say why the marks are not known; those of before stay. */
@@ -88,15 +89,17 @@ export class ChartPanel {
     if (this.curve.ts.length === 0) return;
     const paint = colours();
     const width = this.width();
-    const shared = { padding: [8, 14, 0, 0] as uPlot.Padding, tzDate: (s: number) => uPlot.tzDate(new Date(s * 1_000), this.time.zone), legend: { show: false } };
+    // Below the upper chart there is room for half of its lowest label, which stands over the lower one otherwise.
+    const padding = (bottom: number): uPlot.Padding => [8, 14, bottom, 0];
+    const shared = { tzDate: (s: number) => uPlot.tzDate(new Date(s * 1_000), this.time.zone), legend: { show: false } };
     const series = (stroke: string, fill: string): uPlot.Series[] => [{}, { stroke, fill, width: 1.6, points: { show: false } }];
     this.equity = new uPlot({
-      ...shared, hooks: { draw: [(plot: uPlot) => drawMarks(plot, this.marks, paint)] }, width, height: EQUITY_HEIGHT, series: series(paint.line, paint.fill), cursor: this.cursor(),
+      ...shared, padding: padding(12), hooks: { draw: [(plot: uPlot) => drawMarks(plot, this.marks, paint)] }, width, height: EQUITY_HEIGHT, series: series(paint.line, paint.fill), cursor: this.cursor(),
       axes: [{ ...axis(paint), show: false }, { ...axis(paint), size: 64, values: (_: uPlot, splits: number[]) => ticks(splits) }],
       scales: { y: { range: (_: uPlot, low: number, high: number): [number, number] => padded(low, high) } },
     }, [this.curve.ts, this.curve.equity], byId("equity-chart"));
     this.drawdown = new uPlot({
-      ...shared, width, height: DRAWDOWN_HEIGHT, series: series(paint.loss, paint.lossFill), cursor: this.cursor(),
+      ...shared, padding: padding(0), width, height: DRAWDOWN_HEIGHT, series: series(paint.loss, paint.lossFill), cursor: this.cursor(),
       axes: [this.timeAxis(paint), { ...axis(paint), size: 64, space: 22, values: (_: uPlot, splits: number[]) => splits.map((value) => `${value.toFixed(1)}%`) }],
       scales: { y: { range: (_: uPlot, low: number): [number, number] => [Math.min(low * 1.1, -0.5), 0] } },
     }, [this.curve.ts, this.curve.drawdown], byId("drawdown-chart"));

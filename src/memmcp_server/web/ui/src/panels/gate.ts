@@ -1,8 +1,11 @@
 import { byId, fillRows, setAttribute, setText, svg } from "../dom";
 import type { Cell } from "../dom";
-import { count, inUnit, percent, words } from "../format";
+import { count, inUnit, percent, plain, words, ZonedTime } from "../format";
+import { valueOf } from "../model";
 import type { Loadable } from "../model";
+import { rangeWords } from "../range";
 import type { Limit, TradingSnapshot } from "../wire";
+import type { Why } from "./funnel";
 import { Panel } from "./panel";
 import type { Surroundings } from "./panel";
 
@@ -12,17 +15,32 @@ const ROWS_MAX = 12;
 export class GatePanel {
   private readonly panel = new Panel("panel-gate");
 
-  draw(trading: Loadable<TradingSnapshot>, around: Surroundings): void {
+  /** ``ranged``: what was denied in the page's time range, null for the whole run, which the snapshot tells. */
+  draw(trading: Loadable<TradingSnapshot>, ranged: Loadable<Why> | null, time: ZonedTime, around: Surroundings): void {
     const snapshot = this.panel.follow(trading, { waiting: "Waiting for the desk.", staleReason: around.staleReason });
-    if (snapshot === null || !this.panel.isChanged(snapshot)) return;
-    const denials = Object.entries(snapshot.denials).sort(([a, m], [b, n]) => n - m || a.localeCompare(b));
-    const total = denials.reduce((sum, [, number]) => sum + number, 0);
-    setText(byId("gate-meta"), `${count(total)} denied`);
+    if (snapshot === null || !this.panel.isChanged(snapshot, ranged, location.search, time)) return;
     const limits = [...snapshot.limits].sort((a, b) => a.distance_bps - b.distance_bps).slice(0, ROWS_MAX);
     fillRows(byId("limits") as HTMLTableSectionElement, limits.map(limitRow));
+    const of = rangeWords(location.search, time);
+    setText(byId("denials-title"), `Denials by reason, ${of}`);
+    const why = ranged === null ? null : valueOf(ranged);
+    const counted = ranged === null ? snapshot.denials : why?.funnel.denied ?? null;
+    const denials = Object.entries(counted ?? {}).sort(([a, m], [b, n]) => n - m || a.localeCompare(b));
+    const total = denials.reduce((sum, [, number]) => sum + number, 0);
+    setText(byId("gate-meta"), counted === null ? "" : `${count(total)} denied`);
     fillRows(byId("denials") as HTMLTableSectionElement, denials.slice(0, ROWS_MAX).map(([reason, number]) => denialRow(reason, number, total)));
-    setAttribute(byId("denials-none"), "hidden", total === 0 ? null : "");
+    const said = saidOf(ranged, counted === null, total);
+    setText(byId("denials-none"), said);
+    setAttribute(byId("denials-none"), "hidden", said === "" ? "" : null);
   }
+}
+
+/** What is to be said of the denials beside their numbers: nothing yet, not known, too many, none. */
+function saidOf(ranged: Loadable<Why> | null, isUnknown: boolean, total: number): string {
+  if (ranged?.state === "failed") return isUnknown ? `The denials are not known: ${plain(ranged.message, 300)}` : `Out of date: ${plain(ranged.message, 300)}`;
+  if (isUnknown) return "Counting the denials of this range.";
+  if (ranged?.state === "ready" && ranged.value.funnel.is_cut) return "There were more: these are the newest.";
+  return total === 0 ? `Nothing was denied in ${ranged === null ? "this run" : "this range"}.` : "";
 }
 
 function limitRow(limit: Limit): Cell[] {

@@ -11,6 +11,7 @@ import { copyable } from "./copy";
 import { costLines, totalCost } from "./costs";
 import { Panel } from "./panel";
 import type { AskingPanel, Surroundings } from "./panel";
+import { usdText } from "./trading";
 
 const EVERY_MS = 5_000;
 const NODES_MAX = 20;
@@ -117,7 +118,7 @@ function walletRow(wallet: Wallet): Cell[] {
     h("span", { class: "token" }, h("span", {}, plain(wallet.name, 40)),
       wallet.address === "" ? h("span", { class: "sub" }, "no address on paper") : copyable(wallet.address, "address"),
       wallet.problem === "" ? null : h("span", { class: "sub warn wrap", dir: "auto" }, plain(wallet.problem, 160))),
-    { text: `${sol(wallet.cash.lamports)} SOL`, sub: wallet.cash.usd ? `${wallet.cash.usd} USD` : "", class: "num", title: exactSol(wallet.cash.lamports) },
+    { text: `${sol(wallet.cash.lamports)} SOL`, sub: usdText(wallet.cash, null), class: "num", title: exactSol(wallet.cash.lamports) },
     { text: wallet.buckets.length === 0 ? "all buckets" : wallet.buckets.map((each) => words(each)).join(", "),
       sub: [wallet.role === "exit" ? "only sells" : "trades", plain(wallet.leased_by, 60), ...held].join(" \u00b7 "), class: "wrap" },
   ];

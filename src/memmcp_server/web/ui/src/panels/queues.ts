@@ -3,6 +3,7 @@ import type { Cell } from "../dom";
 import { count, duration, NOTHING, plain, words } from "../format";
 import type { Loadable, WriteRate } from "../model";
 import { valueOf } from "../model";
+import { isObject } from "../wire";
 import type { Metrics, Queue, TradingSnapshot } from "../wire";
 import { Panel } from "./panel";
 import type { Surroundings } from "./panel";
@@ -48,16 +49,26 @@ export class QueuesPanel {
   }
 }
 
-/** The memory journal's queues and the desk's own, by where they lead. */
+/**
+ * The memory journal's queues and the desk's own, by where they lead. The figures come once a second and tell of both; a
+ * snapshot comes with a cycle, and between two of them the desk's queues empty without a word.
+ */
 export function allQueues(metrics: Metrics, snapshot: TradingSnapshot | null): [string, Queue][] {
   const ours = Object.entries(metrics.queues).map(([name, queue]): [string, Queue] => [`memory \u2192 ${plain(name, 48)}`, queue]);
-  const desks = Object.entries(snapshot?.queues ?? {}).map(([name, queue]): [string, Queue] => [`desk \u2192 ${plain(name, 48)}`, queue]);
+  const told = metrics.cycle?.["queues"];
+  const present = isObject(told) ? told as Record<string, Queue> : snapshot?.queues ?? {};
+  const desks = Object.entries(present).map(([name, queue]): [string, Queue] => [`desk \u2192 ${plain(name, 48)}`, queue]);
   return [...ours, ...desks];
 }
 
 /** What was given up on in all queues, and waits for the operator. */
 export function deadLetters(metrics: Metrics | null, snapshot: TradingSnapshot | null): number {
   return metrics === null ? 0 : allQueues(metrics, snapshot).reduce((sum, [, queue]) => sum + queue.dead, 0);
+}
+
+/** What was given up on in the memory's queues: of these the entries can be seen and tried again. */
+export function memoryDead(metrics: Metrics | null): number {
+  return Object.values(metrics?.queues ?? {}).reduce((sum, queue) => sum + queue.dead, 0);
 }
 
 function queueRow(name: string, queue: Queue): Cell[] {

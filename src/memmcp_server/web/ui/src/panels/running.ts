@@ -57,7 +57,7 @@ function net(running: RunningCosts): HTMLElement[] {
   return [
     pair("Result of trading", amountOf(trading), `${sol(onChain.lamports)} SOL of costs on chain are in it`, trend(trading.lamports), exactSol(trading.lamports)),
     pair("Running", taken === null ? NOTHING : `${sol(-taken.lamports)} SOL`, `${usd(running.total.usd) ?? NOTHING} USD${running.total.is_complete ? "" : " at least"}`, ""),
-    pair("Net result", amountOf(left), left === null ? "no price of SOL" : `${left.usd ?? NOTHING} USD${least}`, left === null ? "" : trend(left.lamports)),
+    pair("Net result", amountOf(left), left === null ? "no price of SOL" : `${usd(left.usd) ?? NOTHING} USD${least}`, left === null ? "" : trend(left.lamports)),
     pair("Model", `${count(running.model.tokens)} tokens`, `${count(running.model.calls)} questions, ${usd(running.model.usd) ?? NOTHING} USD`, ""),
   ];
 }

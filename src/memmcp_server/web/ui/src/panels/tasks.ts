@@ -1,8 +1,9 @@
 // Work for the agents: filed here, claimed by one of them under a lease, answered by a memory. What they write is quoted.
 
 import type { Api } from "../api";
-import { byId, h, setAttribute, setText } from "../dom";
-import { plain } from "../format";
+import { byId, h, moment, setAttribute, setText } from "../dom";
+import type { Child } from "../dom";
+import { plain, ZonedTime } from "../format";
 import { isObject, readTask, readTasks } from "../wire";
 import type { Task } from "../wire";
 import { Panel } from "./panel";
@@ -19,6 +20,7 @@ export class TasksPanel {
   private askedMs = 0;
   private isAsking = false;
   private waitMs = 0;
+  private time = new ZonedTime("UTC");
   private drawn = "";
   /** Tasks that no agent took in time: they wait for the operator. */
   overdue = 0;
@@ -31,7 +33,8 @@ export class TasksPanel {
   }
 
   /** Ask for tasks now and then, often while one is under way. */
-  follow(nowMs: number): void {
+  follow(nowMs: number, time: ZonedTime): void {
+    this.time = time;
     if (this.isAsking || nowMs - this.askedMs < this.waitMs) return;
     this.askedMs = nowMs;
     void this.ask();
@@ -54,7 +57,7 @@ export class TasksPanel {
 
   private async draw(tasks: Task[]): Promise<void> {
     this.panel.show("ready", "");
-    const key = JSON.stringify(tasks);
+    const key = JSON.stringify([tasks, this.time.zone]);
     if (key === this.drawn) return;
     const waiting = tasks.filter((each) => each.state === "open");
     this.overdue = waiting.filter((each) => each.overdue).length;
@@ -72,12 +75,12 @@ export class TasksPanel {
 
   private item(task: Task, answer: string | null): HTMLElement {
     const holder = task.claimed_by ?? "";
-    const stands = task.state === "claimed" ? `held by ${plain(holder, 60)} until ${plain(task.lease_until ?? "", 40)}`
-      : task.overdue ? "open, no agent took it" : WORDS[task.state];
+    const stands: Child[] = task.state === "claimed" ? [`held by ${plain(holder, 60)} until `, moment(task.lease_until ?? "", this.time)]
+      : [task.overdue ? "open, no agent took it" : WORDS[task.state]];
     const item = h(
       "li", { "data-state": task.state, "data-id": task.id, "data-overdue": task.overdue ? "yes" : "no" },
       h("p", {}, h("b", {}, plain(task.title, 200)), " ", h("span", { class: "kind" }, plain(task.kind, 48))),
-      h("p", { class: "sub" }, `${stands}${task.note ? `: ${plain(task.note, 200)}` : ""}`),
+      h("p", { class: "sub" }, ...stands, task.note ? `: ${plain(task.note, 200)}` : null),
     );
     if (answer !== null) item.append(h("p", { class: "quoted", title: `by ${plain(holder, 60)}` }, plain(answer, 1_000)));
     if (task.state !== "open" && task.state !== "claimed") return item;

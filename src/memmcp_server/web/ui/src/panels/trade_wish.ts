@@ -1,6 +1,8 @@
 // Which trades the address asks for, and what is asked of the server for it.
 
-import { timeRange } from "../range";
+import { rangeTimes as times } from "../range";
+
+export { times };
 
 export const FILTERS = ["token", "strategy", "side", "result", "origin"] as const;
 export type TradeWish = Partial<Record<(typeof FILTERS)[number], string>>;
@@ -24,14 +26,6 @@ export function tradeQuery(search: string, nowMs: number): Record<string, string
   const query: Record<string, string | null> = {};
   for (const name of FILTERS) query[ASKED[name]] = wish[name] ?? null;
   return { ...query, ...times(search, nowMs) };
-}
-
-export function times(search: string, nowMs: number): { since: string | null; until: string | null } {
-  const { sinceMs, untilMs } = timeRange(search, nowMs);
-  return {
-    since: sinceMs === null ? null : new Date(sinceMs).toISOString(),
-    until: untilMs === null ? null : new Date(untilMs).toISOString(),
-  };
 }
 
 /** What an answer is kept for: a window that moves on with the desk is still the same question. */

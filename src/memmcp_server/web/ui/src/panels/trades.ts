@@ -35,7 +35,7 @@ export function tradeRow(trade: Trade, solUsd: string | null, time: ZonedTime, a
     token,
     { text: time.short(trade.ts), title: time.full(trade.ts), sub: words(trade.strategy) },
     { text: `${sol(trade.value.lamports)} SOL`, sub: usdText(trade.value, solUsd), class: "num", title: exactSol(trade.value.lamports) },
-    { text: `${decimal(trade.price_sol, 4)} SOL`, sub: `for ${decimal(trade.amount)}`, class: "num", title: trade.price_sol },
+    { text: `${decimal(trade.price_sol, 4)} SOL`, sub: `for ${decimal(trade.amount)}`, class: "num", title: plain(trade.price_sol, 100) },
     { text: `${sol(paid)} SOL`, sub: `slippage ${trade.slippage_bps >= 0 ? percent(trade.slippage_bps) : signedPercent(trade.slippage_bps)}`,
       class: "num", title: costLines(trade.costs) },
     trade.realised === null ? { text: NOTHING, sub: "", class: "num" }

@@ -71,7 +71,7 @@ export class TradingPanel {
   private drawFeedLine(snapshot: TradingSnapshot, time: ZonedTime): void {
     const parts = [`Feed: ${plain(snapshot.feed.detail, 240)}`];
     if (snapshot.feed.last_event) parts.push(`last event ${time.full(snapshot.feed.last_event)}`);
-    if (snapshot.sol_usd !== null) parts.push(`1 SOL = ${usd(snapshot.sol_usd) ?? snapshot.sol_usd} USD`);
+    if (snapshot.sol_usd !== null) parts.push(`1 SOL = ${usd(snapshot.sol_usd) ?? plain(snapshot.sol_usd, 24)} USD`);
     if (snapshot.state_reason) parts.push(`${snapshot.state}: ${plain(snapshot.state_reason, 160)}`);
     if (snapshot.next_evaluation) parts.push(`next evaluation ${time.clock(snapshot.next_evaluation)}`);
     setText(byId("feed-line"), parts.join(" \u00b7 "));
@@ -109,7 +109,7 @@ function positionRow(position: Position, snapshot: TradingSnapshot, time: ZonedT
   const heldS = (Date.parse(snapshot.ts) - Date.parse(position.opened_at)) / 1_000;
   return [
     token,
-    { text: decimal(position.amount), class: "num", title: position.amount },
+    { text: decimal(position.amount), class: "num", title: plain(position.amount, 100) },
     { text: `${sol(position.value.lamports)} SOL`, sub: usdText(position.value, solUsd), class: "num", title: exactSol(position.value.lamports) },
     { text: movement(position.unrealised), sub: `${usdText(position.unrealised, solUsd)} \u00b7 ${signedPercent(position.unrealised_bps)}`,
       class: `num ${gain}`, title: exactSol(position.unrealised.lamports) },
