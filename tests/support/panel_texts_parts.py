@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from tests.support.panel_texts import Api, PanelTexts, Said, Wanted, ageless, hidden, one, row
+from tests.support.panel_texts import Api, PanelTexts, Said, Wanted, ageless, hidden, one, pieces, row
 from tests.support.shown import (
     JOIN,
     NOTHING,
@@ -56,9 +56,70 @@ def brief(each: Document) -> str:
         words(each["kind"]),
         f"{each['namespace']} · {each['agent'] or 'unnamed agent'}",
         "stale" if each["stale"] else "",
-        cut(each["text"], 400),
+        *pieces(cut(each["text"], 400)),
         "open, with its evidence",
     )
+
+
+FOUND: Final = {
+    "gains": "▲ gains",
+    "loses": "▼ loses",
+    "open": "not decided",
+    "better": "✓ better than chance",
+    "worse": "✗ worse than chance",
+}
+
+
+def finding(each: Document) -> str:
+    assert each["out_of_sample"] is None, "no candidate was promoted in the recording"
+    return row(
+        FOUND[each["says"]],
+        f"{words(each['about'])} · n {count(each['sample'])}",
+        cut(each["text"], 400),
+        cut(each["confidence"], 200),
+        "Out of sample: not read" if each["about"] == "result" else "",
+        *(f"trade {number}" for number, _ in enumerate(each["evidence"][-10:], 1)),
+    )
+
+
+def held_by(held: Document) -> str:
+    worth = "equity not told" if held["equity_lamports"] is None else f"{sol(held['equity_lamports'])} SOL"
+    placed = held["exposure_lamports"]
+    return f"{worth}, {'exposure not told' if placed is None else f'{sol(placed)} SOL in positions'}"
+
+
+def outside_of(totals: Document) -> str:
+    """Outside engines, money by money; who is silent is in no sum."""
+    told = []
+    for held in totals["outside"]:
+        desks = counted(held["desks"], "desk")
+        if held["stale"] == held["desks"]:
+            told.append(f"{held['money']} in {desks}, silent, so in no sum")
+        else:
+            silent = f", {count(held['stale'])} of them silent and left out" if held["stale"] else ""
+            told.append(f"{held['money']} {held_by(held)}, in {desks}{silent}")
+    return "; ".join(told)
+
+
+def totals(api: Api) -> Wanted:
+    told = api.get("/insights")["totals"]
+    desks, nodes, agents = told["desks"], told["nodes"], told["agents"]
+    all_desks = desks["own"]["desks"] + sum(held["desks"] for held in desks["outside"])
+    done = f"{count(nodes['success'])} done, {count(nodes['failed'])} failed, {count(nodes['expired'])} expired"
+    by = f"by {'more than ' if agents['writers_left_out'] else ''}{counted(agents['writers'], 'writer')}"
+    return {
+        **one(totals_meta=counted(all_desks, "desk")),
+        "#totals dd": [
+            row(held_by(desks["own"]), f"{desks['own']['money']} money"),
+            row(outside_of(desks), "never added to ours"),
+            row(f"{count(nodes['working'])} of {count(nodes['nodes'])} work", f"transactions: {done}"),
+            row(
+                f"{count(agents['connected'])} connected, {count(agents['callers'])} have called",
+                f"{counted(agents['calls'], 'call')} since the daemon began",
+            ),
+            row(count(agents["memories"]), by),
+        ],
+    }
 
 
 def insights(api: Api) -> Wanted:
@@ -66,7 +127,8 @@ def insights(api: Api) -> Wanted:
     left_out = told["warnings_left_out"]
     digests = [brief(each) for each in told["digests"]]
     return {
-        **one(insights_meta=counted(told["lessons_total"], "lesson")),
+        **one(insights_meta=f"{counted(told['lessons_total'], 'lesson')}, {counted(len(told['findings']), 'finding')}"),
+        "#insights-findings li": [finding(each) for each in told["findings"]],
         "#insights-warnings li": [ageless(cut(each["text"], 300), cut(each["next"], 200)) for each in told["warnings"]],
         "#insights-lessons li": [brief(each) for each in told["lessons"]],
         "#insights-digests li": [*digests] or ["No digest yet. The desk writes one at the end of each window."],
@@ -96,26 +158,32 @@ def profiles(api: Api) -> Wanted:
 
 
 def desks(api: Api) -> Wanted:
-    told = api.get("/telemetry/desks")["desks"]
+    told = api.get("/telemetry/desks")
     rows: list[Said] = []
-    sums: dict[str, list[int]] = {}
-    for each in told:
-        report = each["report"]
-        equity = report["equity"]["lamports"] if "equity" in report else report["equity_lamports"]
-        sums.setdefault(report["money"], []).append(equity)
-        fallen = report.get("drawdown_bps")
-        rows.append(
-            row(
-                each["desk_id"],
-                f"{report['money']} money",
-                f"{sol(equity)} SOL",
-                NOTHING if fallen is None else percent(fallen),
-                short(each["ts"]),
-                "silent since" if each["stale"] else "",
-            )
+    for each in told["desks"]:
+        whose = f"{'ours' if each['is_own'] else 'outside'}, {each['money']} money"
+        state = "state not told" if each["state"] is None else each["state"]
+        silent = ", silent" if each["stale"] else ""
+        equity, exposure = each["equity_lamports"], each["exposure_lamports"]
+        fallen, share = each["drawdown_bps"], each["exposure_bps"]
+        figures = row(
+            f"{sol(equity)} SOL",
+            "not told" if fallen is None else percent(fallen),
+            NOTHING if exposure is None else f"{sol(exposure)} SOL",
+            "not told" if share is None else percent(share, 1),
         )
-    together = ", ".join(f"{money} {sol(sum(held))} SOL in {len(held)}" for money, held in sorted(sums.items()))
-    return {**one(desks_meta=counted(len(rows), "desk"), desks_total=f"Together: {together}."), "#desks tr": rows}
+        reported = rf"{re.escape(row(each['desk_id'], whose, state))}, [\dsminhd. ]+ ago{silent}"
+        rows.append(re.compile(rf"{reported} \| {re.escape(figures)}"))
+    own = told["totals"]["own"]
+    silent = ", silent" if own["stale"] else ""
+    return {
+        **one(
+            desks_meta=counted(len(rows), "desk"),
+            desks_own=f"Our own desk ({own['money']}): {held_by(own)}{silent}.",
+            desks_outside=f"Outside engines, never added to ours: {outside_of(told['totals'])}.",
+        ),
+        "#desks tr": rows,
+    }
 
 
 def gate(api: Api) -> Wanted:
@@ -137,7 +205,7 @@ def gate(api: Api) -> Wanted:
     denials = sorted(said["denials"].items(), key=lambda item: (-item[1], item[0]))
     total = sum(said["denials"].values())
     return {
-        **one(gate_meta=f"{count(total)} denied"),
+        **one(gate_meta=f"{count(total)} denied", denials_title="Denials by reason, whole run"),
         "#limits tr": limits,
         "#limits svg@aria-label": bars,
         "#denials tr": [row(limit_name(reason), count(number)) for reason, number in denials[:12]],
@@ -162,7 +230,7 @@ def exposure_by(by: str) -> PanelTexts:
 
 
 def funnel(api: Api) -> Wanted:
-    told = api.get("/why")
+    told = api.get("/why", since="1970-01-01T00:00:00Z")
     way = told["funnel"]
     names = ("seen", "eligible", "forecast", "signalled", "sized", "approved", "filled")
     said = ("tokens seen", "eligible", "forecasts", "signals to buy", "sized orders", "approved", "bought")
@@ -171,8 +239,8 @@ def funnel(api: Api) -> Wanted:
     price = way["newest_price"]
     return {
         **one(
-            funnel_meta=f"{short(way['since'])} to {short(way['until'])}",
-            funnel_summary=cut(told["summary"], 1_000),
+            funnel_meta=f"whole run, counted since {short(way['since'])}" if way.get("is_cut") else "whole run",
+            funnel_summary=row(*pieces(cut(told["summary"], 1_000))),
             funnel_lost=f"Fell away: {fell}." if lost else "Nothing was passed over or denied.",
             funnel_price=f"Newest price: {short(price['ts'])}, {duration(price['age_s'])} old.",
         ),

@@ -10,6 +10,7 @@ from tests.support.shown import (
     Document,
     at,
     count,
+    counted,
     cut,
     decimal,
     dollars,
@@ -106,11 +107,12 @@ def heat(figures: Document) -> list[str]:
     return [NOTHING if mean is None else signed_percent(mean), f"{verdict} · n {count(figures['trades'])}"]
 
 
-def strategy_row(each: Document, cells: list[str]) -> str:
+def strategy_row(each: Document, columns: list[Document | None]) -> str:
     stands = [words(each["kind"]), words(each["stage"]), "" if each["enabled"] else "off in this profile"]
     signal = each["last_signal"]
     stands += ["" if each["in_tier"] else "barred by the tier"]
     stands += ["no signal yet" if signal is None else f"last signal {short(signal)}"]
+    assert each["stage"] == "", "no candidate was promoted in the recording"
     return row(
         each["name"],
         JOIN.join(filter(None, stands)),
@@ -120,17 +122,31 @@ def strategy_row(each: Document, cells: list[str]) -> str:
         moved(each["unrealised"]),
         NOTHING if each["win_rate_bps"] is None else percent(each["win_rate_bps"], 0),
         f"{count(each['wins'])} of {count(each['trades'])}",
-        *cells,
+        NOTHING,
+        "no candidate",
+        *(text for figures in columns for text in heat(figures or {"trades": 0})),
     )
+
+
+HEADS: Final[list[Said]] = ["Strategy", "Capital now", "Realised · open now", "Won", "Out of sample"]
+
+
+def digests_of(api: Api) -> dict[str, Document]:
+    return {each["name"]: each for each in api.get("/strategies/digest", window="all")["strategies"]}
 
 
 def strategies(api: Api) -> Wanted:
     told = api.get("/strategies")["strategies"]
-    rows: list[Said] = [strategy_row(each, [text for w in each["windows"] for text in heat(w)]) for each in told]
+    digests = digests_of(api)
+    rows: list[Said] = []
+    for each in told:
+        digest = digests[each["name"]]
+        windows = sorted(digest["windows"], key=lambda window: -int(window["days"]))
+        rows.append(strategy_row(each, [digest, *windows]))
     return {
-        **one(strategies_meta=f"{count(len(told))} strategies"),
+        **one(strategies_meta=f"{counted(len(told), 'strategy', 'strategies')}, whole run"),
         **one(strategies_extremes=extremes(told)),
-        "#strategies-head th": ["Strategy", "Capital", "Realised · open", "Won", "Last 1 d", "Last 7 d", "Last 30 d"],
+        "#strategies-head th": [*HEADS, "Whole run", "Last 30 d", "Last 7 d", "Last 1 d"],
         "#strategies-rows tr": rows,
     }
 
@@ -138,7 +154,7 @@ def strategies(api: Api) -> Wanted:
 def extremes(told: list[Document]) -> str:
     traded = sorted((each for each in told if each["trades"]), key=lambda each: int(each["realised"]["lamports"]))
     if len(traded) < 2:
-        return "No two strategies have finished trades yet."
+        return "No two strategies have finished trades in the whole run yet."
     [worst, best] = traded[0], traded[-1]
     return (
         f"Best realised: {best['name']} {moved(best['realised'])}. Worst: {worst['name']} {moved(worst['realised'])}."
@@ -147,15 +163,15 @@ def extremes(told: list[Document]) -> str:
 
 def strategies_by_regime(api: Api) -> Wanted:
     told = api.get("/strategies")["strategies"]
-    digest = {each["name"]: each for each in api.get("/strategies/digest", window="30d")["strategies"]}
-    regimes = sorted({cell["regime"] for each in digest.values() for cell in each["cells"]})
+    digests = digests_of(api)
+    keys = {(cell["regime"], cell["tier"]) for digest in digests.values() for cell in digest["cells"]}
+    has_tiers = len({tier for _, tier in keys}) > 1
+    names = sorted((f"{regime} · {tier}" if has_tiers else regime, regime, tier) for regime, tier in keys)
     rows: list[Said] = []
     for each in told:
-        cells = {cell["regime"]: cell for cell in digest.get(each["name"], {"cells": []})["cells"]}
-        texts = [heat(cells.get(regime, {"trades": 0})) for regime in regimes]
-        rows.append(strategy_row(each, [text for pair in texts for text in pair]))
-    heads: list[Said] = ["Strategy", "Capital", "Realised · open", "Won", *map(words, regimes)]
-    return {"#strategies-head th": heads, "#strategies-rows tr": rows}
+        cells = {(cell["regime"], cell["tier"]): cell for cell in digests[each["name"]]["cells"]}
+        rows.append(strategy_row(each, [cells.get((regime, tier)) for _, regime, tier in names]))
+    return {"#strategies-head th": [*HEADS, *(words(name) for name, _, _ in names)], "#strategies-rows tr": rows}
 
 
 def nodes(api: Api) -> Wanted:
