@@ -70,7 +70,12 @@ PANELS: dict[str, dict[str, PanelTexts]] = {
     "Strategies": {"strategies": dealing.strategies},
     "Memory": {"browser": parts.browser},
     "Insights": {"insights": parts.insights, "profiles": parts.profiles, "totals": parts.totals},
-    "Risk": {"gate": parts.gate, "exposure": parts.exposure_by("token"), "funnel": parts.funnel, "desks": parts.desks},
+    "Risk": {
+        "gate": parts.gate,
+        "exposure": parts.exposure_by("token"),
+        "funnel": parts.funnel,
+        "desks": parts.desks,
+    },
     "Execution": {
         "nodes": dealing.nodes,
         "transactions": dealing.transactions,
@@ -214,6 +219,8 @@ def test_exposure_by_anything_and_strategies_by_regime_say_what_the_api_says(sce
     scene.expect_equal(dealing.strategy_detail)
     page.get_by_role("button", name="By regime").click()
     scene.expect_equal(dealing.strategies_by_regime)
+    page.locator("#strategies-rows .cell").first.click()
+    scene.expect_equal(dealing.strategy_cell)
 
 
 def test_a_trade_that_is_opened_says_what_the_api_says(scene: Scene) -> None:

@@ -80,12 +80,6 @@ def row(*pieces: str) -> str:
     return PIECE.join(piece for piece in pieces if piece)
 
 
-def pieces(text: str) -> list[str]:
-    """Return a sentence of the server in pieces: its instants stand apart, as people read them."""
-    parts = re.split(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))", text)
-    return [short(part) if number % 2 else part.strip() for number, part in enumerate(parts)]
-
-
 def one(**texts: str) -> Wanted:
     """Return one text for each id; ``_`` stands for ``-``."""
     return {f"#{name.replace('_', '-')}": [text] for name, text in texts.items()}

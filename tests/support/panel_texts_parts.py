@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from tests.support.panel_texts import Api, PanelTexts, Said, Wanted, ageless, hidden, one, pieces, row
+from tests.support.panel_texts import Api, PanelTexts, Said, Wanted, ageless, hidden, one, row
 from tests.support.shown import (
     JOIN,
     NOTHING,
@@ -19,6 +19,7 @@ from tests.support.shown import (
     short,
     signed_percent,
     sol,
+    timed,
     usd,
     words,
 )
@@ -56,83 +57,82 @@ def brief(each: Document) -> str:
         words(each["kind"]),
         f"{each['namespace']} · {each['agent'] or 'unnamed agent'}",
         "stale" if each["stale"] else "",
-        *pieces(cut(each["text"], 400)),
+        *timed(cut(each["text"], 400)),
         "open, with its evidence",
     )
 
 
-FOUND: Final = {
+SAID: Final = {
     "gains": "▲ gains",
     "loses": "▼ loses",
     "open": "not decided",
+    "holds": "✓ holds",
+    "fails": "✗ fails",
     "better": "✓ better than chance",
     "worse": "✗ worse than chance",
 }
 
 
 def finding(each: Document) -> str:
-    assert each["out_of_sample"] is None, "no candidate was promoted in the recording"
+    tested = each["out_of_sample"]
+    read = (
+        "not read"
+        if tested is None
+        else f"{percent(tested['confidence_bps'], 1)} of {count(tested['sample'])} {tested['sample_of']}"
+    )
     return row(
-        FOUND[each["says"]],
-        f"{words(each['about'])} · n {count(each['sample'])}",
-        cut(each["text"], 400),
-        cut(each["confidence"], 200),
-        "Out of sample: not read" if each["about"] == "result" else "",
-        *(f"trade {number}" for number, _ in enumerate(each["evidence"][-10:], 1)),
+        SAID[each["says"]],
+        f"{each['about']} · n {count(each['sample'])}",
+        each["text"],
+        each["confidence"],
+        f"Out of sample: {read}" if each["about"] == "result" else "",
+        *(f"trade {number}" for number in range(1, len(each["evidence"][-10:]) + 1)),
     )
 
 
-def held_by(held: Document) -> str:
-    worth = "equity not told" if held["equity_lamports"] is None else f"{sol(held['equity_lamports'])} SOL"
-    placed = held["exposure_lamports"]
-    return f"{worth}, {'exposure not told' if placed is None else f'{sol(placed)} SOL in positions'}"
-
-
-def outside_of(totals: Document) -> str:
-    """Outside engines, money by money; who is silent is in no sum."""
-    told = []
-    for held in totals["outside"]:
-        desks = counted(held["desks"], "desk")
-        if held["stale"] == held["desks"]:
-            told.append(f"{held['money']} in {desks}, silent, so in no sum")
-        else:
-            silent = f", {count(held['stale'])} of them silent and left out" if held["stale"] else ""
-            told.append(f"{held['money']} {held_by(held)}, in {desks}{silent}")
-    return "; ".join(told)
-
-
-def totals(api: Api) -> Wanted:
-    told = api.get("/insights")["totals"]
-    desks, nodes, agents = told["desks"], told["nodes"], told["agents"]
-    all_desks = desks["own"]["desks"] + sum(held["desks"] for held in desks["outside"])
-    done = f"{count(nodes['success'])} done, {count(nodes['failed'])} failed, {count(nodes['expired'])} expired"
-    by = f"by {'more than ' if agents['writers_left_out'] else ''}{counted(agents['writers'], 'writer')}"
+def insights(api: Api) -> Wanted:
+    said = api.get("/insights")
+    left_out, findings = said["warnings_left_out"], said["findings"]
+    digests = [brief(each) for each in said["digests"]]
+    counts = f"{counted(said['lessons_total'], 'lesson')}, {counted(len(findings), 'finding')}"
     return {
-        **one(totals_meta=counted(all_desks, "desk")),
-        "#totals dd": [
-            row(held_by(desks["own"]), f"{desks['own']['money']} money"),
-            row(outside_of(desks), "never added to ours"),
-            row(f"{count(nodes['working'])} of {count(nodes['nodes'])} work", f"transactions: {done}"),
-            row(
-                f"{count(agents['connected'])} connected, {count(agents['callers'])} have called",
-                f"{counted(agents['calls'], 'call')} since the daemon began",
-            ),
-            row(count(agents["memories"]), by),
-        ],
+        **one(insights_meta=counts),
+        "#insights-warnings li": [ageless(cut(each["text"], 300), cut(each["next"], 200)) for each in said["warnings"]],
+        "#insights-findings li": [finding(each) for each in findings],
+        "#insights-lessons li": [brief(each) for each in said["lessons"]],
+        "#insights-digests li": [*digests] or ["No digest yet. The desk writes one at the end of each window."],
+        "#insights-more": [f"and {count(left_out)} more" if left_out else ""],
     }
 
 
-def insights(api: Api) -> Wanted:
-    told = api.get("/insights")
-    left_out = told["warnings_left_out"]
-    digests = [brief(each) for each in told["digests"]]
+def desk_sum(each: Document) -> str:
+    equity, exposure = each["equity_lamports"], each["exposure_lamports"]
+    worth = "equity not told" if equity is None else f"{sol(equity)} SOL"
+    return f"{worth}, {'exposure not told' if exposure is None else f'{sol(exposure)} SOL in positions'}"
+
+
+def outside_sum(each: Document) -> str:
+    desks_of = counted(each["desks"], "desk")
+    if each["stale"] == each["desks"]:
+        return f"{each['money']} in {desks_of}, silent, so in no sum"
+    left = f", {count(each['stale'])} of them silent and left out" if each["stale"] else ""
+    return f"{each['money']} {desk_sum(each)}, in {desks_of}{left}"
+
+
+def totals(api: Api) -> Wanted:
+    said = api.get("/insights")["totals"]
+    own, outside, nodes, agents = said["desks"]["own"], said["desks"]["outside"], said["nodes"], said["agents"]
+    done = f"{count(nodes['success'])} done, {count(nodes['failed'])} failed, {count(nodes['expired'])} expired"
+    called = f"{count(agents['connected'])} connected, {count(agents['callers'])} have called"
     return {
-        **one(insights_meta=f"{counted(told['lessons_total'], 'lesson')}, {counted(len(told['findings']), 'finding')}"),
-        "#insights-findings li": [finding(each) for each in told["findings"]],
-        "#insights-warnings li": [ageless(cut(each["text"], 300), cut(each["next"], 200)) for each in told["warnings"]],
-        "#insights-lessons li": [brief(each) for each in told["lessons"]],
-        "#insights-digests li": [*digests] or ["No digest yet. The desk writes one at the end of each window."],
-        "#insights-more": [f"and {count(left_out)} more" if left_out else ""],
+        **one(totals_meta=counted(own["desks"] + sum(each["desks"] for each in outside), "desk")),
+        "#totals > div": [
+            row("Our desk", desk_sum(own), f"{own['money']} money"),
+            row("Outside engines", "; ".join(map(outside_sum, outside)), "never added to ours"),
+            row("Nodes", f"{count(nodes['working'])} of {count(nodes['nodes'])} work", f"transactions: {done}"),
+            row("Agents", called, f"{counted(agents['calls'], 'call')} since the daemon began"),
+            row("Memories", count(agents["memories"]), f"by {counted(agents['writers'], 'writer')}"),
+        ],
     }
 
 
@@ -158,32 +158,36 @@ def profiles(api: Api) -> Wanted:
 
 
 def desks(api: Api) -> Wanted:
-    told = api.get("/telemetry/desks")
+    said = api.get("/telemetry/desks")
     rows: list[Said] = []
-    for each in told["desks"]:
-        whose = f"{'ours' if each['is_own'] else 'outside'}, {each['money']} money"
-        state = "state not told" if each["state"] is None else each["state"]
-        silent = ", silent" if each["stale"] else ""
-        equity, exposure = each["equity_lamports"], each["exposure_lamports"]
-        fallen, share = each["drawdown_bps"], each["exposure_bps"]
-        figures = row(
-            f"{sol(equity)} SOL",
-            "not told" if fallen is None else percent(fallen),
-            NOTHING if exposure is None else f"{sol(exposure)} SOL",
-            "not told" if share is None else percent(share, 1),
+    for each in said["desks"]:
+        report = each["report"]
+        equity = report["equity"]["lamports"] if each["is_own"] else report["equity_lamports"]
+        exposure = report["exposure"]["total"]["lamports"] if each["is_own"] else report.get("exposure_lamports")
+        state, fallen = report.get("state"), report.get("drawdown_bps")
+        rows.append(
+            aged(
+                each["desk_id"],
+                f"{'ours' if each['is_own'] else 'outside'}, {report['money']} money",
+                f"{'state not told' if state is None else state}, AGE ago{', silent' if each['stale'] else ''}",
+                f"{sol(equity)} SOL",
+                "not told" if fallen is None else percent(fallen),
+                NOTHING if exposure is None else f"{sol(exposure)} SOL",
+                "not told" if exposure is None else percent(exposure * 10_000 // equity, 1),
+            )
         )
-        reported = rf"{re.escape(row(each['desk_id'], whose, state))}, [\dsminhd. ]+ ago{silent}"
-        rows.append(re.compile(rf"{reported} \| {re.escape(figures)}"))
-    own = told["totals"]["own"]
-    silent = ", silent" if own["stale"] else ""
+    own, outside = said["totals"]["own"], said["totals"]["outside"]
+    ours = f"Our own desk ({own['money']}): {desk_sum(own)}{', silent' if own['stale'] else ''}."
+    others = f"Outside engines, never added to ours: {'; '.join(map(outside_sum, outside))}."
     return {
-        **one(
-            desks_meta=counted(len(rows), "desk"),
-            desks_own=f"Our own desk ({own['money']}): {held_by(own)}{silent}.",
-            desks_outside=f"Outside engines, never added to ours: {outside_of(told['totals'])}.",
-        ),
+        **one(desks_meta=counted(len(rows), "desk"), desks_own=ours, desks_outside=others),
         "#desks tr": rows,
     }
+
+
+def aged(*pieces: str) -> Said:
+    """Return a row in which AGE may be any: it grows from one answer to the next."""
+    return re.compile(re.escape(row(*pieces)).replace("AGE", r"[\d. a-z]+"))
 
 
 def gate(api: Api) -> Wanted:
@@ -230,8 +234,8 @@ def exposure_by(by: str) -> PanelTexts:
 
 
 def funnel(api: Api) -> Wanted:
-    told = api.get("/why", since="1970-01-01T00:00:00Z")
-    way = told["funnel"]
+    why = api.get("/why", since="1970-01-01T00:00:00Z")
+    way = why["funnel"]
     names = ("seen", "eligible", "forecast", "signalled", "sized", "approved", "filled")
     said = ("tokens seen", "eligible", "forecasts", "signals to buy", "sized orders", "approved", "bought")
     lost = sorted([*way["passed_over"].items(), *way["denied"].items()], key=lambda item: -item[1])[:12]
@@ -239,8 +243,8 @@ def funnel(api: Api) -> Wanted:
     price = way["newest_price"]
     return {
         **one(
-            funnel_meta=f"whole run, counted since {short(way['since'])}" if way.get("is_cut") else "whole run",
-            funnel_summary=row(*pieces(cut(told["summary"], 1_000))),
+            funnel_meta="whole run",
+            funnel_summary=row(*timed(cut(why["summary"], 1_000))),
             funnel_lost=f"Fell away: {fell}." if lost else "Nothing was passed over or denied.",
             funnel_price=f"Newest price: {short(price['ts'])}, {duration(price['age_s'])} old.",
         ),
@@ -249,23 +253,21 @@ def funnel(api: Api) -> Wanted:
 
 
 def tasks(api: Api) -> Wanted:
-    told = api.get("/tasks", limit=12)["tasks"]
-    waiting = [each for each in told if each["state"] == "open"]
+    found = api.get("/tasks", limit=12)["tasks"]
+    waiting = [each for each in found if each["state"] == "open"]
     rows: list[Said] = []
-    for each in told:
+    for each in found:
         result = api.get(f"/tasks/{each['id']}")["result"] if each["result_id"] else None
         stands = {
             "open": "open",
             "done": "done",
-            "claimed": f"held by {each['claimed_by']} until {each['lease_until']}",
+            "claimed": row(f"held by {each['claimed_by']} until", *timed(each["lease_until"] or "")),
         }
         note = f": {each['note']}" if each["note"] else ""
         is_under_way = each["state"] in {"open", "claimed"}
         said = cut(result["text"], 1_000) if result else ""
         kind = cut(each["kind"], 48)
-        rows.append(
-            row(each["title"], kind, f"{stands[each['state']]}{note}", said, "Take back" if is_under_way else "")
-        )
+        rows.append(row(each["title"], kind, stands[each["state"]], note, said, "Take back" if is_under_way else ""))
     return {**one(tasks_meta=f"{len(waiting)} open"), "#tasks > li": rows}
 
 

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from tests.support.panel_texts import Api, PanelTexts, Said, Wanted, hidden, one, row, total_cost, trade_row
+from tests.support.panel_texts_parts import finding
 from tests.support.shown import (
     JOIN,
     NOTHING,
@@ -96,23 +97,22 @@ def heat(figures: Document) -> list[str]:
     if figures["trades"] == 0:
         return [NOTHING, "no trade"]
     mean, low, high = (figures.get(name) for name in ("mean_return_bps", "low_bps", "high_bps"))
-    if mean is None or low is None or high is None:
+    if mean is None or low is None or high is None or figures["trades"] < 10:
         verdict = "open"
     elif low > 0 or high < 0:
         verdict = "▲ gains" if low > 0 else "▼ loses"
-    elif figures["trades"] < 10 or mean == 0:
+    elif mean == 0:
         verdict = "open"
     else:
         verdict = "△ leans up" if mean > 0 else "▽ leans down"
     return [NOTHING if mean is None else signed_percent(mean), f"{verdict} · n {count(figures['trades'])}"]
 
 
-def strategy_row(each: Document, columns: list[Document | None]) -> str:
+def strategy_row(each: Document, cells: list[str]) -> str:
     stands = [words(each["kind"]), words(each["stage"]), "" if each["enabled"] else "off in this profile"]
     signal = each["last_signal"]
     stands += ["" if each["in_tier"] else "barred by the tier"]
     stands += ["no signal yet" if signal is None else f"last signal {short(signal)}"]
-    assert each["stage"] == "", "no candidate was promoted in the recording"
     return row(
         each["name"],
         JOIN.join(filter(None, stands)),
@@ -122,27 +122,33 @@ def strategy_row(each: Document, columns: list[Document | None]) -> str:
         moved(each["unrealised"]),
         NOTHING if each["win_rate_bps"] is None else percent(each["win_rate_bps"], 0),
         f"{count(each['wins'])} of {count(each['trades'])}",
-        NOTHING,
-        "no candidate",
-        *(text for figures in columns for text in heat(figures or {"trades": 0})),
+        *out_of_sample(each),
+        *cells,
     )
 
 
-HEADS: Final[list[Said]] = ["Strategy", "Capital now", "Realised · open now", "Won", "Out of sample"]
+def out_of_sample(each: Document) -> list[str]:
+    """Return the reading of what did not choose the parameters; the recorded run has promoted nothing."""
+    assert (each["stage"], each["gates"]) == ("", [])
+    return [NOTHING, "no candidate"]
 
 
-def digests_of(api: Api) -> dict[str, Document]:
-    return {each["name"]: each for each in api.get("/strategies/digest", window="all")["strategies"]}
+HEADS: Final = ("Strategy", "Capital", "Realised · open", "Won", "Out of sample")
 
 
 def strategies(api: Api) -> Wanted:
     told = api.get("/strategies")["strategies"]
-    digests = digests_of(api)
+    digest = {each["name"]: each for each in api.get("/strategies/digest")["strategies"]}
     rows: list[Said] = []
     for each in told:
-        digest = digests[each["name"]]
-        windows = sorted(digest["windows"], key=lambda window: -int(window["days"]))
-        rows.append(strategy_row(each, [digest, *windows]))
+        of_it = digest[each["name"]]
+        windows = sorted(of_it["windows"], key=lambda window: -int(window["days"]))
+        assert [window["days"] for window in windows] == [30, 7, 1]
+        # What is told beside the strategy is the same.
+        assert {window["days"]: window["trades"] for window in each["windows"]} == {
+            w["days"]: w["trades"] for w in windows
+        }
+        rows.append(strategy_row(each, [text for figures in (of_it, *windows) for text in heat(figures)]))
     return {
         **one(strategies_meta=f"{counted(len(told), 'strategy', 'strategies')}, whole run"),
         **one(strategies_extremes=extremes(told)),
@@ -163,15 +169,54 @@ def extremes(told: list[Document]) -> str:
 
 def strategies_by_regime(api: Api) -> Wanted:
     told = api.get("/strategies")["strategies"]
-    digests = digests_of(api)
-    keys = {(cell["regime"], cell["tier"]) for digest in digests.values() for cell in digest["cells"]}
-    has_tiers = len({tier for _, tier in keys}) > 1
-    names = sorted((f"{regime} · {tier}" if has_tiers else regime, regime, tier) for regime, tier in keys)
+    digest = {each["name"]: each for each in api.get("/strategies/digest")["strategies"]}
+    keys = sorted({(cell["regime"], cell["tier"]) for each in digest.values() for cell in each["cells"]})
+    is_tier_said = len({tier for _, tier in keys}) > 1
     rows: list[Said] = []
     for each in told:
-        cells = {(cell["regime"], cell["tier"]): cell for cell in digests[each["name"]]["cells"]}
-        rows.append(strategy_row(each, [cells.get((regime, tier)) for _, regime, tier in names]))
-    return {"#strategies-head th": [*HEADS, *(words(name) for name, _, _ in names)], "#strategies-rows tr": rows}
+        cells = {(cell["regime"], cell["tier"]): cell for cell in digest[each["name"]]["cells"]}
+        texts = [heat(cells.get(key, {"trades": 0})) for key in keys]
+        rows.append(strategy_row(each, [text for pair in texts for text in pair]))
+    names = [words(f"{regime} · {tier}" if is_tier_said else regime) for regime, tier in keys]
+    return {"#strategies-head th": [*HEADS, *names], "#strategies-rows tr": rows}
+
+
+def strategy_cell(api: Api) -> Wanted:
+    """What stands behind the first cell by regime."""
+    [strategy] = api.get("/strategies")["strategies"]
+    cells = api.get("/strategies/digest")["strategies"][0]["cells"]
+    key = min((cell["regime"], cell["tier"]) for cell in cells)
+    told = api.get("/strategies/cell", strategy=strategy["name"], regime=key[0], tier=key[1])
+    figures = told["figures"]
+    mean, low, high = (figures[name] for name in ("mean_return_bps", "low_bps", "high_bps"))
+    interval = (
+        ", too few for an interval" if low is None else f", 95 %: {signed_percent(low)} to {signed_percent(high)}"
+    )
+    won = percent(figures["wins"] * 10_000 / figures["trades"], 0)
+    verdict = heat(figures)[1].split(" · ")[0]
+    facts: list[Said] = [
+        f"{count(figures['trades'])}, {count(figures['wins'])} won ({won})",
+        f"{signed_percent(mean)}{interval}",
+        moved({"lamports": figures["realised_lamports"]}),
+        f"{verdict}; {figures['confidence']}",
+        "Not read: no candidate of it was promoted, so its finished trades are all there is.",
+    ]
+    trades: list[Said] = [
+        row(
+            short(each["closed_at"]),
+            words(each["outcome"]),
+            moved({"lamports": each["reward_lamports"]}),
+            each["title"],
+        )
+        for each in told["trades"]
+    ]
+    assert sum(len(each["evidence"]) for each in told["findings"]) >= len(trades) > 0
+    return {
+        "#strategy-cell h3:first-child": [f"{strategy['name']}, {key[0]}, tier {key[1]}, whole run"],
+        "#strategy-cell dd": facts,
+        '#strategy-cell ol[aria-label="Trades"] > li': trades,
+        '#strategy-cell ol[aria-label="Findings"] > li': [finding(each) for each in told["findings"]],
+    }
 
 
 def nodes(api: Api) -> Wanted:

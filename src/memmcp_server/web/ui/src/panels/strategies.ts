@@ -154,8 +154,8 @@ export class StrategiesPanel {
 
   private drawTable(strategies: Strategy[], results: readonly Result[], told: ReadonlyMap<string, Told>, columns: readonly Column[], time: ZonedTime): void {
     byId("strategies-head").replaceChildren(h("tr", {},
-      h("th", { scope: "col" }, "Strategy"), h("th", { scope: "col", class: "num" }, "Capital now"),
-      h("th", { scope: "col", class: "num" }, "Realised \u00b7 open now"), h("th", { scope: "col", class: "num" }, "Won"),
+      h("th", { scope: "col" }, "Strategy"), h("th", { scope: "col", class: "num" }, "Capital"),
+      h("th", { scope: "col", class: "num" }, "Realised \u00b7 open"), h("th", { scope: "col", class: "num" }, "Won"),
       h("th", { scope: "col", class: "num" }, "Out of sample"),
       ...columns.map((column) => h("th", { scope: "col", class: "heat" }, plain(column.title, 60)))));
     const focused = document.activeElement?.getAttribute("data-cell");
@@ -217,7 +217,7 @@ function capital(text: string): string {
 
 function standing(strategy: Strategy, time: ZonedTime): string {
   const parts = [words(strategy.kind), strategy.stage === "" ? null : words(strategy.stage), strategy.enabled ? null : "off in this profile",
-    strategy.in_tier ? null : "barred by the tier", strategy.last_signal === null ? "no signal yet" : `last signal ${time.short(strategy.last_signal)}`];
+    strategy.in_tier ? null : "barred by the tier", strategy.state === undefined || strategy.state === "ACTIVE" ? null : `switched off (${plain(strategy.state, 16)})`, strategy.last_signal === null ? "no signal yet" : `last signal ${time.short(strategy.last_signal)}`];
   return parts.filter((each) => each !== null).join(" \u00b7 ");
 }
 
