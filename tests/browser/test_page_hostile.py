@@ -137,7 +137,6 @@ def executed() -> dict[str, Any]:
 def stage_hostile(stage: Stage, text: str) -> None:
     """Put the text into everything that the page asks for."""
     stage_strategies(stage)
-    stage.answer("/strategies/digest", {"window": "30d", "strategies": []})
     share = {"name": "x", "label": "x", "lamports": 5, "share_bps": 700}
     shares = {f"by_{by}": [share] for by in ("token", "strategy", "bucket", "tier", "group")}
     report = {"money": "paper", "equity_lamports": 5, "drawdown_bps": 1, "strategies": [{"name": "x"}]}

@@ -11,6 +11,7 @@ from tests.support.shown import (
     Document,
     at,
     count,
+    counted,
     cut,
     decimal,
     dollars,
@@ -149,7 +150,7 @@ def strategies(api: Api) -> Wanted:
         }
         rows.append(strategy_row(each, [text for figures in (of_it, *windows) for text in heat(figures)]))
     return {
-        **one(strategies_meta=f"{count(len(told))} strategies, whole run"),
+        **one(strategies_meta=f"{counted(len(told), 'strategy', 'strategies')}, whole run"),
         **one(strategies_extremes=extremes(told)),
         "#strategies-head th": [*HEADS, "Whole run", "Last 30 d", "Last 7 d", "Last 1 d"],
         "#strategies-rows tr": rows,

@@ -6,7 +6,7 @@ import { count, exactSol, NOTHING, percent, plain, sol, words, ZonedTime } from 
 import { ExportLinks } from "../export";
 import { RangedPoll } from "../poll";
 import type { Asked } from "../poll";
-import { rangeName, rangeQuery, rangeWords, timeRange } from "../range";
+import { isoOrNull, rangeName, rangeQuery, rangeWords, timeRange } from "../range";
 import { readDigest, readStrategies } from "../wire_strategies";
 import type { Digest, Figures, RegimeCell, Strategy, StrategyList, Told } from "../wire_strategies";
 import { heatCell } from "./heat";
@@ -111,7 +111,7 @@ export class StrategiesPanel {
     const results = list.strategies.map((each) => resultOf(each, told.get(each.name) ?? null, isWhole));
     const found = extremes(results);
     const of = rangeWords(location.search, time);
-    setText(byId("strategies-meta"), `${count(list.strategies.length)} strategies, ${of}`);
+    setText(byId("strategies-meta"), `${count(list.strategies.length)} ${list.strategies.length === 1 ? "strategy" : "strategies"}, ${of}`);
     setText(byId("strategies-extremes"), found === null ? `No two strategies have finished trades in the ${isWhole ? "whole run" : "range"} yet.`
       : `Best realised: ${plain(found.best.name, 48)} ${moved(found.best)}. Worst: ${plain(found.worst.name, 48)} ${moved(found.worst)}.`);
     this.drawCut(digest, time);
@@ -138,7 +138,7 @@ export class StrategiesPanel {
       const days = [...new Set(digest.strategies.flatMap((each) => each.windows.map((window) => window.days)))].sort((a, b) => b - a);
       return [whole, ...days.map((each): Column => {
         const title = `${isOpen ? "Last" : "Its last"} ${each} d`;
-        const begin = new Date(Date.parse(until) - each * DAY_MS).toISOString();
+        const begin = isoOrNull(Date.parse(until) - each * DAY_MS);
         const window = isOpen ? { window: `${each}d`, since: null, until: null } : { window: null, since: begin, until };
         return { key: `${each}`, title, figures: (told) => told?.windows.find((found) => found.days === each) ?? null, chosen: at(title, { within: window }) };
       })];
