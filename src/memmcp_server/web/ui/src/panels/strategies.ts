@@ -219,7 +219,7 @@ function capital(text: string): string {
 
 function standing(strategy: Strategy, time: ZonedTime): string {
   const parts = [words(strategy.kind), strategy.stage === "" ? null : words(strategy.stage), strategy.enabled ? null : "off in this profile",
-    strategy.in_tier ? null : "barred by the tier", strategy.last_signal === null ? "no signal yet" : `last signal ${time.short(strategy.last_signal)}`];
+    strategy.in_tier ? null : "barred by the tier", strategy.state === undefined || strategy.state === "ACTIVE" ? null : `switched off (${plain(strategy.state, 16)})`, strategy.last_signal === null ? "no signal yet" : `last signal ${time.short(strategy.last_signal)}`];
   return parts.filter((each) => each !== null).join(" \u00b7 ");
 }
 
