@@ -157,6 +157,26 @@ def strategies(api: Api) -> Wanted:
     }
 
 
+def strategies_within(since: str, until: str, said: str) -> PanelTexts:
+    """Return what the heatmap says of a range that is longer than a day and shorter than a week."""
+
+    def texts(api: Api) -> Wanted:
+        [strategy] = api.get("/strategies")["strategies"]
+        [told] = api.get("/strategies/digest", since=since, until=until)["strategies"]
+        [day] = told["windows"]
+        assert (day["days"], strategy["trades"] > told["trades"] > day["trades"] > 0) == (1, True)
+        shown = strategy | {name: told[name] for name in ("trades", "wins", "win_rate_bps")}
+        shown |= {"realised": {"lamports": told["realised_lamports"]}}
+        return {
+            **one(strategies_meta=f"1 strategy, {said}"),
+            **one(strategies_extremes="No two strategies have finished trades in the range yet."),
+            "#strategies-head th": [*HEADS, said, "Its last 1 d"],
+            "#strategies-rows tr": [strategy_row(shown, [text for each in (told, day) for text in heat(each)])],
+        }
+
+    return texts
+
+
 def extremes(told: list[Document]) -> str:
     traded = sorted((each for each in told if each["trades"]), key=lambda each: int(each["realised"]["lamports"]))
     if len(traded) < 2:

@@ -21,6 +21,7 @@ const ASK_EVERY_MS = 15_000;
 const STRATEGIES_MAX = 40;
 const COLUMNS_MAX = 16;
 const DAY_MS = 86_400_000;
+const DAYS_MAX = 3_660;
 const BY = ["window", "regime"] as const;
 type By = (typeof BY)[number];
 /** Gates that read what did not choose the parameters, the most telling first. */
@@ -135,7 +136,8 @@ export class StrategiesPanel {
     const at = (title: string, more: Partial<Chosen>) => (strategy: string): Chosen => ({ strategy, regime: null, tier: null, title, within, ...more });
     if (this.by === "window") {
       const whole: Column = { key: "whole", title: capital(of), figures: (told) => told, chosen: at(of, {}) };
-      const days = [...new Set(digest.strategies.flatMap((each) => each.windows.map((window) => window.days)))].sort((a, b) => b - a);
+      const told = new Set(digest.strategies.flatMap((each) => each.windows.map((window) => window.days)));
+      const days = [...told].filter((each) => Number.isInteger(each) && each > 0 && each <= DAYS_MAX).sort((a, b) => b - a).slice(0, COLUMNS_MAX);
       return [whole, ...days.map((each): Column => {
         const title = `${isOpen ? "Last" : "Its last"} ${each} d`;
         const begin = isoOrNull(Date.parse(until) - each * DAY_MS);
