@@ -10,6 +10,7 @@ import pytest
 from tests.support.evm import Evm, evm_running
 from tests.support.evm_stage import ENDS, EvmStage, staged
 
+from trading.adapters.evm.journal import SqlEvmJournal
 from trading.errors import ChainUnavailable
 from trading.model.evm import TOLD, EvmState, PoolKind
 
@@ -86,3 +87,16 @@ async def test_whatever_happens_each_swap_happens_once_or_not_at_all(chain: Evm,
             assert after[1] - before[1] == sum(each.amount_out for each in told if each is not None)
             nonces = [each.nonce for each in done if each.nonce is not None]
             assert len(set(nonces)) == len(nonces)
+
+
+async def test_a_desk_that_forgets_what_it_signed_swaps_twice_and_is_seen(chain: Evm, tmp_path: Path) -> None:
+    """The control: what the chance above holds the machine to is broken by a machine without its journal."""
+    with chain.undone():
+        chain.rpc("evm_setAutomine", False)
+        async with staged(chain, tmp_path) as stage:
+            stage.allow(2 * AMOUNT)
+            before = stage.holdings()
+            await stage.carried(stage.intent(amount_in=AMOUNT))
+            forgetful = stage.rebuilt(journal=SqlEvmJournal.at(tmp_path / "other.db", stage.clock.now_ns))
+            await forgetful.carried(stage.intent(amount_in=AMOUNT))
+            assert before[0] - stage.holdings()[0] == 2 * AMOUNT
