@@ -404,3 +404,14 @@ async def test_an_allowance_is_exactly_the_amount_and_an_intent_of_its_own(stage
     assert await stage.executor._preparer.allowance(allowing.intent) == 10**18
     assert stage.journal.record("evm-leg-1").attempts == ()
     assert (await stage.until("evm-leg-1")).state is EvmState.CONFIRMED
+
+
+async def test_an_allowance_that_is_dropped_is_sent_again_and_the_swap_waits_for_it(stage: EvmStage) -> None:
+    await stage.executor.take(stage.intent())
+    await stage.executor.step("evm-leg-1")
+    allowing = stage.journal.record(_allow_id(stage))
+    stage.evm.rpc("anvil_dropTransaction", allowing.attempts[0].tx_hash)
+    stage.evm.mine()
+    assert not await stage.executor.step("evm-leg-1")
+    assert (await stage.until("evm-leg-1")).state is EvmState.CONFIRMED
+    assert len(stage.journal.record(allowing.intent.id).attempts) == 1

@@ -183,11 +183,14 @@ class EvmExecutor:
         if over is not None:
             await self._io(self._journal.ended, intent.id, *over)
             return True
-        nonce = await self._free_nonce(intent.account)
-        if nonce is None:
+        if await self._io(self._journal.halted, intent.account):
             return False
         try:
+            # First: while its allowance is under way, that one holds the nonce.
             if intent.kind is EvmKind.SWAP and not await self._is_allowed(intent):
+                return False
+            nonce = await self._free_nonce(intent.account)
+            if nonce is None:
                 return False
             tx, quoted, at = await self._preparer.first(known, nonce)
             over = await self._over(known)  # preparing can take a while
@@ -213,12 +216,10 @@ class EvmExecutor:
         return None
 
     async def _free_nonce(self, account: str) -> int | None:
-        """Return the nonce of the next transaction, None where the account may not sign.
+        """Return the nonce of the next transaction, None where the account was halted.
 
         Raises: ChainUnavailable where the nodes do not know yet what we know, or somebody's transaction waits.
         """
-        if await self._io(self._journal.halted, account):
-            return None
         expected = await self._io(self._journal.next_nonce, account)
         mined, waiting = await self._chain.nonces(account)
         if expected is not None and mined < expected:
