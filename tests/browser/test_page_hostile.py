@@ -252,7 +252,7 @@ class TestCanned:
         expect(page.locator("#stream li")).to_have_count(2)
         for view in VIEWS:
             go(page, view)
-            if view == "Strategies":
+            if view == "Strategies" and text == TEXT:  # a longer name is none that a server is asked for
                 page.locator("#strategies-rows .cell").first.click()
                 expect(page.locator("#strategy-cell li").first).to_contain_text(f"{MARK}<img src=x")
             if view in MARKED:
