@@ -6,7 +6,7 @@ import { count, exactSol, NOTHING, percent, plain, sol, words, ZonedTime } from 
 import { ExportLinks } from "../export";
 import { RangedPoll } from "../poll";
 import type { Asked } from "../poll";
-import { rangeName, rangeQuery, rangeWords, timeRange } from "../range";
+import { isoOrNull, rangeName, rangeQuery, rangeWords, timeRange } from "../range";
 import { readDigest, readStrategies } from "../wire_strategies";
 import type { Digest, Figures, RegimeCell, Strategy, StrategyList, Told } from "../wire_strategies";
 import { heatCell } from "./heat";
@@ -140,7 +140,7 @@ export class StrategiesPanel {
       const days = [...told].filter((each) => Number.isInteger(each) && each > 0 && each <= DAYS_MAX).sort((a, b) => b - a).slice(0, COLUMNS_MAX);
       return [whole, ...days.map((each): Column => {
         const title = `${isOpen ? "Last" : "Its last"} ${each} d`;
-        const begin = new Date(Date.parse(until) - each * DAY_MS).toISOString();
+        const begin = isoOrNull(Date.parse(until) - each * DAY_MS);
         const window = isOpen ? { window: `${each}d`, since: null, until: null } : { window: null, since: begin, until };
         return { key: `${each}`, title, figures: (told) => told?.windows.find((found) => found.days === each) ?? null, chosen: at(title, { within: window }) };
       })];
