@@ -126,6 +126,8 @@ def test_a_cell_is_coloured_by_its_interval_and_not_by_its_mean(watched: Watched
     expect(page.locator("#strategies-extremes")).to_have_text(
         f"Best realised: {HOSTILE} ▲ +0.0300 SOL. Worst: reversion ▼ −0.0120 SOL."
     )
+    saved = page.get_by_role("link", name="CSV: save the strategies over the whole run as a file")
+    expect(saved).to_have_attribute("href", "/export/strategies?format=csv")
     assert axe_violations(page) == []
     watched.expect_only()
 
