@@ -133,7 +133,7 @@ async def test_insights_tell_findings_and_totals_with_the_same_words_on_both_doo
     for name in ("findings", "totals", "strategies", "digests", "lessons", "profiles"):
         assert over_mcp[name] == over_http[name], name
     assert [(each["strategy"], each["says"], each["sample"]) for each in over_http["findings"]] == [
-        ("manual", "better", 40),
+        ("manual", "better", 400),
         ("manual", "holds", 21),
         ("manual", "gains", 20),
         ("manual", "loses", 12),
