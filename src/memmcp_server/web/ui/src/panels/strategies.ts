@@ -57,7 +57,7 @@ function regimeKey(cell: RegimeCell, isTierSaid: boolean): string {
 
 export class StrategiesPanel {
   private readonly panel = new Panel("panel-strategies");
-  private readonly links = new ExportLinks(byId("strategies-export"), "strategies, whole run");
+  private readonly links = new ExportLinks(byId("strategies-export"), "strategies", "strategies over the whole run");
   private readonly poll: RangedPoll<{ list: StrategyList; digest: Digest }>;
   private readonly cell: StrategyCell;
   private by: By = "window";
