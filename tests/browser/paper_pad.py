@@ -16,6 +16,7 @@ from tests.support.stage import OPERATOR_TOKEN
 from memmcp_server.adapters.signer_approvals import SignerApprovals
 
 from .conftest import Watched
+from .test_page import go
 from .test_page_app import Daemon, running, watching
 
 AUTH = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
@@ -84,6 +85,8 @@ class PaperPad:
         self.watched.problems.clear()
         self.page.unroute_all(behavior="wait")
         self.page.evaluate(CLOSE_ALL)
+        if not self.page.locator("#trading-meta").is_visible():
+            go(self.page, "Desk")
         self.ready()
         self.horizon = self.paper.commands(OPERATOR)[1]
         self.page.keyboard.press("k")

@@ -2,12 +2,11 @@
 
 What an act came to is read where it is kept: in the daemon's answers and in the desk's own journal, in which each act
 is one row. One application and one page serve the whole file; each test begins with a desk that is ACTIVE and holds
-BONK.
+BONK. Acts that ``test_page_keys`` does by keyboard alone are not done here again.
 """
 
 import re
 from collections.abc import Iterator
-from decimal import Decimal
 
 import httpx2
 import pytest
@@ -20,7 +19,6 @@ from trading.signing.secrets import Passphrase
 
 from .paper_pad import AUTH, PaperPad, paper_pad
 from .test_page import axe_violations
-from .test_page_app import watching
 
 pytestmark = [pytest.mark.browser, pytest.mark.requirement("D10")]
 
@@ -85,25 +83,6 @@ def test_selling_everything_needs_the_word_and_is_followed_until_nothing_is_held
     snapshot = pad.snapshot()
     assert (snapshot["state"], snapshot["positions"]) == ("HALTED", [])
     assert pad.done() == ["flatten_and_halt"]
-    pad.watched.expect_only()
-
-
-def test_a_part_of_a_position_is_closed(pad: PaperPad) -> None:
-    [before] = pad.snapshot()["positions"]
-    pad.choose("Close a position")
-    pad.dialog.get_by_label("Percent of it").fill("50")
-    expect(pad.consequence).to_contain_text("50 % of BONK")
-    pad.type_word("close")
-    pad.send(twice=True)
-    expect(pad.answer).to_contain_text("Done: ")
-    pad.move()
-    expect(pad.end).to_contain_text("The end: ")
-    [after] = pad.snapshot()["positions"]
-    assert abs(Decimal(after["amount"]) * 2 - Decimal(before["amount"])) <= Decimal("0.0001")
-    [(kind, closed)] = pad.commands()
-    assert (kind, closed["mint"], closed["percent"]) == ("close_position", MINT, 50)
-    sale = pad.get("/telemetry/trading/trades?limit=1")["trades"][0]
-    assert (sale["side"], sale["trajectory_id"]) == ("sell", before["trajectory_id"])
     pad.watched.expect_only()
 
 
@@ -207,31 +186,6 @@ def test_cash_moves_between_the_strategies_and_nothing_is_traded(pad: PaperPad) 
     expect(pad.answer).to_contain_text("Done: ")
     assert pad.strategy(STRATEGY)["capital"]["lamports"] > before
     assert pad.snapshot()["trades_total"] == trades
-    pad.watched.expect_only()
-
-
-def test_a_strategy_is_switched_off_and_on_by_its_level(pad: PaperPad) -> None:
-    pad.choose("Switch a strategy off", "it loses")
-    pad.pick("Strategy", STRATEGY)
-    expect(pad.consequence).to_contain_text(f"{STRATEGY} enters nothing any more")
-    pad.send(twice=True)
-    expect(pad.answer).to_have_text(
-        f"Done: Exposure of strategy:{STRATEGY} can only shrink. Its positions stay until they are sold."
-    )
-    assert pad.strategy(STRATEGY)["state"] == "REDUCING"
-    assert pad.snapshot()["state"] == "ACTIVE"
-    pad.dialog.get_by_role("button", name="Undo: switch a strategy on").click()
-    pad.pick("Strategy", STRATEGY)
-    expect(pad.consequence).to_contain_text("Now: REDUCING")
-    pad.choose("Switch a strategy on", "mended")
-    pad.type_word("on")
-    pad.send()
-    expect(pad.answer).to_contain_text("Done: ")
-    assert pad.strategy(STRATEGY)["state"] == "ACTIVE"
-    assert [(kind, body["level"]) for kind, body in pad.commands()] == [
-        ("reduce_only", f"strategy:{STRATEGY}"),
-        ("resume", f"strategy:{STRATEGY}"),
-    ]
     pad.watched.expect_only()
 
 
@@ -411,21 +365,6 @@ def test_a_task_of_the_pad_is_claimed_and_answered_where_it_was_filed(pad: Paper
     pad.watched.expect_only()
 
 
-def test_an_agent_is_asked_about_a_memory_of_the_desk(pad: PaperPad) -> None:
-    pad.dialog.get_by_role("button", name="Close").click()
-    pad.daemon.remember("BONK fell after the unlock")
-    note = pad.page.locator("#stream li").filter(has_text="BONK fell after the unlock")
-    note.locator("a[data-memory]").first.click()
-    detail = pad.page.get_by_role("dialog", name="Memory")
-    detail.get_by_text("Ask an agent about this").click()
-    detail.get_by_label("What is asked").fill("Was it the fee?")
-    detail.get_by_role("button", name="Ask", exact=True).dblclick()
-    expect(detail.locator(".watched")).to_contain_text("Any connected agent may take it")
-    [task] = [each for each in pad.get("/tasks")["tasks"] if each["title"] == "Was it the fee?"]
-    assert [each["text"] for each in pad.get(f"/tasks/{task['id']}")["context"]] == ["BONK fell after the unlock"]
-    pad.watched.expect_only()
-
-
 @pytest.mark.requirement("T10")
 def test_real_money_is_disarmed_by_one_act_and_armed_on_a_terminal_alone(pad: PaperPad) -> None:
     pad.choose("Disarm real money", "be safe")
@@ -454,14 +393,3 @@ def test_real_money_is_disarmed_by_one_act_and_armed_on_a_terminal_alone(pad: Pa
         expect(pad.page.locator("#acts-live")).to_contain_text("Armed: first")
         assert pad.done() == []
         pad.watched.expect_only("503 (Service Unavailable)")
-
-
-def test_a_viewer_is_asked_to_log_in_as_an_operator(pad: PaperPad, browser: Browser) -> None:
-    code = pad.daemon.portal.call(pad.daemon.stage.services.logins.new_code, "viewer")[1]
-    with watching(browser, pad.daemon.url) as watched:
-        watched.page.goto(f"{pad.daemon.url}/#login={code}")
-        expect(watched.page.locator("#who-text")).to_have_text("viewer")
-        watched.page.get_by_role("button", name="Act…").click()
-        expect(watched.page.get_by_role("dialog", name="Log in")).to_contain_text("Only an operator acts")
-        expect(watched.page.get_by_role("dialog", name="Act on the desk")).to_be_hidden()
-        watched.expect_only()

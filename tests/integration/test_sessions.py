@@ -87,13 +87,19 @@ async def test_a_viewer_reads_and_changes_nothing(tmp_path: Path) -> None:
         assert await role_now(stage) == "viewer"
         for path in ("/telemetry/trading", "/memory/search?query=x", "/alerts", "/trajectories"):
             assert (await stage.http.get(path)).status_code == 200
+        for name in ("trades", "equity", "candles", "strategies", "memories?query=x"):
+            taken = await stage.http.get(f"/export/{name}")
+            assert (taken.status_code, taken.headers["content-type"].partition(";")[0]) == (200, "text/csv"), name
         for method, path in (
             ("POST", "/memory/write"),
             ("POST", "/actions/resume"),
+            ("POST", "/rebalance"),
+            ("GET", "/actions/answer?key=k"),
             ("GET", "/admin/status"),
         ):
             refused = await stage.http.request(method, path, json={"content": "x"}, headers=PAGE)
             assert (refused.status_code, error_of(refused)["code"]) == (403, "insufficient_scope")
+            assert "has memory:read" in error_of(refused)["message"]
         assert stage.trading.calls == []
         assert (await stage.http.post("/logout", json={}, headers=PAGE)).json() == {"ended": 1}
         assert await role_now(stage) is None

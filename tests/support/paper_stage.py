@@ -32,6 +32,8 @@ SYMBOL: Final = "BONK"
 OPERATOR: Final = "operator:operator"
 STRATEGY: Final = "momentum_breakout"
 WITHIN_S: Final = 30
+STALE_AFTER_S: Final = 10**9
+"""The market's time is another than the clock's, which is no staleness here."""
 RISE: Final = Decimal("1.05")
 """More than a purchase and a sale cost: what is sold after it was no loss, so nothing is barred for a while."""
 
@@ -144,7 +146,7 @@ class PaperStage:
 
 def _sections(sidecar_url: str) -> Sections:
     return Sections(
-        paper=PaperSection(fill_wait_s=0.0, snapshot_interval_s=0.0),
+        paper=PaperSection(fill_wait_s=0.0, snapshot_interval_s=0.0, stale_after_s=STALE_AFTER_S),
         relay=RelaySection(backoff_base_s=0.01, poll_s=0.05),
         sidecar=SidecarSection(
             url=f"{sidecar_url}/v1", model=MODEL, key=SecretStr(KEY), timeout_s=5, attempts_max=1, cache_s=0

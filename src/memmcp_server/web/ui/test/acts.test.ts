@@ -1,6 +1,9 @@
 import { describe, expect, test } from "vitest";
+import { endOf } from "../src/panels/act_follow";
+import { told } from "../src/panels/act_kinds";
 import { ACTS, consequence } from "../src/panels/acts";
 import type { TradingSnapshot } from "../src/wire";
+import type { KeyAnswer } from "../src/wire_acts";
 
 const desk = (...worth: number[]): TradingSnapshot => ({
   money: "paper", profile: "foundation",
@@ -24,4 +27,18 @@ describe("what an act will do", () => {
     expect(typed).toEqual(["flatten-and-halt", "resume", "close", "rebalance", "profile", "strategy-on", "promote"]);
     expect(ACTS.filter((act) => act.isBound).map((act) => act.name)).toEqual(["resume", "rebalance", "profile", "strategy-on", "promote"]);
   });
+});
+
+describe("what an act came to", () => {
+  test.each([["sold.", "Done: sold."], ["sold", "Done: sold."], ["Is it sold?", "Done: Is it sold?"], [" sold. ", "Done: sold."]])("is a sentence that ends once: %s", (effect, said) => {
+    expect(told("Done", effect)).toBe(said);
+  });
+
+  const answer = (more: Partial<KeyAnswer>): KeyAnswer => ({ is_known: true, status: "done", message: "filled", order_id: "o", legs: [], orders_open: 0, fill: null, ...more });
+  test.each([
+    [{}, "The end: filled."], [{ order_id: null }, ""], [{ status: "working", orders_open: 2 }, "2 orders are under way."],
+    [{ status: "rejected", message: "no pool" }, "The end: rejected: no pool."],
+    [{ order_id: null, legs: [{ outcome: "working" as const }], orders_open: 1 }, "1 order is under way."],
+    [{ order_id: null, legs: [{ outcome: "filled" as const }] }, "The end: every order is settled."],
+  ])("has an end where orders were sent: %j", (more, end) => expect(endOf(answer(more))).toBe(end));
 });

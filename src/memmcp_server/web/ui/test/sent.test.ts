@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Keep } from "../src/look";
+import { sentText } from "../src/panels/act_sent";
 import { Sent } from "../src/sent";
 import type { SentAct } from "../src/sent";
 
@@ -64,5 +65,11 @@ describe("an act that was sent", () => {
   test("is sent also where the browser keeps nothing", () => {
     const forbidden: Keep = { get: () => null, set: () => undefined };
     expect(new Sent(forbidden, "p").begin(close())).toBe("k1");
+  });
+
+  test("is told with when it was sent, and from which page", () => {
+    const entry: SentAct = { ...close({ atMs: Date.UTC(2026, 10, 28, 9, 5, 7) }), page: "first", isDone: false };
+    expect(sentText(entry, "first")).toBe("This was sent at 09:05:07 UTC: Close a position. 50 % of BONK");
+    expect(sentText(entry, "second")).toBe("This was sent before the reload, at 09:05:07 UTC: Close a position. 50 % of BONK");
   });
 });

@@ -8,12 +8,11 @@ import type { Sent, SentAct } from "../sent";
 import { endOf, Follow, isEnded } from "./act_follow";
 import { ACTS, told } from "./act_kinds";
 
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
-
 /** When and from where it was sent, and what it was. */
-export function sentText(entry: SentAct, page: string, time: (ms: number) => string = (ms) => clock.format(ms)): string {
+export function sentText(entry: SentAct, page: string): string {
   const label = ACTS.find((act) => act.name === entry.act)?.label ?? plain(entry.act, 24);
-  const when = entry.page === page ? `This was sent at ${time(entry.atMs)}` : `This was sent before the reload, at ${time(entry.atMs)}`;
+  const at = `at ${new Date(entry.atMs).toISOString().slice(11, 19)} UTC`;
+  const when = entry.page === page ? `This was sent ${at}` : `This was sent before the reload, ${at}`;
   return `${when}: ${label}. ${plain(entry.said, 300)}`;
 }
 
