@@ -27,6 +27,7 @@ BENCHMARKS = (
     "history",
     "bars",
     "journal_move",
+    "scale",
     "tracing",
     "page",
 )

@@ -67,6 +67,7 @@ DESK_BACKOFF_BASE_S = 1.0
 DESK_BACKOFF_CAP_S = 60.0
 PART_END_TIMEOUT_S = 8.0
 
+Run = Callable[[], Coroutine[Any, Any, None]]
 OpenDesk = Callable[[Mapping[str, str], Sections, Journal, SecretScanner], AbstractAsyncContextManager[TradingDesk]]
 OpenJournal = Callable[[Sections], AbstractAsyncContextManager[Journal]]
 
@@ -113,7 +114,7 @@ async def open_services(
         # Ended in reverse: the desk first, so that its last copies still reach the journal, the index before the relay.
         await stack.enter_async_context(_running("health", health.run))
         await stack.enter_async_context(_running("relay", relay.run))
-        await stack.enter_async_context(beside("index-keeper", keeper.run))
+        await stack.enter_async_context(beside("index-keeper", _keeping_index(journal, keeper, sections)))
         news = await stack.enter_async_context(_following(News(journal, policies, clock, sections.news), spooling))
         erasing = _forgetting(journal, index, policies, clock, sections.data_dir, spooling)
         copies, erasure, forgetting = await stack.enter_async_context(erasing)
@@ -224,6 +225,11 @@ def _keeper(journal: Journal, index: VectorIndex, evaluation: Evaluation, clock:
     return IndexKeeper(journal, index, health, Migration(journal, health, evaluation, clock), clock)
 
 
+def _keeping_index(journal: Journal, keeper: IndexKeeper, sections: Sections) -> Run:
+    """Return what keeps the index in order: here that inside of the daemon, in one daemon at a time a shared one."""
+    return keeper.run if sections.qdrant.url is None else Turns(journal).alone("index", keeper.run)
+
+
 @asynccontextmanager
 async def _forgetting(
     journal: Journal, index: VectorIndex, policies: Policies, clock: Clock, data_dir: Path, spooling: Spooling | None
@@ -270,9 +276,6 @@ async def _keeping_tasks(
             return
         async with beside("task adviser", TaskAdviser(tasks, desk, clock).run):
             yield
-
-
-Run = Callable[[], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager

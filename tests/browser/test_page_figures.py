@@ -69,8 +69,13 @@ PANELS: dict[str, dict[str, PanelTexts]] = {
     "Trades": {"candles": dealing.candles, "trade-list": dealing.trade_list},
     "Strategies": {"strategies": dealing.strategies},
     "Memory": {"browser": parts.browser},
-    "Insights": {"insights": parts.insights, "profiles": parts.profiles, "desks": parts.desks},
-    "Risk": {"gate": parts.gate, "exposure": parts.exposure_by("token"), "funnel": parts.funnel},
+    "Insights": {"insights": parts.insights, "profiles": parts.profiles, "totals": parts.totals},
+    "Risk": {
+        "gate": parts.gate,
+        "exposure": parts.exposure_by("token"),
+        "funnel": parts.funnel,
+        "desks": parts.desks,
+    },
     "Execution": {
         "nodes": dealing.nodes,
         "transactions": dealing.transactions,
@@ -212,8 +217,10 @@ def test_exposure_by_anything_and_strategies_by_regime_say_what_the_api_says(sce
     go(page, "Strategies")
     page.get_by_role("button", name="random_entry").click()
     scene.expect_equal(dealing.strategy_detail)
-    page.get_by_role("button", name="By regime, 30 d").click()
+    page.get_by_role("button", name="By regime").click()
     scene.expect_equal(dealing.strategies_by_regime)
+    page.locator("#strategies-rows .cell").first.click()
+    scene.expect_equal(dealing.strategy_cell)
 
 
 def test_a_trade_that_is_opened_says_what_the_api_says(scene: Scene) -> None:

@@ -31,6 +31,7 @@ async def stage(chain: Evm, tmp_path: Path) -> AsyncIterator[EvmStage]:
             yield found
 
 
+@pytest.mark.requirement("T15")
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_swap_gives_what_was_quoted_and_books_every_wei(stage: EvmStage, kind: PoolKind) -> None:
     before, quoted = stage.holdings(), await stage.quoted(kind, 10**18)

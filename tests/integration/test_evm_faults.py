@@ -198,6 +198,7 @@ class Dying:
         return write
 
 
+@pytest.mark.requirement("T15")
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("method", ["signed", "send", "landed", "settled"])
 async def test_a_process_killed_at_any_step_goes_on_with_the_one_swap(

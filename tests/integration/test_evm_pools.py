@@ -55,6 +55,7 @@ def _lookalike(evm: Evm) -> str:
     return evm.deploy(code_of("v2_factory"), ("address",), evm.owner)
 
 
+@pytest.mark.requirement("T15")
 async def test_every_quote_is_what_the_concentrated_pool_then_gives(nodes: EvmNodes, evm: Evm) -> None:
     chance = random.Random(7)
     ref = await described(nodes, evm, PoolKind.CONCENTRATED)
@@ -74,6 +75,7 @@ async def test_every_quote_is_what_the_concentrated_pool_then_gives(nodes: EvmNo
     assert (now.sqrt_price, now.tick, now.liquidity) == (pool.sqrt_price, pool.tick, pool.liquidity)
 
 
+@pytest.mark.requirement("T15")
 async def test_every_quote_is_what_the_pair_then_gives(nodes: EvmNodes, evm: Evm) -> None:
     chance = random.Random(8)
     ref, reader = await described(nodes, evm, PoolKind.CONSTANT_PRODUCT), PoolReader(nodes)

@@ -19,6 +19,7 @@ from tests.support.shown import (
     short,
     signed_percent,
     sol,
+    timed,
     usd,
     words,
 )
@@ -56,21 +57,82 @@ def brief(each: Document) -> str:
         words(each["kind"]),
         f"{each['namespace']} · {each['agent'] or 'unnamed agent'}",
         "stale" if each["stale"] else "",
-        cut(each["text"], 400),
+        *timed(cut(each["text"], 400)),
         "open, with its evidence",
     )
 
 
+SAID: Final = {
+    "gains": "▲ gains",
+    "loses": "▼ loses",
+    "open": "not decided",
+    "holds": "✓ holds",
+    "fails": "✗ fails",
+    "better": "✓ better than chance",
+    "worse": "✗ worse than chance",
+}
+
+
+def finding(each: Document) -> str:
+    tested = each["out_of_sample"]
+    read = (
+        "not read"
+        if tested is None
+        else f"{percent(tested['confidence_bps'], 1)} of {count(tested['sample'])} {tested['sample_of']}"
+    )
+    return row(
+        SAID[each["says"]],
+        f"{each['about']} · n {count(each['sample'])}",
+        each["text"],
+        each["confidence"],
+        f"Out of sample: {read}" if each["about"] == "result" else "",
+        *(f"trade {number}" for number in range(1, len(each["evidence"][-10:]) + 1)),
+    )
+
+
 def insights(api: Api) -> Wanted:
-    told = api.get("/insights")
-    left_out = told["warnings_left_out"]
-    digests = [brief(each) for each in told["digests"]]
+    said = api.get("/insights")
+    left_out, findings = said["warnings_left_out"], said["findings"]
+    digests = [brief(each) for each in said["digests"]]
+    counts = f"{counted(said['lessons_total'], 'lesson')}, {counted(len(findings), 'finding')}"
     return {
-        **one(insights_meta=counted(told["lessons_total"], "lesson")),
-        "#insights-warnings li": [ageless(cut(each["text"], 300), cut(each["next"], 200)) for each in told["warnings"]],
-        "#insights-lessons li": [brief(each) for each in told["lessons"]],
+        **one(insights_meta=counts),
+        "#insights-warnings li": [ageless(cut(each["text"], 300), cut(each["next"], 200)) for each in said["warnings"]],
+        "#insights-findings li": [finding(each) for each in findings],
+        "#insights-lessons li": [brief(each) for each in said["lessons"]],
         "#insights-digests li": [*digests] or ["No digest yet. The desk writes one at the end of each window."],
         "#insights-more": [f"and {count(left_out)} more" if left_out else ""],
+    }
+
+
+def desk_sum(each: Document) -> str:
+    equity, exposure = each["equity_lamports"], each["exposure_lamports"]
+    worth = "equity not told" if equity is None else f"{sol(equity)} SOL"
+    return f"{worth}, {'exposure not told' if exposure is None else f'{sol(exposure)} SOL in positions'}"
+
+
+def outside_sum(each: Document) -> str:
+    desks_of = counted(each["desks"], "desk")
+    if each["stale"] == each["desks"]:
+        return f"{each['money']} in {desks_of}, silent, so in no sum"
+    left = f", {count(each['stale'])} of them silent and left out" if each["stale"] else ""
+    return f"{each['money']} {desk_sum(each)}, in {desks_of}{left}"
+
+
+def totals(api: Api) -> Wanted:
+    said = api.get("/insights")["totals"]
+    own, outside, nodes, agents = said["desks"]["own"], said["desks"]["outside"], said["nodes"], said["agents"]
+    done = f"{count(nodes['success'])} done, {count(nodes['failed'])} failed, {count(nodes['expired'])} expired"
+    called = f"{count(agents['connected'])} connected, {count(agents['callers'])} have called"
+    return {
+        **one(totals_meta=counted(own["desks"] + sum(each["desks"] for each in outside), "desk")),
+        "#totals > div": [
+            row("Our desk", desk_sum(own), f"{own['money']} money"),
+            row("Outside engines", "; ".join(map(outside_sum, outside)), "never added to ours"),
+            row("Nodes", f"{count(nodes['working'])} of {count(nodes['nodes'])} work", f"transactions: {done}"),
+            row("Agents", called, f"{counted(agents['calls'], 'call')} since the daemon began"),
+            row("Memories", count(agents["memories"]), f"by {counted(agents['writers'], 'writer')}"),
+        ],
     }
 
 
@@ -96,26 +158,36 @@ def profiles(api: Api) -> Wanted:
 
 
 def desks(api: Api) -> Wanted:
-    told = api.get("/telemetry/desks")["desks"]
+    said = api.get("/telemetry/desks")
     rows: list[Said] = []
-    sums: dict[str, list[int]] = {}
-    for each in told:
+    for each in said["desks"]:
         report = each["report"]
-        equity = report["equity"]["lamports"] if "equity" in report else report["equity_lamports"]
-        sums.setdefault(report["money"], []).append(equity)
-        fallen = report.get("drawdown_bps")
+        equity = report["equity"]["lamports"] if each["is_own"] else report["equity_lamports"]
+        exposure = report["exposure"]["total"]["lamports"] if each["is_own"] else report.get("exposure_lamports")
+        state, fallen = report.get("state"), report.get("drawdown_bps")
         rows.append(
-            row(
+            aged(
                 each["desk_id"],
-                f"{report['money']} money",
+                f"{'ours' if each['is_own'] else 'outside'}, {report['money']} money",
+                f"{'state not told' if state is None else state}, AGE ago{', silent' if each['stale'] else ''}",
                 f"{sol(equity)} SOL",
-                NOTHING if fallen is None else percent(fallen),
-                short(each["ts"]),
-                "silent since" if each["stale"] else "",
+                "not told" if fallen is None else percent(fallen),
+                NOTHING if exposure is None else f"{sol(exposure)} SOL",
+                "not told" if exposure is None else percent(exposure * 10_000 // equity, 1),
             )
         )
-    together = ", ".join(f"{money} {sol(sum(held))} SOL in {len(held)}" for money, held in sorted(sums.items()))
-    return {**one(desks_meta=counted(len(rows), "desk"), desks_total=f"Together: {together}."), "#desks tr": rows}
+    own, outside = said["totals"]["own"], said["totals"]["outside"]
+    ours = f"Our own desk ({own['money']}): {desk_sum(own)}{', silent' if own['stale'] else ''}."
+    others = f"Outside engines, never added to ours: {'; '.join(map(outside_sum, outside))}."
+    return {
+        **one(desks_meta=counted(len(rows), "desk"), desks_own=ours, desks_outside=others),
+        "#desks tr": rows,
+    }
+
+
+def aged(*pieces: str) -> Said:
+    """Return a row in which AGE may be any: it grows from one answer to the next."""
+    return re.compile(re.escape(row(*pieces)).replace("AGE", r"[\d. a-z]+"))
 
 
 def gate(api: Api) -> Wanted:
@@ -137,7 +209,7 @@ def gate(api: Api) -> Wanted:
     denials = sorted(said["denials"].items(), key=lambda item: (-item[1], item[0]))
     total = sum(said["denials"].values())
     return {
-        **one(gate_meta=f"{count(total)} denied"),
+        **one(gate_meta=f"{count(total)} denied", denials_title="Denials by reason, whole run"),
         "#limits tr": limits,
         "#limits svg@aria-label": bars,
         "#denials tr": [row(limit_name(reason), count(number)) for reason, number in denials[:12]],
@@ -162,8 +234,8 @@ def exposure_by(by: str) -> PanelTexts:
 
 
 def funnel(api: Api) -> Wanted:
-    told = api.get("/why")
-    way = told["funnel"]
+    why = api.get("/why", since="1970-01-01T00:00:00Z")
+    way = why["funnel"]
     names = ("seen", "eligible", "forecast", "signalled", "sized", "approved", "filled")
     said = ("tokens seen", "eligible", "forecasts", "signals to buy", "sized orders", "approved", "bought")
     lost = sorted([*way["passed_over"].items(), *way["denied"].items()], key=lambda item: -item[1])[:12]
@@ -171,8 +243,8 @@ def funnel(api: Api) -> Wanted:
     price = way["newest_price"]
     return {
         **one(
-            funnel_meta=f"{short(way['since'])} to {short(way['until'])}",
-            funnel_summary=cut(told["summary"], 1_000),
+            funnel_meta="whole run",
+            funnel_summary=row(*timed(cut(why["summary"], 1_000))),
             funnel_lost=f"Fell away: {fell}." if lost else "Nothing was passed over or denied.",
             funnel_price=f"Newest price: {short(price['ts'])}, {duration(price['age_s'])} old.",
         ),
@@ -181,23 +253,21 @@ def funnel(api: Api) -> Wanted:
 
 
 def tasks(api: Api) -> Wanted:
-    told = api.get("/tasks", limit=12)["tasks"]
-    waiting = [each for each in told if each["state"] == "open"]
+    found = api.get("/tasks", limit=12)["tasks"]
+    waiting = [each for each in found if each["state"] == "open"]
     rows: list[Said] = []
-    for each in told:
+    for each in found:
         result = api.get(f"/tasks/{each['id']}")["result"] if each["result_id"] else None
         stands = {
             "open": "open",
             "done": "done",
-            "claimed": f"held by {each['claimed_by']} until {each['lease_until']}",
+            "claimed": row(f"held by {each['claimed_by']} until", *timed(each["lease_until"] or "")),
         }
         note = f": {each['note']}" if each["note"] else ""
         is_under_way = each["state"] in {"open", "claimed"}
         said = cut(result["text"], 1_000) if result else ""
         kind = cut(each["kind"], 48)
-        rows.append(
-            row(each["title"], kind, f"{stands[each['state']]}{note}", said, "Take back" if is_under_way else "")
-        )
+        rows.append(row(each["title"], kind, stands[each["state"]], note, said, "Take back" if is_under_way else ""))
     return {**one(tasks_meta=f"{len(waiting)} open"), "#tasks > li": rows}
 
 

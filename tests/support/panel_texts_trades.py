@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from tests.support.panel_texts import Api, PanelTexts, Said, Wanted, hidden, one, row, total_cost, trade_row
+from tests.support.panel_texts_parts import finding
 from tests.support.shown import (
     JOIN,
     NOTHING,
@@ -95,11 +96,11 @@ def heat(figures: Document) -> list[str]:
     if figures["trades"] == 0:
         return [NOTHING, "no trade"]
     mean, low, high = (figures.get(name) for name in ("mean_return_bps", "low_bps", "high_bps"))
-    if mean is None or low is None or high is None:
+    if mean is None or low is None or high is None or figures["trades"] < 10:
         verdict = "open"
     elif low > 0 or high < 0:
         verdict = "▲ gains" if low > 0 else "▼ loses"
-    elif figures["trades"] < 10 or mean == 0:
+    elif mean == 0:
         verdict = "open"
     else:
         verdict = "△ leans up" if mean > 0 else "▽ leans down"
@@ -120,17 +121,37 @@ def strategy_row(each: Document, cells: list[str]) -> str:
         moved(each["unrealised"]),
         NOTHING if each["win_rate_bps"] is None else percent(each["win_rate_bps"], 0),
         f"{count(each['wins'])} of {count(each['trades'])}",
+        *out_of_sample(each),
         *cells,
     )
 
 
+def out_of_sample(each: Document) -> list[str]:
+    """Return the reading of what did not choose the parameters; the recorded run has promoted nothing."""
+    assert (each["stage"], each["gates"]) == ("", [])
+    return [NOTHING, "no candidate"]
+
+
+HEADS: Final = ("Strategy", "Capital", "Realised · open", "Won", "Out of sample")
+
+
 def strategies(api: Api) -> Wanted:
     told = api.get("/strategies")["strategies"]
-    rows: list[Said] = [strategy_row(each, [text for w in each["windows"] for text in heat(w)]) for each in told]
+    digest = {each["name"]: each for each in api.get("/strategies/digest")["strategies"]}
+    rows: list[Said] = []
+    for each in told:
+        of_it = digest[each["name"]]
+        windows = sorted(of_it["windows"], key=lambda window: -int(window["days"]))
+        assert [window["days"] for window in windows] == [30, 7, 1]
+        # What is told beside the strategy is the same.
+        assert {window["days"]: window["trades"] for window in each["windows"]} == {
+            w["days"]: w["trades"] for w in windows
+        }
+        rows.append(strategy_row(each, [text for figures in (of_it, *windows) for text in heat(figures)]))
     return {
-        **one(strategies_meta=f"{count(len(told))} strategies"),
+        **one(strategies_meta=f"{count(len(told))} strategies, whole run"),
         **one(strategies_extremes=extremes(told)),
-        "#strategies-head th": ["Strategy", "Capital", "Realised · open", "Won", "Last 1 d", "Last 7 d", "Last 30 d"],
+        "#strategies-head th": [*HEADS, "Whole run", "Last 30 d", "Last 7 d", "Last 1 d"],
         "#strategies-rows tr": rows,
     }
 
@@ -138,7 +159,7 @@ def strategies(api: Api) -> Wanted:
 def extremes(told: list[Document]) -> str:
     traded = sorted((each for each in told if each["trades"]), key=lambda each: int(each["realised"]["lamports"]))
     if len(traded) < 2:
-        return "No two strategies have finished trades yet."
+        return "No two strategies have finished trades in the whole run yet."
     [worst, best] = traded[0], traded[-1]
     return (
         f"Best realised: {best['name']} {moved(best['realised'])}. Worst: {worst['name']} {moved(worst['realised'])}."
@@ -147,15 +168,54 @@ def extremes(told: list[Document]) -> str:
 
 def strategies_by_regime(api: Api) -> Wanted:
     told = api.get("/strategies")["strategies"]
-    digest = {each["name"]: each for each in api.get("/strategies/digest", window="30d")["strategies"]}
-    regimes = sorted({cell["regime"] for each in digest.values() for cell in each["cells"]})
+    digest = {each["name"]: each for each in api.get("/strategies/digest")["strategies"]}
+    keys = sorted({(cell["regime"], cell["tier"]) for each in digest.values() for cell in each["cells"]})
+    is_tier_said = len({tier for _, tier in keys}) > 1
     rows: list[Said] = []
     for each in told:
-        cells = {cell["regime"]: cell for cell in digest.get(each["name"], {"cells": []})["cells"]}
-        texts = [heat(cells.get(regime, {"trades": 0})) for regime in regimes]
+        cells = {(cell["regime"], cell["tier"]): cell for cell in digest[each["name"]]["cells"]}
+        texts = [heat(cells.get(key, {"trades": 0})) for key in keys]
         rows.append(strategy_row(each, [text for pair in texts for text in pair]))
-    heads: list[Said] = ["Strategy", "Capital", "Realised · open", "Won", *map(words, regimes)]
-    return {"#strategies-head th": heads, "#strategies-rows tr": rows}
+    names = [words(f"{regime} · {tier}" if is_tier_said else regime) for regime, tier in keys]
+    return {"#strategies-head th": [*HEADS, *names], "#strategies-rows tr": rows}
+
+
+def strategy_cell(api: Api) -> Wanted:
+    """What stands behind the first cell by regime."""
+    [strategy] = api.get("/strategies")["strategies"]
+    cells = api.get("/strategies/digest")["strategies"][0]["cells"]
+    key = min((cell["regime"], cell["tier"]) for cell in cells)
+    told = api.get("/strategies/cell", strategy=strategy["name"], regime=key[0], tier=key[1])
+    figures = told["figures"]
+    mean, low, high = (figures[name] for name in ("mean_return_bps", "low_bps", "high_bps"))
+    interval = (
+        ", too few for an interval" if low is None else f", 95 %: {signed_percent(low)} to {signed_percent(high)}"
+    )
+    won = percent(figures["wins"] * 10_000 / figures["trades"], 0)
+    verdict = heat(figures)[1].split(" · ")[0]
+    facts: list[Said] = [
+        f"{count(figures['trades'])}, {count(figures['wins'])} won ({won})",
+        f"{signed_percent(mean)}{interval}",
+        moved({"lamports": figures["realised_lamports"]}),
+        f"{verdict}; {figures['confidence']}",
+        "Not read: no candidate of it was promoted, so its finished trades are all there is.",
+    ]
+    trades: list[Said] = [
+        row(
+            short(each["closed_at"]),
+            words(each["outcome"]),
+            moved({"lamports": each["reward_lamports"]}),
+            each["title"],
+        )
+        for each in told["trades"]
+    ]
+    assert sum(len(each["evidence"]) for each in told["findings"]) >= len(trades) > 0
+    return {
+        "#strategy-cell h3:first-child": [f"{strategy['name']}, {key[0]}, tier {key[1]}, whole run"],
+        "#strategy-cell dd": facts,
+        '#strategy-cell ol[aria-label="Trades"] > li': trades,
+        '#strategy-cell ol[aria-label="Findings"] > li': [finding(each) for each in told["findings"]],
+    }
 
 
 def nodes(api: Api) -> Wanted:

@@ -131,6 +131,15 @@ def at(ts: str) -> datetime:
     return datetime.fromisoformat(ts).astimezone(UTC)
 
 
+INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})")
+
+
+def timed(text: str) -> list[str]:
+    """Return a sentence of the server in the pieces that are shown: each instant is one of its own."""
+    pieces = re.split(f"({INSTANT.pattern})", text)
+    return [short(each) if INSTANT.fullmatch(each) else each.strip() for each in pieces if each.strip()]
+
+
 def full(ts: str) -> str:
     return f"{at(ts):%Y-%m-%d %H:%M:%S} UTC"
 

@@ -24,7 +24,7 @@ from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.adapters.token_file import TokenFile
 from memmcp_server.config import HttpSection, JournalSection, MetricsSection, NewsSection, QuotasSection, Sections
 from memmcp_server.domain.tracing.calls import SpanRecorder
-from memmcp_server.ports import Approvals, Journal, TradingDesk, VectorIndex
+from memmcp_server.ports import Approvals, Journal, TradingDesk, VectorIndex, WriteSpool
 from memmcp_server.services.alerting.alerts import Alerts
 from memmcp_server.services.background import beside
 from memmcp_server.services.clients import ClientRegistry
@@ -44,8 +44,10 @@ from memmcp_server.services.meters import Meters
 from memmcp_server.services.migration import Migration
 from memmcp_server.services.news import News
 from memmcp_server.services.policies import Policies
+from memmcp_server.services.queues import Queues
 from memmcp_server.services.quotas import Quotas
 from memmcp_server.services.relay import Relay
+from memmcp_server.services.spooling import Spooling
 from memmcp_server.services.summaries import Summaries
 from memmcp_server.services.tasks import Tasks
 from memmcp_server.services.telemetry import Telemetry
@@ -107,12 +109,15 @@ async def staged(
     quotas: QuotasSection | None = None,
     verifier: TokenVerifier | None = None,
     calls: SpanRecorder | None = None,
+    spool: WriteSpool | None = None,
     as_door: Callable[[MemoryServer], McpDoor] = lambda server: server,
 ) -> AsyncIterator[Stage]:
     """Open a stage on a fresh journal in ``data_dir``; the application's lifespan runs for as long as the block.
     ``real_desk`` stands in the place of the desk in memory, and so does what ``desk_over`` opens over the journal.
 
     ``as_door`` may add to the MCP server before it is served, and says what stands in its place in the application.
+
+    ``spool``: the journal is treated as one on a server, and nobody carries to it what the spool holds.
 
     Nobody runs the relay, so what is written stays un-indexed, as in the first instant after a write.
     """
@@ -129,9 +134,10 @@ async def staged(
         policies = Policies(journal, clock)
         scanner = RuleScanner()
         meters = Meters(data_dir, sections.metrics)
+        spooling = None if spool is None else Spooling(spool, journal, clock, sections.journal.spool_after_s)
 
         def memories_of(generation: VectorIndex) -> Memories:
-            return Memories(journal, generation, clock, policies, scanner, meters=meters)
+            return Memories(journal, generation, clock, policies, scanner, meters=meters, spooling=spooling)
 
         evaluation = Evaluation(index, memories_of, GoldenFile(data_dir), clock, scanner)
         index_health = IndexHealth(journal, index, partial(points_of, journal), clock)
@@ -150,7 +156,7 @@ async def staged(
             summaries=Summaries(journal, policies, clock),
             telemetry=Telemetry(journal, scanner),
             relay=Relay(journal, [QdrantSink(journal, index)], clock, sections.relay),
-            health=Health(journal, index, clock, clients, shown, keeper),
+            health=Health(journal, index, clock, clients, shown, keeper, queues=Queues(journal, spooling)),
             desk=None if shown is None else GuardedDesk(shown, scanner),
             started_at_ns=clock.now_ns(),
             clients=clients,
@@ -158,7 +164,7 @@ async def staged(
             scanner=scanner,
             copies=copies,
             erasure=erasure,
-            forgetting=Forgetting(journal, policies, clock, erasure),
+            forgetting=Forgetting(journal, policies, clock, erasure, spooling),
             news=News(journal, policies, clock, sections.news),
             keeper=keeper,
             evaluation=evaluation,
@@ -169,6 +175,7 @@ async def staged(
             approvals=approvals,
             alerts=Alerts(journal, clock, sections.alerts.in_force()),
             calls=calls,
+            spooling=spooling,
         )
         await services.news.open()
         mcp = build_server(services)

@@ -51,7 +51,7 @@ async def cell_of(services: Services, desk: TradingDesk, wish: CellQuery, caller
     written = replace(where, kinds=(KIND_DIGEST,), since_ns=begin_ns, until_ns=until_ns)
     digests = await _briefs(services, caller, written)
     learned = await _briefs(services, caller, replace(where, kinds=LEARNED_KINDS))
-    whole = await services.summaries.of(SummaryQuery(where, limit=1), caller)
+    total, _ = await services.summaries.counted(SummaryQuery(where), caller)
     return CellAnswer(
         money=digest.money,
         feed=digest.feed,
@@ -66,7 +66,7 @@ async def cell_of(services: Services, desk: TradingDesk, wish: CellQuery, caller
         digests=digests,
         memories=learned,
         namespace=namespace,
-        memories_total=whole.total,
+        memories_total=total,
     )
 
 
@@ -87,8 +87,9 @@ def _figures(told: Mapping[str, Any], wish: CellQuery) -> dict[str, Any] | None:
 
 
 async def _briefs(services: Services, caller: Caller, where: MemoryFilter) -> list[MemoryBrief]:
-    found = await services.summaries.of(SummaryQuery(where, limit=BRIEFS_MAX), caller)
-    return [MemoryBrief.of(each) for each in found.newest]
+    return [
+        MemoryBrief.of(each) for each in await services.summaries.newest(SummaryQuery(where, limit=BRIEFS_MAX), caller)
+    ]
 
 
 async def _trade(services: Services, name: str, caller: Caller) -> CellTrade:

@@ -4,6 +4,7 @@ from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.domain.summary import SummaryQuery
 from memmcp_server.services.container import Services
+from memmcp_server.services.summaries import GROUPS_MAX
 from memmcp_server.wire.desks import DeskList
 from memmcp_server.wire.execution import NodesAnswer
 from memmcp_server.wire.insights import AgentTotals, InsightTotals, NodeTotals
@@ -15,7 +16,7 @@ async def totals_of(services: Services, caller: Caller, nodes: NodesAnswer | Non
     Raises: JournalBusy, JournalUnavailable.
     """
     desks = DeskList.of(await services.telemetry.desks(), services.clock.now_ns())
-    written = await services.summaries.of(SummaryQuery(MemoryFilter(), by="agent", limit=1), caller)
+    memories, writers = await services.summaries.counted(SummaryQuery(MemoryFilter(), by="agent"), caller)
     callers = services.clients.callers
     connected = [each for each in services.clients.clients if each.name != PAGE]
     return InsightTotals(
@@ -25,9 +26,9 @@ async def totals_of(services: Services, caller: Caller, nodes: NodesAnswer | Non
             connected=len(connected),
             callers=len({each.agent for each in callers}),
             calls=sum(each.calls for each in callers),
-            writers=len(written.counts),
-            writers_left_out=written.groups_left_out,
-            memories=written.total,
+            writers=len(writers[:GROUPS_MAX]),
+            writers_left_out=len(writers) > GROUPS_MAX,
+            memories=memories,
         ),
     )
 

@@ -43,6 +43,7 @@ LOOK_TIMEOUT_S = 10.0
 SHIP_TIMEOUT_S = 60.0
 PAGE_LEN = 64
 POLICIES_NOTE = "policies"
+JOURNAL_NOTE = "journal"
 STUCK_TRIES_MAX = 50
 """So often in a row the oldest write may fail at a server that answers; then it stands aside for those behind it."""
 
@@ -70,6 +71,8 @@ class Spooling:
         self._problem: str | None = None
         self._failures = 0
         self._policies: Mapping[str, Any] | None = None
+        self._is_recognised = False
+        self._foreign: str | None = None
         self._stuck: tuple[int, int] = (0, 0)  # the oldest write, and how often it failed in a row
 
     @property
@@ -95,7 +98,8 @@ class Spooling:
         Behind what is kept goes what shares a key or a thread with it, or rests on it. ``commit`` asks the journal for
         all it needs; ``admit`` refuses by what was last known.
 
-        Raises: what ``commit`` and ``admit`` raise; IdempotencyConflict, StorageFull (the spool).
+        Raises: what ``commit`` and ``admit`` raise; IdempotencyConflict, StorageFull (the spool), JournalUnavailable
+        (what is kept already is for another journal).
         """
         given = [self._with_id(draft) for draft in drafts]
         if (known := self._known(given)) is not None:
@@ -129,7 +133,8 @@ class Spooling:
             try:
                 async with asyncio.timeout(LOOK_TIMEOUT_S):
                     await self._look()
-                await self._carry(commit)
+                if self._foreign is None:
+                    await self._carry(commit)
             except (Unavailable, TimeoutError) as error:
                 if isinstance(error, AWAY):
                     self._note_away(error)
@@ -168,7 +173,8 @@ class Spooling:
     async def queue(self) -> tuple[SinkStats, RelayStats]:
         """Return how it stands, as of any other queue."""
         stats = await self._spool.stats()
-        waiting: RelayState = "backing_off" if self._problem else "delivering"
+        problem = self._problem or self._foreign
+        waiting: RelayState = "backing_off" if problem else "delivering"
         pause_s = BACK_OFF.delay_s(self._failures) if self._failures else 0.0
         relay = RelayStats(
             state=waiting if stats.pending else "idle",
@@ -176,7 +182,7 @@ class Spooling:
             dead=stats.dead,
             outages=self._failures,
             retry_in_s=pause_s,
-            last_error=self._problem or "",
+            last_error=problem or "",
         )
         return SinkStats(stats.pending, stats.dead, stats.oldest_ns, stats.delivered), relay
 
@@ -229,6 +235,8 @@ class Spooling:
         return answers if len(answers) == len(drafts) else None
 
     async def _keep(self, drafts: Sequence[MemoryDraft], caller: Caller, *, is_tried: bool) -> list[Acknowledgement]:
+        if self._foreign is not None:
+            raise JournalUnavailable(self._foreign, hint="memmcp outbox list --sink journal shows what is kept")
         async with self._turn:
             if (known := self._known(drafts)) is not None:  # a repeat came first
                 return known
@@ -241,6 +249,9 @@ class Spooling:
 
     async def _look(self) -> None:
         """Ask the server for something small. Raises: Unavailable."""
+        if not self._is_recognised or self._problem is not None or self._foreign is not None:
+            await self._recognise()
+            self._is_recognised = True
         policies: Mapping[str, Any] = await self._journal.policies()
         if policies != self._policies:
             try:
@@ -252,11 +263,27 @@ class Spooling:
             logger.info("the journal's server is back; %d memories are carried to it", len(self._contents))
         self._problem = None
 
+    async def _recognise(self) -> None:
+        """Find out whether what is kept was meant for this journal; what was meant for another is not carried to it."""
+        found = await self._journal.instance_id()
+        noted = await self._spool.note(JOURNAL_NOTE)
+        if noted is None or noted["instance_id"] == found or self.is_empty():
+            await self._spool.write_note(JOURNAL_NOTE, {"instance_id": found})
+            self._foreign = None
+            return
+        kept = f"{len(self._contents)} memories are kept for journal {noted['instance_id']}"
+        if self._foreign is None:
+            logger.error("%s, and the server has %s", kept, found)
+        self._foreign = f"{kept}, and the server has {found}: bring that journal back, or drop them"
+
     async def _carry(self, commit: Commit) -> None:
         while page := await self._spool.live(0, PAGE_LEN):
             for write in page:
-                if self.holds(write.memory_ids[0]):  # else the operator has dropped it meanwhile
-                    await self._carry_one(write, commit)
+                if not self.holds(write.memory_ids[0]):
+                    if await self._spool.find(write.memory_ids[0]) is None:
+                        continue  # the operator has dropped it meanwhile
+                    self._contents.add(write)  # its caller went away before it was told
+                await self._carry_one(write, commit)
 
     async def _carry_one(self, write: SpooledWrite, commit: Commit) -> None:
         """Raises: Unavailable, TimeoutError: nothing is settled then, and it is carried again."""

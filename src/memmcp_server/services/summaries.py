@@ -54,6 +54,29 @@ class Summaries:
             digests=await self._shown(_alive(digests, now_ns, query.limit), now_ns),
         )
 
+    async def newest(self, query: SummaryQuery, caller: Caller) -> tuple[Shown, ...]:
+        """Return the newest memories under these conditions alone: it counts nothing.
+
+        Raises: InvalidInput, JournalBusy, JournalUnavailable.
+        """
+        _check(query)
+        now_ns = self._clock.now_ns()
+        hidden = (await self._policies.book()).hidden_from(caller)
+        held = replace(query.where, hidden=hidden, valid_at_ns=now_ns)
+        page = await self._journal.page(held, after=None, limit=SPARE * query.limit, newest_first=True)
+        return await self._shown(_alive(page, now_ns, query.limit), now_ns)
+
+    async def counted(self, query: SummaryQuery, caller: Caller) -> tuple[int, list[Count]]:
+        """Return how many memories there are under these conditions, and by what: no more groups than ``GROUPS_MAX``
+        and one.
+
+        Raises: InvalidInput, JournalBusy, JournalUnavailable.
+        """
+        _check(query)
+        hidden = (await self._policies.book()).hidden_from(caller)
+        where = replace(_within(query), hidden=hidden)
+        return await self._journal.count(where), await self._counts(query, where)
+
     async def _counts(self, query: SummaryQuery, where: MemoryFilter) -> list[Count]:
         if query.by != "strategy":
             return await self._journal.counts(where, query.by, limit=GROUPS_MAX + 1)

@@ -9,6 +9,7 @@ from trading.cli import (
     curve,
     data,
     drift,
+    evm,
     evolve,
     export_tax,
     fault_proxy,
@@ -41,6 +42,7 @@ curve.register(app)
 calibrate.register(app)
 drift.register(app)
 evolve.register(app)
+evm.register(app)
 export_tax.register(app)
 control.register(app)
 report.register(app)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,8 +13,9 @@ from trading.model.wallet import MAIN, NAME_PATTERN
 
 from .bars import BarsSection as BarsSection
 from .base import Section as Section
+from .costs import CostsSection as CostsSection
+from .evm import EvmSection as EvmSection
 
-Price = Annotated[Decimal, Field(ge=0, le=1_000_000)]
 MAINNET_GENESIS: Final = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 
 
@@ -469,18 +470,6 @@ class SidecarSection(Section):
         return self
 
 
-class CostsSection(Section):
-    """What running costs. ``plans_usd_a_month``: subscriptions by name, {"api.example.com": 49}; one pays for calls to
-    an endpoint of its name. ``usd_a_million_credits``: by endpoint, 0: free, none: unknown. ``credits``: of a method's
-    call, else 1. ``days_max`` rows of days are kept, older ones as one sum; written every ``save_s``."""
-
-    plans_usd_a_month: dict[str, Price] = Field(default_factory=dict, max_length=64)
-    usd_a_million_credits: dict[str, Price] = Field(default_factory=dict, max_length=64)
-    credits: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(default_factory=dict, max_length=256)
-    days_max: int = Field(default=400, ge=2, le=4_000)
-    save_s: float = Field(default=30.0, gt=0, le=3_600)
-
-
 class Sections(Section):
     """Everything the desk is configured by, apart from what its caller decides (data directory, feed, money)."""
 
@@ -498,3 +487,4 @@ class Sections(Section):
     evolution: EvolutionSection = EvolutionSection()
     sidecar: SidecarSection = SidecarSection()
     costs: CostsSection = CostsSection()
+    evm: EvmSection = EvmSection()

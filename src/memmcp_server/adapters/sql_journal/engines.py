@@ -20,6 +20,15 @@ from .translate import of_os, opening
 FILE_NAME = "journal.db"
 BUSY_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 5
+LIVELINESS = {
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""For a server on a network: a peer that has vanished is given up within 25 s, not after a quarter of an hour."""
+
 SECRET_PARAMETERS = ("password", "sslpassword")
 PROGRESS_STEPS = 20_000
 """Virtual machine steps between two looks at a read's deadline: about a millisecond."""
@@ -175,7 +184,7 @@ def _postgresql_writer(place: Place) -> Engine:
         max_overflow=0,
         pool_pre_ping=True,
         paramstyle="format",
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "memmcp"},
+        connect_args={**LIVELINESS, "application_name": "memmcp"},
         hide_parameters=True,
     )
 
@@ -188,7 +197,7 @@ def _postgresql_reader(place: Place, readers: int, read_timeout_s: float) -> Eng
         max_overflow=0,
         pool_pre_ping=True,
         connect_args={
-            "connect_timeout": CONNECT_TIMEOUT_S,
+            **LIVELINESS,
             "application_name": "memmcp (reader)",
             "options": options,
         },

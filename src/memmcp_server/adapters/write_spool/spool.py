@@ -77,6 +77,7 @@ class SqlSpool:
         self._bytes = 0
         self._engine: sa.Engine | None = None
         self._is_closed = False
+        self._has_other_ids = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write-spool")
 
     async def open(self) -> None:
@@ -121,7 +122,7 @@ class SqlSpool:
         return await self._in_turn(partial(self._drop, write_id))
 
     async def final_ids(self, memory_ids: Sequence[MemoryId]) -> dict[MemoryId, MemoryId]:
-        if not memory_ids:
+        if not memory_ids or not self._has_other_ids:  # nearly always: nothing is asked of the file for a read
             return {}
         query = sa.select(_other_ids.c.given, _other_ids.c.final).where(_other_ids.c.given.in_(memory_ids))
         rows = await self._in_turn(partial(self._execute, query))
@@ -158,6 +159,7 @@ class SqlSpool:
                 unless = "(SELECT 1 FROM sqlite_sequence WHERE name = 'writes')"
                 connection.execute(sa.text(seeded + unless), {"base": SPOOL_ID_BASE})
                 self._measure(connection)
+                self._has_other_ids = connection.execute(sa.select(_other_ids.c.n).limit(1)).first() is not None
         except BaseException:
             self._close()
             raise
@@ -192,6 +194,7 @@ class SqlSpool:
             for given, final in other_ids.items():
                 connection.execute(sa.insert(_other_ids).prefix_with("OR REPLACE").values(given=given, final=final))
             if other_ids:
+                self._has_other_ids = True
                 newest = sa.select(sa.func.max(_other_ids.c.n) - OTHER_IDS_MAX).scalar_subquery()
                 connection.execute(sa.delete(_other_ids).where(_other_ids.c.n <= newest))
             row = connection.execute(sa.select(_notes.c.document).where(_notes.c.name == DELIVERED)).first()

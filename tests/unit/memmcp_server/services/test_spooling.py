@@ -19,6 +19,7 @@ from memmcp_server.domain.identifiers import MemoryId
 from memmcp_server.domain.lifecycle import ForgetMemory
 from memmcp_server.domain.memory import Acknowledgement, MemoryDraft, MemoryFilter, Provenance
 from memmcp_server.domain.search import SearchQuery
+from memmcp_server.domain.spooled import SpooledWrite
 from memmcp_server.errors import (
     IdempotencyConflict,
     JournalBusy,
@@ -343,3 +344,52 @@ async def test_what_the_operator_drops_is_not_carried() -> None:
     world.journal.failure = None
     await world.carried()
     assert await world.contents() == []
+
+
+async def test_what_was_kept_for_one_journal_is_not_carried_to_another() -> None:
+    world = await a_world()
+    await world.spooling._look()
+    world.journal.failure = GONE
+    kept = await world.write("for the first journal")
+    other = await a_world(world.spool, ServerJournal(ManualClock()))
+    async with other.carrying():
+        with anyio.fail_after(10):
+            while "are kept for journal" not in (await other.spooling.queue())[1].last_error:  # noqa: ASYNC110
+                await anyio.sleep(0.005)
+    assert not (await other.write("for this one")).is_local
+    assert await other.contents() == ["for this one"]
+    other.journal.failure = GONE
+    with pytest.raises(JournalUnavailable, match="are kept for journal"):
+        await other.write("cannot be kept beside them")
+    other.journal.failure = None
+    [write] = await other.spooling.entries(dead=None, limit=10)
+    assert write.memory_ids == (kept.id,)
+    assert await other.spooling.drop(write.id)
+    await other.carried()
+    other.journal.failure = GONE
+    assert (await other.write("is kept for this one")).is_local
+
+
+async def test_a_write_whose_caller_went_away_while_it_was_kept_is_carried_all_the_same() -> None:
+    world = await a_world()
+    world.journal.failure = GONE
+    put, entered = world.spool.put, anyio.Event()
+
+    async def slow(write: SpooledWrite) -> SpooledWrite:
+        kept = await put(write)
+        entered.set()
+        await anyio.sleep_forever()
+        return kept
+
+    world.spool.put = slow  # type: ignore[method-assign]
+    caller = asyncio.create_task(world.write("nobody was told"))
+    await entered.wait()
+    caller.cancel()
+    await asyncio.wait({caller})
+    world.spool.put = put  # type: ignore[method-assign]
+    world.journal.failure = None
+    async with world.carrying():
+        with anyio.fail_after(10):
+            while not await world.contents():  # noqa: ASYNC110
+                await anyio.sleep(0.005)
+    assert await world.contents() == ["nobody was told"]

@@ -19,7 +19,7 @@ COMMANDS = [
     "backtest", "trials", "paper", "check-curve", "stop-entries", "reduce-only", "flatten-and-halt", "resume", "close",
     "deposit", "withdraw", "target", "report", "trades", "risk", "tier", "why", "why-not", "review", "night", "answer",
     "data fetch", "data list", "data check", "calibrate", "drift", "export-tax", "profile", "profiles", "profiles list",
-    "profiles show", "profiles check", "signer", "data", "rehearse", "live", "fault-proxy", "evolve",
+    "profiles show", "profiles check", "signer", "data", "rehearse", "live", "fault-proxy", "evolve", "evm",
     "costs", "promote", "propose", "demote", "lineage", "sidecar", "sidecar status", "sidecar ask",
 ]  # fmt: skip
 

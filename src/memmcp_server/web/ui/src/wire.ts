@@ -47,7 +47,7 @@ export interface Compounding {
   sparkline: number[];
 }
 
-export interface Queue { pending: number; oldest_s: number; dead: number; delivered: number }
+export interface Queue { pending: number; oldest_s: number; dead: number; delivered: number; relay?: { state: string; last_error: string } | null }
 
 export interface Costs {
   fee_lamports: number;

@@ -23,7 +23,10 @@ export function readWriters(value: unknown): Writer[] {
   return counts;
 }
 
-export interface DeadLetter { id: number; sink: string; memory_id: string; version: number; attempts: number; last_error: string }
+/** `content`: what a memory says that is nowhere but on this machine. */
+export interface DeadLetter {
+  id: number; sink: string; memory_id: string; version: number; attempts: number; last_error: string; content?: string;
+}
 
 export function readDeadLetters(value: unknown): DeadLetter[] {
   const { entries } = check<{ entries: DeadLetter[] }>("outbox", value, { entries: "array" });

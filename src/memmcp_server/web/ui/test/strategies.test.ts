@@ -15,7 +15,7 @@ describe("what a cell says", () => {
     ["none", null], ["none", figures(0, null, null, null)], ["open", figures(1, null, 300, null)],
     ["gain", figures(30, 5, 40, 80)], ["loss", figures(30, -80, -40, -5)],
     ["leans-gain", figures(30, -10, 40, 90)], ["leans-loss", figures(30, -90, -40, 10)],
-    ["open", figures(9, -10, 400, 900)], ["open", figures(30, -10, 0, 10)], ["gain", figures(3, 5, 40, 80)],
+    ["open", figures(9, -10, 400, 900)], ["open", figures(30, -10, 0, 10)], ["open", figures(9, 5, 40, 80)], ["gain", figures(10, 5, 40, 80)],
   ] as const)("%s", (said, given) => expect(verdictOf(given)).toBe(said));
 
   test("best and worst are of those that traded, and only where they differ", () => {

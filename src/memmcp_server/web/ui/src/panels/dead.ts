@@ -9,6 +9,7 @@ import type { DeadLetter } from "../wire_agents";
 
 const EVERY_MS = 5_000;
 const SHOWN_MAX = 50;
+const TEXT_MAX = 160;
 
 export class DeadLettersPanel {
   private readonly poll: Poll<DeadLetter[]>;
@@ -38,7 +39,8 @@ export class DeadLettersPanel {
     this.drawn = this.poll.value.value;
     fillRows(byId("dead-rows") as HTMLTableSectionElement, this.drawn.map((letter) => [
       { text: plain(letter.sink, 32) },
-      h("a", { href: `/memory/${encodeURIComponent(letter.memory_id)}`, "data-memory": letter.memory_id }, `version ${letter.version}`),
+      typeof letter.content === "string" ? { text: plain(letter.content, TEXT_MAX) }
+        : h("a", { href: `/memory/${encodeURIComponent(letter.memory_id)}`, "data-memory": letter.memory_id }, `version ${letter.version}`),
       { text: count(letter.attempts), class: "num" }, { text: plain(letter.last_error, 300) },
     ]));
   }

@@ -51,8 +51,8 @@ export class DesksPanel {
       : `Outside engines, never added to ours: ${told.join("; ")}${outside.length > told.length ? "; and others" : ""}.`);
     fillRows(byId("desks") as HTMLTableSectionElement, shown.map((desk) => [
       h("span", { class: "token" }, h("span", {}, plain(desk.desk_id, 64)),
-        h("span", { class: "sub" }, `${desk.is_own ? "ours" : "outside"}, ${desk.money === null ? "money not told" : `${plain(desk.money, 20)} money`}`),
-        h("span", { class: desk.stale ? "sub warn" : "sub", title: time.full(desk.ts) },
+        h("span", { class: "sub wrap" }, `${desk.is_own ? "ours" : "outside"}, ${desk.money === null ? "money not told" : `${plain(desk.money, 20)} money`}`),
+        h("span", { class: desk.stale ? "sub warn wrap" : "sub wrap", title: time.full(desk.ts) },
           `${desk.state === null ? "state not told" : plain(desk.state, 20)}, ${duration(desk.age_s)} ago${desk.stale ? ", silent" : ""}`)),
       { text: desk.equity_lamports === null ? NOTHING : `${sol(desk.equity_lamports)} SOL`,
         sub: desk.drawdown_bps === null ? "not told" : percent(desk.drawdown_bps), class: "num" },

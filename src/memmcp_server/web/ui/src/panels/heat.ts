@@ -4,21 +4,21 @@ import { h } from "../dom";
 import { count, NOTHING, plain, signedPercent } from "../format";
 import type { Figures } from "../wire_strategies";
 
-const LEANING_TRADES_MIN = 10;
+/** Fewer finished trades say nothing, however sure their interval looks. */
+const TRADES_MIN = 10;
 
 export type Verdict = "gain" | "leans-gain" | "loss" | "leans-loss" | "open" | "none";
 
 /**
- * What a cell's colour may say: a gain or a loss only where the whole interval of the mean return lies on one side of
- * zero, a leaning where the mean does and the sample is of some size, nothing otherwise.
+ * What a cell's colour may say of ten trades or more: a gain or a loss only where the whole interval of the mean return
+ * lies on one side of zero, a leaning where the mean does; nothing of fewer.
  */
 export function verdictOf(figures: Figures | null): Verdict {
   if (figures === null || figures.trades === 0) return "none";
   const { mean_return_bps: mean = null, low_bps: low = null, high_bps: high = null } = figures;
-  if (mean === null || low === null || high === null) return "open";
+  if (mean === null || low === null || high === null || figures.trades < TRADES_MIN) return "open";
   if (low > 0) return "gain";
   if (high < 0) return "loss";
-  if (figures.trades < LEANING_TRADES_MIN) return "open";
   if (mean > 0) return "leans-gain";
   return mean < 0 ? "leans-loss" : "open";
 }

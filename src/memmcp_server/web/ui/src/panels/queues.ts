@@ -10,6 +10,8 @@ import type { Surroundings } from "./panel";
 
 const LAG_WARN_MS = 50;
 const OLDEST_WARN_S = 30;
+/** The queue of writes that this machine keeps for a journal on a server. */
+const TO_JOURNAL = "journal";
 
 /** Whether what is acknowledged also arrives: each queue, the journal, the index and the event loop. */
 export class QueuesPanel {
@@ -22,8 +24,9 @@ export class QueuesPanel {
     const queues = allQueues(metrics, valueOf(trading));
     const dead = deadLetters(metrics, valueOf(trading));
     const pending = queues.reduce((sum, [, queue]) => sum + queue.pending, 0);
-    setText(byId("queues-meta"), dead > 0 ? `${count(dead)} dead letters` : pending > 0 ? `${count(pending)} pending` : "all delivered");
-    setAttribute(byId("queues-meta"), "data-level", dead > 0 ? "bad" : null);
+    const away = keptHere(metrics);
+    setText(byId("queues-meta"), dead > 0 ? `${count(dead)} dead letters` : away ?? (pending > 0 ? `${count(pending)} pending` : "all delivered"));
+    setAttribute(byId("queues-meta"), "data-level", dead > 0 ? "bad" : away === null ? null : "warn");
     fillRows(byId("queues") as HTMLTableSectionElement, queues.map(([name, queue]) => queueRow(name, queue)));
     setText(byId("journal-seq"), count(metrics.journal_seq));
     setText(byId("memories"), count(metrics.memories));
@@ -49,12 +52,18 @@ export class QueuesPanel {
   }
 }
 
+/** What waits on this machine while the journal's server is away; null while that is there. */
+function keptHere(metrics: Metrics): string | null {
+  const queue = metrics.queues[TO_JOURNAL];
+  return queue?.relay?.state === "backing_off" ? `journal away, ${count(queue.pending)} kept here` : null;
+}
+
 /**
  * The memory journal's queues and the desk's own, by where they lead. The figures come once a second and tell of both; a
  * snapshot comes with a cycle, and between two of them the desk's queues empty without a word.
  */
 export function allQueues(metrics: Metrics, snapshot: TradingSnapshot | null): [string, Queue][] {
-  const ours = Object.entries(metrics.queues).map(([name, queue]): [string, Queue] => [`memory \u2192 ${plain(name, 48)}`, queue]);
+  const ours = Object.entries(metrics.queues).map(([name, queue]): [string, Queue] => [`${name === TO_JOURNAL ? "here" : "memory"} \u2192 ${plain(name, 48)}`, queue]);
   const told = metrics.cycle?.["queues"];
   const present = isObject(told) ? told as Record<string, Queue> : snapshot?.queues ?? {};
   const desks = Object.entries(present).map(([name, queue]): [string, Queue] => [`desk \u2192 ${plain(name, 48)}`, queue]);
@@ -72,9 +81,10 @@ export function memoryDead(metrics: Metrics | null): number {
 }
 
 function queueRow(name: string, queue: Queue): Cell[] {
+  const said = queue.relay?.last_error ? plain(queue.relay.last_error, 300) : undefined;
   const isLate = queue.pending > 0 && queue.oldest_s >= OLDEST_WARN_S;
   return [
-    { text: name },
+    said === undefined ? { text: name } : { text: name, title: said },
     { text: count(queue.pending), class: "num" },
     { text: queue.pending > 0 ? duration(queue.oldest_s) : NOTHING, class: isLate ? "num warn" : "num" },
     { text: queue.dead > 0 ? `\u26a0 ${count(queue.dead)}` : "0", class: queue.dead > 0 ? "num loss" : "num" },

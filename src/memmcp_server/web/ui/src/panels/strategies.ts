@@ -154,8 +154,8 @@ export class StrategiesPanel {
 
   private drawTable(strategies: Strategy[], results: readonly Result[], told: ReadonlyMap<string, Told>, columns: readonly Column[], time: ZonedTime): void {
     byId("strategies-head").replaceChildren(h("tr", {},
-      h("th", { scope: "col" }, "Strategy"), h("th", { scope: "col", class: "num" }, "Capital now"),
-      h("th", { scope: "col", class: "num" }, "Realised \u00b7 open now"), h("th", { scope: "col", class: "num" }, "Won"),
+      h("th", { scope: "col" }, "Strategy"), h("th", { scope: "col", class: "num" }, "Capital"),
+      h("th", { scope: "col", class: "num" }, "Realised \u00b7 open"), h("th", { scope: "col", class: "num" }, "Won"),
       h("th", { scope: "col", class: "num" }, "Out of sample"),
       ...columns.map((column) => h("th", { scope: "col", class: "heat" }, plain(column.title, 60)))));
     const focused = document.activeElement?.getAttribute("data-cell");
