@@ -21,10 +21,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.agents import Agent, Disconnected, data_directory, environment, http_client, until
+from tests.support.agents import Agent, data_directory, environment, http_client, until
 from tests.support.postgres import PostgresServer, running_postgres
 
-from benchmarks.crash import ANSWER_TIMEOUT_S, GROUP_LEN, QUERY, answering, contents_of, group_tag
+from benchmarks.crash import ANSWER_TIMEOUT_S, GROUP_LEN, QUERY, Writer, answering, contents_of, group_tag
 from memmcp_server.cli.client import Client, Failed, NoDaemon, is_served
 from memmcp_server.daemon.finding import read_record
 from memmcp_server.daemon.places import Places
@@ -72,45 +72,6 @@ class Outcome:
             f"some index; seen at another daemon after {usual:.3f} s, at most {worst:.3f} s ({len(self.seen_s)} looks, "
             f"{len(self.late)} late)"
         )
-
-
-class Writer(threading.Thread):
-    """One agent that writes a new memory now and then, and remembers what it was told."""
-
-    def __init__(self, number: int, agent: Agent) -> None:
-        super().__init__(daemon=True)
-        self.number = number
-        self.agent = agent
-        self.acknowledged: set[str] = set()
-        self.unacknowledged: set[str] = set()
-        self.local = 0
-        self.count = 0
-        self.ending = threading.Event()
-        self.failure: Exception | None = None
-
-    def run(self) -> None:
-        while not self.ending.is_set():
-            next_s = time.monotonic() + 1 / WRITES_PER_S
-            try:
-                self._write()
-            except (OSError, TimeoutError, Disconnected) as error:
-                self.failure = error
-                return
-            self.count += 1
-            self.ending.wait(max(0.0, next_s - time.monotonic()))
-
-    def _write(self) -> None:
-        content = f"{QUERY} {self.count} of writer {self.number}"
-        arguments = {"content": content, "tags": [group_tag(self.number, self.count)]}
-        answer = self.agent.request(
-            "tools/call", {"name": "memory_write", "arguments": arguments}, timeout_s=ANSWER_TIMEOUT_S
-        )
-        result = answer.get("result", {})
-        if "error" in answer or result.get("isError"):
-            self.unacknowledged.add(content)
-            return
-        self.local += result["structuredContent"]["durable"] == "local"
-        self.acknowledged.add(content)
 
 
 class Prober(threading.Thread):
@@ -235,7 +196,7 @@ def _writer(stack: contextlib.ExitStack, number: int, place: Path) -> Writer:
     agent = Agent(place, environ=environment(), name=f"writer-{number}")
     stack.callback(agent.close)
     agent.initialize(ANSWER_TIMEOUT_S)
-    return Writer(number, agent)
+    return Writer(number, agent, WRITES_PER_S)
 
 
 def check(house: House) -> Outcome:

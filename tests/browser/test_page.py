@@ -374,6 +374,7 @@ def test_another_zone_is_used_and_named_everywhere(watched: Watched, stage: Stag
 
 def axe_violations(page: Page, within: str = "html") -> list[str]:
     """Look through what a selector names; the desk with all of its rows takes axe a good part of a second."""
+    expect(page.locator(within)).to_be_visible()  # of what is hidden axe has nothing to say
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
     found: list[dict[str, Any]] = page.evaluate(

@@ -37,7 +37,7 @@ def pad(opened: PaperPad) -> PaperPad:
 
 def test_entries_are_stopped_and_that_is_undone_by_an_act_of_its_own(pad: PaperPad) -> None:
     expect(pad.consequence).to_contain_text("Nothing new is opened")
-    assert axe_violations(pad.page) == []
+    assert axe_violations(pad.page, "#acts") == []
     pad.choose("Stop entries", "rebuilding the node")
     pad.send(twice=True)
     expect(pad.answer).to_contain_text("Done: ")
@@ -156,7 +156,7 @@ def test_a_rebalance_is_shown_confirmed_and_followed_until_every_order_is_settle
     look.click()
     expect(pad.page.locator("#acts-preview tbody tr")).to_contain_text("sell 100 %")
     expect(pad.answer).to_contain_text("Nothing has happened yet")
-    assert axe_violations(pad.page) == []
+    assert axe_violations(pad.page, "#acts") == []
     trades = pad.snapshot()["trades_total"]
     pad.type_word("rebalance")
     pad.send(twice=True)
@@ -200,7 +200,7 @@ def test_a_candidate_is_promoted_only_past_its_gates_and_demoted_again(pad: Pape
     pad.page.locator("#acts-candidate").select_option(good)
     pad.send()
     expect(pad.page.locator("#acts-preview")).to_contain_text("✓ passed")
-    assert axe_violations(pad.page) == []
+    assert axe_violations(pad.page, "#acts") == []
     assert pad.strategy(STRATEGY)["lineage"] == ""
     pad.type_word("promote")
     pad.send(twice=True)
@@ -256,7 +256,7 @@ def test_an_act_without_an_answer_outlives_the_reload_and_the_login_and_happens_
     expect(item).to_contain_text("This was sent before the reload, at ")
     expect(item).to_contain_text("Close a position. 50 % of BONK")
     expect(item.get_by_role("status")).to_contain_text("It was done: ")
-    assert axe_violations(pad.page) == []
+    assert axe_violations(pad.page, "#acts") == []
     pad.move()
     expect(item.get_by_role("status")).to_contain_text("The end: ")
     expect(pad.page.locator("#acts-open .badge")).to_be_hidden()
@@ -337,7 +337,7 @@ def test_the_sidecar_answers_with_reasons_and_cost_and_its_failure_is_said(pad: 
     expect(pad.answer).to_have_text("a-model answered.")
     expect(pad.page.locator("#acts-more")).to_contain_text("500 + 100 tokens")
     expect(pad.page.locator("#acts-more .quoted li").first).to_have_text("the move is late")
-    assert axe_violations(pad.page) == []
+    assert axe_violations(pad.page, "#acts") == []
     assert pad.get("/sidecar/log?limit=5")["entries"][0]["question"]
     assert pad.done() == []
     pad.watched.expect_only("503 (Service Unavailable)")
@@ -352,7 +352,7 @@ def test_a_task_of_the_pad_is_claimed_and_answered_where_it_was_filed(pad: Paper
     pad.send(twice=True)
     watched = pad.dialog.locator(".watched")
     expect(watched).to_contain_text("Any connected agent may take it")
-    assert axe_violations(pad.page) == []
+    assert axe_violations(pad.page, "#acts") == []
     task, *_ = pad.get("/tasks")["tasks"]
     context = pad.get(f"/tasks/{task['id']}")["context"]
     assert context
@@ -383,7 +383,7 @@ def test_real_money_is_disarmed_by_one_act_and_armed_on_a_terminal_alone(pad: Pa
         expect(pad.dialog.get_by_role("region", name="Commands")).to_contain_text("memmcp-trade live arm --data-dir")
         expect(pad.dialog.get_by_label("What the mandate allows")).to_contain_text("Passkey above")
         expect(pad.page.locator("#acts-send")).to_be_hidden()
-        assert axe_violations(pad.page) == []
+        assert axe_violations(pad.page, "#acts") == []
         for path in ("/live", "/live/arm", "/actions/arm"):
             refused = httpx2.post(f"{pad.daemon.url}{path}", json={"reason": "arm it"}, headers=AUTH)
             assert refused.status_code in (404, 405)

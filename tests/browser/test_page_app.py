@@ -1,18 +1,23 @@
 """The page over the daemon's real application, journal and guard, with a desk in memory that the test moves."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from playwright.sync_api import Browser, expect
+from tests.doubles.memory_spool import MemorySpool
 from tests.support.stage import OPERATOR_TOKEN, Stage, served, staged
 
+from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.drafts import DraftFields, DraftLimits, make_draft
 from memmcp_server.domain.memory import Provenance
+from memmcp_server.errors import JournalUnavailable
 
 from .conftest import DESKTOP, Watched
 from .test_page import axe_violations, go
@@ -109,6 +114,49 @@ def test_what_the_outbox_gave_up_on_is_an_operators_to_see_and_to_try_again(brow
         page.get_by_role("button", name="Try all again").click()
         expect(page.locator("#dead-answer")).to_have_text("2 are tried again.")
         expect(page.locator("#dead")).to_be_hidden()
+        watched.expect_only()
+
+
+@pytest.mark.requirement("D1")
+def test_what_is_kept_while_the_journal_is_away_and_what_it_then_refuses_is_seen(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with running(tmp_path, spool=MemorySpool()) as daemon, watching(browser, daemon.url) as watched:
+        services = daemon.stage.services
+        spooling = services.spooling
+        assert spooling is not None
+        now_ns = services.clock.now_ns()
+        fields = DraftFields("<b>kept here</b>", key="k")
+        draft = make_draft(fields, Provenance(agent="a"), DraftLimits(), now_ns)
+        theirs = make_draft(DraftFields("theirs", key="k"), Provenance(agent="a"), DraftLimits(), now_ns)
+
+        async def cut_off() -> None:
+            spooling._note_away(JournalUnavailable("the journal at postgresql://db does not answer"))
+            await services.memories.write(draft, Caller("a", "", "memory_write", "agent", "stdio"))
+
+        async def back_again() -> None:
+            await services.journal.commit([theirs])
+            carrying = asyncio.create_task(spooling.run(services.memories.commit))
+            while not spooling.is_empty():  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+            carrying.cancel()
+
+        daemon.portal.call(cut_off)
+        page = watched.open()
+        go(page, "System")
+        expect(page.locator("#queues-meta")).to_have_text("journal away, 1 kept here")
+        row = page.locator("#queues tr", has_text="here \u2192 journal")
+        expect(row.locator("td").first).to_have_text("1")
+        expect(row.locator("th")).to_have_attribute("title", "the journal at postgresql://db does not answer")
+        daemon.portal.call(back_again)
+        expect(page.locator("#queues-meta")).to_have_text("1 dead letter")
+        page.get_by_role("button", name="Log in to see to them").click()
+        page.get_by_label("Code or token").fill(OPERATOR_TOKEN)
+        page.keyboard.press("Enter")
+        dead = page.locator("#dead-rows tr")
+        expect(dead).to_contain_text(["<b>kept here</b>"])
+        expect(dead).to_contain_text(["already stands for memory"])
+        assert axe_violations(page) == []
         watched.expect_only()
 
 

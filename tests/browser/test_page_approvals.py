@@ -1,6 +1,7 @@
 """Approving real money in the page: Chromium's virtual authenticator, the daemon's routes, and a real signer."""
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,7 @@ def test_an_order_is_approved_with_a_passkey_and_only_then_signed(browser: Brows
         with pytest.raises(SigningRefused, match="approval_missing"):
             here.portal.call(here.signer.core.sign, buy(1))
         expect(item.locator(".approve")).to_be_enabled()
+        expect(item.locator("dd time")).to_have_text(re.compile(r"^\d\d-\d\d \d\d:\d\d UTC$"))
         item.locator(".approve").click()
         expect(here.page.locator("#approvals-answer")).to_have_text("Approved.")
         assert here.signer.state(asked) == "approved"

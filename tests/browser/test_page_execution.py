@@ -1,16 +1,12 @@
 """How the desk executes and what running costs, in every state, and with the API's own figures."""
 
-from pathlib import Path
-
-import httpx2
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from tests.support import execution_documents as documents
 from tests.support.page_server import Stage
 
 from .conftest import Watched
 from .test_page import PHONE, axe_violations, go, live, note_of
-from .test_page_app import running, watching
 
 pytestmark = [pytest.mark.browser, pytest.mark.requirement("D8")]
 
@@ -59,6 +55,8 @@ def test_a_node_on_paper_says_so_and_running_costs_stand_beside_its_result(watch
     expect(endpoints.nth(0).locator("td")).to_have_text(["12 000", "40", "no price"])
     expect(endpoints.nth(1)).to_contain_text("left alone for 44 s")
     assert axe_violations(page) == []
+    go(page, "Agents")
+    expect(note_of(page, "sidecar")).to_contain_text("TRADING_SIDECAR__URL")
     watched.expect_only()
 
 
@@ -121,25 +119,6 @@ def test_a_part_that_cannot_be_told_says_why_and_what_was_told_before_stays(watc
         expect(note_of(page, panel)).to_have_text("Trading is switched off.")
     expect(page.locator("#nodes dd").first).to_contain_text("12 s ago")
     watched.expect_only("503 (Service Unavailable)")
-
-
-def test_what_a_real_application_says_is_what_stands_there(browser: Browser, tmp_path: Path) -> None:
-    with running(tmp_path) as daemon, watching(browser, daemon.url) as watched:
-        with httpx2.Client(base_url=daemon.url) as http:
-            told = http.get("/nodes").json()["nodes"][0]
-            log = http.get("/profiles/log").json()["entries"][0]
-        page = watched.open()
-        go(page, "Execution")
-        expect(page.locator(".node-head")).to_contain_text(f"version {told['version']}")
-        expect(page.locator("#nodes dd").nth(2)).to_contain_text(f"{told['transactions']['success']} done")
-        expect(page.locator("#nodes tbody tr")).to_have_count(len(told["latency"]))
-        expect(page.locator("#wallets td").first).to_contain_text("2.0000 SOL")
-        expect(page.locator("#costs-days tr")).to_have_count(1)
-        go(page, "Insights")
-        expect(page.locator("#profiles li b")).to_have_text(log["after"])
-        go(page, "Agents")
-        expect(note_of(page, "sidecar")).to_contain_text("TRADING_SIDECAR__URL")
-        watched.expect_only()
 
 
 @pytest.mark.requirement("D12", "T14")

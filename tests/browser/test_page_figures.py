@@ -9,6 +9,7 @@ import json
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,6 +222,28 @@ def test_exposure_by_anything_and_strategies_by_regime_say_what_the_api_says(sce
     scene.expect_equal(dealing.strategies_by_regime)
     page.locator("#strategies-rows .cell").first.click()
     scene.expect_equal(dealing.strategy_cell)
+
+
+@pytest.mark.requirement("D5")
+@pytest.mark.requirement("D7")
+def test_over_a_range_heatmap_denials_and_funnel_say_what_the_api_says_of_it(scene: Scene) -> None:
+    since, until, last = "2024-03-12T00:00:00Z", "2024-03-15T12:00:00Z", "2024-03-15T11:59:59.999Z"
+    said = "03-12 00:00 to 03-15 12:00 UTC"
+    scene.page.goto(f"{scene.watched.origin}/?view=risk&since=2024-03-12&until=2024-03-15T12:00")
+    scene.expect_equal(parts.funnel_within(since, last, said))
+    go(scene.page, "Strategies")
+    scene.expect_equal(dealing.strategies_within(since, until, said))
+    # The ranges of a run that do not overlap add up to all of it.
+    begin, end = "1970-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
+    ranges = [{"since": begin, "until": "2024-03-11T23:59:59.999Z"}, {"since": since, "until": last}]
+    ranges += [{"since": until, "until": end}, {"since": begin, "until": end}]
+    funnels = [scene.api.get("/why", **each)["funnel"] for each in ranges]
+    stages = ("forecast", "signalled", "sized", "approved", "filled", "exits")
+    *told, whole = [Counter({name: each[name] for name in stages}) + Counter(each["denied"]) for each in funnels]
+    assert sum(told, Counter()) == whole
+    assert funnels[-1]["denied"] == scene.api.get("/risk")["denials"]
+    scene.page.get_by_role("button", name="All", exact=True).click()
+    scene.expect_equal(dealing.strategies)
 
 
 def test_a_trade_that_is_opened_says_what_the_api_says(scene: Scene) -> None:

@@ -26,7 +26,7 @@ from memmcp_server.domain.alert import Reading, Sample, labels_of
 from .conftest import Watched
 from .test_page import PHONE, go, live
 from .test_page_app import Daemon, running, watching
-from .test_page_strategies import stage_strategies
+from .test_page_strategies import behind, stage_strategies
 
 pytestmark = [pytest.mark.browser, pytest.mark.requirement("O5")]
 
@@ -47,7 +47,7 @@ DECIMALS = {
 FIXED = {
     *("money", "state", "severity", "unit", "side", "reward_unit", "outcome", "role", "zone"),
     *("ts", "since", "until", "last", "newest", "opened_at", "closed_at", "raised_at", "expires_at", "asked_at"),
-    *("last_event", "next_evaluation", "last_signal", "lease_until"),
+    *("last_event", "next_evaluation", "last_signal", "lease_until", "counted_since"),
     *("mode", "basis"),
     *DECIMALS,
 }
@@ -137,10 +137,17 @@ def executed() -> dict[str, Any]:
 def stage_hostile(stage: Stage, text: str) -> None:
     """Put the text into everything that the page asks for."""
     stage_strategies(stage)
-    stage.answer("/strategies/digest", {"window": "30d", "strategies": []})
     share = {"name": "x", "label": "x", "lamports": 5, "share_bps": 700}
     shares = {f"by_{by}": [share] for by in ("token", "strategy", "bucket", "tier", "group")}
-    report = {"money": "paper", "equity_lamports": 5, "drawdown_bps": 1, "strategies": [{"name": "x"}]}
+    cell = behind(
+        figures=None, trades=[{"id": "t", "title": "x", "outcome": "x", "reward_lamports": 5, "closed_at": None}]
+    )
+    sums = {"desks": 3, "stale": 1, "with_equity": 1, "equity_lamports": 5, "with_exposure": 1, "exposure_lamports": 2}
+    desk_totals = {"own": {"money": "x", **sums}, "outside": [{"money": "x", **sums}]}
+    figures = {"equity_lamports": 5, "exposure_lamports": 2, "exposure_bps": 4_000, "drawdown_bps": 1, "age_s": 7.0}
+    desk = {"desk_id": "x", "is_own": False, "ts": documents.START.isoformat(), "stale": True, "state": "x"}
+    agents = {"connected": 1, "callers": 2, "calls": 3, "writers": 4, "writers_left_out": True, "memories": 5}
+    nodes = {"nodes": 2, "working": 1, "success": 5, "failed": 6, "expired": 7}
     caller = {"agent": "x", "transport": "x", "calls": 1, "last_tool": "x", "last": documents.START.isoformat()}
     memory = {**a_hit(), "version": 1, "metadata": {"k": "v"}, "links": [], "pinned": False, "history": 1}
     answers: dict[str, Any] = {
@@ -167,10 +174,12 @@ def stage_hostile(stage: Stage, text: str) -> None:
             "lessons": [a_brief()],
             "lessons_total": 1,
             "digests": [a_brief()],
+            "findings": cell["findings"],
+            "confidence": "x",
+            "totals": {"desks": desk_totals, "nodes": nodes, "agents": agents},
         },
-        "/telemetry/desks": {
-            "desks": [{"desk_id": "x", "ts": documents.START.isoformat(), "stale": True, "report": report}]
-        },
+        "/telemetry/desks": {"desks": [{**desk, "money": None, **figures}], "left_out": 1, "totals": desk_totals},
+        "/strategies/cell": cell | {"digests": [a_brief()], "memories": [a_brief()]},
         "/risk": {"exposure_bps": 900, "exposure_map": shares},
         "/why": documents.chain(),
         "/candles": documents.candles(),
@@ -243,6 +252,9 @@ class TestCanned:
         expect(page.locator("#stream li")).to_have_count(2)
         for view in VIEWS:
             go(page, view)
+            if view == "Strategies" and text == TEXT:  # a longer name is none that a server is asked for
+                page.locator("#strategies-rows .cell").first.click()
+                expect(page.locator("#strategy-cell li").first).to_contain_text(f"{MARK}<img src=x")
             if view in MARKED:
                 expect(page.locator(f".view[data-view={view.lower()}]")).to_contain_text(f"{MARK}<img src=x")
             for rows in ROWS.get(view, ()):
@@ -255,7 +267,11 @@ MARKED = {"Desk", "Trades", "Strategies", "Insights", "Risk", "Execution", "Agen
 """Parts that show such a text by themselves; the others are asked for something first."""
 
 
-ROWS = {"Trades": ("candles-trades", "trade-list"), "Execution": ("transactions", "wallets", "costs-endpoints")}
+ROWS = {
+    "Trades": ("candles-trades", "trade-list"),
+    "Risk": ("desks",),
+    "Execution": ("transactions", "wallets", "costs-endpoints"),
+}
 """Tables that hold such texts, by the part that they are in."""
 ODD = (-(2**63), 2**63, 1e300, -0.5, 0)
 
@@ -292,6 +308,9 @@ class TestOddFigures:
         for view in VIEWS:
             go(page, view)
             expect(page.locator(f".view[data-view={view.lower()}] .panel[data-state=loading]:visible")).to_have_count(0)
+            if view == "Strategies" and None not in numbers:
+                page.locator("#strategies-rows .cell").first.click()
+                expect(page.locator("#strategy-cell dd").first).to_be_visible()
             for rows in ROWS.get(view, ()):
                 if None in numbers:
                     expect(page.locator(f".panel:has(#{rows}) > .note")).to_contain_text("should be number, got null")

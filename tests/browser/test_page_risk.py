@@ -69,7 +69,6 @@ def test_denials_and_funnel_are_of_the_range_of_the_page_and_say_so(watched: Wat
     expect(instant).to_have_attribute("datetime", "2026-11-21T09:00:00+00:00")
     since = documents.START + timedelta(minutes=180) - timedelta(days=1)
     assert asked(stage, "/why")[-1] == {"since": since.strftime("%Y-%m-%dT%H:%M:%S.000Z")}
-    assert axe_violations(page) == []
     # A range that cannot be told says why, and shows no number of another one.
     stage.answer("/why", {"error": {"code": "unavailable", "message": "the journal is busy"}}, 503)
     page.get_by_role("button", name="1 w").click()

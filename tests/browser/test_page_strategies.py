@@ -126,6 +126,8 @@ def test_a_cell_is_coloured_by_its_interval_and_not_by_its_mean(watched: Watched
     expect(page.locator("#strategies-extremes")).to_have_text(
         f"Best realised: {HOSTILE} ▲ +0.0300 SOL. Worst: reversion ▼ −0.0120 SOL."
     )
+    saved = page.get_by_role("link", name="CSV: save the strategies over the whole run as a file")
+    expect(saved).to_have_attribute("href", "/export/strategies?format=csv")
     assert axe_violations(page) == []
     watched.expect_only()
 
@@ -188,24 +190,17 @@ def test_a_cell_opens_the_findings_trades_digests_and_memories_behind_it(watched
     page.locator("#strategies-rows .cell").nth(1).click()
     expect(cell.get_by_role("alert")).to_have_text("Cannot show it: Strategy: gone.")
     assert asked(stage, "/strategies/cell")[-1] == {"strategy": HOSTILE, "window": "30d"}
-    cell.get_by_role("button", name="Close").click()
-    expect(cell).to_be_hidden()
-    expect(page.locator("#strategies-rows .cell").nth(1)).to_be_focused()
-    watched.expect_only("422 (Unprocessable")
-
-
-def test_a_cell_without_trades_or_memories_says_so(watched: Watched, stage: Stage) -> None:
-    stage_strategies(stage)
+    # Without trades or memories there are words for it.
     nothing = {"figures": None, "findings": [], "trades": [], "digests": [], "memories": [], "memories_total": 0}
     stage.answer("/strategies/cell", behind(**nothing))
-    page = live(watched)
-    go(page, "Strategies")
-    page.locator("#strategies-rows .cell").first.click()
-    cell = page.locator("#strategy-cell")
+    page.locator("#strategies-rows .cell").nth(2).click()
     expect(cell).to_contain_text("none in this time")
     expect(cell).to_contain_text("Nothing can be said of no trade.")
     expect(cell).to_contain_text("No digest was written in this time.")
-    watched.expect_only()
+    cell.get_by_role("button", name="Close").click()
+    expect(cell).to_be_hidden()
+    expect(page.locator("#strategies-rows .cell").nth(2)).to_be_focused()
+    watched.expect_only("422 (Unprocessable")
 
 
 def test_a_strategy_opens_its_gates_and_the_memories_and_trades_behind_it(watched: Watched, stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """A task from the page to an agent and back: filed, claimed, lapsed, claimed again, answered on the page."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,9 @@ def test_a_task_goes_round_and_its_answer_shows_on_the_page(browser: Browser, tm
 
         claimed = here.call("quick", "agent_task", action="claim", id=task["id"], lease_s=60)
         assert claimed.structured_content["task"]["attempts"] == 2
-        expect(item).to_contain_text("held by quick")
+        expect(item).to_contain_text(re.compile(r"held by quick until \d\d-\d\d \d\d:\d\d UTC"))
+        lease_until = item.locator("time").get_attribute("datetime")
+        assert lease_until == claimed.structured_content["task"]["lease_until"]
         here.call("quick", "agent_task", action="complete", id=task["id"], text="The <i>fee</i> ate it.")
         expect(item).to_have_attribute("data-state", "done")
         expect(item.locator(".quoted")).to_have_text("The <i>fee</i> ate it.")

@@ -133,14 +133,21 @@ async def test_the_documents_of_a_quiet_desk_are_what_the_wire_promises(bench: B
     TradePage.model_validate(await desk.trades(strategy=None, cursor=None, limit=10))
     EquitySeries.model_validate(await desk.equity(since_ns=None, until_ns=None, resolution_s=None))
     path = Projection.model_validate(await desk.projection())
-    assert path.target == snapshot.compounding.target
+    # Not its value in dollars: the price moves between the two questions.
+    assert path.target.lamports == snapshot.compounding.target.lamports
     assert [tier.name for tier in path.tiers] == ["foundation", "acceleration", "institutional"]
     assert (path.range == []) == (path.too_little != "")
     assert CurveMarks.model_validate(await desk.curve_marks(since_ns=None, until_ns=None)).marks == []
     listed = StrategyList.model_validate(await desk.strategies())
     assert listed.outlook is not None
     assert listed.outlook.forecasts_open >= len(listed.outlook.forecasts)
-    StrategyDigest.model_validate(await desk.strategy_digest(strategy=None, window="all"))
+    whole = StrategyDigest.model_validate(await desk.strategy_digest(strategy=None, window="all"))
+    within = await desk.strategy_digest(strategy=None, window="all", since_ns=1, until_ns=2)
+    assert (whole.window, StrategyDigest.model_validate(within).window) == ("all", "range")
+    assert {"counted_since", "windows", "cells", "trades"} <= whole.strategies[0].keys()
+    with pytest.raises(InvalidInput) as backwards:
+        await desk.strategy_digest(strategy=None, window="all", since_ns=2, until_ns=1)
+    assert backwards.value.field == "since"
     why_not = WhyAnswer.model_validate(
         await desk.why(order_id=None, trajectory_id=None, mint=bench.mint, since_ns=None)
     )

@@ -28,7 +28,7 @@ class KnowingDesk(InMemoryDesk):
         cells = [cell("calm/up", "foundation", 20, 10, 90), cell("calm/up", "acceleration", 9, -60, 80)]
         cells.append(cell("wild/down", "foundation", 12, -90, -10))
         told = found["strategies"][0] | {"trades": 41, "wins": 20, "mean_return_bps": 8, "low_bps": -5, "high_bps": 21}
-        told |= {"cells": cells, "calibration": [{"direction": "up", "count": 40, "hits": 30, "brier_ppm": 180_000}]}
+        told |= {"cells": cells, "calibration": [{"direction": "up", "count": 400, "hits": 300, "brier_ppm": 180_000}]}
         return found | {"strategies": [told], "evidence": [name for each in cells for name in each["evidence"]]}
 
     async def strategies(self) -> Any:

@@ -1,5 +1,6 @@
 """The routes behind the page's action pad: rebalancing, candidates, what became of a key, and arming."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,28 @@ async def test_what_was_decided_in_another_state_is_not_done(tmp_path: Path) -> 
         for path, body in (("/rebalance", WISH), ("/promotions", promotion)):
             refused = await stage.http.post(path, json=body | {"expected_state": "ACTIVE"}, headers=OPERATOR)
             assert (refused.status_code, error_of(refused)["field"]) == (403, "expected_state")
+        assert stage.trading.calls == []
+
+
+UNKEPT: list[tuple[str, dict[str, Any], str]] = [
+    ("/actions/stop-entries", {"reason": "be\x00cause"}, "reason"),
+    ("/actions/stop-entries", {"reason": "be\ud800cause"}, "reason"),
+    ("/actions/close", {"reason": "because", "percent": 5, "mint": "BO\x07NK"}, "mint"),
+    ("/rebalance", {"scope": "tokens", "weights_bps": {"BO\x1bNK": 5}, "reason": "because"}, "weights_bps"),
+    ("/promotions", {"action": "demote", "strategy": "manual", "reason": "be\x00cause"}, "reason"),
+]
+
+
+@pytest.mark.requirement("O5")
+@pytest.mark.parametrize(("path", "body", "field"), UNKEPT)
+async def test_words_that_no_journal_keeps_are_refused_by_name_before_the_desk_acts(
+    tmp_path: Path, path: str, body: dict[str, Any], field: str
+) -> None:
+    async with staged(tmp_path) as stage:
+        refused = await stage.http.post(
+            path, content=json.dumps(body), headers={**OPERATOR, "Content-Type": "application/json"}
+        )
+        assert (refused.status_code, error_of(refused)["field"]) == (422, field)
         assert stage.trading.calls == []
 
 

@@ -106,20 +106,18 @@ async def test_the_time_of_a_cell_bounds_its_digests_and_all_trades_of_a_strateg
 
 
 @pytest.mark.requirement("D5")
-@pytest.mark.parametrize(
-    ("query", "field"),
-    [
-        ("", "strategy"),
-        ("strategy=nobody", "strategy"),
-        ("strategy=manual&window=7y", "window"),
-        ("strategy=manual&since=yesterday", "since"),
-        ("strategy=manual&since=2026-11-20T00:00:00Z&until=2026-11-19T00:00:00Z", "since"),
-        ("strategy=manual&regime=calm/up", "tier"),
-    ],
-)
-async def test_what_names_no_cell_is_refused_by_the_field(stage: Stage, query: str, field: str) -> None:
-    body = await asked(stage, query, 422)
-    assert body["error"]["field"] == field
+async def test_what_names_no_cell_is_refused_by_the_field(stage: Stage) -> None:
+    refused = {
+        "": "strategy",
+        "strategy=nobody": "strategy",
+        "strategy=manual&window=7y": "window",
+        "strategy=manual&since=yesterday": "since",
+        "strategy=manual&since=2026-11-20T00:00:00Z&until=2026-11-19T00:00:00Z": "since",
+        "strategy=manual&regime=calm/up": "tier",
+    }
+    for query, field in refused.items():
+        body = await asked(stage, query, 422)
+        assert body["error"]["field"] == field, query
 
 
 @pytest.mark.requirement("D12")
@@ -135,7 +133,7 @@ async def test_insights_tell_findings_and_totals_with_the_same_words_on_both_doo
     for name in ("findings", "totals", "strategies", "digests", "lessons", "profiles"):
         assert over_mcp[name] == over_http[name], name
     assert [(each["strategy"], each["says"], each["sample"]) for each in over_http["findings"]] == [
-        ("manual", "better", 40),
+        ("manual", "better", 400),
         ("manual", "holds", 21),
         ("manual", "gains", 20),
         ("manual", "loses", 12),

@@ -9,6 +9,7 @@ import pytest
 from tests.support.evm import Evm, evm_running
 from tests.support.evm_stage import FEE_WEI_MAX, EvmStage, staged
 
+from trading.adapters.evm.preparing import GAS_ORACLE, FeeTerms, MandatedPreparer
 from trading.errors import ChainUnavailable, IllegalTransition, InvalidInput
 from trading.model.evm import EvmKind, EvmState, PoolKind
 from trading.model.units import NS_PER_S
@@ -256,6 +257,75 @@ async def test_a_confirmed_swap_that_vanishes_stops_the_account_until_a_person_l
         await stage.executor.take(stage.intent("leg-2"))
 
 
+async def test_after_a_person_looked_the_vanished_swap_goes_on_with_its_nonce_and_then_the_one_behind_it(
+    stage: EvmStage,
+) -> None:
+    stage.allow(3 * 10**18)
+    before, account = stage.holdings(), stage.mandate.account
+    with stage.evm.undone():
+        assert (await stage.carried(stage.intent())).state is EvmState.CONFIRMED
+        await stage.executor.take(stage.intent("leg-2"))
+        await stage.executor.step("evm-leg-2")
+    stage.evm.rpc("evm_setAutomine", False)
+    stage.evm.mine(12)
+    assert await stage.executor.step("evm-leg-1")
+    states = [stage.journal.record(each).state for each in ("evm-leg-1", "evm-leg-2")]
+    assert states == [EvmState.NEEDS_REVIEW, EvmState.NEEDS_REVIEW]
+    with pytest.raises(InvalidInput, match="still needs review"):
+        stage.journal.release(account, "me", "looked")
+    with pytest.raises(InvalidInput, match="intent evm-leg-1 comes before it"):
+        stage.journal.answered("evm-leg-2", EvmState.PENDING, "me", "looked")
+    with pytest.raises(InvalidInput, match="say what was looked at"):
+        stage.journal.answered("evm-leg-1", EvmState.PENDING, "me", " ")
+    for intent_id in ("evm-leg-1", "evm-leg-2"):
+        stage.journal.answered(intent_id, EvmState.PENDING, "me", "the node was rolled back")
+        assert (await stage.until(intent_id)).state is EvmState.CONFIRMED
+    stage.journal.release(account, "me", "both are there")
+    assert stage.journal.halted(account) == ""
+    assert stage.evm.balance(stage.evm.token_0) == before[0] - 2 * 10**18
+
+
+async def test_a_cancelled_swap_is_watched_until_nothing_can_bring_it_back(stage: EvmStage) -> None:
+    stage.allow(10**18)
+    await stage.executor.take(stage.intent())
+    await stage.executor.step("evm-leg-1")
+    await stage.executor.cancel("evm-leg-1")
+    done = await stage.until("evm-leg-1")
+    assert (done.state, done.is_final) == (EvmState.CANCELLED, False)
+    assert [each.intent.id for each in stage.journal.unfinished(stage.mandate.account)] == ["evm-leg-1"]
+    stage.evm.mine(12)
+    assert await stage.executor.step("evm-leg-1")
+    assert stage.journal.record("evm-leg-1").is_final
+    assert stage.journal.unfinished(stage.mandate.account) == []
+
+
+async def test_a_cancellation_whose_block_vanished_is_for_a_person(stage: EvmStage) -> None:
+    stage.allow(10**18)
+    await stage.executor.take(stage.intent())
+    with stage.evm.undone():
+        await stage.executor.step("evm-leg-1")
+        await stage.executor.cancel("evm-leg-1")
+        assert (await stage.until("evm-leg-1")).state is EvmState.CANCELLED
+    stage.evm.mine(12)
+    assert await stage.executor.step("evm-leg-1")
+    assert stage.journal.record("evm-leg-1").state is EvmState.NEEDS_REVIEW
+
+
+async def test_what_the_chain_below_charges_is_asked_before_and_booked_after(
+    stage: EvmStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 2 * 10**15
+    stage.evm.rpc("anvil_setCode", GAS_ORACLE, "0x67" + f"{asked:016x}" + "60005260206000f3")  # answers one number
+    stage.allow(10**18)
+    charging = MandatedPreparer(stage.nodes, stage.reader, stage.mandate, FeeTerms(has_l1_fee=True))
+    monkeypatch.setattr(stage.executor, "_preparer", charging)
+    refused = await stage.carried(stage.intent("dear", fee_wei_max=asked + 1))
+    assert (refused.state, refused.attempts) == (EvmState.FAILED, ())
+    assert "1 are left of what is allowed" in refused.problem
+    done = await stage.carried(stage.intent())
+    assert done.state is EvmState.CONFIRMED
+
+
 async def test_a_nonce_that_somebody_else_used_ends_the_swap_and_halts_the_account(stage: EvmStage) -> None:
     stage.allow(10**18)
     before = stage.holdings()
@@ -334,3 +404,14 @@ async def test_an_allowance_is_exactly_the_amount_and_an_intent_of_its_own(stage
     assert await stage.executor._preparer.allowance(allowing.intent) == 10**18
     assert stage.journal.record("evm-leg-1").attempts == ()
     assert (await stage.until("evm-leg-1")).state is EvmState.CONFIRMED
+
+
+async def test_an_allowance_that_is_dropped_is_sent_again_and_the_swap_waits_for_it(stage: EvmStage) -> None:
+    await stage.executor.take(stage.intent())
+    await stage.executor.step("evm-leg-1")
+    allowing = stage.journal.record(_allow_id(stage))
+    stage.evm.rpc("anvil_dropTransaction", allowing.attempts[0].tx_hash)
+    stage.evm.mine()
+    assert not await stage.executor.step("evm-leg-1")
+    assert (await stage.until("evm-leg-1")).state is EvmState.CONFIRMED
+    assert len(stage.journal.record(allowing.intent.id).attempts) == 1

@@ -124,6 +124,21 @@ async def test_a_success_without_the_swap_in_its_logs_is_for_a_person(evm: Evm, 
         assert stage.journal.halted(stage.mandate.account) == done.problem
 
 
+async def test_the_fee_of_the_chain_below_is_part_of_what_a_swap_cost(evm: Evm, tmp_path: Path) -> None:
+    async with lied_to(evm, tmp_path) as (stage, liar):
+        fee_wei = 123_456_789_012
+
+        def charging(method: str, _params: list[Any], result: Any) -> Any:
+            return result | {"l1Fee": hex(fee_wei)} if method == "eth_getTransactionReceipt" and result else result
+
+        liar.answer = charging
+        before = stage.holdings()[2]
+        done = await stage.carried(stage.intent())
+        assert done.settlement is not None
+        assert done.settlement.l1_fee_wei == fee_wei
+        assert done.settlement.fee_wei == before - stage.holdings()[2] + fee_wei
+
+
 async def test_an_answer_that_is_lost_after_the_node_took_the_bytes_makes_no_second_swap(
     evm: Evm, tmp_path: Path
 ) -> None:

@@ -176,26 +176,26 @@ async def test_a_death_between_the_commit_and_the_removal_doubles_nothing(
 
 
 async def test_a_daemon_that_was_there_before_begins_without_its_server_and_makes_up_for_it(
-    postgres: PostgresServer, template: str, tmp_path: Path
+    postgres: PostgresServer, template: str, tmp_path: Path, socket_dir: Path
 ) -> None:
-    url = postgres.url(postgres.new_database(template))
-    with pytest.raises(JournalUnavailable):
-        async with a_daemon(postgres.url("no_such_database"), tmp_path):
-            raise NotImplementedError
-    async with a_daemon(url, tmp_path) as daemon:
-        before = await daemon.write("before")
-    assert (tmp_path / IDENTITY_FILE).stat().st_mode & 0o777 == 0o600
-    postgres.kill()
-    try:
-        async with a_daemon(url, tmp_path) as daemon:
+    name = postgres.new_database(template)
+    async with cutting_proxy(socket_dir, postgres.socket_dir) as proxy:
+        proxy.is_closed = True
+        with pytest.raises(JournalUnavailable):
+            async with a_daemon(proxy.url(name), tmp_path):
+                raise NotImplementedError
+        proxy.is_closed = False
+        async with a_daemon(proxy.url(name), tmp_path) as daemon:
+            before = await daemon.write("before")
+        assert (tmp_path / IDENTITY_FILE).stat().st_mode & 0o777 == 0o600
+        proxy.is_closed = True
+        async with a_daemon(proxy.url(name), tmp_path) as daemon:
             with anyio.fail_after(WITHIN_S):
                 kept = await daemon.write("while it is away")
                 assert kept.is_local
-                await asyncio.to_thread(postgres.start)
+                proxy.is_closed = False
                 await daemon.carried()
             assert await daemon.ids() == [before.id, kept.id]
-    finally:
-        await asyncio.to_thread(postgres.start)
 
 
 async def test_another_journal_at_the_same_address_is_not_written_to(

@@ -234,16 +234,38 @@ def exposure_by(by: str) -> PanelTexts:
 
 
 def funnel(api: Api) -> Wanted:
-    why = api.get("/why", since="1970-01-01T00:00:00Z")
+    return funnel_of(api.get("/why", since="1970-01-01T00:00:00Z"), "whole run", "")
+
+
+def funnel_within(since: str, until: str, said: str) -> PanelTexts:
+    """Return what the funnel and the denials say of a range; ``until`` is the last instant in it."""
+
+    def texts(api: Api) -> Wanted:
+        why = api.get("/why", since=since, until=until)
+        denials = sorted(why["funnel"]["denied"].items(), key=lambda item: (-item[1], item[0]))
+        told: Wanted = {
+            **funnel_of(why, said, " now"),
+            **one(denials_title=f"Denials by reason, {said}"),
+            **one(gate_meta=f"{count(sum(number for _, number in denials))} denied"),
+        }
+        if not denials:  # how fast the sidecar answers decides over it
+            return told | one(denials_none="Nothing was denied in this range.")
+        return told | {"#denials tr": [row(limit_name(reason), count(number)) for reason, number in denials[:12]]}
+
+    return texts
+
+
+def funnel_of(why: Document, whole: str, now: str) -> Wanted:
     way = why["funnel"]
     names = ("seen", "eligible", "forecast", "signalled", "sized", "approved", "filled")
-    said = ("tokens seen", "eligible", "forecasts", "signals to buy", "sized orders", "approved", "bought")
+    found = (f"tokens seen{now}", f"eligible{now}")
+    said = (*found, "forecasts", "signals to buy", "sized orders", "approved", "bought")
     lost = sorted([*way["passed_over"].items(), *way["denied"].items()], key=lambda item: -item[1])[:12]
     fell = ", ".join(f"{limit_name(reason)} {count(number)}" for reason, number in lost)
     price = way["newest_price"]
     return {
         **one(
-            funnel_meta="whole run",
+            funnel_meta=whole,
             funnel_summary=row(*timed(cut(why["summary"], 1_000))),
             funnel_lost=f"Fell away: {fell}." if lost else "Nothing was passed over or denied.",
             funnel_price=f"Newest price: {short(price['ts'])}, {duration(price['age_s'])} old.",

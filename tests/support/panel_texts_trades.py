@@ -11,6 +11,7 @@ from tests.support.shown import (
     Document,
     at,
     count,
+    counted,
     cut,
     decimal,
     dollars,
@@ -149,11 +150,31 @@ def strategies(api: Api) -> Wanted:
         }
         rows.append(strategy_row(each, [text for figures in (of_it, *windows) for text in heat(figures)]))
     return {
-        **one(strategies_meta=f"{count(len(told))} strategies, whole run"),
+        **one(strategies_meta=f"{counted(len(told), 'strategy', 'strategies')}, whole run"),
         **one(strategies_extremes=extremes(told)),
         "#strategies-head th": [*HEADS, "Whole run", "Last 30 d", "Last 7 d", "Last 1 d"],
         "#strategies-rows tr": rows,
     }
+
+
+def strategies_within(since: str, until: str, said: str) -> PanelTexts:
+    """Return what the heatmap says of a range that is longer than a day and shorter than a week."""
+
+    def texts(api: Api) -> Wanted:
+        [strategy] = api.get("/strategies")["strategies"]
+        [told] = api.get("/strategies/digest", since=since, until=until)["strategies"]
+        [day] = told["windows"]
+        assert (day["days"], strategy["trades"] > told["trades"] > day["trades"] > 0) == (1, True)
+        shown = strategy | {name: told[name] for name in ("trades", "wins", "win_rate_bps")}
+        shown |= {"realised": {"lamports": told["realised_lamports"]}}
+        return {
+            **one(strategies_meta=f"1 strategy, {said}"),
+            **one(strategies_extremes="No two strategies have finished trades in the range yet."),
+            "#strategies-head th": [*HEADS, said, "Its last 1 d"],
+            "#strategies-rows tr": [strategy_row(shown, [text for each in (told, day) for text in heat(each)])],
+        }
+
+    return texts
 
 
 def extremes(told: list[Document]) -> str:

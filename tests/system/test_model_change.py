@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from tests.support.agents import daemon_pid, environment, until
+from tests.support.agents import daemon_pid, data_directory, environment, until
 from tests.support.daemons import served
 from tests.support.onnx_models import picked_model
 from typer.testing import CliRunner
@@ -61,9 +62,21 @@ def is_settled(client: Client) -> bool:
     return index_of(client)["state"] == "ready" and not pending
 
 
-@pytest.fixture
-def filled(data_dir: Path) -> Path:
+@pytest.fixture(scope="module")
+def filled_once() -> Iterator[Path]:
     """A data directory with memories, made with the default model, and saved golden queries."""
+    with data_directory() as directory:
+        yield fill(directory)
+
+
+@pytest.fixture
+def filled(filled_once: Path, data_dir: Path) -> Path:
+    """The same for each test, as if it had been filled for it."""
+    shutil.copytree(filled_once, data_dir, dirs_exist_ok=True, symlinks=True)
+    return data_dir
+
+
+def fill(data_dir: Path) -> Path:
     golden = data_dir / "golden.jsonl"
     with served(data_dir, environ=model(DEFAULT_MODEL)):
         client = find(Places(data_dir))

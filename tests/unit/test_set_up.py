@@ -1,6 +1,7 @@
 """The set-up behind ``make run`` and ``make test``: each step once, again when its inputs change, clear failures."""
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,36 @@ def test_without_surfpool_the_set_up_goes_on_and_says_so(
         (project / name).write_text("{}", encoding="ascii")
     set_up.provide_surfpool()
     assert "no Surfpool, its tests will be skipped" in capsys.readouterr().out
+
+
+def test_npm_installs_beside_pip_where_the_machine_has_a_node_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    began = threading.Event()
+    monkeypatch.setattr(set_up, "own_node", lambda: (Path("node"), Path("npm")))
+    monkeypatch.setattr(set_up, "provide_npm", lambda _: began.set())
+
+    def python(_: str) -> None:
+        assert began.wait(10)
+
+    monkeypatch.setattr(set_up, "provide_python", python)
+    set_up.set_up("test")
+
+
+def test_npm_out_of_a_wheel_comes_after_the_packages_and_what_fails_beside_them_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(set_up, "own_node", lambda: None)
+    monkeypatch.setattr(set_up, "provide_python", lambda kind: done.append(f"python {kind}"))
+    monkeypatch.setattr(set_up, "provide_npm", lambda kind: done.append(f"npm {kind}"))
+    set_up.set_up("run")
+    assert done == ["python run", "npm run"]
+
+    def away(_: str) -> None:
+        msg = "the registry is away"
+        raise set_up.SetUpError(msg)
+
+    monkeypatch.setattr(set_up, "own_node", lambda: (Path("node"), Path("npm")))
+    monkeypatch.setattr(set_up, "provide_npm", away)
+    with pytest.raises(set_up.SetUpError, match="the registry is away"):
+        set_up.set_up("test")
+    assert done[2:] == ["python test"]

@@ -246,6 +246,20 @@ def check_line(name: str, value: str, length_max: int, *, length_min: int = 0) -
     _check_line(name, value, length_max, length_min=length_min)
 
 
+def check_text(name: str, value: str) -> None:
+    """Refuse a text with controls other than newline and tab, or with half of a character: no journal keeps it.
+
+    Raises: InvalidInput naming the field and what stands where.
+    """
+    if value.isascii() and value.isprintable():
+        return
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _lone_surrogate(name, value, error.start) from error
+    _refuse_controls(name, value, multiline=True)
+
+
 def _check_content(content: str, bytes_max: int) -> None:
     try:
         size = len(content) if content.isascii() else len(content.encode())

@@ -5,6 +5,7 @@ is said to be open.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import log, sqrt
 from typing import Any, Final, Literal
 
 from memmcp_server.wire.base import JsonValue
@@ -114,7 +115,7 @@ def forecasts(name: str, record: Figures) -> Finding:
     """Return how the forecasts of a strategy in one direction came out, against one that always says one half."""
     count, hits, brier = int(record["count"]), int(record.get("hits") or 0), record.get("brier_ppm")
     says: Literal["better", "worse", "open"] = "open"
-    if isinstance(brier, int) and brier != BRIER_OF_HALF_PPM:
+    if isinstance(brier, int) and abs(brier - BRIER_OF_HALF_PPM) > brier_margin_ppm(count):
         says = "better" if brier < BRIER_OF_HALF_PPM else "worse"
     score = "" if not isinstance(brier, int) else f", Brier score {brier / 1_000_000:.3f} (always one half: 0.250)"
     return Finding(
@@ -125,6 +126,12 @@ def forecasts(name: str, record: Figures) -> Finding:
         sample=count,
         confidence="scored when they were due",
     )
+
+
+def brier_margin_ppm(count: int) -> float:
+    """Return how far the mean of so many Brier scores may lie from what it would be of very many: with a probability of
+    95 % not further (Hoeffding 1963, of values between 0 and 1), whatever they are distributed like."""
+    return sqrt(log(2 / 0.05) / (2 * count)) * 1_000_000
 
 
 def out_of_sample(readings: Sequence[Mapping[str, JsonValue]]) -> OutOfSample | None:

@@ -1,7 +1,9 @@
-"""The desk behind the firewall: what agents and operators say to it goes into journals, so no secret may be in it."""
+"""The desk behind the firewall: what agents and operators say to it goes into journals, so no secret may be in it, and
+nothing that a journal cannot keep: the desk would have acted, and memory would not know why."""
 
 from collections.abc import AsyncIterator
 
+from memmcp_server.domain.drafts import check_text
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.ports import SecretScanner, TradingDesk
 
@@ -9,7 +11,7 @@ from .secrets import refuse_secrets
 
 
 class GuardedDesk:
-    """A TradingDesk that passes on to another one what holds no secret. Raises also: SecretRefused."""
+    """A TradingDesk that passes on to another one what holds no secret. Raises also: SecretRefused, InvalidInput."""
 
     def __init__(self, desk: TradingDesk, scanner: SecretScanner) -> None:
         self._desk = desk
@@ -114,4 +116,19 @@ class GuardedDesk:
         return self._desk.changes()
 
     def _check(self, request: JsonObject, who: str, key: str) -> None:
+        for name, value in request.items():
+            _check_texts(name, value)
         refuse_secrets(self._scanner, {**request, "agent": who, "idempotency_key": key})
+
+
+def _check_texts(name: str, value: object) -> None:
+    match value:
+        case str():
+            check_text(name, value)
+        case dict():
+            for key, child in value.items():
+                check_text(name, key)
+                _check_texts(name, child)
+        case list():
+            for child in value:
+                _check_texts(name, child)

@@ -33,6 +33,7 @@ FILES: Final[Mapping[str, str]] = {
     "trading_journal_log": "trading/journal.db-wal",
     "execution_journal": "trading/execution.db",
     "spans": "spans.db",
+    "write_spool": "spool.db",
     "log": "logs/daemon.log",
 }
 """The files that grow, by the word they are counted under."""

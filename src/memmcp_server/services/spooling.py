@@ -66,7 +66,8 @@ class Spooling:
         self._wait_s = wait_s
         self._contents = SpoolContents()
         self._flying: dict[Scope, list[tuple[bytes, MemoryId]]] = {}
-        self._turn = asyncio.Lock()
+        self._keeping: dict[Scope, asyncio.Event] = {}
+        """Keys of writes that are on their way into the spool: a repeat waits until they are durable."""
         self._woken = asyncio.Event()
         self._problem: str | None = None
         self._failures = 0
@@ -149,19 +150,17 @@ class Spooling:
 
     async def retry(self, entry_ids: Sequence[int] | None) -> int:
         """Carry dead letters again (None: all of them); return how many."""
-        async with self._turn:
-            revived = await self._spool.retry(entry_ids)
-            for write in revived:
-                self._contents.add(write)
+        revived = await self._spool.retry(entry_ids)
+        for write in revived:
+            self._contents.add(write)
         self._woken.set()
         return len(revived)
 
     async def drop(self, entry_id: int) -> bool:
         """Give up what was kept: it will not be carried to the journal."""
-        async with self._turn:
-            dropped = await self._spool.drop(entry_id)
-            if dropped is not None:
-                self._contents.remove(dropped)
+        dropped = await self._spool.drop(entry_id)
+        if dropped is not None:
+            self._contents.remove(dropped)
         return dropped is not None
 
     async def entries(self, *, dead: bool | None, limit: int) -> list[SpooledWrite]:
@@ -237,12 +236,20 @@ class Spooling:
     async def _keep(self, drafts: Sequence[MemoryDraft], caller: Caller, *, is_tried: bool) -> list[Acknowledgement]:
         if self._foreign is not None:
             raise JournalUnavailable(self._foreign, hint="memmcp outbox list --sink journal shows what is kept")
-        async with self._turn:
-            if (known := self._known(drafts)) is not None:  # a repeat came first
-                return known
-            now_ns = self._clock.now_ns()
+        scopes = [scope_of(draft) for draft in drafts]
+        while (busy := next((self._keeping[each] for each in scopes if each in self._keeping), None)) is not None:
+            await busy.wait()
+        if (known := self._known(drafts)) is not None:  # a repeat came first
+            return known
+        now_ns, kept = self._clock.now_ns(), asyncio.Event()
+        self._keeping |= dict.fromkeys(scopes, kept)
+        try:
             write = await self._spool.put(SpooledWrite(tuple(drafts), caller, now_ns, is_tried))
             self._contents.add(write)
+        finally:
+            for each in scopes:
+                self._keeping.pop(each, None)
+            kept.set()
         if self._problem is None:
             self._woken.set()
         return [Acknowledgement(each, Seq(0), 1, now_ns, is_local=True) for each in write.memory_ids]

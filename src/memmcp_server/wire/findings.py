@@ -32,8 +32,8 @@ class Finding(Wire):
 
     ``says``: of a result gains or loses where the whole 95 % interval of the mean of ten trades or more lies on one
     side of zero, else open; of gates holds or fails; of forecasts (thirty or more) better or worse than always saying
-    one half, or open. ``sample`` counts what it was read of, ``confidence`` says what that allows to be said.
-    ``regime`` None: all regimes. ``evidence``: trajectories, at /trajectories/{id}.
+    one half, by more than chance would, or open. ``sample`` counts what it was read of, ``confidence`` says what
+    that allows to be said. ``regime`` None: all regimes. ``evidence``: trajectories, at /trajectories/{id}.
     """
 
     about: Literal["result", "gates", "forecasts"]

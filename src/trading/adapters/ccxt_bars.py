@@ -133,17 +133,17 @@ def _opened(wish: CcxtWish, section: FetchSection) -> Any:
     if isinstance(types, dict) and "types" in types:  # one list of markets instead of all of them
         types["types"] = ["spot"] if wish.kind == "spot" else ["linear"]
     if wish.base_url is not None:
-        exchange.urls["api"] = _moved(exchange.urls["api"], wish.base_url)
+        exchange.urls["api"] = moved(exchange.urls["api"], wish.base_url)
     else:
         exchange.requests_trust_env = True
         exchange.session.trust_env = True
     return exchange
 
 
-def _moved(urls: Any, base_url: str) -> Any:
+def moved(urls: Any, base_url: str) -> Any:
     """Return the exchange's addresses on another host."""
     if isinstance(urls, dict):
-        return {name: _moved(each, base_url) for name, each in urls.items()}
+        return {name: moved(each, base_url) for name, each in urls.items()}
     if not isinstance(urls, str):
         return urls
     there = urlsplit(base_url)

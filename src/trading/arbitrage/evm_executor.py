@@ -25,7 +25,6 @@ from trading.errors import (
     SigningRefused,
 )
 from trading.model.evm import (
-    FINAL,
     EvmAttempt,
     EvmIntent,
     EvmKind,
@@ -145,15 +144,15 @@ class EvmExecutor:
     async def _carry_out(self, intent_id: str) -> None:
         try:
             async with self._lane:
-                await self._until(intent_id, FINAL | {EvmState.CONFIRMED, EvmState.NEEDS_REVIEW}, self._rules.poll_s)
+                await self._until(intent_id, lambda each: each.state not in _UNDER_WAY, self._rules.poll_s)
             # Whether a deep block stays is watched beside the next intent.
-            await self._until(intent_id, FINAL | {EvmState.NEEDS_REVIEW}, self._rules.final_poll_s)
+            await self._until(intent_id, lambda each: not each.is_watched, self._rules.final_poll_s)
         finally:
             self._driven.discard(intent_id)
 
-    async def _until(self, intent_id: str, ends: frozenset[EvmState], poll_s: float) -> EvmRecord:
+    async def _until(self, intent_id: str, is_over: Callable[[EvmRecord], bool], poll_s: float) -> None:
         wait_s = self._rules.backoff_s
-        while (known := await self._io(self._journal.record, intent_id)).state not in ends:
+        while not is_over(await self._io(self._journal.record, intent_id)):
             try:
                 if not await self.step(intent_id):
                     await anyio.sleep(poll_s)
@@ -162,18 +161,14 @@ class EvmExecutor:
                 logger.warning("intent %s: %s; tried again", intent_id, error)
                 await anyio.sleep(wait_s)
                 wait_s = min(2 * wait_s, self._rules.backoff_cap_s)
-        return known
 
     async def step(self, intent_id: str) -> bool:
         """Take one step; return whether anything changed. Raises: ChainUnavailable: nothing is known, nothing changed
         but what the journal says."""
         known = await self._io(self._journal.record, intent_id)
-        steps = {
-            EvmState.OPEN: self._begin,
-            EvmState.PENDING: self._follow,
-            EvmState.LANDED: self._deepen,
-            EvmState.CONFIRMED: self._finalize,
-        }
+        steps = {EvmState.OPEN: self._begin, EvmState.PENDING: self._follow, EvmState.LANDED: self._deepen}
+        if known.is_watched:
+            steps[known.state] = self._finalize
         if known.state not in steps:
             return False
         has_changed = await steps[known.state](known)
@@ -188,11 +183,14 @@ class EvmExecutor:
         if over is not None:
             await self._io(self._journal.ended, intent.id, *over)
             return True
-        nonce = await self._free_nonce(intent.account)
-        if nonce is None:
+        if await self._io(self._journal.halted, intent.account):
             return False
         try:
+            # First: while its allowance is under way, that one holds the nonce.
             if intent.kind is EvmKind.SWAP and not await self._is_allowed(intent):
+                return False
+            nonce = await self._free_nonce(intent.account)
+            if nonce is None:
                 return False
             tx, quoted, at = await self._preparer.first(known, nonce)
             over = await self._over(known)  # preparing can take a while
@@ -218,12 +216,10 @@ class EvmExecutor:
         return None
 
     async def _free_nonce(self, account: str) -> int | None:
-        """Return the nonce of the next transaction, None where the account may not sign.
+        """Return the nonce of the next transaction, None where the account was halted.
 
         Raises: ChainUnavailable where the nodes do not know yet what we know, or somebody's transaction waits.
         """
-        if await self._io(self._journal.halted, account):
-            return None
         expected = await self._io(self._journal.next_nonce, account)
         mined, waiting = await self._chain.nonces(account)
         if expected is not None and mined < expected:
@@ -305,19 +301,17 @@ class EvmExecutor:
         is_over = known.is_cancel_asked or now_ns >= known.intent.deadline_ns
         is_late = now_ns - newest.signed_ns >= self._rules.bump_after_s * NS_PER_S
         tx, cancels = None, sum(each.is_cancel for each in known.attempts)
-        if (is_over or newest.is_cancel) and cancels < CANCELS_MAX and (not newest.is_cancel or is_late):
-            tx = await self._preparer.emptying(known)
-        elif not is_over and is_late and len(known.attempts) < known.intent.attempts_max:
-            tx = await self._preparer.dearer(known)
-        if tx is None:
-            await self._send(newest)
-            return False
         try:
-            return await self._sign(known, tx, (newest.quoted_out, newest.quoted_block), is_cancel=not tx.data)
-        except (SigningRefused, NotArmed) as error:
+            if (is_over or newest.is_cancel) and cancels < CANCELS_MAX and (not newest.is_cancel or is_late):
+                tx = await self._preparer.emptying(known)
+            elif not is_over and is_late and len(known.attempts) < known.intent.attempts_max:
+                tx = await self._preparer.dearer(known)
+            if tx is not None:
+                return await self._sign(known, tx, (newest.quoted_out, newest.quoted_block), is_cancel=not tx.data)
+        except (SigningRefused, NotArmed, RouteRefused) as error:
             logger.warning("intent %s: %s; its bytes are sent on", known.intent.id, error)
-            await self._send(newest)
-            return False
+        await self._send(newest)
+        return False
 
     async def _used_up(self, known: EvmRecord) -> bool:
         """The nonce is in a block and no receipt is ours: told only when it is as deep as a fill has to be."""
@@ -366,7 +360,7 @@ class EvmExecutor:
         return True
 
     async def _finalize(self, known: EvmRecord) -> bool:
-        """See that a confirmed block stays until no reorganisation can take it away."""
+        """See that the block of what was told stays until no reorganisation can take it away."""
         assert known.landed_in is not None
         number, block_hash = known.landed_in
         block = await self._chain.block(number)

@@ -108,7 +108,7 @@ class EvmJournal(Protocol):
     def by_key(self, key: str) -> EvmRecord | None: ...
 
     def unfinished(self, account: str) -> Sequence[EvmRecord]:
-        """Return the account's intents that are not final, oldest first."""
+        """Return the account's intents that are not final, oldest first; those too whose block is still watched."""
 
     def signed(self, attempt: EvmAttempt) -> None:
         """Write the bytes down, before they are sent. Raises: IllegalTransition while another intent of the account
@@ -122,7 +122,8 @@ class EvmJournal(Protocol):
     def settled(self, intent_id: str, state: EvmState, settlement: EvmSettlement, problem: str) -> None:
         """CONFIRMED, REVERTED or CANCELLED, with what it did and cost."""
 
-    def finalized(self, intent_id: str) -> None: ...
+    def finalized(self, intent_id: str) -> None:
+        """The block of an intent that was told cannot be taken away any more."""
 
     def ended(self, intent_id: str, state: EvmState, problem: str) -> None:
         """FAILED, CANCELLED or REPLACED: nothing of it is, or can come, on chain."""

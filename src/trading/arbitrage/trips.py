@@ -19,6 +19,7 @@ from trading.model.units import ceil_div
 
 ATTEMPTS_MAX: Final = 64
 """Of one trip; after that it waits for a person."""
+_DOUBLINGS_MAX: Final = 4
 
 
 class Phase(StrEnum):
@@ -39,11 +40,13 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LegPlan:
-    """``amount_out_min`` is for the whole ``amount_in``; for a part of it, that part, rounded up."""
+    """``amount_out_min`` is for the whole ``amount_in``; for a part of it, that part, rounded up. ``least_in``: less
+    than that the venue takes in no order."""
 
     venue: str
     amount_in: int
     amount_out_min: int
+    least_in: int = 1
 
     def floor(self, amount_in: int) -> int:
         return ceil_div(self.amount_out_min * amount_in, self.amount_in)
@@ -54,7 +57,9 @@ class TripPlan:
     """``unwinds`` are where the middle token can be sold back, the best first, each with the least that it may bring.
 
     ``attempt_ns``: so long after it was sent an attempt is dead for certain, or its outcome can be asked for.
-    ``dust``: so much of the middle token may be left over, as nobody takes it.
+    ``retry_ns``: the pause after an attempt of a leg back that failed, doubled each time; a venue that refuses at once
+    would use up all attempts within a moment. ``dust``: so much of the middle token may be left over, as nobody takes
+    it.
     """
 
     id: str
@@ -66,6 +71,7 @@ class TripPlan:
     flat_by_ns: int
     attempt_ns: int
     dust: int = 0
+    retry_ns: int = 0
 
     def __post_init__(self) -> None:
         if not self.unwinds:
@@ -90,6 +96,11 @@ class Attempt:
     amount_in: int
     amount_out_min: int
     expires_ns: int
+
+    @property
+    def gives_money(self) -> bool:
+        """The first leg gives what the trip begins with; all others bring it back."""
+        return self.phase is Phase.FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +157,8 @@ Action = Send | Ask
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """``paid`` and ``back`` in the unit that the trip starts with, ``middle`` is held of the other token."""
+    """``paid`` and ``back`` in the unit that the trip starts with, ``middle`` is held of the other token. ``broken``:
+    so many fills gave less than the order allowed, which no honest venue does; they are facts all the same."""
 
     plan: TripPlan
     phase: Phase = Phase.FIRST
@@ -157,6 +169,9 @@ class Trip:
     middle: int = 0
     back: int = 0
     cost: int = 0
+    broken: int = 0
+    fails: int = 0
+    not_before_ns: int = 0
 
     @property
     def is_hedge_pending(self) -> bool:
@@ -184,12 +199,17 @@ def step(trip: Trip, event: Event) -> tuple[Trip, tuple[Action, ...]]:
     attempt = trip.open
     trip = replace(trip, open=None, cost=trip.cost + event.cost)
     if isinstance(event, Settled):
-        if not 0 < event.amount_in <= attempt.amount_in or event.amount_out < attempt_floor(attempt, event.amount_in):
+        if not 0 < event.amount_in <= attempt.amount_in or event.amount_out < 0:
             return replace(trip, phase=Phase.STUCK, open=attempt), ()
+        is_broken = event.amount_out < attempt_floor(attempt, event.amount_in)
+        trip = replace(trip, broken=trip.broken + is_broken, fails=0, not_before_ns=0)
         if attempt.phase is Phase.FIRST:
             trip = replace(trip, paid=trip.paid + event.amount_in, middle=trip.middle + event.amount_out)
         else:
             trip = replace(trip, middle=trip.middle - event.amount_in, back=trip.back + event.amount_out)
+    elif attempt.phase is not Phase.FIRST:
+        pause_ns = trip.plan.retry_ns << min(trip.fails, _DOUBLINGS_MAX)
+        trip = replace(trip, fails=trip.fails + 1, not_before_ns=event.at_ns + pause_ns)
     return _next(trip, event.at_ns)
 
 
@@ -223,17 +243,24 @@ def _next(trip: Trip, now_ns: int) -> tuple[Trip, tuple[Action, ...]]:
     if trip.phase is Phase.SECOND:
         if trip.middle <= plan.dust:
             return replace(trip, phase=Phase.DONE), ()
-        if now_ns < plan.hedge_by_ns and trip.attempts < ATTEMPTS_MAX // 2:
-            return _send(trip, plan.second, trip.middle, now_ns, plan.hedge_by_ns)
+        is_taken = trip.middle >= plan.second.least_in
+        if is_taken and now_ns < plan.hedge_by_ns and trip.attempts < ATTEMPTS_MAX // 2:
+            return _send_in_time(trip, plan.second, now_ns, plan.hedge_by_ns)
         trip = replace(trip, phase=Phase.UNWINDING, tries=0)
     if trip.phase is Phase.UNWINDING:
         if trip.middle <= plan.dust:
             return replace(trip, phase=Phase.FLAT), ()
-        if now_ns < plan.flat_by_ns and trip.attempts < ATTEMPTS_MAX:
-            way = plan.unwinds[trip.tries % len(plan.unwinds)]
-            return _send(trip, way, trip.middle, now_ns, plan.flat_by_ns)
+        ways = [way for way in plan.unwinds if way.least_in <= trip.middle]
+        if ways and now_ns < plan.flat_by_ns and trip.attempts < ATTEMPTS_MAX:
+            return _send_in_time(trip, ways[trip.tries % len(ways)], now_ns, plan.flat_by_ns)
         return replace(trip, phase=Phase.STUCK), ()
     return trip, ()
+
+
+def _send_in_time(trip: Trip, leg: LegPlan, now_ns: int, by_ns: int) -> tuple[Trip, tuple[Action, ...]]:
+    if now_ns < trip.not_before_ns:
+        return trip, ()
+    return _send(trip, leg, trip.middle, now_ns, by_ns)
 
 
 def _send(trip: Trip, leg: LegPlan, amount_in: int, now_ns: int, by_ns: int) -> tuple[Trip, tuple[Action, ...]]:

@@ -15,6 +15,7 @@ from .bars import BarsSection as BarsSection
 from .base import Section as Section
 from .costs import CostsSection as CostsSection
 from .evm import EvmSection as EvmSection
+from .exchange import ExchangeSection as ExchangeSection
 
 MAINNET_GENESIS: Final = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 
@@ -488,3 +489,4 @@ class Sections(Section):
     sidecar: SidecarSection = SidecarSection()
     costs: CostsSection = CostsSection()
     evm: EvmSection = EvmSection()
+    exchange: ExchangeSection = ExchangeSection()

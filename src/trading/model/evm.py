@@ -122,17 +122,21 @@ EVM_STEPS: Final = frozenset(
         (EvmState.LANDED, EvmState.NEEDS_REVIEW),
         (EvmState.CONFIRMED, EvmState.FINALIZED),
         (EvmState.CONFIRMED, EvmState.NEEDS_REVIEW),  # what was acted on vanished
-        (EvmState.NEEDS_REVIEW, EvmState.FINALIZED),  # a person answered
-        (EvmState.NEEDS_REVIEW, EvmState.FAILED),
-        (EvmState.NEEDS_REVIEW, EvmState.REVERTED),
+        (EvmState.REVERTED, EvmState.NEEDS_REVIEW),
+        (EvmState.CANCELLED, EvmState.NEEDS_REVIEW),
+        (EvmState.NEEDS_REVIEW, EvmState.PENDING),  # a person answered: go on with the same nonce
+        (EvmState.NEEDS_REVIEW, EvmState.FINALIZED),  # or: it is as it is, and booked by hand
     }
 )
 """Every step that an intent may take."""
 FINAL: Final = frozenset(
     {EvmState.FINALIZED, EvmState.REVERTED, EvmState.CANCELLED, EvmState.REPLACED, EvmState.FAILED}
 )
+BURIED_LATER: Final = frozenset({EvmState.CONFIRMED, EvmState.REVERTED, EvmState.CANCELLED})
+"""Deep enough to be told, and watched until no reorganisation can take it back."""
 HOLDS_NONCE: Final = frozenset({EvmState.PENDING, EvmState.LANDED, EvmState.NEEDS_REVIEW})
 """While one intent of an account stands so, no other of it is signed."""
+IN_FLIGHT: Final = frozenset({EvmState.PENDING, EvmState.LANDED})
 TOLD: Final = frozenset({EvmState.CONFIRMED, EvmState.FINALIZED})
 """Its amounts are known and may be acted on."""
 
@@ -215,7 +219,8 @@ class EvmSettlement:
 
 @dataclass(frozen=True, slots=True)
 class EvmRecord:
-    """An intent and what is known of it. ``landed_in`` is the block that holds it, as (number, hash)."""
+    """An intent and what is known of it. ``landed_in`` is the block that holds it, as (number, hash); ``is_buried``: no
+    reorganisation can take that block away."""
 
     intent: EvmIntent
     state: EvmState
@@ -224,10 +229,16 @@ class EvmRecord:
     problem: str = ""
     is_cancel_asked: bool = False
     landed_in: tuple[int, str] | None = None
+    is_buried: bool = False
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether it is told and its block may still be taken away."""
+        return self.state in BURIED_LATER and self.landed_in is not None and not self.is_buried
 
     @property
     def is_final(self) -> bool:
-        return self.state in FINAL
+        return self.state in FINAL and not self.is_watched
 
     @property
     def nonce(self) -> int | None:

@@ -30,7 +30,7 @@ FUNNEL_SPAN_NS = 86_400 * NS_PER_S
 ROWS_MAX = 20_000
 """Of each kind so many of the newest rows are counted at most; ``is_cut`` says that there were more, and ``since`` from
 when on they count."""
-MISSES_MAX = 2_000
+MISSES_MAX = 500
 """Among so many of the newest denials of each kind the nearest miss is looked for."""
 
 

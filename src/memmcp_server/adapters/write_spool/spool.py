@@ -19,7 +19,7 @@ from memmcp_server.adapters.sql_journal.prepare import prepare
 from memmcp_server.adapters.sql_journal.translate import translating
 from memmcp_server.domain.identifiers import JsonObject, MemoryId
 from memmcp_server.domain.spooled import SPOOL_ID_BASE, SpooledWrite, SpoolStats
-from memmcp_server.errors import JournalUnavailable, StorageFull
+from memmcp_server.errors import JournalUnavailable, MemoryServerError, StorageFull
 
 from .encoding import decode, encode
 
@@ -27,6 +27,8 @@ NAME: Final = "spool.db"
 BUSY_TIMEOUT_S: Final = 5.0
 OTHER_IDS_MAX: Final = 10_000
 ERROR_CHARS_MAX: Final = 600
+PUTS_MAX: Final = 256
+"""Writes that share one fsync."""
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -78,6 +80,8 @@ class SqlSpool:
         self._engine: sa.Engine | None = None
         self._is_closed = False
         self._has_other_ids = False
+        self._pending: list[tuple[SpooledWrite, asyncio.Future[SpooledWrite]]] = []
+        self._flushing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write-spool")
 
     async def open(self) -> None:
@@ -94,7 +98,11 @@ class SqlSpool:
     async def put(self, write: SpooledWrite) -> SpooledWrite:
         for draft in write.drafts:
             prepare(draft)  # what no journal could hold is refused here, where somebody can mend it
-        return await self._in_turn(partial(self._put, write))
+        future: asyncio.Future[SpooledWrite] = asyncio.get_running_loop().create_future()
+        self._pending.append((write, future))
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush())
+        return await future
 
     async def live(self, after: int, limit: int) -> list[SpooledWrite]:
         query = sa.select(_writes).where(~_writes.c.dead, _writes.c.id > after)
@@ -169,24 +177,51 @@ class SqlSpool:
             self._engine.dispose()
             self._engine = None
 
-    def _put(self, write: SpooledWrite) -> SpooledWrite:
-        body, memories = encode(write.drafts, write.caller), len(write.drafts)
-        if self._memories + memories > self._rows_max or self._bytes + len(body) > self._bytes_max:
-            msg = (
-                f"{self._path.name} holds {self._memories} memories in {self._bytes} bytes for the time in which the "
-                f"journal's server is away; it takes at most {self._rows_max} in {self._bytes_max} bytes"
-            )
-            raise StorageFull(msg, hint="nothing was written; repeat with the same idempotency key once it is back")
-        values = {"at_ns": write.at_ns, "is_tried": write.is_tried, "dead": False, "error": "", "memories": memories}
+    async def _flush(self) -> None:
+        """Keep what has queued up, all of it with one fsync, until nothing is left."""
+        while self._pending:
+            batch, self._pending = self._pending[:PUTS_MAX], self._pending[PUTS_MAX:]
+            failed: MemoryServerError = JournalUnavailable(f"{self._path} could not be written")
+            outcomes: Sequence[SpooledWrite | MemoryServerError] | None = None
+            try:
+                outcomes = await self._in_turn(partial(self._put_all, [write for write, _ in batch]))
+            except MemoryServerError as error:
+                failed = error
+            finally:
+                for (_, future), outcome in zip(batch, outcomes or [failed] * len(batch), strict=True):
+                    if future.done():  # its caller has gone
+                        continue
+                    if isinstance(outcome, MemoryServerError):
+                        future.set_exception(outcome)
+                    else:
+                        future.set_result(outcome)
+
+    def _put_all(self, writes: Sequence[SpooledWrite]) -> Sequence[SpooledWrite | MemoryServerError]:
+        """Keep them in one transaction; where the disk has no room for all of them, each that it has room for."""
+        try:
+            return self._put_together(writes)
+        except StorageFull as error:
+            return [error] if len(writes) == 1 else [self._put_all([write])[0] for write in writes]
+
+    def _put_together(self, writes: Sequence[SpooledWrite]) -> Sequence[SpooledWrite | MemoryServerError]:
+        memories, size, outcomes = self._memories, self._bytes, list[SpooledWrite | MemoryServerError]()
         with self._transaction() as connection:
-            row_id = connection.execute(sa.insert(_writes).values(**values, body=body)).inserted_primary_key
-            write_id = int(row_id[0]) if row_id is not None else 0
-            held = [{"memory_id": memory_id, "write_id": write_id} for memory_id in write.memory_ids]
-            connection.execute(sa.insert(_held).prefix_with("OR REPLACE"), held)
-        self._memories += memories
-        self._bytes += len(body)
-        drafts = tuple(replace(draft, is_new_id=False) for draft in write.drafts)
-        return replace(write, id=write_id, drafts=drafts)
+            for write in writes:
+                body = encode(write.drafts, write.caller)
+                if memories + len(write.drafts) > self._rows_max or size + len(body) > self._bytes_max:
+                    outcomes.append(self._full())
+                    continue
+                outcomes.append(_insert(connection, write, body))
+                memories, size = memories + len(write.drafts), size + len(body)
+        self._memories, self._bytes = memories, size
+        return outcomes
+
+    def _full(self) -> StorageFull:
+        msg = (
+            f"{self._path.name} holds {self._memories} memories in {self._bytes} bytes for the time in which the "
+            f"journal's server is away; it takes at most {self._rows_max} in {self._bytes_max} bytes"
+        )
+        return StorageFull(msg, hint="nothing was written; repeat with the same idempotency key once it is back")
 
     def _done(self, write_id: int, other_ids: Mapping[MemoryId, MemoryId]) -> None:
         with self._transaction() as connection:
@@ -226,7 +261,8 @@ class SqlSpool:
         """
         with self._transaction() as connection:
             self._measure(connection)
-        if self._memories == 0 and self._engine is not None:
+            is_carried = connection.execute(sa.select(_writes.c.id).where(~_writes.c.dead).limit(1)).first() is None
+        if is_carried and self._engine is not None:
             with translating(str(self._path)), self._engine.connect() as connection:
                 raw = connection.connection.driver_connection
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()  # type: ignore[union-attr]
@@ -306,6 +342,16 @@ def _prepare(connection: Any, _record: object) -> None:
 
 def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _insert(connection: sa.Connection, write: SpooledWrite, body: bytes) -> SpooledWrite:
+    values = {"at_ns": write.at_ns, "is_tried": write.is_tried, "dead": False, "error": ""}
+    row = connection.execute(sa.insert(_writes).values(**values, memories=len(write.drafts), body=body))
+    write_id = 0 if row.inserted_primary_key is None else int(row.inserted_primary_key[0])
+    held = [{"memory_id": memory_id, "write_id": write_id} for memory_id in write.memory_ids]
+    connection.execute(sa.insert(_held).prefix_with("OR REPLACE"), held)
+    drafts = tuple(replace(draft, is_new_id=False) for draft in write.drafts)
+    return replace(write, id=write_id, drafts=drafts)
 
 
 def _keep_note(connection: sa.Connection, name: str, document: JsonObject) -> None:

@@ -14,9 +14,11 @@ from trading.adapters.canonical import canonical_json, parse_json
 from trading.adapters.sqlite import open_engine, translating, writing
 from trading.errors import IllegalTransition, InvalidInput, JournalUnavailable
 from trading.model.evm import (
+    BURIED_LATER,
     EVM_STEPS,
     FINAL,
     HOLDS_NONCE,
+    IN_FLIGHT,
     TOLD,
     EvmAttempt,
     EvmIntent,
@@ -83,6 +85,7 @@ class SqlEvmJournal:
                 "body": canonical_json(_body(intent)),
                 "problem": "",
                 "is_cancel_asked": False,
+                "is_buried": False,
             }
             connection.execute(sa.insert(intents), row_body)
             self._note(connection, intent.account, intent.id, "opened", _body(intent))
@@ -98,7 +101,13 @@ class SqlEvmJournal:
             return None if found is None else _known(connection, found)
 
     def unfinished(self, account: str) -> Sequence[EvmRecord]:
-        wanted = sa.and_(intents.c.account == account, intents.c.state.not_in([each.value for each in FINAL]))
+        is_under_way = intents.c.state.not_in([each.value for each in FINAL])
+        is_watched = sa.and_(
+            intents.c.state.in_([each.value for each in BURIED_LATER]),
+            intents.c.block_number.is_not(None),
+            intents.c.is_buried.is_(False),
+        )
+        wanted = sa.and_(intents.c.account == account, sa.or_(is_under_way, is_watched))
         with self._reading() as connection:
             found = connection.execute(sa.select(intents.c.id).where(wanted).order_by(intents.c.number)).scalars().all()
             return [_known(connection, each) for each in found]
@@ -141,8 +150,15 @@ class SqlEvmJournal:
             self._note(connection, known.intent.account, intent_id, state.value, body | {"problem": problem})
 
     def finalized(self, intent_id: str) -> None:
-        with self._step(intent_id, EvmState.FINALIZED) as (connection, known):
-            self._note(connection, known.intent.account, intent_id, "finalized", {})
+        with self._writing() as connection:
+            known = _known(connection, intent_id)
+            if not known.is_watched:
+                msg = f"intent {intent_id}: it is {known.state.value} and in no block that is waited for"
+                raise IllegalTransition(msg)
+            if known.state is EvmState.CONFIRMED:
+                self._move(connection, known, EvmState.FINALIZED)
+            _set(connection, intent_id, {"is_buried": True})
+            self._note(connection, known.intent.account, intent_id, "finalized", {"state": known.state.value})
 
     def ended(self, intent_id: str, state: EvmState, problem: str) -> None:
         if state not in _ENDS:
@@ -155,13 +171,38 @@ class SqlEvmJournal:
     def needs_review(self, intent_id: str, problem: str) -> None:
         with self._step(intent_id, EvmState.NEEDS_REVIEW) as (connection, known):
             _set(connection, intent_id, {"problem": problem})
-            self._note(connection, known.intent.account, intent_id, "needs_review", {"problem": problem})
-            self._halt(connection, known.intent.account, problem)
+            account = known.intent.account
+            self._note(connection, account, intent_id, "needs_review", {"problem": problem})
+            self._halt(connection, account, problem)
+            # What is in flight behind it has a later nonce: it waits, and a person answers in the order of nonces.
+            for other in _ids(connection, account, IN_FLIGHT):
+                why = f"intent {intent_id} before it needs review"
+                self._move(connection, _known(connection, other), EvmState.NEEDS_REVIEW)
+                _set(connection, other, {"problem": why})
+                self._note(connection, account, other, "needs_review", {"problem": why})
+
+    def answered(self, intent_id: str, state: EvmState, actor: str, reason: str) -> None:
+        """Take a person's answer about an intent that needs review: PENDING, it goes on with its nonce; FINALIZED, it
+        is over and booked by hand. The account stays halted until ``release``.
+
+        Raises: InvalidInput without a reason, or where one with an earlier nonce waits or is in flight.
+        """
+        with self._step(intent_id, state, since=EvmState.NEEDS_REVIEW) as (connection, known):
+            if not reason.strip():
+                msg = "reason: say what was looked at"
+                raise InvalidInput(msg, field="reason")
+            for each in _ids(connection, known.intent.account, HOLDS_NONCE):
+                if each != intent_id and _nonce(_known(connection, each)) < _nonce(known):
+                    msg = f"intent {each} comes before it"
+                    raise InvalidInput(msg, field="intent_id")
+            _set(connection, intent_id, {"block_number": None, "block_hash": None, "settlement": None})
+            body = {"actor": actor, "reason": reason, "state": state.value}
+            self._note(connection, known.intent.account, intent_id, "answered", body)
 
     def ask_to_cancel(self, intent_id: str) -> None:
         with self._writing() as connection:
             known = _known(connection, intent_id)
-            if known.is_final or known.is_cancel_asked:
+            if known.state in FINAL or known.is_cancel_asked:
                 return
             _set(connection, intent_id, {"is_cancel_asked": True})
             self._note(connection, known.intent.account, intent_id, "cancel_asked", {})
@@ -172,11 +213,8 @@ class SqlEvmJournal:
 
     def release(self, account: str, actor: str, reason: str) -> None:
         """Let an account sign again. Raises: InvalidInput while an intent of it needs review, or without a reason."""
-        waiting = sa.select(intents.c.id).where(
-            intents.c.account == account, intents.c.state == EvmState.NEEDS_REVIEW.value
-        )
         with self._writing() as connection:
-            found = connection.execute(waiting.limit(1)).scalar_one_or_none()
+            found = next(iter(_ids(connection, account, frozenset({EvmState.NEEDS_REVIEW}))), None)
             if found is not None or not reason.strip():
                 why = "say what was looked at" if found is None else f"intent {found} still needs review"
                 raise InvalidInput(why, field="account" if found else "reason")
@@ -271,17 +309,21 @@ def _require_may_sign(connection: sa.Connection, known: EvmRecord, attempt: EvmA
         why = f"nonce {attempt.nonce} was used before"
     elif not attempt.is_cancel and (known.is_cancel_asked or any(each.is_cancel for each in known.attempts)):
         why = "it is being cancelled"
-    elif known.state is EvmState.OPEN and _other_holder(connection, known.intent.account) is not None:
-        why = f"intent {_other_holder(connection, known.intent.account)} holds a nonce"
+    elif known.state is EvmState.OPEN and (held := _ids(connection, known.intent.account, HOLDS_NONCE)):
+        why = f"intent {held[0]} holds a nonce"
     if why:
         msg = f"intent {known.intent.id}: nothing is signed for it, because {why}"
         raise IllegalTransition(msg)
 
 
-def _other_holder(connection: sa.Connection, account: str) -> str | None:
-    wanted = sa.and_(intents.c.account == account, intents.c.state.in_([each.value for each in HOLDS_NONCE]))
-    found: str | None = connection.execute(sa.select(intents.c.id).where(wanted).limit(1)).scalar_one_or_none()
-    return found
+def _ids(connection: sa.Connection, account: str, states: frozenset[EvmState]) -> Sequence[str]:
+    """Return the intents of an account that stand so, oldest first."""
+    wanted = sa.and_(intents.c.account == account, intents.c.state.in_([each.value for each in states]))
+    return connection.execute(sa.select(intents.c.id).where(wanted).order_by(intents.c.number)).scalars().all()
+
+
+def _nonce(known: EvmRecord) -> int:
+    return -1 if known.nonce is None else known.nonce
 
 
 def _highest_nonce(connection: sa.Connection, account: str) -> int | None:
@@ -313,6 +355,7 @@ def _known(connection: sa.Connection, intent_id: str) -> EvmRecord:
         row.problem,
         row.is_cancel_asked,
         None if row.block_number is None else (row.block_number, row.block_hash),
+        row.is_buried,
     )
 
 

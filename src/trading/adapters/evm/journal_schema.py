@@ -3,10 +3,10 @@
 import sqlalchemy as sa
 
 from trading.adapters.sqlite import Step
-from trading.model.evm import HOLDS_NONCE
+from trading.model.evm import IN_FLIGHT
 
 metadata = sa.MetaData()
-_HOLDERS = ", ".join(f"'{each.value}'" for each in sorted(HOLDS_NONCE))
+_FLYING = ", ".join(f"'{each.value}'" for each in sorted(IN_FLIGHT))
 
 fence = sa.Table(
     "fence",  # who opened the journal last: anybody else may not write any more
@@ -27,9 +27,10 @@ intents = sa.Table(
     sa.Column("is_cancel_asked", sa.Boolean, nullable=False),
     sa.Column("block_number", sa.BigInteger),
     sa.Column("block_hash", sa.String),
+    sa.Column("is_buried", sa.Boolean, nullable=False),
     sa.Column("settlement", sa.LargeBinary),
-    # Two intents of one account whose nonces are both open could overtake each other: the database itself refuses.
-    sa.Index("one_nonce_held", "account", unique=True, sqlite_where=sa.text(f"state IN ({_HOLDERS})")),
+    # Two intents of one account in flight could overtake each other: the database itself refuses.
+    sa.Index("one_nonce_held", "account", unique=True, sqlite_where=sa.text(f"state IN ({_FLYING})")),
 )
 attempts = sa.Table(
     "attempts",

@@ -104,13 +104,15 @@ def test_the_most_telling_reading_counts_and_one_that_could_not_be_read_does_not
     assert (best.gate, best.sample_of, best.sample) == ("trade_psr", "trades", 60)
 
 
-@pytest.mark.parametrize(("brier", "says"), [(249_999, "better"), (250_001, "worse"), (250_000, "open")])
-def test_forecasts_are_judged_from_a_sample_on(brier: int, says: str) -> None:
-    record = {"direction": "up", "count": 30, "hits": 9, "brier_ppm": brier}
+@pytest.mark.parametrize(
+    ("brier", "says"), [(182_000, "better"), (182_200, "open"), (317_800, "open"), (318_000, "worse")]
+)
+def test_forecasts_are_better_or_worse_by_more_than_chance_and_from_a_sample_on(brier: int, says: str) -> None:
+    record = {"direction": "up", "count": 400, "hits": 9, "brier_ppm": brier}
     few = {"direction": "down", "count": 29, "hits": 29, "brier_ppm": 1}
     told = {"name": "m", **figures(0, None, None), "cells": [], "calibration": [record, few]}
     [found] = findings_of(digest(told), [])
-    assert (found.about, found.says, found.sample) == ("forecasts", says, 30)
+    assert (found.about, found.says, found.sample) == ("forecasts", says, 400)
 
 
 def test_a_few_trades_decide_nothing_however_sure_their_interval_looks() -> None:

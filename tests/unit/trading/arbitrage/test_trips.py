@@ -97,10 +97,42 @@ def test_what_was_heard_before_and_what_is_of_another_trip_changes_nothing() -> 
         assert step(trip, event) == (trip, ())
 
 
-def test_a_fill_that_breaks_its_own_floor_waits_for_a_person() -> None:
-    trip, _ = after(Began(0), Settled("t1:first:0", 1_000, 1_999, 0, S))
+def test_a_fill_that_breaks_its_own_floor_is_a_fact_that_is_counted_and_hedged() -> None:
+    trip, sent = after(Began(0), Settled("t1:first:0", 1_000, 1_999, 0, S))
+    assert (trip.phase, trip.broken, trip.middle) == (Phase.SECOND, 1, 1_999)
+    assert sent[-1].amount_in == 1_999
+
+
+def test_a_fill_of_more_than_was_asked_for_waits_for_a_person() -> None:
+    trip, _ = after(Began(0), Settled("t1:first:0", 1_001, 2_003, 0, S))
     assert trip.phase is Phase.STUCK
     assert trip.open is not None
+
+
+def test_a_leg_back_that_is_refused_at_once_is_tried_again_after_pauses_that_double() -> None:
+    plan = replace(PLAN, retry_ns=S)
+    trip, sent = after(Began(0), Settled("t1:first:0", 1_000, 2_000, 0, 0), Dead("t1:second:1", 0, 0), plan=plan)
+    assert len(sent) == 2
+    for at_ns, tries in ((S - 1, 0), (S, 1)):
+        trip, actions = step(trip, Looked(at_ns))
+        assert len(actions) == tries
+    trip, actions = step(trip, Dead("t1:second:2", 0, S))
+    assert not actions
+    assert [len(step(trip, Looked(at_ns))[1]) for at_ns in (3 * S - 1, 3 * S)] == [0, 1]
+
+
+def test_what_is_less_than_the_second_venue_takes_is_unwound_where_it_is_taken() -> None:
+    second = replace(PLAN.second, least_in=600)
+    plan = replace(PLAN, second=second, unwinds=(replace(PLAN.unwinds[0], least_in=600), PLAN.unwinds[1]))
+    trip, sent = after(
+        Began(0), Settled("t1:first:0", 1_000, 2_000, 0, S), Settled("t1:second:1", 1_500, 750, 0, S), plan=plan
+    )
+    assert (sent[-1].phase, sent[-1].venue, sent[-1].amount_in) == (Phase.UNWINDING, "pool", 500)
+    nowhere = replace(plan, unwinds=(replace(PLAN.unwinds[0], least_in=600),))
+    trip, _ = after(
+        Began(0), Settled("t1:first:0", 1_000, 2_000, 0, S), Settled("t1:second:1", 1_500, 750, 0, S), plan=nowhere
+    )
+    assert (trip.phase, trip.middle) == (Phase.STUCK, 500)
 
 
 def test_what_cannot_be_sold_by_the_deadline_waits_for_a_person() -> None:

@@ -15,10 +15,11 @@ export function exportAddress(what: string, format: string, query: Readonly<Reco
 export class ExportLinks {
   private readonly links = FORMATS.map((format) => ({ format, link: h("a", { class: "export", download: "" }, format.toUpperCase()) }));
 
-  constructor(private readonly place: HTMLElement, private readonly what: string) {
+  /** `said`: what is in the file, where that is not what the panel shows. */
+  constructor(private readonly place: HTMLElement, private readonly what: string, said = what) {
     place.classList.add("exports");
     place.append(h("span", { class: "dim" }, "Save as "), ...this.links.map(({ format, link }) => {
-      link.setAttribute("aria-label", `${format.toUpperCase()}: save the ${what} as a file`);
+      link.setAttribute("aria-label", `${format.toUpperCase()}: save the ${said} as a file`);
       return link;
     }));
     setAttribute(place, "hidden", "");

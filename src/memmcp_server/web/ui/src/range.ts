@@ -67,7 +67,11 @@ export function rangeTimes(search: string, nowMs: number): { since: string | nul
   return { since: isoOrNull(sinceMs), until: isoOrNull(untilMs) };
 }
 
-const isoOrNull = (atMs: number | null): string | null => (atMs === null ? null : new Date(atMs).toISOString());
+/** An instant for the server; null where there is none, or none that a calendar knows. */
+export function isoOrNull(atMs: number | null): string | null {
+  const at = atMs === null ? null : new Date(atMs);
+  return at === null || Number.isNaN(at.getTime()) ? null : at.toISOString();
+}
 
 /** The part of an address that names its range, for links that keep it: "range=1d", or "". */
 export function rangeQuery(search: string): string {

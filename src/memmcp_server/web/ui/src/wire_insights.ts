@@ -45,7 +45,7 @@ export function readInsights(value: unknown): Insights {
     if (nodes) check("insights: nodes", nodes, { nodes: "number", working: "number", success: "number", failed: "number", expired: "number" });
     check("insights: agents", agents, { connected: "number", callers: "number", calls: "number", writers: "number", memories: "number" });
   }
-  return insights;
+  return { ...insights, totals: insights.totals ?? null, confidence: insights.confidence ?? null };
 }
 
 function checkTotals(of: string, totals: DeskTotals): void {

@@ -3,6 +3,7 @@
 import sqlite3
 from pathlib import Path
 
+import anyio
 import pytest
 from tests.support.journals import T0_NS, a_draft
 
@@ -103,3 +104,23 @@ async def test_a_closed_spool_says_so(tmp_path: Path) -> None:
         pass
     with pytest.raises(JournalUnavailable, match="closed"):
         await spool.put(a_write("late"))
+
+
+async def test_writes_at_one_time_are_kept_together_and_one_that_has_no_room_harms_no_other(tmp_path: Path) -> None:
+    async with open_spool(tmp_path, 1_000, 20_000) as spool:
+        contents = [f"small {number}" for number in range(20)]
+        answers: dict[str, SpooledWrite | StorageFull] = {}
+
+        async def put(content: str) -> None:
+            try:
+                answers[content] = await spool.put(a_write(content))
+            except StorageFull as error:
+                answers[content] = error
+
+        async with anyio.create_task_group() as tasks:
+            for content in [*contents[:10], "z" * 30_000, *contents[10:]]:
+                tasks.start_soon(put, content)
+        kept = await spool.live(0, 100)
+        assert [write.drafts[0].content for write in kept] == contents
+        assert [answers[content] for content in contents] == kept
+        assert isinstance(answers["z" * 30_000], StorageFull)

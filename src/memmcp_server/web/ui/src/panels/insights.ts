@@ -29,6 +29,7 @@ export class InsightsPanel {
     const options = { waiting: "Asking what was learned.", staleReason: around.staleReason };
     this.totals.follow(this.poll.value, { ...options, waiting: "Counting." });
     const insights = this.panel.follow(this.poll.value, options);
+    if (insights?.totals === null && this.poll.value.state === "ready") this.totals.show("empty", "Nothing was counted.");
     if (insights === null || !this.panel.isChanged(insights, time)) return;
     const { warnings, findings, lessons, digests } = insights;
     setText(byId("insights-meta"), `${counted(insights.lessons_total, "lesson")}, ${counted(findings.length, "finding")}`);
@@ -43,10 +44,7 @@ export class InsightsPanel {
   }
 
   private drawTotals(totals: Totals | null): void {
-    if (totals === null) {
-      this.totals.show("empty", "Nothing was counted.");
-      return;
-    }
+    if (totals === null) return;
     const { desks, nodes, agents } = totals;
     setText(byId("totals-meta"), counted((desks.own?.desks ?? 0) + desks.outside.reduce((sum, each) => sum + each.desks, 0), "desk"));
     const rows: [string, string, string][] = [

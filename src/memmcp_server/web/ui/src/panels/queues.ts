@@ -25,7 +25,7 @@ export class QueuesPanel {
     const dead = deadLetters(metrics, valueOf(trading));
     const pending = queues.reduce((sum, [, queue]) => sum + queue.pending, 0);
     const away = keptHere(metrics);
-    setText(byId("queues-meta"), dead > 0 ? `${count(dead)} dead letters` : away ?? (pending > 0 ? `${count(pending)} pending` : "all delivered"));
+    setText(byId("queues-meta"), dead > 0 ? `${count(dead)} dead ${dead === 1 ? "letter" : "letters"}` : away ?? (pending > 0 ? `${count(pending)} pending` : "all delivered"));
     setAttribute(byId("queues-meta"), "data-level", dead > 0 ? "bad" : away === null ? null : "warn");
     fillRows(byId("queues") as HTMLTableSectionElement, queues.map(([name, queue]) => queueRow(name, queue)));
     setText(byId("journal-seq"), count(metrics.journal_seq));

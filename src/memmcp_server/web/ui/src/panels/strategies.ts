@@ -6,7 +6,7 @@ import { count, exactSol, NOTHING, percent, plain, sol, words, ZonedTime } from 
 import { ExportLinks } from "../export";
 import { RangedPoll } from "../poll";
 import type { Asked } from "../poll";
-import { rangeName, rangeQuery, rangeWords, timeRange } from "../range";
+import { isoOrNull, rangeName, rangeQuery, rangeWords, timeRange } from "../range";
 import { readDigest, readStrategies } from "../wire_strategies";
 import type { Digest, Figures, RegimeCell, Strategy, StrategyList, Told } from "../wire_strategies";
 import { heatCell } from "./heat";
@@ -21,6 +21,7 @@ const ASK_EVERY_MS = 15_000;
 const STRATEGIES_MAX = 40;
 const COLUMNS_MAX = 16;
 const DAY_MS = 86_400_000;
+const DAYS_MAX = 3_660;
 const BY = ["window", "regime"] as const;
 type By = (typeof BY)[number];
 /** Gates that read what did not choose the parameters, the most telling first. */
@@ -56,7 +57,7 @@ function regimeKey(cell: RegimeCell, isTierSaid: boolean): string {
 
 export class StrategiesPanel {
   private readonly panel = new Panel("panel-strategies");
-  private readonly links = new ExportLinks(byId("strategies-export"), "strategies, whole run");
+  private readonly links = new ExportLinks(byId("strategies-export"), "strategies", "strategies over the whole run");
   private readonly poll: RangedPoll<{ list: StrategyList; digest: Digest }>;
   private readonly cell: StrategyCell;
   private by: By = "window";
@@ -111,7 +112,7 @@ export class StrategiesPanel {
     const results = list.strategies.map((each) => resultOf(each, told.get(each.name) ?? null, isWhole));
     const found = extremes(results);
     const of = rangeWords(location.search, time);
-    setText(byId("strategies-meta"), `${count(list.strategies.length)} strategies, ${of}`);
+    setText(byId("strategies-meta"), `${count(list.strategies.length)} ${list.strategies.length === 1 ? "strategy" : "strategies"}, ${of}`);
     setText(byId("strategies-extremes"), found === null ? `No two strategies have finished trades in the ${isWhole ? "whole run" : "range"} yet.`
       : `Best realised: ${plain(found.best.name, 48)} ${moved(found.best)}. Worst: ${plain(found.worst.name, 48)} ${moved(found.worst)}.`);
     this.drawCut(digest, time);
@@ -135,10 +136,11 @@ export class StrategiesPanel {
     const at = (title: string, more: Partial<Chosen>) => (strategy: string): Chosen => ({ strategy, regime: null, tier: null, title, within, ...more });
     if (this.by === "window") {
       const whole: Column = { key: "whole", title: capital(of), figures: (told) => told, chosen: at(of, {}) };
-      const days = [...new Set(digest.strategies.flatMap((each) => each.windows.map((window) => window.days)))].sort((a, b) => b - a);
+      const told = new Set(digest.strategies.flatMap((each) => each.windows.map((window) => window.days)));
+      const days = [...told].filter((each) => Number.isInteger(each) && each > 0 && each <= DAYS_MAX).sort((a, b) => b - a).slice(0, COLUMNS_MAX);
       return [whole, ...days.map((each): Column => {
         const title = `${isOpen ? "Last" : "Its last"} ${each} d`;
-        const begin = new Date(Date.parse(until) - each * DAY_MS).toISOString();
+        const begin = isoOrNull(Date.parse(until) - each * DAY_MS);
         const window = isOpen ? { window: `${each}d`, since: null, until: null } : { window: null, since: begin, until };
         return { key: `${each}`, title, figures: (told) => told?.windows.find((found) => found.days === each) ?? null, chosen: at(title, { within: window }) };
       })];

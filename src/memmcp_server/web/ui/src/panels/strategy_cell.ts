@@ -12,6 +12,7 @@ import { addressed } from "./trade_wish";
 import { movement, trend } from "./trading";
 
 const FINDINGS_MAX = 20;
+const NAME_MAX = 64;
 
 /** Which cell: of all regimes where it names none. `within` is what the server is asked for. */
 export interface Chosen {
@@ -21,6 +22,11 @@ export interface Chosen {
 
 export function keyOf(chosen: Chosen | null): string {
   return chosen === null ? "" : JSON.stringify([chosen.strategy, chosen.regime, chosen.tier, chosen.title]);
+}
+
+/** What the server is asked: a name is as long there as it takes one. */
+function asked({ strategy, regime, tier, within }: Chosen): Record<string, string | null> {
+  return { strategy: strategy.slice(0, NAME_MAX), regime: regime?.slice(0, NAME_MAX) ?? null, tier: tier?.slice(0, NAME_MAX) ?? null, ...within };
 }
 
 export class StrategyCell {
@@ -40,7 +46,7 @@ export class StrategyCell {
     this.place.replaceChildren(head, place);
     head.querySelector<HTMLElement>("h3")?.focus();
     try {
-      const cell = readCell(await this.api.get(addressed("/strategies/cell", { strategy: chosen.strategy, regime: chosen.regime, tier: chosen.tier, ...chosen.within })));
+      const cell = readCell(await this.api.get(addressed("/strategies/cell", asked(chosen))));
       if (key === this.key) place.replaceChildren(...body(cell, time));
     } catch (error) {
       const text = plain(error instanceof Error ? error.message : String(error), 300);

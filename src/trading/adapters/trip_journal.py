@@ -1,0 +1,254 @@
+"""Arbitrage's own journal, ``arbitrage.db``: trips as events, what was seen, and whether trips may be opened."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from trading.adapters.canonical import canonical_json, parse_json
+from trading.adapters.sqlite import Step, open_engine, translating, writing
+from trading.arbitrage.trip_ports import Sighting, TripKept, TripLimits
+from trading.arbitrage.trips import Began, Dead, Event, LegPlan, Looked, Phase, Settled, TripPlan
+from trading.errors import InvalidInput, JournalUnavailable
+from trading.model.units import NS_PER_S
+
+JOURNAL_NAME: Final = "arbitrage.db"
+SIGHTINGS_MAX: Final = 20_000
+_PRUNED_AT_ONCE: Final = 1_000
+_DAY_NS: Final = 86_400 * NS_PER_S
+_OVER: Final = tuple(each.value for each in Phase if each.is_over)
+_ENDED: Final = (Phase.DONE.value, Phase.FLAT.value)
+_KINDS: Final[Mapping[str, type[Event]]] = {"began": Began, "settled": Settled, "dead": Dead, "looked": Looked}
+_NAMES: Final = {kind: name for name, kind in _KINDS.items()}
+
+_metadata = sa.MetaData()
+_trips = sa.Table(
+    "trips",
+    _metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False, unique=True),
+    sa.Column("phase", sa.String, nullable=False, index=True),
+    sa.Column("plan", sa.LargeBinary, nullable=False),
+    sa.Column("loss_max", sa.LargeBinary, nullable=False),
+    sa.Column("result", sa.LargeBinary, nullable=False),
+    sa.Column("ended_ns", sa.BigInteger, index=True),
+)
+_events = sa.Table(
+    "events",
+    _metadata,
+    sa.Column("trip_id", sa.String, sa.ForeignKey("trips.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+_sightings = sa.Table(
+    "sightings",
+    _metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+_state = sa.Table(
+    "state",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("halted", sa.String, nullable=False),
+)
+_answers = sa.Table(
+    "answers",  # who let trips be opened again, and why
+    _metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("actor", sa.String, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("halted", sa.String, nullable=False),
+)
+
+
+def _first(connection: sa.Connection) -> None:
+    _metadata.create_all(connection)
+    connection.execute(sa.insert(_state).values(id=1, epoch=0, halted=""))
+
+
+_STEPS: Final[tuple[Step, ...]] = (_first,)
+
+
+class SqlTripJournal:
+    """Made by ``SqlTripJournal.at(path)``; whoever opens the file last is the only one who may write. Any thread may
+    call it, one at a time gets in. Amounts are kept as text: those of an EVM chain go beyond 64 bits."""
+
+    def __init__(self, engine: sa.Engine, path: Path, epoch: int) -> None:
+        self._engine = engine
+        self.path = path
+        self._epoch = epoch
+        self._lock = threading.Lock()
+
+    @classmethod
+    def at(cls, path: Path) -> "SqlTripJournal":
+        """Open or make the journal. Raises: JournalUnavailable."""
+        engine = open_engine(path, _STEPS, connections=1)
+        with translating(path), writing(engine) as connection:
+            connection.execute(sa.update(_state).values(epoch=_state.c.epoch + 1))
+            epoch = int(connection.execute(sa.select(_state.c.epoch)).scalar_one())
+        return cls(engine, path, epoch)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def open(self, plan: TripPlan, loss_max: int, limits: TripLimits, now_ns: int) -> str:
+        with self._writing() as connection:
+            known = sa.select(_trips.c.id).where(_trips.c.id == plan.id)
+            if connection.execute(known).scalar_one_or_none() is not None:
+                return ""
+            halted = str(connection.execute(sa.select(_state.c.halted)).scalar_one())
+            if halted:
+                return "halted"
+            still = _trips.c.phase.not_in(_ENDED)
+            losses = connection.execute(sa.select(_trips.c.loss_max).where(still)).scalars().all()
+            if len(losses) >= limits.open_max:
+                return "open_max"
+            if plan.first.amount_in > limits.amount_max:
+                return "amount_max"
+            worst = _day_result(connection, now_ns) - sum(map(int, losses)) - loss_max
+            if worst < -limits.day_loss_max:
+                return "day_loss_max"
+            highest = connection.execute(sa.select(sa.func.coalesce(sa.func.max(_trips.c.number), 0))).scalar_one()
+            row = {"id": plan.id, "number": highest + 1, "phase": Phase.FIRST.value, "plan": _plan_body(plan)}
+            amounts = {"loss_max": str(loss_max).encode(), "result": b"0"}
+            connection.execute(sa.insert(_trips), row | amounts)
+            return ""
+
+    def happened(self, trip_id: str, number: int, event: Event, phase: Phase, result: int) -> None:
+        body = canonical_json({name: _text(value) for name, value in asdict(event).items()})
+        row = {"trip_id": trip_id, "number": number, "kind": _NAMES[type(event)], "body": body}
+        ended = {"ended_ns": event.at_ns} if phase.is_over else {}
+        values = {"phase": phase.value, "result": str(result).encode()} | ended
+        with self._writing() as connection:
+            connection.execute(sa.insert(_events), row)
+            connection.execute(sa.update(_trips).where(_trips.c.id == trip_id).values(**values))
+
+    def kept(self, trip_id: str) -> TripKept:
+        with self._reading() as connection:
+            row = connection.execute(sa.select(_trips).where(_trips.c.id == trip_id)).one_or_none()
+            if row is None:
+                msg = f"trip: {trip_id[:60]!r} is not known"
+                raise InvalidInput(msg, field="trip")
+            return _kept(connection, row)
+
+    def unfinished(self) -> Sequence[TripKept]:
+        query = sa.select(_trips).where(_trips.c.phase.not_in(_OVER)).order_by(_trips.c.number)
+        with self._reading() as connection:
+            return [_kept(connection, row) for row in connection.execute(query).all()]
+
+    def seen(self, sightings: Sequence[Sighting]) -> None:
+        rows = [{"body": canonical_json({n: _text(v) for n, v in asdict(each).items()})} for each in sightings]
+        if not rows:
+            return
+        with self._writing(syncs_later=True) as connection:
+            connection.execute(sa.insert(_sightings), rows)
+            highest = connection.execute(sa.select(sa.func.max(_sightings.c.number))).scalar_one()
+            oldest = connection.execute(sa.select(sa.func.min(_sightings.c.number))).scalar_one()
+            if highest - oldest >= SIGHTINGS_MAX + _PRUNED_AT_ONCE:
+                connection.execute(sa.delete(_sightings).where(_sightings.c.number <= highest - SIGHTINGS_MAX))
+
+    def sightings(self, limit: int = 100) -> Sequence[Sighting]:
+        query = sa.select(_sightings.c.body).order_by(_sightings.c.number.desc()).limit(min(limit, SIGHTINGS_MAX))
+        with self._reading() as connection:
+            bodies = [parse_json(each) for each in connection.execute(query).scalars().all()]
+        texts = ("first", "second", "why_not")
+        return [Sighting(**_values(body, *texts)) for body in bodies]
+
+    def day_result(self, now_ns: int) -> int:
+        with self._reading() as connection:
+            return _day_result(connection, now_ns)
+
+    def halt(self, why: str) -> None:
+        with self._writing() as connection:
+            connection.execute(sa.update(_state).where(_state.c.halted == "").values(halted=why[:500] or "halted"))
+
+    def halted(self) -> str:
+        with self._reading() as connection:
+            return str(connection.execute(sa.select(_state.c.halted)).scalar_one())
+
+    def resume(self, actor: str, reason: str) -> None:
+        if not reason.strip():
+            msg = "reason is empty: say what was looked at"
+            raise InvalidInput(msg, field="reason")
+        stuck = sa.select(_trips.c.id).where(_trips.c.phase == Phase.STUCK.value).limit(1)
+        with self._writing() as connection:
+            found = connection.execute(stuck).scalar_one_or_none()
+            if found is not None:
+                msg = f"trip {found} still waits for a person"
+                raise InvalidInput(msg, field="trip")
+            halted = connection.execute(sa.select(_state.c.halted)).scalar_one()
+            row = {"actor": actor[:100], "reason": reason[:500], "halted": halted}
+            connection.execute(sa.insert(_answers), row)
+            connection.execute(sa.update(_state).values(halted=""))
+
+    def settle_by_hand(self, trip_id: str, actor: str, reason: str, result: int) -> None:
+        """Close a trip that waited for a person, who says what it came to. Raises: InvalidInput."""
+        if not reason.strip():
+            msg = "reason is empty: say what was looked at"
+            raise InvalidInput(msg, field="reason")
+        is_it = sa.and_(_trips.c.id == trip_id, _trips.c.phase == Phase.STUCK.value)
+        with self._writing() as connection:
+            values = {"phase": Phase.FLAT.value, "result": str(result).encode()}
+            if connection.execute(sa.update(_trips).where(is_it).values(**values)).rowcount != 1:
+                msg = f"trip {trip_id[:60]!r} does not wait for a person"
+                raise InvalidInput(msg, field="trip")
+            row = {"actor": actor[:100], "reason": reason[:500], "halted": f"trip {trip_id}"}
+            connection.execute(sa.insert(_answers), row)
+
+    @contextmanager
+    def _writing(self, *, syncs_later: bool = False) -> Iterator[sa.Connection]:
+        with self._lock, translating(self.path), writing(self._engine, syncs_later=syncs_later) as connection:
+            if connection.execute(sa.select(_state.c.epoch)).scalar_one() != self._epoch:
+                msg = f"{self.path} was opened by another process since, which makes the trips now"
+                raise JournalUnavailable(msg)
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with self._lock, translating(self.path), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+
+def _day_result(connection: sa.Connection, now_ns: int) -> int:
+    since = sa.and_(_trips.c.phase.in_(_ENDED), _trips.c.ended_ns >= now_ns // _DAY_NS * _DAY_NS)
+    return sum(map(int, connection.execute(sa.select(_trips.c.result).where(since)).scalars().all()))
+
+
+def _kept(connection: sa.Connection, row: Any) -> TripKept:
+    query = sa.select(_events).where(_events.c.trip_id == row.id).order_by(_events.c.number)
+    events = tuple(_event(each.kind, parse_json(each.body)) for each in connection.execute(query).all())
+    return TripKept(_plan(parse_json(row.plan)), Phase(row.phase), events, int(row.result))
+
+
+def _event(kind: str, body: Mapping[str, Any]) -> Event:
+    return _KINDS[kind](**_values(body, "key"))
+
+
+def _values(body: Mapping[str, Any], *texts: str) -> dict[str, Any]:
+    return {name: value if name in texts else int(value) for name, value in body.items()}
+
+
+def _text(value: int | str) -> str:
+    return str(value)
+
+
+def _plan_body(plan: TripPlan) -> bytes:
+    legs = {"first": [plan.first], "second": [plan.second], "unwinds": plan.unwinds}
+    rows = {name: [{n: _text(v) for n, v in asdict(leg).items()} for leg in each] for name, each in legs.items()}
+    rest = {name: _text(getattr(plan, name)) for name in TripPlan.__slots__ if name not in legs}
+    return canonical_json(rows | rest)
+
+
+def _plan(body: Mapping[str, Any]) -> TripPlan:
+    def legs(name: str) -> tuple[LegPlan, ...]:
+        return tuple(LegPlan(**_values(each, "venue")) for each in body[name])
+
+    rest = _values({n: v for n, v in body.items() if n not in ("first", "second", "unwinds")}, "id")
+    return TripPlan(first=legs("first")[0], second=legs("second")[0], unwinds=legs("unwinds"), **rest)
