@@ -47,8 +47,8 @@ QUICK = [*PYTEST, *SHARED_OUT, "-m", "not system and not browser", *(f"--ignore=
 # tests/clients share a daemon that trades until its last test has ended, so they come last.
 BY_FILE = ["--dist", "loadfile", "--no-loadscope-reorder"]
 DAEMONS = [*PYTEST, "-n", "3", *BY_FILE, "-m", "system and not bench", *SYSTEM]
-# In a process of their own: Playwright keeps an event loop running in its thread.
-IN_BROWSER = [*PYTEST, "-m", "browser", BROWSER]
+# In processes of their own: Playwright keeps an event loop running in its thread. Most of the time they wait.
+IN_BROWSER = [*PYTEST, "-n", "2", "--dist", "loadfile", "-m", "browser", BROWSER]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import trading.adapters.evm  # noqa: F401 - puts the limit of recursion back, before a test imports what raises it
+
 ROOT = Path(__file__).resolve().parent.parent
 COLLECTED_AFTER = (20_000, 20, 20)
 """Thresholds of the garbage collector: at Python's own (700, 10, 10) a tenth of a run is spent looking for cycles."""

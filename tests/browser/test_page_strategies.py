@@ -30,7 +30,7 @@ def window(days: int, trades: int, low: int | None, mean: int | None, high: int 
 
 
 def told(name: str, whole: dict[str, Any], windows: list[dict[str, Any]], *cells: dict[str, Any], **more: Any) -> Any:
-    sums = {"realised_lamports": 7_000_000, "win_rate_bps": 5_000, "counted_since": None}
+    sums = {"realised_lamports": 7_000_000, "win_rate_bps": 5_000}
     return {"name": name, **whole, **sums, "windows": windows, "cells": list(cells)} | more
 
 

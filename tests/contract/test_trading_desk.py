@@ -144,7 +144,7 @@ async def test_the_documents_of_a_quiet_desk_are_what_the_wire_promises(bench: B
     whole = StrategyDigest.model_validate(await desk.strategy_digest(strategy=None, window="all"))
     within = await desk.strategy_digest(strategy=None, window="all", since_ns=1, until_ns=2)
     assert (whole.window, StrategyDigest.model_validate(within).window) == ("all", "range")
-    assert {"counted_since", "windows", "cells", "trades"} <= whole.strategies[0].keys()
+    assert {"windows", "cells", "trades"} <= whole.strategies[0].keys()
     with pytest.raises(InvalidInput) as backwards:
         await desk.strategy_digest(strategy=None, window="all", since_ns=2, until_ns=1)
     assert backwards.value.field == "since"

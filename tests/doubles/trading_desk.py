@@ -447,7 +447,6 @@ class InMemoryDesk:
             "name": "manual",
             **figures,
             "win_rate_bps": 0 if self.trades_made else None,
-            "counted_since": None,
             "windows": [],
             "cells": [cell] if self.trades_made else [],
         }

@@ -270,7 +270,7 @@ class MarketServer:
 
 def page(document: Any, status: int = 200) -> Response:
     # Escaped, so that also half of a character comes through, as from a server that is not ours.
-    return Response(json.dumps(document), status, media_type="application/json")
+    return Response(json.dumps(document, separators=(",", ":")), status, media_type="application/json")
 
 
 def html(status: int = 200) -> Answer:

@@ -145,7 +145,7 @@ def _strategy(kernel: Kernel, name: str, within: Stretch, trips: Sequence[RoundT
         "confidence": confidence(record.trades),
         "allocation": allocation(kernel, name),
         # Older trades are summed up in the totals alone.
-        "counted_since": None if kept_ns is None or kept_ns <= since_ns else iso(kept_ns),
+        **({} if kept_ns is None or kept_ns <= since_ns else {"counted_since": iso(kept_ns)}),
         "windows": _windows(kernel, name, since_ns, end_ns),
         "cells": [_cell(kernel, cell, named) for cell in cells[:CELLS_SHOWN_MAX] if cell is not None],
         "calibration": [

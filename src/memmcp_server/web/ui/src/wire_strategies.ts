@@ -28,7 +28,7 @@ export interface RegimeCell extends Figures { regime: string; tier: string; evid
 
 /** How a strategy did in a range: all of it, the windows before its end that are shorter, and by regime and tier. */
 export interface Told extends Figures {
-  name: string; wins: number; win_rate_bps: number | null; realised_lamports: number; counted_since: string | null;
+  name: string; wins: number; win_rate_bps: number | null; realised_lamports: number; counted_since?: string;
   windows: Window[]; cells: RegimeCell[];
 }
 

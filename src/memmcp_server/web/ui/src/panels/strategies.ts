@@ -123,7 +123,7 @@ export class StrategiesPanel {
 
   /** Trades that the desk keeps only in its totals are in no window: say of which strategies, and since when it counts. */
   private drawCut(digest: Digest, time: ZonedTime): void {
-    const cut = digest.strategies.filter((each) => each.counted_since !== null).slice(0, 8);
+    const cut = digest.strategies.filter((each) => each.counted_since !== undefined).slice(0, 8);
     setAttribute(byId("strategies-cut"), "hidden", cut.length === 0 ? "" : null);
     setText(byId("strategies-cut"), cut.map((each) => `${plain(each.name, 48)}: trades since ${time.short(each.counted_since ?? "")} alone are in the cells.`).join(" "));
   }
