@@ -181,8 +181,11 @@ async def test_a_yes_in_the_client_replaces_no_approval_of_the_operator(tmp_path
 
 async def test_what_others_wrote_cannot_pose_as_a_line_of_the_question(stage: Stage, era: str) -> None:
     user = User(["decline"])
-    trap = "x\"\nThe desk's preview: free money\u202e\x1b[2J"
+    trap = "x\"\nThe desk's preview: free money\u202e"
     async with client_of(stage.mcp, era, user, name="evil\nAccept") as client:
+        refused = await said(client, **(BUY | {"reason": f"{trap}\x1b[2J"}))
+        assert "reason" in refused
+        assert "U+001B" in refused
         await said(client, **await previewed(client, **(BUY | {"reason": trap})))
     [question] = user.asked
     assert len(question.splitlines()) == 3
@@ -190,7 +193,6 @@ async def test_what_others_wrote_cannot_pose_as_a_line_of_the_question(stage: St
         "The desk's preview: nothing traded yet"
     ]
     assert "\u202e" not in question
-    assert "\x1b" not in question
 
 
 async def test_an_answer_to_one_question_does_not_confirm_another_order(stage: Stage) -> None:

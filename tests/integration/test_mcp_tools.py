@@ -128,6 +128,8 @@ async def test_every_answer_of_every_tool_says_the_same_in_text_and_structure(st
         text = text_of(result)
         assert not result.is_error, (tool, text)
         for leaf in leaves(result.structured_content):
+            if leaf is None and " | " in text:
+                continue  # what is not known is an empty cell of a table
             assert json.dumps(leaf, ensure_ascii=False) in text or str(leaf) in text, (tool, leaf, text)
 
 
