@@ -50,10 +50,14 @@ class CuttingProxy:
             writer.close()
 
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, losing: asyncio.Event) -> None:
+        has_written = False  # a reader ends with a COMMIT too
         while data := await reader.read(CHUNK):
-            if b"COMMIT" in data and self.cuts > 0:
-                self.cuts -= 1
-                losing.set()
+            has_written = has_written or b"INSERT INTO memories" in data
+            if b"COMMIT" in data:
+                if has_written and self.cuts > 0:
+                    self.cuts -= 1
+                    losing.set()
+                has_written = False
             writer.write(data)
             await writer.drain()
 
