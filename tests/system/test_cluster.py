@@ -3,7 +3,7 @@
 import pytest
 from benchmarks.cluster import run
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.bench, pytest.mark.timeout(300)]
 
 SEED = 7
 """Of its first two blows the first meets the server, the second a daemon."""
