@@ -8,7 +8,7 @@ written down before they are sent; and nothing is concluded from an error, a nod
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, ParamSpec, Protocol, TypeVar
+from typing import Final
 
 import anyio
 import anyio.abc
@@ -24,6 +24,7 @@ from trading.errors import (
     SendRefused,
     SigningRefused,
 )
+from trading.execution.beside import Beside, InThread
 from trading.model.evm import (
     EvmAttempt,
     EvmIntent,
@@ -40,8 +41,6 @@ from trading.model.units import NS_PER_S
 
 from .evm_ports import EvmChain, EvmJournal, EvmPreparer, EvmSigner
 
-P = ParamSpec("P")
-T = TypeVar("T")
 DAY_NS: Final = 86_400 * NS_PER_S
 CANCELS_MAX: Final = 8
 _UNDER_WAY: Final = frozenset({EvmState.OPEN, EvmState.PENDING, EvmState.LANDED})
@@ -59,22 +58,6 @@ class EvmRules:
     bump_after_s: float = 12.0
     backoff_s: float = 0.5
     backoff_cap_s: float = 8.0
-
-
-class Beside(Protocol):
-    """Runs a blocking call and waits for it; calls run one at a time."""
-
-    async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
-
-
-class InThread:
-    """Body of ``Beside``: a thread, so that a sync of the disk holds nobody up."""
-
-    def __init__(self) -> None:
-        self._one = anyio.CapacityLimiter(1)
-
-    async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await anyio.to_thread.run_sync(lambda: call(*args, **kwargs), limiter=self._one)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final, ParamSpec, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 import anyio
 import anyio.abc
@@ -32,6 +32,7 @@ from trading.model.intent import Answer, ApprovalAsked, Attempt, Intent, IntentR
 from trading.model.units import NS_PER_S
 from trading.ports import Chain, ExecutionJournal
 
+from .beside import Beside, InThread
 from .together import together
 from .turns import Sides, Turns
 from .upkeep import judged
@@ -40,8 +41,6 @@ SWEEP_LIMIT: Final = 5_000
 _LATE: Final = "the deadline passed before it landed"
 
 logger = logging.getLogger(__name__)
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +56,6 @@ class ExecutorRules:
     backoff_cap_s: float = 8.0
     sweep_s: float = 30.0
     intents_len_max: int = 64
-
-
-class Beside(Protocol):
-    """Runs a blocking call and waits for it; calls run one at a time, in the order of asking."""
-
-    async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
-
-
-class InThread:
-    """Body of ``Beside``: a thread, so that a sync of the disk does not hold up other intents."""
-
-    def __init__(self) -> None:
-        self._one = anyio.CapacityLimiter(1)
-
-    async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await anyio.to_thread.run_sync(lambda: call(*args, **kwargs), limiter=self._one)
 
 
 class _Changed(TradingError):

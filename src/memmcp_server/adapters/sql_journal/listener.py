@@ -50,7 +50,7 @@ class Listener:
             began_s = time.monotonic()
             try:
                 self._listen()
-            except psycopg.Error as error:
+            except (psycopg.Error, ValueError) as error:  # also a notification that is not ours
                 _log.info("the journal's server tells of no commits now: %s", str(error).strip().partition("\n")[0])
             pause_s = LOOK_S if time.monotonic() - began_s > RETRY_S_MAX else min(2 * pause_s, RETRY_S_MAX)
             self._ending.wait(pause_s)
