@@ -214,12 +214,13 @@ class Readers:
             cursor = page["next_cursor"]
 
     def _judge(self, readers: list[Reader], kept: set[int]) -> None:
-        """Hold each reader to what the writer was told and what the journal holds. Of what was forgotten meanwhile
-        who has caught up was told nothing."""
-        known, gone = self._told | kept, self._told - kept
+        """Hold each reader to what the writer was told and what the journal holds, up to the last that it was told: a
+        row of the daemon's own may come after that, when the readers end. Of what was forgotten meanwhile who has
+        caught up was told nothing."""
+        known, gone, last = self._told | kept, self._told - kept, max(self._told)
         for reader in readers:
             had = set(reader.seqs)
-            lost = {seq for seq in known - had if seq > reader.start} - (gone if reader.gaps else set())
+            lost = {seq for seq in known - had if reader.start < seq <= last} - (gone if reader.gaps else set())
             self.found.rows += len(reader.seqs)
             self.found.gaps += reader.gaps
             self.found.reconnects += max(0, reader.connections - 1)

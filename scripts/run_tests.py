@@ -46,7 +46,7 @@ QUICK = [*PYTEST, *SHARED_OUT, "-m", "not system and not browser", *(f"--ignore=
 # Files are run side by side, since most of what they do is waiting for processes of their own. In order: those in
 # tests/clients share a daemon that trades until its last test has ended, so they come last.
 BY_FILE = ["--dist", "loadfile", "--no-loadscope-reorder"]
-DAEMONS = [*PYTEST, "-n", "4", *BY_FILE, "-m", "system and not bench", *SYSTEM]
+DAEMONS = [*PYTEST, "-n", "3", *BY_FILE, "-m", "system and not bench", *SYSTEM]
 # In processes of their own: Playwright keeps an event loop running in its thread. Most of the time they wait.
 IN_BROWSER = [*PYTEST, "-n", "2", "--dist", "loadfile", "-m", "browser", BROWSER]
 

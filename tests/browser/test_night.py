@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from tests.support import page_documents as documents
 from tests.support.page_server import Stage
 
@@ -42,6 +42,21 @@ def test_who_comes_back_is_told_what_happened_and_what_waits_until_it_was_read(w
     expect(panel).to_be_hidden()
     page.reload()
     expect(page.locator("#panel-trading")).to_have_attribute("data-state", "ready")
+    expect(panel).to_be_hidden()
+    watched.expect_only()
+
+
+def test_a_report_that_was_seen_before_it_came_does_not_come_back(watched: Watched, stage: Stage) -> None:
+    held: list[Route] = []
+    watched.page.route("**/night?*", lambda route: held.append(route))  # the driver marks what it calls
+    page = returning(watched, stage, away_s=8 * 3_600)
+    panel = page.locator("#panel-night")
+    expect(panel).to_be_visible()
+    panel.get_by_role("button", name="Seen").click()
+    expect(panel).to_be_hidden()
+    with page.expect_response("**/night?*"):
+        held[0].continue_()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     expect(panel).to_be_hidden()
     watched.expect_only()
 

@@ -244,11 +244,14 @@ export class App {
 
   private async loadNight(sinceMs: number): Promise<void> {
     this.night = LOADING;
+    let found: Loadable<NightReport>;
     try {
-      this.night = ready(readNight(await this.api.get(`/night?since=${encodeURIComponent(new Date(sinceMs).toISOString())}`)), Date.now());
+      found = ready(readNight(await this.api.get(`/night?since=${encodeURIComponent(new Date(sinceMs).toISOString())}`)), Date.now());
     } catch (error) {
-      this.night = failed(LOADING, messageOf(error));
+      found = failed(LOADING, messageOf(error));
     }
+    // Whoever said "seen" while it was asked for does not want it back.
+    if (this.night !== null) this.night = found;
     this.plan();
   }
 
