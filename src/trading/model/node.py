@@ -112,9 +112,19 @@ class Exposure:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """How long something took, of the newest ``count`` times, in seconds."""
+
+    count: int
+    p50_s: float
+    p99_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class NodeSeen:
     """A node as the store knows it. ``silent_s`` is how long nothing was heard of it; ``leases`` are those that it
-    holds now; ``told`` is what it said of itself (figures, balances); ``counts`` what became of what it claimed."""
+    holds now; ``told`` is what it said of itself (balances); ``counts`` what became of what it claimed; ``took`` how
+    long it took from claim to signature (``send``) and from there to the chain (``confirm``)."""
 
     name: str
     epoch: int
@@ -125,3 +135,4 @@ class NodeSeen:
     leases: tuple[Lease, ...]
     told: Mapping[str, object]
     counts: Mapping[str, int]
+    took: Mapping[str, Spread]

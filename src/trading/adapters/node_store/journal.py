@@ -23,6 +23,7 @@ from .opening import Door, translating
 _LEASE: Final = sa.text(
     "SELECT node, epoch, token, until_ns >= now_ns() AS lives FROM leases WHERE wallet = :wallet FOR UPDATE"
 )
+_ENDED_BY: Final = sa.text("UPDATE children SET node = :node WHERE id = :child")
 _UNRESERVE: Final = sa.text("DELETE FROM reservations WHERE child_id = :child")
 _FILL: Final = sa.text(
     "INSERT INTO fills (child_id, signature, node, wallet, token, is_buy, units, lamports, cost_lamports, booked_ns) "
@@ -135,3 +136,8 @@ class LeasedIntents(StoredIntents):
 
     def _node(self) -> str:
         return self._lease.holder.node
+
+    def _closed(self, connection: sa.Connection, known: IntentRecord, state: IntentState) -> None:
+        # It counts for whoever ended it; the record still says who claimed it.
+        connection.execute(_ENDED_BY, {"node": self._node(), "child": known.intent.id})
+        super()._closed(connection, known, state)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from trading.adapters.canonical import canonical_json
 from trading.errors import LeaseLost
-from trading.model.node import Holder, Lease, NodeState
+from trading.model.node import Holder, Lease, NodeState, SharedState
 from trading.model.units import NS_PER_S
 
 from .opening import Door
@@ -58,15 +58,17 @@ _OTHERS: Final = sa.text(
     "AND l.until_ns >= now_ns() WHERE n.name <> :node AND n.state = 'working' AND n.seen_ns + :ttl_ns >= now_ns() "
     "AND CAST(convert_from(n.told, 'UTF8') AS jsonb) -> 'wallets' ?| CAST(:wallets AS text[]) GROUP BY n.name"
 )
+_STATE: Final = sa.text("SELECT state FROM limits WHERE one = 1")
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a node knows after it was heard: the leases that it holds, and how many of them others could take over
-    because they hold fewer."""
+    """What a node knows after it was heard: the leases that it holds, how many of them others could take over because
+    they hold fewer, and what all nodes are to do."""
 
     leases: tuple[Lease, ...]
     surplus: int
+    state: SharedState
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,8 @@ class Leases:
                 most = min(TAKEN_AT_ONCE, wish.wallets_max - len(held))
                 held |= self._taken(connection, own, [each for each in wallets if each not in held], most)
             surplus = self._surplus(connection, own, wallets, len(held))
-        return Beat(tuple(Lease(wallet, holder, token) for wallet, token in sorted(held.items())), surplus)
+            state = SharedState(connection.execute(_STATE).scalar_one())
+        return Beat(tuple(Lease(wallet, holder, token) for wallet, token in sorted(held.items())), surplus, state)
 
     def _taken(
         self, connection: sa.Connection, own: Mapping[str, Any], wallets: Sequence[str], most: int
