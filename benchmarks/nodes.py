@@ -29,11 +29,13 @@ from tests.support.rehearsal import jupiter_stage
 from trading.adapters.node_store.opening import StoreRules
 from trading.errors import JournalUnavailable
 from trading.execution.splitting import SplitRules
+from trading.model.node import Parent
 
 SLOT_S = 0.04
 LEASE_S = 1.5
 CHILD_LAMPORTS = 10**8
-BUY_WAIT_S = 20.0
+ORDER_EVERY_S = (1.0, 3.0)
+BUY_WAIT_S = 25.0
 SELL_WAIT_S = 60.0
 OVER_WITHIN_S = 120.0
 STOPPED_S = (0.2, 2.5)
@@ -132,7 +134,7 @@ async def trade(fleet: Fleet, chance: random.Random, ends_s: float) -> int:
     planned = 0
     selling: dict[str, str] = {}
     while time.monotonic() < ends_s:
-        await anyio.sleep(chance.uniform(0.2, 0.8))
+        await anyio.sleep(chance.uniform(*ORDER_EVERY_S))
         with suppress(JournalUnavailable):
             held = await anyio.to_thread.run_sync(fleet.holdings)
             for wallet, order in list(selling.items()):
@@ -140,26 +142,36 @@ async def trade(fleet: Fleet, chance: random.Random, ends_s: float) -> int:
                 if all(each.state in {"settled", "reverted", "failed", "cancelled"} for each in seen):
                     del selling[wallet]
             free = sorted(wallet for wallet, units in held.items() if units > 1_000 and wallet not in selling)
-            if free and chance.random() < 0.5:
-                wallet = chance.choice(free)
-                rules = SplitRules(chance.randint(1, 3), 10**9, 1, 10**18, 10_000)
-                parent = fleet.selling(held[wallet] * chance.choice((1, 2)) // 2, wallet, SELL_WAIT_S, rules)
-                selling[wallet] = parent.id
+            if len(free) > 2 and chance.random() < 0.5:
+                sales = chance.sample(free, max(1, len(free) * 2 // 3))
+                parents = [_sale(fleet, chance, wallet, held[wallet]) for wallet in sales]
+                selling |= {wallet: each.id for wallet, each in zip(sales, parents, strict=True)}
             else:
-                wallets = chance.sample(fleet.addresses, min(len(fleet.addresses), chance.randint(2, 8)))
-                rules = SplitRules(len(wallets), 2 * 10**9, 1, CHILD_LAMPORTS, 10_000)
-                parent = fleet.buying(CHILD_LAMPORTS * len(wallets), wallets, BUY_WAIT_S, rules)
-            await anyio.to_thread.run_sync(plan_until_known, fleet, parent)
-            planned += len(parent.children)
+                parents = [_purchase(fleet, chance)]
+            for parent in parents:
+                await anyio.to_thread.run_sync(plan_until_known, fleet, parent)
+                planned += len(parent.children)
     return planned
 
 
-def plan_until_known(fleet: Fleet, parent: object) -> None:
+def _sale(fleet: Fleet, chance: random.Random, wallet: str, units: int) -> Parent:
+    rules = SplitRules(chance.randint(1, 2), 10**9, 1, 10**18, 10_000)
+    return fleet.selling(units * chance.choice((1, 2)) // 2, wallet, SELL_WAIT_S, rules)
+
+
+def _purchase(fleet: Fleet, chance: random.Random) -> Parent:
+    most = len(fleet.addresses)
+    wallets = chance.sample(fleet.addresses, chance.randint(most // 4, most // 2))
+    rules = SplitRules(len(wallets), 2 * 10**9, 1, CHILD_LAMPORTS, 10_000)
+    return fleet.buying(CHILD_LAMPORTS * len(wallets), wallets, BUY_WAIT_S, rules)
+
+
+def plan_until_known(fleet: Fleet, parent: Parent) -> None:
     """Write an order down, again and again under the same key while nobody knows whether it was."""
     ends_s = time.monotonic() + OVER_WITHIN_S
     while True:
         try:
-            fleet.store.orders.plan(parent)  # type: ignore[arg-type]
+            fleet.store.orders.plan(parent)
             return
         except JournalUnavailable:
             if time.monotonic() > ends_s:
@@ -178,7 +190,7 @@ async def run(nodes: int, wallets: int, seconds: float, seed: int) -> Outcome:
         tempfile.TemporaryDirectory(prefix="nodes-") as folder,
     ):
         store.empty()
-        limits = replace(WIDE, exposure_lamports_max=CHILD_LAMPORTS * wallets // 2, entries_open_max=wallets // 3)
+        limits = replace(WIDE, exposure_lamports_max=CHILD_LAMPORTS * wallets, entries_open_max=wallets * 2 // 3)
         store.orders.share(limits, "benchmark")
         async with jupiter_stage() as chain, gates(server.socket_dir, names) as ways, time_moves(chain, SLOT_S):
             fleet = Fleet(store, chain, zygote, ways, Path(folder), NODES)
@@ -205,6 +217,8 @@ async def run(nodes: int, wallets: int, seconds: float, seed: int) -> Outcome:
             outcome.problems += watch.breaches[:20] + fleet.audit()
             if sum(outcome.children.values()) != outcome.planned:
                 outcome.problems.append(f"{sum(outcome.children.values())} children of {outcome.planned} are known")
+            for problem, many in fleet.why().items():
+                print(f"  {many} x {problem or 'no problem'}", file=sys.stderr)
             if outcome.problems:
                 for path in sorted(Path(folder).glob("*.log")):
                     print(f"--- {path.name}", path.read_text()[-2_000:], sep="\n", file=sys.stderr)

@@ -30,10 +30,11 @@ from tests.support.cutting_proxy import SOCKET
 from tests.support.node_stage import NodeStage
 from tests.support.rehearsal import JupiterStage
 from trading.adapters.canonical import parse_json
+from trading.errors import JournalUnavailable
 from trading.execution.parents import ParentTerms, parent_of
 from trading.execution.splitting import SplitRules
 from trading.model.intent import SOL_MINT, Intent
-from trading.model.node import Parent
+from trading.model.node import Parent, SharedLimits
 from trading.model.units import NS_PER_S
 from trading.rehearsal.rpc import Node
 from trading.rehearsal.server import Endpoint
@@ -234,15 +235,25 @@ class Fleet:
         """Wait until every child is final; return how many ended how."""
         with anyio.fail_after(within_s):
             while True:
-                counts = dict(await anyio.to_thread.run_sync(self.store.orders.counts))
-                if not counts.keys() - OVER:
-                    return counts
+                with contextlib.suppress(JournalUnavailable):
+                    counts = dict(await anyio.to_thread.run_sync(self.store.orders.counts))
+                    if not counts.keys() - OVER:
+                        return counts
                 await anyio.sleep(0.1)
 
     def holdings(self) -> dict[str, int]:
         with self.store.door.writing() as connection:
             rows = connection.execute(sa.text("SELECT wallet, units FROM holdings")).all()
         return {row.wallet: int(row.units) for row in rows}
+
+    def why(self) -> dict[str, int]:
+        """Return how many children ended with each problem."""
+        query = sa.text(
+            "SELECT coalesce(i.problem, c.problem) AS problem, count(*) AS many FROM children c "
+            "LEFT JOIN intents i ON i.id = c.id GROUP BY 1 ORDER BY 2 DESC LIMIT 12"
+        )
+        with self.store.door.writing() as connection:
+            return {row.problem[:160]: row.many for row in connection.execute(query)}
 
     def audit(self) -> list[str]:
         """Hold the chain against the books, and the record against the rules; return what is wrong."""
@@ -321,16 +332,20 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         limits = self._fleet.store.orders.shared_limits()
-        both = sa.text("SELECT token FROM reservations GROUP BY token HAVING count(DISTINCT is_buy) > 1")
         while not self._ends.wait(self._every_s):
-            used = self._fleet.store.orders.exposure()
-            self.looks += 1
-            self.most_lamports = max(self.most_lamports, used.lamports)
-            self.most_entries = max(self.most_entries, used.entries_open)
-            if used.lamports > limits.exposure_lamports_max or used.entries_open > limits.entries_open_max:
-                self.breaches.append(f"{used} is beyond {limits}")
-            with self._fleet.store.door.writing() as connection:
-                self.breaches += [f"both sides of {each}" for each in connection.execute(both).scalars()]
+            with contextlib.suppress(JournalUnavailable):
+                self._look(limits)
+
+    def _look(self, limits: SharedLimits) -> None:
+        used = self._fleet.store.orders.exposure()
+        self.looks += 1
+        self.most_lamports = max(self.most_lamports, used.lamports)
+        self.most_entries = max(self.most_entries, used.entries_open)
+        if used.lamports > limits.exposure_lamports_max or used.entries_open > limits.entries_open_max:
+            self.breaches.append(f"{used} is beyond {limits}")
+        both = sa.text("SELECT token FROM reservations GROUP BY token HAVING count(DISTINCT is_buy) > 1")
+        with self._fleet.store.door.writing() as connection:
+            self.breaches += [f"both sides of {each}" for each in connection.execute(both).scalars()]
 
     def end(self) -> None:
         self._ends.set()
