@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from trading.model.wallet import MAIN, NAME_PATTERN
 
+from .arbitrage import ArbitrageSection as ArbitrageSection
 from .bars import BarsSection as BarsSection
 from .base import Section as Section
 from .costs import CostsSection as CostsSection
@@ -490,3 +491,4 @@ class Sections(Section):
     costs: CostsSection = CostsSection()
     evm: EvmSection = EvmSection()
     exchange: ExchangeSection = ExchangeSection()
+    arbitrage: ArbitrageSection = ArbitrageSection()
