@@ -1,6 +1,7 @@
 """Arbitrage's own journal, ``arbitrage.db``: trips as events, what was seen, and whether trips may be opened."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -124,6 +125,8 @@ class SqlTripJournal:
         self.path = path
         self._epoch = epoch
         self._lock = threading.Lock()
+        self.counted: Counter[tuple[str, str]] = Counter()
+        """Since it was opened: ("seen", why not) and ("ended", phase)."""
 
     @classmethod
     def at(cls, path: Path) -> "SqlTripJournal":
@@ -168,6 +171,8 @@ class SqlTripJournal:
         with self._writing() as connection:
             connection.execute(sa.insert(_events), row)
             connection.execute(sa.update(_trips).where(_trips.c.id == trip_id).values(**values))
+        if phase.is_over:
+            self.counted["ended", phase.value] += 1
 
     def kept(self, trip_id: str) -> TripKept:
         with self._reading() as connection:
@@ -194,6 +199,7 @@ class SqlTripJournal:
                 connection.execute(sa.delete(_sightings).where(_sightings.c.number <= highest - SIGHTINGS_MAX))
             for each in sightings:
                 _tally(connection, each)
+        self.counted.update(("seen", each.why_not or "taken") for each in sightings)
 
     def sightings(self, limit: int = 100) -> Sequence[Sighting]:
         query = sa.select(_sightings.c.body).order_by(_sightings.c.number.desc()).limit(min(limit, SIGHTINGS_MAX))

@@ -92,6 +92,8 @@ class Monitor:
         self._sleep = sleep
         self.closed: Callable[[], str] = lambda: ""
         """Says why no trip may be opened now, "" where one may."""
+        self.on_looks: Callable[[str, int, int], None] = lambda _venue, _money, _middle: None
+        """Hears what lies at a venue after each look: money, and the middle token."""
 
     async def run(self) -> None:
         """Raises: JournalUnavailable."""
@@ -125,6 +127,7 @@ class Monitor:
             try:
                 with anyio.move_on_after(self._rules.look_s):
                     found[name] = await venue.look()
+                    self.on_looks(name, found[name].money_free, found[name].middle_free)
             except TradingError as error:
                 logger.info("%s: %s", name, error)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from trading.model.units import BPS_ONE
-from trading.ports import Clock, Random
+from trading.ports import Clock
 
 from .leg_venue import LegLook, Outcome
 from .runner import Sleep
@@ -13,6 +13,12 @@ from .trips import Attempt, Dead, Settled
 
 Given = Callable[[int, bool], Awaitable[int | None]]
 """What so much in gives now, of money where the second is true; None beyond the depth. Raises: TradingError."""
+
+
+class Chance(Protocol):
+    """``ports.Random`` as far as paper needs it."""
+
+    def below(self, n: int) -> int: ...
 
 
 class Sight(Protocol):
@@ -51,7 +57,7 @@ class PaperLeg:
         real: Sight,
         held: PaperInventory,
         terms: PaperTerms,
-        chance: Random,
+        chance: Chance,
         clock: Clock,
         sleep: Sleep,
     ) -> None:

@@ -89,8 +89,9 @@ class ArbitrageSection(Section):
     ``name``, ``mint``, ``decimals`` and two of ``market``, ``solana``, ``evm_pool``; see the document for the rest.
 
     ``money`` is paper (real prices, fills simulated, nothing is sent) or real, which takes a desk with real money whose
-    operator has armed it, and is refused elsewhere. ``every_s`` lies between two looks at a pair; a venue is waited for
-    ``look_s``, and a look older than ``stale_s`` is not acted on.
+    operator has armed it, keys of the exchange and ``wallet``, the address of a wallet of the signer that the mandate
+    names and nothing else of the desk uses; it is refused elsewhere. ``every_s`` lies between two looks at a pair; a
+    venue is waited for ``look_s``, and a look older than ``stale_s`` is not acted on.
 
     Limits over all pairs: ``open_max`` trips that are not over, ``size_max_sol`` for one, ``day_loss_sol`` that the
     trips of a UTC day may lose, what is open counted at its worst. ``keep_bps`` of what lies at a venue stays there.
@@ -116,6 +117,7 @@ class ArbitrageSection(Section):
 
     pairs: tuple[ArbitragePairSection, ...] = Field(default=(), max_length=8)
     money: Literal["paper", "real"] = "paper"
+    wallet: str = Field(default="", pattern="^([1-9A-HJ-NP-Za-km-z]{32,44})?$")
     every_s: Seconds = 20.0
     look_s: float = Field(default=6.0, gt=0, le=60)
     stale_s: float = Field(default=8.0, gt=0, le=120)

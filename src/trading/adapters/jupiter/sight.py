@@ -13,9 +13,9 @@ from trading.adapters.jupiter.gateway import JupiterApi
 from trading.adapters.jupiter.models import Order
 from trading.adapters.jupiter.offers import check_answer, parsed
 from trading.adapters.jupiter.order import MARKET_MAKERS
+from trading.arbitrage.ladder import ladder, sizes_between
 from trading.arbitrage.leg_venue import LegLook
 from trading.arbitrage.opportunities import LegTerms
-from trading.arbitrage.sampled import lower_bound, sizes_between
 from trading.errors import RouteRefused, RouterUnavailable
 from trading.model.chain import SwapWanted
 
@@ -66,8 +66,8 @@ class JupiterSight:
         return LegLook(
             venue=self._name,
             at_ns=at_ns,
-            there=LegTerms(self._name, lower_bound(there)),
-            back=LegTerms(self._name, lower_bound(back)),
+            there=LegTerms(self._name, ladder(there)),
+            back=LegTerms(self._name, ladder(back)),
             least_there=1,
             least_back=1,
             money_free=0,
@@ -116,4 +116,4 @@ class JupiterSight:
                 tasks.start_soon(ask, amount)
         if trouble:
             raise trouble[0]
-        return found
+        return sorted(found)
