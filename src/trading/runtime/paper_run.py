@@ -24,6 +24,7 @@ from trading.model.wallet import MAIN, WalletTerms
 from trading.ports import Counted, Feed, LiveFeed, Memory
 
 from .advising import Advising
+from .arbitrage_checks import check as check_arbitrage
 from .assembly import RunPlan, chosen_profile
 from .assessing import Assessing
 from .bans import with_bans
@@ -89,6 +90,7 @@ async def paper_desk(
 async def _opened(
     options: PaperOptions, sections: Sections, memory: Memory, chosen: Chosen | None
 ) -> AsyncIterator[PaperDesk]:
+    check_arbitrage(sections, is_real=options.is_real)
     profile = with_bans(chosen_profile(options.profile, folder=options.profiles_dir), sections.live)
     async with AsyncExitStack() as stack:
         store = await anyio.to_thread.run_sync(JournalStore.at, options.data_dir / JOURNAL_NAME)
@@ -181,6 +183,13 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
                 desk.use_candidates(options.candidates_dir)
                 tasks.start_soon(desk.promoter.keep_copying)
                 tasks.start_soon(Proposals(options.candidates_dir, parts.memory).keep_telling)
+            if sections.arbitrage.is_on:
+                # Only who wishes for arbitrage pays for loading it.
+                from .arbitrage_run import arbitraging_of
+
+                works = arbitraging_of(sections, options.data_dir, parts.memory, stage, live)
+                desk.arbitraging, meters.arbitrage = works, works.figures
+                tasks.start_soon(works.run)
             desk.running_costs = parts.costs
             desk.telling.live = None if parts.live is None else parts.live.executing(sections.live)
             desk.figures = meters.document
