@@ -39,9 +39,10 @@ COMPILED = (
 
 PYTEST = [str(set_up.BIN / "python"), "-m", "pytest", "-q", "--durations=8"]
 KERNELS = [*PYTEST, "-m", "not system and not browser", *COMPILED]
-# Two, two and one worker on two cores: together they end at about the same time, and no core is ever idle. A worker that
-# has no tests left takes some of another's.
-QUICK = [*PYTEST, "-n", "2", "--dist", "worksteal", "-m", "not system and not browser", *(f"--ignore={tests}" for tests in COMPILED)]
+# Two, two and one worker on two cores: together they end at about the same time, and no core is idle before. A worker
+# that has no tests left takes some of another's.
+SHARED_OUT = ["-n", "2", "--dist", "worksteal"]
+QUICK = [*PYTEST, *SHARED_OUT, "-m", "not system and not browser", *(f"--ignore={tests}" for tests in COMPILED)]
 # Files are run side by side, since most of what they do is waiting for processes of their own. In order: those in
 # tests/clients share a daemon that trades until its last test has ended, so they come last.
 BY_FILE = ["--dist", "loadfile", "--no-loadscope-reorder"]

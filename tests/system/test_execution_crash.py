@@ -1,4 +1,4 @@
-"""Thirty processes killed with SIGKILL, at every step of an execution and in every weather: one swap, or proven none."""
+"""Thirty processes are killed at every step of an execution and in every weather: one swap, or proven none."""
 
 from pathlib import Path
 
