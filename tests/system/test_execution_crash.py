@@ -1,4 +1,4 @@
-"""Thirty processes are killed at every step of an execution and in every weather: one swap, or proven none."""
+"""Sixty processes killed with SIGKILL, at every step of an execution and in every weather: one swap, or proven none."""
 
 from pathlib import Path
 
@@ -6,13 +6,15 @@ import anyio
 import pytest
 from tests.support.execution_crash import PLACES, WEATHER, Case, chosen, run_cases
 
-KILLS = 30
+KILLS = 60
+PARTS = 2
 
 pytestmark = [pytest.mark.system, pytest.mark.requirement("T10"), pytest.mark.requirement("Q4")]
 
 
-def test_a_process_killed_anywhere_in_any_weather_swaps_once(tmp_path: Path) -> None:
-    cases = chosen(KILLS)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_process_killed_anywhere_in_any_weather_swaps_once(part: int, tmp_path: Path) -> None:
+    cases = chosen(KILLS)[part::PARTS]
     wrong: list[str] = []
 
     def told(case: Case, problem: str) -> None:
@@ -31,7 +33,7 @@ def test_a_desk_that_signs_anew_without_a_proof_is_caught(tmp_path: Path) -> Non
     assert [" swaps" in problem for problem in problems] == [True] * len(cases), problems
 
 
-def test_the_thirty_meet_each_step_and_each_weather() -> None:
+def test_the_sixty_meet_each_step_and_each_weather() -> None:
     cases = chosen(KILLS)
     assert len(cases) == KILLS
     assert {case.weather for case in cases} == set(WEATHER)
