@@ -274,6 +274,7 @@ def test_another_model_or_more_shards_come_without_a_search_that_fails_on_any_da
         first.index.switch()
         first.index.upsert(documents(a_memory("d", "delta kangaroo")))
         more()
+        assert second.found() == {"a", "b", "d"}  # it has not seen the switch yet
         assert collections(server) == {"memmcp", "memmcp-gen-2", "memmcp-generations"}
         second.poll()
         assert second.found() == {"a", "b", "d"}
