@@ -5,7 +5,7 @@ vectors prepared, so that embedding is no part of it). At each size a daemon's i
 worker as ever: memories are written at the service's door, points are given to the worker, and a namespace of
 1,000 memories is searched. Counted is the processor time of this process and of the worker, so that what else runs on
 the machine counts for nobody. Goals: at the largest size a write, a point and a search take at most 1.5 times what they
-take at the smallest. With ``--million`` have 9 GB of memory and 12 GB of disk free, and an hour.
+take at the smallest. With ``--million`` have 8 GB of memory and 6 GB of disk free, and half an hour.
 """
 
 import argparse

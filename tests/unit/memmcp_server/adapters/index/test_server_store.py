@@ -290,6 +290,15 @@ def test_another_model_or_more_shards_come_without_a_search_that_fails_on_any_da
     assert not first.index.should_open
 
 
+@pytest.mark.parametrize(("version", "is_told"), [("1.18.4", True), ("1.19.0", False), ("2.0.0-dev", False)])
+def test_a_server_that_is_too_old_is_told_of(
+    server: QdrantServer, caplog: pytest.LogCaptureFixture, version: str, is_told: bool
+) -> None:
+    server.version = version
+    Daemon(server)
+    assert (f"is Qdrant {version}; with one before 1.19" in caplog.text) is is_told
+
+
 def test_more_confirmations_than_replicas_are_refused_by_name(server: QdrantServer) -> None:
     Daemon(server)
     with pytest.raises(ValidationError, match="write_consistency is 3; it is at most replicas, which is 2"):
