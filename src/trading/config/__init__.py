@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from trading.model.wallet import MAIN, NAME_PATTERN
 
+from .arbitrage import ArbitrageSection as ArbitrageSection
 from .bars import BarsSection as BarsSection
 from .base import Section as Section
 from .costs import CostsSection as CostsSection
@@ -492,3 +493,4 @@ class Sections(Section):
     evm: EvmSection = EvmSection()
     exchange: ExchangeSection = ExchangeSection()
     nodes: NodesSection = NodesSection()
+    arbitrage: ArbitrageSection = ArbitrageSection()
