@@ -27,3 +27,12 @@ def ladder(offers: Sequence[tuple[int, int]]) -> Quote:
         return low_out + (high_out - low_out) * (amount_in - low_in) // (high_in - low_in)
 
     return quote
+
+
+def sizes_between(least: int, most: int, count: int) -> tuple[int, ...]:
+    """Return so many amounts from least to most, each the same multiple of the one before; fewer where they meet."""
+    if most <= least or count < 2:
+        return (most,)
+    ratio = (most / least) ** (1 / (count - 1))
+    inner = (int(least * ratio**n) for n in range(1, count - 1))
+    return tuple(sorted({least, *inner, most}))
