@@ -48,6 +48,7 @@ from .stage import REAL, Published, Stage
 from .unwrapping import unwrapped
 
 if TYPE_CHECKING:
+    from .arbitraging import Arbitraging
     from .live_run import LiveDesk, LiveParts
 
 FLUSH_TIMEOUT_S = 3.0
@@ -184,12 +185,9 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
                 tasks.start_soon(desk.promoter.keep_copying)
                 tasks.start_soon(Proposals(options.candidates_dir, parts.memory).keep_telling)
             if sections.arbitrage.is_on:
-                # Only who wishes for arbitrage pays for loading it.
-                from .arbitrage_run import arbitraging_of
-
-                works = arbitraging_of(sections, options.data_dir, parts.memory, stage, live)
-                desk.arbitraging, meters.arbitrage = works, works.figures
-                tasks.start_soon(works.run)
+                desk.arbitraging = _arbitraging(parts, stage, live)
+                meters.arbitrage = desk.arbitraging.figures
+                tasks.start_soon(desk.arbitraging.run)
             desk.running_costs = parts.costs
             desk.telling.live = None if parts.live is None else parts.live.executing(sections.live)
             desk.figures = meters.document
@@ -198,10 +196,21 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
         finally:
             mailbox.close(Unavailable("the desk is stopping", hint="repeat with the same key when it is back"))
             tasks.cancel_scope.cancel()
+    await _flushed(relay)
+
+
+async def _flushed(relay: MemoryRelay) -> None:
+    """Bring what was decided last, which is on disk, to memory now if it takes it, else at the next start."""
     with anyio.move_on_after(FLUSH_TIMEOUT_S, shield=True), suppress(TradingError, TimeoutError):
-        # What was decided last is on disk; bring it to memory now if memory takes it, else at the next start.
         while await relay.carry():
             pass
+
+
+def _arbitraging(parts: _Parts, stage: Stage, live: "LiveDesk | None") -> "Arbitraging":
+    # Only who wishes for arbitrage pays for loading it.
+    from .arbitrage_run import arbitraging_of
+
+    return arbitraging_of(parts.sections, parts.options.data_dir, parts.memory, stage, live)
 
 
 def _apis(parts: _Parts) -> dict[str, Counted]:

@@ -21,6 +21,8 @@ COMMANDS = [
     "data fetch", "data list", "data check", "calibrate", "drift", "export-tax", "profile", "profiles", "profiles list",
     "profiles show", "profiles check", "signer", "data", "rehearse", "live", "fault-proxy", "evolve", "evm",
     "costs", "promote", "propose", "demote", "lineage", "sidecar", "sidecar status", "sidecar ask",
+    "arbitrage", "arbitrage status", "arbitrage trips", "arbitrage opportunities", "arbitrage transfers",
+    "arbitrage resume", "arbitrage settle", "arbitrage give-up",
 ]  # fmt: skip
 
 
@@ -36,7 +38,11 @@ def run(*arguments: str) -> Result:
 
 def test_the_list_of_commands_is_complete() -> None:
     group = typer.main.get_command(app)
-    inner = {f"{name} {each}" for name in ("data", "profiles", "sidecar") for each in group.commands[name].commands}  # type: ignore[attr-defined]
+    inner = {
+        f"{name} {each}"
+        for name in ("arbitrage", "data", "profiles", "sidecar")
+        for each in group.commands[name].commands
+    }  # type: ignore[attr-defined]
     assert set(group.commands) | inner == set(COMMANDS)  # type: ignore[attr-defined]
 
 
