@@ -52,9 +52,11 @@ congestion: setup-test ## How long exits take while the chain is congested, into
 noise: setup-test ## Whole searches on noise and on a planted edge: what the gates of promotion let through, into docs/results.md
 	@$(BIN)/python -m scripts.noise
 
-crash: setup-test ## The kill matrices of memory, of live execution and of the phone, an outage of the index (RUNS=100 SEED=1 STATE=file)
-	@$(BIN)/python -m benchmarks.crash --runs $(or $(RUNS),100) --seed $(or $(SEED),1)
+crash: setup-test ## The kill matrices of memory in a file and on PostgreSQL, of live execution and of the phone, an outage of the index (RUNS=100 SEED=1 STATE=file)
+	@$(BIN)/python -m benchmarks.crash --runs $(or $(RUNS),100) --seed $(or $(SEED),1) --control
+	@$(BIN)/python -m benchmarks.crash --runs $(or $(RUNS),100) --seed $(or $(SEED),1) --control --database postgresql
 	@$(BIN)/python -m benchmarks.outage
+	@$(BIN)/python -m benchmarks.outage --database postgresql
 	@$(BIN)/python -m benchmarks.crash_phone --runs $(or $(RUNS),50) --seed $(or $(SEED),1)
 	@$(BIN)/python -m benchmarks.crash_execution --runs $(or $(RUNS),200) --seed $(or $(SEED),1) $(if $(STATE),--state $(STATE))
 

@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.agents import Agent, data_directory, environment, http_client, until
-from tests.support.postgres import PostgresServer, running_postgres
+from tests.support.homes import durable_postgres, point_at
+from tests.support.postgres import PostgresServer
 
 from benchmarks.crash import ANSWER_TIMEOUT_S, GROUP_LEN, QUERY, Writer, answering, contents_of, group_tag
 from memmcp_server.cli.client import Client, Failed, NoDaemon, is_served
@@ -166,15 +167,11 @@ def kill(pid: int) -> None:
 def run(runs: int, daemons: int, writers: int, seed: int) -> Outcome:
     """Blow ``runs`` times and check. Raises: RuntimeError when a writer gets no answers any more."""
     chance = random.Random(seed)
-    with running_postgres() as server, contextlib.ExitStack() as stack:
-        # Here a server is killed, and what it had committed must be there: as in production it waits for the disk.
-        server.execute("ALTER SYSTEM SET fsync = on")
-        server.execute("SELECT pg_reload_conf()")
+    with durable_postgres() as server, contextlib.ExitStack() as stack:
         url = server.url(server.new_database())
         places = [stack.enter_context(data_directory()) for _ in range(daemons)]
         for place in places:
-            (place / "memmcp.toml").write_text(f'[journal]\nurl = "{url}"\n')
-            (place / "memmcp.toml").chmod(0o600)
+            point_at(place, url)
         prober = Prober(places, random.Random(seed))
         agents = [_writer(stack, number, places[number % daemons]) for number in range(writers)]
         house = House(server, places, agents, prober, chance)

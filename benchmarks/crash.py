@@ -1,9 +1,10 @@
 """Kill the daemon again and again while agents write, then hold what they were told against what is there.
 
-    python -m benchmarks.crash --runs 100 --seed 1
+    python -m benchmarks.crash --runs 100 --seed 1 [--database postgresql] [--control]
 
 Every write that was acknowledged must be there once, none may be there twice, and search must find them all after the
 index has caught up. The daemon is killed with SIGKILL at random instants; the writers are real agents behind bridges.
+With the journal on PostgreSQL every third blow meets the server instead, which is started again a while later.
 """
 
 import argparse
@@ -19,7 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.agents import BRIDGE, Agent, Disconnected, data_directory, http_client, until
+from tests.support.agents import BRIDGE, Agent, Disconnected, http_client, until
+from tests.support.homes import DATABASES, SQLITE, Home, home
+from tests.support.postgres import PostgresServer
 
 from memmcp_server.cli.client import Client, Failed, NoDaemon, is_served
 from memmcp_server.daemon.finding import read_record
@@ -29,6 +32,17 @@ WRITERS = 4
 WRITES_PER_S = 20
 GROUP_LEN = 50
 KILL_AFTER_S = (0.05, 1.0)
+OUTAGE_S = (0.1, 1.0)
+OUTAGE_EVERY = 3
+"""Of so many blows one meets the server, the second first."""
+
+CONTROL = (sys.executable, "-m", "tests.system.premature_bridge")
+"""Agents whose daemon acknowledges before it commits: what it loses must be seen."""
+
+CONTROL_RUNS = 2
+CONTROL_SEEDS = 5
+"""Whether a kill meets a write between the two depends on the machine's load: some runs may all pass between."""
+
 ANSWER_TIMEOUT_S = 60.0
 CATCH_UP_TIMEOUT_S = 120.0
 QUERY = "crash note"
@@ -36,7 +50,10 @@ QUERY = "crash note"
 
 @dataclass
 class Outcome:
-    """``lost``: acknowledged and not there. ``doubled``: there twice. ``hidden``: there and not found by search."""
+    """``lost``: acknowledged and not there. ``doubled``: there twice. ``hidden``: there and not found by search.
+
+    ``kills`` of the daemon, ``outages`` of its server; ``local``: acknowledged by the spool.
+    """
 
     kills: int
     acknowledged: int
@@ -46,6 +63,9 @@ class Outcome:
     doubled: list[str] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
     recovery_s: list[float] = field(default_factory=list)
+    database: str = SQLITE
+    outages: int = 0
+    local: int = 0
 
     @property
     def is_sound(self) -> bool:
@@ -53,8 +73,11 @@ class Outcome:
 
     def line(self) -> str:
         worst = max(self.recovery_s, default=0.0)
+        server = f", the server killed {self.outages} times" if self.outages else ""
+        spooled = f", {self.local} of them by the spool" if self.local else ""
         return (
-            f"crash: {self.kills} kills, {self.acknowledged} acknowledged ({self.unacknowledged} not), "
+            f"crash on {self.database}: {self.kills} kills{server}, "
+            f"{self.acknowledged} acknowledged{spooled} ({self.unacknowledged} not), "
             f"{self.stored} stored: {len(self.lost)} lost, {len(self.doubled)} twice, {len(self.hidden)} not found; "
             f"back within {worst:.2f} s"
         )
@@ -102,20 +125,25 @@ def group_tag(writer: int, count: int) -> str:
     return f"w{writer}-{count // GROUP_LEN}"
 
 
-def run(runs: int, seed: int, command: Sequence[str] = BRIDGE) -> Outcome:
-    """Kill the daemon ``runs`` times and check. Raises: RuntimeError when a writer gets no answers any more."""
+def run(
+    runs: int, seed: int, command: Sequence[str] = BRIDGE, *, database: str = SQLITE, writers_count: int = WRITERS
+) -> Outcome:
+    """Kill the daemon, or its server, ``runs`` times and check.
+
+    Raises: RuntimeError when a writer gets no answers any more, ValueError (an unknown database).
+    """
     chance = random.Random(seed)
-    with data_directory() as data_dir, contextlib.ExitStack() as stack:
+    with home(database) as place, contextlib.ExitStack() as stack:
         writers = []
-        for number in range(WRITERS):
-            agent = Agent(data_dir, command=command, name=f"writer-{number}")
+        for number in range(writers_count):
+            agent = Agent(place.data_dir, command=command, name=f"writer-{number}")
             stack.callback(agent.close)
-            agent.initialize()
+            agent.initialize(ANSWER_TIMEOUT_S)
             writers.append(Writer(number, agent))
             stack.callback(writers[-1].ending.set)
         for writer in writers:
             writer.start()
-        recovery_s = [_kill(data_dir, writers, chance) for _ in range(runs)]
+        recovery_s = [_blow(place, number, writers, chance) for number in range(runs)]
         for writer in writers:
             writer.ending.set()
         for writer in writers:
@@ -123,25 +151,51 @@ def run(runs: int, seed: int, command: Sequence[str] = BRIDGE) -> Outcome:
             if writer.failure is not None or writer.is_alive():
                 msg = f"writer {writer.number} came to a stop: {writer.failure}"
                 raise RuntimeError(msg)
-        outcome = check(data_dir, writers)
-        outcome.kills, outcome.recovery_s = runs, recovery_s
+        outcome = check(place.data_dir, writers)
+        outcome.database, outcome.recovery_s = database, recovery_s
+        outcome.outages = 0 if place.server is None else sum(map(_is_outage, range(runs)))
+        outcome.kills = runs - outcome.outages
+        outcome.local = sum(writer.local for writer in writers)
         return outcome
 
 
-def _kill(data_dir: Path, writers: Sequence[Writer], chance: random.Random) -> float:
+def _blow(place: Home, number: int, writers: Sequence[Writer], chance: random.Random) -> float:
     """Wait until every writer was heard, then kill at a random instant; return the time until one was heard again."""
     before = _heard(writers)
     until(lambda: all(now > then for now, then in zip(_heard(writers), before, strict=True)), ANSWER_TIMEOUT_S)
     time.sleep(chance.uniform(*KILL_AFTER_S))
+    if place.server is not None and _is_outage(number):
+        return _cut(place.server, writers, chance)
+    return _kill(place.data_dir, writers)
+
+
+def _is_outage(number: int) -> bool:
+    return number % OUTAGE_EVERY == 1
+
+
+def _cut(server: PostgresServer, writers: Sequence[Writer], chance: random.Random) -> float:
+    """Kill the server and start it again; the daemon lives, and answers meanwhile too."""
+    server.kill()
+    killed_s = time.monotonic()
+    recovery_s = _until_heard(writers, killed_s)
+    time.sleep(chance.uniform(*OUTAGE_S))
+    server.start()
+    return recovery_s
+
+
+def _kill(data_dir: Path, writers: Sequence[Writer]) -> float:
     record = read_record(Places(data_dir))
     if record is None or not is_served(Places(data_dir)):
         msg = "the daemon was gone before it was killed"
         raise RuntimeError(msg)
     os.kill(int(str(record["pid"])), signal.SIGKILL)
-    killed_s = time.monotonic()
+    return _until_heard(writers, time.monotonic())
+
+
+def _until_heard(writers: Sequence[Writer], since_s: float) -> float:
     before = _heard(writers)
     until(lambda: any(now > then for now, then in zip(_heard(writers), before, strict=True)), ANSWER_TIMEOUT_S)
-    return time.monotonic() - killed_s
+    return time.monotonic() - since_s
 
 
 def _heard(writers: Sequence[Writer]) -> list[int]:
@@ -211,12 +265,25 @@ def contents_of(client: Client) -> list[str]:
             return contents
 
 
+def is_control_caught(database: str) -> bool:
+    """Say whether a daemon that acknowledges before it commits is found out."""
+    seeds = range(7, 7 + CONTROL_SEEDS)
+    return any(run(CONTROL_RUNS, seed, CONTROL, database=database).lost for seed in seeds)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=100, help="how many kills")
     parser.add_argument("--seed", type=int, default=1, help="of the instants")
+    parser.add_argument("--database", choices=DATABASES, default=SQLITE, help="where the journal is")
+    parser.add_argument("--control", action="store_true", help="see too that what loses memories is found out")
     arguments = parser.parse_args()
-    outcome = run(arguments.runs, arguments.seed)
+    if arguments.control:
+        is_caught = is_control_caught(arguments.database)
+        print(f"control on {arguments.database}: acknowledged before the commit, {'caught' if is_caught else 'MISSED'}")
+        if not is_caught:
+            return 1
+    outcome = run(arguments.runs, arguments.seed, database=arguments.database)
     print(outcome.line())
     for name in ("lost", "doubled", "hidden"):
         for content in getattr(outcome, name)[:10]:

@@ -1,6 +1,6 @@
 """Send every write three times while the index is down and the daemon is killed; hold what is there against it.
 
-    python -m benchmarks.outage --writes 1000 --down 30
+    python -m benchmarks.outage --writes 1000 --down 30 [--database postgresql]
 
 Four agents behind bridges write, each text three times. Meanwhile the index cannot open its store (somebody else holds
 its lock), and the daemon is killed with SIGKILL half way through. Afterwards exactly one memory a text must be there,
@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.agents import Agent, Disconnected, daemon_pid, data_directory, http_client, until
+from tests.support.agents import Agent, Disconnected, daemon_pid, http_client, until
+from tests.support.homes import DATABASES, SQLITE, home
 
 from memmcp_server.adapters.index.lock import LockHeld, acquire
 
@@ -123,10 +124,11 @@ def _kill_workers(daemon: int) -> None:
                 os.kill(int(entry.name), signal.SIGKILL)
 
 
-def run(writes: int, down_s: float) -> Outcome:
+def run(writes: int, down_s: float, database: str = SQLITE) -> Outcome:
     """Raises: RuntimeError when a writer gets no answers any more."""
     texts = [f"outage note number {number} of the ledger" for number in range(writes)]
-    with data_directory() as data_dir, contextlib.ExitStack() as stack:
+    with home(database) as place, contextlib.ExitStack() as stack:
+        data_dir = place.data_dir
         writers = []
         for number in range(WRITERS):
             agent = Agent(data_dir, name=f"writer-{number}")
@@ -179,8 +181,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--writes", type=int, default=1_000)
     parser.add_argument("--down", type=float, default=30.0, help="seconds the index is down at least")
+    parser.add_argument("--database", choices=DATABASES, default=SQLITE, help="where the journal is")
     arguments = parser.parse_args()
-    outcome = run(arguments.writes, arguments.down)
+    outcome = run(arguments.writes, arguments.down, arguments.database)
     print(outcome.line())
     for name in ("missing", "doubled", "hidden"):
         for content in getattr(outcome, name)[:10]:

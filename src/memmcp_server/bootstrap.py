@@ -22,7 +22,7 @@ from .adapters.secrets import RuleScanner
 from .adapters.signer_approvals import SignerApprovals
 from .adapters.sql_journal import open_journal
 from .adapters.sql_journal.engines import place_of
-from .adapters.write_spool import open_spool
+from .adapters.write_spool import SPOOL_NAME, open_spool
 from .config import Sections, TasksSection, TradingSection
 from .domain.drafts import DraftLimits
 from .domain.times import NS_PER_S, from_ns
@@ -192,12 +192,19 @@ def _memories(
 async def _spooling(
     journal: Journal, sections: Sections, clock: Clock, policies: Policies
 ) -> AsyncIterator[Spooling | None]:
-    """Open what keeps writes while the journal's server is away; None where the journal is a file."""
+    """Open what keeps writes while the journal's server is away; None where the journal is a file.
+
+    A file too is given what was kept for it: by a back-up of a server's journal that was restored to a file.
+    """
     section = sections.journal
-    if place_of(section, sections.data_dir).path is not None:
+    is_file = place_of(section, sections.data_dir).path is not None
+    if is_file and not (sections.data_dir / SPOOL_NAME).is_file():
         yield None
         return
     async with open_spool(sections.data_dir, section.spool_rows_max, section.spool_bytes_max) as spool:
+        if is_file and not await spool.entries(dead=None, limit=1):
+            yield None
+            return
         spooling = Spooling(spool, journal, clock, section.spool_after_s)
         policies.recall(await spooling.open())
         yield spooling

@@ -364,6 +364,20 @@ async def test_a_lesson_of_the_commit_that_closes_cites_the_closed_trajectory(be
     assert head not in standings
 
 
+@pytest.mark.parametrize("is_opened", [True, False], ids=["opened", "begun by a step"])
+async def test_a_memory_cites_a_trajectory_of_its_own_commit(bench: Bench, is_opened: bool) -> None:
+    head = MemoryId("t")
+    opened = OpenTrajectory(TrajectoryId("t"), Namespace("team"), "trade", "BONK", "open", T0_NS)
+    begun = opened if is_opened else a_draft("bought", trajectory_id="t")
+    closed = CloseTrajectory(TrajectoryId("t"), "won", "closed", T0_NS, 5)
+    *_, digest = await bench.journal.commit(
+        [begun, a_draft("early", cites=(head,)), closed, a_draft("late", cites=(head,))]
+    )
+    links = {link.from_id: link.to_version for link in await bench.journal.links([head])}
+    assert sorted(links.values()) == [1, 2]
+    assert links[digest.id] == 2
+
+
 @pytest.mark.requirement("M17")
 async def test_a_mark_counts_once_for_its_source(bench: Bench) -> None:
     [memory_id] = await written(bench, "a")

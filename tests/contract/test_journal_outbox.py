@@ -422,6 +422,7 @@ async def test_only_what_keeps_words_of_a_thread_is_given_the_next_memory_again(
 
 @pytest.mark.requirement("M11")
 async def test_a_sink_that_is_configured_no_longer_keeps_nothing_waiting(tmp_path: Path) -> None:
+    # In a file only: on a server another daemon may still serve it; there it goes by absence (test_journal_postgresql).
     for sinks, retire in (((QDRANT, SinkSpec("langfuse")), True), ((QDRANT,), False), ((QDRANT,), True)):
         async with open_journal(JournalSection(), tmp_path, ManualClock(), sinks=sinks, retire=retire) as journal:
             await journal.commit([a_draft(f"{len(sinks)} {retire}")])

@@ -11,6 +11,7 @@ from memmcp_server.adapters.sql_journal import SqlJournal, open_journal
 from memmcp_server.adapters.sql_journal.translate import translating
 from memmcp_server.adapters.sql_journal.writer import Work, Writer
 from memmcp_server.config import Sections
+from memmcp_server.errors import MemoryServerError
 
 from .clocks import SystemClock
 
@@ -22,12 +23,20 @@ class PrematureWriter(Writer):
     """Tells the callers, waits, and commits only then."""
 
     def _settle(self, batch: list[Work]) -> None:
-        with translating(self._shown):
-            if self._connection is None:
-                self._connection = self._engine.connect()
-            with self._connection.begin():
-                self._tell(batch, self._apply(self._connection, batch))
-                threading.Event().wait(COMMIT_DELAY_S)
+        is_told = False
+        try:
+            if self.before is not None:
+                self.before()
+            with translating(self._shown):
+                if self._connection is None:
+                    self._connection = self._engine.connect()
+                with self._connection.begin():
+                    self._tell(batch, self._apply(self._connection, batch))
+                    is_told = True
+                    threading.Event().wait(COMMIT_DELAY_S)
+        except MemoryServerError as error:
+            if not is_told:  # else its server was killed meanwhile, and what was told is lost
+                self._tell(batch, [error] * len(batch))
 
 
 class PrematureJournal(SqlJournal):

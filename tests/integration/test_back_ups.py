@@ -1,25 +1,43 @@
 """Both journals at one point: what a back-up holds, that it is compared, and the way back."""
 
+import asyncio
 import json
 import shutil
 import sqlite3
 import stat
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+import anyio
 import pytest
-from tests.doubles.clocks import ManualClock
+from tests.doubles.clocks import ManualClock, SystemClock
+from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.memory_journal import MemoryJournal
+from tests.doubles.word_scanner import WordScanner
+from tests.support.journals import a_draft
 from typer.testing import CliRunner
 
 from memmcp_server.adapters.back_ups import INSTANCE, RESTORED, DeskFiles, restore, verified
+from memmcp_server.adapters.sql_journal import SqlJournal, open_journal
+from memmcp_server.adapters.write_spool import SqlSpool, open_spool
+from memmcp_server.bootstrap import _spooling
 from memmcp_server.cli.root import app
+from memmcp_server.config import JournalSection, Sections
 from memmcp_server.daemon.lease import Lease
 from memmcp_server.daemon.places import Places
 from memmcp_server.domain.backups import PLACES, PLAIN
 from memmcp_server.domain.caller import Caller
-from memmcp_server.errors import InvalidInput
+from memmcp_server.domain.identifiers import MemoryId
+from memmcp_server.domain.memory import Acknowledgement, MemoryFilter
+from memmcp_server.domain.spooled import SpooledWrite
+from memmcp_server.errors import InvalidInput, JournalUnavailable
+from memmcp_server.ports import Journal, JournalCommand
 from memmcp_server.services.copies import Copies
+from memmcp_server.services.memories import Memories
+from memmcp_server.services.policies import Policies
 from trading.adapters.sql_journal import JournalStore
 
 pytestmark = [pytest.mark.requirement("O8"), pytest.mark.requirement("M9")]
@@ -62,7 +80,9 @@ async def manifest(data_dir: Path, tmp_path: Path) -> Path:
     copies.mkdir()
     memory = copies / "journal-20260101T000000Z.db"
     shutil.copyfile(data_dir / "journal.db", memory)
-    path, _ = await DeskFiles(data_dir).copy(memory)
+    files = DeskFiles(data_dir)
+    async with files.ahead(copies) as ahead:
+        path, _ = await files.copy(memory, ahead)
     return path
 
 
@@ -105,6 +125,71 @@ async def test_the_trading_journal_is_copied_after_the_memory_that_may_cite_it(t
     store = JournalStore.at(path.parent / copied.name)
     assert [run.run_id for run in store.all_runs()] == ["run_late"]
     store.close()
+
+
+@dataclass
+class Carrying:
+    """A journal on a server that is given what the spool holds as soon as its own copy is made."""
+
+    journal: SqlJournal
+    spool: SqlSpool
+    write: SpooledWrite
+
+    async def backup(self, directory: Path) -> Path:
+        path = await self.journal.backup(directory)
+        await self.journal.commit(list(self.write.drafts))
+        await self.spool.done(self.write.id, {})
+        return path
+
+    async def commit(self, commands: Sequence[JournalCommand]) -> list[Acknowledgement]:
+        return await self.journal.commit(commands)
+
+
+@pytest.mark.anyio
+@pytest.mark.requirement("M2")
+async def test_what_is_acknowledged_by_the_spool_alone_is_in_the_back_up_and_in_the_restored_journal(
+    tmp_path: Path,
+) -> None:
+    clock, data_dir, restored = SystemClock(), tmp_path / "data", tmp_path / "restored"
+    caller = Caller("claude", "", "memory_write", "agent", "stdio")
+    kept = SpooledWrite((a_draft("kept here", id=MemoryId("id-1")),), caller, clock.now_ns())
+    async with open_journal(JournalSection(), data_dir, clock) as journal, open_spool(data_dir, 10, 10_000) as spool:
+        write = await spool.put(kept)
+        beside = cast(Journal, Carrying(journal, spool, write))
+        _, _, found = await Copies(beside, DeskFiles(data_dir)).back_up(tmp_path / "copies", caller)
+    assert [each.role for each in found.files] == ["memory", "spool"]
+    assert sorted(path.suffix for path in (tmp_path / "copies").iterdir()) == [".db", ".db", ".json"]
+
+    restore(tmp_path / "copies", restored, replaces=False)
+    sections = Sections(data_dir=restored)
+    async with open_journal(JournalSection(), restored, clock) as journal:
+        policies = Policies(journal, clock)
+        assert await journal.count(MemoryFilter()) == 0
+        async with _spooling(journal, sections, clock, policies) as spooling:
+            assert spooling is not None
+            memories = Memories(journal, MemoryIndex(clock), clock, policies, WordScanner({}), spooling=spooling)
+            with anyio.fail_after(10):
+                carrying = asyncio.create_task(spooling.run(memories.commit))
+                while not spooling.is_empty():  # noqa: ASYNC110
+                    await anyio.sleep(0.005)
+                carrying.cancel()
+                await asyncio.wait({carrying})
+            assert [each.content for each in await journal.memories([MemoryId("id-1")])] == ["kept here"]
+        async with _spooling(journal, sections, clock, policies) as spooling:
+            assert spooling is None  # a file that can be written to needs none
+
+
+class Away(MemoryJournal):
+    async def backup(self, directory: Path) -> Path:
+        raise JournalUnavailable("the journal's server does not answer")
+
+
+@pytest.mark.anyio
+async def test_a_back_up_that_the_journal_refuses_leaves_no_copy_of_the_spool(data_dir: Path, tmp_path: Path) -> None:
+    copies = Copies(Away(ManualClock()), DeskFiles(data_dir))
+    with pytest.raises(JournalUnavailable):
+        await copies.back_up(tmp_path / "copies", Caller("operator", "s", "test", "operator", "http"))
+    assert list((tmp_path / "copies").iterdir()) == []
 
 
 @pytest.mark.anyio

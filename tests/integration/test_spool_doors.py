@@ -72,6 +72,23 @@ async def test_a_write_is_answered_as_durable_here_and_reads_by_the_same_id_late
     assert (status, last["id"], last["durable"], last["duplicate"]) == (200, kept["id"], True, True)
 
 
+async def test_a_step_of_an_open_trajectory_is_kept_at_both_doors(tmp_path: Path) -> None:
+    async with staged(tmp_path, spool=MemorySpool(), without_desk=True) as stage:
+        opened = (await stage.http.post("/trajectories", json={"title": "mend the build"})).json()
+        spooling_of(stage)._note_away(JournalUnavailable(AWAY))
+        kept = await stage.http.post(f"/trajectories/{opened['id']}/steps", json={"content": "read the log"})
+        assert (kept.status_code, kept.json()["durable"], kept.json()["seq"]) == (202, "local", None)
+        async with client_of(stage) as client:
+            tool = await called(client, "trajectory", action="step", id=opened["id"], content="raised the time-out")
+            assert (tool["durable"], tool["namespace"]) == ("local", opened["namespace"])
+            assert "on their way" in await refused(
+                client, "trajectory", action="close", id=opened["id"], outcome="done"
+            )
+        await carried(stage)
+        read = (await stage.http.get(f"/trajectories/{opened['id']}")).json()
+        assert [step["content"] for step in read["steps"]] == ["read the log", "raised the time-out"]
+
+
 async def test_a_secret_is_kept_nowhere(stage: Stage) -> None:
     status, answer = await write(stage, content="password = hunter2hunter2Xy9")
     assert (status, answer["error"]["code"]) == (422, "secret_refused")

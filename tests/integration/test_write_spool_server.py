@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,9 @@ from memmcp_server.adapters.sql_journal.readiness import AGAIN_S, IDENTITY_FILE
 from memmcp_server.adapters.write_spool import SqlSpool, open_spool
 from memmcp_server.config import JournalSection
 from memmcp_server.domain.caller import Caller
+from memmcp_server.domain.drafts import UpdateFields
 from memmcp_server.domain.memory import Acknowledgement, MemoryFilter
+from memmcp_server.domain.search import SearchQuery
 from memmcp_server.errors import JournalUnavailable, Unavailable
 from memmcp_server.services.memories import Memories
 from memmcp_server.services.policies import Policies
@@ -34,6 +37,7 @@ CLAUDE = Caller("claude", "", "memory_write", "agent", "stdio")
 EVERYTHING = MemoryFilter()
 WRITERS = 20
 WITHIN_S = 60
+REFUSED_WITHIN_S = 2
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +221,26 @@ async def test_another_journal_at_the_same_address_is_not_written_to(
             postgres.execute(f"UPDATE head SET instance_id = '{ours}'", name)
             await anyio.sleep(AGAIN_S)
             assert await daemon.ids() == []
+
+
+async def test_what_needs_a_server_that_hangs_is_refused_within_two_seconds_and_goes_on_when_it_does(
+    postgres: PostgresServer, template: str, tmp_path: Path
+) -> None:
+    url = postgres.url(postgres.new_database(template))
+    async with a_daemon(url, tmp_path) as daemon:
+        first = await daemon.write("before")
+        waits = [
+            lambda: daemon.memories.get(first.id),
+            lambda: daemon.memories.search(SearchQuery("before"), CLAUDE),
+            lambda: daemon.memories.update(UpdateFields(first.id, content="after"), CLAUDE),
+        ]
+        with postgres.paused():
+            began_s = time.monotonic()
+            refusals = await asyncio.gather(*(each() for each in waits), return_exceptions=True)
+            assert time.monotonic() - began_s < 2 * REFUSED_WITHIN_S  # twice: other tests share the machine
+        for refusal in refusals:
+            assert isinstance(refusal, JournalUnavailable)
+            assert "does not answer" in refusal.message
+        with anyio.fail_after(WITHIN_S):
+            await daemon.carried()
+            assert (await daemon.memories.get(first.id)).content == "before"

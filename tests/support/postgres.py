@@ -50,6 +50,19 @@ class PostgresServer:
                     raise
                 time.sleep(0.1)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the server and all that serve a connection, as a machine does that hangs; they go on after the block."""
+        postmaster = self._instance._postmaster_info.process
+        stopped = [postmaster, *postmaster.children()]
+        for process in stopped:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in stopped:
+                process.resume()
+
     def execute(self, statement: str, database: str = "postgres") -> None:
         import psycopg
 

@@ -1,4 +1,4 @@
-"""Back-ups as files: the desk's databases beside the memory's, a manifest with hashes, and the way back."""
+"""Back-ups as files: the spool's and the desk's databases beside the memory's, a manifest, and the way back."""
 
 import asyncio
 import contextlib
@@ -8,14 +8,15 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from memmcp_server import __version__
-from memmcp_server.domain.backups import MEMORY, PLACES, PLAIN, CopiedFile, Manifest, manifest_of
+from memmcp_server.domain.backups import MEMORY, PLACES, PLAIN, SPOOL, CopiedFile, Manifest, manifest_of
 from memmcp_server.errors import DataDirectoryError, InvalidInput
 
 from .sql_journal.backup import copy_file, copy_plain, sync
@@ -30,23 +31,37 @@ INDEX: Final = Path("index")
 
 
 class DeskFiles:
-    """Copies what belongs to the desk, and writes the manifest of all."""
+    """Copies what is on its way to the journal and what belongs to the desk, and writes the manifest of all."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
 
-    async def copy(self, memory: Path) -> tuple[Path, Manifest]:
+    @asynccontextmanager
+    async def ahead(self, directory: Path) -> AsyncIterator[Path | None]:
+        """Copy the spool, where there is one, under a name that is no back-up's yet."""
+        source, name = self._data_dir / PLACES[SPOOL], f".{SPOOL}-{uuid.uuid4().hex}.db"
+        copied = await asyncio.to_thread(copy_file, source, directory, name) if source.is_file() else None
+        try:
+            yield copied
+        finally:
+            if copied is not None:
+                await asyncio.to_thread(copied.unlink, missing_ok=True)
+
+    async def copy(self, memory: Path, ahead: Path | None = None) -> tuple[Path, Manifest]:
         """Copy the desk's databases beside the memory's copy, which was made just now; return the manifest and where
         it is. Raises: DataDirectoryError, StorageFull, JournalUnavailable.
         """
-        return await asyncio.to_thread(self._copy, memory)
+        return await asyncio.to_thread(self._copy, memory, ahead)
 
-    def _copy(self, memory: Path) -> tuple[Path, Manifest]:
+    def _copy(self, memory: Path, ahead: Path | None) -> tuple[Path, Manifest]:
         directory, stamp = memory.parent, memory.stem.removeprefix("journal-")
         files = [_copied(MEMORY, memory)]
+        if ahead is not None:
+            with _touching(str(ahead)):
+                files.append(_copied(SPOOL, ahead.replace(directory / f"{SPOOL}-{stamp}.db")))
         for role, place in PLACES.items():
             source = self._data_dir / place
-            if role != MEMORY and source.is_file():
+            if role not in (MEMORY, SPOOL) and source.is_file():
                 files.append(_copied(role, _copy_of(role, source, directory, stamp)))
         manifest = Manifest(datetime.now(UTC).isoformat(timespec="seconds"), __version__, tuple(files))
         path = directory / f"manifest-{stamp}.json"

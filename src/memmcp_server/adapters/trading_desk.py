@@ -97,8 +97,12 @@ class JournalMemory:
         named = sorted({MemoryId(memory_id) for record in records for memory_id in record.cites})
         # What was forgotten since an agent named it cannot be linked; the step's metadata still names it.
         known = set(await self._journal.all_versions(named) if named else ())
-        known |= {MemoryId(each.trajectory_id) for each in records if each.action == "open" and each.trajectory_id}
-        await self._journal.commit([command_of(record, known) for record in records])
+        commands: list[JournalCommand] = []
+        for record in records:
+            commands.append(command_of(record, known))
+            if record.action in ("open", "step") and record.trajectory_id:
+                known.add(MemoryId(record.trajectory_id))  # the rest of the batch may rest on it
+        await self._journal.commit(commands)
 
     async def _write_singly(self, records: Sequence[trading.MemoryRecord]) -> None:
         for record in records:

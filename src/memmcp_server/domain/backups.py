@@ -1,7 +1,9 @@
 """What a back-up is made of: files by role, told by a manifest with their hashes. Never keys, tokens or settings.
 
-The order of copying is the order of ``PLACES``. The memory cites the desk's rows, and the desk's rows rest on what was
-owed to the chain; so each file is copied after those that may speak of it, and none is behind another that knows more.
+The order of copying is the order of ``PLACES``. A memory on its way to the journal's server leaves the spool once the
+journal has it, so the spool's copy comes first: then one of the two holds it. The memory cites the desk's rows, and the
+desk's rows rest on what was owed to the chain; so each file is copied after those that may speak of it, and none is
+behind another that knows more.
 """
 
 import json
@@ -14,7 +16,9 @@ from memmcp_server.errors import InvalidInput
 
 MANIFEST_VERSION: Final = 1
 MEMORY: Final = "memory"
+SPOOL: Final = "spool"
 PLACES: Final[Mapping[str, PurePosixPath]] = {
+    SPOOL: PurePosixPath("spool.db"),
     MEMORY: PurePosixPath("journal.db"),
     "trials": PurePosixPath("trials.db"),
     "trading": PurePosixPath("trading/journal.db"),

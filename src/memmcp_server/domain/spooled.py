@@ -143,6 +143,9 @@ class SpoolContents:
     def holds(self, memory_id: str) -> bool:
         return MemoryId(memory_id) in self._memories
 
+    def holds_thread(self, thread: str) -> bool:
+        return thread in self._threads
+
     def is_before(self, draft: MemoryDraft) -> bool:
         """Say whether something is on its way that the journal must have before the draft.
 

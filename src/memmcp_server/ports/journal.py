@@ -1,6 +1,7 @@
 """The journal, what is backed up with it, and the clock."""
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -278,7 +279,13 @@ class Journal(Protocol):
 class BesideMemory(Protocol):
     """What is backed up with the memory journal."""
 
-    async def copy(self, memory: Path) -> tuple[Path, Manifest]:
+    def ahead(self, directory: Path) -> AbstractAsyncContextManager[Path | None]:
+        """Copy what is on its way to the journal, before the journal is copied; return the copy, None without any.
+
+        At the end the copy goes, unless ``copy`` took it. Raises: DataDirectoryError, StorageFull, JournalUnavailable.
+        """
+
+    async def copy(self, memory: Path, ahead: Path | None = None) -> tuple[Path, Manifest]:
         """Copy it into the directory of the memory's copy, which was made before; return the manifest of all.
 
         Raises: DataDirectoryError, StorageFull, JournalUnavailable.

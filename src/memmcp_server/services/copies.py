@@ -30,9 +30,10 @@ class Copies:
         Raises: what ``Journal.backup`` raises.
         """
         with self._counted(directory):
-            path = await self._journal.backup(directory)
-            await self._note(AUDIT_BACKUP, path, caller)
-            manifest_path, manifest = await self._beside.copy(path)
+            async with self._beside.ahead(directory) as ahead:
+                path = await self._journal.backup(directory)
+                await self._note(AUDIT_BACKUP, path, caller)
+                manifest_path, manifest = await self._beside.copy(path, ahead)
         return path, manifest_path, manifest
 
     async def note_export(self, path: Path, caller: Caller) -> None:

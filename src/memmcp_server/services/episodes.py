@@ -1,9 +1,11 @@
 """Agents' trajectories as they are written: opened, added to, closed with what came of them.
 
 Repeating a call changes nothing. A trajectory is open once for the same words of the same agent; a step is known by its
-key or its content; an end by its outcome.
+key or its content; an end by its outcome. While the journal's server is away, steps of trajectories that this daemon
+knows to be open are taken all the same; to open or close one needs the journal.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +15,7 @@ from memmcp_server.domain.identifiers import JsonObject, MemoryId, TrajectoryId
 from memmcp_server.domain.lifecycle import LinkKind, LinkMemories
 from memmcp_server.domain.memory import Acknowledgement, Provenance, Trust, is_reserved
 from memmcp_server.domain.policy import PolicyBook
-from memmcp_server.domain.trajectory import CloseTrajectory, Trajectory
+from memmcp_server.domain.trajectory import CloseTrajectory, OpenTrajectory, Trajectory
 from memmcp_server.domain.trajectory_drafts import (
     CloseFields,
     OpenFields,
@@ -24,7 +26,7 @@ from memmcp_server.domain.trajectory_drafts import (
     make_open,
     make_step,
 )
-from memmcp_server.errors import IdempotencyConflict, InvalidInput, NotFound, Refused
+from memmcp_server.errors import IdempotencyConflict, InvalidInput, JournalUnavailable, NotFound, Refused
 from memmcp_server.ports import Clock, Journal, JournalCommand, SecretScanner
 
 from .memories import Memories
@@ -35,6 +37,9 @@ from .trajectories import Trajectories
 OPENED_AGAIN_MAX = 2**20
 """So often one agent may open a trajectory with the same words, one after the other."""
 
+HEADS_MAX = 1_000
+"""So many trajectories are remembered, those last used: their steps are taken while the journal's server is away."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -44,6 +49,12 @@ class Opened:
     namespace: str
     acknowledgement: Acknowledgement
     outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    namespace: str
+    acknowledgement: Acknowledgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,7 @@ class Episodes:
         self._scanner = scanner
         self._clock = clock
         self._limits = limits or DraftLimits()
+        self._heads: OrderedDict[TrajectoryId, Trajectory] = OrderedDict()
 
     async def open(self, fields: OpenFields, caller: Caller, *, session: str = "") -> Opened:
         """Begin a trajectory. One that the same agent has open under the same words is returned as it is.
@@ -78,6 +90,15 @@ class Episodes:
         Raises: InvalidInput, PayloadTooLarge, IdempotencyConflict (the id or key stands for another one), Refused,
         SecretRefused, JournalBusy, JournalUnavailable, StorageFull.
         """
+        try:
+            return await self._open(fields, caller, session)
+        except JournalUnavailable as error:
+            if not self._memories.keeps_writes:
+                raise
+            hint = "repeat in a moment; memory_write with a trajectory_id of your own is taken meanwhile, and opens it"
+            raise JournalUnavailable(error.message, hint=hint) from error
+
+    async def _open(self, fields: OpenFields, caller: Caller, session: str) -> Opened:
         check_namespace(fields.namespace)
         book = await self._policies.book()
         _check_may_write(fields.namespace, book, caller, "namespace")
@@ -89,24 +110,30 @@ class Episodes:
         held = await self._journal.trajectory(trajectory_id)
         if held is not None:
             _check_same(held, fields, book, caller)
-        [acknowledgement] = await self._journal.commit([replace(command, id=trajectory_id)])
+        command = replace(command, id=trajectory_id)
+        [acknowledgement] = await self._journal.commit([command])
+        self._remember(held or _head_of(command))
         return Opened(trajectory_id, fields.namespace, acknowledgement, None if held is None else held.outcome)
 
-    async def step(
-        self, trajectory_id: str, fields: StepFields, caller: Caller, *, session: str = ""
-    ) -> Acknowledgement:
+    async def step(self, trajectory_id: str, fields: StepFields, caller: Caller, *, session: str = "") -> Stepped:
         """Add a step to an open trajectory.
+
+        While the journal's server is away it is kept on this machine, if the trajectory was open when this daemon last
+        saw it; whether it still may be added is asked when it is carried.
 
         Raises: as ``open``; NotFound (the trajectory, or what is cited).
         """
-        trajectory = await self._writable(trajectory_id, caller)
+        try:
+            trajectory = await self._writable(trajectory_id, caller)
+        except JournalUnavailable as error:
+            trajectory = self._last_seen(trajectory_id, caller, error)
         if trajectory.closed_at_ns is not None:
             msg = f"trajectory {trajectory.id} is closed with the outcome {trajectory.outcome!r}"
             raise InvalidInput(msg, field="id", hint="open a new one, or write a memory that cites this one")
         _check_cites_others(trajectory, fields.cites)
         provenance = Provenance(agent=caller.agent, session=session or caller.session, tool=caller.tool)
         draft = make_step(fields, trajectory, provenance, self._limits, self._clock.now_ns())
-        return await self._memories.write(draft, caller)
+        return Stepped(trajectory.namespace, await self._memories.write(draft, caller))
 
     async def close(self, trajectory_id: str, fields: CloseFields, caller: Caller, *, session: str = "") -> Closed:
         """End a trajectory with what came of it, and keep its lesson, in one commit.
@@ -117,6 +144,7 @@ class Episodes:
         Raises: as ``step``; IdempotencyConflict (it is closed with another outcome, reward or lesson).
         """
         trajectory = await self._writable(trajectory_id, caller)
+        self._memories.check_carried(trajectory.id)
         _check_cites_others(trajectory, fields.cites)
         if fields.reward is None and trajectory.outcome == fields.outcome:
             # A repeat that leaves the reward out means the one that is there, also in what its lesson says.
@@ -139,6 +167,7 @@ class Episodes:
             commands = [*self._links(trajectory, cited, provenance), *commands]
         acknowledged = await self._journal.commit(commands)
         acknowledged = acknowledged[commands.index(closing) :]
+        self._heads.pop(trajectory.id, None)
         lesson = acknowledged[1] if fields.lesson is not None else None
         return Closed(trajectory, acknowledged[0], closing.outcome, lesson)
 
@@ -184,6 +213,27 @@ class Episodes:
         """Return the trajectory, if the caller may read it and write to it. Raises: InvalidInput, NotFound, Refused."""
         trajectory = await self._trajectories.head(trajectory_id, caller)
         _check_may_write(trajectory.namespace, await self._policies.book(), caller, "id")
+        self._remember(trajectory)
+        return trajectory
+
+    def _remember(self, trajectory: Trajectory) -> None:
+        self._heads[trajectory.id] = trajectory
+        self._heads.move_to_end(trajectory.id)
+        while len(self._heads) > HEADS_MAX:
+            self._heads.popitem(last=False)
+
+    def _last_seen(self, trajectory_id: str, caller: Caller, away: JournalUnavailable) -> Trajectory:
+        """Return the trajectory as this daemon last saw it, by the policies that were last known.
+
+        Raises: Refused; JournalUnavailable (nothing keeps writes, or it was not seen here).
+        """
+        trajectory, book = self._heads.get(TrajectoryId(trajectory_id)), self._policies.last_known()
+        if not self._memories.keeps_writes:
+            raise away
+        if trajectory is None or not book.may_read(caller, trajectory.namespace):
+            hint = "repeat in a moment; memory_write with this trajectory_id is taken meanwhile"
+            raise JournalUnavailable(away.message, hint=hint) from away
+        _check_may_write(trajectory.namespace, book, caller, "id")
         return trajectory
 
     async def _cited(self, cites: Sequence[str], book: PolicyBook, caller: Caller) -> list[MemoryId]:
@@ -201,6 +251,25 @@ async def require_readable(journal: Journal, ids: Sequence[MemoryId], book: Poli
         if not versions or not book.may_read(caller, versions[-1].namespace):
             msg = f"there is no memory {memory_id[:128]} that could be cited"
             raise NotFound(msg, field="cites", hint="search for its words; a write and a search return ids")
+
+
+def _head_of(command: OpenTrajectory) -> Trajectory:
+    """Return a trajectory as it stands when it was opened just now."""
+    return Trajectory(
+        id=command.id,
+        namespace=command.namespace,
+        kind=command.kind,
+        title=command.title,
+        tags=command.tags,
+        metadata=command.metadata,
+        agent=command.provenance.agent,
+        opened_at_ns=command.ts_event_ns,
+        closed_at_ns=None,
+        outcome=None,
+        reward=None,
+        reward_unit="",
+        steps=0,
+    )
 
 
 def _texts_of(fields: OpenFields | CloseFields, caller: Caller, session: str) -> JsonObject:

@@ -123,6 +123,17 @@ class Memories:
         supersedes = tuple(final.get(each, each) for each in draft.supersedes)
         return replace(draft, supersedes=supersedes, cites=tuple(final.get(each, each) for each in draft.cites))
 
+    @property
+    def keeps_writes(self) -> bool:
+        """Say whether a write is taken in while the journal's server is away."""
+        return self._spooling is not None
+
+    def check_carried(self, trajectory_id: str) -> None:
+        """Raises: JournalUnavailable: steps of the trajectory are still on their way to the journal."""
+        if self._spooling is not None and self._spooling.holds_steps(trajectory_id):
+            msg = f"trajectory {trajectory_id[:ID_SHOWN_MAX]} has steps that are still on their way to the journal"
+            raise JournalUnavailable(msg, hint="repeat in a moment; memmcp outbox list shows them")
+
     async def update(self, fields: UpdateFields, caller: Caller) -> Acknowledgement:
         """Append the next version of a memory; the ones before stay readable, and ``as_of`` knows them.
 

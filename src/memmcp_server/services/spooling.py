@@ -121,6 +121,10 @@ class Spooling:
         """Say whether the memory is on its way from here to the journal."""
         return self._contents.holds(memory_id)
 
+    def holds_steps(self, trajectory_id: str) -> bool:
+        """Say whether steps of the trajectory are on their way from here to the journal."""
+        return self._contents.holds_thread(trajectory_id)
+
     def is_empty(self) -> bool:
         return len(self._contents) == 0
 

@@ -76,9 +76,8 @@ async def trajectory(call: Call, arguments: TrajectoryArguments) -> TrajectoryAn
     trajectory_id: str = given.pop("id")
     if arguments.action == "step":
         fields = _as(TrajectoryStepRequest, given).to_fields()
-        acknowledgement = await episodes.step(trajectory_id, fields, call.caller)
-        head = await call.services.trajectories.head(trajectory_id, call.caller)
-        return TrajectoryAnswer.of(trajectory_id, head.namespace, acknowledgement)
+        stepped = await episodes.step(trajectory_id, fields, call.caller)
+        return TrajectoryAnswer.of(trajectory_id, stepped.namespace, stepped.acknowledgement)
     given.pop("idempotency_key", None)  # a trajectory is closed once: its id is the key
     closed = await episodes.close(trajectory_id, _as(TrajectoryCloseRequest, given).to_fields(), call.caller)
     return TrajectoryAnswer.of(

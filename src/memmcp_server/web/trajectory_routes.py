@@ -83,10 +83,10 @@ class TrajectoryRoutes:
         caller = steward_of(request, "POST /trajectories/steps", agent=wish.agent)
         trajectory_id = request.path_params["id"]
         session = wish.session or ""
-        acknowledgement = await self._services.episodes.step(trajectory_id, wish.to_fields(), caller, session=session)
-        head = await self._services.trajectories.head(trajectory_id, caller)
-        told = TrajectoryAnswer.of(trajectory_id, head.namespace, acknowledgement)
-        return answer(told, 200 if acknowledgement.duplicate else 201)
+        stepped = await self._services.episodes.step(trajectory_id, wish.to_fields(), caller, session=session)
+        told = TrajectoryAnswer.of(trajectory_id, stepped.namespace, stepped.acknowledgement)
+        status = 200 if told.duplicate else 202 if told.durable == "local" else 201
+        return answer(told, status)
 
     async def close(self, request: Request) -> JSONResponse:
         wish = await body_as(request, TrajectoryCloseRequest)

@@ -17,6 +17,7 @@ from .base import Section as Section
 from .costs import CostsSection as CostsSection
 from .evm import EvmSection as EvmSection
 from .exchange import ExchangeSection as ExchangeSection
+from .nodes import NodesSection as NodesSection
 
 MAINNET_GENESIS: Final = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 
@@ -491,4 +492,5 @@ class Sections(Section):
     costs: CostsSection = CostsSection()
     evm: EvmSection = EvmSection()
     exchange: ExchangeSection = ExchangeSection()
+    nodes: NodesSection = NodesSection()
     arbitrage: ArbitrageSection = ArbitrageSection()

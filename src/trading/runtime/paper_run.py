@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.abc
 import anyio.to_thread
 
 from trading.adapters.bar_thinning import BarThinning
@@ -48,7 +49,6 @@ from .stage import REAL, Published, Stage
 from .unwrapping import unwrapped
 
 if TYPE_CHECKING:
-    from .arbitraging import Arbitraging
     from .live_run import LiveDesk, LiveParts
 
 FLUSH_TIMEOUT_S = 3.0
@@ -178,39 +178,44 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
             tasks.start_soon(ReconcilerNotes(live.standing, parts.memory, WallClock().now_ns).run)
         try:
             review = None if live is None else live.review
-            options = parts.options
-            desk = PaperDesk(stage, mailbox, parts.store, previews, sections, options.profiles_dir, review)
-            if options.candidates_dir is not None:
-                desk.use_candidates(options.candidates_dir)
-                tasks.start_soon(desk.promoter.keep_copying)
-                tasks.start_soon(Proposals(options.candidates_dir, parts.memory).keep_telling)
-            if sections.arbitrage.is_on:
-                desk.arbitraging = _arbitraging(parts, stage, live)
-                meters.arbitrage = desk.arbitraging.figures
-                tasks.start_soon(desk.arbitraging.run)
-            desk.running_costs = parts.costs
-            desk.telling.live = None if parts.live is None else parts.live.executing(sections.live)
-            desk.figures = meters.document
-            desk.assessing = None if parts.sidecar is None else Assessing(parts.sidecar, parts.memory)
+            profiles = parts.options.profiles_dir
+            desk = PaperDesk(stage, mailbox, parts.store, previews, sections, profiles, review)
+            _equip(desk, stage, parts, tasks, meters, live)
             yield desk
         finally:
             mailbox.close(Unavailable("the desk is stopping", hint="repeat with the same key when it is back"))
             tasks.cancel_scope.cancel()
-    await _flushed(relay)
-
-
-async def _flushed(relay: MemoryRelay) -> None:
-    """Bring what was decided last, which is on disk, to memory now if it takes it, else at the next start."""
     with anyio.move_on_after(FLUSH_TIMEOUT_S, shield=True), suppress(TradingError, TimeoutError):
+        # What was decided last is on disk; bring it to memory now if memory takes it, else at the next start.
         while await relay.carry():
             pass
 
 
-def _arbitraging(parts: _Parts, stage: Stage, live: "LiveDesk | None") -> "Arbitraging":
-    # Only who wishes for arbitrage pays for loading it.
-    from .arbitrage_run import arbitraging_of
+def _equip(
+    desk: PaperDesk,
+    stage: Stage,
+    parts: _Parts,
+    tasks: anyio.abc.TaskGroup,
+    meters: DeskMeters,
+    live: "LiveDesk | None",
+) -> None:
+    """Give a desk what it works with beside its loop, and start what runs for that."""
+    sections, options = parts.sections, parts.options
+    if options.candidates_dir is not None:
+        desk.use_candidates(options.candidates_dir)
+        tasks.start_soon(desk.promoter.keep_copying)
+        tasks.start_soon(Proposals(options.candidates_dir, parts.memory).keep_telling)
+    if sections.arbitrage.is_on:
+        # Only who wishes for arbitrage pays for loading it.
+        from .arbitrage_run import arbitraging_of
 
-    return arbitraging_of(parts.sections, parts.options.data_dir, parts.memory, stage, live)
+        works = arbitraging_of(sections, options.data_dir, parts.memory, stage, live)
+        desk.arbitraging, meters.arbitrage = works, works.figures
+        tasks.start_soon(works.run)
+    desk.running_costs = parts.costs
+    desk.telling.live = None if parts.live is None else parts.live.executing(sections.live)
+    desk.figures = meters.document
+    desk.assessing = None if parts.sidecar is None else Assessing(parts.sidecar, parts.memory)
 
 
 def _apis(parts: _Parts) -> dict[str, Counted]:

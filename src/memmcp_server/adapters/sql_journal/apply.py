@@ -270,7 +270,10 @@ def _plan_open(plan: Plan, command: PreparedOpen) -> Acknowledgement:
         (trajectory_id, namespace, kind, title, tags, metadata, agent, opened_at_ns, None, None, None, "")
     )
     plan.set(plan.heads, command.id, Head(namespace, tags, metadata, False, None, 1))
-    return plan.append(MemoryId(command.id), command.text, None)
+    acknowledged = plan.append(MemoryId(command.id), command.text, None)
+    # Its id was given by whoever opens it, so that what follows in this commit may rest on it already.
+    plan.set(plan.lasts, acknowledged.id, Last(*plan.memories[-1]))
+    return acknowledged
 
 
 def _plan_close(plan: Plan, command: PreparedClose) -> Acknowledgement:

@@ -32,6 +32,7 @@ from .engines import Engines, check_opens, limit_read, open_engines, place_of
 from .migrate import migrate
 from .nodes import Names, names_of
 from .prepare import prepare
+from .presence import Presence
 from .purge import Purging
 from .readiness import Readiness
 from .statements import compile_statements, execute_rows
@@ -78,6 +79,7 @@ class SqlJournal:
         self._writer.before = None if readiness is None else readiness.ensure
         self._purging = Purging(engines.place, self._bare, self._read, section.commit_timeout_s / 2)
         self._readers = ThreadPoolExecutor(section.readers, thread_name_prefix="journal-reader")
+        self._presence = None if engines.place.path is not None else Presence(engines.place)
         self._reads_queued = 0
         self._is_closed = False
         self._write_problem: str | None = None
@@ -425,7 +427,8 @@ class SqlJournal:
             raise JournalBusy(msg, hint="repeat in a moment")
         self._reads_queued += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, query)
+            reading = asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, query)
+            return await (reading if self._presence is None else self._presence.wait(reading))
         finally:
             self._reads_queued -= 1
 

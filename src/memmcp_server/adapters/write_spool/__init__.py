@@ -1,5 +1,6 @@
 """The spool of writes on SQLite: durable on this machine while the journal's server is away."""
 
-from .spool import NAME, SqlSpool, open_spool
+from .spool import NAME as SPOOL_NAME
+from .spool import SqlSpool, open_spool
 
-__all__ = ["NAME", "SqlSpool", "open_spool"]
+__all__ = ["SPOOL_NAME", "SqlSpool", "open_spool"]

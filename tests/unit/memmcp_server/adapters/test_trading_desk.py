@@ -86,16 +86,29 @@ async def test_a_step_is_linked_to_what_it_cites_and_is_there(journal: SqlJourna
 
 
 @pytest.mark.requirement("M7")
-async def test_a_digest_cites_trades_that_were_told_in_the_same_batch(journal: SqlJournal) -> None:
+@pytest.mark.parametrize("told", [TRADE, TRADE[1:3]], ids=["opened", "begun by its step"])
+async def test_a_digest_cites_trades_that_were_told_in_the_same_batch(
+    journal: SqlJournal, told: list[MemoryRecord], caplog: pytest.LogCaptureFixture
+) -> None:
     cites = ("trade-1", "gone")
     digest = record("note", "d1", kind="digest", namespace="strategies/momentum", text="1 of 1", cites=cites)
-    await JournalMemory(journal, WordScanner({})).write([*TRADE, digest])
+    await JournalMemory(journal, WordScanner({})).write([*told, digest])
 
     where = MemoryFilter(namespace="strategies/momentum")
     [held] = await journal.page(where, after=None, limit=9, newest_first=False)
     links = await journal.links([held.id])
 
     assert [(link.kind, link.to_id) for link in links] == [("cites", "trade-1")]
+    assert caplog.messages == []  # one commit, not a batch refused and taken apart
+
+
+async def test_what_is_cited_before_it_is_told_costs_the_batch_nothing(
+    journal: SqlJournal, caplog: pytest.LogCaptureFixture
+) -> None:
+    early = record("note", "d1", kind="digest", cites=("trade-1",))
+    await JournalMemory(journal, WordScanner({})).write([early, *TRADE])
+    assert await journal.trajectory(TrajectoryId("trade-1")) is not None
+    assert caplog.messages == []
 
 
 async def test_the_same_batch_again_changes_nothing(journal: SqlJournal) -> None:

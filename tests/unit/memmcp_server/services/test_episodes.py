@@ -72,7 +72,9 @@ def bench() -> Bench:
 @pytest.mark.requirement("M6")
 async def test_an_attempt_is_kept_from_its_title_to_its_lesson(bench: Bench) -> None:
     trajectory_id = await bench.opened(namespace="team", tags=["ci"], kind="task")
-    step = await bench.episodes.step(trajectory_id, StepFields("raised the time-out", kind="decision"), AGENT)
+    step = (
+        await bench.episodes.step(trajectory_id, StepFields("raised the time-out", kind="decision"), AGENT)
+    ).acknowledgement
     closed = await bench.episodes.close(
         trajectory_id, CloseFields("failed", -2, "tests", lesson="Never raise a time-out; wait for a condition."), AGENT
     )
@@ -149,10 +151,10 @@ async def test_a_key_or_an_id_stands_for_one_trajectory(bench: Bench) -> None:
 @pytest.mark.requirement("M3")
 async def test_a_step_is_known_by_its_key_or_its_content(bench: Bench) -> None:
     trajectory_id = await bench.opened()
-    first = await bench.episodes.step(trajectory_id, StepFields("ran it"), AGENT)
-    again = await bench.episodes.step(trajectory_id, StepFields("ran it"), AGENT)
+    first = (await bench.episodes.step(trajectory_id, StepFields("ran it"), AGENT)).acknowledgement
+    again = (await bench.episodes.step(trajectory_id, StepFields("ran it"), AGENT)).acknowledgement
     assert (again.id, again.duplicate) == (first.id, True)
-    keyed = await bench.episodes.step(trajectory_id, StepFields("ran it", key="second run"), AGENT)
+    keyed = (await bench.episodes.step(trajectory_id, StepFields("ran it", key="second run"), AGENT)).acknowledgement
     assert keyed.id != first.id
     with pytest.raises(IdempotencyConflict, match="second run"):
         await bench.episodes.step(trajectory_id, StepFields("other words", key="second run"), AGENT)
@@ -427,7 +429,8 @@ async def test_a_long_trajectory_is_read_at_its_ends_and_told_within_its_budget(
 async def test_what_was_cited_later_is_told(bench: Bench) -> None:
     trajectory_id = await bench.opened()
     steps = [
-        await bench.episodes.step(trajectory_id, StepFields(f"{number} {'z' * 180}"), AGENT) for number in range(40)
+        (await bench.episodes.step(trajectory_id, StepFields(f"{number} {'z' * 180}"), AGENT)).acknowledgement
+        for number in range(40)
     ]
     await bench.episodes.step(trajectory_id, StepFields("so be it", cites=(steps[17].id,)), AGENT)
     _, recap = await bench.trajectories.recap(trajectory_id)

@@ -20,6 +20,7 @@ from memmcp_server.domain.lifecycle import ForgetMemory
 from memmcp_server.domain.memory import Acknowledgement, MemoryDraft, MemoryFilter, Provenance
 from memmcp_server.domain.search import SearchQuery
 from memmcp_server.domain.spooled import SpooledWrite
+from memmcp_server.domain.trajectory_drafts import CloseFields, OpenFields, StepFields
 from memmcp_server.errors import (
     IdempotencyConflict,
     JournalBusy,
@@ -30,6 +31,7 @@ from memmcp_server.errors import (
 )
 from memmcp_server.ports import JournalCommand
 from memmcp_server.services import spooling as spooling_module
+from memmcp_server.services.episodes import Episodes
 from memmcp_server.services.memories import Memories
 from memmcp_server.services.policies import Policies
 from memmcp_server.services.spooling import Spooling
@@ -331,6 +333,59 @@ async def test_a_write_that_fails_at_a_server_that_answers_stands_aside_in_the_e
     assert await world.contents() == ["behind it"]
     [letter] = await world.spooling.entries(dead=True, limit=10)
     assert letter.last_error == "SQLSTATE 54000"
+
+
+def episodes_of(world: World) -> Episodes:
+    return Episodes(world.journal, world.memories, world.policies, WordScanner({}), ManualClock())
+
+
+async def test_steps_of_a_trajectory_that_was_open_are_kept_in_order_and_its_end_waits_for_them() -> None:
+    world = await a_world()
+    episodes = episodes_of(world)
+    opened = await episodes.open(OpenFields("mend the build"), CLAUDE)
+    first = await episodes.step(opened.id, StepFields("read the log"), CLAUDE)
+    assert not first.acknowledgement.is_local
+    world.journal.failure = GONE
+    kept = await episodes.step(opened.id, StepFields("raised the time-out"), CLAUDE)
+    again = await episodes.step(opened.id, StepFields("raised the time-out"), CLAUDE)
+    assert (kept.namespace, kept.acknowledgement.is_local, kept.acknowledgement.duplicate) == ("default", True, False)
+    assert (again.acknowledgement.id, again.acknowledgement.duplicate) == (kept.acknowledgement.id, True)
+    with pytest.raises(JournalUnavailable):
+        await episodes.close(opened.id, CloseFields("done"), CLAUDE)
+    world.journal.failure = None
+    with pytest.raises(JournalUnavailable, match="still on their way"):
+        await episodes.close(opened.id, CloseFields("done"), CLAUDE)
+    await world.carried()
+    steps = await world.journal.steps(opened.id, after=None, limit=10)
+    assert [(step.content, step.id) for step in steps] == [
+        ("read the log", first.acknowledgement.id),
+        ("raised the time-out", kept.acknowledgement.id),
+    ]
+    await episodes.close(opened.id, CloseFields("done"), CLAUDE)
+    world.journal.failure = GONE
+    with pytest.raises(JournalUnavailable, match="does not answer"):  # it is closed: nothing is kept for it
+        await episodes.step(opened.id, StepFields("too late"), CLAUDE)
+    assert world.spooling.is_empty()
+
+
+async def test_what_needs_the_journal_to_decide_is_refused_and_says_what_is_taken_meanwhile() -> None:
+    world = await a_world()
+    episodes = episodes_of(world)
+    await world.policies.set("closed/", {"writers": ["trae"]}, replace(OPERATOR, agent="operator"))
+    shut = await episodes.open(OpenFields("theirs", namespace="closed/x"), replace(CLAUDE, agent="trae"))
+    world.journal.failure = GONE
+    world.policies.refresh()  # as it does after a moment
+    with pytest.raises(JournalUnavailable, match="postgresql://host") as refusal:
+        await episodes.open(OpenFields("a new one"), CLAUDE)
+    assert "memory_write with a trajectory_id of your own" in str(refusal.value.hint)
+    with pytest.raises(JournalUnavailable, match="postgresql://host") as refusal:
+        await episodes.step("never-seen", StepFields("x"), CLAUDE)
+    assert "memory_write with this trajectory_id" in str(refusal.value.hint)
+    with pytest.raises(Refused, match="may not write in closed/x"):
+        await episodes.step(shut.id, StepFields("not mine"), CLAUDE)
+    with pytest.raises(Refused, match="viewer"):
+        await episodes.step(shut.id, StepFields("not mine"), replace(CLAUDE, role="viewer"))
+    assert (await episodes.step(shut.id, StepFields("ours"), replace(CLAUDE, agent="trae"))).acknowledgement.is_local
 
 
 async def test_what_the_operator_drops_is_not_carried() -> None:
