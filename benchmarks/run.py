@@ -28,9 +28,14 @@ BENCHMARKS = (
     "bars",
     "journal_move",
     "scale",
+    "capacity",
+    "growth",
     "tracing",
     "page",
 )
+ELSEWHERE = {"capacity": "scaling.md"}
+"""Benchmarks whose section is in another document of the same folder."""
+
 HEAD = """# Benchmarks
 
 Made by `make bench`; every figure below was printed by the script named beside it. Ratios within one run travel between
@@ -72,9 +77,10 @@ def run(name: str) -> int:
     with redirect_stdout(tee):  # type: ignore[type-var]
         code: int = import_module(f"benchmarks.{name}").main([])
     stamp = f"`python -m benchmarks.{name}`, {datetime.now(UTC):%Y-%m-%d}, {machine()}"
-    document = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else HEAD
+    place = DOCUMENT.with_name(ELSEWHERE.get(name, DOCUMENT.name))
+    document = place.read_text(encoding="utf-8") if place.exists() else HEAD
     section = f"## {name}\n\n{stamp}\n\n{tee.text.getvalue().strip()}"
-    DOCUMENT.write_text(splice(document, name, section), encoding="utf-8")
+    place.write_text(splice(document, name, section), encoding="utf-8")
     return code
 
 

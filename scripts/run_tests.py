@@ -1,7 +1,7 @@
-"""All of ``make test`` behind set-up, in three turns on two cores.
+"""All of ``make test`` behind set-up, in two turns on two cores.
 
-Lint, what must be covered to the last branch and the tests of compiled kernels beside the page's own tests, then the
-quick tests, then those that start daemons beside those in a browser.
+Lint, what must be covered to the last branch and the tests of compiled kernels beside the page's own tests; then the
+quick tests, those that start daemons and those in a browser, all at once: the first compute while the others wait.
 
 ``--coverage`` counts branches too, in child processes as well, which takes about twice as long. Other arguments are
 handed to pytest in the place of the whole suite: ``python scripts/run_tests.py tests/unit -k journal``.
@@ -39,16 +39,16 @@ COMPILED = (
 
 PYTEST = [str(set_up.BIN / "python"), "-m", "pytest", "-q", "--durations=8"]
 KERNELS = [*PYTEST, "-m", "not system and not browser", *COMPILED]
-# Three on two cores: a third of the time a test waits, for a process, a thread, a disk or a clock. A worker that has no
-# tests left takes some of another's.
-SHARED_OUT = ["-n", "3", "--dist", "worksteal"]
+# Two, two and one worker on two cores: together they end at about the same time, and no core is idle before. A worker
+# that has no tests left takes some of another's.
+SHARED_OUT = ["-n", "2", "--dist", "worksteal"]
 QUICK = [*PYTEST, *SHARED_OUT, "-m", "not system and not browser", *(f"--ignore={tests}" for tests in COMPILED)]
 # Files are run side by side, since most of what they do is waiting for processes of their own. In order: those in
 # tests/clients share a daemon that trades until its last test has ended, so they come last.
 BY_FILE = ["--dist", "loadfile", "--no-loadscope-reorder"]
-DAEMONS = [*PYTEST, "-n", "3", *BY_FILE, "-m", "system and not bench", *SYSTEM]
-# In processes of their own: Playwright keeps an event loop running in its thread. Most of the time they wait.
-IN_BROWSER = [*PYTEST, "-n", "2", "--dist", "loadfile", "-m", "browser", BROWSER]
+DAEMONS = [*PYTEST, "-n", "2", *BY_FILE, "-m", "system and not bench", *SYSTEM]
+# In a process of their own: Playwright keeps an event loop running in its thread. Most of the time they wait.
+IN_BROWSER = [*PYTEST, "-m", "browser", BROWSER]
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,7 @@ def whole_coverage() -> Phase:
 
 
 def python_tests() -> int:
-    codes = [
-        Phase("quick", [QUICK]).run(),
-        side_by_side(Phase("daemons", [DAEMONS]), Phase("browser", [IN_BROWSER])),
-    ]
-    return next((code for code in codes if code), 0)
+    return side_by_side(Phase("quick", [QUICK]), Phase("daemons", [DAEMONS]), Phase("browser", [IN_BROWSER]))
 
 
 def covered_tests() -> int:

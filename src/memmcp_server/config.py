@@ -66,13 +66,41 @@ class JournalSection(Section):
     spool_after_s: float = Field(default=5.0, gt=0)
 
 
+OnDisk = Literal["vectors", "words", "graph", "payload", "payload_indexes"]
+
+
 class QdrantSection(Section):
-    """``url`` unset means the embedded engine in the index worker."""
+    """``url`` unset means the embedded engine in the index worker; what stands below ``timeout_s`` is for a server.
+
+    Unset, a server's own defaults hold. ``shards`` counts for the next collection only (`memmcp index rebuild` makes
+    one without a pause), the rest also for one that is there. ``quantize_from``: from so many points on the vectors are
+    kept as int8 in memory, and the best found are judged anew by the exact ones; 0 for never. ``on_disk`` names what is
+    read from the disk instead of from memory. ``read_consistency``: how many replicas must agree on an answer.
+    """
 
     url: str | None = None
     api_key: SecretStr | None = None
     collection: str = "memmcp"
     timeout_s: float = Field(default=10.0, gt=0)
+    shards: int | None = Field(default=None, ge=1, le=1_024)
+    replicas: int | None = Field(default=None, ge=1, le=32)
+    write_consistency: int | None = Field(default=None, ge=1, le=32)
+    write_ordering: Literal["weak", "medium", "strong"] = "medium"
+    read_consistency: Literal["one", "majority", "quorum", "all"] = "one"
+    on_disk: tuple[OnDisk, ...] = ()
+    quantize_from: int = Field(default=1_000_000, ge=0)
+    hnsw_m: int | None = Field(default=None, ge=0, le=128)
+    hnsw_payload_m: int | None = Field(default=None, ge=0, le=128)
+    hnsw_ef_construct: int | None = Field(default=None, ge=4, le=4_096)
+    hnsw_ef: int | None = Field(default=None, ge=1, le=4_096)
+
+    @model_validator(mode="after")
+    def _every_write_can_be_confirmed(self) -> Self:
+        replicas = self.replicas or 1
+        if (self.write_consistency or 1) > replicas:
+            msg = f"write_consistency is {self.write_consistency}; it is at most replicas, which is {replicas}"
+            raise ValueError(msg)
+        return self
 
 
 class EmbeddingSection(Section):

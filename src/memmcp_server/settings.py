@@ -26,6 +26,7 @@ OTHER_VARIABLES = frozenset(
         "MEMMCP_BROWSER",
         "MEMMCP_SCREENSHOTS",
         "MEMMCP_TEST_QDRANT_URL",
+        "MEMMCP_TEST_QDRANT_KEY",
         "MEMMCP_TOKEN",
     }
 )

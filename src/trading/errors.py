@@ -6,6 +6,7 @@ TradingError
   DataError             market data is unusable; names file and row
   IllegalTransition     an order or a position was asked for an impossible step (programmer error)
   LedgerMismatch        the books do not add up: the desk halts
+  LeaseLost             a wallet, or a node's name, is another process's by now: nothing was written
   WrongChain            the endpoints are of another cluster than the one that was pinned, or of several
   SendRefused           an endpoint's preflight refused a transaction; proves nothing about the chain
   RouteRefused          the router has no swap for this; ``reason`` is a word to count by
@@ -58,6 +59,10 @@ class IllegalTransition(TradingError):
 
 class LedgerMismatch(TradingError):
     code = "ledger_mismatch"
+
+
+class LeaseLost(TradingError):
+    code = "lease_lost"
 
 
 class WrongChain(TradingError):

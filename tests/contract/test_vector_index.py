@@ -1,17 +1,22 @@
 """The contract of VectorIndex, on every body: the worker with its embedded shard, the worker with the Qdrant client
-(in memory; a server too where MEMMCP_TEST_QDRANT_URL names one), and the double in memory.
+(over a socket to a loopback server; to a real one too where MEMMCP_TEST_QDRANT_URL names it and MEMMCP_TEST_QDRANT_KEY
+its key), and the double in memory.
 """
 
 import os
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 import anyio
 import pytest
+from pydantic import SecretStr
 from tests.doubles.clocks import SystemClock
 from tests.doubles.memories import T0_NS, a_memory
 from tests.doubles.memory_index import MemoryIndex, state_of
+from tests.doubles.qdrant_server import KEY, running_qdrant
 
+from memmcp_server.adapters.index.client_store import Connection
 from memmcp_server.adapters.index.options import WorkerOptions
 from memmcp_server.adapters.index.texts import point_of
 from memmcp_server.adapters.index.worker_index import WorkerIndex
@@ -34,6 +39,7 @@ def anyio_backend() -> str:
 
 
 SERVER_URL = os.environ.get("MEMMCP_TEST_QDRANT_URL")
+SERVER_KEY = os.environ.get("MEMMCP_TEST_QDRANT_KEY")
 BODIES = ["worker-edge", "worker-client", *(["worker-server"] if SERVER_URL else []), "double"]
 
 
@@ -44,15 +50,32 @@ async def opened(
     if request.param == "double":
         yield MemoryIndex(SystemClock())
         return
-    url = {"worker-edge": None, "worker-client": ":memory:", "worker-server": SERVER_URL}[request.param]
-    qdrant = QdrantSection(url=url, collection=f"memmcp_test_{uuid.uuid4().hex[:8]}")
-    options = WorkerOptions(tmp_path_factory.mktemp("index"), qdrant, EmbeddingSection(allow_download=False))
-    index = WorkerIndex(options, SystemClock())
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(index.run)
-        await state_of(index, "ready")
-        yield index
-        await index.close()
+    with ExitStack() as held:
+        url, key = None, None
+        if request.param == "worker-client":
+            url, key = held.enter_context(running_qdrant()).url, SecretStr(KEY)
+        elif request.param == "worker-server":
+            url, key = SERVER_URL, SecretStr(SERVER_KEY) if SERVER_KEY else None
+        qdrant = QdrantSection(url=url, api_key=key, collection=f"memmcp_test_{uuid.uuid4().hex[:8]}")
+        options = WorkerOptions(tmp_path_factory.mktemp("index"), qdrant, EmbeddingSection(allow_download=False))
+        index = WorkerIndex(options, SystemClock())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(index.run)
+            await state_of(index, "ready")
+            yield index
+            await index.close()
+        if request.param == "worker-server":
+            leave_nothing(qdrant)
+
+
+def leave_nothing(section: QdrantSection) -> None:
+    """Remove what the tests made on somebody's server."""
+    connection = Connection(section)
+    with connection.client(connect=True) as client:
+        for each in client.get_collections().collections:
+            if each.name.startswith(section.collection):
+                client.delete_collection(each.name)
+    connection.close()
 
 
 @pytest.fixture

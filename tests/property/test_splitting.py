@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from trading.errors import InvalidInput
+from trading.execution.parents import ParentTerms, parent_of
 from trading.execution.splitting import CHILDREN_MAX, SplitRules, split
+from trading.model.intent import SOL_MINT, Intent
 from trading.model.units import BPS_ONE
 
 UNITS = some.integers(1, 10**18)
@@ -61,3 +63,20 @@ def test_a_bad_rule_is_refused_by_its_name(field: str, rules: SplitRules) -> Non
     with pytest.raises(InvalidInput) as refused:
         split(10, 10, 0, rules)
     assert refused.value.field == field
+
+
+@settings(max_examples=100, deadline=None)
+@given(some.integers(1, 10**15), some.integers(0, 10**15), some.integers(1, 40), some.integers(1, 5))
+def test_children_together_ask_for_what_the_parent_does_and_no_less(
+    amount: int, least: int, slices: int, wallets: int
+) -> None:
+    whole = Intent("p", "k", "", SOL_MINT, "frog", amount, least, 100, 5_000, 3, 0, 0, is_exit=False)
+    names = tuple(f"w{number}" for number in range(wallets))
+    made = parent_of(ParentTerms(whole, names, 10**18, 50, 7), SplitRules(slices, 1_000, 1, 10**15, BPS_ONE))
+    intents = [each.intent for each in made.children]
+    assert sum(each.amount_in for each in intents) == amount
+    assert least <= sum(each.min_out for each in intents) < least + len(intents)
+    assert [each.wallet for each in intents] == [names[at % wallets] for at in range(len(intents))]
+    assert all(each.deadline_ns == child.due_ns + 7 for child, each in zip(made.children, intents, strict=True))
+    assert len({each.id for each in intents}) == len({each.key for each in intents}) == len(intents)
+    assert (made.is_buy, made.token) == (True, "frog")

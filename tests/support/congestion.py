@@ -201,7 +201,7 @@ async def congestion(times: float) -> AsyncIterator[Congestion]:
             signer = KeySigner()
             second = PoolPrices(chain, vaults, 0, clock)
             parts = PreparingParts(chain, JupiterBuild(api), second, signer, lambda _mint: (), clock.now_ns)
-            yield Congestion(LiveStage(market, chain, SwapPreparer(parts, RULES), signer), times)
+            yield Congestion(LiveStage(market, chain, SwapPreparer(parts, RULES), signer, parts), times)
 
 
 @asynccontextmanager

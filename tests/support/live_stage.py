@@ -57,6 +57,7 @@ class LiveStage:
     chain: SolanaChain
     preparer: SwapPreparer
     signer: KeySigner
+    parts: PreparingParts
 
     @property
     def genesis_hash(self) -> str:
@@ -136,7 +137,7 @@ async def live_stage(
             signer = KeySigner()
             second = PoolPrices(chain, vaults, 0, WallClock())
             parts = PreparingParts(chain, JupiterBuild(api), second, signer, mint_problems, WallClock().now_ns)
-            yield LiveStage(market, chain, SwapPreparer(parts, rules), signer)
+            yield LiveStage(market, chain, SwapPreparer(parts, rules), signer, parts)
 
 
 async def decided(executor: Executor, journal: SqlExecutionJournal, intents: Sequence[Intent]) -> list[IntentRecord]:

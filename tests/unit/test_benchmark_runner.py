@@ -34,6 +34,13 @@ def test_the_section_of_a_benchmark_is_replaced_and_the_others_stay(
     assert made.index("| 3 ms |") < made.index("| 2 rows |")
 
 
+def test_what_is_told_elsewhere_leaves_the_document_alone(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(monkeypatch, "| head | 3% |", 0)
+    assert run.main(["capacity"]) == 0
+    assert "| head | 3% |" in document.with_name("scaling.md").read_text(encoding="utf-8")
+    assert not document.exists()
+
+
 def test_a_missed_goal_is_printed_as_it_is_and_ends_with_one(
     document: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

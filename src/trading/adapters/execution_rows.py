@@ -29,7 +29,7 @@ def found_record(connection: sa.Connection, query: sa.Select[Any], wanted: str) 
     if row is None:
         return None
     return IntentRecord(
-        _intent(parse_json(row.body)),
+        intent_of_body(parse_json(row.body)),
         IntentState(row.state),
         tuple(_attempt(each) for each in connection.execute(_ATTEMPTS, {"wanted": row.id})),
         None if row.settlement is None else Settlement(**parse_json(row.settlement)),
@@ -43,7 +43,7 @@ def body_of(intent: Intent) -> dict[str, Any]:
     return {**asdict(intent), "kind": intent.kind.value}
 
 
-def _intent(body: dict[str, Any]) -> Intent:
+def intent_of_body(body: dict[str, Any]) -> Intent:
     """Return the intent of a body, also of one that was written when swaps were all there was."""
     body["kind"] = IntentKind(body.get("kind", IntentKind.SWAP))
     body["accounts"] = tuple(OwnAccount(**each) for each in body.get("accounts", ()))

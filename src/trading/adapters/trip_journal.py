@@ -1,6 +1,7 @@
 """Arbitrage's own journal, ``arbitrage.db``: trips as events, what was seen, and whether trips may be opened."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,7 +12,8 @@ import sqlalchemy as sa
 
 from trading.adapters.canonical import canonical_json, parse_json
 from trading.adapters.sqlite import Step, open_engine, translating, writing
-from trading.arbitrage.trip_ports import Sighting, TripKept, TripLimits
+from trading.arbitrage.trip_ports import Sighting, Tally, TripKept, TripLimits, TripRow
+from trading.arbitrage.trip_story import moves, story
 from trading.arbitrage.trips import Began, Dead, Event, LegPlan, Looked, Phase, Settled, TripPlan
 from trading.errors import InvalidInput, JournalUnavailable
 from trading.model.units import NS_PER_S
@@ -20,6 +22,9 @@ JOURNAL_NAME: Final = "arbitrage.db"
 SIGHTINGS_MAX: Final = 20_000
 _PRUNED_AT_ONCE: Final = 1_000
 _DAY_NS: Final = 86_400 * NS_PER_S
+_HOUR_NS: Final = 3_600 * NS_PER_S
+TALLY_HOURS_MAX: Final = 24 * 31
+PAGE_MAX: Final = 200
 _OVER: Final = tuple(each.value for each in Phase if each.is_over)
 _ENDED: Final = (Phase.DONE.value, Phase.FLAT.value)
 _KINDS: Final[Mapping[str, type[Event]]] = {"began": Began, "settled": Settled, "dead": Dead, "looked": Looked}
@@ -67,13 +72,48 @@ _answers = sa.Table(
     sa.Column("halted", sa.String, nullable=False),
 )
 
+_later = sa.MetaData()
+_told = sa.Table(
+    "told",  # trips whose end memory knows of
+    _later,
+    sa.Column("trip_id", sa.String, primary_key=True),
+)
+_tallies = sa.Table(
+    "tallies",  # what was seen in an hour, and why it was not taken
+    _later,
+    sa.Column("hour", sa.BigInteger, primary_key=True),
+    sa.Column("first", sa.String, primary_key=True),
+    sa.Column("second", sa.String, primary_key=True),
+    sa.Column("why_not", sa.String, primary_key=True),
+    sa.Column("times", sa.BigInteger, nullable=False),
+    sa.Column("net_best", sa.LargeBinary, nullable=False),
+)
+_holdings = sa.Table(
+    "holdings",  # what all trips up to a number, which are over, have moved
+    _later,
+    sa.Column("venue", sa.String, primary_key=True),
+    sa.Column("money", sa.LargeBinary, nullable=False),
+    sa.Column("middle", sa.LargeBinary, nullable=False),
+)
+_holdings_at = sa.Table(
+    "holdings_at",
+    _later,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("through", sa.Integer, nullable=False),
+)
+
 
 def _first(connection: sa.Connection) -> None:
     _metadata.create_all(connection)
     connection.execute(sa.insert(_state).values(id=1, epoch=0, halted=""))
 
 
-_STEPS: Final[tuple[Step, ...]] = (_first,)
+def _second(connection: sa.Connection) -> None:
+    _later.create_all(connection)
+    connection.execute(sa.insert(_holdings_at).values(id=1, through=0))
+
+
+_STEPS: Final[tuple[Step, ...]] = (_first, _second)
 
 
 class SqlTripJournal:
@@ -85,6 +125,8 @@ class SqlTripJournal:
         self.path = path
         self._epoch = epoch
         self._lock = threading.Lock()
+        self.counted: Counter[tuple[str, str]] = Counter()
+        """Since it was opened: ("seen", why not) and ("ended", phase)."""
 
     @classmethod
     def at(cls, path: Path) -> "SqlTripJournal":
@@ -129,6 +171,8 @@ class SqlTripJournal:
         with self._writing() as connection:
             connection.execute(sa.insert(_events), row)
             connection.execute(sa.update(_trips).where(_trips.c.id == trip_id).values(**values))
+        if phase.is_over:
+            self.counted["ended", phase.value] += 1
 
     def kept(self, trip_id: str) -> TripKept:
         with self._reading() as connection:
@@ -145,6 +189,7 @@ class SqlTripJournal:
 
     def seen(self, sightings: Sequence[Sighting]) -> None:
         rows = [{"body": canonical_json({n: _text(v) for n, v in asdict(each).items()})} for each in sightings]
+        found: dict[tuple[int, str, str, str], list[int]] = {}
         if not rows:
             return
         with self._writing(syncs_later=True) as connection:
@@ -153,6 +198,11 @@ class SqlTripJournal:
             oldest = connection.execute(sa.select(sa.func.min(_sightings.c.number))).scalar_one()
             if highest - oldest >= SIGHTINGS_MAX + _PRUNED_AT_ONCE:
                 connection.execute(sa.delete(_sightings).where(_sightings.c.number <= highest - SIGHTINGS_MAX))
+            for each in sightings:
+                found.setdefault((each.at_ns // _HOUR_NS, each.first, each.second, each.why_not), []).append(each.net)
+            for key, nets in found.items():
+                _tally(connection, key, nets)
+        self.counted.update(("seen", each.why_not or "taken") for each in sightings)
 
     def sightings(self, limit: int = 100) -> Sequence[Sighting]:
         query = sa.select(_sightings.c.body).order_by(_sightings.c.number.desc()).limit(min(limit, SIGHTINGS_MAX))
@@ -160,6 +210,73 @@ class SqlTripJournal:
             bodies = [parse_json(each) for each in connection.execute(query).scalars().all()]
         texts = ("first", "second", "why_not")
         return [Sighting(**_values(body, *texts)) for body in bodies]
+
+    def tallies(self, since_ns: int, until_ns: int) -> Sequence[Tally]:
+        """Return what was seen in the hours that begin within, oldest first; at most those of a month are kept."""
+        within = _tallies.c.hour.between(-(-since_ns // _HOUR_NS), until_ns // _HOUR_NS)
+        order = (_tallies.c.hour, _tallies.c.first, _tallies.c.second, _tallies.c.why_not)
+        with self._reading() as connection:
+            rows = connection.execute(sa.select(_tallies).where(within).order_by(*order).limit(20_000)).all()
+        return [
+            Tally(each.hour * _HOUR_NS, each.first, each.second, each.why_not, each.times, int(each.net_best))
+            for each in rows
+        ]
+
+    def trips(self, limit: int, before: int | None = None) -> Sequence[TripRow]:
+        """Return the newest first; ``before`` is the number of the last one of the page before."""
+        query = sa.select(_trips).order_by(_trips.c.number.desc()).limit(max(1, min(limit, PAGE_MAX)))
+        if before is not None:
+            query = query.where(_trips.c.number < before)
+        return self._rows(query)
+
+    def untold(self, limit: int) -> Sequence[TripRow]:
+        """Return trips that are over and whose end memory does not know of, oldest first."""
+        known = sa.select(_told.c.trip_id)
+        is_new = sa.and_(_trips.c.phase.in_(_OVER), _trips.c.id.not_in(known))
+        return self._rows(sa.select(_trips).where(is_new).order_by(_trips.c.number).limit(min(limit, PAGE_MAX)))
+
+    def told(self, trip_ids: Sequence[str]) -> None:
+        with self._writing() as connection:
+            for each in trip_ids:
+                connection.execute(sa.insert(_told).prefix_with("OR IGNORE").values(trip_id=each))
+
+    def open_count(self) -> int:
+        with self._reading() as connection:
+            query = sa.select(sa.func.count()).select_from(_trips).where(_trips.c.phase.not_in(_ENDED))
+            return int(connection.execute(query).scalar_one())
+
+    def moved(self) -> dict[str, tuple[int, int]]:
+        """Return what all trips have moved so far by venue: money, and the middle token.
+
+        What trips have moved that are over with all before them is kept, so that a start reads only the later ones.
+        """
+        with self._writing() as connection:
+            found = {
+                each.venue: (int(each.money), int(each.middle)) for each in connection.execute(sa.select(_holdings))
+            }
+            through = int(connection.execute(sa.select(_holdings_at.c.through)).scalar_one())
+            rows = connection.execute(
+                sa.select(_trips).where(_trips.c.number > through).order_by(_trips.c.number)
+            ).all()
+            kept, is_settled = dict(found), True
+            for row in rows:
+                trip = _kept(connection, row)
+                _add(found, trip)
+                is_settled = is_settled and trip.phase.is_over
+                if is_settled:
+                    _add(kept, trip)
+                    through = row.number
+            connection.execute(sa.delete(_holdings))
+            for venue, (money, middle) in kept.items():
+                values = {"venue": venue, "money": str(money).encode(), "middle": str(middle).encode()}
+                connection.execute(sa.insert(_holdings).values(**values))
+            connection.execute(sa.update(_holdings_at).values(through=through))
+        return found
+
+    def _rows(self, query: sa.Select[Any]) -> Sequence[TripRow]:
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+            return [TripRow(row.number, _kept(connection, row), row.ended_ns or 0) for row in rows]
 
     def day_result(self, now_ns: int) -> int:
         with self._reading() as connection:
@@ -219,6 +336,26 @@ class SqlTripJournal:
 def _day_result(connection: sa.Connection, now_ns: int) -> int:
     since = sa.and_(_trips.c.phase.in_(_ENDED), _trips.c.ended_ns >= now_ns // _DAY_NS * _DAY_NS)
     return sum(map(int, connection.execute(sa.select(_trips.c.result).where(since)).scalars().all()))
+
+
+def _tally(connection: sa.Connection, key: tuple[int, str, str, str], nets: Sequence[int]) -> None:
+    names = ("hour", "first", "second", "why_not")
+    is_it = sa.and_(*(_tallies.c[name] == value for name, value in zip(names, key, strict=True)))
+    known = connection.execute(sa.select(_tallies.c.net_best).where(is_it)).scalar_one_or_none()
+    if known is not None:
+        best = str(max(int(known), *nets)).encode()
+        values = {"times": _tallies.c.times + len(nets), "net_best": best}
+        connection.execute(sa.update(_tallies).where(is_it).values(**values))
+        return
+    connection.execute(sa.delete(_tallies).where(_tallies.c.hour < key[0] - TALLY_HOURS_MAX))
+    row = dict(zip(names, key, strict=True))
+    connection.execute(sa.insert(_tallies), row | {"times": len(nets), "net_best": str(max(nets)).encode()})
+
+
+def _add(found: dict[str, tuple[int, int]], trip: TripKept) -> None:
+    for each in moves(story(trip.plan, trip.events)[1]):
+        money, middle = found.get(each.venue, (0, 0))
+        found[each.venue] = (money + each.money, middle + each.middle)
 
 
 def _kept(connection: sa.Connection, row: Any) -> TripKept:

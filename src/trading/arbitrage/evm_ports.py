@@ -63,6 +63,13 @@ class EvmReader(Protocol):
         """Tell whether a block is part of the chain and not too old."""
 
 
+class EvmHoldings(Protocol):
+    """What an account holds. Raises: ChainUnavailable."""
+
+    async def balances(self, account: str, tokens: Sequence[str]) -> tuple[int, ...]:
+        """Return the account's smallest units of each token, at the newest block."""
+
+
 class EvmSigner(Protocol):
     """Holds a key and never gives it out; looks at what it signs. Raises: SigningRefused, NotArmed."""
 

@@ -6,7 +6,7 @@ of that round, which are not older than ``stale_s`` when it is handed in.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Final
@@ -90,6 +90,10 @@ class Monitor:
         self._rules = rules
         self._clock = clock
         self._sleep = sleep
+        self.closed: Callable[[], str] = lambda: ""
+        """Says why no trip may be opened now, "" where one may."""
+        self.on_looks: Callable[[str, int, int], None] = lambda _venue, _money, _middle: None
+        """Hears what lies at a venue after each look: money, and the middle token."""
 
     async def run(self) -> None:
         """Raises: JournalUnavailable."""
@@ -109,12 +113,12 @@ class Monitor:
             first, second = chosen.first, chosen.second
             trip_id = derived_id("trip", f"{first.venue}/{second.venue}/{first.at_ns}/{second.at_ns}/{now_ns}")
             plan, loss_max = planned(trip_id, first, second, chosen.found, self._rules.pace, now_ns)
-            why_not = await self._runner.take(plan, loss_max)
+            why_not = self.closed() or await self._runner.take(plan, loss_max)
         rows = [
             _sighting(each, now_ns, why_not if each is chosen else each.why_not or "another_is_better") for each in seen
         ]
         await anyio.to_thread.run_sync(self._journal.seen, rows)
-        return "" if why_not else trip_id
+        return "" if why_not else trip_id  # "" too where there was nothing to take
 
     async def _looks(self) -> Sequence[LegLook]:
         found: dict[str, LegLook] = {}
@@ -123,6 +127,7 @@ class Monitor:
             try:
                 with anyio.move_on_after(self._rules.look_s):
                     found[name] = await venue.look()
+                    self.on_looks(name, found[name].money_free, found[name].middle_free)
             except TradingError as error:
                 logger.info("%s: %s", name, error)
 

@@ -1,14 +1,34 @@
 """A real venue on paper: its quotes are real, what is sent to it is only simulated."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from trading.model.units import BPS_ONE
-from trading.ports import Clock, Random
+from trading.ports import Clock
 
-from .leg_venue import LegLook, LegVenue, Outcome
+from .leg_venue import LegLook, Outcome
 from .runner import Sleep
 from .trips import Attempt, Dead, Settled
+
+Given = Callable[[int, bool], Awaitable[int | None]]
+"""What so much in gives now, of money where the second is true; None beyond the depth. Raises: TradingError."""
+
+
+class Chance(Protocol):
+    """``ports.Random`` as far as paper needs it."""
+
+    def below(self, n: int) -> int: ...
+
+
+class Sight(Protocol):
+    """A venue as far as paper needs it: its name and its prices. Every ``LegVenue`` is one."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def look(self) -> LegLook:
+        """Raises: TradingError where prices cannot be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +54,16 @@ class PaperLeg:
 
     def __init__(
         self,
-        real: LegVenue,
+        real: Sight,
         held: PaperInventory,
         terms: PaperTerms,
-        chance: Random,
+        chance: Chance,
         clock: Clock,
         sleep: Sleep,
     ) -> None:
         self._real = real
+        self.given: Given | None = None
+        """Asks for one exact amount, where that is better than a look at many."""
         self._held = held
         self._terms = terms
         self._chance = chance
@@ -63,10 +85,8 @@ class PaperLeg:
     async def send(self, attempt: Attempt) -> Outcome:
         terms, held = self._terms, self._held
         await self._sleep(terms.latency_s)
-        look = await self._real.look()
+        got = await self._got(attempt)
         now_ns = self._clock.now_ns()
-        quote: Callable[[int], int | None] = (look.there if attempt.gives_money else look.back).quote
-        got = quote(attempt.amount_in)
         has_enough = attempt.amount_in <= (held.money if attempt.gives_money else held.middle)
         is_late = now_ns > attempt.expires_ns
         if is_late or not has_enough:
@@ -79,6 +99,12 @@ class PaperLeg:
         else:
             held.money, held.middle = held.money + got, held.middle - attempt.amount_in
         return Settled(attempt.key, attempt.amount_in, got, terms.cost, now_ns)
+
+    async def _got(self, attempt: Attempt) -> int | None:
+        if self.given is not None:
+            return await self.given(attempt.amount_in, attempt.gives_money)
+        look = await self._real.look()
+        return (look.there if attempt.gives_money else look.back).quote(attempt.amount_in)
 
     async def ask(self, attempt: Attempt) -> Outcome:
         return Dead(attempt.key, 0, self._clock.now_ns())

@@ -119,7 +119,11 @@ class TripRunner:
     async def _done(self, actions: tuple[Action, ...]) -> Outcome:
         """Do what a trip asks for; None where it is not known what came of it."""
         (action,) = actions
-        venue = self._venues[action.attempt.venue]
+        venue = self._venues.get(action.attempt.venue)
+        if venue is None:
+            # It was begun under other settings: nothing is known there, so nothing is concluded.
+            logger.warning("%s is at %s, which is not configured", action.attempt.key, action.attempt.venue)
+            return None
         left_s = max(0.0, (action.attempt.expires_ns - self._clock.now_ns()) / NS_PER_S)
         try:
             with anyio.move_on_after(left_s + _CALL_EXTRA_S):

@@ -47,6 +47,27 @@ class Sighting:
     why_not: str
 
 
+@dataclass(frozen=True, slots=True)
+class TripRow:
+    """A trip with its place in the journal; ``ended_ns`` is 0 while it is not over."""
+
+    number: int
+    kept: TripKept
+    ended_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How often something was seen in an hour, and the most that any of it would have left."""
+
+    hour_ns: int
+    first: str
+    second: str
+    why_not: str
+    count: int
+    net_best: int
+
+
 class TripJournal(Protocol):
     """Each method is one durable transaction. Raises: JournalUnavailable."""
 

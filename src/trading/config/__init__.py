@@ -11,11 +11,13 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from trading.model.wallet import MAIN, NAME_PATTERN
 
+from .arbitrage import ArbitrageSection as ArbitrageSection
 from .bars import BarsSection as BarsSection
 from .base import Section as Section
 from .costs import CostsSection as CostsSection
 from .evm import EvmSection as EvmSection
 from .exchange import ExchangeSection as ExchangeSection
+from .nodes import NodesSection as NodesSection
 
 MAINNET_GENESIS: Final = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 
@@ -490,3 +492,5 @@ class Sections(Section):
     costs: CostsSection = CostsSection()
     evm: EvmSection = EvmSection()
     exchange: ExchangeSection = ExchangeSection()
+    nodes: NodesSection = NodesSection()
+    arbitrage: ArbitrageSection = ArbitrageSection()

@@ -1,11 +1,13 @@
 """A centralised exchange beside the chains: which one, with which key, and how long it is waited for."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from .base import Section
+from .secret_files import secret_of
 
 ExchangeName = Annotated[str, Field(pattern="^([a-z0-9]{2,40})?$")]
 
@@ -13,7 +15,9 @@ ExchangeName = Annotated[str, Field(pattern="^([a-z0-9]{2,40})?$")]
 class ExchangeSection(Section):
     """A centralised exchange, as ccxt calls it: off while ``id`` is empty. Books are public; balances and orders need
     ``api_key`` and ``secret``, at some exchanges a ``password``. Give the key the right to trade on the spot market and
-    no other: no withdrawal is ever asked for. ``base_url`` is another host that speaks the exchange's API.
+    no other: a withdrawal is asked for only where TRADING_ARBITRAGE__WITHDRAW_TO names its address. Each of the three
+    may be the first line of a file instead (``api_key_file``, ``secret_file``, ``password_file``). ``base_url`` is
+    another host that speaks the exchange's API.
 
     ``taker_ppm`` is the taker's fee in parts of a million, as your tier at the exchange says: each fill is checked
     against it. ``recv_window_ms``: the exchange refuses a request that reaches it later, so ``lost_after_s`` after an
@@ -25,6 +29,9 @@ class ExchangeSection(Section):
     api_key: SecretStr | None = None
     secret: SecretStr | None = None
     password: SecretStr | None = None
+    api_key_file: Path | None = None
+    secret_file: Path | None = None
+    password_file: Path | None = None
     base_url: str = ""
     taker_ppm: int = Field(default=1_000, ge=0, le=50_000)
     book_levels: int = Field(default=100, ge=1, le=1_000)
@@ -33,6 +40,27 @@ class ExchangeSection(Section):
     calls_per_second: float | None = Field(default=None, gt=0, le=100_000)
     timeout_s: float = Field(default=5.0, gt=0, le=60)
     response_bytes_max: int = Field(default=32_000_000, ge=1_024)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets_from_files(cls, given: Any) -> Any:
+        """A secret is read once, here; a file that is named beside the secret itself is refused."""
+        if not isinstance(given, dict):
+            return given
+        read = dict(given)
+        for name in ("api_key", "secret", "password"):
+            file = read.get(f"{name}_file")
+            if not file:
+                continue
+            if read.get(name) is not None:
+                msg = f"{name}_file stands beside {name}: give one of the two"
+                raise ValueError(msg)
+            try:
+                read[name] = secret_of(Path(file))
+            except ValueError as error:
+                msg = f"{name}_file: {error}"
+                raise ValueError(msg) from error
+        return read
 
     @field_validator("base_url")
     @classmethod

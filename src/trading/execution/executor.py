@@ -185,6 +185,11 @@ class Executor:
             if known.intent.wallet == wallet:
                 self._drive(known)
 
+    @property
+    def driven(self) -> int:
+        """How many intents it carries out now."""
+        return len(self._driven)
+
     def _drive(self, known: IntentRecord) -> None:
         if known.is_final or known.intent.id in self._driven or self._tasks is None:
             return

@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
@@ -32,6 +32,10 @@ from .stage import Stage
 from .strategy_digest import Stretch, digest
 from .telling import Telling, before_of, bounded_limit
 from .trade_list import trade_filter, trade_page
+
+if TYPE_CHECKING:
+    from .arbitrage_view import ArbitrageView
+    from .arbitraging import Arbitraging
 
 WINDOW = re.compile(r"^(all|[1-9]\d{0,3}[mhdw])$")
 LIMIT_MAX = 500
@@ -63,6 +67,7 @@ class DeskReadings:
         """Tells everything that is counted and measured."""
         self.running_costs: RunningCosts | None = None  # counts what running takes
         self.evolving: Callable[[], Document] | None = None  # tells how the search in the background stands
+        self.arbitraging: Arbitraging | None = None  # who works between venues, where that is on
         self.telling = Telling(stage, lambda: self.figures())
         self.promoter = Promoter(None, sections.promotion, self._now, mailbox.ask)
         """Knows no candidates until ``use_candidates`` says where they are."""
@@ -133,6 +138,16 @@ class DeskReadings:
 
     async def sidecar_log(self, *, cursor: str | None, limit: int) -> Document:
         return self._with_context(await self.telling.sidecar_log(self._run(), cursor=cursor, limit=limit))
+
+    async def arbitrage(self, *, part: str, cursor: str | None, limit: int) -> Document:
+        """How arbitrage stands, its trips, what was seen, its transfers: ``arbitrage_view.PARTS``."""
+        return self._with_context(await self._arbitrage_view().document(part, cursor, limit))
+
+    def _arbitrage_view(self) -> "ArbitrageView":
+        # Only who asks for it pays for loading it.
+        from .arbitrage_view import ArbitrageView
+
+        return ArbitrageView(self._sections.arbitrage, self.arbitraging, self._stage.current.sol_usd)
 
     async def strategies(self) -> Document:
         def read(session: Session) -> Document:

@@ -112,3 +112,15 @@ LANDING: Final = _spread(
 
 FAMILIES: Final = tuple(each for each in list(globals().values()) if isinstance(each, Family))
 """All of them, in the order of the documentation."""
+
+ARB_SEEN: Final = _counter(
+    "arbitrage_seen",
+    "Looks at two venues in one direction, by why no trip was taken, or taken.",
+    "why_not",
+)
+ARB_TRIPS: Final = _counter("arbitrage_trips", "Trips that ended, by how: done, flat, stuck.", "phase")
+ARB_OPEN: Final = _gauge("arbitrage_trips_pending", "Trips that are not over, those that wait for a person included.")
+ARB_HALTED: Final = _gauge("arbitrage_halted", "Whether no trip is opened until a person has looked.")
+ARB_DAY: Final = _gauge("arbitrage_day_result_lamports", "What the trips that ended in this UTC day brought.")
+ARB_MONEY: Final = _gauge("arbitrage_money_lamports", "SOL for trips at a venue, as it was seen last.", "venue")
+ARB_TRANSFERS: Final = _gauge("arbitrage_transfers_pending", "Transfers between venues that are not over.", "state")

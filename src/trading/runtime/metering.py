@@ -66,6 +66,7 @@ class DeskMeters:
         self._seq: int | None = None
         self.sidecar: AskedSidecar | None = None
         self.live: Callable[[], list[Document]] = list
+        self.arbitrage: Callable[[], list[Document]] = list
         self.decision = Spreads(told.DECISION)
         self.commit = Spreads(told.COMMIT)
         self._signals = Tally(told.SIGNALS)
@@ -143,6 +144,7 @@ class DeskMeters:
             *self._calls(),
             *self._asked(),
             *self.live(),
+            *self.arbitrage(),
         ]
         return {"families": found}
 

@@ -74,6 +74,11 @@ class PaperDesk(DeskReadings):
         await self._review.answer(given["item"], given["answer"], actor, given["reason"])
         return self._with_context({"waiting": await self._review.waiting()})
 
+    async def answer_arbitrage(self, request: Mapping[str, Any], *, actor: str) -> Document:
+        """Do what a person says of arbitrage; return how it stands. The caller has checked that it is one."""
+        await self._arbitrage_view().answer(request, actor)
+        return await self.arbitrage(part="status", cursor=None, limit=1)
+
     async def assess(self, request: Mapping[str, Any], *, agent: str) -> Document:
         """Put a question to the sidecar. Raises: InvalidInput naming the field; Unavailable, also without a sidecar."""
         if self.assessing is None:

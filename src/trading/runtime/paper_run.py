@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.abc
 import anyio.to_thread
 
 from trading.adapters.bar_thinning import BarThinning
@@ -24,6 +25,7 @@ from trading.model.wallet import MAIN, WalletTerms
 from trading.ports import Counted, Feed, LiveFeed, Memory
 
 from .advising import Advising
+from .arbitrage_checks import check as check_arbitrage
 from .assembly import RunPlan, chosen_profile
 from .assessing import Assessing
 from .bans import with_bans
@@ -89,6 +91,7 @@ async def paper_desk(
 async def _opened(
     options: PaperOptions, sections: Sections, memory: Memory, chosen: Chosen | None
 ) -> AsyncIterator[PaperDesk]:
+    check_arbitrage(sections, is_real=options.is_real)
     profile = with_bans(chosen_profile(options.profile, folder=options.profiles_dir), sections.live)
     async with AsyncExitStack() as stack:
         store = await anyio.to_thread.run_sync(JournalStore.at, options.data_dir / JOURNAL_NAME)
@@ -175,16 +178,9 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
             tasks.start_soon(ReconcilerNotes(live.standing, parts.memory, WallClock().now_ns).run)
         try:
             review = None if live is None else live.review
-            options = parts.options
-            desk = PaperDesk(stage, mailbox, parts.store, previews, sections, options.profiles_dir, review)
-            if options.candidates_dir is not None:
-                desk.use_candidates(options.candidates_dir)
-                tasks.start_soon(desk.promoter.keep_copying)
-                tasks.start_soon(Proposals(options.candidates_dir, parts.memory).keep_telling)
-            desk.running_costs = parts.costs
-            desk.telling.live = None if parts.live is None else parts.live.executing(sections.live)
-            desk.figures = meters.document
-            desk.assessing = None if parts.sidecar is None else Assessing(parts.sidecar, parts.memory)
+            profiles = parts.options.profiles_dir
+            desk = PaperDesk(stage, mailbox, parts.store, previews, sections, profiles, review)
+            _equip(desk, stage, parts, tasks, meters, live)
             yield desk
         finally:
             mailbox.close(Unavailable("the desk is stopping", hint="repeat with the same key when it is back"))
@@ -193,6 +189,33 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
         # What was decided last is on disk; bring it to memory now if memory takes it, else at the next start.
         while await relay.carry():
             pass
+
+
+def _equip(
+    desk: PaperDesk,
+    stage: Stage,
+    parts: _Parts,
+    tasks: anyio.abc.TaskGroup,
+    meters: DeskMeters,
+    live: "LiveDesk | None",
+) -> None:
+    """Give a desk what it works with beside its loop, and start what runs for that."""
+    sections, options = parts.sections, parts.options
+    if options.candidates_dir is not None:
+        desk.use_candidates(options.candidates_dir)
+        tasks.start_soon(desk.promoter.keep_copying)
+        tasks.start_soon(Proposals(options.candidates_dir, parts.memory).keep_telling)
+    if sections.arbitrage.is_on:
+        # Only who wishes for arbitrage pays for loading it.
+        from .arbitrage_run import arbitraging_of
+
+        works = arbitraging_of(sections, options.data_dir, parts.memory, stage, live)
+        desk.arbitraging, meters.arbitrage = works, works.figures
+        tasks.start_soon(works.run)
+    desk.running_costs = parts.costs
+    desk.telling.live = None if parts.live is None else parts.live.executing(sections.live)
+    desk.figures = meters.document
+    desk.assessing = None if parts.sidecar is None else Assessing(parts.sidecar, parts.memory)
 
 
 def _apis(parts: _Parts) -> dict[str, Counted]:

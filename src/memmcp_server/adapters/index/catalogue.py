@@ -151,7 +151,8 @@ class ClientCatalogue:
             if client.collection_exists(self._pointer_name):
                 client.update_collection(self._pointer_name, metadata=metadata)
             else:
-                client.create_collection(self._pointer_name, vectors_config={}, metadata=metadata)
+                spread = self._connection.settings.spread()
+                client.create_collection(self._pointer_name, vectors_config={}, **spread, metadata=metadata)
 
     def store(self, number: int) -> PointStore:
         from .client_store import ClientStore

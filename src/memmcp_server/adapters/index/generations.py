@@ -10,7 +10,8 @@ A model runs under neither while a generation is filled, so that live writes nev
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -26,11 +27,21 @@ from .store import RECIPE, Identity, StoreDamaged, StoredPoint, StoreUnavailable
 
 Which = Literal["active", "next"]
 
+LINGER_S = 15.0
+"""How long a generation that the pointer names no more stays on a server, and is written to: other daemons look at the
+pointer every few seconds, and search the old one until then."""
+
 _log = logging.getLogger(__name__)
 
 
 class Generations:
-    def __init__(self, catalogue: Catalogue, words: WordVectors, configured: Identity) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        words: WordVectors,
+        configured: Identity,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._catalogue = catalogue
         self._words = words
         self._configured = configured
@@ -45,6 +56,10 @@ class Generations:
         self._removed: set[str] = set()
         self._unpurged: list[IndexEngine] = []
         self._purging: IndexEngine | None = None
+        self._monotonic_s = monotonic_s
+        self._tidy_from_s = monotonic_s() + LINGER_S  # the pointer may have been moved just now
+        self._is_untidy = False
+        self._leaving: IndexEngine | None = None
 
     def open(self) -> None:
         """Open what the catalogue names. Failing is a state, not an error: a later call tries again."""
@@ -63,11 +78,14 @@ class Generations:
 
     @property
     def should_open(self) -> bool:
-        """Whether ``open`` has something to do: a store that failed, or a pointer that another daemon has moved."""
+        """Whether ``open`` has something to do: a store that failed, a pointer that another daemon has moved, or an old
+        generation that has stayed long enough."""
         if any(engine.should_open for engine in self._engines()):
             return True
         if not self._catalogue.is_shared:
             return False
+        if self._is_untidy and self._monotonic_s() >= self._tidy_from_s:
+            return True
         try:
             return self._catalogue.read() != self._pointer
         except (StoreUnavailable, StoreDamaged):
@@ -118,6 +136,8 @@ class Generations:
             if self._next is not None and self._next.is_up and not self._next.is_loading:
                 with self._watched(self._next):
                     self._next.upsert(documents)
+            if self._leaving is not None:
+                self._beside(self._leaving, lambda leaving: leaving.upsert(documents))
 
     def fill(self, documents: Sequence[PointDocument]) -> None:
         """Store the versions durably in the next generation only, but what was removed since it was begun.
@@ -143,6 +163,8 @@ class Generations:
             for engine in self._engines():
                 with self._watched(engine):
                     engine.remove(memory_ids)
+            if self._leaving is not None:
+                self._beside(self._leaving, lambda leaving: leaving.remove(memory_ids))
 
     def purge(self, *, begin: bool) -> bool:
         """Do a slice of ``PointStore.purge`` in one generation after the other; return whether all are done.
@@ -224,7 +246,10 @@ class Generations:
                 raise StoreUnavailable(str(self._next.status()["detail"]))
 
     def switch(self) -> None:
-        """Search the next generation from now on, and remove the old one. Raises: NotReady, StoreUnavailable."""
+        """Search the next generation from now on, and remove the old one; on a server it stays for ``LINGER_S``.
+
+        Raises: NotReady, StoreUnavailable.
+        """
         with self._changing:
             engine = self._engine_of("next")
             if not engine.is_up:
@@ -234,8 +259,12 @@ class Generations:
             self._catalogue.write(pointer)
             with self._reading:
                 old, self._pointer, self._active, self._next = self._active, pointer, engine, None
-                _close(old)
+                if self._catalogue.is_shared:
+                    self._leave(old)
+                else:
+                    _close(old)
             self._is_old_settled = False
+            self._tidy_from_s = self._monotonic_s() + LINGER_S
             self._tidy()
 
     def abandon(self) -> None:
@@ -274,6 +303,7 @@ class Generations:
         with self._changing, self._reading:
             for engine in self._engines():
                 _close(engine)
+            self._leave(None)
             self._catalogue.close()
 
     def _wants(self) -> str:
@@ -304,16 +334,30 @@ class Generations:
 
     def _follow(self, pointer: Pointer) -> None:
         """Hold the engines that the pointer names; another daemon may have moved it."""
+        if pointer != self._pointer:
+            self._tidy_from_s = self._monotonic_s() + LINGER_S
         known = dict(zip(self._pointer.numbers, self._engines(), strict=True))
-        if pointer.active not in known:
+        active = known.pop(pointer.active, None)
+        if active is None:
             self._is_old_settled = False
+            active = self._opened(pointer.active)
+        following = None
+        if pointer.next is not None:
+            following = known.pop(pointer.next) if pointer.next in known else self._engine(pointer.next)
         with self._reading:
-            self._active = known.pop(pointer.active) if pointer.active in known else self._engine(pointer.active)
-            self._next, self._pointer = None, pointer
-            if pointer.next is not None:
-                self._next = known.pop(pointer.next) if pointer.next in known else self._engine(pointer.next)
+            self._active, self._next, self._pointer = active, following, pointer
             for engine in known.values():
                 _close(engine)
+
+    def _opened(self, number: int) -> IndexEngine:
+        """Return the engine of a generation that is searched from now on, ready before the present one is let go."""
+        engine = self._engine(number)
+        if self._active.is_up:
+            engine.open()
+            found, embedder = engine.identity, self._embedder
+            if found is not None and embedder is not None and not difference(found, self._configured):
+                engine.adopt(embedder, self._configured.path)
+        return engine
 
     def _settle(self) -> None:
         """Give each generation the model that it was made with, as far as it is at hand."""
@@ -350,10 +394,26 @@ class Generations:
 
     def _tidy(self) -> None:
         """Remove what no pointer names. What stays behind is tried again at the next start."""
+        self._is_untidy = self._catalogue.is_shared and self._monotonic_s() < self._tidy_from_s
+        if self._is_untidy:
+            return
+        self._leave(None)
         try:
             self._catalogue.remove_others(self._pointer)
         except StoreUnavailable as problem:
             _log.warning("a generation that is not needed any more stays behind: %s", problem)
+
+    def _leave(self, engine: IndexEngine | None) -> None:
+        if self._leaving is not None:
+            _close(self._leaving)
+        self._leaving = engine
+
+    def _beside(self, engine: IndexEngine, change: Callable[[IndexEngine], None]) -> None:
+        """Make the change also in what other daemons may still search; whatever fails there goes with it soon."""
+        try:
+            change(engine)
+        except (NotReady, StoreUnavailable) as problem:
+            _log.warning("a generation that is about to go lacks a change: %s", problem)
 
     @contextmanager
     def _watched(self, engine: IndexEngine) -> Iterator[None]:

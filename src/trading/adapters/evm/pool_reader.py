@@ -24,8 +24,8 @@ _AT_TICK: Final = ("uint128", "int128", "uint256", "uint256", "int56", "uint160"
 
 
 class PoolReader:
-    """Body of ``EvmReader``. ``words`` of the bitmap are read on each side of the price, and of the initialised ticks
-    in them up to ``ticks_max``, the nearest: a swap that goes further has no quote."""
+    """Body of ``EvmReader`` and ``EvmHoldings``. ``words`` of the bitmap are read on each side of the price, and of the
+    initialised ticks in them up to ``ticks_max``, the nearest: a swap that goes further has no quote."""
 
     def __init__(self, nodes: EvmNodes, *, words: int = 2, ticks_max: int = 200) -> None:
         self._nodes = nodes
@@ -38,6 +38,15 @@ class PoolReader:
 
     async def read(self, ref: PoolRef) -> PoolSeen:
         return await self._nodes.with_one(lambda each: self._read(each, ref))
+
+    async def balances(self, account: str, tokens: Sequence[str]) -> tuple[int, ...]:
+        data = call_data("balanceOf", ("address",), (account,))
+
+        async def ask(endpoint: EvmEndpoint) -> tuple[int, ...]:
+            told = await _all_of([endpoint.call(token, data) for token in tokens])
+            return tuple(int(answer(("uint256",), each, "balanceOf")[0]) for each in told)
+
+        return await self._nodes.with_one(ask)
 
     async def is_current(self, block: BlockSeen) -> bool:
         seen = await self._nodes.block(block.number)

@@ -1,0 +1,39 @@
+"""Which settings of arbitrage cannot work together with the others."""
+
+from trading.config import Sections
+from trading.errors import InvalidInput
+
+
+def check(sections: Sections, *, is_real: bool) -> None:
+    """Refuse settings that cannot work together, before anything is opened. Raises: InvalidInput naming the field."""
+    section = sections.arbitrage
+    if section.money == "real":
+        _check_real(sections, is_real=is_real)
+    for pair in section.pairs:
+        if pair.market and not sections.exchange.id:
+            msg = f"exchange.id is empty, and the pair {pair.name} has the market {pair.market} there"
+            raise InvalidInput(msg, field="exchange.id", hint="TRADING_EXCHANGE__ID, an id of ccxt such as binance")
+        if pair.evm_pool and pair.evm_pool not in {each.address for each in sections.evm.pools}:
+            msg = f"arbitrage.pairs: {pair.name}: {pair.evm_pool} is none of TRADING_EVM__POOLS"
+            raise InvalidInput(msg, field="arbitrage.pairs")
+
+
+def _check_real(sections: Sections, *, is_real: bool) -> None:
+    section = sections.arbitrage
+    hint = "TRADING_ARBITRAGE__MONEY=paper needs nothing of this; see docs/arbitrage.md"
+    wallets = {sections.live.wallet, *(each.address for each in sections.live.wallets)}
+    found = (
+        ("arbitrage.money", not is_real, "the desk's own money is paper, so arbitrage's is not real"),
+        ("arbitrage.wallet", not section.wallet, "real money needs a wallet of arbitrage's own"),
+        (
+            "arbitrage.wallet",
+            section.wallet in wallets,
+            "it is the desk's own, whose books would not agree any more",
+        ),
+        ("exchange.api_key", not sections.exchange.has_key, "real money needs the exchange's api_key and secret"),
+        ("arbitrage.pairs", any(each.evm_pool for each in section.pairs), "no command signs on the EVM chain"),
+    )
+    for field, is_wrong, message in found:
+        if is_wrong:
+            msg = f"{field}: {message}"
+            raise InvalidInput(msg, field=field, hint=hint)

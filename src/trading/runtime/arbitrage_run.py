@@ -1,0 +1,61 @@
+"""Puts arbitrage beside a desk: on paper, or with real money where the desk's is real and the operator wishes so."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trading.arbitrage.transfer_ports import TransferDoor
+from trading.config import Sections
+from trading.ports import Memory
+
+from .arbitrage_venues import OpenedPair, real_venues
+from .arbitrage_view import units_of
+from .arbitraging import Arbitraging, Journals, Surroundings
+from .clock import WallClock
+from .stage import Stage
+
+if TYPE_CHECKING:
+    from .live_run import LiveDesk
+
+
+def arbitraging_of(
+    sections: Sections, folder: Path, memory: Memory, stage: Stage, live: "LiveDesk | None"
+) -> Arbitraging:
+    """Return what works between venues while it runs. ``live`` is used only where arbitrage's own money is real."""
+    is_real = sections.arbitrage.money == "real"
+    around = Surroundings(
+        folder=folder,
+        memory=memory,
+        clock=WallClock(),
+        closed=_closed(stage, live if is_real else None),
+        units=lambda: units_of(sections.arbitrage, stage.current.sol_usd),
+    )
+    works = Arbitraging(sections, around)
+    if is_real:
+        assert live is not None  # the settings were checked
+        desk = live
+
+        def venues(_journals: Journals) -> AbstractAsyncContextManager[list[OpenedPair]]:
+            return real_venues(sections, desk, WallClock())
+
+        works.venues, works.doors = venues, _real_doors
+    return works
+
+
+def _closed(stage: Stage, live: "LiveDesk | None") -> Callable[[], str]:
+    """Return what says why no trip may be opened now: the desk is halted or reduces, takes no entries, is not armed."""
+
+    def why() -> str:
+        snapshot = stage.current.snapshot
+        if snapshot["state"] != "ACTIVE":
+            return f"desk_{snapshot['state'].lower()}"
+        if not snapshot["entries_allowed"]:
+            return "entries_stopped"
+        return "not_armed" if live is not None and live.arming.problem else ""
+
+    return why
+
+
+def _real_doors(_pairs: Sequence[OpenedPair]) -> Mapping[tuple[str, str], TransferDoor]:
+    return {}
