@@ -15,8 +15,9 @@ from .schema import keys, snapshots
 
 _COLUMNS = "found.desk_id, found.ts_event_ns, found.recorded_at_ns, found.body"
 # The first desk, then again and again the next one: a seek each, where GROUP BY reads every entry of the index. Then
-# the newest of each, by a range of one desk in the order of that index: by ``=`` and ``max`` PostgreSQL may go back through
-# all that others have written since. The bound keeps it from making a condition of it that every row is held against.
+# the newest of each, by a range of one desk in the order of that index: by ``=`` and ``max`` PostgreSQL may go back
+# through all that others have written since. The bound keeps it from making a condition of it that every row is held
+# against.
 _DESKS = text(
     f"""
     WITH RECURSIVE desks(desk_id) AS (
