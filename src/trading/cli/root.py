@@ -3,6 +3,7 @@
 import typer
 
 from trading.cli import (
+    arbitrage,
     backtest,
     calibrate,
     control,
@@ -15,6 +16,7 @@ from trading.cli import (
     fault_proxy,
     live,
     night,
+    node,
     paper,
     profiles,
     promote,
@@ -43,12 +45,14 @@ calibrate.register(app)
 drift.register(app)
 evolve.register(app)
 evm.register(app)
+arbitrage.register(app)
 export_tax.register(app)
 control.register(app)
 report.register(app)
 running.register(app)
 views.register(app)
 night.register(app)
+node.register(app)
 review.register(app)
 data.register(app)
 trials.register(app)

@@ -38,8 +38,7 @@ from .arbitrage_venues import OpenedPair, paper_venues, venue_name
 from .documents import Document
 
 RETRY_S, RETRY_CAP_S = 5.0, 300.0
-FOLLOW_S: Final = 5.0
-REBALANCE_S: Final = 30.0
+FOLLOW_S, POLL_S = 5.0, 5.0
 ASSETS: Final[tuple[Asset, ...]] = ("money", "middle")
 JOURNALS: Final = {"paper": ("arbitrage.db", "transfers.db"), "real": ("arbitrage-real.db", "transfers-real.db")}
 """A trip that was begun on paper is never gone on with for real, so each has files of its own."""
@@ -183,13 +182,13 @@ class Arbitraging:
         held = {name: each for pair in pairs for name, each in pair.held.items()}
         section = self._section
         on_moved = booked(held) if section.money == "paper" else _nothing
-        rules = CarrierRules(late_s=section.transfer_late_s)
+        rules = CarrierRules(min(POLL_S, section.rebalance_every_s), section.transfer_late_s)
         return TransferCarrier(journals.transfers, self.doors(pairs), rules, self._around.clock, on_moved)
 
     async def _keep_balanced(self, pairs: Sequence[OpenedPair], carrier: TransferCarrier, journals: Journals) -> None:
         """Plan transfers where a split asks for one, between trips only: what a trip holds is not moved away."""
         while True:
-            await anyio.sleep(REBALANCE_S)
+            await anyio.sleep(self._section.rebalance_every_s)
             under_way = await anyio.to_thread.run_sync(journals.trips.open_count)
             if under_way or self._around.closed():
                 continue
