@@ -20,6 +20,7 @@ from trading.ports import Clock
 
 if TYPE_CHECKING:
     from trading.adapters.evm.opening import EvmDoor
+    from trading.adapters.exchange.gateway import ExchangePair
     from trading.adapters.jupiter.gateway import JupiterApi
 
     from .live_run import LiveDesk
@@ -29,11 +30,12 @@ NO_KEYS: Final = {"api_key": None, "secret": None, "password": None}
 
 @dataclass(frozen=True, slots=True)
 class OpenedPair:
-    """``venues`` by name. ``held`` is what lies at them on paper, empty with real money."""
+    """``venues`` by name. ``held`` is what lies at them on paper, empty with real money, which has ``market``."""
 
     section: ArbitragePairSection
     venues: Mapping[str, LegVenue]
     held: Mapping[str, PaperInventory]
+    market: "ExchangePair | None" = None
 
 
 def venue_name(pair: str, kind: str) -> str:
@@ -199,7 +201,7 @@ async def real_venues(sections: Sections, live: "LiveDesk", clock: Clock) -> Asy
                 fails_bps=section.chain_fails_bps,
             )
             venues[name] = ArmedLeg(SolanaLeg(name, solana, terms), lambda: live.arming.problem, clock)
-            found.append(OpenedPair(pair, venues, {}))
+            found.append(OpenedPair(pair, venues, {}, market))
         yield found
 
 

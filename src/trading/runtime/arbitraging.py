@@ -210,11 +210,7 @@ class Arbitraging:
 
     def _split(self, pair: OpenedPair) -> Split:
         shares = {venue_name(pair.section.name, kind): bps for kind, bps in pair.section.split_bps.items()}
-        section = self._section
-        most: dict[Asset, int] = {}
-        if section.money == "real":
-            most = {"money": int(sol_to_lamports(section.withdraw_max_sol)), "middle": section.withdraw_max_units}
-        return Split(pair.section.name, shares, pair.section.rebalance_bps, most)
+        return Split(pair.section.name, shares, pair.section.rebalance_bps)
 
     @asynccontextmanager
     async def _paper(self, journals: Journals) -> AsyncIterator[list[OpenedPair]]:
