@@ -16,6 +16,7 @@ from trading.cli import (
     fault_proxy,
     live,
     night,
+    node,
     paper,
     profiles,
     promote,
@@ -51,6 +52,7 @@ report.register(app)
 running.register(app)
 views.register(app)
 night.register(app)
+node.register(app)
 review.register(app)
 data.register(app)
 trials.register(app)

@@ -9,13 +9,16 @@ class NodesSection(Section):
     """Execution nodes: off while ``url`` is unset. It is a secret, postgresql://USER:PASSWORD@HOST/NAME, and the same
     for the desk and all nodes; the tables are in a schema of their own.
 
-    A node leases up to ``wallets_max`` of the wallets that its signer can sign for, each for ``lease_s`` at a time:
-    so long nobody else works for a wallet whose node has gone silent. It has up to ``open_max`` children under way at
-    once, looks for work every ``claim_s``, and finishes what it has begun for up to ``drain_s`` when it is to end.
-    ``answer_s`` bounds each call to the database. A transaction whose node says nothing for ``stuck_s`` is rolled back.
+    A node leases up to ``wallets_max`` of ``wallets``, a JSON list of addresses; while it is empty, of all that its
+    signer can sign for. Those that the desk trades itself (``live.wallet`` and ``live.wallets``) are never among them.
+    A lease is for ``lease_s`` at a time: so long nobody else works for a wallet whose node has gone silent. A node has
+    up to ``open_max`` children under way at once, looks for work every ``claim_s``, and finishes what it has begun for
+    up to ``drain_s`` when it is to end. ``answer_s`` bounds each call to the database; a transaction whose node says
+    nothing for ``stuck_s`` is rolled back.
     """
 
     url: SecretStr | None = None
+    wallets: tuple[str, ...] = Field(default=(), max_length=256)
     wallets_max: int = Field(default=16, ge=1, le=64)
     open_max: int = Field(default=16, ge=1, le=64)
     lease_s: float = Field(default=15.0, ge=0.2, le=600)

@@ -114,13 +114,13 @@ async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LivePa
         await chain.genesis_hash()
         api = await stack.enter_async_context(JupiterApi.connect(sections.market, sections.router, clock))
         price = await stack.enter_async_context(second_price(sections.market, sections.router, chain, clock))
-        signer = SocketSigner(_socket(data_dir, live))
+        signer = SocketSigner(signer_at(data_dir.parent, live))  # beside the desk's own directory
         asking = ApprovingSigner(signer, clock.now_ns, live.approval_wait_s)
         mints = MintPolicy()
         router = JupiterBuild(api)
         parts = PreparingParts(chain, router, price, asking, mints.problems, clock.now_ns)
         upkeep = UpkeepPreparer(PreparerParts(chain, signer, clock.now_ns))
-        preparer = EitherPreparer(SwapPreparer(parts, _preparing(live)), upkeep)
+        preparer = EitherPreparer(SwapPreparer(parts, preparing_rules(live)), upkeep)
         lamports = await _balance(chain, live.wallet)
         yield LiveParts(
             wallet=live.wallet,
@@ -267,12 +267,14 @@ def _flow_rules(live: LiveSection) -> FlowRules:
     return FlowRules(foreign=Foreign(live.foreign), banned=frozenset(live.banned))
 
 
-def _socket(data_dir: Path, live: LiveSection) -> SignerSocket:
-    path = live.signer_socket or data_dir.parent / SIGNER_SOCKET  # beside the desk's own directory
+def signer_at(base: Path, live: LiveSection) -> SignerSocket:
+    """Return where the signer answers; ``base`` is the daemon's data directory."""
+    path = live.signer_socket or base / SIGNER_SOCKET
     return SignerSocket(path, os.geteuid() if live.signer_user is None else uid_of(live.signer_user))
 
 
-def _preparing(live: LiveSection) -> PreparingRules:
+def preparing_rules(live: LiveSection) -> PreparingRules:
+    """Return what every order is held against before it is signed."""
     prices = PriceRules(live.oracle_deviation_bps_max, live.exit_deviation_bps_max)
     return PreparingRules(prices=prices, reserve_lamports=lambda _wallet: live.reserve_lamports)
 

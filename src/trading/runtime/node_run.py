@@ -1,18 +1,36 @@
 """The process of an execution node, put together: its database, its chain, its signer, and what ends it."""
 
 import asyncio
+import re
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Final
 
 import anyio.to_thread
 
+from trading.adapters.jupiter.build import JupiterBuild
+from trading.adapters.jupiter.gateway import JupiterApi
 from trading.adapters.node_store.opening import Door, StoreRules, open_door
-from trading.config import NodesSection
+from trading.adapters.second_price_choice import second_price
+from trading.adapters.solana.chain import SolanaChain
+from trading.config import NodesSection, Sections
 from trading.errors import InvalidInput
+from trading.execution.executor import ExecutorRules
+from trading.execution.preparing import PreparingParts, SwapPreparer
+from trading.model.rug_rules import RugRules
+from trading.ports import Signer
+from trading.signing.approving import ApprovingSigner
+from trading.signing.client import SocketSigner
 
-from .node_work import Node, NodeRules
+from .clock import WallClock
+from .live_run import preparing_rules, signer_at
+from .mint_policy import MintPolicy
+from .node_work import Node, NodeParts, NodeRules
+from .unwrapping import unwrapped
+
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 BEATS_PER_LEASE: Final = 4
 
@@ -58,3 +76,65 @@ def stops_by_signal(node: Node) -> Iterator[None]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def node_parts(base: Path, sections: Sections, rugs: RugRules) -> AsyncIterator[NodeParts]:
+    """Open what a node works with; ``base`` is the data directory, where its signer's socket is looked for.
+
+    Raises: InvalidInput naming the setting; WrongChain; ChainUnavailable; JournalUnavailable.
+    """
+    clock, live = WallClock(), sections.live
+    if not sections.chain.endpoints:
+        msg = "an execution node needs the chain"
+        raise InvalidInput(msg, field="chain.endpoints", hint="set TRADING_CHAIN__ENDPOINTS")
+    async with (
+        opened_door(sections.nodes) as door,
+        SolanaChain.connect(sections.chain, clock) as chain,
+        JupiterApi.connect(sections.market, sections.router, clock) as api,
+        second_price(sections.market, sections.router, chain, clock) as price,
+    ):
+        asking = ApprovingSigner(SocketSigner(signer_at(base, live)), clock.now_ns, live.approval_wait_s)
+        mints = MintPolicy()
+        mints.rules = rugs.model_copy(update={"banned": (*rugs.banned, *live.banned)})
+        parts = PreparingParts(chain, JupiterBuild(api), price, asking, mints.problems, clock.now_ns)
+        yield NodeParts(
+            door=door,
+            chain=chain,
+            preparer=SwapPreparer(parts, preparing_rules(live)),
+            wallets=_Wallets(asking, sections),
+            executor=ExecutorRules(sections.chain.genesis_hash, poll_s=live.poll_s, resend_s=live.resend_s),
+            now_ns=clock.now_ns,
+            operator=asking,
+        )
+
+
+class _Wallets:
+    """Which wallets a node may use: its signer's, as far as the settings let it, and none of the desk's own."""
+
+    def __init__(self, signer: Signer, sections: Sections) -> None:
+        self._signer = signer
+        self._wanted = frozenset(sections.nodes.wallets)
+        self._desks = {sections.live.wallet, *(each.address for each in sections.live.wallets)}
+
+    async def __call__(self) -> Sequence[str]:
+        found = [each for each in await self._signer.wallets() if each not in self._desks]
+        return [each for each in found if not self._wanted or each in self._wanted]
+
+
+async def run_node(name: str, base: Path, sections: Sections, rugs: RugRules, ready: Callable[[Door], None]) -> None:
+    """Work as an execution node until SIGTERM or SIGINT, then finish what was begun. ``ready`` is called once all is
+    open.
+
+    Raises: InvalidInput naming the setting; WrongChain; LeaseLost where another process took the name; Unavailable
+    where something cannot be opened.
+    """
+    if NAME.fullmatch(name) is None:
+        msg = f"name: {name[:80]!r} is none; allowed are 1 to 63 of a-z, 0-9, dot, dash and underscore"
+        raise InvalidInput(msg, field="name")
+    with unwrapped():
+        async with node_parts(base, sections, rugs) as parts:
+            node = Node(parts, rules_of(sections.nodes, name))
+            with stops_by_signal(node):
+                ready(parts.door)
+                await node.run()

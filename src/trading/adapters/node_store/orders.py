@@ -190,6 +190,16 @@ class Orders(StoredIntents):
             connection.execute(sa.update(limits).values(state=wanted.state.value, **most))
             self._note(connection, "", "", "shared", {"actor": actor, "state": wanted.state.value, **most})
 
+    def held(self, token: str) -> tuple[int, int]:
+        """Return how many base units of a token the fills left in all wallets together, and what they cost."""
+        query = sa.text(
+            "SELECT coalesce(sum(units), 0) AS units, coalesce(sum(cost_lamports), 0) AS cost FROM holdings "
+            "WHERE token = :token"
+        )
+        with self._reading() as connection:
+            row = connection.execute(query, {"token": token}).one()
+        return int(row.units), int(row.cost)
+
     def exposure(self) -> Exposure:
         """Return what of the limits is used now."""
         per_token = sa.text(

@@ -23,6 +23,7 @@ COMMANDS = [
     "costs", "promote", "propose", "demote", "lineage", "sidecar", "sidecar status", "sidecar ask",
     "arbitrage", "arbitrage status", "arbitrage trips", "arbitrage opportunities", "arbitrage transfers",
     "arbitrage resume", "arbitrage settle", "arbitrage give-up",
+    "node", "node run", "node list", "node limits", "node order", "node cancel",
 ]  # fmt: skip
 
 
@@ -40,7 +41,7 @@ def test_the_list_of_commands_is_complete() -> None:
     group = typer.main.get_command(app)
     inner = {
         f"{name} {each}"
-        for name in ("arbitrage", "data", "profiles", "sidecar")
+        for name in ("arbitrage", "data", "node", "profiles", "sidecar")
         for each in group.commands[name].commands
     }  # type: ignore[attr-defined]
     assert set(group.commands) | inner == set(COMMANDS)  # type: ignore[attr-defined]
