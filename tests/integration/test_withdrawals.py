@@ -68,8 +68,8 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
     async with ExchangeDesk.serving(lambda: clock.now_ns() // 10**6) as desk:
         given = section(desk.url, timeout_s=0.5)
         async with ExchangePair.connect(given, "SOL/USDC", (9, 6), clock) as pair:
-            rules = WithdrawalRules(WALLET, coins, lambda: stage.problem)  # type: ignore[arg-type]
-            door = ExchangeWithdrawals(pair.private, chain, rules, clock)
+            rules = WithdrawalRules("binance", WALLET, coins, lambda: stage.problem)  # type: ignore[arg-type]
+            door = ExchangeWithdrawals(lambda: pair.private, chain, rules, clock)
             stage = Stage(desk, clock, chain, journal, door)
             yield stage
     journal.close()

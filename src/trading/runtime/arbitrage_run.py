@@ -79,7 +79,7 @@ def _real_doors(
             coins["middle"] = Coin(token, networks[token], of.mint, of.decimals, section.withdraw_max_units)
         if not coins or pair.market is None:
             continue
-        rules = WithdrawalRules(section.wallet, coins, lambda: live.arming.problem)
+        rules = WithdrawalRules(sections.exchange.id, section.wallet, coins, lambda: live.arming.problem)
         way = (venue_name(of.name, EXCHANGE), venue_name(of.name, SOLANA))
         doors[way] = ExchangeWithdrawals(pair.market.private, live.parts.chain, rules, WallClock())
     return doors

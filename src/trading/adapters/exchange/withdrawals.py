@@ -47,9 +47,11 @@ class Coin:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawalRules:
-    """``address`` is the only one that is ever written into a request. What the exchange does not know ``lost_after_s``
-    after it was asked for was never taken. ``problem`` says why nothing may leave now: "" while real money is armed."""
+    """``exchange`` is one of ``NAMES``. ``address`` is the only one that is ever written into a request. What the
+    exchange does not know ``lost_after_s`` after it was asked for was never taken. ``problem`` says why nothing may
+    leave now: "" while real money is armed."""
 
+    exchange: str
     address: str
     coins: Mapping[Asset, Coin]
     problem: Callable[[], str]
@@ -63,14 +65,16 @@ class Finalized(Protocol):
 
 
 class ExchangeWithdrawals:
-    """One per pair at an exchange of ``NAMES``."""
+    """One per pair. ``client`` returns what signs with the key, or raises ExchangeUnavailable while nothing does."""
 
-    def __init__(self, client: ExchangeClient, chain: Finalized, rules: WithdrawalRules, clock: Clock) -> None:
+    def __init__(
+        self, client: Callable[[], ExchangeClient], chain: Finalized, rules: WithdrawalRules, clock: Clock
+    ) -> None:
         self._client = client
         self._chain = chain
         self._rules = rules
         self._clock = clock
-        self._name_field = NAMES[client.section.id]
+        self._name_field = NAMES[rules.exchange]
 
     def most(self, asset: Asset) -> int:
         coin = self._rules.coins.get(asset)
@@ -88,7 +92,7 @@ class ExchangeWithdrawals:
         sign_by_ns = kept.sent_ns + int(_SIGN_WITHIN_S * NS_PER_S)
         call = (coin.name, f"{amount:f}", self._rules.address)
         try:
-            await self._client.call("withdraw", *call, params=params, sign_by_ns=sign_by_ns)
+            await self._client().call("withdraw", *call, params=params, sign_by_ns=sign_by_ns)
         except ExchangeRefused as error:
             logger.warning("transfer %s was refused: %s", kept.transfer.id, error)
             return Heard(Happening.NEVER_LEFT)
@@ -121,10 +125,10 @@ class ExchangeWithdrawals:
         name = order_name(kept.transfer.id)
         since_ms = kept.sent_ns // 1_000_000 - _SEARCHED_BEFORE_MS
         params = {self._name_field: name}
-        found = await self._client.call("fetch_withdrawals", coin.name, since_ms, _FOUND_MAX, params=params)
+        found = await self._client().call("fetch_withdrawals", coin.name, since_ms, _FOUND_MAX, params=params)
         named = [each for each in found if (each.get("info") or {}).get(self._name_field) == name]
         if len(named) > 1:
-            msg = f"{self._client.section.id} tells {len(named)} withdrawals of one name"
+            msg = f"{self._rules.exchange} tells {len(named)} withdrawals of one name"
             raise ExchangeUnavailable(msg)
         return named[0] if named else None
 
