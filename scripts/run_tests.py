@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import set_up
 
 COVERAGE_MIN_PERCENT = 95
+EXECUTION = "tests/unit/trading/execution"
 WHOLLY_COVERED = {
     "trading.execution.verifier": ("test_verifier.py", "test_round_trip_messages.py"),
     "trading.execution.token_accounts": ("test_upkeep_rules.py",),
@@ -121,16 +122,10 @@ def page_tests() -> Phase:
 
 def whole_coverage() -> Phase:
     """Run those tests, each counted in a file of its own, so that the figures of ``--coverage`` stay as they are."""
+    gate = ["--cov-branch", "--cov-report=term-missing", "--cov-fail-under=100"]
     commands = [
-        [
-            *PYTEST,
-            *(f"tests/unit/trading/execution/{name}" for name in tests),
-            f"--cov={module}",
-            "--cov-branch",
-            "--cov-report=term-missing",
-            "--cov-fail-under=100",
-        ]
-        for module, tests in WHOLLY_COVERED.items()
+        [*PYTEST, *(f"{EXECUTION}/{name}" for name in names), f"--cov={module}", *gate]
+        for module, names in WHOLLY_COVERED.items()
     ]
     return Phase("whole coverage", commands, environ={"COVERAGE_FILE": str(set_up.VENV / ".coverage-whole")})
 
