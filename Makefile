@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test coverage lint format bench results launch-study congestion noise crash cluster tracing soak clients conformance redteam bundle examples screenshots docs lock clean
+.PHONY: help setup setup-test run test coverage lint format bench results launch-study congestion noise crash cluster arbitrage tracing soak clients conformance redteam bundle examples screenshots docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ crash: setup-test ## The kill matrices of memory in a file and on PostgreSQL, of
 cluster: setup-test ## Three daemons and fifty writers on one PostgreSQL, daemons and server killed again and again; ten execution nodes with forty wallets killed, stopped, cut off (RUNS=30 SEED=1 NODES_S=120)
 	@$(BIN)/python -m benchmarks.cluster --runs $(or $(RUNS),30) --seed $(or $(SEED),1)
 	@$(BIN)/python -m benchmarks.nodes --seconds $(or $(NODES_S),120) --seed $(or $(SEED),1) --control
+
+arbitrage: setup-test ## Trips between the local chain and a loopback exchange through every failure, opportunities planted above and below full cost (RUNS=1000 SEED=1)
+	@$(BIN)/python -m benchmarks.arbitrage --runs $(or $(RUNS),1000) --seed $(or $(SEED),1)
 
 tracing: setup-test ## 10,000 whole trades through every fault of a trace receiver, and how soon a daemon ends beside each (DECISIONS=10000)
 	@$(BIN)/python -m benchmarks.trace_faults --decisions $(or $(DECISIONS),10000)

@@ -29,6 +29,8 @@ from .capacity_model import (
     capacity_per_s,
     embedder,
     head,
+    limits,
+    looks_per_s,
     point_b,
     resources,
     searches,
@@ -55,15 +57,17 @@ SETUPS = (
     Setup("one machine, four threads", "embedding.threads = 4, http.streams_max = 1024", threads=4, streams_max=1_024),
     Setup(
         "four daemons, an index in each",
-        "journal.url; in each embedding.threads = 4, http.streams_max = 1024",
+        "journal.url; in each embedding.threads = 4, http.streams_max = 1024; nodes.claim_s = 2",
         daemons=4,
         is_postgresql=True,
         threads=4,
         streams_max=1_024,
+        claim_s=2.0,
     ),
     Setup(
         "four daemons, Qdrant on 3 nodes",
-        "journal.url, qdrant.url, shards = 6, replicas = 2, write_consistency = 2; embedding.threads = 4",
+        "journal.url, qdrant.url, shards = 6, replicas = 2, write_consistency = 2; embedding.threads = 4; "
+        "nodes.claim_s = 2",
         daemons=4,
         is_postgresql=True,
         qdrant_nodes=3,
@@ -71,6 +75,7 @@ SETUPS = (
         replicas=2,
         threads=4,
         streams_max=1_024,
+        claim_s=2.0,
     ),
     Setup(
         "four daemons, Qdrant on 3 nodes, int8",
@@ -83,6 +88,7 @@ SETUPS = (
         is_lean=True,
         threads=4,
         streams_max=1_024,
+        claim_s=2.0,
     ),
     Setup(
         "eight daemons, Qdrant on 32 nodes",
@@ -95,6 +101,7 @@ SETUPS = (
         is_lean=True,
         threads=8,
         streams_max=1_024,
+        claim_s=2.0,
     ),
     Setup(
         "24 daemons, Qdrant on 32 nodes",
@@ -107,6 +114,7 @@ SETUPS = (
         is_lean=True,
         threads=8,
         streams_max=1_024,
+        claim_s=2.0,
     ),
 )
 
@@ -134,7 +142,8 @@ def closed_form_off(chance: Random) -> float:
 
 
 def delays(load: Load, setup: Setup, costs: Costs, jobs: int, chance: Random) -> tuple[list[float], list[float]]:
-    """Return ms at the median and p99: of an acknowledged write, until it is found by meaning, of a search."""
+    """Return ms at the median and p99: of an acknowledged write, until it is found by meaning, of a search, of a
+    node's look for work."""
     at_head, embedded = in_turn(
         poisson(load.writes_per_s, jobs, chance), (head(setup, costs), embedder(setup, costs)), chance
     )
@@ -143,7 +152,13 @@ def delays(load: Load, setup: Setup, costs: Costs, jobs: int, chance: Random) ->
     lanes = searches(load, setup, costs)
     searched = serve(poisson(load.searches_per_s, jobs, chance), lanes, chance)
     own_ms = costs["search, daemon"].value
-    parts = (at_head.stays_s(), until_found_s, [each + own_ms / 1_000 for each in searched.stays_s()])
+    looked = serve(poisson(looks_per_s(load, setup), jobs, chance), limits(costs), chance)
+    parts = (
+        at_head.stays_s(),
+        until_found_s,
+        [each + own_ms / 1_000 for each in searched.stays_s()],
+        looked.stays_s(),
+    )
     return ([percentile(each, 0.5) * 1_000 for each in parts], [percentile(each, 0.99) * 1_000 for each in parts])
 
 
@@ -166,7 +181,7 @@ def print_costs(costs: Costs) -> None:
         f"\nGuessed: an agent writes {TARGET.writes_per_agent_minute:g} memories a minute and searches "
         f"{TARGET.searches_per_agent_minute:g} times, all day, and holds a stream; the desk writes "
         f"{TARGET.desk_writes_per_s:g} a second; {TARGET.tokens} tokens with a bar a minute, all seen by every "
-        f"strategy; a node tells of itself every 5 s and does an order a minute; {TARGET.pages} pages.\n"
+        f"strategy; a node does an order a minute; {TARGET.pages} pages.\n"
         f"A daemon's machine has {DAEMON_RAM_B // 2**30} GiB, the database {SERVER_CORES} cores and "
         f"{JOURNAL_DISK_B // 2**40} TiB, a Qdrant node {QDRANT_CORES} cores and 64 GiB, four fifths of it for points:\n"
         f"{point_b(is_lean=False):,.0f} B a point, {point_b(is_lean=True):,.0f} B with int8 and the rest on disk (from "
@@ -208,17 +223,19 @@ def print_resources(costs: Costs) -> None:
 
 def print_delays(costs: Costs, jobs: int) -> None:
     print("\n### How long it takes then, simulated\n")
-    print("| setup | writes/s | write p50 / p99 ms | found by meaning p50 / p99 ms | search p50 / p99 ms |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| setup | writes/s | write p50 / p99 ms | found by meaning | search | a node's look for work |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for setup in SETUPS:
         in_namespace = TARGET if setup.qdrant_nodes else replace(TARGET, memories=2_000 * TARGET.agents)
         for part in (0.5, 1.0, 2.0):
-            load = replace(in_namespace, agents=int(TARGET.agents * part), memories=int(in_namespace.memories * part))
+            memories, nodes = int(in_namespace.memories * part), int(TARGET.nodes * part)
+            load = replace(in_namespace, agents=int(TARGET.agents * part), memories=memories, nodes=nodes)
             lanes, embeds = searches(load, setup, costs), embedder(setup, costs)
             asked = load.searches_per_s * lanes_mean_s(lanes) / lanes.servers
             cells = [f"{setup.name}, {load.agents:,} agents", f"{load.writes_per_s:.0f}"]
             middle, worst = delays(load, setup, costs, jobs, Random(SEED))
-            stable = (True, load.writes_per_s < capacity_per_s(embeds), asked < 1)
+            claims = looks_per_s(load, setup) < capacity_per_s(limits(costs))
+            stable = (True, load.writes_per_s < capacity_per_s(embeds), asked < 1, claims)
             for p50, p99, is_stable in zip(middle, worst, stable, strict=True):
                 cells.append(f"{p50:,.0f} / {p99:,.0f}" if is_stable else "without end")
             print(f"| {' | '.join(cells)} |")

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from random import Random
 
 from memmcp_server.config import HttpSection, JournalSection, RelaySection
+from trading.config import NodesSection
+from trading.runtime.node_run import BEATS_PER_LEASE
 
 from .queueing import Station, exponential, linear
 from .unit_costs import COMMITTED, EXTRAPOLATED, GUESSED, MEASURED, Costs
@@ -11,8 +13,10 @@ from .unit_costs import COMMITTED, EXTRAPOLATED, GUESSED, MEASURED, Costs
 COMFORT = 0.7
 """A resource that is used more than this is called too busy: queues grow steeply from there on."""
 
-HEARTBEAT_S = 5.0
 TRANSACTIONS_AN_ORDER = 6
+"""Of a child order after it was claimed: signed, sent, seen, settled, and what is noted of it; each like a claim."""
+
+HEARTBEAT_S = NodesSection().lease_s / BEATS_PER_LEASE
 GAUGES_PER_S = 10
 SERVER_CORES = 16
 DAEMON_RAM_B = 32 * 2**30
@@ -72,6 +76,7 @@ class Setup:
     replicas: int = 1
     is_lean: bool = False
     threads: int = 1
+    claim_s: float = NodesSection().claim_s
     streams_max: int = HttpSection().streams_max
 
     @property
@@ -138,7 +143,9 @@ def capacity_per_s(station: Station) -> float:
 def _journal(load: Load, setup: Setup, costs: Costs) -> list[Resource]:
     writes, at_head = load.writes_per_s, capacity_per_s(head(setup, costs))
     bloat = POSTGRES_BLOAT if setup.is_postgresql else 1.0
+    claims = looks_per_s(load, setup) / capacity_per_s(limits(costs))
     found = [
+        Resource("limits' row of the nodes", claims, MEASURED, "TRADING_NODES__CLAIM_S: look for work less often"),
         Resource("head of the journal", writes / at_head, MEASURED, "an index on a server: one outbox row a write"),
         Resource(
             "disk of the journal",
@@ -151,12 +158,31 @@ def _journal(load: Load, setup: Setup, costs: Costs) -> list[Resource]:
         row = costs["server's processor, a row"].value + costs["head held, an outbox row more"].value * (
             setup.indexes - 1
         )
-        beats = load.nodes * (1 / HEARTBEAT_S + load.orders_per_node_minute * TRANSACTIONS_AN_ORDER / 60)
         read_ms = costs["search, daemon"].value
-        used_ms = writes * row * 2 + load.searches_per_s * read_ms + beats * costs["heartbeat"].value
-        remedy = "more cores for the database; a longer heartbeat"
+        used_ms = writes * row * 2 + load.searches_per_s * read_ms + _nodes_ms(load, setup, costs)
+        remedy = "more cores for the database; a database of its own for the nodes"
         found.append(Resource("PostgreSQL's processor", used_ms / 1_000 / SERVER_CORES, EXTRAPOLATED, remedy))
     return found
+
+
+def limits(costs: Costs) -> Station:
+    """Return the one row that every claim of a node holds, found work or not."""
+    held_ms = costs["node, a look for work"].value + costs["sync"].value
+    return Station(linear(0.0, held_ms / 1_000))
+
+
+def looks_per_s(load: Load, setup: Setup) -> float:
+    return load.nodes / setup.claim_s
+
+
+def _nodes_ms(load: Load, setup: Setup, costs: Costs) -> float:
+    """Return the processor time that nodes take of their database in a second."""
+    orders = load.nodes * load.orders_per_node_minute / 60
+    return (
+        load.nodes / HEARTBEAT_S * costs["node, a heartbeat"].value
+        + looks_per_s(load, setup) * costs["node, a look for work"].value
+        + orders * (1 + TRANSACTIONS_AN_ORDER) * costs["node, an order claimed"].value
+    )
 
 
 def _daemon(load: Load, setup: Setup, costs: Costs) -> list[Resource]:

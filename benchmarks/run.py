@@ -29,6 +29,7 @@ BENCHMARKS = (
     "journal_move",
     "scale",
     "capacity",
+    "growth",
     "tracing",
     "page",
 )

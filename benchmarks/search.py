@@ -34,6 +34,7 @@ from memmcp_server.config import EmbeddingSection, JournalSection, QdrantSection
 from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.domain.search import SearchQuery
+from memmcp_server.ports import Journal, VectorIndex
 from memmcp_server.services.memories import Memories
 from memmcp_server.services.policies import Policies
 from memmcp_server.services.ranking import HITS_WANTED
@@ -100,8 +101,8 @@ class Timed:
 
 
 @contextlib.asynccontextmanager
-async def searchable(data_dir: Path, base: Path, into: dict[str, list[float]]) -> AsyncIterator[Memories]:
-    """Open the memories of a filled data directory, with a worker that takes prepared vectors."""
+async def opened(data_dir: Path, base: Path) -> AsyncIterator[tuple[Journal, VectorIndex]]:
+    """Open journal and index of a filled data directory, with a worker that takes prepared vectors."""
     hook = {
         "BENCHMARK_VECTORS": str(base),
         "PYTHONPATH": os.pathsep.join([str(ROOT / "benchmarks" / "prepared_worker"), str(ROOT)]),
@@ -116,13 +117,7 @@ async def searchable(data_dir: Path, base: Path, into: dict[str, list[float]]) -
             async with asyncio.timeout(READY_TIMEOUT_S):
                 while (await index.status()).state != "ready":
                     await asyncio.sleep(0.05)
-            yield Memories(
-                Timed(journal, "journal", into),
-                Timed(index, "index", into),
-                WallClock(),
-                Policies(journal, WallClock()),
-                RuleScanner(),
-            )
+            yield journal, index
     finally:
         await index.close()
         await task
@@ -130,6 +125,19 @@ async def searchable(data_dir: Path, base: Path, into: dict[str, list[float]]) -
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value
+
+
+@contextlib.asynccontextmanager
+async def searchable(data_dir: Path, base: Path, into: dict[str, list[float]]) -> AsyncIterator[Memories]:
+    """Open the memories of a filled data directory; how long the calls of journal and index take is noted."""
+    async with opened(data_dir, base) as (journal, index):
+        yield Memories(
+            Timed(journal, "journal", into),
+            Timed(index, "index", into),
+            WallClock(),
+            Policies(journal, WallClock()),
+            RuleScanner(),
+        )
 
 
 async def tick(into: list[float], done: asyncio.Event) -> None:

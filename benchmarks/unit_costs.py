@@ -22,6 +22,7 @@ import numpy as np
 import psutil
 import psycopg
 from pydantic import SecretStr
+from tests.support.node_stage import node_stage, wish
 from tests.support.postgres import PostgresServer, running_postgres
 
 from memmcp_server.adapters.index.documents import parse_point, point_document
@@ -33,6 +34,7 @@ from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.config import JournalSection
 from memmcp_server.web.events_route import _encoded, _Stream
 from memmcp_server.web.live import Follower, LiveEvent, _drain
+from trading.adapters.node_store.opening import StoreRules
 
 from .filling import BATCH, Prepared, WallClock, query_of, real_embedder, text_of
 from .index import memory
@@ -42,6 +44,7 @@ MEASURED, COMMITTED, EXTRAPOLATED, GUESSED = "measured", "committed", "extrapola
 EMBEDDED = 48
 FOLLOWERS, ROWS = 50, 40
 SINKS_MORE = 3
+NODES, WALLETS, ASKED = 200, 4, 60
 POINTS = 1_000
 DIMENSION = 384
 
@@ -158,7 +161,7 @@ def _postgresql(seconds: float) -> Costs:
         alone = asyncio.run(_turns(server, 1, 0, seconds))
         many = asyncio.run(_turns(server, 64, 0, seconds))
         more = asyncio.run(_turns(server, 64, SINKS_MORE, seconds))
-        beat = _heartbeat(server)
+        nodes = _nodes(server)
         sync_ms = _sync_ms(server.socket_dir)
     each = max(0.0, (many.held_ms - alone.held_ms) / (many.rows - alone.rows))
     once = max(0.0, alone.held_ms - each)
@@ -170,7 +173,7 @@ def _postgresql(seconds: float) -> Costs:
         "head held, an outbox row more": Cost(entry, "ms", MEASURED, f"{SINKS_MORE} indexes more"),
         "server's processor, a row": Cost(many.server_ms / many.rows, "ms", MEASURED, how),
         "sync": Cost(sync_ms, "ms", MEASURED, "fdatasync of 8 kB, by the clock, this disk"),
-        "heartbeat": Cost(beat, "ms", MEASURED, "one row changed and committed, both sides, a table of its shape"),
+        **nodes,
     }
 
 
@@ -215,18 +218,31 @@ def _server_ms(server: PostgresServer) -> float:
     return total_s * 1_000
 
 
-def _heartbeat(server: PostgresServer, beats: int = 300) -> float:
-    name = server.new_database()
-    server.execute("CREATE TABLE nodes (name text PRIMARY KEY, seen_at timestamptz, token bigint, report text)", name)
-    report = "x" * 400
-    with psycopg.connect(server.url(name), autocommit=True) as connection:
-        connection.execute("INSERT INTO nodes SELECT 'n' || n, now(), 1, '' FROM generate_series(1, 200) n")
-        sql = "UPDATE nodes SET seen_at = now(), report = %s WHERE name = %s AND token = 1"
-        there = _server_ms(server)
-        ours = _processor_ms(
-            lambda: [connection.execute(sql, (report, f"n{1 + number % 200}")) for number in range(beats)]
-        )
-        return (ours + _server_ms(server) - there) / beats
+def _nodes(server: PostgresServer) -> Costs:
+    """Return what nodes ask of their database, with as many of them there as in the largest load."""
+    with node_stage(server, StoreRules()) as stage:
+        stage.empty()
+        wallets = {f"n{n}": tuple(f"w{n}_{k}" for k in range(WALLETS)) for n in range(NODES)}
+        holders = {name: stage.leases.register(name, "1") for name in wallets}
+        for name, own in wallets.items():
+            stage.leases.beat(holders[name], wish(*own))
+        some = list(wallets.items())[:ASKED]
+
+        def both_ms(run: Callable[[], object]) -> float:
+            there = _server_ms(server)
+            return (_processor_ms(run) + _server_ms(server) - there) / ASKED
+
+        beat = both_ms(lambda: [stage.leases.beat(holders[name], wish(*own)) for name, own in some])
+        empty = both_ms(lambda: [stage.orders.claim(holders[name], own, 16) for name, own in some])
+        for name, own in some:
+            stage.planned(f"p{name}", own[0])
+        full = both_ms(lambda: [stage.orders.claim(holders[name], own, 1) for name, own in some])
+    how = f"both sides, {NODES} nodes with {WALLETS} wallets each"
+    return {
+        "node, a heartbeat": Cost(beat, "ms", MEASURED, f"its leases renewed; {how}"),
+        "node, a look for work": Cost(empty, "ms", MEASURED, f"a claim that finds none, under the limits' lock; {how}"),
+        "node, an order claimed": Cost(full, "ms", MEASURED, f"under the limits' lock; {how}"),
+    }
 
 
 def _sync_ms(directory: Path) -> float:

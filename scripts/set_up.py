@@ -15,6 +15,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ SURFPOOL = ROOT / "tests" / "system" / "surfpool"
 SURFPOOL_S_MAX = 240.0
 EVM = ROOT / "tests" / "evm"
 NODE_MAJOR_MIN = 20
+INSTALLERS = 2
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -115,12 +117,33 @@ def make_venv() -> None:
             raise SetUpError(msg) from error
 
 
+def shares(lock: str, count: int) -> list[str]:
+    """Divide a lock file's packages, each with its hashes, into so many lock files."""
+    packages: list[list[str]] = []
+    for line in lock.splitlines(keepends=True):
+        if line.startswith("#") or not line.strip():
+            continue
+        if line[0].isspace():
+            packages[-1].append(line)
+        else:
+            packages.append([line])
+    return ["".join(line for package in packages[number::count] for line in package) for number in range(count)]
+
+
 def install(lock: str) -> Callable[[], None]:
     def work() -> None:
         pip = [BIN / "python", "-m", "pip", "--disable-pip-version-check"]
         # The lock is whole, so nothing is resolved: pip would take a newer release for a dependency with extras
         # (``coverage[toml]``), find no hash for it and give up.
-        call([*pip, "install", "--no-deps", "--no-compile", "--require-hashes", "-r", ROOT / lock], tries=3)
+        command = [*pip, "install", "--no-deps", "--no-compile", "--require-hashes", "-r"]
+        with ThreadPoolExecutor(INSTALLERS) as beside, tempfile.TemporaryDirectory() as folder:
+            # Unpacking is most of it, and pip does that on one core.
+            parts = shares((ROOT / lock).read_text("utf-8"), INSTALLERS)
+            files = [Path(folder) / f"{number}.lock" for number in range(INSTALLERS)]
+            for file, part in zip(files, parts, strict=True):
+                file.write_text(part, "utf-8")
+            for ended in [beside.submit(call, [*command, file], tries=3) for file in files]:
+                ended.result()
         call([*pip, "check"])
         call([*pip, "install", "--no-deps", "--no-build-isolation", "-e", ROOT], tries=2)
         # What an agent spawns must not compile first, also where Python was told to write no bytecode.

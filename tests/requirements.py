@@ -94,6 +94,6 @@ REQUIREMENTS: dict[str, Requirement] = {
     "Q2": Requirement("Tests of routes, CLI, page and a smoke run", "partly", "grows with each part"),
     "Q3": Requirement("Benchmarks against the peers", "partly", "grows with each part"),
     "Q4": Requirement("Fault tests", "partly", "grows with each part"),
-    "Q5": Requirement("Scale by configuration alone", "partly", "Qdrant cluster, capacity on paper"),
+    "Q5": Requirement("Scale by configuration alone", "partly", "a real Qdrant server, which no registry has"),
     "Q6": Requirement("Soak", "partly", "72 hours of wall time by hand"),
 }

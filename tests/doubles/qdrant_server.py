@@ -39,6 +39,7 @@ class QdrantServer:
     url: str = ""
     requests: list[Request] = field(default_factory=list)
     refuse: dict[tuple[str, str], int] = field(default_factory=dict)
+    version: str = "1.20.0"
     points_told: int | None = None
     writes_may_go: threading.Event = field(default_factory=threading.Event)
     engine: QdrantClient = field(default_factory=lambda: QdrantClient(":memory:"))
@@ -52,6 +53,8 @@ class QdrantServer:
     def answer(self, asked: Request) -> Any:
         """Raises: KeyError for what there is not, ValidationError for a body that Qdrant does not know."""
         parts = asked.path.strip("/").split("/")
+        if parts == [""]:
+            return self
         if parts == ["collections"]:
             return self.engine.get_collections()
         name, rest = parts[1], "/".join(parts[2:])
@@ -168,8 +171,11 @@ def _handler(server: QdrantServer) -> type[BaseHTTPRequestHandler]:
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             asked = Request(self.command, parts.path, query, json.loads(raw) if raw else {})
             status, said = self._answered(asked)
-            body = json.dumps({"result": said if status == 200 else None, "time": 0.0,
-                               "status": "ok" if status == 200 else {"error": str(said)}}).encode()  # fmt: skip
+            document = {"result": said if status == 200 else None, "time": 0.0,
+                        "status": "ok" if status == 200 else {"error": str(said)}}  # fmt: skip
+            if said is server:
+                document = {"title": "qdrant - vector search engine", "version": server.version}
+            body = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))

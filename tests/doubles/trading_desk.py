@@ -292,6 +292,16 @@ class InMemoryDesk:
     async def nodes(self) -> JsonObject:
         return self._context() | {"nodes": [desk_logs.node(await self.snapshot())]}
 
+    async def arbitrage(self, *, part: str, cursor: str | None, limit: int) -> JsonObject:
+        _require_page(cursor, limit)
+        if part == "status":
+            return self._context() | _arbitrage_off()
+        msg = "arbitrage is off: no pair is configured"
+        raise InvalidInput(msg, field="arbitrage.pairs")
+
+    async def answer_arbitrage(self, request: JsonObject, *, actor: str) -> JsonObject:
+        return await self.arbitrage(part="trips", cursor=None, limit=1)
+
     async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
         _require_page(cursor, limit)
         found: list[JsonObject] = [desk_logs.transaction(each, MINT, SYMBOL) for each in reversed(self.trades_made)]
@@ -895,6 +905,12 @@ def _trade_view(trade: Trade) -> JsonObject:
         "realised": None if trade.realised is None else _amount(trade.realised),
         "reason": trade.reason,
     }
+
+
+def _arbitrage_off() -> JsonObject:
+    limits: JsonObject = dict.fromkeys(("size_max", "day_loss_max", "day_result"), _amount(0))
+    state: JsonObject = {"arbitrage_money": "paper", "state": "off", "problem": "", "halted": ""}
+    return state | limits | {"trips_open": 0, "open_max": 1, "venues": [], "by_hand": [], "day": []}
 
 
 def _cost_day() -> JsonObject:

@@ -6,24 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.leg_venues import PoolLeg
-from tests.support.market_server import SteppedClock
+from tests.support.two_venues import LIMITS, RULES, TwoVenues, plant
 
-from trading.adapters.trip_journal import SqlTripJournal
-from trading.arbitrage.monitor import Monitor, MonitorRules, weighed
-from trading.arbitrage.opportunities import LegTerms, TripTerms, evaluate
+from trading.arbitrage.monitor import Monitor, weighed
+from trading.arbitrage.opportunities import LegTerms
 from trading.arbitrage.paper_leg import PaperInventory, PaperLeg, PaperTerms
-from trading.arbitrage.planning import TripPace
-from trading.arbitrage.pools import ConstantProduct
 from trading.arbitrage.runner import RunnerRules, TripRunner
-from trading.arbitrage.trip_ports import TripLimits
 from trading.arbitrage.trips import Phase
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T15")]
-TERMS = TripTerms(breaks_bps=200, unwind_bps=100, carry_bps=10, carry_fixed=10_000, carry_batch=10**12)
-RULES = MonitorRules(least=10**7, most=10**11, net_min=50_000, usual=TERMS, pace=TripPace(first_slip_bps=50))
-LIMITS = TripLimits(open_max=3, amount_max=10**12, day_loss_max=10**13)
-MIDDLE = 10**15
 
 
 class Chance:
@@ -37,66 +28,19 @@ class Chance:
         return self._random.randrange(n)
 
 
-class Market:
-    """Two pools of 10^14; ``gap_ppm`` moves the price of the second away from the first."""
-
-    def __init__(self, folder: Path, seed: int = 1, **rules: object) -> None:
-        self.clock, self.chance = SteppedClock(), random.Random(seed)
-        pool = ConstantProduct(10**14, 10**14, 500)
-        self.legs = [
-            PoolLeg(name, pool, self.clock.now_ns, self.chance, cost=4_000, fails_bps=1_000) for name in ("a", "b")
-        ]
-        self.venues = {each.name: each for each in self.legs}
-        self.journal = SqlTripJournal.at(folder / "arbitrage.db")
-        self.rules = replace(RULES, **rules)  # type: ignore[arg-type]
-        self.runner = TripRunner(self.journal, self.venues, RunnerRules(LIMITS), self.clock, self.clock.sleep)
-        self.monitor = Monitor(self.venues, self.runner, self.journal, self.rules, self.clock, self.clock.sleep)
-
-    def plant(self, gap_ppm: int) -> None:
-        for leg in self.legs:
-            leg.money = leg.middle = MIDDLE
-        level = 10**14 + self.chance.randrange(10**12)
-        self.legs[0].pool = ConstantProduct(level, level, 500)
-        self.legs[1].pool = ConstantProduct(level, level * (10**6 - gap_ppm) // 10**6, 500)
-
-    async def worth(self) -> int:
-        """The most that any of many sizes leaves after its full cost, either way, found without the search."""
-        one, other = [await each.look() for each in self.legs]
-        sizes = [int(10**7 * 10 ** (n / 40)) for n in range(161)]
-        nets = [
-            found.net
-            for first, second in ((one, other), (other, one))
-            for size in sizes
-            if (found := evaluate(first.there, second.back, TERMS, size)) is not None
-        ]
-        return max(nets)
-
-
 async def test_of_what_is_planted_above_full_cost_nine_tenths_are_taken_and_nothing_below(tmp_path: Path) -> None:
-    market = Market(tmp_path)
-    above = taken = below = wrong = 0
-    results = []
-    for _ in range(150):
-        market.plant(market.chance.choice((-1, 1)) * market.chance.randrange(0, 6_000))
-        worth = await market.worth()
-        trip_id = await market.monitor.round()
-        if worth > RULES.net_min:
-            above, taken = above + 1, taken + bool(trip_id)
-        else:
-            below, wrong = below + 1, wrong + bool(trip_id)
-        if trip_id:
-            results.append((await market.runner.carry_out(trip_id)).result)
-        market.clock.advance(2)
+    market = TwoVenues(tmp_path)
+    found = await plant(market, 60)  # a thousand of them: make arbitrage
     market.journal.close()
-    assert above > 50
-    assert below >= 30
-    assert taken >= 0.9 * above
-    assert wrong == 0
-    assert all(result > 0 for result in results)  # nothing fails here, so what was expected came about
+    assert found.above >= 20
+    assert found.below >= 12
+    assert found.taken >= 0.9 * found.above
+    assert found.wrong == 0
+    assert all(result > 0 for result in found.results)  # nothing fails here, so what was expected came about
 
 
 async def test_each_thing_that_is_not_taken_says_why(tmp_path: Path) -> None:
-    market = Market(tmp_path, net_min=10**9)
+    market = TwoVenues(tmp_path, net_min=10**9)
     said: Counter[str] = Counter()
 
     async def round_of(gap_ppm: int) -> None:
@@ -119,7 +63,7 @@ async def test_each_thing_that_is_not_taken_says_why(tmp_path: Path) -> None:
 
 
 async def test_a_venue_that_says_nothing_is_left_out_of_the_round(tmp_path: Path) -> None:
-    market = Market(tmp_path)
+    market = TwoVenues(tmp_path)
     market.plant(200_000)
     market.legs[1].silent = 1.0
     assert await market.monitor.round() == ""
@@ -128,7 +72,7 @@ async def test_a_venue_that_says_nothing_is_left_out_of_the_round(tmp_path: Path
 
 
 async def test_old_looks_too_little_inventory_and_no_depth_are_not_acted_on(tmp_path: Path) -> None:
-    market = Market(tmp_path)
+    market = TwoVenues(tmp_path)
     market.plant(200_000)
     # A middle token that is dear at the second venue: money is given at the first.
     one, other = [await each.look() for each in market.legs]
@@ -148,7 +92,7 @@ async def test_old_looks_too_little_inventory_and_no_depth_are_not_acted_on(tmp_
 
 
 async def test_on_paper_prices_are_real_and_nothing_is_sent(tmp_path: Path) -> None:
-    market = Market(tmp_path)
+    market = TwoVenues(tmp_path)
     market.plant(20_000)
     terms = PaperTerms(latency_s=0.4, cost=4_000, fails_bps=2_000)
     held = {each.name: PaperInventory(10**13, 10**13) for each in market.legs}
@@ -180,7 +124,7 @@ def test_rules_that_cannot_be_are_refused(change: dict[str, int]) -> None:
 
 
 def test_one_venue_is_no_market(tmp_path: Path) -> None:
-    market = Market(tmp_path)
+    market = TwoVenues(tmp_path)
     with pytest.raises(ValueError, match="1 venues"):
         Monitor({"a": market.legs[0]}, market.runner, market.journal, RULES, market.clock)
     market.journal.close()

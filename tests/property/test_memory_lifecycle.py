@@ -20,6 +20,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from tests.doubles.memory_index import state_of
 from tests.doubles.word_scanner import WordScanner
 from tests.support.journals import a_draft, make_journal
@@ -41,6 +42,7 @@ from memmcp_server.services.memories import Memories
 from memmcp_server.services.policies import Policies
 
 SERVER_URL = os.environ.get("MEMMCP_TEST_QDRANT_URL")
+SERVER_KEY = os.environ.get("MEMMCP_TEST_QDRANT_KEY")
 BODIES = ["embedded", *(["server"] if SERVER_URL else [])]
 WORDS = ("zebra", "quartz", "lantern", "glacier", "orchid")
 NAMESPACES = ("default", "team/a")
@@ -274,7 +276,8 @@ def loop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     @asynccontextmanager
     async def running() -> AsyncIterator[WorkerIndex]:
         url = SERVER_URL if request.param == "server" else None
-        qdrant = QdrantSection(url=url, collection=f"memmcp_test_{uuid.uuid4().hex[:8]}")
+        key = SecretStr(SERVER_KEY) if url is not None and SERVER_KEY else None
+        qdrant = QdrantSection(url=url, api_key=key, collection=f"memmcp_test_{uuid.uuid4().hex[:8]}")
         index = WorkerIndex(WorkerOptions(directory, qdrant, EmbeddingSection(allow_download=False)), clock)
         task = asyncio.create_task(index.run())
         await state_of(index, "ready")

@@ -200,9 +200,8 @@ async def congestion(times: float) -> AsyncIterator[Congestion]:
         ):
             signer = KeySigner()
             second = PoolPrices(chain, vaults, 0, clock)
-            router = JupiterBuild(api)
-            parts = PreparingParts(chain, router, second, signer, lambda _mint: (), clock.now_ns)
-            yield Congestion(LiveStage(market, chain, SwapPreparer(parts, RULES), signer, router), times)
+            parts = PreparingParts(chain, JupiterBuild(api), second, signer, lambda _mint: (), clock.now_ns)
+            yield Congestion(LiveStage(market, chain, SwapPreparer(parts, RULES), signer, parts), times)
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """A loopback server with pages of the documented schema of Jupiter and Pyth, and faults on demand.
 
-What it offers rests on no market: ``rate`` base units come out for each that goes in. The local Jupiter server of a
-rehearsal has real pools; this one is for what a client must survive.
+What it offers rests on no market: ``rate`` base units come out for each that goes in, or the token's of ``rates``. The
+local Jupiter server of a rehearsal has real pools; this one is for what a client must survive.
 """
 
 import base64
@@ -9,6 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.utils import formatdate
+from fractions import Fraction
 from typing import Any, Self
 
 from solders.hash import Hash
@@ -79,6 +80,7 @@ class JupiterPages:
     def reset(self) -> None:
         """Forget what was asked and what was to go wrong."""
         self.rate = 1_000
+        self.rates: dict[str, Fraction] = {}
         self.pyth: dict[str, dict[str, Any]] = {}
         self.calls: dict[str, int] = defaultdict(int)
         self.faults: dict[str, deque[Answer]] = defaultdict(deque)
@@ -130,7 +132,7 @@ class JupiterPages:
     def _quote(self, request: Request) -> dict[str, Any]:
         asked = request.query_params
         amount = int(asked["amount"])
-        out = amount * self.rate
+        out = int(amount * self.rates.get(asked["inputMint"], self.rate))
         step = {
             "ammKey": PROGRAM,
             "label": "Whirlpool",
@@ -172,7 +174,10 @@ class JupiterPages:
         return page(body | self.changes["build"])
 
     async def _order(self, request: Request) -> Response:
-        taker = request.query_params["taker"]
+        taker = request.query_params.get("taker")
+        if taker is None:  # a quote, and nothing is built
+            quoted = {"router": "metis", "priceImpact": -0.1, "transaction": None, "requestId": "req-1"}
+            return page(self._quote(request) | quoted | self.changes["order"])
         body = {
             **self._quote(request),
             "mode": "manual",

@@ -5,41 +5,30 @@ Money is SOL at the exchange, on Solana and on paper, and token 0 of a pool on t
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import anyio
 import anyio.to_thread
-from pydantic import SecretStr
 from solders.pubkey import Pubkey
 
 from tests.support.evm import Evm, ShiftedClock
 from tests.support.evm_stage import FEE_WEI_MAX, EvmStage, staged
-from tests.support.exchange_desk import KEY, SECRET, ExchangeDesk
+from tests.support.exchange_desk import ExchangeDesk
 from tests.support.leg_venues import PoolLeg
-from tests.support.live_stage import LiveStage, live_stage
+from tests.support.live_stage import live_stage
 from tests.support.market_server import SteppedClock
+from tests.support.solana_home import SolanaHome, exchange_section, give_tokens, hasten
 from trading.adapters.exchange.gateway import ExchangePair
 from trading.adapters.exchange.leg import ExchangeLeg
-from trading.adapters.execution_journal import SqlExecutionJournal
 from trading.arbitrage.evm_leg import EvmLeg, EvmLegParts, EvmLegTerms
 from trading.arbitrage.leg_venue import LegVenue
 from trading.arbitrage.paper_leg import PaperInventory, PaperLeg, PaperTerms
 from trading.arbitrage.pools import ConstantProduct
-from trading.arbitrage.solana_leg import SolanaLeg, SolanaParts, SolanaTerms
-from trading.config import ExchangeSection
 from trading.model.evm import PoolKind
-from trading.model.intent import SOL_MINT
-from trading.ports import Chain, Clock, SwapRouter
-from trading.rehearsal.cluster import Cluster
-from trading.rehearsal.tokens import associated, token_account
-from trading.runtime.clock import WallClock
-
-FEE_LAMPORTS_MAX = 100_000
-SIZES = (10**7, 10**8, 5 * 10**8, 10**9)
+from trading.ports import Clock
 
 
 class LegStage(Protocol):
@@ -67,18 +56,6 @@ class LegStage(Protocol):
 
 
 Opening = AbstractAsyncContextManager[LegStage]
-
-
-def exchange_section(url: str, **changes: Any) -> ExchangeSection:
-    given: dict[str, Any] = {
-        "id": "binance",
-        "api_key": SecretStr(KEY),
-        "secret": SecretStr(SECRET),
-        "base_url": url,
-        "calls_per_second": 10_000,
-        "timeout_s": 2.0,
-    }
-    return ExchangeSection(**given | changes)
 
 
 @dataclass
@@ -173,75 +150,13 @@ async def on_paper() -> AsyncIterator[LegStage]:
     yield OnPaper()
 
 
-@dataclass
-class SolanaHome:
-    """One wallet with an executor and a journal of its own on the shared chain; it can be ended and begun anew."""
-
-    stage: LiveStage
-    wallet: str
-    path: Path
-    tasks: anyio.abc.TaskGroup
-    chain: Chain
-    router: SwapRouter
-    sizes: tuple[int, ...] = SIZES
-    size: int = 5 * 10**8
-    pays_in_money: bool = True
-    clock: Clock = field(default_factory=WallClock)
-
-    async def begins(self) -> None:
-        self.journal = SqlExecutionJournal.at(self.path, self.clock.now_ns)
-        self.executor = self.stage.executor(self.journal)
-        self._scope = anyio.CancelScope()
-        self._ended = anyio.Event()
-        await self.tasks.start(self._works)
-        terms = SolanaTerms(self.wallet, SOL_MINT, self.stage.market.frog, self.sizes, FEE_LAMPORTS_MAX, poll_s=0.01)
-        parts = SolanaParts(self.executor, self.journal, self.chain, self.router, self.clock)
-        self.venue: LegVenue = SolanaLeg("solana", parts, terms)
-
-    async def _works(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        with self._scope:
-            await self.executor.run([self.wallet], task_status=task_status)
-        self._ended.set()
-
-    async def ends(self) -> None:
-        self._scope.cancel()
-        await self._ended.wait()
-        self.journal.close()
-
-    async def restarts(self) -> None:
-        await self.ends()
-        await self.begins()
-
-    def holdings(self) -> tuple[int, int]:
-        return self.stage.lamports(self.wallet), self.stage.units(self.wallet)
-
-    async def passes(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
-
-    async def loses_the_next_answer(self) -> None:
-        """The call is cut by whoever makes it: the executor answers itself."""
-
-
-def give_tokens(cluster: Cluster, mint: Pubkey, owner: Pubkey, units: int, program: Pubkey) -> None:
-    cluster.set_account(associated(owner, mint, program), token_account(mint, owner, units, program))
-
-
-async def hasten(cluster: Cluster) -> None:
-    """Make blocks fast while something that landed is not final yet: nobody waits for its blockhash any more."""
-    while True:
-        await anyio.sleep(0.01)
-        newest = max((each.slot for each in list(cluster.executed.values())[-4:]), default=-100)
-        if cluster.slot - newest <= cluster.finality_slots:
-            cluster.tick(8)
-
-
 @asynccontextmanager
 async def on_solana(folder: Path) -> AsyncIterator[LegStage]:
     async with live_stage() as stage, anyio.create_task_group() as tasks:
         wallet, market = stage.wallet(), stage.market
         mint = Pubkey.from_string(market.frog)
         give_tokens(market.cluster, mint, Pubkey.from_string(wallet), 10**12, market.pool.program(mint))
-        home = SolanaHome(stage, wallet, folder / "execution.db", tasks, stage.chain, stage.router)
+        home = SolanaHome(stage, wallet, folder / "execution.db", tasks, stage.parts)
         await home.begins()
         tasks.start_soon(hasten, market.cluster)
         yield home
@@ -308,7 +223,3 @@ async def on_evm(evm: Evm, folder: Path) -> AsyncIterator[LegStage]:
             yield home
             await home.ends()
             tasks.cancel_scope.cancel()
-
-
-def decimal_units(amount: Decimal, decimals: int) -> int:
-    return int(amount.scaleb(decimals))

@@ -23,7 +23,6 @@ from trading.execution.preparing import PreparingParts, PreparingRules, SwapPrep
 from trading.execution.price_check import PriceRules
 from trading.model.chain import AccountSeen, SignWanted
 from trading.model.intent import SOL_MINT, Intent, IntentRecord, IntentState
-from trading.ports import SwapRouter
 from trading.rehearsal.tokens import NATIVE_MINT
 from trading.runtime.clock import WallClock
 
@@ -58,7 +57,7 @@ class LiveStage:
     chain: SolanaChain
     preparer: SwapPreparer
     signer: KeySigner
-    router: SwapRouter
+    parts: PreparingParts
 
     @property
     def genesis_hash(self) -> str:
@@ -137,9 +136,8 @@ async def live_stage(
         ):
             signer = KeySigner()
             second = PoolPrices(chain, vaults, 0, WallClock())
-            router = JupiterBuild(api)
-            parts = PreparingParts(chain, router, second, signer, mint_problems, WallClock().now_ns)
-            yield LiveStage(market, chain, SwapPreparer(parts, rules), signer, router)
+            parts = PreparingParts(chain, JupiterBuild(api), second, signer, mint_problems, WallClock().now_ns)
+            yield LiveStage(market, chain, SwapPreparer(parts, rules), signer, parts)
 
 
 async def decided(executor: Executor, journal: SqlExecutionJournal, intents: Sequence[Intent]) -> list[IntentRecord]:

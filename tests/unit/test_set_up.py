@@ -45,6 +45,15 @@ def test_a_step_that_made_nothing_is_an_error_and_is_tried_again(project: Path) 
             set_up.step("packages", [project / "lock"], project / "made", lambda: None)
 
 
+def test_a_lock_is_shared_out_with_each_package_whole_and_once() -> None:
+    first, second = "one==1 \\\n    --hash=sha256:1 \\\n    --hash=sha256:2\n", "two==2 \\\n    --hash=sha256:3\n"
+    lock = f"# made by a tool\n{first}{second}three==3\n"
+    assert set_up.shares(lock, 2) == [f"{first}three==3\n", second]
+    whole = (Path(set_up.__file__).parent.parent / "requirements-dev.lock").read_text("utf-8")
+    parts = set_up.shares(whole, set_up.INSTALLERS)
+    assert sorted("".join(parts).splitlines()) == sorted(each for each in whole.splitlines() if each[0] != "#")
+
+
 def test_a_failing_command_shows_its_last_output(project: Path) -> None:
     with pytest.raises(set_up.SetUpError, match="exit code 3:\nno such package"):
         set_up.call([sys.executable, "-c", "print('no such package'); raise SystemExit(3)"], cwd=project)

@@ -69,6 +69,12 @@ class LateDesk:
     async def nodes(self) -> JsonObject:
         return await self._real().nodes()
 
+    async def arbitrage(self, *, part: str, cursor: str | None, limit: int) -> JsonObject:
+        return await self._real().arbitrage(part=part, cursor=cursor, limit=limit)
+
+    async def answer_arbitrage(self, request: JsonObject, *, actor: str) -> JsonObject:
+        return await self._real().answer_arbitrage(request, actor=actor)
+
     async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
         return await self._real().transactions(cursor=cursor, limit=limit)
 

@@ -257,6 +257,14 @@ class AdaptedDesk:
         with translating():
             return await self._desk.nodes()
 
+    async def arbitrage(self, *, part: str, cursor: str | None, limit: int) -> JsonObject:
+        with translating():
+            return await self._desk.arbitrage(part=part, cursor=cursor, limit=limit)
+
+    async def answer_arbitrage(self, request: JsonObject, *, actor: str) -> JsonObject:
+        with translating():
+            return await self._desk.answer_arbitrage(request, actor=actor)
+
     async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
         with translating():
             return await self._desk.transactions(cursor=cursor, limit=limit)

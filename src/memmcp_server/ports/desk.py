@@ -47,6 +47,13 @@ class TradingDesk(Protocol):
     async def nodes(self) -> JsonObject:
         """wire.NodesAnswer without the nodes' versions"""
 
+    async def arbitrage(self, *, part: str, cursor: str | None, limit: int) -> JsonObject:
+        """How arbitrage stands, by ``part``: status (wire.ArbitrageStatus), trips (wire.TripPage), opportunities
+        (wire.OpportunityList), transfers (wire.TransferPage); newest first."""
+
+    async def answer_arbitrage(self, request: JsonObject, *, actor: str) -> JsonObject:
+        """wire.ArbitrageRequest -> wire.ArbitrageStatus. The caller has checked that this actor is a person."""
+
     async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
         """wire.TransactionPage, newest first"""
 

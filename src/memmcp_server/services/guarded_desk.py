@@ -48,6 +48,13 @@ class GuardedDesk:
     async def nodes(self) -> JsonObject:
         return await self._desk.nodes()
 
+    async def arbitrage(self, *, part: str, cursor: str | None, limit: int) -> JsonObject:
+        return await self._desk.arbitrage(part=part, cursor=cursor, limit=limit)
+
+    async def answer_arbitrage(self, request: JsonObject, *, actor: str) -> JsonObject:
+        self._check(request, actor, "")
+        return await self._desk.answer_arbitrage(request, actor=actor)
+
     async def transactions(self, *, cursor: str | None, limit: int) -> JsonObject:
         return await self._desk.transactions(cursor=cursor, limit=limit)
 

@@ -21,6 +21,7 @@ from .access import Access
 from .act_routes import ActRoutes
 from .alert_routes import AlertRoutes
 from .approval_routes import ApprovalRoutes
+from .arbitrage_routes import ArbitrageRoutes
 from .assess_routes import AssessRoutes
 from .errors import on_http_exception, on_server_error, on_unforeseen
 from .events_route import EventsRoute
@@ -143,6 +144,7 @@ def api_routes(services: Services, live: LiveEvents, policy: GuardPolicy) -> lis
         *TradingRoutes(services).routes(),
         *FindingRoutes(services).routes(),
         *ExecutionRoutes(services).routes(),
+        *ArbitrageRoutes(services).routes(),
         *TradeRoutes(services).routes(),
         *ExportRoutes(services).routes(),
         *PathRoutes(services).routes(),

@@ -125,6 +125,7 @@ class SqlTripJournal:
         self.path = path
         self._epoch = epoch
         self._lock = threading.Lock()
+        self._told_through = 0
         self.counted: Counter[tuple[str, str]] = Counter()
         """Since it was opened: ("seen", why not) and ("ended", phase)."""
 
@@ -189,6 +190,7 @@ class SqlTripJournal:
 
     def seen(self, sightings: Sequence[Sighting]) -> None:
         rows = [{"body": canonical_json({n: _text(v) for n, v in asdict(each).items()})} for each in sightings]
+        found: dict[tuple[int, str, str, str], list[int]] = {}
         if not rows:
             return
         with self._writing(syncs_later=True) as connection:
@@ -198,7 +200,9 @@ class SqlTripJournal:
             if highest - oldest >= SIGHTINGS_MAX + _PRUNED_AT_ONCE:
                 connection.execute(sa.delete(_sightings).where(_sightings.c.number <= highest - SIGHTINGS_MAX))
             for each in sightings:
-                _tally(connection, each)
+                found.setdefault((each.at_ns // _HOUR_NS, each.first, each.second, each.why_not), []).append(each.net)
+            for key, nets in found.items():
+                _tally(connection, key, nets)
         self.counted.update(("seen", each.why_not or "taken") for each in sightings)
 
     def sightings(self, limit: int = 100) -> Sequence[Sighting]:
@@ -228,9 +232,18 @@ class SqlTripJournal:
 
     def untold(self, limit: int) -> Sequence[TripRow]:
         """Return trips that are over and whose end memory does not know of, oldest first."""
-        known = sa.select(_told.c.trip_id)
-        is_new = sa.and_(_trips.c.phase.in_(_OVER), _trips.c.id.not_in(known))
-        return self._rows(sa.select(_trips).where(is_new).order_by(_trips.c.number).limit(min(limit, PAGE_MAX)))
+        later = _trips.c.number > self._told_through
+        is_new = sa.and_(later, _trips.c.phase.in_(_OVER), _trips.c.id.not_in(sa.select(_told.c.trip_id)))
+        query = sa.select(_trips).where(is_new).order_by(_trips.c.number).limit(min(limit, PAGE_MAX))
+        is_open = sa.and_(later, _trips.c.phase.not_in(_OVER))
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+            if not rows:
+                # Whatever lies below the oldest that is not over is known: it need not be looked through again.
+                oldest = connection.execute(sa.select(sa.func.min(_trips.c.number)).where(is_open)).scalar_one()
+                newest = connection.execute(sa.select(sa.func.max(_trips.c.number))).scalar_one()
+                self._told_through = (newest or 0) if oldest is None else oldest - 1
+            return [TripRow(row.number, _kept(connection, row), row.ended_ns or 0) for row in rows]
 
     def told(self, trip_ids: Sequence[str]) -> None:
         with self._writing() as connection:
@@ -335,23 +348,18 @@ def _day_result(connection: sa.Connection, now_ns: int) -> int:
     return sum(map(int, connection.execute(sa.select(_trips.c.result).where(since)).scalars().all()))
 
 
-def _tally(connection: sa.Connection, seen: Sighting) -> None:
-    hour = seen.at_ns // _HOUR_NS
-    is_it = sa.and_(
-        _tallies.c.hour == hour,
-        _tallies.c.first == seen.first,
-        _tallies.c.second == seen.second,
-        _tallies.c.why_not == seen.why_not,
-    )
+def _tally(connection: sa.Connection, key: tuple[int, str, str, str], nets: Sequence[int]) -> None:
+    names = ("hour", "first", "second", "why_not")
+    is_it = sa.and_(*(_tallies.c[name] == value for name, value in zip(names, key, strict=True)))
     known = connection.execute(sa.select(_tallies.c.net_best).where(is_it)).scalar_one_or_none()
     if known is not None:
-        best = str(max(int(known), seen.net)).encode()
-        values = {"times": _tallies.c.times + 1, "net_best": best}
+        best = str(max(int(known), *nets)).encode()
+        values = {"times": _tallies.c.times + len(nets), "net_best": best}
         connection.execute(sa.update(_tallies).where(is_it).values(**values))
         return
-    connection.execute(sa.delete(_tallies).where(_tallies.c.hour < hour - TALLY_HOURS_MAX))
-    row = {"hour": hour, "first": seen.first, "second": seen.second, "why_not": seen.why_not}
-    connection.execute(sa.insert(_tallies), row | {"times": 1, "net_best": str(seen.net).encode()})
+    connection.execute(sa.delete(_tallies).where(_tallies.c.hour < key[0] - TALLY_HOURS_MAX))
+    row = dict(zip(names, key, strict=True))
+    connection.execute(sa.insert(_tallies), row | {"times": len(nets), "net_best": str(max(nets)).encode()})
 
 
 def _add(found: dict[str, tuple[int, int]], trip: TripKept) -> None:

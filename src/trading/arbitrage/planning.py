@@ -53,10 +53,16 @@ def planned(
         hedge_by_ns=now_ns + int(pace.hedge_s * NS_PER_S),
         flat_by_ns=now_ns + int(pace.flat_s * NS_PER_S),
         attempt_ns=int(pace.attempt_s * NS_PER_S),
-        dust=min(each.least_back for each in (first, second)) - 1,
+        dust=min(_left_over(each, found) for each in (first, second)),
         retry_ns=int(pace.retry_s * NS_PER_S),
     )
     # What the first leg may bring less comes off what is sold back for the floor.
     worst_back = floor * least_middle // found.middle
     costs = 2 * max(first.there.attempt_cost, second.back.attempt_cost, first.back.attempt_cost)
     return plan, max(0, found.amount - worst_back) + ceil_div(costs, 1)
+
+
+def _left_over(venue: LegLook, found: Opportunity) -> int:
+    """Return how much of the middle token a venue does not take, or takes for less than the selling costs."""
+    not_worth_it = venue.back.attempt_cost * found.middle // found.back if found.back else 0
+    return max(venue.least_back - 1, not_worth_it)

@@ -101,6 +101,10 @@ class Daemon:
         """POST an answer to what waits. Raises DaemonUnreachable, DaemonRefused, OutcomeUnknown."""
         return self._exchange("POST", "/review", document={"item": item, "answer": answer, "reason": reason})
 
+    def say(self, path: str, body: Mapping[str, Any]) -> Any:
+        """POST what a person says. Raises: DaemonUnreachable, DaemonRefused, OutcomeUnknown."""
+        return self._exchange("POST", path, document=dict(body))
+
     def assess(self, question: Mapping[str, Any]) -> Any:
         """POST a question to the sidecar. Raises DaemonUnreachable, DaemonRefused, OutcomeUnknown."""
         return self._exchange("POST", "/assess", document=dict(question))

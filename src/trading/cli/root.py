@@ -3,6 +3,7 @@
 import typer
 
 from trading.cli import (
+    arbitrage,
     backtest,
     calibrate,
     control,
@@ -44,6 +45,7 @@ calibrate.register(app)
 drift.register(app)
 evolve.register(app)
 evm.register(app)
+arbitrage.register(app)
 export_tax.register(app)
 control.register(app)
 report.register(app)

@@ -107,7 +107,7 @@ class ArbitrageSection(Section):
 
     ``jupiter_calls_per_minute`` are arbitrage's own, beside TRADING_MARKET__JUPITER_CALLS_PER_MINUTE; a look takes two
     for each of ``sizes`` sizes. On paper a fill takes ``paper_latency_s``, a transfer ``paper_transfer_s``, and it
-    costs ``carry_fixed_sol`` and ``carry_bps``.
+    costs ``carry_fixed_sol`` and ``carry_bps``. Every ``rebalance_every_s``, between trips, the splits are looked at.
 
     A transfer that is not there after ``transfer_late_s`` is late. With real money only withdrawals from the exchange
     are made, and only to ``withdraw_to``, a JSON object of the exchange's word for a coin and its network, as
@@ -146,6 +146,7 @@ class ArbitrageSection(Section):
     jupiter_calls_per_minute: int = Field(default=30, ge=1, le=100_000)
     paper_latency_s: float = Field(default=0.8, ge=0, le=60)
     paper_transfer_s: float = Field(default=300.0, ge=0, le=86_400)
+    rebalance_every_s: Seconds = 60.0
     transfer_late_s: float = Field(default=3_600.0, gt=0, le=604_800)
     withdraw_to: dict[str, str] = Field(default_factory=dict, max_length=16)
     withdraw_max_sol: Sol = Decimal(0)

@@ -38,8 +38,7 @@ from .arbitrage_venues import OpenedPair, paper_venues, venue_name
 from .documents import Document
 
 RETRY_S, RETRY_CAP_S = 5.0, 300.0
-FOLLOW_S: Final = 5.0
-REBALANCE_S: Final = 30.0
+FOLLOW_S, POLL_S = 5.0, 5.0
 ASSETS: Final[tuple[Asset, ...]] = ("money", "middle")
 JOURNALS: Final = {"paper": ("arbitrage.db", "transfers.db"), "real": ("arbitrage-real.db", "transfers-real.db")}
 """A trip that was begun on paper is never gone on with for real, so each has files of its own."""
@@ -108,6 +107,8 @@ class Arbitraging:
         self._seen: dict[str, tuple[int, int]] = {}
         self._figures: Document = {}
         self.on_its_way: Sequence[Transfer] = ()
+        self.troubles: dict[str, str] = {}
+        """By venue, why it could not be looked at last, "" where it could."""
         self._counted: Counter[tuple[str, str]] = Counter()
 
     async def run(self) -> None:
@@ -137,6 +138,8 @@ class Arbitraging:
             async with anyio.create_task_group() as tasks:
                 await tasks.start(runner.run)
                 for pair in pairs:
+                    for late in pair.late:
+                        tasks.start_soon(late.open)
                     monitor = self._monitor(pair, runner, journals)
                     tasks.start_soon(monitor.run)
                 tasks.start_soon(carrier.run)
@@ -171,7 +174,7 @@ class Arbitraging:
         rules = rules_of(self._section, pair.section)
         monitor = Monitor(pair.venues, runner, journals.trips, rules, self._around.clock)
         monitor.closed = self._around.closed
-        monitor.on_looks = self._looked
+        monitor.on_looks, monitor.on_trouble = self._looked, self.troubles.__setitem__
         return monitor
 
     def _looked(self, venue: str, money: int, middle: int) -> None:
@@ -183,13 +186,13 @@ class Arbitraging:
         held = {name: each for pair in pairs for name, each in pair.held.items()}
         section = self._section
         on_moved = booked(held) if section.money == "paper" else _nothing
-        rules = CarrierRules(late_s=section.transfer_late_s)
+        rules = CarrierRules(min(POLL_S, section.rebalance_every_s), section.transfer_late_s)
         return TransferCarrier(journals.transfers, self.doors(pairs), rules, self._around.clock, on_moved)
 
     async def _keep_balanced(self, pairs: Sequence[OpenedPair], carrier: TransferCarrier, journals: Journals) -> None:
         """Plan transfers where a split asks for one, between trips only: what a trip holds is not moved away."""
         while True:
-            await anyio.sleep(REBALANCE_S)
+            await anyio.sleep(self._section.rebalance_every_s)
             under_way = await anyio.to_thread.run_sync(journals.trips.open_count)
             if under_way or self._around.closed():
                 continue
@@ -211,11 +214,7 @@ class Arbitraging:
 
     def _split(self, pair: OpenedPair) -> Split:
         shares = {venue_name(pair.section.name, kind): bps for kind, bps in pair.section.split_bps.items()}
-        section = self._section
-        most: dict[Asset, int] = {}
-        if section.money == "real":
-            most = {"money": int(sol_to_lamports(section.withdraw_max_sol)), "middle": section.withdraw_max_units}
-        return Split(pair.section.name, shares, pair.section.rebalance_bps, most)
+        return Split(pair.section.name, shares, pair.section.rebalance_bps)
 
     @asynccontextmanager
     async def _paper(self, journals: Journals) -> AsyncIterator[list[OpenedPair]]:

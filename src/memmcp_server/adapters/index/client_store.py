@@ -4,6 +4,7 @@ Imported only when an address is configured: the client's import takes over a se
 """
 
 import logging
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -38,6 +39,9 @@ from .store import (
 )
 
 IN_MEMORY = ":memory:"
+VERSION_MIN = (1, 19)
+"""Of the server: the first that judges how rare a word is within a namespace alone, as every search asks."""
+
 MEASURED_EVERY = 10_000
 """Points that are written between two looks at how many there are."""
 
@@ -89,11 +93,20 @@ class Connection:
                 client.close()
 
     def _connect(self) -> QdrantClient:
-        if self._url == IN_MEMORY:
+        if self.is_in_memory:
             return QdrantClient(IN_MEMORY)
         key = self._section.api_key.get_secret_value() if self._section.api_key is not None else None
         timeout_s = max(1, round(self._section.timeout_s))
-        return QdrantClient(url=self._url, api_key=key, timeout=timeout_s, check_compatibility=False)
+        client = QdrantClient(url=self._url, api_key=key, timeout=timeout_s, check_compatibility=False)
+        try:
+            version = client.info().version
+        except (ApiException, QdrantException):
+            client.close()
+            raise
+        if _numbers(version) < VERSION_MIN:
+            least = ".".join(map(str, VERSION_MIN))
+            _log.warning("the server is Qdrant %s; with one before %s words are judged amiss", version[:40], least)
+        return client
 
 
 class ClientStore:
@@ -276,6 +289,10 @@ def _translating() -> Iterator[None]:
         yield
     except (ApiException, QdrantException, OSError, ValueError, RuntimeError) as problem:
         raise StoreUnavailable(_first_line(problem)) from problem
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 
 def _first_line(problem: Exception) -> str:

@@ -28,8 +28,8 @@ from .store import RECIPE, Identity, StoreDamaged, StoredPoint, StoreUnavailable
 Which = Literal["active", "next"]
 
 LINGER_S = 15.0
-"""How long a generation that the pointer names no more stays on a server: other daemons look at the pointer every few
-seconds, and search the old one until then."""
+"""How long a generation that the pointer names no more stays on a server, and is written to: other daemons look at the
+pointer every few seconds, and search the old one until then."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class Generations:
         self._monotonic_s = monotonic_s
         self._tidy_from_s = monotonic_s() + LINGER_S  # the pointer may have been moved just now
         self._is_untidy = False
+        self._leaving: IndexEngine | None = None
 
     def open(self) -> None:
         """Open what the catalogue names. Failing is a state, not an error: a later call tries again."""
@@ -135,6 +136,8 @@ class Generations:
             if self._next is not None and self._next.is_up and not self._next.is_loading:
                 with self._watched(self._next):
                     self._next.upsert(documents)
+            if self._leaving is not None:
+                self._beside(self._leaving, lambda leaving: leaving.upsert(documents))
 
     def fill(self, documents: Sequence[PointDocument]) -> None:
         """Store the versions durably in the next generation only, but what was removed since it was begun.
@@ -160,6 +163,8 @@ class Generations:
             for engine in self._engines():
                 with self._watched(engine):
                     engine.remove(memory_ids)
+            if self._leaving is not None:
+                self._beside(self._leaving, lambda leaving: leaving.remove(memory_ids))
 
     def purge(self, *, begin: bool) -> bool:
         """Do a slice of ``PointStore.purge`` in one generation after the other; return whether all are done.
@@ -254,7 +259,10 @@ class Generations:
             self._catalogue.write(pointer)
             with self._reading:
                 old, self._pointer, self._active, self._next = self._active, pointer, engine, None
-                _close(old)
+                if self._catalogue.is_shared:
+                    self._leave(old)
+                else:
+                    _close(old)
             self._is_old_settled = False
             self._tidy_from_s = self._monotonic_s() + LINGER_S
             self._tidy()
@@ -295,6 +303,7 @@ class Generations:
         with self._changing, self._reading:
             for engine in self._engines():
                 _close(engine)
+            self._leave(None)
             self._catalogue.close()
 
     def _wants(self) -> str:
@@ -388,10 +397,23 @@ class Generations:
         self._is_untidy = self._catalogue.is_shared and self._monotonic_s() < self._tidy_from_s
         if self._is_untidy:
             return
+        self._leave(None)
         try:
             self._catalogue.remove_others(self._pointer)
         except StoreUnavailable as problem:
             _log.warning("a generation that is not needed any more stays behind: %s", problem)
+
+    def _leave(self, engine: IndexEngine | None) -> None:
+        if self._leaving is not None:
+            _close(self._leaving)
+        self._leaving = engine
+
+    def _beside(self, engine: IndexEngine, change: Callable[[IndexEngine], None]) -> None:
+        """Make the change also in what other daemons may still search; whatever fails there goes with it soon."""
+        try:
+            change(engine)
+        except (NotReady, StoreUnavailable) as problem:
+            _log.warning("a generation that is about to go lacks a change: %s", problem)
 
     @contextmanager
     def _watched(self, engine: IndexEngine) -> Iterator[None]:

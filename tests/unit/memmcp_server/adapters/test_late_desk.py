@@ -32,6 +32,8 @@ CALLS = {
     "curve_marks": ((), {"since_ns": 1, "until_ns": 2}),
     "costs": ((), {"days": 7}),
     "nodes": ((), {}),
+    "arbitrage": ((), {"part": "trips", "cursor": "c", "limit": 8}),
+    "answer_arbitrage": (({"a": 7},), {"actor": "x"}),
     "transactions": ((), {"cursor": "c", "limit": 4}),
     "profile_log": ((), {"cursor": None, "limit": 5}),
     "sidecar_log": ((), {"cursor": "d", "limit": 6}),

@@ -29,7 +29,7 @@ def test_what_lies_between_two_offers_is_never_above_what_the_pool_gives(sizes: 
     else:
         assert quoted is not None
         assert quoted <= given_by(amount) + 1  # the pool rounds twice
-        assert quoted >= given_by(amount) // 2 or amount < min(sizes)
+        assert quoted >= given_by(amount) // 3 or amount < min(sizes)
 
 
 def test_offers_themselves_are_quoted_as_they_are_and_nothing_for_nothing() -> None:

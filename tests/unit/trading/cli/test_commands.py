@@ -22,6 +22,8 @@ COMMANDS = [
     "profiles show", "profiles check", "signer", "data", "rehearse", "live", "fault-proxy", "evolve", "evm",
     "costs", "promote", "propose", "demote", "lineage", "sidecar", "sidecar status", "sidecar ask",
     "node", "node run", "node list", "node limits", "node order", "node cancel",
+    "arbitrage", "arbitrage status", "arbitrage trips", "arbitrage opportunities", "arbitrage transfers",
+    "arbitrage resume", "arbitrage settle", "arbitrage give-up",
 ]  # fmt: skip
 
 
@@ -38,7 +40,9 @@ def run(*arguments: str) -> Result:
 def test_the_list_of_commands_is_complete() -> None:
     group = typer.main.get_command(app)
     inner = {
-        f"{name} {each}" for name in ("data", "profiles", "sidecar", "node") for each in group.commands[name].commands
+        f"{name} {each}"
+        for name in ("arbitrage", "data", "profiles", "sidecar", "node")
+        for each in group.commands[name].commands
     }  # type: ignore[attr-defined]
     assert set(group.commands) | inner == set(COMMANDS)  # type: ignore[attr-defined]
 

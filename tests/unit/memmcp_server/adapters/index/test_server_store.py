@@ -274,6 +274,7 @@ def test_another_model_or_more_shards_come_without_a_search_that_fails_on_any_da
         first.index.switch()
         first.index.upsert(documents(a_memory("d", "delta kangaroo")))
         more()
+        assert second.found() == {"a", "b", "d"}  # it has not seen the switch yet
         assert collections(server) == {"memmcp", "memmcp-gen-2", "memmcp-generations"}
         second.poll()
         assert second.found() == {"a", "b", "d"}
@@ -287,6 +288,15 @@ def test_another_model_or_more_shards_come_without_a_search_that_fails_on_any_da
             thread.join(5)
     assert failures == []
     assert not first.index.should_open
+
+
+@pytest.mark.parametrize(("version", "is_told"), [("1.18.4", True), ("1.19.0", False), ("2.0.0-dev", False)])
+def test_a_server_that_is_too_old_is_told_of(
+    server: QdrantServer, caplog: pytest.LogCaptureFixture, version: str, is_told: bool
+) -> None:
+    server.version = version
+    Daemon(server)
+    assert (f"is Qdrant {version}; with one before 1.19" in caplog.text) is is_told
 
 
 def test_more_confirmations_than_replicas_are_refused_by_name(server: QdrantServer) -> None:

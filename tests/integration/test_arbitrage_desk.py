@@ -1,0 +1,220 @@
+"""Arbitrage beside a desk on paper: trips at real prices, taken up after a restart, told to memory, shown, bounded."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from tests.doubles.desk_memory import ListMemory
+from tests.support.arbitrage_desk import USDC, arbitrage_stage, desk_of
+from tests.support.market_server import eventually
+
+from trading.adapters.trip_journal import SqlTripJournal
+from trading.arbitrage.trip_ports import TripLimits
+from trading.arbitrage.trips import Began, LegPlan, Phase, TripPlan
+from trading.config import Sections
+from trading.errors import InvalidInput, Unavailable
+from trading.runtime.clock import WallClock
+from trading.runtime.paper_desk import PaperDesk
+from trading.settings import load
+
+pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T15")]
+S, SOL = 10**9, 10**9
+LIMITS = TripLimits(open_max=9, amount_max=10**12, day_loss_max=10**12)
+
+
+async def part(desk: PaperDesk, name: str) -> dict[str, Any]:
+    return await desk.arbitrage(part=name, cursor=None, limit=50)
+
+
+async def until(desk: PaperDesk, name: str, holds: Any) -> dict[str, Any]:
+    """Return the part as soon as it holds, bounded."""
+    with anyio.fail_after(20):
+        while True:
+            try:
+                found = await part(desk, name)
+                if holds(found):
+                    return found
+            except Unavailable:
+                pass
+            await anyio.sleep(0.02)
+
+
+async def test_a_trip_is_made_told_and_shown_and_a_restart_goes_on_with_what_lies_where(tmp_path: Path) -> None:
+    memory = ListMemory()
+    async with arbitrage_stage() as stage:
+        sections = stage.sections(ARBITRAGE__EVERY_S=0.1)
+        async with desk_of(tmp_path, sections, memory) as desk:
+            await until(desk, "opportunities", lambda found: found["opportunities"])
+            assert (await part(desk, "trips"))["trips"] == []  # at equal prices nothing leaves more than its cost
+            stage.price(140)
+            page = await until(desk, "trips", lambda found: any(each["is_over"] for each in found["trips"]))
+            stage.price(150)
+            status = await until(desk, "status", lambda found: not found["trips_open"])
+            await eventually(lambda: bool(memory.of("close")))
+            figures = {each["name"]: each for each in (await desk.metrics())["families"]}
+            lies = desk.arbitraging.lies() if desk.arbitraging else {}
+        trips = page["trips"]
+        assert (trips[-1]["first"], trips[-1]["second"], trips[-1]["phase"]) == ("usdc/exchange", "usdc/solana", "done")
+        assert trips[-1]["result"]["lamports"] > 0
+        assert "gave" in trips[-1]["steps"][1]["text"]
+        assert (status["state"], status["arbitrage_money"], status["venues"][0]["name"]) == (
+            "working",
+            "paper",
+            "usdc/exchange",
+        )
+        assert {each["why_not"] for each in status["day"]} >= {"", "cost"}
+        assert sum(money for money, _ in lies.values()) > 20 * SOL
+        assert figures["memmcp_trading_arbitrage_seen_total"]["series"]
+        [opened], [closed] = memory.of("open")[:1], memory.of("close")[:1]
+        assert (opened.kind, opened.trajectory_id, closed.outcome) == ("arbitrage", trips[-1]["id"], "won")
+        assert closed.reward_lamports == trips[-1]["result"]["lamports"]
+        assert stage.exchange.received == []  # nothing was sent
+        assert stage.exchange.calls["account"] == 0
+        async with desk_of(tmp_path, sections, memory) as desk:
+            await until(desk, "status", lambda found: found["state"] == "working")
+            assert desk.arbitraging is not None
+            assert desk.arbitraging.lies() == lies
+
+
+async def test_a_trip_that_was_under_way_is_finished_and_a_halted_desk_opens_none(tmp_path: Path) -> None:
+    memory, now_ns = ListMemory(), WallClock().now_ns()
+    (first, second) = (LegPlan("usdc/exchange", SOL, 1), LegPlan("usdc/solana", 150_000_000, 1))
+    plan = TripPlan("trip_a", first, second, (second,), now_ns, now_ns + 60 * S, now_ns + 90 * S, 5 * S)
+    journal = SqlTripJournal.at(tmp_path / "arbitrage.db")
+    assert journal.open(plan, 0, LIMITS, now_ns) == ""
+    journal.happened("trip_a", 0, Began(now_ns), Phase.FIRST, 0)
+    journal.close()
+    async with arbitrage_stage() as stage:
+        stage.price(140)
+        async with desk_of(tmp_path, stage.sections(), memory) as desk:
+            await desk.control({"action": "flatten_and_halt", "reason": "a test"}, actor="operator", key="h1")
+            page = await until(desk, "trips", lambda found: found["trips"] and found["trips"][-1]["is_over"])
+            assert page["trips"][-1]["id"] == "trip_a"
+            count = len(page["trips"])
+            seen = await until(
+                desk,
+                "opportunities",
+                lambda found: any(each["why_not"] == "desk_halted" for each in found["opportunities"]),
+            )
+            assert seen["opportunities"][0]["why_not"] != ""
+            assert len((await part(desk, "trips"))["trips"]) <= count + 1
+
+
+async def test_inventory_is_brought_back_to_its_split_and_a_days_loss_stops_trips(tmp_path: Path) -> None:
+    async with arbitrage_stage() as stage:
+        split = {"split_bps": {"exchange": 8_000, "solana": 2_000}}
+        wishes = {"REBALANCE_EVERY_S": 0.1, "PAPER_TRANSFER_S": 0, "DAY_LOSS_SOL": "0.000000001"}
+        sections = stage.sections(split, **{f"ARBITRAGE__{name}": value for name, value in wishes.items()})
+        async with desk_of(tmp_path, sections, ListMemory()) as desk:
+            page = await until(
+                desk, "transfers", lambda found: [1 for each in found["transfers"] if each["state"] == "arrived"]
+            )
+            stage.price(140)
+            await until(
+                desk,
+                "opportunities",
+                lambda found: any(each["why_not"] == "day_loss_max" for each in found["opportunities"]),
+            )
+            assert (await part(desk, "trips"))["trips"] == []
+    assert page["transfers"][-1]["asset"] == "SOL"
+    assert (page["transfers"][-1]["source"], page["transfers"][-1]["amount"]) == ("usdc/solana", "6")
+
+
+async def test_a_person_answers_what_waits_and_wrong_answers_say_what_is_allowed(tmp_path: Path) -> None:
+    async with arbitrage_stage() as stage, desk_of(tmp_path, stage.sections(), ListMemory()) as desk:
+        await until(desk, "status", lambda found: found["state"] == "working")
+        assert desk.arbitraging is not None
+        await desk.arbitraging.read(lambda journals: journals.trips.halt("a test"))
+        assert (await part(desk, "status"))["state"] == "halted"
+        with pytest.raises(InvalidInput, match="reason"):
+            await desk.answer_arbitrage({"act": "resume", "reason": " "}, actor="operator:me")
+        status = await desk.answer_arbitrage({"act": "resume", "reason": "it was a test"}, actor="operator:me")
+        assert (status["state"], status["halted"]) == ("working", "")
+        for wrong, field in (
+            ({"act": "settle", "id": "t", "result_sol": "1", "reason": "sold"}, "trip"),
+            ({"act": "settle", "id": "t", "result_sol": "much", "reason": "sold"}, "result_sol"),
+            ({"act": "give_up", "id": "x", "reason": "gone"}, "transfer"),
+            ({"act": "arm", "reason": "gone"}, "act"),
+        ):
+            with pytest.raises(InvalidInput) as caught:
+                await desk.answer_arbitrage(wrong, actor="operator:me")
+            assert caught.value.field == field
+        with pytest.raises(InvalidInput, match="part"):
+            await part(desk, "secrets")
+
+
+def is_away(found: dict[str, Any]) -> bool:
+    return any("NotAvailable" in each["problem"] or "Network" in each["problem"] for each in found["venues"])
+
+
+async def test_a_venue_that_is_away_is_told_of_and_the_desk_goes_on(tmp_path: Path) -> None:
+    async with arbitrage_stage() as stage:
+        sections = stage.sections(EXCHANGE__BASE_URL="http://127.0.0.1:9")
+        async with desk_of(tmp_path, sections, ListMemory()) as desk:
+            status = await until(desk, "status", is_away)
+            problems = {each["name"]: each["problem"] for each in status["venues"]}
+            assert problems["usdc/solana"] == ""
+            assert (await desk.snapshot())["state"] == "ACTIVE"
+
+
+async def test_it_is_off_by_default_and_leaves_no_file(tmp_path: Path) -> None:
+    async with desk_of(tmp_path, Sections(), ListMemory()) as desk:
+        assert (await part(desk, "status"))["state"] == "off"
+        with pytest.raises(InvalidInput, match="no pair is configured"):
+            await part(desk, "trips")
+    assert not list(tmp_path.glob("arbitrage*"))
+
+
+PAIRS = f'[{{"name":"usdc","mint":"{USDC}","decimals":6,"market":"SOL/USDC"}}]'
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"PAIRS": PAIRS.replace("SOL/USDC", "")}, "a trip needs two of market, solana and evm_pool"),
+        ({"PAIRS": PAIRS.replace("SOL/USDC", "ETH/USDC")}, "SOL on one side"),
+        ({"PAIRS": PAIRS[:-2] + ',"split_bps":{"exchange":1}}]'}, "split_bps names exchange, solana"),
+        ({"PAIRS": PAIRS[:-2] + ',"least_sol":"3"}]'}, "least_sol 3"),
+        ({"PAIRS": PAIRS[:-1] + "," + PAIRS[1:]}, "a name of its own"),
+        ({"MONEY": "play"}, "TRADING_ARBITRAGE__MONEY"),
+        ({"HEDGE_S": "9"}, "have to rise"),
+        ({"DAY_LOSS_SOL": "0"}, "day_loss_sol is 0"),
+        ({"STALE_S": "1"}, "stale_s 1.0 has to be"),
+        ({"WITHDRAW_TO": '{"SOL":"x"}'}, "COIN:NETWORK"),
+    ],
+)
+def test_settings_that_cannot_be_say_which_and_what_is_allowed(given: dict[str, str], says: str) -> None:
+    with pytest.raises(InvalidInput, match="TRADING_ARBITRAGE") as caught:
+        load({f"TRADING_ARBITRAGE__{name}": value for name, value in given.items()})
+    assert says in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({}, "exchange.id"),
+        ({"TRADING_EXCHANGE__ID": "binance", "TRADING_ARBITRAGE__MONEY": "real"}, "arbitrage.money"),
+    ],
+)
+async def test_settings_that_do_not_go_together_are_refused_at_the_start(
+    tmp_path: Path, given: dict[str, str], field: str
+) -> None:
+    sections = load({"TRADING_ARBITRAGE__PAIRS": PAIRS} | given)
+    with pytest.raises(InvalidInput) as caught:
+        async with desk_of(tmp_path, sections, ListMemory()):
+            raise AssertionError("it was opened")
+    assert caught.value.field == field
+
+
+def test_a_key_comes_from_a_file_and_is_in_no_message(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("the-key\n")
+    exchange = load({"TRADING_EXCHANGE__API_KEY_FILE": str(tmp_path / "key")}).exchange
+    assert exchange.api_key is not None
+    assert (exchange.api_key.get_secret_value(), "the-key" in repr(exchange)) == ("the-key", False)
+    both = {"TRADING_EXCHANGE__SECRET_FILE": str(tmp_path / "key"), "TRADING_EXCHANGE__SECRET": "said"}
+    for wrong in (both, {"TRADING_EXCHANGE__SECRET_FILE": str(tmp_path / "none")}):
+        with pytest.raises(InvalidInput, match="secret_file") as caught:
+            load(wrong)
+        assert "the-key" not in caught.value.message
+        assert "said" not in caught.value.message
