@@ -13,7 +13,7 @@ from trading.adapters.transfer_journal import SqlTransferJournal
 from trading.arbitrage.carrier import CarrierRules, Split, TransferCarrier
 from trading.arbitrage.paper_door import PaperDoor, PaperWay, booked
 from trading.arbitrage.paper_leg import PaperInventory
-from trading.arbitrage.transfer_ports import Heard, TransferEvent, TransferKept
+from trading.arbitrage.transfer_ports import Asset, Heard, TransferEvent, TransferKept
 from trading.arbitrage.transfers import Happening, Transfer, TransferState
 from trading.errors import ChainUnavailable, InvalidInput, JournalUnavailable
 
@@ -145,6 +145,9 @@ class Bridge:
             "lost": [Heard(H.LEFT)],
             "late_lost": [],
         }[kind]
+
+    def most(self, asset: Asset) -> int:
+        return 10**9
 
     async def hand_in(self, kept: TransferKept) -> Heard | None:
         of = kept.transfer

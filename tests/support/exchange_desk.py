@@ -69,6 +69,7 @@ class ExchangeDesk:
         self.slow_s = 1.0
         self.fee_currency = ""
         self.calls: dict[str, int] = defaultdict(int)
+        self.withdrawn: list[dict[str, Any]] = []
         self.url = ""
 
     @classmethod
@@ -84,6 +85,8 @@ class ExchangeDesk:
             Route("/api/v3/order", desk._route("look", desk._look), methods=["GET"]),
             Route("/api/v3/order", desk._route("cancel", desk._look), methods=["DELETE"]),
             Route("/api/v3/myTrades", desk._route("fills", desk._fills)),
+            Route("/sapi/v1/capital/withdraw/apply", desk._route("withdraw", desk._withdraw), methods=["POST"]),
+            Route("/sapi/v1/capital/withdraw/history", desk._route("withdrawals", desk._withdrawals)),
         ]
         async with loopback(routes) as url:
             desk.url = url
@@ -232,6 +235,31 @@ class ExchangeDesk:
             for n, each in enumerate(self._fill_rows(order))
         ]
         return page([each | {"isBuyer": order.side == "BUY"} for each in rows])
+
+    def _withdraw(self, given: Mapping[str, str], *, is_half: bool = False) -> Response:
+        coin, amount = given["coin"], Decimal(given["amount"])
+        if self.free[coin] < amount:
+            return page({"code": -4026, "msg": "The user has insufficient balance available."}, 400)
+        self.free[coin] -= amount
+        row = {
+            "id": f"w{len(self.withdrawn) + 1}",
+            "amount": str(amount),
+            "transactionFee": "0.001",
+            "coin": coin,
+            "status": 4,
+            "address": given["address"],
+            "txId": "",
+            "applyTime": "2026-10-01 00:00:00",
+            "network": given["network"],
+            "transferType": 0,
+            "withdrawOrderId": given["withdrawOrderId"],
+        }
+        self.withdrawn.append(row)
+        return page({"id": row["id"]})
+
+    def _withdrawals(self, given: Mapping[str, str], *, is_half: bool) -> Response:
+        found = [each for each in self.withdrawn if each["withdrawOrderId"] == given["withdrawOrderId"]]
+        return page(found)
 
     def _fill_rows(self, order: PlacedOrder) -> list[dict[str, Any]]:
         currency = self.fee_currency or ("SOL" if order.side == "BUY" else "USDC")

@@ -10,9 +10,11 @@ from .money import Amount, TradingContext
 
 
 class ArbitrageVenue(Wire):
-    """What lies at a venue for trips: SOL, and the pair's token in whole tokens. ``going``: transfers on their way."""
+    """What lies at a venue for trips: SOL, and the pair's token in whole tokens. ``problem``: why it could not be
+    looked at last. ``going``: transfers on their way to it."""
 
     name: str
+    problem: str
     money: Amount
     middle: str
     going: int

@@ -125,6 +125,7 @@ class SqlTripJournal:
         self.path = path
         self._epoch = epoch
         self._lock = threading.Lock()
+        self._told_through = 0
         self.counted: Counter[tuple[str, str]] = Counter()
         """Since it was opened: ("seen", why not) and ("ended", phase)."""
 
@@ -231,9 +232,18 @@ class SqlTripJournal:
 
     def untold(self, limit: int) -> Sequence[TripRow]:
         """Return trips that are over and whose end memory does not know of, oldest first."""
-        known = sa.select(_told.c.trip_id)
-        is_new = sa.and_(_trips.c.phase.in_(_OVER), _trips.c.id.not_in(known))
-        return self._rows(sa.select(_trips).where(is_new).order_by(_trips.c.number).limit(min(limit, PAGE_MAX)))
+        later = _trips.c.number > self._told_through
+        is_new = sa.and_(later, _trips.c.phase.in_(_OVER), _trips.c.id.not_in(sa.select(_told.c.trip_id)))
+        query = sa.select(_trips).where(is_new).order_by(_trips.c.number).limit(min(limit, PAGE_MAX))
+        is_open = sa.and_(later, _trips.c.phase.not_in(_OVER))
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+            if not rows:
+                # Whatever lies below the oldest that is not over is known: it need not be looked through again.
+                oldest = connection.execute(sa.select(sa.func.min(_trips.c.number)).where(is_open)).scalar_one()
+                newest = connection.execute(sa.select(sa.func.max(_trips.c.number))).scalar_one()
+                self._told_through = (newest or 0) if oldest is None else oldest - 1
+            return [TripRow(row.number, _kept(connection, row), row.ended_ns or 0) for row in rows]
 
     def told(self, trip_ids: Sequence[str]) -> None:
         with self._writing() as connection:

@@ -6,7 +6,7 @@ its door has proven, or a person has said, ends it.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import anyio
@@ -27,13 +27,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How a pair's inventory is to lie over its venues. ``least_bps``: a smaller gap, of all, is left as it is.
-    ``most`` by token: no transfer is larger; 0 is no bound."""
+    """How a pair's inventory is to lie over its venues. ``least_bps``: a smaller gap, of all, is left as it is."""
 
     pair: str
     target_bps: Mapping[str, int]
     least_bps: int
-    most: Mapping[Asset, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +83,12 @@ class TransferCarrier:
         if found is None:
             return None
         source, target, amount = found
-        amount = min(amount, split.most.get(asset) or amount)
-        if (source, target) not in self._doors:
+        door = self._doors.get((source, target))
+        most = 0 if door is None else door.most(asset)
+        if not most:
             self.by_hand[split.pair, asset] = f"{amount} of {asset} from {source} to {target}"
             return None
+        amount = min(amount, most)
         now_ns = self._clock.now_ns()
         transfer_id = derived_id("transfer", f"{split.pair}/{asset}/{source}/{target}/{now_ns}")
         late_ns = now_ns + int(self._rules.late_s * NS_PER_S)

@@ -108,6 +108,8 @@ class Monitor:
         """Says why no trip may be opened now, "" where one may."""
         self.on_looks: Callable[[str, int, int], None] = lambda _venue, _money, _middle: None
         """Hears what lies at a venue after each look: money, and the middle token."""
+        self.on_trouble: Callable[[str, str], None] = lambda _venue, _why: None
+        """Hears why a venue was left out of a round, "" where it was not."""
 
     async def run(self) -> None:
         """Raises: JournalUnavailable."""
@@ -159,12 +161,16 @@ class Monitor:
         found: dict[str, LegLook] = {}
 
         async def look(name: str, venue: LegVenue) -> None:
+            why = f"no answer within {self._rules.look_s} s"
             try:
                 with anyio.move_on_after(self._rules.look_s):
                     found[name] = await venue.look()
                     self.on_looks(name, found[name].money_free, found[name].middle_free)
+                    why = ""
             except TradingError as error:
+                why = error.message
                 logger.info("%s: %s", name, error)
+            self.on_trouble(name, why)
 
         async with anyio.create_task_group() as tasks:
             for name, venue in self._venues.items():

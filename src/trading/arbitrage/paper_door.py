@@ -5,6 +5,7 @@ What becomes of one follows from the journal alone, so a restart changes nothing
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from trading.model.units import BPS_ONE, NS_PER_S, ceil_div
 from trading.ports import Clock
@@ -12,6 +13,8 @@ from trading.ports import Clock
 from .paper_leg import PaperInventory
 from .transfer_ports import Asset, Heard, TransferKept
 from .transfers import Happening
+
+MOST: Final = 10**36
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,9 @@ class PaperDoor:
         self._way = way
         self._held = held
         self._clock = clock
+
+    def most(self, asset: Asset) -> int:
+        return MOST
 
     async def hand_in(self, kept: TransferKept) -> Heard:
         of, held = kept.transfer, self._held[kept.transfer.source]

@@ -47,6 +47,9 @@ class Heard:
 class TransferDoor(Protocol):
     """One way from a venue to another."""
 
+    def most(self, asset: Asset) -> int:
+        """Return the largest transfer that may go this way, 0 where none may."""
+
     async def hand_in(self, kept: TransferKept) -> Heard | None:
         """Hand a transfer in, once: nobody calls this again for the same id, whatever comes of it. Return ``LEFT`` or
         ``NEVER_LEFT`` where that is known at once. Raises: TradingError, from which nothing is concluded."""

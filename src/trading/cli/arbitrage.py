@@ -149,8 +149,11 @@ def _show_status(view: dict[str, Any], as_json: bool) -> None:
     if view["state"] == "off":
         console.print(Text("no pair is configured: TRADING_ARBITRAGE__PAIRS, see docs/arbitrage.md"))
         return
-    lying = [(each["name"], each["money"]["sol"], each["middle"], str(each["going"])) for each in view["venues"]]
-    console.print(listing("What lies where", ("venue", "SOL", "tokens", "transfers coming"), lying))
+    lying = [
+        (each["name"], each["money"]["sol"], each["middle"], str(each["going"]), each["problem"] or "-")
+        for each in view["venues"]
+    ]
+    console.print(listing("What lies where", ("venue", "SOL", "tokens", "transfers coming", "problem"), lying))
     console.print(listing("Seen in the last 24 hours", _SEEN, _seen_rows(view["day"])))
     for each in view["by_hand"]:
         console.print(Text(f"to be moved by hand: {each}"))

@@ -1,7 +1,11 @@
 """Which settings of arbitrage cannot work together with the others."""
 
+from typing import Final
+
 from trading.config import Sections
 from trading.errors import InvalidInput
+
+WITHDRAWING: Final = ("binance", "binanceus")
 
 
 def check(sections: Sections, *, is_real: bool) -> None:
@@ -31,6 +35,21 @@ def _check_real(sections: Sections, *, is_real: bool) -> None:
             "it is the desk's own, whose books would not agree any more",
         ),
         ("exchange.api_key", not sections.exchange.has_key, "real money needs the exchange's api_key and secret"),
+        (
+            "arbitrage.withdraw_to",
+            any(each != section.wallet for each in section.withdraw_to.values()),
+            "a withdrawal goes to arbitrage.wallet and nowhere else, as only there its arrival is proven",
+        ),
+        (
+            "arbitrage.withdraw_to",
+            bool(section.withdraw_to) and sections.exchange.id not in WITHDRAWING,
+            f"withdrawals are made at {' and '.join(WITHDRAWING)} alone, where each carries a name of ours",
+        ),
+        (
+            "arbitrage.pairs",
+            any(not each.market or not each.solana for each in section.pairs),
+            "a trip with real money is between market and solana",
+        ),
         ("arbitrage.pairs", any(each.evm_pool for each in section.pairs), "no command signs on the EVM chain"),
     )
     for field, is_wrong, message in found:

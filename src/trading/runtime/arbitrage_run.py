@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trading.arbitrage.transfer_ports import TransferDoor
+from trading.arbitrage.transfer_ports import Asset, TransferDoor
 from trading.config import Sections
+from trading.config.arbitrage import EXCHANGE, SOLANA
+from trading.model.units import SOL_DECIMALS, sol_to_lamports
 from trading.ports import Memory
 
-from .arbitrage_venues import OpenedPair, real_venues
+from .arbitrage_venues import OpenedPair, real_venues, venue_name
 from .arbitrage_view import units_of
 from .arbitraging import Arbitraging, Journals, Surroundings
 from .clock import WallClock
@@ -39,7 +42,7 @@ def arbitraging_of(
         def venues(_journals: Journals) -> AbstractAsyncContextManager[list[OpenedPair]]:
             return real_venues(sections, desk, WallClock())
 
-        works.venues, works.doors = venues, _real_doors
+        works.venues, works.doors = venues, partial(_real_doors, sections, desk)
     return works
 
 
@@ -57,5 +60,26 @@ def _closed(stage: Stage, live: "LiveDesk | None") -> Callable[[], str]:
     return why
 
 
-def _real_doors(_pairs: Sequence[OpenedPair]) -> Mapping[tuple[str, str], TransferDoor]:
-    return {}
+def _real_doors(
+    sections: Sections, live: "LiveDesk", pairs: Sequence[OpenedPair]
+) -> Mapping[tuple[str, str], TransferDoor]:
+    """Return what withdraws from the exchange to arbitrage's wallet: of the coins that the settings name, no others."""
+    from trading.adapters.exchange.withdrawals import Coin, ExchangeWithdrawals, WithdrawalRules
+
+    section, doors = sections.arbitrage, {}
+    networks = dict(each.split(":") for each in section.withdraw_to)
+    for pair in pairs:
+        of = pair.section
+        token = next(each for each in of.market.split("/") if each != "SOL")
+        most = int(sol_to_lamports(section.withdraw_max_sol))
+        coins: dict[Asset, Coin] = {}
+        if "SOL" in networks:
+            coins["money"] = Coin("SOL", networks["SOL"], "", SOL_DECIMALS, most)
+        if token in networks:
+            coins["middle"] = Coin(token, networks[token], of.mint, of.decimals, section.withdraw_max_units)
+        if not coins or pair.market is None:
+            continue
+        rules = WithdrawalRules(sections.exchange.id, section.wallet, coins, lambda: live.arming.problem)
+        way = (venue_name(of.name, EXCHANGE), venue_name(of.name, SOLANA))
+        doors[way] = ExchangeWithdrawals(pair.market.private, live.parts.chain, rules, WallClock())
+    return doors

@@ -1,10 +1,14 @@
 """Opens the venues of arbitrage from its section: on paper prices alone, with real money what sends."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
 
+import anyio
+
+from trading.arbitrage.late_leg import LateLeg, LateSight
 from trading.arbitrage.leg_venue import LegLook, LegVenue, Outcome
 from trading.arbitrage.monitor import MonitorRules
 from trading.arbitrage.opportunities import TripTerms
@@ -13,13 +17,15 @@ from trading.arbitrage.planning import TripPace
 from trading.arbitrage.trips import Attempt, Dead, Phase
 from trading.config import ArbitrageSection, Sections
 from trading.config.arbitrage import EVM, EXCHANGE, SOLANA, ArbitragePairSection
-from trading.errors import InvalidInput
+from trading.errors import ExchangeUnavailable, InvalidInput
 from trading.model.intent import SOL_MINT
 from trading.model.units import SOL_DECIMALS, sol_to_lamports
 from trading.ports import Clock
 
 if TYPE_CHECKING:
     from trading.adapters.evm.opening import EvmDoor
+    from trading.adapters.exchange.client import ExchangeClient
+    from trading.adapters.exchange.gateway import ExchangePair
     from trading.adapters.jupiter.gateway import JupiterApi
 
     from .live_run import LiveDesk
@@ -27,13 +33,22 @@ if TYPE_CHECKING:
 NO_KEYS: Final = {"api_key": None, "secret": None, "password": None}
 
 
+class Opens(Protocol):
+    """``late_leg.Late`` as far as it has to be opened."""
+
+    async def open(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class OpenedPair:
-    """``venues`` by name. ``held`` is what lies at them on paper, empty with real money."""
+    """``venues`` by name. ``held`` is what lies at them on paper, empty with real money, which has ``market``. ``late``
+    are to be opened by whoever works with them."""
 
     section: ArbitragePairSection
     venues: Mapping[str, LegVenue]
     held: Mapping[str, PaperInventory]
+    late: Sequence["Opens"]
+    market: "LateMarket | None" = None
 
 
 def venue_name(pair: str, kind: str) -> str:
@@ -78,29 +93,36 @@ def rules_of(section: ArbitrageSection, pair: ArbitragePairSection) -> MonitorRu
 async def paper_venues(
     sections: Sections, moved: Mapping[str, tuple[int, int]], chance: Chance, clock: Clock
 ) -> AsyncIterator[list[OpenedPair]]:
-    """Open prices of every pair. ``moved``: what trips and transfers have changed at each venue so far.
-
-    Raises: InvalidInput; ExchangeUnavailable, ExchangeRefused, ChainUnavailable, WrongChain, RouteRefused.
-    """
-    import anyio
-
+    """Make every pair; each venue is opened when it is first looked at. ``moved``: what trips and transfers have
+    changed at each venue so far."""
     section = sections.arbitrage
     async with AsyncExitStack() as stack:
         sights = _Sights(sections, stack, clock)
         found = []
         for pair in section.pairs:
             venues: dict[str, LegVenue] = {}
+            late: list[Opens] = []
             held: dict[str, PaperInventory] = {}
             for kind in pair.venues:
                 name = venue_name(pair.name, kind)
                 money, middle = moved.get(name, (0, 0))
                 held[name] = PaperInventory(int(sol_to_lamports(pair.paper_sol)) + money, pair.paper_units + middle)
-                sight = await sights.of(pair, kind)
+                late.append(sight := LateSight(name, partial(sights.of, pair, kind)))
                 leg = PaperLeg(sight, held[name], _terms(section, kind), chance, clock, anyio.sleep)
-                leg.given = getattr(sight, "given", None)
+                if kind == SOLANA:
+                    leg.given = partial(_given, sight)
                 venues[name] = leg
-            found.append(OpenedPair(pair, venues, held))
+            found.append(OpenedPair(pair, venues, held, late))
         yield found
+
+
+async def _given(sight: LateSight, amount_in: int, gives_money: bool) -> int | None:
+    """Ask Jupiter for one exact amount, which is nearer to the truth than a look at some sizes."""
+    from trading.adapters.jupiter.sight import JupiterSight
+
+    found = sight.there()
+    assert isinstance(found, JupiterSight)
+    return await found.given(amount_in, gives_money)
 
 
 def _terms(section: ArbitrageSection, kind: str) -> PaperTerms:
@@ -126,16 +148,10 @@ class _Sights:
         return await (self._solana if kind == SOLANA else self._pool)(name, pair)
 
     async def _exchange(self, name: str, pair: ArbitragePairSection) -> Sight:
-        from trading.adapters.exchange.gateway import ExchangePair
-        from trading.adapters.exchange.leg import ExchangeLeg
-
         # On paper nobody needs a key, so none is given to whatever reads prices.
-        section = self._sections.exchange.model_copy(update=NO_KEYS)
-        money_is_base = pair.market.startswith("SOL/")
-        decimals = (SOL_DECIMALS, pair.decimals) if money_is_base else (pair.decimals, SOL_DECIMALS)
-        opened = ExchangePair.connect(section, pair.market, decimals, self._clock)
-        found = await self._stack.enter_async_context(opened)
-        return ExchangeLeg(name, found, self._clock, money_is_base=money_is_base, has_key=False)
+        exchange = self._sections.exchange.model_copy(update=NO_KEYS)
+        sections = self._sections.model_copy(update={"exchange": exchange})
+        return await LateMarket(sections, pair, self._stack, self._clock).leg()
 
     async def _solana(self, name: str, pair: ArbitragePairSection) -> Sight:
         from trading.adapters.jupiter.gateway import JupiterApi
@@ -167,9 +183,7 @@ class _Sights:
 
 @asynccontextmanager
 async def real_venues(sections: Sections, live: "LiveDesk", clock: Clock) -> AsyncIterator[list[OpenedPair]]:
-    """Open what sends with real money. Raises: as ``paper_venues``."""
-    from trading.adapters.exchange.gateway import ExchangePair
-    from trading.adapters.exchange.leg import ExchangeLeg
+    """Make what sends with real money; each exchange is opened when it is first needed."""
     from trading.arbitrage.ladder import sizes_between
     from trading.arbitrage.solana_leg import SolanaLeg, SolanaParts, SolanaTerms
 
@@ -180,12 +194,9 @@ async def real_venues(sections: Sections, live: "LiveDesk", clock: Clock) -> Asy
         found = []
         for pair in section.pairs:
             rules = rules_of(section, pair)
-            money_is_base = pair.market.startswith("SOL/")
-            decimals = (SOL_DECIMALS, pair.decimals) if money_is_base else (pair.decimals, SOL_DECIMALS)
-            opened = ExchangePair.connect(sections.exchange, pair.market, decimals, clock)
-            market = await stack.enter_async_context(opened)
             name = venue_name(pair.name, EXCHANGE)
-            leg = ExchangeLeg(name, market, clock, money_is_base=money_is_base, has_key=True)
+            market = LateMarket(sections, pair, stack, clock)
+            leg = LateLeg(name, market.leg)
             venues: dict[str, LegVenue] = {name: ArmedLeg(leg, lambda: live.arming.problem, clock)}
             name = venue_name(pair.name, SOLANA)
             terms = SolanaTerms(
@@ -199,8 +210,38 @@ async def real_venues(sections: Sections, live: "LiveDesk", clock: Clock) -> Asy
                 fails_bps=section.chain_fails_bps,
             )
             venues[name] = ArmedLeg(SolanaLeg(name, solana, terms), lambda: live.arming.problem, clock)
-            found.append(OpenedPair(pair, venues, {}))
+            found.append(OpenedPair(pair, venues, {}, (leg,), market))
         yield found
+
+
+class LateMarket:
+    """A pair at the exchange, opened by who needs it first and closed with the stack."""
+
+    def __init__(self, sections: Sections, pair: ArbitragePairSection, stack: AsyncExitStack, clock: Clock) -> None:
+        self._section = sections.exchange
+        self._pair = pair
+        self._stack = stack
+        self._clock = clock
+        self._opened: ExchangePair | None = None
+
+    async def leg(self) -> LegVenue:
+        """Raises: InvalidInput, ExchangeUnavailable, ExchangeRefused."""
+        from trading.adapters.exchange.gateway import ExchangePair
+        from trading.adapters.exchange.leg import ExchangeLeg
+
+        pair, is_base = self._pair, self._pair.market.startswith("SOL/")
+        decimals = (SOL_DECIMALS, pair.decimals) if is_base else (pair.decimals, SOL_DECIMALS)
+        opening = ExchangePair.connect(self._section, pair.market, decimals, self._clock)
+        self._opened = opened = await self._stack.enter_async_context(opening)
+        name = venue_name(pair.name, EXCHANGE)
+        return ExchangeLeg(name, opened, self._clock, money_is_base=is_base, has_key=self._section.has_key)
+
+    def private(self) -> "ExchangeClient":
+        """Return what signs with the key. Raises: ExchangeUnavailable while the pair is not open."""
+        if self._opened is None:
+            msg = f"{self._section.id} is not open yet"
+            raise ExchangeUnavailable(msg)
+        return self._opened.private
 
 
 class ArmedLeg:

@@ -15,6 +15,7 @@ from .documents import Document, amount
 from .telling import before_of, bounded_limit
 
 LIMIT_MAX: Final = 200
+PROBLEM_MAX: Final = 300
 DAY_NS: Final = 86_400 * NS_PER_S
 PARTS: Final = ("status", "trips", "opportunities", "transfers")
 ACTS: Final = ("resume", "settle", "give_up")
@@ -127,6 +128,7 @@ def _venues(works: Arbitraging, units: Units) -> list[Document]:
             "name": name,
             "money": amount(money, units.sol_usd),
             "middle": units.middle(name, middle),
+            "problem": works.troubles.get(name, "")[:PROBLEM_MAX],
             "going": sum(each.target == name for each in works.on_its_way),
         }
         for name, (money, middle) in sorted(works.lies().items())

@@ -107,6 +107,8 @@ class Arbitraging:
         self._seen: dict[str, tuple[int, int]] = {}
         self._figures: Document = {}
         self.on_its_way: Sequence[Transfer] = ()
+        self.troubles: dict[str, str] = {}
+        """By venue, why it could not be looked at last, "" where it could."""
         self._counted: Counter[tuple[str, str]] = Counter()
 
     async def run(self) -> None:
@@ -136,6 +138,8 @@ class Arbitraging:
             async with anyio.create_task_group() as tasks:
                 await tasks.start(runner.run)
                 for pair in pairs:
+                    for late in pair.late:
+                        tasks.start_soon(late.open)
                     monitor = self._monitor(pair, runner, journals)
                     tasks.start_soon(monitor.run)
                 tasks.start_soon(carrier.run)
@@ -170,7 +174,7 @@ class Arbitraging:
         rules = rules_of(self._section, pair.section)
         monitor = Monitor(pair.venues, runner, journals.trips, rules, self._around.clock)
         monitor.closed = self._around.closed
-        monitor.on_looks = self._looked
+        monitor.on_looks, monitor.on_trouble = self._looked, self.troubles.__setitem__
         return monitor
 
     def _looked(self, venue: str, money: int, middle: int) -> None:
@@ -210,11 +214,7 @@ class Arbitraging:
 
     def _split(self, pair: OpenedPair) -> Split:
         shares = {venue_name(pair.section.name, kind): bps for kind, bps in pair.section.split_bps.items()}
-        section = self._section
-        most: dict[Asset, int] = {}
-        if section.money == "real":
-            most = {"money": int(sol_to_lamports(section.withdraw_max_sol)), "middle": section.withdraw_max_units}
-        return Split(pair.section.name, shares, pair.section.rebalance_bps, most)
+        return Split(pair.section.name, shares, pair.section.rebalance_bps)
 
     @asynccontextmanager
     async def _paper(self, journals: Journals) -> AsyncIterator[list[OpenedPair]]:

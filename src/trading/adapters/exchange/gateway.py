@@ -71,6 +71,11 @@ class ExchangePair:
             for each in clients:
                 each.close()
 
+    @property
+    def private(self) -> ExchangeClient:
+        """What signs with the key."""
+        return self._private
+
     async def set_clock(self) -> None:
         """Ask for the exchange's time, so that a clock of ours that is off gets no order refused."""
         if self._private.exchange.has.get("fetchTime"):
