@@ -103,7 +103,7 @@ async def staged(
         executor = replace(live, preparer=preparer).executor(journal)  # type: ignore[arg-type]
         terms = SolanaTerms(wallet, SOL_MINT, live.market.frog, SIZES, FEE_LAMPORTS_MAX, poll_s=0.01)
         parts = SolanaParts(executor, journal, live.chain, live.parts.router, WallClock())
-        leg, whole = SolanaLeg("solana", parts, terms), WholeLeg("whole", parts, WholeTerms(terms, str(TOKEN_PROGRAM)))
+        leg, whole = SolanaLeg("solana", parts, terms), WholeLeg("whole", parts, WholeTerms(terms))
         venues: dict[str, LegVenue] = {"solana": leg, "whole": whole}
         trips = SqlTripJournal.at(folder / "arbitrage.db")
         runner = TripRunner(trips, venues, RunnerRules(LIMITS), WallClock())
@@ -244,4 +244,4 @@ async def test_what_computes_too_much_goes_in_legs_only_where_that_is_worth_it(t
 def test_money_of_a_whole_trip_is_sol() -> None:
     terms = SolanaTerms("w", "USDC", SOL_MINT, (1,), 1)
     with pytest.raises(InvalidInput, match="not USDC"):
-        WholeTerms(terms, str(TOKEN_PROGRAM))
+        WholeTerms(terms)
