@@ -60,8 +60,9 @@ crash: setup-test ## The kill matrices of memory in a file and on PostgreSQL, of
 	@$(BIN)/python -m benchmarks.crash_phone --runs $(or $(RUNS),50) --seed $(or $(SEED),1)
 	@$(BIN)/python -m benchmarks.crash_execution --runs $(or $(RUNS),200) --seed $(or $(SEED),1) $(if $(STATE),--state $(STATE))
 
-cluster: setup-test ## Three daemons and fifty writers on one PostgreSQL, daemons and server killed again and again (RUNS=30 SEED=1)
+cluster: setup-test ## Three daemons and fifty writers on one PostgreSQL, daemons and server killed again and again; ten execution nodes with forty wallets killed, stopped, cut off (RUNS=30 SEED=1 NODES_S=120)
 	@$(BIN)/python -m benchmarks.cluster --runs $(or $(RUNS),30) --seed $(or $(SEED),1)
+	@$(BIN)/python -m benchmarks.nodes --seconds $(or $(NODES_S),120) --seed $(or $(SEED),1) --control
 
 arbitrage: setup-test ## Trips between the local chain and a loopback exchange through every failure, opportunities planted above and below full cost (RUNS=1000 SEED=1)
 	@$(BIN)/python -m benchmarks.arbitrage --runs $(or $(RUNS),1000) --seed $(or $(SEED),1)

@@ -49,6 +49,7 @@ NODES = {
     "drain_s": 3.0,
     "wallets_max": 16,
 }
+CONTROL_S = 3.0
 BLOWS = ("kill", "stop", "shut", "silence", "drain", "database")
 
 
@@ -225,13 +226,45 @@ async def run(nodes: int, wallets: int, seconds: float, seed: int) -> Outcome:
     return outcome
 
 
+async def control() -> list[str]:
+    """Let a node send what its journal refused, after another carried the child out; return what the audit finds."""
+    with (
+        running_postgres() as server,
+        node_stage(server, StoreRules()) as store,
+        a_zygote() as zygote,
+        tempfile.TemporaryDirectory(prefix="nodes-") as folder,
+    ):
+        store.empty()
+        names = ("deaf", "other")
+        async with jupiter_stage() as chain, gates(server.socket_dir, names) as ways, time_moves(chain, SLOT_S):
+            fleet = Fleet(store, chain, zygote, ways, Path(folder), NODES | {"lease_s": 0.6, "answer_s": 0.3})
+            fleet.new_wallets(1)
+            await fleet.begin("deaf", "deaf")
+            one = SplitRules(1, 0, 1, CHILD_LAMPORTS, 10_000)
+            store.orders.plan(fleet.buying(CHILD_LAMPORTS, fleet.addresses, SELL_WAIT_S, one))
+            with anyio.fail_after(OVER_WITHIN_S):
+                while not fleet.is_stopped("deaf"):
+                    await anyio.sleep(0.02)
+            await fleet.begin("other")
+            await fleet.until_over(OVER_WITHIN_S)
+            fleet.signal("deaf", signal.SIGCONT)
+            await anyio.sleep(CONTROL_S)
+            return fleet.audit()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=10)
     parser.add_argument("--wallets", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--control", action="store_true", help="show too that a node without the fence is caught")
     given = parser.parse_args()
+    if given.control:
+        caught = anyio.run(control)
+        print(f"nodes, control: a node that sends what was refused is {'caught: ' + caught[0] if caught else 'MISSED'}")
+        if not caught:
+            return 1
     outcome = anyio.run(run, given.nodes, given.wallets, given.seconds, given.seed)
     print(outcome.line())
     for problem in outcome.problems:

@@ -145,7 +145,7 @@ def test_who_lost_the_lease_writes_nothing_any_more(stage: NodeStage) -> None:
     assert taken.token == held["w"].token + 1
     ours = journal_of(stage, taken)
     ours.signed(attempt_of(intent))
-    status = StatusSeen(Commitment.CONFIRMED, 5, "", "x", f"sig_{intent.id}_1")
+    status = StatusSeen(f"sig_{intent.id}_1", 5, Commitment.CONFIRMED, "", "x")
     proof = AbsenceProof(f"sig_{intent.id}_1", 100, (HeightSeen("a", 101, 101),))
     writes = [
         lambda: stale.signed(attempt_of(intent, 2)),

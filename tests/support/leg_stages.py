@@ -20,7 +20,7 @@ from tests.support.exchange_desk import ExchangeDesk
 from tests.support.leg_venues import PoolLeg
 from tests.support.live_stage import live_stage
 from tests.support.market_server import SteppedClock
-from tests.support.solana_home import SolanaHome, exchange_section, give_tokens
+from tests.support.solana_home import SolanaHome, exchange_section, give_tokens, hasten
 from trading.adapters.exchange.gateway import ExchangePair
 from trading.adapters.exchange.leg import ExchangeLeg
 from trading.arbitrage.evm_leg import EvmLeg, EvmLegParts, EvmLegTerms
@@ -29,7 +29,6 @@ from trading.arbitrage.paper_leg import PaperInventory, PaperLeg, PaperTerms
 from trading.arbitrage.pools import ConstantProduct
 from trading.model.evm import PoolKind
 from trading.ports import Clock
-from trading.rehearsal.cluster import Cluster
 
 
 class LegStage(Protocol):
@@ -149,15 +148,6 @@ class _Never:
 @asynccontextmanager
 async def on_paper() -> AsyncIterator[LegStage]:
     yield OnPaper()
-
-
-async def hasten(cluster: Cluster) -> None:
-    """Make blocks fast while something that landed is not final yet: nobody waits for its blockhash any more."""
-    while True:
-        await anyio.sleep(0.01)
-        newest = max((each.slot for each in list(cluster.executed.values())[-4:]), default=-100)
-        if cluster.slot - newest <= cluster.finality_slots:
-            cluster.tick(8)
 
 
 @asynccontextmanager

@@ -279,7 +279,8 @@ class Fleet:
             units = self.chain.units(key, self.chain.frog)
             if units != held.get(wallet, 0):
                 wrong.append(f"{wallet}: {units} units on chain, {held.get(wallet, 0)} in the books")
-            spent = sum((1 if each.is_buy else -1) * each.lamports + each.cost_lamports for each in own)
+            spent = sum((1 if each.is_buy else -1) * each.lamports for each in own)
+            spent += sum(each.fee_lamports + each.tip_lamports + each.rent_lamports for each in own)
             moved = self.before[wallet] - self.chain.lamports(key)
             if moved != spent + fees.get(wallet, 0):
                 wrong.append(f"{wallet}: {moved} lamports left it, {spent + fees.get(wallet, 0)} in the books")

@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import anyio
@@ -38,6 +39,7 @@ from trading.runtime.clock import WallClock
 from trading.runtime.node_run import opened_door, rules_of, stops_by_signal
 from trading.runtime.node_work import Node, NodeParts
 
+LONG_S = 3_600.0
 PLAIN, STOPS, DEAF = "plain", "stops", "deaf"
 """What a node does wrong: nothing; it stops itself; and it does not listen either."""
 
@@ -96,7 +98,11 @@ async def live(life: dict[str, Any]) -> None:
         executor = ExecutorRules(section.genesis_hash, poll_s=0.05, resend_s=0.15, backoff_s=0.05, backoff_cap_s=0.5)
         journal_of = Deaf if life["kind"] == DEAF else LeasedIntents
         parts = NodeParts(door, chain, preparer, signer.wallets, executor, clock.now_ns, journal_of=journal_of)
-        node = Node(parts, rules_of(nodes, life["name"]))
+        rules = rules_of(nodes, life["name"])
+        if life["kind"] != PLAIN:
+            # It hears of nothing but by the refusal of its own write.
+            rules = replace(rules, beat_s=LONG_S)
+        node = Node(parts, rules)
         with stops_by_signal(node):
             await node.run()
 

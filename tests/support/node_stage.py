@@ -1,7 +1,7 @@
 """A store of nodes on a real PostgreSQL, emptied between tests, and orders for it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -21,8 +21,8 @@ WIDE = SharedLimits(exposure_lamports_max=10**15, token_lamports_max=10**15, ent
 TABLES = "fills, holdings, reservations, leases, nodes, children, parents, record, attempts, intents, wallets"
 
 
-def wish(*wallets: str, state: NodeState = WORKING, most: int = 64) -> Wish:
-    return Wish(state, wallets, most, {})
+def wish(*wallets: str, state: NodeState = WORKING, most: int = 64, told: Mapping[str, object] | None = None) -> Wish:
+    return Wish(state, wallets, most, told or {})
 
 
 @dataclass

@@ -118,6 +118,8 @@ class JupiterStage(ChainStage):
     """A chain with the local Jupiter server beside it."""
 
     server: JupiterServer = field(kw_only=True)
+    pools: list[Pool] = field(kw_only=True)
+    """What the server offers; a test may put more beside the first."""
 
     def market(self, **more: object) -> MarketSection:
         given = {"jupiter_url": self.server.url, "jupiter_calls_per_minute": 60_000}
@@ -142,11 +144,13 @@ async def jupiter_stage(options: ServerOptions | None = None, **frogs: Any) -> A
     made = a_stage(**frogs)
     tokens = (LocalToken(made.frog, "FROG", "Frog", CREATED_S), LocalToken(made.stranger, "FROG", "Nobody"))
 
+    pools = [made.pool]
+
     def market(chain: RpcChain) -> LocalMarket:
-        return LocalMarket(chain, (made.pool,), tokens, (made.table,))
+        return LocalMarket(chain, pools, tokens, (made.table,))
 
     async with (
         rehearsing(made.rehearsal, slots_run=False),
         serving(made.rehearsal.url("one"), market, options) as server,
     ):
-        yield JupiterStage(made.rehearsal, made.pool, made.frog, made.stranger, made.table, server=server)
+        yield JupiterStage(made.rehearsal, made.pool, made.frog, made.stranger, made.table, server=server, pools=pools)

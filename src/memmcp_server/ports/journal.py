@@ -218,6 +218,9 @@ class Journal(Protocol):
     async def drop_snapshots(self, rows: Sequence[StoredSnapshot], *, cursor: str, reached: Seq) -> None:
         """Delete snapshots with their keys, and move the named cursor in the same transaction (see ``save_cursor``)."""
 
+    async def keep_parts(self) -> None:
+        """Keep the history in parts by time, made ahead, where the database has such; elsewhere do nothing."""
+
     async def outbox_due(self, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
         """Return live entries whose time has come, oldest first. There is one relay per sink, so nothing is leased.
 

@@ -53,6 +53,8 @@ class Thinning:
     async def run(self) -> None:
         while True:
             is_done = True
+            with contextlib.suppress(Unavailable):  # somebody reads for long: a later round does it
+                await self._journal.keep_parts()
             with contextlib.suppress(Unavailable):  # the journal is busy or going down: the next round does it
                 is_done = await self.round()
             await anyio.sleep(ROUND_S if is_done else NEXT_ROUND_S)

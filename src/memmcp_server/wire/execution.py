@@ -69,15 +69,16 @@ class NodeEndpoint(Wire):
 
 
 class NodeView(Wire):
-    """One execution node. ``heartbeat_age_s``: since its loop committed a state last; a cycle should take ``cycle_s``,
-    null where it goes as fast as it can."""
+    """One execution node. ``heartbeat_age_s``: since its loop committed a state last, or another node was heard of; a
+    cycle should take ``cycle_s``, null where it goes as fast as it can or has none. A ``silent`` node has lost its
+    wallets to whoever can sign for them; one that is ``draining`` only finishes what it has begun."""
 
     id: str
     role: str
     mode: Literal["paper", "live"]
     version: str
     since: datetime
-    state: Literal["starting", "working", "ended", "stopped"]
+    state: Literal["starting", "working", "draining", "silent", "ended", "stopped"]
     state_reason: str
     trading_state: TradingState
     heartbeat_age_s: float

@@ -343,7 +343,12 @@ def check_wish(intent: Intent) -> None:
     elif intent.in_mint != SOL_MINT or intent.out_mint != SOL_MINT:
         msg = f"in_mint: {intent.kind.value} moves SOL, not {intent.in_mint} for {intent.out_mint}"
         raise InvalidInput(msg, field="in_mint")
-    if bool(intent.accounts) is not is_closing or bool(intent.to_address) is not (intent.kind is IntentKind.SWEEP):
+    if intent.kind is IntentKind.ROUND_TRIP and intent.min_out <= intent.amount_in + intent.fee_lamports_max:
+        most = intent.amount_in + intent.fee_lamports_max
+        msg = f"min_out: a round trip brings more than it may cost, which is {most}, not {intent.min_out}"
+        raise InvalidInput(msg, field="min_out")
+    names_accounts = is_closing or (intent.kind is IntentKind.ROUND_TRIP and len(intent.accounts) == 1)
+    if bool(intent.accounts) is not names_accounts or bool(intent.to_address) is not (intent.kind is IntentKind.SWEEP):
         msg = f"kind: {intent.kind.value} with {len(intent.accounts)} accounts and the address {intent.to_address!r}"
         raise InvalidInput(msg, field="kind")
 

@@ -5,6 +5,7 @@ limit (solana.com/docs/core/fees). That is known before sending, so a balance th
 person has to look at it.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from trading.model.chain import TokenBalance, TransactionSeen
@@ -66,6 +67,29 @@ def discrepancies(intent: Intent, attempt: Attempt, seen: TransactionSeen, settl
     return found
 
 
+def round_trip_settlement(intent: Intent, attempt: Attempt, seen: TransactionSeen) -> Settlement:
+    """Return what a round trip took and brought: ``out_units`` is ``in_units`` and what is won, fees not counted."""
+    found = settlement_of(intent, attempt, seen)
+    if seen.error:
+        return found
+    return replace(found, in_units=intent.amount_in, out_units=intent.amount_in + found.out_units)
+
+
+def round_trip_discrepancies(
+    intent: Intent, attempt: Attempt, seen: TransactionSeen, settlement: Settlement
+) -> list[str]:
+    """Return everything about a round trip that is not as it was signed; empty: it may be booked."""
+    found = mistaken_identity(intent, attempt, seen)
+    between = [_token_change(intent, seen, each.mint) for each in intent.accounts]
+    if seen.error:
+        moved = (settlement.in_units, settlement.rent_lamports, *between)
+        return [*found, f"it failed, yet {moved} moved"] if any(moved) else found
+    if settlement.out_units < intent.min_out:
+        found.append(f"it brought {settlement.out_units} lamports, less than {intent.min_out}")
+    found.extend(f"{-each} of the token between left the wallet" for each in between if each < 0)
+    return found
+
+
 def mistaken_identity(intent: Intent, attempt: Attempt, seen: TransactionSeen) -> list[str]:
     """Return why the transaction is not the attempt that it is said to be."""
     found = []
@@ -95,7 +119,7 @@ def _token_change(intent: Intent, seen: TransactionSeen, mint: str) -> int:
 def _own_accounts(intent: Intent, seen: TransactionSeen) -> set[str]:
     """Return the wallet's token accounts in the transaction. One that was opened and closed in it has no balances, but
     it may have had lamports before: anybody can send some there, and closing it gives them to the wallet."""
-    mints = {intent.in_mint, intent.out_mint, NATIVE}
+    mints = {intent.in_mint, intent.out_mint, NATIVE, *(each.mint for each in intent.accounts)}
     addresses = {associated(intent.wallet, mint, program) for mint in mints for program in TOKEN_PROGRAMS}
     return {balance.account for balance in _own(intent, seen)} | (addresses & seen.lamports.keys())
 

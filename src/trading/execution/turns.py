@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from trading.model.intent import SOL_MINT, Intent
+from trading.model.intent import SOL_MINT, Intent, IntentKind
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ class Sides:
     @asynccontextmanager
     async def of(self, intent: Intent) -> AsyncIterator[None]:
         own = [(mint, mint == intent.out_mint) for mint in {intent.in_mint, intent.out_mint} - {SOL_MINT}]
+        if intent.kind is IntentKind.ROUND_TRIP:  # it does both
+            own = [(each.mint, is_buy) for each in intent.accounts for is_buy in (True, False)]
         async with self.changed:
             while crossed := [each for mint, is_buy in own for each in self.under_way[mint, not is_buy]]:
                 logger.info("intent %s waits: %s trades the token the other way", intent.id, crossed[0])

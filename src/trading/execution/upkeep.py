@@ -14,7 +14,13 @@ from trading.model.network import COMPUTE_UNITS_PER_TRANSACTION_MAX
 from trading.ports import Chain, Signer
 
 from .attempts import Prepared, signed_attempt
-from .settlement import discrepancies, mistaken_identity, settlement_of
+from .settlement import (
+    discrepancies,
+    mistaken_identity,
+    round_trip_discrepancies,
+    round_trip_settlement,
+    settlement_of,
+)
 from .token_accounts import closing_problem
 from .transactions import ComputeBudget, build_upkeep, token_account
 from .upkeep_rules import UpkeepBounds, upkeep_violations
@@ -77,15 +83,21 @@ class Preparing(Protocol):
 
 
 class EitherPreparer:
-    """Body of ``executor.Preparer``: swaps by one, upkeep by the other."""
+    """Body of ``executor.Preparer``: swaps by one, upkeep by the other, round trips by a third, where there is one."""
 
-    def __init__(self, swaps: Preparing, upkeep: Preparing) -> None:
+    def __init__(self, swaps: Preparing, upkeep: Preparing, round_trips: Preparing | None = None) -> None:
         self._swaps = swaps
         self._upkeep = upkeep
+        self._round_trips = round_trips
 
     async def prepare(self, known: IntentRecord) -> Attempt:
-        preparer = self._swaps if known.intent.kind is IntentKind.SWAP else self._upkeep
-        return await preparer.prepare(known)
+        kind = known.intent.kind
+        if kind is not IntentKind.ROUND_TRIP:
+            return await (self._swaps if kind is IntentKind.SWAP else self._upkeep).prepare(known)
+        if self._round_trips is None:
+            msg = "round trips are not set up here"
+            raise InvalidInput(msg, field="kind")
+        return await self._round_trips.prepare(known)
 
 
 async def own_accounts(chain: Chain, wallet: str, mints: Sequence[str]) -> dict[OwnAccount, AccountSeen | None]:
@@ -103,6 +115,9 @@ def judged(intent: Intent, attempt: Attempt, seen: TransactionSeen) -> tuple[Set
     if intent.kind is IntentKind.SWAP:
         settlement = settlement_of(intent, attempt, seen)
         return settlement, discrepancies(intent, attempt, seen, settlement)
+    if intent.kind is IntentKind.ROUND_TRIP:
+        settlement = round_trip_settlement(intent, attempt, seen)
+        return settlement, round_trip_discrepancies(intent, attempt, seen, settlement)
     settlement = upkeep_settlement(intent, attempt, seen)
     return settlement, upkeep_discrepancies(intent, attempt, seen, settlement)
 

@@ -1,14 +1,14 @@
 """What a message really does, read instruction by instruction: before it is signed, by the desk and by the signer.
 
-Everything is refused that is not known to belong to one exact-in swap between the wallet's own accounts: a new kind of
-instruction is a violation until somebody taught this file what it does. Of the router's instructions only those are
-read whose figures come before the route (``route_v2``, ``shared_accounts_route_v2``): behind a route of any length
-bytes could follow that look like figures and are not.
+Everything is refused that is not known to belong to one exact-in swap between the wallet's own accounts, or to two of
+which the second gives what the first brings: a new kind of instruction is a violation until somebody taught this file
+what it does. Of the router's instructions only those are read whose figures come before the route (``route_v2``,
+``shared_accounts_route_v2``): behind a route of any length bytes could follow that look like figures and are not.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from solders.instruction import CompiledInstruction
@@ -16,7 +16,7 @@ from solders.message import Message, MessageV0, from_bytes_versioned, to_bytes_v
 from solders.pubkey import Pubkey
 
 from trading.model.chain import SignWanted
-from trading.model.intent import SOL_MINT
+from trading.model.intent import SOL_MINT, IntentKind
 from trading.model.network import COMPUTE_UNITS_PER_TRANSACTION_MAX, SIGNATURE_FEE_LAMPORTS, priority_fee_lamports
 from trading.model.units import BPS_ONE
 
@@ -65,6 +65,10 @@ class _Reading:
     tips: int = 0
     wrapped: int = 0
     swaps: int = 0
+    legs: tuple[SignWanted, ...] = ()
+    """What each instruction of the router is held against, in their order."""
+    least: int = 0
+    """What the last of them gives at least."""
 
     def accounts(self, instruction: CompiledInstruction) -> list[str]:
         return [self.keys[place] for place in bytes(instruction.accounts)]
@@ -78,7 +82,15 @@ def violations_of(
     message: Message | MessageV0, keys: Sequence[str], wanted: SignWanted, bounds: SwapBounds
 ) -> tuple[str, ...]:
     """Return what is wrong with a message whose accounts, those of lookup tables included, are ``keys``."""
-    reading = _Reading(wanted, bounds, keys)
+    if wanted.kind is IntentKind.ROUND_TRIP:
+        if len(wanted.accounts) != 1 or (wanted.in_mint, wanted.out_mint) != (SOL_MINT, SOL_MINT):
+            return ("accounts",)
+        legs = round_trip_legs(wanted)
+        reading = _Reading(legs[0], bounds, keys, legs=legs)
+        if wanted.min_out <= wanted.amount_in + wanted.fee_lamports_max:
+            reading.problems.append("min_out")
+    else:
+        reading = _Reading(wanted, bounds, keys, legs=(wanted,))
     if message.header.num_required_signatures != 1 or keys[0] != wanted.wallet:
         reading.problems.append("signers")
     if len(set(keys)) != len(keys):
@@ -99,7 +111,7 @@ def violations_of(
 
 def _judge_sums(reading: _Reading) -> None:
     wanted, bounds = reading.wanted, reading.bounds
-    if reading.swaps != 1:
+    if reading.swaps != len(reading.legs):
         reading.problems.append("swaps")
     if reading.limit is None or reading.price is None:
         reading.problems.append("compute_budget")
@@ -167,6 +179,8 @@ def _token(reading: _Reading, instruction: CompiledInstruction) -> None:
 
 def _router(reading: _Reading, instruction: CompiledInstruction) -> None:
     data, accounts = bytes(instruction.data), reading.accounts(instruction)
+    wanted = reading.legs[min(reading.swaps, len(reading.legs) - 1)]
+    is_first = reading.swaps == 0 or len(reading.legs) == 1
     reading.swaps += 1
     if data[:8] == _ROUTE and len(data) >= 8 + _FIGURES_BYTES and len(accounts) >= _ROUTE_ACCOUNTS:
         authority, source, destination, in_mint, out_mint, _, _, elsewhere = accounts[:8]
@@ -177,8 +191,7 @@ def _router(reading: _Reading, instruction: CompiledInstruction) -> None:
     else:
         reading.problems.append("router_instruction")
         return
-    _figures(reading, figures)
-    wanted = reading.wanted
+    _figures(reading, wanted, figures, is_first=is_first)
     if authority != wanted.wallet or source not in reading.own(wanted.in_mint) or in_mint != wanted.in_mint:
         reading.problems.append("swap_source")
     out_accounts = reading.own(wanted.out_mint)
@@ -187,14 +200,15 @@ def _router(reading: _Reading, instruction: CompiledInstruction) -> None:
         reading.problems.append("swap_destination")
 
 
-def _figures(reading: _Reading, data: bytes) -> None:
+def _figures(reading: _Reading, wanted: SignWanted, data: bytes, *, is_first: bool) -> None:
     """Amount in, quoted amount out (u64), then slippage, platform fee and share of a better price (u16, bps)."""
-    wanted = reading.wanted
     amount_in, quoted = int.from_bytes(data[:8], "little"), int.from_bytes(data[8:16], "little")
     slippage_bps, platform_bps, better_bps = (int.from_bytes(data[at : at + 2], "little") for at in (16, 18, 20))
-    if amount_in != wanted.amount_in:
+    # The second swap of a round trip gives no more than the first has brought: what the wallet held stays there.
+    if not (amount_in == wanted.amount_in if is_first else 0 < amount_in <= reading.least):
         reading.problems.append("amount_in")
-    if quoted * max(0, BPS_ONE - slippage_bps) // BPS_ONE < wanted.min_out:
+    reading.least = quoted * max(0, BPS_ONE - slippage_bps) // BPS_ONE
+    if reading.least < wanted.min_out:
         reading.problems.append("min_out")
     if slippage_bps > reading.bounds.slippage_bps_max:
         reading.problems.append("slippage")
@@ -209,6 +223,12 @@ _HANDLERS: Final[Mapping[str, Callable[[_Reading, CompiledInstruction], None]]] 
     **dict.fromkeys(TOKEN_PROGRAMS, _token),
     ROUTER: _router,
 }
+
+
+def round_trip_legs(wanted: SignWanted) -> tuple[SignWanted, SignWanted]:
+    """Return what each of the two swaps is to be; how much the second gives is for the first to say."""
+    mint = wanted.accounts[0].mint
+    return replace(wanted, out_mint=mint, min_out=1), replace(wanted, in_mint=mint, amount_in=0)
 
 
 def parsed(raw: bytes) -> Message | MessageV0 | None:

@@ -13,10 +13,12 @@ SOL_MINT: Final = "So11111111111111111111111111111111111111112"
 
 
 class IntentKind(StrEnum):
-    """SWAP: one token for another. CLOSE_ACCOUNTS: empty token accounts of the wallet are closed, so that the deposits
-    in them come back to it. SWEEP: lamports go to the mandate's cold address."""
+    """SWAP: one token for another. ROUND_TRIP: SOL for a token and that for SOL, in one transaction, which brings more
+    than it costs or does not happen. CLOSE_ACCOUNTS: empty token accounts of the wallet are closed, so that the
+    deposits in them come back to it. SWEEP: lamports go to the mandate's cold address."""
 
     SWAP = "swap"
+    ROUND_TRIP = "round_trip"
     CLOSE_ACCOUNTS = "close_accounts"
     SWEEP = "sweep"
 
@@ -97,9 +99,10 @@ class Intent:
     time after which no new attempt is signed. ``is_exit``: it only makes the desk safer. With ``out_max`` above 0 an
     offer of more is refused: a buy that gives more is cheaper than what is held, so the price fell (anti-DCA).
 
-    The two kinds beside a swap have ``SOL_MINT`` on both sides. A sweep moves exactly ``amount_in`` lamports to
-    ``to_address``, and is not signed where less than ``leaves_lamports`` would stay in the wallet. Closing
-    ``accounts`` takes nothing in and brings ``min_out`` lamports at least.
+    The kinds beside a swap have ``SOL_MINT`` on both sides. A round trip names the wallet's account of the token
+    between in ``accounts`` and brings ``min_out`` lamports at least: more than ``amount_in`` and every fee. A sweep
+    moves exactly ``amount_in`` lamports to ``to_address``, and is not signed where less than ``leaves_lamports`` would
+    stay in the wallet. Closing ``accounts`` takes nothing in and brings ``min_out`` lamports at least.
     """
 
     id: str

@@ -116,15 +116,18 @@ class Spread:
     """How long something took, of the newest ``count`` times, in seconds."""
 
     count: int
+    mean_s: float
     p50_s: float
+    p95_s: float
     p99_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSeen:
     """A node as the store knows it. ``silent_s`` is how long nothing was heard of it; ``leases`` are those that it
-    holds now; ``told`` is what it said of itself (balances); ``counts`` what became of what it claimed; ``took`` how
-    long it took from claim to signature (``send``) and from there to the chain (``confirm``)."""
+    holds now; ``told`` is what it said of itself (balances); ``counts`` what became of what it carried out, ``costs``
+    what that cost (fee, tip, rent, failed) in lamports; ``took`` how long it took from claim to signature (``send``)
+    and from there to the chain (``confirm``)."""
 
     name: str
     epoch: int
@@ -136,3 +139,4 @@ class NodeSeen:
     told: Mapping[str, object]
     counts: Mapping[str, int]
     took: Mapping[str, Spread]
+    costs: Mapping[str, int]

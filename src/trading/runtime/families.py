@@ -109,6 +109,28 @@ SENDING: Final = _spread(
 LANDING: Final = _spread(
     "live_confirmation_delay_seconds", "From the signed transaction until the chain has confirmed it.", LANDING_BOUNDS_S
 )
+NODES_SEEN: Final = _gauge("nodes_seen", "Whether the database of the execution nodes can be read.")
+NODE_UP: Final = _gauge("node_up", "Whether an execution node was heard of within a lease.", "node")
+NODE_SILENT: Final = _gauge("node_silent_seconds", "For how long nothing was heard of an execution node.", "node")
+NODE_WALLETS: Final = _gauge("node_wallets", "Wallets that an execution node has leased.", "node")
+NODE_BALANCE: Final = _gauge("node_balance_lamports", "SOL in the wallets that an execution node has leased.", "node")
+NODE_CHILDREN: Final = _gauge(
+    "node_transactions",
+    "Child orders of an execution node by what they came to: success, failed, cancelled, under_way, needs_review; and "
+    "attempts that no block took (expired).",
+    "node",
+    "outcome",
+)
+NODE_DELAY: Final = _gauge(
+    "node_delay_seconds",
+    "How long the newest transactions of an execution node took, from claim to signature (send) and from there to the "
+    "chain (confirm).",
+    "node",
+    "step",
+    "quantile",
+)
+NODES_EXPOSURE: Final = _gauge("nodes_exposure_lamports", "What the nodes hold in tokens at cost, or are buying.")
+NODES_EXPOSURE_MAX: Final = _gauge("nodes_exposure_limit_lamports", "What they may, all together.")
 
 FAMILIES: Final = tuple(each for each in list(globals().values()) if isinstance(each, Family))
 """All of them, in the order of the documentation."""

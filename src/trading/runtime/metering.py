@@ -67,6 +67,7 @@ class DeskMeters:
         self.sidecar: AskedSidecar | None = None
         self.live: Callable[[], list[Document]] = list
         self.arbitrage: Callable[[], list[Document]] = list
+        self.nodes: Callable[[], list[Document]] = list
         self.decision = Spreads(told.DECISION)
         self.commit = Spreads(told.COMMIT)
         self._signals = Tally(told.SIGNALS)
@@ -145,6 +146,7 @@ class DeskMeters:
             *self._asked(),
             *self.live(),
             *self.arbitrage(),
+            *self.nodes(),
         ]
         return {"families": found}
 

@@ -212,6 +212,12 @@ def _equip(
         works = arbitraging_of(sections, options.data_dir, parts.memory, stage, live)
         desk.arbitraging, meters.arbitrage = works, works.figures
         tasks.start_soon(works.run)
+    if sections.nodes.url is not None:
+        from .nodes_watch import NodesWatch
+
+        watch = NodesWatch(sections.nodes)
+        desk.telling.others, meters.nodes = watch.documents, watch.figures
+        tasks.start_soon(watch.run)
     desk.running_costs = parts.costs
     desk.telling.live = None if parts.live is None else parts.live.executing(sections.live)
     desk.figures = meters.document

@@ -1,6 +1,7 @@
 """What a desk tells of its own work beside its trading: its node, transactions, profile log and sidecar log."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Final
 
 import anyio.to_thread
@@ -47,13 +48,16 @@ class Telling:
         self._stage = stage
         self._figures = figures
         self.live: Executing | None = None
+        self.others: Callable[[Decimal | None], list[Document]] = lambda _sol_usd: []
+        """Tells of the execution nodes beside this desk, where there are any."""
         self._known: tuple[tuple[str, int], Facts] | None = None
 
     async def nodes(self, run: RunView) -> Document:
         # What the event loop owns is taken here, rows are read beside it.
         snapshot, figures = self._stage.document(), self._figures()
         facts = await anyio.to_thread.run_sync(self._facts, run)
-        return {"nodes": [node_document(self._stage, snapshot, figures, facts, self.live)]}
+        own = node_document(self._stage, snapshot, figures, facts, self.live)
+        return {"nodes": [own, *self.others(self._stage.current.sol_usd)]}
 
     def _facts(self, run: RunView) -> Facts:
         """Return what the rows say; on paper they are read again only after more of them came."""

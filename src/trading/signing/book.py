@@ -160,7 +160,7 @@ class Book:
         for each in reversed(self.signed):
             if each.ts_ns <= since_ns:
                 break
-            spent += each.spent_lamports if each.kind is IntentKind.SWAP else 0
+            spent += each.spent_lamports if each.kind is not IntentKind.SWEEP else 0
             fees += each.fee_lamports_max
         return spent, fees
 

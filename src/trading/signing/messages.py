@@ -16,7 +16,7 @@ class SwapMessages:
 
     async def violations(self, wanted: SignWanted, mandate: Mandate, chain: ChainView) -> tuple[str, ...]:
         """Return the names of everything that is wrong with the message. Raises: ChainUnavailable."""
-        if wanted.kind is not IntentKind.SWAP:
+        if wanted.kind not in (IntentKind.SWAP, IntentKind.ROUND_TRIP):
             return await _upkeep(wanted, mandate, chain)
         if len(wanted.message) > MESSAGE_BYTES_MAX:
             return ("size",)

@@ -1,6 +1,7 @@
 """Whether a message may be signed, as one pure decision: every reason why not, in words to count by.
 
-A message is a swap, a sweep to the cold address, or it closes empty accounts. A sale of a mandated token for SOL is
+A message is a swap, a round trip that wins, a sweep to the cold address, or it closes empty accounts. A round trip is
+held to all that a buy is, although its SOL comes back in the same transaction. A sale of a mandated token for SOL is
 signed also after the arming ended: it only makes the desk safer. Everything else about it (wallet, fee, attempts, the
 message itself) is checked as ever. Nothing is signed by a locked signer.
 """
@@ -45,6 +46,13 @@ def side_of(in_mint: str, out_mint: str) -> Side | None:
     return Side.BUY if in_mint == SOL_MINT else Side.SELL
 
 
+def _side(wanted: SignWanted) -> Side | None:
+    if wanted.kind is not IntentKind.ROUND_TRIP:
+        return side_of(wanted.in_mint, wanted.out_mint)
+    is_one = wanted.in_mint == wanted.out_mint == SOL_MINT and len(wanted.accounts) == 1
+    return Side.BUY if is_one else None
+
+
 def armed_problem(book: Book, now_ns: int, file_problem: str) -> str:
     """Return why buys are not armed, "" where they are. ``file_problem``: what is wrong with the mandate's file."""
     if book.arming is None:
@@ -65,9 +73,9 @@ def judge(wanted: SignWanted, book: Book, now_ns: int, file_problem: str, height
         return Verdict(("not_armed",))
     if now_ns < book.newest_ns - CLOCK_SLACK_NS:
         return Verdict(("clock_set_back",))
-    if wanted.kind is not IntentKind.SWAP:
+    if wanted.kind not in (IntentKind.SWAP, IntentKind.ROUND_TRIP):
         return _judge_upkeep(wanted, book, now_ns, file_problem, heights)
-    side = side_of(wanted.in_mint, wanted.out_mint)
+    side = _side(wanted)
     if side is None:
         return Verdict(("pair",))
     digest = hashlib.sha256(wanted.message).hexdigest()
@@ -117,6 +125,9 @@ def _judge_upkeep(wanted: SignWanted, book: Book, now_ns: int, file_problem: str
 
 def _bounds(wanted: SignWanted, mandate: Mandate, side: Side) -> list[str]:
     token = wanted.out_mint if side is Side.BUY else wanted.in_mint
+    is_round_trip = wanted.kind is IntentKind.ROUND_TRIP
+    if is_round_trip:
+        token = wanted.accounts[0].mint
     wrong = {
         "wallet": wanted.wallet not in mandate.wallets,
         "mint": token not in mandate.mints,
@@ -124,6 +135,7 @@ def _bounds(wanted: SignWanted, mandate: Mandate, side: Side) -> list[str]:
         "side": side is Side.BUY and side not in mandate.sides,
         "venue": bool(mandate.venues) and not (wanted.venues and set(wanted.venues) <= set(mandate.venues)),
         "amount": wanted.amount_in <= 0 or wanted.min_out <= 0 or wanted.last_valid_block_height <= 0,
+        "round_trip_loses": is_round_trip and wanted.min_out <= wanted.amount_in + wanted.fee_lamports_max,
         "order_size": side is Side.BUY and wanted.amount_in > mandate.order_lamports_max,
         "fee": not 0 <= wanted.fee_lamports_max <= mandate.fee_lamports_max,
     }

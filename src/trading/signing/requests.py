@@ -52,7 +52,7 @@ class Sign(Request):
     last_valid_block_height: U64
     is_exit: bool
     venues: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=64)]
-    kind: Annotated[str, Field(pattern="^(swap|close_accounts|sweep)$")] = "swap"
+    kind: Annotated[str, Field(pattern="^(swap|round_trip|close_accounts|sweep)$")] = "swap"
     to_address: Annotated[str, Field(max_length=44)] = ""
     accounts: Annotated[list[Account], Field(max_length=16)] = []
 

@@ -25,7 +25,7 @@ from sqlalchemy.schema import CreateIndex, DropIndex
 from memmcp_server.adapters.sql_journal.engines import CONNECT_TIMEOUT_S, Place
 from memmcp_server.adapters.sql_journal.migrate import LOCK_NUMBER, upgrade
 from memmcp_server.adapters.sql_journal.move_marks import marks_metadata, moves, progress
-from memmcp_server.adapters.sql_journal.schema import head, metadata
+from memmcp_server.adapters.sql_journal.schema import HISTORY, head, metadata
 from memmcp_server.adapters.sql_journal.translate import of_driver, translating
 from memmcp_server.errors import InvalidInput, JournalBusy, JournalUnavailable
 
@@ -234,7 +234,7 @@ class Batch:
 
 
 def _constraints() -> list[UniqueConstraint]:
-    found = [each for table in metadata.sorted_tables for each in table.constraints]
+    found = [each for table in metadata.sorted_tables if table.name not in HISTORY for each in table.constraints]
     return sorted((each for each in found if isinstance(each, UniqueConstraint)), key=lambda each: str(each.name))
 
 

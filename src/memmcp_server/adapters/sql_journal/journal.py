@@ -31,6 +31,7 @@ from .deadlines import Deadlines
 from .engines import Engines, check_opens, limit_read, open_engines, place_of
 from .migrate import migrate
 from .nodes import Names, names_of
+from .partitions import Partitions
 from .prepare import prepare
 from .presence import Presence
 from .purge import Purging
@@ -80,6 +81,7 @@ class SqlJournal:
         self._purging = Purging(engines.place, self._bare, self._read, section.commit_timeout_s / 2)
         self._readers = ThreadPoolExecutor(section.readers, thread_name_prefix="journal-reader")
         self._presence = None if engines.place.path is not None else Presence(engines.place)
+        self._parts = None if engines.place.path is not None else Partitions(engines.place, clock)
         self._reads_queued = 0
         self._is_closed = False
         self._write_problem: str | None = None
@@ -281,16 +283,16 @@ class SqlJournal:
     async def snapshots(
         self, desk_id: str, *, since_ns: int | None, until_ns: int | None, resolution_s: int | None, limit: int
     ) -> list[Snapshot]:
-        wanted = partial(
-            snapshot_rows.listed, since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s, limit=limit
-        )
-        return await self._read(partial(wanted, desk_id=desk_id))
+        wanted = partial(snapshot_rows.listed, since_ns=since_ns, until_ns=until_ns, resolution_s=resolution_s)
+        return await self._read(partial(wanted, desk_id=desk_id, limit=limit))
 
     async def old_snapshots(self, after: Seq, *, recorded_before_ns: int, bucket_ns: int, limit: int) -> OldSnapshots:
-        wanted = partial(
-            snapshot_rows.old, after=after, recorded_before_ns=recorded_before_ns, bucket_ns=bucket_ns, limit=limit
-        )
-        return await self._read(wanted)
+        wanted = partial(snapshot_rows.old, after=after, recorded_before_ns=recorded_before_ns)
+        return await self._read(partial(wanted, bucket_ns=bucket_ns, limit=limit))
+
+    async def keep_parts(self) -> None:
+        if self._parts is not None and not self._is_closed:
+            await asyncio.to_thread(self._parts.keep)
 
     async def drop_snapshots(self, rows: Sequence[StoredSnapshot], *, cursor: str, reached: Seq) -> None:
         place = (cursor, reached, self._clock.now_ns())

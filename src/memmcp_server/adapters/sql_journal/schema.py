@@ -17,7 +17,8 @@
     head          one row: the last seq, outbox id and commit time, how many memories there are, the instance's id
 
 The single row of ``head`` is read and written by each transaction that appends. On PostgreSQL its row lock makes
-transactions of several daemons take turns, so that seqs are handed out in the order of commits.
+transactions of several daemons take turns, so that seqs are handed out in the order of commits. There ``snapshots`` and
+``audit`` are kept in parts by the month (``partitions``).
 """
 
 from sqlalchemy import (
@@ -36,8 +37,12 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Schema revisions that this version knows, oldest first; the last is what it needs."""
+
+HISTORY = {"snapshots": "recorded_at_ns", "audit": "at_ns"}
+"""Tables that a server keeps in parts, by a time that never goes back (``partitions``). There they have no constraint
+that spans the parts: seqs come from the head, and ``keys`` says which snapshot is there."""
 
 CHANNEL = "memmcp"
 """On which a server notifies the daemons of each commit, with its last seq."""

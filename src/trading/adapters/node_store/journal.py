@@ -26,8 +26,9 @@ _LEASE: Final = sa.text(
 _ENDED_BY: Final = sa.text("UPDATE children SET node = :node WHERE id = :child")
 _UNRESERVE: Final = sa.text("DELETE FROM reservations WHERE child_id = :child")
 _FILL: Final = sa.text(
-    "INSERT INTO fills (child_id, signature, node, wallet, token, is_buy, units, lamports, cost_lamports, booked_ns) "
-    "VALUES (:child, :signature, :node, :wallet, :token, :is_buy, :units, :lamports, :cost, now_ns())"
+    "INSERT INTO fills (child_id, signature, node, wallet, token, is_buy, units, lamports, fee_lamports, tip_lamports, "
+    "rent_lamports, booked_ns) "
+    "VALUES (:child, :signature, :node, :wallet, :token, :is_buy, :units, :lamports, :fee, :tip, :rent, now_ns())"
 )
 _BOUGHT: Final = sa.text(
     "INSERT INTO holdings (wallet, token, units, cost_lamports) VALUES (:wallet, :token, :units, :lamports) "
@@ -90,7 +91,9 @@ class StoredIntents(IntentBook):
             "is_buy": is_buy,
             "units": settlement.out_units if is_buy else settlement.in_units,
             "lamports": settlement.in_units if is_buy else settlement.out_units,
-            "cost": settlement.fee_lamports + settlement.tip_lamports + settlement.rent_lamports,
+            "fee": settlement.fee_lamports,
+            "tip": settlement.tip_lamports,
+            "rent": settlement.rent_lamports,
         }
         connection.execute(_FILL, row)
         moved = {name: row[name] for name in ("wallet", "token", "units")}

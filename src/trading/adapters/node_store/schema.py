@@ -95,6 +95,8 @@ fills = sa.Table(
     sa.Column("is_buy", sa.Boolean, nullable=False),
     sa.Column("units", UNITS, nullable=False),
     sa.Column("lamports", sa.BigInteger, nullable=False),
-    sa.Column("cost_lamports", sa.BigInteger, nullable=False),  # fee, tip and deposits
+    sa.Column("fee_lamports", sa.BigInteger, nullable=False),
+    sa.Column("tip_lamports", sa.BigInteger, nullable=False),
+    sa.Column("rent_lamports", sa.BigInteger, nullable=False),
     sa.Column("booked_ns", sa.BigInteger, nullable=False),
 )

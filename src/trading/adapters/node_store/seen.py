@@ -37,11 +37,19 @@ _TOOK: Final = sa.text(
     "each AS (SELECT node, intent_id, min(ts_ns) FILTER (WHERE kind = 'claimed') AS claimed, "
     "min(ts_ns) FILTER (WHERE kind = 'signed') AS signed, max(ts_ns) FILTER (WHERE kind = 'landed') AS landed "
     "FROM steps GROUP BY node, intent_id) "
-    "SELECT node, count(signed - claimed) AS sends, count(landed - signed) AS lands, "
-    "percentile_cont(0.5) WITHIN GROUP (ORDER BY signed - claimed) AS send_p50, "
-    "percentile_cont(0.99) WITHIN GROUP (ORDER BY signed - claimed) AS send_p99, "
-    "percentile_cont(0.5) WITHIN GROUP (ORDER BY landed - signed) AS land_p50, "
-    "percentile_cont(0.99) WITHIN GROUP (ORDER BY landed - signed) AS land_p99 FROM each GROUP BY node"
+    "SELECT node, count(signed - claimed) AS sends, avg(signed - claimed) AS send_mean, "
+    "percentile_cont(CAST(:shares AS double precision[])) WITHIN GROUP (ORDER BY signed - claimed) AS send, "
+    "count(landed - signed) AS lands, avg(landed - signed) AS land_mean, "
+    "percentile_cont(CAST(:shares AS double precision[])) WITHIN GROUP (ORDER BY landed - signed) AS land "
+    "FROM each GROUP BY node"
+).bindparams(shares=[0.5, 0.95, 0.99])
+_COSTS: Final = sa.text(
+    "SELECT node, sum(fee_lamports) AS fee, sum(tip_lamports) AS tip, sum(rent_lamports) AS rent FROM fills "
+    "GROUP BY node"
+)
+_FAILED: Final = sa.text(
+    "SELECT c.node, sum(CAST(CAST(convert_from(i.settlement, 'UTF8') AS jsonb) ->> 'fee_lamports' AS bigint)) "
+    "AS failed FROM intents i JOIN children c ON c.id = i.id WHERE i.state = 'reverted' GROUP BY 1"
 )
 
 
@@ -54,6 +62,7 @@ def nodes_seen(door: Door) -> Sequence[NodeSeen]:
         counts = _by_node(connection, _COUNTS, lambda row: (str(row.state), int(row.many)))
         expired = {row.node: int(row.many) for row in connection.execute(_EXPIRED)}
         took = {row.node: row for row in connection.execute(_TOOK)}
+        costs = _costs(connection)
     return [
         NodeSeen(
             name=row.name,
@@ -68,6 +77,7 @@ def nodes_seen(door: Door) -> Sequence[NodeSeen]:
             told=parse_json(row.told),
             counts=dict(counts[row.name]) | {"attempts_expired": expired.get(row.name, 0)},
             took=_spreads(took.get(row.name)),
+            costs=dict(costs[row.name]),
         )
         for row in rows
     ]
@@ -80,15 +90,20 @@ def _by_node(connection: sa.Connection, query: sa.TextClause, made: Callable[[An
     return found
 
 
+def _costs(connection: sa.Connection) -> Mapping[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for query in (_COSTS, _FAILED):
+        for row in connection.execute(query).mappings():
+            found[row["node"]] |= {name: int(value) for name, value in row.items() if name != "node"}
+    return found
+
+
 def _spreads(row: Any) -> Mapping[str, Spread]:
     if row is None:
         return {}
-    found = {
-        "send": (row.sends, row.send_p50, row.send_p99),
-        "confirm": (row.lands, row.land_p50, row.land_p99),
-    }
+    found = {"send": (row.sends, row.send_mean, row.send), "confirm": (row.lands, row.land_mean, row.land)}
     return {
-        name: Spread(int(count), usual / NS_PER_S, worst / NS_PER_S)
-        for name, (count, usual, worst) in found.items()
+        name: Spread(int(count), float(mean) / NS_PER_S, *(float(each) / NS_PER_S for each in shares))
+        for name, (count, mean, shares) in found.items()
         if count
     }

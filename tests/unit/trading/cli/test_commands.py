@@ -21,9 +21,9 @@ COMMANDS = [
     "data fetch", "data list", "data check", "calibrate", "drift", "export-tax", "profile", "profiles", "profiles list",
     "profiles show", "profiles check", "signer", "data", "rehearse", "live", "fault-proxy", "evolve", "evm",
     "costs", "promote", "propose", "demote", "lineage", "sidecar", "sidecar status", "sidecar ask",
+    "node", "node run", "node list", "node limits", "node order", "node cancel",
     "arbitrage", "arbitrage status", "arbitrage trips", "arbitrage opportunities", "arbitrage transfers",
     "arbitrage resume", "arbitrage settle", "arbitrage give-up",
-    "node", "node run", "node list", "node limits", "node order", "node cancel",
 ]  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_the_list_of_commands_is_complete() -> None:
     group = typer.main.get_command(app)
     inner = {
         f"{name} {each}"
-        for name in ("arbitrage", "data", "node", "profiles", "sidecar")
+        for name in ("arbitrage", "data", "profiles", "sidecar", "node")
         for each in group.commands[name].commands
     }  # type: ignore[attr-defined]
     assert set(group.commands) | inner == set(COMMANDS)  # type: ignore[attr-defined]

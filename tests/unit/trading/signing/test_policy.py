@@ -1,5 +1,6 @@
 """The decision to sign: each bound of the mandate, from both sides."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.signing import (
 )
 
 from trading.model.chain import SignWanted
+from trading.model.intent import IntentKind, OwnAccount
 from trading.model.mandate import Mandate, Side
 from trading.signing.audit import AuditLine
 from trading.signing.book import Book, Signed
@@ -319,3 +321,37 @@ def test_a_question_and_a_no_are_no_approval() -> None:
     assert desk.refusals(buy()) == ("approval_missing",)
     desk.line("approval_refused", {"id": "a"})
     assert desk.refusals(buy()) == ("approval_missing",)
+
+
+def round_trip(**changes: Any) -> SignWanted:
+    account = OwnAccount(str(COLD), TOKEN, str(COLD))
+    usual = buy(SOL // 100)
+    wins = usual.amount_in + usual.fee_lamports_max + 1
+    fixed = {"out_mint": SOL_MINT, "min_out": wins, "kind": IntentKind.ROUND_TRIP, "accounts": (account,)}
+    return replace(usual, **(fixed | changes))
+
+
+@pytest.mark.requirement("T15")
+def test_a_round_trip_is_held_to_all_that_a_buy_is_and_has_to_win() -> None:
+    desk, good = Desk(), round_trip()
+    verdict = desk.judge(good)
+    assert verdict.refusals == ()
+    assert verdict.entry is not None
+    assert (verdict.entry.spent_lamports, verdict.entry.side) == (good.amount_in, Side.BUY)
+    assert desk.judge(round_trip(min_out=good.min_out - 1)).refusals == ("round_trip_loses",)
+    assert desk.judge(round_trip(accounts=())).refusals == ("pair",)
+    assert desk.judge(round_trip(in_mint=TOKEN)).refusals == ("pair",)
+    other = OwnAccount(str(COLD), OTHER_TOKEN, str(COLD))
+    assert "mint" in desk.judge(round_trip(accounts=(other,))).refusals
+    large = mandate().order_lamports_max + 1
+    assert "order_size" in desk.judge(round_trip(amount_in=large, min_out=2 * large)).refusals
+    desk.line("disarmed", {"why": "a test"})
+    assert "disarmed" in desk.judge(good).refusals
+
+
+def test_a_round_trip_counts_in_the_days_sum() -> None:
+    desk, good = Desk(), round_trip()
+    entry = desk.judge(good).entry
+    assert entry is not None
+    desk.line("signed", entry_body(entry))
+    assert desk.book.spent_since(NOW_NS - HOUR_NS)[0] == good.amount_in

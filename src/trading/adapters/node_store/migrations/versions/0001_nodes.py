@@ -79,7 +79,8 @@ _NODES = (
         "CREATE TABLE fills (child_id VARCHAR PRIMARY KEY REFERENCES children (id), signature VARCHAR NOT NULL UNIQUE, "
         "node VARCHAR NOT NULL, wallet VARCHAR NOT NULL, token VARCHAR NOT NULL, is_buy BOOLEAN NOT NULL, "
         "units NUMERIC(40, 0) NOT NULL, lamports BIGINT NOT NULL, "
-        "cost_lamports BIGINT NOT NULL, booked_ns BIGINT NOT NULL)"
+        "fee_lamports BIGINT NOT NULL, tip_lamports BIGINT NOT NULL, rent_lamports BIGINT NOT NULL, "
+        "booked_ns BIGINT NOT NULL)"
     ),
 )
 
