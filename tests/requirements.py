@@ -49,7 +49,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T13": Requirement("Memory-driven decisions", "done"),
     "T14": Requirement("Sidecar", "done"),
     "T15": Requirement("Arbitrage", "partly", "no command runs it; chains as legs; rebalancing"),
-    "T16": Requirement("Execution nodes", "partly", "nodes: the desk's own orders are not handed to them"),
+    "T16": Requirement("Execution nodes", "partly", "nodes: strategies do not hand their orders to them"),
     "T17": Requirement("Drift meter", "partly", "live"),
     "T18": Requirement("Ranking and forecasts", "done"),
     "T19": Requirement("Why, and why not", "done"),

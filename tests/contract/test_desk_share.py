@@ -11,6 +11,8 @@ from pydantic import SecretStr
 from tests.contract.test_node_store import settle
 from tests.doubles.plain_chain import TOKEN, PlainChain, buying
 from tests.support.execution import RULES
+from tests.support.live_desk import World, a_world
+from tests.support.live_desk import a_desk as live_desk
 from tests.support.node_stage import WIDE, NodeStage, node_stage
 from tests.support.postgres import PostgresServer
 
@@ -148,3 +150,22 @@ async def test_a_desk_that_is_cut_off_buys_nothing_and_still_gets_out(stage: Nod
         desk.share.tell()
         assert stage.orders.exposure().lamports == 0, "told of later, once"
         assert stage.orders.counts() == {"settled": 2, "failed": 1}
+
+
+async def test_a_live_desk_counts_among_the_nodes_and_shows_them(
+    stage: NodeStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = World.sections.fget  # type: ignore[attr-defined]
+    shared = {"nodes": NodesSection(url=SecretStr(stage.url))}
+    monkeypatch.setattr(World, "sections", property(lambda world: plain(world).model_copy(update=shared)))
+    stage.all_leases("far", "n")
+    async with a_world(tmp_path) as world:
+        await world.arm()
+        async with live_desk(world) as here:
+            await here.until(lambda seen: seen["cycle"] > 2 and seen["entries_allowed"])
+            await here.buy(world.stage.frog, "0.05", "one")
+            await here.until(lambda seen: seen["positions"])
+            await here.until(lambda _seen: stage.orders.counts() == {"settled": 1})
+            assert stage.orders.exposure().by_token == {world.stage.frog: 5 * 10**7}
+            shown = await here.desk.nodes()
+            assert [each["id"] for each in shown["nodes"]] == ["local", "far"]
