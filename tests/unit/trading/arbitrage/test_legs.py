@@ -20,6 +20,7 @@ from trading.errors import RouteRefused
 from trading.model.chain import AccountSeen, SwapOffer, SwapWanted
 from trading.model.evm import BlockSeen, EvmIntent, EvmKind, EvmMandate, EvmRecord, EvmState, PoolKind, PoolRef
 from trading.model.intent import SOL_MINT, Intent, IntentRecord, IntentState
+from trading.runtime.arbitrage_venues import ArmedWhole
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T15")]
 WALLET, USDC = "4uQeVj5tqViQh7yWWGStvkEG1Zmhx6uasJtWCJziofM", "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
@@ -148,3 +149,20 @@ async def test_what_is_free_on_an_evm_chain_is_held_not_promised_and_within_the_
     chain.open = []
     chain.given_units = 0
     assert (await leg.look()).money_free == 600
+
+
+class Both:
+    name, fits = "usdc/whole", True
+
+    async def send(self, attempt: Attempt) -> Any:
+        return ("sent", attempt.key)
+
+
+async def test_both_legs_at_once_are_sent_only_while_armed() -> None:
+    clock, problems = SteppedClock(), ["disarmed"]
+    whole = ArmedWhole(Both(), lambda: problems[0], clock)  # type: ignore[arg-type]
+    wanted = attempt(clock)
+    assert await whole.send(wanted) == Dead(wanted.key, 0, clock.now_ns())
+    problems[0] = ""
+    assert await whole.send(wanted) == ("sent", wanted.key)
+    assert (whole.fits, whole.name) == (True, "usdc/whole")
