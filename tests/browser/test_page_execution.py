@@ -60,6 +60,32 @@ def test_a_node_on_paper_says_so_and_running_costs_stand_beside_its_result(watch
     watched.expect_only()
 
 
+def test_execution_nodes_are_rows_with_those_in_trouble_first(watched: Watched, stage: Stage) -> None:
+    halted = documents.wallet(state="HALTED", problem=HOSTILE, address=documents.ADDRESS)
+    others = [
+        documents.other_node("left"),
+        documents.other_node(HOSTILE, state="silent", state_reason=HOSTILE, heartbeat_age_s=90.0),
+        documents.other_node("right", wallets=[halted], latency=[]),
+        *(documents.other_node(f"more-{number}") for number in range(60)),
+    ]
+    stage.answer("/nodes", {"nodes": [documents.node(), *others]})
+    page = live(watched)
+    go(page, "Execution")
+    expect(page.locator("#nodes-meta")).to_have_text("64 nodes")
+    expect(page.locator(".node-head")).to_have_count(1)
+    rows = page.locator("#nodes table.others tbody tr")
+    expect(rows).to_have_count(50)
+    expect(page.locator("#nodes")).to_contain_text("and 13 more")
+    expect(rows.nth(0)).to_contain_text("silent")
+    expect(rows.nth(0)).to_contain_text("1 under way")
+    expect(rows.nth(1).locator("td").nth(0)).to_have_text("working1 under way, 1 halted")
+    expect(rows.nth(1).locator("td").nth(4)).to_have_text("\u2013")
+    expect(rows.nth(2).locator("td").nth(2)).to_have_text("412 failed, 1 expired")
+    expect(rows.nth(2).locator("td").nth(3)).to_have_text("400 msp99 2.00 s")
+    assert axe_violations(page) == []
+    watched.expect_only()
+
+
 def test_transactions_of_real_money_show_attempts_costs_and_why_some_failed(watched: Watched, stage: Stage) -> None:
     wallets = [documents.wallet(address=documents.ADDRESS, buckets=["momentum"], problem=HOSTILE)]
     node = documents.node(mode="live", not_armed="nothing is armed", is_reconciled=True, wallets=wallets)

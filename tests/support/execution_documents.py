@@ -72,6 +72,14 @@ def node(**more: Any) -> dict[str, Any]:
     return {**known, **more}
 
 
+def other_node(name: str, **more: Any) -> dict[str, Any]:
+    """Return an execution node beside the desk."""
+    delays = [latency(step, "a step", bound_s=None, p50_s=0.4, p99_s=2.0, count=40) for step in ("send", "confirm")]
+    wallets = [wallet(name="6ASf…pGWt", address=ADDRESS, leased_by=f"{name}, token 3")]
+    known = {"id": name, "role": "executes", "mode": "live", "cycle_s": None, "latency": delays, "wallets": wallets}
+    return node(**{**known, **more})
+
+
 def transaction(number: int = 1, **more: Any) -> dict[str, Any]:
     """Return a settled swap of real money."""
     attempt = {"number": 1, "signature": SIGNATURE, "state": "settled", "fee_lamports": 15_000}

@@ -15,6 +15,8 @@ import { usdText } from "./trading";
 
 const EVERY_MS = 5_000;
 const NODES_MAX = 20;
+const OTHERS_MAX = 50;
+const EXECUTES = "executes"; // a node beside the desk: it only carries out
 const WALLETS_MAX = 50;
 const LATE_CYCLES = 3;
 
@@ -32,7 +34,10 @@ export class NodesPanel implements AskingPanel {
     const nodes = this.panel.follow(this.poll.value, { waiting: "Asking the nodes.", staleReason: around.staleReason });
     if (nodes === null || !this.panel.isChanged(nodes, time)) return;
     setText(byId("nodes-meta"), `${count(nodes.length)} ${nodes.length === 1 ? "node" : "nodes"}`);
-    byId("nodes").replaceChildren(...nodes.slice(0, NODES_MAX).map((node) => nodeView(node, time)));
+    const others = nodes.filter((node) => node.role === EXECUTES);
+    const own = nodes.filter((node) => node.role !== EXECUTES).slice(0, NODES_MAX);
+    byId("nodes").replaceChildren(
+      ...own.map((node) => nodeView(node, time)), ...(others.length === 0 ? [] : [othersTable(others, time)]));
   }
 }
 
@@ -61,6 +66,49 @@ function nodeView(node: Node, time: ZonedTime): HTMLElement {
 
 function figure(name: string, text: string, sub: string, level = "", title?: string): HTMLElement {
   return h("div", {}, h("dt", {}, name), h("dd", { class: level, ...(title === undefined ? {} : { title }) }, h("b", {}, text), h("span", {}, sub)));
+}
+
+/** The nodes beside the desk, a row each: those that are in trouble first. */
+function othersTable(nodes: readonly Node[], time: ZonedTime): HTMLElement {
+  const body = h("tbody", {});
+  const rows = [...nodes].sort((one, other) => Number(isWell(one)) - Number(isWell(other)));
+  fillRows(body, rows.slice(0, OTHERS_MAX).map((node) => otherRow(node, time)));
+  const more = nodes.length - OTHERS_MAX;
+  return h("div", { class: "scroll node", role: "region", "aria-label": "Execution nodes table", tabindex: "0" },
+    h("table", { class: "others" }, h("caption", { class: "sr-only" }, "Execution nodes beside this desk"),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Execution node"), h("th", { scope: "col" }, "State"),
+        ...["Wallets", "Done", "Sent after", "Confirmed"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
+      body),
+    ...(more > 0 ? [h("p", { class: "dim" }, `and ${count(more)} more`)] : []));
+}
+
+function isWell(node: Node): boolean {
+  return node.state === "working" && node.transactions.needs_review === 0 && node.wallets.every((each) => each.problem === "");
+}
+
+function otherRow(node: Node, time: ZonedTime): Cell[] {
+  const done = node.transactions;
+  const held = node.wallets.reduce((sum, each) => sum + each.cash.lamports, 0);
+  const halted = node.wallets.filter((each) => each.state === "HALTED").length;
+  const waiting = [
+    done.under_way > 0 ? `${count(done.under_way)} under way` : "",
+    done.needs_review > 0 ? `${count(done.needs_review)} wait for you` : "",
+    halted > 0 ? `${count(halted)} halted` : "",
+  ].filter((each) => each !== "").join(", ");
+  return [
+    { text: plain(node.id, 60), sub: `since ${time.short(node.since)}`, class: "wrap", title: `version ${plain(node.version, 40)}` },
+    { text: plain(node.state, 40), sub: waiting || `heard of ${duration(node.heartbeat_age_s)} ago`,
+      class: isWell(node) ? "wrap" : "wrap warn", title: plain(trouble(node), 300) },
+    { text: count(node.wallets.length), sub: `${sol(held)} SOL`, class: "num" },
+    { text: count(done.success), sub: `${count(done.failed)} failed, ${count(done.expired)} expired`, class: "num" },
+    ...["send", "confirm"].map((name) => delayCell(node.latency.find((each) => each.name === name))),
+  ];
+}
+
+/** Half of them took no longer; below it what all but one in a hundred took. */
+function delayCell(latency: Latency | undefined): Cell {
+  if (latency === undefined || latency.count === 0) return { text: NOTHING, class: "num" };
+  return { text: percentile(latency.p50_s, latency.bound_s), sub: `p99 ${percentile(latency.p99_s, latency.bound_s)}`, class: "num" };
 }
 
 /** Why a node may not do all of its work, "" where it may. */
