@@ -50,6 +50,9 @@ NODES = {
     "wallets_max": 16,
 }
 CONTROL_S = 3.0
+ENDED = "the node ended"
+"""What a node's log says when it could not go on, which nothing that is done to it may bring about."""
+
 BLOWS = ("kill", "stop", "shut", "silence", "drain", "database")
 
 
@@ -218,6 +221,9 @@ async def run(nodes: int, wallets: int, seconds: float, seed: int) -> Outcome:
             outcome.problems += watch.breaches[:20] + fleet.audit()
             if sum(outcome.children.values()) != outcome.planned:
                 outcome.problems.append(f"{sum(outcome.children.values())} children of {outcome.planned} are known")
+            outcome.problems += [
+                f"{path.stem} ended by itself" for path in Path(folder).glob("*.log") if ENDED in path.read_text()
+            ]
             for problem, many in fleet.why().items():
                 print(f"  {many} x {problem or 'no problem'}", file=sys.stderr)
             if outcome.problems:

@@ -53,7 +53,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         "partly",
         "with real money: no legs on the EVM chain, deposits at the exchange by hand; never run on a public network",
     ),
-    "T16": Requirement("Execution nodes", "partly", "nodes: the desk's own orders are not handed to them"),
+    "T16": Requirement("Execution nodes", "partly", "nodes: strategies do not hand their orders to them"),
     "T17": Requirement("Drift meter", "partly", "live"),
     "T18": Requirement("Ranking and forecasts", "done"),
     "T19": Requirement("Why, and why not", "done"),

@@ -73,4 +73,8 @@ def test_what_is_missing_or_wrong_is_named(stage: NodeStage) -> None:
     assert "allowed: buy, sell" in refused("order", "hold", MINT, "--amount", "1", "--least", "1", "--wallet", "w")
     assert "is not known" in refused("cancel", "nothing", "--reason", "x", TRADING_NODES__URL=stage.url)
     assert "chain.endpoints" in refused("run", "--name", "a", TRADING_NODES__URL=stage.url)
+    slow = {"TRADING_NODES__ANSWER_S": "10", "TRADING_NODES__LEASE_S": "12"}
+    assert "one slow answer would lose a lease" in refused("list", TRADING_NODES__URL=stage.url, **slow)
+    stuck = {"TRADING_NODES__STUCK_S": "6"}
+    assert "one that stops holds all up" in refused("list", TRADING_NODES__URL=stage.url, **stuck)
     assert "allowed are 1 to 63" in refused("run", "--name", "A b", TRADING_NODES__URL=stage.url)

@@ -13,6 +13,7 @@ from tests.support.node_stage import node_stage
 from tests.support.postgres import PostgresServer
 from tests.support.signing import PASSPHRASE
 
+from memmcp_server import __version__
 from trading.adapters.node_store.opening import StoreRules
 from trading.adapters.node_store.seen import nodes_seen
 from trading.config import NodesSection
@@ -30,7 +31,7 @@ async def test_a_node_trades_with_its_signers_wallets_once_it_is_armed_and_never
     with node_stage(postgres, StoreRules()) as store:
         store.empty()
         async with a_world(tmp_path, wallets=2) as world:
-            nodes = NodesSection(url=SecretStr(store.url), claim_s=0.05, lease_s=2, answer_s=1, drain_s=5)
+            nodes = NodesSection(url=SecretStr(store.url), claim_s=0.05, lease_s=4, answer_s=2, stuck_s=1, drain_s=5)
             sections = world.sections.model_copy(update={"nodes": nodes})
             own = str(world.others[0].pubkey())
             opened: list[str] = []
@@ -54,7 +55,7 @@ async def test_a_node_trades_with_its_signers_wallets_once_it_is_armed_and_never
                 assert await ends_as(10**7) == ("settled", "")
                 [seen] = nodes_seen(store.door)
                 assert [each.wallet for each in seen.leases] == [own], "the desk's own wallet is not leased"
-                assert seen.told["wallets"] == [own]
+                assert (seen.told["wallets"], seen.version) == ([own], __version__)
                 assert world.stage.units(world.others[0], world.stage.frog) == store.orders.held(world.stage.frog)[0]
                 os.kill(os.getpid(), signal.SIGTERM)
             assert nodes_seen(store.door)[0].state is NodeState.GONE

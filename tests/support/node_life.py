@@ -15,7 +15,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, NoReturn
 
 import anyio
@@ -26,20 +25,21 @@ from solders.keypair import Keypair
 from trading.adapters.jupiter.build import JupiterBuild
 from trading.adapters.jupiter.gateway import JupiterApi
 from trading.adapters.node_store.journal import LeasedIntents
+from trading.adapters.node_store.leases import Beat, Wish
 from trading.adapters.second_prices import PoolPrices
 from trading.adapters.solana.chain import SolanaChain
 from trading.config import ChainSection, MarketSection, NodesSection, RouterSection
-from trading.errors import IllegalTransition, LeaseLost
+from trading.errors import IllegalTransition, JournalUnavailable, LeaseLost
 from trading.execution.executor import ExecutorRules, Preparer
 from trading.execution.preparing import PreparingParts, PreparingRules, SwapPreparer
 from trading.execution.price_check import PriceRules
 from trading.model.chain import SignWanted
 from trading.model.intent import Attempt, IntentRecord
+from trading.model.node import Holder
 from trading.runtime.clock import WallClock
 from trading.runtime.node_run import opened_door, rules_of, stops_by_signal
 from trading.runtime.node_work import Node, NodeParts
 
-LONG_S = 3_600.0
 PLAIN, STOPS, DEAF = "plain", "stops", "deaf"
 """What a node does wrong: nothing; it stops itself; and it does not listen either."""
 
@@ -61,12 +61,12 @@ class Stopping:
 
     def __init__(self, preparer: Preparer) -> None:
         self._preparer = preparer
-        self._has_stopped = False
+        self.has_stopped = False
 
     async def prepare(self, known: IntentRecord) -> Attempt:
         attempt = await self._preparer.prepare(known)
-        if not self._has_stopped:
-            self._has_stopped = True
+        if not self.has_stopped:
+            self.has_stopped = True
             os.kill(os.getpid(), signal.SIGSTOP)
         return attempt
 
@@ -87,22 +87,28 @@ async def live(life: dict[str, Any]) -> None:
     async with (
         SolanaChain.connect(section, clock) as chain,
         JupiterApi.connect(market, RouterSection(), clock) as api,
-        opened_door(nodes) as door,
+        opened_door(nodes, waits=True) as door,
     ):
         prices = PoolPrices(chain, {key: tuple(held) for key, held in life["pools"].items()}, 0, clock)
         signer = SeedSigner(life["seeds"])
         preparing = PreparingParts(chain, JupiterBuild(api), prices, signer, lambda _mint: (), clock.now_ns)
-        preparer: Preparer = SwapPreparer(preparing, PreparingRules(prices=PriceRules()))
-        if life["kind"] != PLAIN:
-            preparer = Stopping(preparer)
+        swaps = SwapPreparer(preparing, PreparingRules(prices=PriceRules()))
+        stopping = Stopping(swaps)
+        preparer: Preparer = swaps if life["kind"] == PLAIN else stopping
         executor = ExecutorRules(section.genesis_hash, poll_s=0.05, resend_s=0.15, backoff_s=0.05, backoff_cap_s=0.5)
         journal_of = Deaf if life["kind"] == DEAF else LeasedIntents
         parts = NodeParts(door, chain, preparer, signer.wallets, executor, clock.now_ns, journal_of=journal_of)
-        rules = rules_of(nodes, life["name"])
-        if life["kind"] != PLAIN:
-            # It hears of nothing but by the refusal of its own write.
-            rules = replace(rules, beat_s=LONG_S)
-        node = Node(parts, rules)
+        node = Node(parts, rules_of(nodes, life["name"]))
+        beat = node._leases.beat
+
+        def unheard(holder: Holder, wish: Wish) -> Beat:
+            """Once it was stopped it hears of its leases by nothing but the refusal of its own write."""
+            if stopping.has_stopped:
+                msg = "it hears nothing"
+                raise JournalUnavailable(msg)
+            return beat(holder, wish)
+
+        node._leases.beat = unheard  # type: ignore[method-assign]
         with stops_by_signal(node):
             await node.run()
 

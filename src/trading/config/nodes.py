@@ -34,4 +34,9 @@ class NodesSection(Section):
                 f"answer_s {self.answer_s} is above half of lease_s {self.lease_s}: one slow answer would lose a lease"
             )
             raise ValueError(msg)
+        if self.stuck_s > 0.8 * self.answer_s:
+            msg = (
+                f"stuck_s {self.stuck_s} is above four fifths of answer_s {self.answer_s}: one that stops holds all up"
+            )
+            raise ValueError(msg)
         return self

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
@@ -54,6 +54,9 @@ from .transactions import Executing
 from .upkeep import Upkeep, UpkeepParts, UpkeepRules
 from .waiting import WaitingOrders
 
+if TYPE_CHECKING:
+    from .desk_share import DeskShare
+
 EXECUTION_NAME: Final = "execution.db"
 UPKEEP_NAME: Final = "upkeep.json"
 SIGNER_SOCKET: Final = Path("signer") / "signer.sock"
@@ -82,6 +85,8 @@ class LiveParts:
     data_dir: Path
     router: SwapRouter
     jupiter: Counted | None = None
+    share: "DeskShare | None" = None
+    """Reserves the desk's swaps among those of the execution nodes, where there are any."""
 
     def desk(self, live: LiveSection, mailbox: Mailbox, on_change: Callable[[], None]) -> "LiveDesk":
         """Return the parts at work beside a desk's mailbox; ``on_change`` hears that an order went a step further."""
@@ -139,6 +144,7 @@ async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LivePa
             data_dir=data_dir,
             router=router,
             jupiter=api,
+            share=_share(sections, journal, clock),
         )
 
 
@@ -162,7 +168,8 @@ class LiveDesk:
         clock = WallClock()
         rules = ExecutorRules(genesis_hash=parts.genesis_hash, poll_s=live.poll_s, resend_s=live.resend_s)
         outlook = Outlook(clock.now_ns, operator=parts.asking)
-        executor = Executor(parts.journal, parts.chain, parts.preparer, rules, outlook)
+        preparer = parts.preparer if parts.share is None else parts.share.guarding(parts.preparer)
+        executor = Executor(parts.journal, parts.chain, preparer, rules, outlook)
         arming = ArmingWatch(parts.signer, mailbox, live.arming_poll_s)
         carried = CourierRules(
             live.slippage_bps_max,
@@ -225,6 +232,8 @@ class LiveDesk:
             tasks.start_soon(self.arming.run)
             tasks.start_soon(self.holding.run)
             tasks.start_soon(self.meters.run)
+            if self.parts.share is not None:
+                tasks.start_soon(self.parts.share.run)
             await tasks.start(self._execute)
             tasks.start_soon(self.courier.run)
             for each in self.upkeep.values():
@@ -251,6 +260,15 @@ class LiveDesk:
             "upkeep": {name: dict(each.seen) for name, each in self.upkeep.items()},
             **self.parts.chain.health(),
         }
+
+
+def _share(sections: Sections, journal: SqlExecutionJournal, clock: WallClock) -> "DeskShare | None":
+    if sections.nodes.url is None:
+        return None
+    # Only who shares with execution nodes pays for loading what it takes.
+    from .desk_share import DeskShare
+
+    return DeskShare(f"desk/{sections.live.wallet}", sections.nodes, journal, clock.now_ns)
 
 
 def _upkeep_rules(live: LiveSection, names: Mapping[str, str]) -> UpkeepRules:

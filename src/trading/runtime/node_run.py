@@ -1,10 +1,12 @@
 """The process of an execution node, put together: its database, its chain, its signer, and what ends it."""
 
 import asyncio
+import logging
 import re
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +18,7 @@ from trading.adapters.node_store.opening import Door, StoreRules, open_door
 from trading.adapters.second_price_choice import second_price
 from trading.adapters.solana.chain import SolanaChain
 from trading.config import NodesSection, Sections
-from trading.errors import InvalidInput
+from trading.errors import InvalidInput, JournalUnavailable
 from trading.execution.executor import ExecutorRules
 from trading.execution.preparing import PreparingParts, SwapPreparer
 from trading.model.rug_rules import RugRules
@@ -33,6 +35,10 @@ from .unwrapping import unwrapped
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 BEATS_PER_LEASE: Final = 4
+WAIT_S: Final = 2.0
+PACKAGE: Final = "memmcp-server"
+
+logger = logging.getLogger(__name__)
 
 
 def store_rules(section: NodesSection) -> StoreRules:
@@ -48,17 +54,40 @@ def rules_of(section: NodesSection, name: str) -> NodeRules:
         beat_s=section.lease_s / BEATS_PER_LEASE,
         drain_s=section.drain_s,
         backoff_s=min(0.5, section.claim_s),
+        version=_version(),
     )
 
 
-@asynccontextmanager
-async def opened_door(section: NodesSection) -> AsyncIterator[Door]:
-    """Raises: InvalidInput where no database is named; JournalUnavailable."""
+def _version() -> str:
+    try:
+        return version(PACKAGE)
+    except PackageNotFoundError:  # run from a folder that nobody installed
+        return "unknown"
+
+
+def _url(section: NodesSection) -> str:
     if section.url is None:
         msg = "execution nodes share a PostgreSQL database, and none is named"
         raise InvalidInput(msg, field="nodes.url", hint="set TRADING_NODES__URL=postgresql://USER:PASSWORD@HOST/NAME")
-    url, rules = section.url.get_secret_value(), store_rules(section)
-    door = await anyio.to_thread.run_sync(lambda: open_door(url, rules))
+    return section.url.get_secret_value()
+
+
+@asynccontextmanager
+async def opened_door(section: NodesSection, *, waits: bool = False) -> AsyncIterator[Door]:
+    """``waits``: a database that does not answer is waited for.
+
+    Raises: InvalidInput where no database is named, or one of a newer version; JournalUnavailable.
+    """
+    url, rules = _url(section), store_rules(section)
+    while True:
+        try:
+            door = await anyio.to_thread.run_sync(open_door, url, rules)
+            break
+        except JournalUnavailable as error:
+            if not waits:
+                raise
+            logger.warning("the node waits: %s", error)
+            await anyio.sleep(min(WAIT_S, section.lease_s))
     try:
         yield door
     finally:
@@ -89,7 +118,7 @@ async def node_parts(base: Path, sections: Sections, rugs: RugRules) -> AsyncIte
         msg = "an execution node needs the chain"
         raise InvalidInput(msg, field="chain.endpoints", hint="set TRADING_CHAIN__ENDPOINTS")
     async with (
-        opened_door(sections.nodes) as door,
+        opened_door(sections.nodes, waits=True) as door,
         SolanaChain.connect(sections.chain, clock) as chain,
         JupiterApi.connect(sections.market, sections.router, clock) as api,
         second_price(sections.market, sections.router, chain, clock) as price,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -26,7 +27,7 @@ from trading.model.intent import Intent, IntentRecord, IntentState
 from trading.model.node import Holder, Lease, NodeState, SharedState
 from trading.ports import Chain, ExecutionJournal
 
-VERSION: Final = "1"
+SALES_BESIDE: Final = 4
 LOOK_S: Final = 2.0
 """How long an intent can lie that a restart of its executor left behind."""
 
@@ -47,6 +48,7 @@ class NodeRules:
     beat_s: float
     drain_s: float
     backoff_s: float = 0.5
+    version: str = "unknown"
 
 
 def leased(door: Door, lease: Lease, now_ns: Callable[[], int]) -> ExecutionJournal:
@@ -86,6 +88,8 @@ class _Seen:
     state: SharedState = SharedState.ACTIVE
     lamports: dict[str, int] = field(default_factory=dict)
     trouble: str = ""
+    ahead_ns: int = 0
+    """How far the database's clock is ahead of ours: deadlines go by its."""
 
 
 class Node:
@@ -121,7 +125,7 @@ class Node:
     async def _registered(self) -> Holder:
         while True:
             try:
-                return await self._io(self._leases.register, self._rules.name, VERSION)
+                return await self._io(self._leases.register, self._rules.name, self._rules.version)
             except JournalUnavailable as error:
                 self._tell(error)
                 await anyio.sleep(self._rules.backoff_s)
@@ -158,6 +162,7 @@ class Node:
         wish = Wish(state, wallets, self._rules.wallets_max, told)
         beat = await self._io(self._leases.beat, holder, wish)
         self._seen.state = beat.state
+        self._seen.ahead_ns = beat.now_ns - self._parts.now_ns()
         await self._follow(beat)
         if beat.surplus and state is NodeState.WORKING:
             await self._give_back(holder, beat.surplus)
@@ -193,9 +198,11 @@ class Node:
     async def _claim(self, holder: Holder) -> None:
         ready = {wallet: work.executor for wallet, work in self._work.items() if work.is_ready}
         room = self._rules.open_max - sum(each.driven for each in ready.values() if each is not None)
-        if not ready or room < 1:
+        if not ready:
             return
-        for intent in await self._io(self._orders.claim, holder, list(ready), room):
+        # Who is full of purchases still takes sales: nothing may keep the desk from getting out.
+        claim = partial(self._orders.claim, buys=room > 0)
+        for intent in await self._io(claim, holder, list(ready), max(room, SALES_BESIDE)):
             await self._hand_in(intent, ready[intent.wallet])
 
     async def _hand_in(self, intent: Intent, executor: Executor | None) -> None:
@@ -231,7 +238,7 @@ class Node:
     async def _carried(self, work: _Work) -> bool:
         """Work until something comes in between; return whether to begin anew."""
         goes_on = True
-        outlook = Outlook(self._parts.now_ns, self._may_go_on, operator=self._parts.operator)
+        outlook = Outlook(self._now_ns, self._may_go_on, operator=self._parts.operator)
         beside = InBoundedThread(self._parts.door.rules.answer_s)
         parts = self._parts
         work.executor = Executor(
@@ -248,6 +255,9 @@ class Node:
             self._tell(lost.exceptions[0])
             goes_on = False
         return goes_on
+
+    def _now_ns(self) -> int:
+        return self._parts.now_ns() + self._seen.ahead_ns
 
     def _journal(self, lease: Lease) -> ExecutionJournal:
         return self._parts.journal_of(self._parts.door, lease, self._parts.now_ns)

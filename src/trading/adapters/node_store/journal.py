@@ -74,18 +74,24 @@ class StoredIntents(IntentBook):
 
     def _closed(self, connection: sa.Connection, known: IntentRecord, state: IntentState) -> None:
         intent = known.intent
-        connection.execute(_UNRESERVE, {"child": intent.id})
+        self._unreserve(connection, intent.id)
         if state is IntentState.SETTLED:
             settlement = known_in(connection, intent.id).settlement
             assert settlement is not None
-            self._fill(connection, intent, settlement)
+            self._fill(connection, intent, settlement, child=intent.id, node=self._node())
 
-    def _fill(self, connection: sa.Connection, intent: Intent, settlement: Settlement) -> None:
+    def _unreserve(self, connection: sa.Connection, child: str) -> None:
+        connection.execute(_UNRESERVE, {"child": child})
+
+    def _fill(
+        self, connection: sa.Connection, intent: Intent, settlement: Settlement, *, child: str, node: str
+    ) -> None:
+        """Book what a settled child did, within the caller's transaction."""
         is_buy = intent.in_mint == SOL_MINT
         row: dict[str, Any] = {
-            "child": intent.id,
+            "child": child,
             "signature": settlement.signature,
-            "node": self._node(),
+            "node": node,
             "wallet": intent.wallet,
             "token": intent.out_mint if is_buy else intent.in_mint,
             "is_buy": is_buy,

@@ -58,17 +58,18 @@ _OTHERS: Final = sa.text(
     "AND l.until_ns >= now_ns() WHERE n.name <> :node AND n.state = 'working' AND n.seen_ns + :ttl_ns >= now_ns() "
     "AND CAST(convert_from(n.told, 'UTF8') AS jsonb) -> 'wallets' ?| CAST(:wallets AS text[]) GROUP BY n.name"
 )
-_STATE: Final = sa.text("SELECT state FROM limits WHERE one = 1")
+_STATE: Final = sa.text("SELECT state, now_ns() AS now_ns FROM limits WHERE one = 1")
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
     """What a node knows after it was heard: the leases that it holds, how many of them others could take over because
-    they hold fewer, and what all nodes are to do."""
+    they hold fewer, what all nodes are to do, and the server's time."""
 
     leases: tuple[Lease, ...]
     surplus: int
     state: SharedState
+    now_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,9 @@ class Leases:
                 most = min(TAKEN_AT_ONCE, wish.wallets_max - len(held))
                 held |= self._taken(connection, own, [each for each in wallets if each not in held], most)
             surplus = self._surplus(connection, own, wallets, len(held))
-            state = SharedState(connection.execute(_STATE).scalar_one())
-        return Beat(tuple(Lease(wallet, holder, token) for wallet, token in sorted(held.items())), surplus, state)
+            shared = connection.execute(_STATE).one()
+        found = tuple(Lease(wallet, holder, token) for wallet, token in sorted(held.items()))
+        return Beat(found, surplus, SharedState(shared.state), int(shared.now_ns))
 
     def _taken(
         self, connection: sa.Connection, own: Mapping[str, Any], wallets: Sequence[str], most: int

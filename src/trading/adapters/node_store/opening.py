@@ -51,7 +51,7 @@ class Door:
 def open_door(url: str, rules: StoreRules) -> Door:
     """Connect, and make or renew the schema.
 
-    Raises: InvalidInput (no address of a PostgreSQL database); JournalUnavailable (no answer, or a newer schema).
+    Raises: InvalidInput (no address of a PostgreSQL database, or a newer schema in it); JournalUnavailable (no answer).
     """
     address = _address(url)
     masked = {name: "hidden" for name in SECRET_PARAMETERS if name in address.query}
@@ -59,7 +59,7 @@ def open_door(url: str, rules: StoreRules) -> Door:
     options = {
         "search_path": SCHEMA,
         "idle_in_transaction_session_timeout": f"{int(rules.stuck_s * 1000)}",
-        "lock_timeout": f"{int(rules.answer_s * 500)}",
+        "lock_timeout": f"{int(rules.answer_s * 800)}",  # sooner than the statement, and than who asked gives up
         "statement_timeout": f"{int(rules.answer_s * 1000)}",
     }
     engine = sa.create_engine(
@@ -108,7 +108,7 @@ def _migrate(engine: sa.Engine, shown: str) -> None:
             present = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
         if present is not None and present not in REVISIONS:
             msg = f"{shown} was made by a newer version (schema {present}; this one knows up to {REVISIONS[-1]})"
-            raise JournalUnavailable(msg, hint="install the newer version")
+            raise InvalidInput(msg, field="nodes.url", hint="install the newer version")
         if present != REVISIONS[-1]:
             _upgrade(connection)
 

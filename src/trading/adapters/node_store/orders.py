@@ -110,9 +110,9 @@ class Orders(StoredIntents):
             msg = f"key: {parent.key} stands for another order, {found}"
             raise KeyTaken(msg, field="key", hint="a repeat names the same order; a new order takes a new key")
 
-    def claim(self, holder: Holder, wallets: Collection[str], most: int) -> list[Intent]:
+    def claim(self, holder: Holder, wallets: Collection[str], most: int, *, buys: bool = True) -> list[Intent]:
         """Take up to ``most`` children that are due in these wallets, as far as the holder has their leases: each is an
-        open intent from now on, with what it may add reserved.
+        open intent from now on, with what it may add reserved. ``buys`` False: sales only.
 
         Raises: JournalUnavailable, after which it is not known whether anything was claimed: ``unfinished`` says.
         """
@@ -124,22 +124,23 @@ class Orders(StoredIntents):
             own = {"node": holder.node, "epoch": holder.epoch, "wallets": sorted(wallets)}
             held = list(connection.execute(_HELD, own).scalars())
             while held and len(taken) < most:
-                intent = self._claimed(connection, shared, holder, held)
+                intent = self._claimed(connection, shared, holder, held, buys=buys)
                 if intent is None:
                     break
                 taken.append(intent)
         return taken
 
     def _claimed(
-        self, connection: sa.Connection, shared: sa.Row[Any], holder: Holder, held: Sequence[str]
+        self, connection: sa.Connection, shared: sa.Row[Any], holder: Holder, held: Sequence[str], *, buys: bool
     ) -> Intent | None:
         used = connection.execute(_USED).one()
+        may_buy = buys and shared.state == SharedState.ACTIVE.value and used.entries < shared.entries_open_max
         asked = {
             "now": shared.now_ns,
             "wallets": held,
             "room": shared.exposure_lamports_max - int(used.lamports),
             "token_max": shared.token_lamports_max,
-            "buys": shared.state == SharedState.ACTIVE.value and used.entries < shared.entries_open_max,
+            "buys": may_buy,
         }
         row = connection.execute(_DUE, asked).one_or_none()
         if row is None:

@@ -100,3 +100,9 @@ fills = sa.Table(
     sa.Column("rent_lamports", sa.BigInteger, nullable=False),
     sa.Column("booked_ns", sa.BigInteger, nullable=False),
 )
+desks = sa.Table(
+    "desks",  # desks that trade beside the nodes, and what each has told so far
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("told", sa.BigInteger, nullable=False),
+)

@@ -58,6 +58,7 @@ _NODES = (
     ),
     "CREATE INDEX children_planned ON children (wallet, due_ns) WHERE state = 'planned'",
     "CREATE INDEX children_of_node ON children (node)",
+    "CREATE TABLE desks (name VARCHAR PRIMARY KEY, told BIGINT NOT NULL)",
     (
         "CREATE TABLE nodes (name VARCHAR PRIMARY KEY, epoch BIGINT NOT NULL, version VARCHAR NOT NULL, "
         "state VARCHAR NOT NULL, began_ns BIGINT NOT NULL, seen_ns BIGINT NOT NULL, told BYTEA NOT NULL)"
