@@ -48,7 +48,11 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T12": Requirement("Rotation of capital", "done"),
     "T13": Requirement("Memory-driven decisions", "done"),
     "T14": Requirement("Sidecar", "done"),
-    "T15": Requirement("Arbitrage", "partly", "no command runs it; chains as legs; rebalancing"),
+    "T15": Requirement(
+        "Arbitrage",
+        "partly",
+        "with real money: no run over the whole desk, no legs on the EVM chain, deposits at the exchange by hand",
+    ),
     "T16": Requirement("Execution nodes", "partly", "nodes: strategies do not hand their orders to them"),
     "T17": Requirement("Drift meter", "partly", "live"),
     "T18": Requirement("Ranking and forecasts", "done"),

@@ -1,17 +1,27 @@
 """Arbitrage beside a desk on paper: trips at real prices, taken up after a restart, told to memory, shown, bounded."""
 
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
+import anyio.to_thread
 import pytest
 from tests.doubles.desk_memory import ListMemory
-from tests.support.arbitrage_desk import USDC, arbitrage_stage, desk_of
+from tests.doubles.word_scanner import WordScanner
+from tests.support.arbitrage_desk import USDC, ArbitrageStage, arbitrage_stage, desk_of
 from tests.support.market_server import eventually
+from tests.support.stage import OPERATOR_TOKEN, Stage, served, staged
+from typer.testing import CliRunner
 
+from memmcp_server.adapters.trading_desk import AdaptedDesk, JournalMemory
+from memmcp_server.ports import Journal, TradingDesk
 from trading.adapters.trip_journal import SqlTripJournal
 from trading.arbitrage.trip_ports import TripLimits
 from trading.arbitrage.trips import Began, LegPlan, Phase, TripPlan
+from trading.cli import app
 from trading.config import Sections
 from trading.errors import InvalidInput, Unavailable
 from trading.runtime.clock import WallClock
@@ -20,6 +30,12 @@ from trading.settings import load
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T15")]
 S, SOL = 10**9, 10**9
+
+
+class Command(Protocol):
+    async def __call__(self, *given: str, code: int = 0) -> str: ...
+
+
 LIMITS = TripLimits(open_max=9, amount_max=10**12, day_loss_max=10**12)
 
 
@@ -121,27 +137,62 @@ async def test_inventory_is_brought_back_to_its_split_and_a_days_loss_stops_trip
     assert (page["transfers"][-1]["source"], page["transfers"][-1]["amount"]) == ("usdc/solana", "6")
 
 
-async def test_a_person_answers_what_waits_and_wrong_answers_say_what_is_allowed(tmp_path: Path) -> None:
-    async with arbitrage_stage() as stage, desk_of(tmp_path, stage.sections(), ListMemory()) as desk:
-        await until(desk, "status", lambda found: found["state"] == "working")
+@asynccontextmanager
+async def command_line(folder: Path, stage: ArbitrageStage) -> AsyncIterator[tuple[PaperDesk, Stage, Command]]:
+    """Serve the desk with a memory of its own, and what runs a command against it."""
+    opened: list[PaperDesk] = []
+
+    @asynccontextmanager
+    async def over(journal: Journal) -> AsyncIterator[TradingDesk]:
+        memory = JournalMemory(journal, WordScanner({}))
+        async with desk_of(folder / "trading", stage.sections(), memory) as desk:
+            opened.append(desk)
+            yield AdaptedDesk(desk)
+
+    async with staged(folder, desk_over=over) as server, served(server.app) as url:
+        record = {"pid": 1, "version": "0", "http": url, "token": OPERATOR_TOKEN}
+        (folder / "daemon.json").write_text(json.dumps(record))
+
+        async def run(*given: str, code: int = 0) -> str:
+            words = ["arbitrage", *given, "--data-dir", str(folder)]
+            with anyio.fail_after(30):
+                found = await anyio.to_thread.run_sync(lambda: CliRunner().invoke(app, words, env={"COLUMNS": "250"}))
+            assert found.exit_code == code, found.output
+            return found.output
+
+        yield opened[0], server, run
+
+
+async def test_an_operator_sees_trips_on_the_command_line_and_in_the_memory_and_answers(tmp_path: Path) -> None:
+    async with arbitrage_stage() as stage, command_line(tmp_path, stage) as (desk, server, run):
+        stage.price(140)
+        page = await until(desk, "trips", lambda found: any(each["is_over"] for each in found["trips"]))
+        stage.price(150)
+        trip = page["trips"][-1]["id"]
+        assert trip in await run("trips")
+        assert "usdc/exchange" in await run("status")
+        assert json.loads(await run("trips", "--json"))["trips"][-1]["id"] == trip
+        assert "why not" in await run("opportunities")
+        assert "Transfers" in await run("transfers")
+        found: dict[str, Any] = {}
+        with anyio.fail_after(10):
+            while not found.get("hits"):
+                await anyio.sleep(0.05)
+                answered = await server.http.get("/memory/search", params={"query": f"Arbitrage {trip}"})
+                found = answered.json() if answered.status_code == 200 else {}
+
         assert desk.arbitraging is not None
         await desk.arbitraging.read(lambda journals: journals.trips.halt("a test"))
-        assert (await part(desk, "status"))["state"] == "halted"
-        with pytest.raises(InvalidInput, match="reason"):
-            await desk.answer_arbitrage({"act": "resume", "reason": " "}, actor="operator:me")
-        status = await desk.answer_arbitrage({"act": "resume", "reason": "it was a test"}, actor="operator:me")
-        assert (status["state"], status["halted"]) == ("working", "")
-        for wrong, field in (
-            ({"act": "settle", "id": "t", "result_sol": "1", "reason": "sold"}, "trip"),
-            ({"act": "settle", "id": "t", "result_sol": "much", "reason": "sold"}, "result_sol"),
-            ({"act": "give_up", "id": "x", "reason": "gone"}, "transfer"),
-            ({"act": "arm", "reason": "gone"}, "act"),
-        ):
-            with pytest.raises(InvalidInput) as caught:
-                await desk.answer_arbitrage(wrong, actor="operator:me")
-            assert caught.value.field == field
+        assert "halted: a test" in await run("status")
+        assert "working" in await run("resume", "--reason", "it was a test")
+        refused = await run("settle", "t", "--result-sol=-1", "--reason", "sold by hand", code=2)
+        assert "does not wait for a person" in refused
+        assert "only one that is late" in await run("give-up", "x", "--reason", "gone for good", code=2)
         with pytest.raises(InvalidInput, match="part"):
             await part(desk, "secrets")
+        for wrong in ({"act": "arm", "reason": "why"}, {"act": "settle", "result_sol": "much", "reason": "why"}):
+            with pytest.raises(InvalidInput):
+                await desk.answer_arbitrage(wrong, actor="operator:me")
 
 
 def is_away(found: dict[str, Any]) -> bool:

@@ -14,14 +14,16 @@ from tests.support.solana_home import FEE_LAMPORTS_MAX, SIZES, give_tokens, hast
 
 from trading.adapters.execution_journal import SqlExecutionJournal
 from trading.adapters.trip_journal import SqlTripJournal
-from trading.arbitrage.opportunities import TripTerms
-from trading.arbitrage.planning import TripPace
-from trading.arbitrage.round_trips import WholeOutcome, WholeState, WholeTerms, WholeTrips
+from trading.arbitrage.leg_venue import LegLook, LegVenue
+from trading.arbitrage.monitor import Monitor, MonitorRules
+from trading.arbitrage.opportunities import TripTerms, evaluate
+from trading.arbitrage.planning import TripPace, planned_whole
+from trading.arbitrage.round_trips import WholeLeg, WholeTerms
 from trading.arbitrage.runner import RunnerRules, TripRunner
 from trading.arbitrage.solana_leg import SolanaLeg, SolanaParts, SolanaTerms
 from trading.arbitrage.trip_ports import TripLimits
-from trading.arbitrage.trips import Phase
-from trading.execution.executor import Executor
+from trading.arbitrage.trips import Attempt, Phase, Settled, Trip
+from trading.errors import ExchangeUnavailable, InvalidInput
 from trading.execution.preparing import PreparingParts
 from trading.execution.round_trip import RoundTripPreparer
 from trading.execution.upkeep import EitherPreparer
@@ -41,21 +43,30 @@ LIMITS = TripLimits(open_max=2, amount_max=10**12, day_loss_max=10**12)
 @dataclass
 class Stage:
     live: LiveStage
-    folder: Path
     wallet: str
-    executor: Executor
     journal: SqlExecutionJournal
     trips: SqlTripJournal
     runner: TripRunner
-    leg: SolanaLeg
-    whole: WholeTrips
+    whole: WholeLeg
+    monitor: Monitor
 
-    async def take(self, trip_id: str = "trip-1") -> WholeOutcome:
+    async def carried(self, trip_id: str = "trip-1") -> Trip:
         with anyio.fail_after(20):
-            return await self.whole.take(trip_id, await self.leg.look(), AMOUNT)
+            return await self.runner.carry_out(trip_id)
+
+    async def taken(self) -> Trip:
+        """Take a whole trip of ``AMOUNT``, whatever it may bring."""
+        look = await self.whole.look()
+        found = evaluate(look.there, look.back, TripTerms(), AMOUNT)
+        assert found is not None
+        plan, loss_max = planned_whole(
+            "trip-1", self.whole.name, found, NET_MIN, FEE_LAMPORTS_MAX, TripPace(), WallClock().now_ns()
+        )
+        assert await self.runner.take(plan, loss_max) == ""
+        return await self.carried()
 
     def known(self, trip_id: str = "trip-1") -> IntentRecord:
-        found = self.journal.by_key(trip_id)
+        found = self.journal.by_key(f"{trip_id}:first:0")
         assert found is not None
         return found
 
@@ -63,13 +74,11 @@ class Stage:
         return self.live.lamports(self.wallet), self.live.units(self.wallet)
 
 
-def move(live: LiveStage, percent: int) -> None:
-    """Change what both pools pay for the token."""
-    cluster = live.market.cluster
-    for pool in live.market.pools:
-        mint = pool.other(NATIVE_MINT)
-        units, _ = pool.reserves(cluster, mint)
-        give_tokens(cluster, mint, pool.authority, units * (100 + percent) // 100, pool.program(mint))
+class Away:
+    name = "away"
+
+    async def look(self) -> LegLook:
+        raise ExchangeUnavailable("nobody is there")
 
 
 Bend = Callable[[PreparingParts], PreparingParts]
@@ -77,7 +86,10 @@ Bend = Callable[[PreparingParts], PreparingParts]
 
 @asynccontextmanager
 async def staged(
-    folder: Path, bend: Bend = lambda parts: parts, gap_percent: int = 3, two_legs: TripTerms | None = None
+    folder: Path,
+    bend: Bend = lambda parts: parts,
+    gap_percent: int = 3,
+    usual: TripTerms = TripTerms(),  # noqa: B008
 ) -> AsyncIterator[Stage]:
     """A second pool pays so much more for the token than the first takes for it."""
     async with live_stage() as live, anyio.create_task_group() as tasks:
@@ -90,14 +102,17 @@ async def staged(
         preparer = EitherPreparer(live.preparer, live.preparer, RoundTripPreparer(bend(live.parts), RULES))
         executor = replace(live, preparer=preparer).executor(journal)  # type: ignore[arg-type]
         terms = SolanaTerms(wallet, SOL_MINT, live.market.frog, SIZES, FEE_LAMPORTS_MAX, poll_s=0.01)
-        leg = SolanaLeg("solana", SolanaParts(executor, journal, live.chain, live.parts.router, WallClock()), terms)
+        parts = SolanaParts(executor, journal, live.chain, live.parts.router, WallClock())
+        leg, whole = SolanaLeg("solana", parts, terms), WholeLeg("whole", parts, WholeTerms(terms))
+        venues: dict[str, LegVenue] = {"solana": leg, "whole": whole}
         trips = SqlTripJournal.at(folder / "arbitrage.db")
-        runner = TripRunner(trips, {"solana": leg}, RunnerRules(LIMITS), WallClock())
-        rules = WholeTerms(terms, str(TOKEN_PROGRAM), NET_MIN, two_legs or TripTerms(), TripPace())
-        whole = WholeTrips(executor, journal, runner, rules, WallClock())
+        runner = TripRunner(trips, venues, RunnerRules(LIMITS), WallClock())
+        rules = MonitorRules(SIZES[0], AMOUNT, NET_MIN, usual)
+        monitor = Monitor({"solana": leg, "away": Away()}, runner, trips, rules, WallClock())
+        monitor.wholes = {"solana": whole}
         tasks.start_soon(hasten, cluster)
         async with at_work(executor, [wallet]):
-            yield Stage(live, folder, wallet, executor, journal, trips, runner, leg, whole)
+            yield Stage(live, wallet, journal, trips, runner, whole, monitor)
         journal.close()
         trips.close()
         tasks.cancel_scope.cancel()
@@ -107,20 +122,23 @@ async def test_both_legs_land_as_one_transaction_that_brings_more_than_it_costs(
     async with staged(tmp_path) as stage:
         before, pools = stage.holdings(), stage.live.market.pools
         stood = [pool.reserves(stage.live.market.cluster, NATIVE_MINT) for pool in pools]
-        outcome = await stage.take()
-        assert outcome.state is WholeState.DONE, outcome
+        trip_id = await stage.monitor.round()
+        trip = await stage.carried(trip_id)
+        assert (trip.phase, trip.attempts) == (Phase.DONE, 1), stage.known(trip_id).problem
         lamports, units = (now - was for now, was in zip(stage.holdings(), before, strict=True))
-        assert outcome.result == lamports >= NET_MIN
+        assert trip.result == lamports > NET_MIN
         assert units >= 0  # what the first swap brought beyond its least
-        (attempt,) = stage.known().attempts
+        (attempt,) = stage.known(trip_id).attempts
         assert len(attempt.raw) <= TRANSACTION_BYTES_MAX
         now = [pool.reserves(stage.live.market.cluster, NATIVE_MINT) for pool in pools]
-        assert now[0][0] - stood[0][0] == AMOUNT
+        assert now[0][0] - stood[0][0] == trip.paid
         assert now[1][0] < stood[1][0]
-        # The same trip again, and one that is asked about, is this one.
-        assert await stage.take() == outcome == await stage.whole.outcome("trip-1")
-        assert len(stage.known().attempts) == 1
-        assert (await stage.whole.outcome("trip-2")).state is WholeState.NOT_TAKEN
+        # Told from the journals alone, as after a restart.
+        assert await stage.carried(trip_id) == trip
+        again = await stage.whole.ask(Attempt(f"{trip_id}:first:0", Phase.FIRST, "whole", trip.paid, 1, 0))
+        assert isinstance(again, Settled)
+        assert (again.amount_in, again.amount_out, again.cost) == (trip.paid, trip.back, trip.cost)
+        assert stage.trips.kept(trip_id).plan == trip.plan
 
 
 class MovingSigner(KeySigner):
@@ -151,21 +169,23 @@ async def test_one_whose_second_leg_would_lose_fails_whole_and_only_the_fee_is_p
     async with staged(tmp_path, bend) as stage:
         stages.append(stage)
         before = stage.holdings()
-        outcome = await stage.take()
+        trip = await stage.taken()
         known = stage.known()
-        assert (outcome.state, known.state) == (WholeState.FLAT, IntentState.REVERTED)
+        assert (trip.phase, known.state) == (Phase.FLAT, IntentState.REVERTED)
         assert known.settlement is not None
-        assert outcome.result == -known.settlement.fee_lamports < 0
+        assert trip.result == -known.settlement.fee_lamports < 0
+        assert -trip.result <= FEE_LAMPORTS_MAX
         lamports, units = (now - was for now, was in zip(stage.holdings(), before, strict=True))
-        assert (lamports, units) == (outcome.result, 0)
+        assert (lamports, units) == (trip.result, 0)
 
 
 async def test_where_nothing_is_won_nothing_is_signed(tmp_path: Path) -> None:
     async with staged(tmp_path, gap_percent=0) as stage:
         before = stage.holdings()
-        outcome = await stage.take()
-        assert (outcome.state, outcome.result, stage.known().attempts) == (WholeState.FLAT, 0, ())
-        assert "is the least that was wished" in outcome.why_not
+        assert await stage.monitor.round() == ""
+        trip = await stage.taken()
+        assert (trip.phase, trip.result, stage.known().attempts) == (Phase.FLAT, 0, ())
+        assert "is the least that was wished" in stage.known().problem
         assert stage.holdings() == before
 
 
@@ -200,21 +220,28 @@ class Laborious:
 async def test_two_routes_that_one_transaction_does_not_hold_are_made_as_two_legs(tmp_path: Path) -> None:
     async with staged(tmp_path, lambda parts: replace(parts, router=LongRoutes(parts.router))) as stage:
         before = stage.holdings()
-        outcome = await stage.take()
-        assert outcome.state is WholeState.IN_LEGS, outcome
-        assert "a packet holds" in stage.known().problem
-        with anyio.fail_after(20):
-            trip = await stage.runner.carry_out("trip-1")
-        assert trip.phase is Phase.DONE
+        first = await stage.monitor.round()
+        assert (await stage.carried(first)).phase is Phase.FLAT
+        assert "a packet holds" in stage.known(first).problem
+        assert not stage.whole.fits
+        trip = await stage.carried(await stage.monitor.round())
+        assert (trip.phase, trip.attempts, trip.plan.is_whole) == (Phase.DONE, 2, False)
         lamports, units = (now - was for now, was in zip(stage.holdings(), before, strict=True))
         assert trip.result == lamports > 0
         assert units == trip.middle
 
 
-async def test_what_computes_too_much_is_no_whole_trip_and_in_legs_only_where_that_is_worth_it(tmp_path: Path) -> None:
+async def test_what_computes_too_much_goes_in_legs_only_where_that_is_worth_it(tmp_path: Path) -> None:
     dear = TripTerms(carry_bps=500)
-    async with staged(tmp_path, lambda parts: replace(parts, chain=Laborious(parts.chain)), two_legs=dear) as stage:
-        outcome = await stage.take()
-        assert (outcome.state, outcome.why_not) == (WholeState.NOT_TAKEN, "cost")
-        assert "1200000 units" in stage.known().problem
-        assert not stage.trips.unfinished()
+    async with staged(tmp_path, lambda parts: replace(parts, chain=Laborious(parts.chain)), usual=dear) as stage:
+        trip_id = await stage.monitor.round()
+        assert (await stage.carried(trip_id)).phase is Phase.FLAT
+        assert "1200000 units" in stage.known(trip_id).problem
+        assert await stage.monitor.round() == ""
+        assert stage.trips.sightings(1)[0].why_not == "cost"
+
+
+def test_money_of_a_whole_trip_is_sol() -> None:
+    terms = SolanaTerms("w", "USDC", SOL_MINT, (1,), 1)
+    with pytest.raises(InvalidInput, match="not USDC"):
+        WholeTerms(terms)

@@ -127,7 +127,7 @@ class TransactionView(Wire):
     id: str
     order_id: str | None
     trajectory_id: str | None
-    kind: Literal["swap", "close_accounts", "sweep"]
+    kind: Literal["swap", "round_trip", "close_accounts", "sweep"]
     side: Literal["buy", "sell"] | None
     mint: str
     symbol: str

@@ -383,7 +383,7 @@ def _values(body: Mapping[str, Any], *texts: str) -> dict[str, Any]:
 
 
 def _text(value: int | str) -> str:
-    return str(value)
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _plan_body(plan: TripPlan) -> bytes:

@@ -7,9 +7,9 @@ of that round, which are not older than ``stale_s`` when it is handed in.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import permutations
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 import anyio.to_thread
@@ -21,9 +21,10 @@ from trading.ports import Clock
 
 from .leg_venue import LegLook, LegVenue
 from .opportunities import Opportunity, TripTerms, best, evaluate
-from .planning import TripPace, planned
+from .planning import TripPace, planned, planned_whole
 from .runner import Sleep, TripRunner
 from .trip_ports import Sighting, TripJournal
+from .trips import TripPlan
 
 VENUES_MAX: Final = 8
 logger = logging.getLogger(__name__)
@@ -69,6 +70,17 @@ class Seen:
     why_not: str
 
 
+class WholeVenue(Protocol):
+    """What makes both legs of a trip at one venue at once."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is thought to hold both."""
+
+
 class Monitor:
     """One per runner."""
 
@@ -90,6 +102,8 @@ class Monitor:
         self._rules = rules
         self._clock = clock
         self._sleep = sleep
+        self.wholes: Mapping[str, WholeVenue] = {}
+        """By venue what makes a trip there and back at once. The runner knows it by its own name."""
         self.closed: Callable[[], str] = lambda: ""
         """Says why no trip may be opened now, "" where one may."""
         self.on_looks: Callable[[str, int, int], None] = lambda _venue, _money, _middle: None
@@ -108,19 +122,40 @@ class Monitor:
         looks = await self._looks()
         now_ns = self._clock.now_ns()
         seen = [weighed(one, other, self._rules, now_ns) for one, other in permutations(looks, 2)]
+        seen += [self._weighed_whole(each, now_ns) for each in looks if each.venue in self.wholes]
         worth = [each for each in seen if not each.why_not and each.found is not None]
         chosen = max(worth, key=lambda each: each.found.net if each.found else 0, default=None)
         trip_id, why_not = "", ""
         if chosen is not None and chosen.found is not None:
             first, second = chosen.first, chosen.second
             trip_id = derived_id("trip", f"{first.venue}/{second.venue}/{first.at_ns}/{second.at_ns}/{now_ns}")
-            plan, loss_max = planned(trip_id, first, second, chosen.found, self._rules.pace, now_ns)
+            plan, loss_max = self._planned(trip_id, first, second, chosen.found, now_ns)
             why_not = self.closed() or await self._runner.take(plan, loss_max)
         rows = [
             _sighting(each, now_ns, why_not if each is chosen else each.why_not or "another_is_better") for each in seen
         ]
         await anyio.to_thread.run_sync(self._journal.seen, rows)
         return "" if why_not else trip_id  # "" too where there was nothing to take
+
+    def _weighed_whole(self, look: LegLook, now_ns: int) -> Seen:
+        """Return the best trip there and back at one venue. What is between need not lie there: the first leg brings
+        it; and where both are one transaction, nothing can break and nothing is to be carried."""
+        is_whole = self.wholes[look.venue].fits
+        pair = (look.venue, look.venue)
+        terms = {**self._rules.terms, pair: TripTerms()} if is_whole else self._rules.terms
+        brought = look.there.quote(min(self._rules.most, look.money_free)) or look.middle_free
+        back = replace(look, middle_free=brought * 10_000 // (10_000 - self._rules.keep_bps) + 1)
+        return weighed(look, back, replace(self._rules, terms=terms), now_ns)
+
+    def _planned(
+        self, trip_id: str, first: LegLook, second: LegLook, found: Opportunity, now_ns: int
+    ) -> tuple[TripPlan, int]:
+        rules = self._rules
+        whole = self.wholes.get(first.venue) if first.venue == second.venue else None
+        if whole is None or not whole.fits:
+            return planned(trip_id, first, second, found, rules.pace, now_ns)
+        cost = first.there.attempt_cost
+        return planned_whole(trip_id, whole.name, found, rules.net_min, cost, rules.pace, now_ns)
 
     async def _looks(self) -> Sequence[LegLook]:
         found: dict[str, LegLook] = {}

@@ -62,6 +62,26 @@ def planned(
     return plan, max(0, found.amount - worst_back) + ceil_div(costs, 1)
 
 
+def planned_whole(
+    trip_id: str, venue: str, found: Opportunity, net_min: int, attempt_cost: int, pace: TripPace, now_ns: int
+) -> tuple[TripPlan, int]:
+    """Return a trip of one attempt, and the most that it may lose, which is what the attempt costs. It brings more than
+    ``net_min`` after the highest ``attempt_cost``, or does not happen."""
+    leg = LegPlan(venue, found.amount, found.amount + attempt_cost + net_min + 1)
+    plan = TripPlan(
+        id=trip_id,
+        first=leg,
+        second=leg,
+        unwinds=(leg,),
+        began_ns=now_ns,
+        hedge_by_ns=now_ns + int(pace.hedge_s * NS_PER_S),
+        flat_by_ns=now_ns + int(pace.flat_s * NS_PER_S),
+        attempt_ns=int(pace.attempt_s * NS_PER_S),
+        is_whole=True,
+    )
+    return plan, attempt_cost
+
+
 def _left_over(venue: LegLook, found: Opportunity) -> int:
     """Return how much of the middle token a venue does not take, or takes for less than the selling costs."""
     not_worth_it = venue.back.attempt_cost * found.middle // found.back if found.back else 0

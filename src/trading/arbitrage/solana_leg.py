@@ -204,11 +204,15 @@ class SolanaLeg:
     def _outcome(self, attempt: Attempt, known: IntentRecord) -> Outcome:
         if not known.is_final:
             return None
+        self._decided(known)
         now_ns, settled = self._parts.clock.now_ns(), known.settlement
         cost = 0 if settled is None else self._worth(settled.fee_lamports + settled.tip_lamports)
         if known.state is IntentState.SETTLED and settled is not None:
             return Settled(attempt.key, settled.in_units, settled.out_units, cost, now_ns)
         return Dead(attempt.key, cost, now_ns)
+
+    def _decided(self, known: IntentRecord) -> None:
+        """Hear of an intent that is final."""
 
     def _worth(self, lamports: int) -> int:
         return ceil(lamports * self._terms.money_per_lamport)

@@ -8,6 +8,8 @@ leg has to bring back; until then the trip is *hedge-pending*. The second leg is
 A trip is the fold of its events: whoever writes each event down before acting on what it leads to can be killed at any
 point and go on from the same place. At most one attempt is open, each has a key of its own, and none is made before the
 one before is proven filled or dead; an attempt without an answer is asked about, not repeated.
+
+A trip that is *whole* has one attempt that does both legs or nothing: what it gives and what it brings are both money.
 """
 
 from collections.abc import Iterable, Sequence
@@ -72,6 +74,7 @@ class TripPlan:
     attempt_ns: int
     dust: int = 0
     retry_ns: int = 0
+    is_whole: bool = False
 
     def __post_init__(self) -> None:
         if not self.unwinds:
@@ -203,6 +206,8 @@ def step(trip: Trip, event: Event) -> tuple[Trip, tuple[Action, ...]]:
             return replace(trip, phase=Phase.STUCK, open=attempt), ()
         is_broken = event.amount_out < attempt_floor(attempt, event.amount_in)
         trip = replace(trip, broken=trip.broken + is_broken, fails=0, not_before_ns=0)
+        if trip.plan.is_whole:
+            return replace(trip, paid=event.amount_in, back=event.amount_out, phase=Phase.DONE), ()
         if attempt.phase is Phase.FIRST:
             trip = replace(trip, paid=trip.paid + event.amount_in, middle=trip.middle + event.amount_out)
         else:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from trading.adapters.exchange.client import ExchangeClient
     from trading.adapters.exchange.gateway import ExchangePair
     from trading.adapters.jupiter.gateway import JupiterApi
+    from trading.arbitrage.round_trips import WholeLeg
 
     from .live_run import LiveDesk
 
+WHOLE: Final = "whole"
+"""Both legs on Solana at once."""
 NO_KEYS: Final = {"api_key": None, "secret": None, "password": None}
 
 
@@ -42,13 +45,14 @@ class Opens(Protocol):
 @dataclass(frozen=True, slots=True)
 class OpenedPair:
     """``venues`` by name. ``held`` is what lies at them on paper, empty with real money, which has ``market``. ``late``
-    are to be opened by whoever works with them."""
+    are to be opened by whoever works with them. ``wholes`` make both legs at once, each by the venue whose legs."""
 
     section: ArbitragePairSection
     venues: Mapping[str, LegVenue]
     held: Mapping[str, PaperInventory]
     late: Sequence["Opens"]
     market: "LateMarket | None" = None
+    wholes: Mapping[str, "ArmedWhole"] = field(default_factory=dict)
 
 
 def venue_name(pair: str, kind: str) -> str:
@@ -185,6 +189,7 @@ class _Sights:
 async def real_venues(sections: Sections, live: "LiveDesk", clock: Clock) -> AsyncIterator[list[OpenedPair]]:
     """Make what sends with real money; each exchange is opened when it is first needed."""
     from trading.arbitrage.ladder import sizes_between
+    from trading.arbitrage.round_trips import WholeLeg, WholeTerms
     from trading.arbitrage.solana_leg import SolanaLeg, SolanaParts, SolanaTerms
 
     section = sections.arbitrage
@@ -210,7 +215,9 @@ async def real_venues(sections: Sections, live: "LiveDesk", clock: Clock) -> Asy
                 fails_bps=section.chain_fails_bps,
             )
             venues[name] = ArmedLeg(SolanaLeg(name, solana, terms), lambda: live.arming.problem, clock)
-            found.append(OpenedPair(pair, venues, {}, (leg,), market))
+            whole = WholeLeg(venue_name(pair.name, WHOLE), solana, WholeTerms(terms))
+            wholes = {name: ArmedWhole(whole, lambda: live.arming.problem, clock)}
+            found.append(OpenedPair(pair, venues, {}, (leg,), market, wholes))
         yield found
 
 
@@ -267,3 +274,15 @@ class ArmedLeg:
 
     async def ask(self, attempt: Attempt) -> Outcome:
         return await self._leg.ask(attempt)
+
+
+class ArmedWhole(ArmedLeg):
+    """Both legs at once, as guarded as a first leg is."""
+
+    def __init__(self, whole: "WholeLeg", problem: Callable[[], str], clock: Clock) -> None:
+        super().__init__(whole, problem, clock)
+        self._whole = whole
+
+    @property
+    def fits(self) -> bool:
+        return self._whole.fits

@@ -132,6 +132,7 @@ class Arbitraging:
     async def _work(self) -> None:
         async with self._opened() as journals, self.venues(journals) as pairs:
             self.pairs, venues = pairs, {name: leg for pair in pairs for name, leg in pair.venues.items()}
+            venues |= {whole.name: whole for pair in pairs for whole in pair.wholes.values()}
             runner = TripRunner(journals.trips, venues, RunnerRules(self._limits()), self._around.clock)
             carrier = self._carrier(journals, pairs)
             self.by_hand = carrier.by_hand
@@ -173,7 +174,7 @@ class Arbitraging:
 
         rules = rules_of(self._section, pair.section)
         monitor = Monitor(pair.venues, runner, journals.trips, rules, self._around.clock)
-        monitor.closed = self._around.closed
+        monitor.closed, monitor.wholes = self._around.closed, pair.wholes
         monitor.on_looks, monitor.on_trouble = self._looked, self.troubles.__setitem__
         return monitor
 

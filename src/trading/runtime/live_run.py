@@ -26,6 +26,7 @@ from trading.errors import ChainUnavailable, InvalidInput
 from trading.execution.executor import Executor, ExecutorRules, Outlook
 from trading.execution.preparing import PreparingParts, PreparingRules, SwapPreparer
 from trading.execution.price_check import PriceRules
+from trading.execution.round_trip import RoundTripPreparer
 from trading.execution.upkeep import EitherPreparer, UpkeepPreparer
 from trading.execution.upkeep import UpkeepParts as PreparerParts
 from trading.model.intent import IntentRecord
@@ -125,7 +126,8 @@ async def live_parts(data_dir: Path, sections: Sections) -> AsyncIterator[LivePa
         router = JupiterBuild(api)
         parts = PreparingParts(chain, router, price, asking, mints.problems, clock.now_ns)
         upkeep = UpkeepPreparer(PreparerParts(chain, signer, clock.now_ns))
-        preparer = EitherPreparer(SwapPreparer(parts, preparing_rules(live)), upkeep)
+        rules = preparing_rules(live)
+        preparer = EitherPreparer(SwapPreparer(parts, rules), upkeep, RoundTripPreparer(parts, rules))
         lamports = await _balance(chain, live.wallet)
         yield LiveParts(
             wallet=live.wallet,

@@ -208,6 +208,8 @@ def _swap(known: IntentRecord) -> str:
         return f"{wish.amount_in} lamports to the cold address {wish.to_address} from {wish.wallet}"
     if wish.kind is IntentKind.CLOSE_ACCOUNTS:
         return f"{len(wish.accounts)} empty accounts of {wish.wallet} closed"
+    if wish.kind is IntentKind.ROUND_TRIP:
+        return f"{wish.amount_in} lamports for {wish.accounts[0].mint} and back in {wish.wallet}"
     return f"{wish.amount_in} of {wish.in_mint} for {wish.out_mint} in {wish.wallet}"
 
 
