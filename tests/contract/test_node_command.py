@@ -36,6 +36,13 @@ def refused(*arguments: str, **env: str) -> str:
     return result.output
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is asked for on a terminal pass."""
+    monkeypatch.setattr("trading.signing.terminal.require_terminal", lambda: None)
+
+
+@pytest.mark.usefixtures("terminal")
 def test_limits_are_shown_and_set_one_by_one(stage: NodeStage) -> None:
     assert told(stage, "limits")["exposure_lamports_max"] == 0, "nothing is bought before a person says how much"
     told(stage, "limits", "--exposure-sol", "2", "--token-sol", "1.5", "--entries", "3")
@@ -45,6 +52,7 @@ def test_limits_are_shown_and_set_one_by_one(stage: NodeStage) -> None:
     assert told(stage, "limits", "--active")["used"] == {"lamports": 0, "entries_open": 0, "by_token": {}}
 
 
+@pytest.mark.usefixtures("terminal")
 def test_an_order_is_split_and_shown_and_cancelled(stage: NodeStage) -> None:
     wallets = ("--wallet", "one", "--wallet", "two")
     given = ("--amount", "1001", "--least", "7", "--slices", "4", "--over-s", "60")
@@ -58,6 +66,7 @@ def test_an_order_is_split_and_shown_and_cancelled(stage: NodeStage) -> None:
     assert "purchases at once" in shown.stdout
 
 
+@pytest.mark.usefixtures("terminal")
 def test_a_purchase_by_hand_is_no_cheaper_than_what_the_nodes_hold(stage: NodeStage) -> None:
     with stage.door.writing() as connection:
         connection.exec_driver_sql(f"INSERT INTO holdings VALUES ('w', '{MINT}', 500, 1000)")
@@ -65,6 +74,27 @@ def test_a_purchase_by_hand_is_no_cheaper_than_what_the_nodes_hold(stage: NodeSt
     with stage.door.writing() as connection:
         body = connection.exec_driver_sql(f"SELECT body FROM children WHERE parent_id = '{made['order']}'").scalar_one()
     assert json.loads(bytes(body))["out_max"] == 50, "at two lamports a unit"
+
+
+def test_who_has_no_terminal_can_only_make_it_safer(stage: NodeStage) -> None:
+    env = {"TRADING_NODES__URL": stage.url}
+    order = ("order", "buy", MINT, "--amount", "9", "--least", "1", "--wallet", "w")
+    for given in (("limits", "--entries", "9"), ("limits", "--active"), order):
+        assert "is not a terminal" in refused(*given, **env)
+    assert told(stage, "limits", "--reduce-only")["state"] == "reducing"
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_halted_wallet_waits_for_a_person_with_its_evidence(stage: NodeStage) -> None:
+    stage.orders.halt("w", "a swap that nobody wrote down", {"signature": "abc"})
+    [item] = told(stage, "review")["waiting"]
+    assert (item["id"], item["answers"]) == ("wallet/w", ["release"])
+    assert any("abc" in each for each in item["evidence"])
+    arguments = ["node", "answer", "wallet/w", "release", "--reason", "it was mine"]
+    result = CliRunner().invoke(app, arguments, env={"TRADING_NODES__URL": stage.url})
+    assert result.exit_code == 0, result.output
+    assert told(stage, "review") == {"waiting": []}
+    assert not stage.orders.halted()
 
 
 def test_what_is_missing_or_wrong_is_named(stage: NodeStage) -> None:

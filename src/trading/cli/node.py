@@ -14,12 +14,14 @@ import typer
 
 from trading.cli.client import data_dir_of
 from trading.cli.console import figures, lamports_text, listing, out, print_json, reporting
+from trading.cli.night import waiting_table
 from trading.cli.options import DataDir, JsonFlag, lamports_of, profiles_dir
 from trading.errors import InvalidInput
 
 if TYPE_CHECKING:
     from trading.adapters.node_store.opening import Door
     from trading.adapters.node_store.orders import Orders
+    from trading.adapters.node_store.review import ReviewedIntents
     from trading.model.node import ChildSeen, Exposure, NodeSeen, Parent, SharedLimits
     from trading.runtime.node_orders import HandOrder
 
@@ -37,6 +39,8 @@ def register(app: typer.Typer) -> None:
     group.command("limits")(limits)
     group.command("order")(order)
     group.command("cancel")(cancel)
+    group.command("review")(review)
+    group.command("answer")(answer)
     app.add_typer(group, name="node")
 
 
@@ -109,8 +113,11 @@ def limits(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what all nodes together may have, or set it. Nothing is bought before it is set."""
+    """Show what all nodes together may have, or set it: on a terminal only, but for --reduce-only alone. Nothing is
+    bought before it is set."""
     with reporting(as_json=as_json):
+        if reduce_only is False or exposure_sol or token_sol or entries is not None:
+            _require_terminal()
         given = {
             "exposure_lamports_max": None if exposure_sol is None else lamports_of("exposure_sol", exposure_sol),
             "token_lamports_max": None if token_sol is None else lamports_of("token_sol", token_sol),
@@ -140,7 +147,8 @@ def order(
     ] = 100_000,
     as_json: JsonFlag = False,
 ) -> None:
-    """Plan an order for the nodes: it is split, and each part waits for its time, its wallet and room in the limits.
+    """Plan an order for the nodes, on a terminal only: it is split, and each part waits for its time, its wallet and
+    room in the limits.
 
     A purchase of a token that the nodes hold pays no less for a unit than what is held cost.
     """
@@ -148,6 +156,7 @@ def order(
         if side not in {"buy", "sell"}:
             msg = f"side is {side[:40]!r}; allowed: buy, sell"
             raise InvalidInput(msg, field="side")
+        _require_terminal()
         from trading.runtime.node_orders import HandOrder
 
         parts = (tuple(wallet), slices, over_s, child_max or amount, wait_s, fee_lamports)
@@ -172,6 +181,34 @@ def cancel(
         return
     rows = [(each.id, each.wallet, each.state, each.node, each.problem) for each in children]
     out().print(listing(f"Order {order_id}", ("child", "wallet", "state", "node", "why"), rows))
+
+
+def review(as_json: JsonFlag = False) -> None:
+    """Show what waits for a person: wallets that are halted, and orders of which books and chain do not agree."""
+    with reporting(as_json=as_json):
+        waiting = anyio.run(_waiting)
+    if as_json:
+        print_json({"waiting": waiting})
+    else:
+        out().print(waiting_table(waiting))
+
+
+def answer(
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="What waits, as `memmcp-trade node review` names it.")],
+    given: Annotated[str, typer.Argument(metavar="ANSWER", help="One of the answers that it allows.")],
+    reason: Annotated[str, typer.Option("--reason", help="What you looked at; kept in the record.")],
+) -> None:
+    """Answer what waits. On a terminal only; what became of an order is asked of the chain again, whatever you say."""
+    with reporting():
+        _require_terminal()
+        waiting = anyio.run(_answered, item, given, reason)
+    out().print(waiting_table(waiting))
+
+
+def _require_terminal() -> None:
+    from trading.signing.terminal import require_terminal
+
+    require_terminal()
 
 
 @asynccontextmanager
@@ -219,6 +256,40 @@ async def _cancelled(order_id: str, reason: str) -> Sequence["ChildSeen"]:
             raise InvalidInput(msg, field="order")
         orders.cancel(order_id, reason)
         return orders.children(order_id)
+
+
+async def _waiting() -> list[dict[str, Any]]:
+    from trading.adapters.node_store.review import ReviewedIntents
+    from trading.runtime.reviewing import execution_items
+
+    async with _store() as (door, _):
+        return execution_items(ReviewedIntents(door, time.time_ns))
+
+
+async def _answered(item: str, given: str, reason: str) -> list[dict[str, Any]]:
+    from trading.adapters.node_store.review import ReviewedIntents
+    from trading.runtime import reviewing
+
+    async with _store() as (door, _):
+        waiting = ReviewedIntents(door, time.time_ns)
+        if item.startswith("intent/"):
+            await _looked_up(waiting, item, given, reason)
+        else:
+            reviewing.answer(waiting, item, given, OPERATOR, reason)
+        return reviewing.execution_items(waiting)
+
+
+async def _looked_up(waiting: "ReviewedIntents", item: str, given: str, reason: str) -> None:
+    from trading.adapters.solana.chain import SolanaChain
+    from trading.runtime.clock import WallClock
+    from trading.runtime.reviewing import LiveReview
+    from trading.settings import load
+
+    async def goes_on(_wallet: str) -> None:
+        """The node that holds the wallet sees it by itself, within seconds."""
+
+    async with SolanaChain.connect(load(os.environ).chain, WallClock()) as chain:
+        await LiveReview(waiting, chain, goes_on).answer(item, given, OPERATOR, reason)
 
 
 def _body(seen: "NodeSeen") -> dict[str, Any]:

@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.requirement("O1")]
 
 SOL = 1_000_000_000
 UNITS = ("_seconds", "_ratio", "_lamports", "_usd", "_slots", "_calls", "_info", "_state")
-COUNTS = ("_positions", "_pending", "_halted", "_unfinished")
-YES_OR_NO = ("_allowed", "_stale", "_resting", "_armed", "_reconciled")
+COUNTS = ("_positions", "_pending", "_halted", "_unfinished", "_wallets", "_transactions")
+YES_OR_NO = ("_allowed", "_stale", "_resting", "_armed", "_reconciled", "_seen", "_up")
 
 
 def amount(lamports: int) -> dict[str, int]:

@@ -33,6 +33,7 @@ _INTENTS = (
         "wallet VARCHAR NOT NULL, intent_id VARCHAR NOT NULL, kind VARCHAR NOT NULL, body BYTEA NOT NULL)"
     ),
     "CREATE INDEX record_of_intent ON record (intent_id)",
+    "CREATE INDEX record_for_a_person ON record (seq) WHERE kind IN ('halted', 'needs_review', 'looked')",
     (
         "CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
