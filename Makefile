@@ -66,6 +66,7 @@ cluster: setup-test ## Three daemons and fifty writers on one PostgreSQL, daemon
 
 arbitrage: setup-test ## Trips between the local chain and a loopback exchange through every failure, opportunities planted above and below full cost (RUNS=1000 SEED=1)
 	@$(BIN)/python -m benchmarks.arbitrage --runs $(or $(RUNS),1000) --seed $(or $(SEED),1)
+	@$(BIN)/python -m benchmarks.transfers --seed $(or $(SEED),1)
 
 tracing: setup-test ## 10,000 whole trades through every fault of a trace receiver, and how soon a daemon ends beside each (DECISIONS=10000)
 	@$(BIN)/python -m benchmarks.trace_faults --decisions $(or $(DECISIONS),10000)

@@ -30,7 +30,6 @@ from .capacity_model import (
     embedder,
     head,
     limits,
-    looks_per_s,
     point_b,
     resources,
     searches,
@@ -57,17 +56,15 @@ SETUPS = (
     Setup("one machine, four threads", "embedding.threads = 4, http.streams_max = 1024", threads=4, streams_max=1_024),
     Setup(
         "four daemons, an index in each",
-        "journal.url; in each embedding.threads = 4, http.streams_max = 1024; nodes.claim_s = 2",
+        "journal.url; in each embedding.threads = 4, http.streams_max = 1024",
         daemons=4,
         is_postgresql=True,
         threads=4,
         streams_max=1_024,
-        claim_s=2.0,
     ),
     Setup(
         "four daemons, Qdrant on 3 nodes",
-        "journal.url, qdrant.url, shards = 6, replicas = 2, write_consistency = 2; embedding.threads = 4; "
-        "nodes.claim_s = 2",
+        "journal.url, qdrant.url, shards = 6, replicas = 2, write_consistency = 2; embedding.threads = 4",
         daemons=4,
         is_postgresql=True,
         qdrant_nodes=3,
@@ -75,7 +72,6 @@ SETUPS = (
         replicas=2,
         threads=4,
         streams_max=1_024,
-        claim_s=2.0,
     ),
     Setup(
         "four daemons, Qdrant on 3 nodes, int8",
@@ -88,7 +84,6 @@ SETUPS = (
         is_lean=True,
         threads=4,
         streams_max=1_024,
-        claim_s=2.0,
     ),
     Setup(
         "eight daemons, Qdrant on 32 nodes",
@@ -101,7 +96,6 @@ SETUPS = (
         is_lean=True,
         threads=8,
         streams_max=1_024,
-        claim_s=2.0,
     ),
     Setup(
         "24 daemons, Qdrant on 32 nodes",
@@ -114,7 +108,6 @@ SETUPS = (
         is_lean=True,
         threads=8,
         streams_max=1_024,
-        claim_s=2.0,
     ),
 )
 
@@ -143,7 +136,7 @@ def closed_form_off(chance: Random) -> float:
 
 def delays(load: Load, setup: Setup, costs: Costs, jobs: int, chance: Random) -> tuple[list[float], list[float]]:
     """Return ms at the median and p99: of an acknowledged write, until it is found by meaning, of a search, of a
-    node's look for work."""
+    node's claim."""
     at_head, embedded = in_turn(
         poisson(load.writes_per_s, jobs, chance), (head(setup, costs), embedder(setup, costs)), chance
     )
@@ -152,7 +145,7 @@ def delays(load: Load, setup: Setup, costs: Costs, jobs: int, chance: Random) ->
     lanes = searches(load, setup, costs)
     searched = serve(poisson(load.searches_per_s, jobs, chance), lanes, chance)
     own_ms = costs["search, daemon"].value
-    looked = serve(poisson(looks_per_s(load, setup), jobs, chance), limits(costs), chance)
+    looked = serve(poisson(load.claims_per_s, jobs, chance), limits(costs), chance)
     parts = (
         at_head.stays_s(),
         until_found_s,
@@ -223,7 +216,7 @@ def print_resources(costs: Costs) -> None:
 
 def print_delays(costs: Costs, jobs: int) -> None:
     print("\n### How long it takes then, simulated\n")
-    print("| setup | writes/s | write p50 / p99 ms | found by meaning | search | a node's look for work |")
+    print("| setup | writes/s | write p50 / p99 ms | found by meaning | search | a node's claim |")
     print("| --- | --- | --- | --- | --- | --- |")
     for setup in SETUPS:
         in_namespace = TARGET if setup.qdrant_nodes else replace(TARGET, memories=2_000 * TARGET.agents)
@@ -234,7 +227,7 @@ def print_delays(costs: Costs, jobs: int) -> None:
             asked = load.searches_per_s * lanes_mean_s(lanes) / lanes.servers
             cells = [f"{setup.name}, {load.agents:,} agents", f"{load.writes_per_s:.0f}"]
             middle, worst = delays(load, setup, costs, jobs, Random(SEED))
-            claims = looks_per_s(load, setup) < capacity_per_s(limits(costs))
+            claims = load.claims_per_s < capacity_per_s(limits(costs))
             stable = (True, load.writes_per_s < capacity_per_s(embeds), asked < 1, claims)
             for p50, p99, is_stable in zip(middle, worst, stable, strict=True):
                 cells.append(f"{p50:,.0f} / {p99:,.0f}" if is_stable else "without end")

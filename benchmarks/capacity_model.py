@@ -58,6 +58,10 @@ class Load:
         return self.agents * self.writes_per_agent_minute / 60 + self.desk_writes_per_s
 
     @property
+    def claims_per_s(self) -> float:
+        return self.nodes * self.orders_per_node_minute / 60
+
+    @property
     def searches_per_s(self) -> float:
         return self.agents * self.searches_per_agent_minute / 60
 
@@ -143,9 +147,9 @@ def capacity_per_s(station: Station) -> float:
 def _journal(load: Load, setup: Setup, costs: Costs) -> list[Resource]:
     writes, at_head = load.writes_per_s, capacity_per_s(head(setup, costs))
     bloat = POSTGRES_BLOAT if setup.is_postgresql else 1.0
-    claims = looks_per_s(load, setup) / capacity_per_s(limits(costs))
+    claims = load.claims_per_s / capacity_per_s(limits(costs))
     found = [
-        Resource("limits' row of the nodes", claims, MEASURED, "TRADING_NODES__CLAIM_S: look for work less often"),
+        Resource("limits' row of the nodes", claims, MEASURED, "fewer, larger child orders"),
         Resource("head of the journal", writes / at_head, MEASURED, "an index on a server: one outbox row a write"),
         Resource(
             "disk of the journal",
@@ -166,8 +170,8 @@ def _journal(load: Load, setup: Setup, costs: Costs) -> list[Resource]:
 
 
 def limits(costs: Costs) -> Station:
-    """Return the one row that every claim of a node holds, found work or not."""
-    held_ms = costs["node, a look for work"].value + costs["sync"].value
+    """Return the one row that every claim holds which finds work."""
+    held_ms = costs["node, an order claimed"].value + costs["sync"].value
     return Station(linear(0.0, held_ms / 1_000))
 
 
@@ -177,11 +181,10 @@ def looks_per_s(load: Load, setup: Setup) -> float:
 
 def _nodes_ms(load: Load, setup: Setup, costs: Costs) -> float:
     """Return the processor time that nodes take of their database in a second."""
-    orders = load.nodes * load.orders_per_node_minute / 60
     return (
         load.nodes / HEARTBEAT_S * costs["node, a heartbeat"].value
         + looks_per_s(load, setup) * costs["node, a look for work"].value
-        + orders * (1 + TRANSACTIONS_AN_ORDER) * costs["node, an order claimed"].value
+        + load.claims_per_s * (1 + TRANSACTIONS_AN_ORDER) * costs["node, an order claimed"].value
     )
 
 

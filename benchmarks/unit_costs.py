@@ -240,7 +240,7 @@ def _nodes(server: PostgresServer) -> Costs:
     how = f"both sides, {NODES} nodes with {WALLETS} wallets each"
     return {
         "node, a heartbeat": Cost(beat, "ms", MEASURED, f"its leases renewed; {how}"),
-        "node, a look for work": Cost(empty, "ms", MEASURED, f"a claim that finds none, under the limits' lock; {how}"),
+        "node, a look for work": Cost(empty, "ms", MEASURED, f"a claim that finds none, without a lock; {how}"),
         "node, an order claimed": Cost(full, "ms", MEASURED, f"under the limits' lock; {how}"),
     }
 

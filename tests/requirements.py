@@ -51,7 +51,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T15": Requirement(
         "Arbitrage",
         "partly",
-        "with real money: no run over the whole desk, no legs on the EVM chain, deposits at the exchange by hand",
+        "with real money: no legs on the EVM chain, deposits at the exchange by hand; never run on a public network",
     ),
     "T16": Requirement("Execution nodes", "partly", "nodes: strategies do not hand their orders to them"),
     "T17": Requirement("Drift meter", "partly", "live"),

@@ -215,7 +215,7 @@ async def _carrying(spooling: Spooling | None, memories: Memories) -> AsyncItera
     if spooling is None:
         yield
         return
-    async with beside("write spool", partial(spooling.run, memories.commit)):
+    async with beside("write spool", partial(spooling.run, memories.commit_each)):
         yield
 
 

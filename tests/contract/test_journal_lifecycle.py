@@ -378,6 +378,23 @@ async def test_a_memory_cites_a_trajectory_of_its_own_commit(bench: Bench, is_op
     assert links[digest.id] == 2
 
 
+async def test_a_memory_of_a_given_id_is_cited_and_superseded_in_its_own_commit(bench: Bench) -> None:
+    given = MemoryId("given-1")
+    first, again, citing, newer = await bench.journal.commit(
+        [
+            a_draft("first", id=given),
+            a_draft("first", "another key", id=given),
+            a_draft("rests on it", cites=(given,)),
+            a_draft("corrects it", supersedes=(given,)),
+        ]
+    )
+    assert (again.id, again.duplicate) == (first.id, True)
+    links = {(link.kind, link.from_id) for link in await bench.journal.links([given])}
+    assert links == {("cites", citing.id), ("supersedes", newer.id)}
+    assert [each.superseded_at_ns is None for each in await bench.journal.versions(given)] == [False]
+    assert await bench.journal.count(MemoryFilter()) == 2
+
+
 @pytest.mark.requirement("M17")
 async def test_a_mark_counts_once_for_its_source(bench: Bench) -> None:
     [memory_id] = await written(bench, "a")

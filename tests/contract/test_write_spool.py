@@ -60,7 +60,7 @@ async def test_a_full_spool_refuses_and_takes_again_once_something_was_carried(s
     first = await spool.put(a_write("1", "2", "3", "4"))
     with pytest.raises(StorageFull):
         await spool.put(a_write("5", "6", "7"))
-    await spool.done(first.id, {})
+    await spool.done([first.id], {})
     kept = await spool.put(a_write("5", "6", "7"))
     assert await spool.live(0, 10) == [kept]
 
@@ -87,7 +87,7 @@ async def test_a_dead_letter_waits_until_it_is_carried_again_or_dropped(spool: W
 
 async def test_what_the_journal_holds_under_another_id_is_found_by_both(spool: WriteSpool) -> None:
     kept = await spool.put(a_write("one"))
-    await spool.done(kept.id, {MemoryId("id-one"): MemoryId("earlier")})
+    await spool.done([kept.id], {MemoryId("id-one"): MemoryId("earlier")})
     assert await spool.final_ids([MemoryId("id-one"), MemoryId("x")]) == {MemoryId("id-one"): MemoryId("earlier")}
     assert (await spool.stats()).delivered == 1
     assert (await spool.stats()).oldest_ns is None

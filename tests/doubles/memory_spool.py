@@ -38,10 +38,11 @@ class MemorySpool:
     async def find(self, memory_id: MemoryId) -> SpooledWrite | None:
         return next((write for write in self._writes.values() if memory_id in write.memory_ids), None)
 
-    async def done(self, write_id: int, other_ids: Mapping[MemoryId, MemoryId]) -> None:
-        self._writes.pop(write_id, None)
+    async def done(self, write_ids: Sequence[int], other_ids: Mapping[MemoryId, MemoryId]) -> None:
+        for write_id in write_ids:
+            self._writes.pop(write_id, None)
         self._other_ids |= other_ids
-        self._delivered += 1
+        self._delivered += len(write_ids)
 
     async def bury(self, write_id: int, error: str) -> None:
         self._writes[write_id] = replace(self._writes[write_id], dead=True, last_error=error)

@@ -138,7 +138,7 @@ class Carrying:
     async def backup(self, directory: Path) -> Path:
         path = await self.journal.backup(directory)
         await self.journal.commit(list(self.write.drafts))
-        await self.spool.done(self.write.id, {})
+        await self.spool.done([self.write.id], {})
         return path
 
     async def commit(self, commands: Sequence[JournalCommand]) -> list[Acknowledgement]:
@@ -169,7 +169,7 @@ async def test_what_is_acknowledged_by_the_spool_alone_is_in_the_back_up_and_in_
             assert spooling is not None
             memories = Memories(journal, MemoryIndex(clock), clock, policies, WordScanner({}), spooling=spooling)
             with anyio.fail_after(10):
-                carrying = asyncio.create_task(spooling.run(memories.commit))
+                carrying = asyncio.create_task(spooling.run(memories.commit_each))
                 while not spooling.is_empty():  # noqa: ASYNC110
                     await anyio.sleep(0.005)
                 carrying.cancel()

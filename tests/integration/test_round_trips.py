@@ -32,6 +32,7 @@ from trading.model.intent import SOL_MINT, IntentRecord, IntentState
 from trading.rehearsal.cluster import TRANSACTION_BYTES_MAX
 from trading.rehearsal.pools import make_pool
 from trading.rehearsal.tokens import NATIVE_MINT, TOKEN_PROGRAM
+from trading.runtime.arbitrage_texts import Units, trip_document
 from trading.runtime.clock import WallClock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T15")]
@@ -139,6 +140,8 @@ async def test_both_legs_land_as_one_transaction_that_brings_more_than_it_costs(
         assert isinstance(again, Settled)
         assert (again.amount_in, again.amount_out, again.cost) == (trip.paid, trip.back, trip.cost)
         assert stage.trips.kept(trip_id).plan == trip.plan
+        (step,) = trip_document(stage.trips.trips(1)[0], Units({}))["steps"][1:]
+        assert "both legs at once at whole gave " in step["text"]
 
 
 class MovingSigner(KeySigner):

@@ -33,7 +33,7 @@ def spooling_of(stage: Stage) -> Spooling:
 
 
 async def carried(stage: Stage) -> None:
-    task = asyncio.create_task(spooling_of(stage).run(stage.services.memories.commit))
+    task = asyncio.create_task(spooling_of(stage).run(stage.services.memories.commit_each))
     with anyio.fail_after(10):
         while not spooling_of(stage).is_empty():  # noqa: ASYNC110
             await anyio.sleep(0.01)

@@ -1,21 +1,19 @@
 """Transfers on disk: handed in at most once and counted once, whatever is killed, late, lost or taken back."""
 
-import random
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.bridge_chaos import bridged
 from tests.support.market_server import SteppedClock
 
 from trading.adapters.transfer_journal import SqlTransferJournal
 from trading.arbitrage.carrier import CarrierRules, Split, TransferCarrier
 from trading.arbitrage.paper_door import PaperDoor, PaperWay, booked
 from trading.arbitrage.paper_leg import PaperInventory
-from trading.arbitrage.transfer_ports import Asset, Heard, TransferEvent, TransferKept
+from trading.arbitrage.transfer_ports import TransferEvent, TransferKept
 from trading.arbitrage.transfers import Happening, Transfer, TransferState
-from trading.errors import ChainUnavailable, InvalidInput, JournalUnavailable
+from trading.errors import InvalidInput, JournalUnavailable
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T15")]
 H, S = Happening, 10**9
@@ -123,112 +121,11 @@ def test_whoever_opens_the_journal_last_is_the_only_one_who_writes(journal: SqlT
     later.close()
 
 
-@dataclass
-class Bridge:
-    """A bridge that is late, loses, and takes back: the truth about each transfer, and how it is told, by a seed."""
-
-    chance: random.Random
-    clock: SteppedClock
-    silent: float = 0.0
-    received: Counter[str] = field(default_factory=Counter)
-    fates: dict[str, list[Heard]] = field(default_factory=dict)
-    kinds: Counter[str] = field(default_factory=Counter)
-
-    def fate(self, amount: int) -> list[Heard]:
-        came = Heard(H.CAME, amount - self.chance.randrange(0, amount // 10))
-        kind = self.chance.choice(("comes", "reorged", "came_reorged", "lost", "late_lost"))
-        self.kinds[kind] += 1
-        return {
-            "comes": [Heard(H.LEFT), came],
-            "reorged": [Heard(H.LEFT), Heard(H.REORGED_LEFT), Heard(H.LEFT), came],
-            "came_reorged": [Heard(H.LEFT), came, Heard(H.REORGED_CAME), came],
-            "lost": [Heard(H.LEFT)],
-            "late_lost": [],
-        }[kind]
-
-    def most(self, asset: Asset) -> int:
-        return 10**9
-
-    async def hand_in(self, kept: TransferKept) -> Heard | None:
-        of = kept.transfer
-        self.received[of.id] += 1
-        if self.chance.random() < 0.2:  # it never came
-            self.fates[of.id] = [Heard(H.NEVER_LEFT)]
-            self.kinds["never_left"] += 1
-        else:
-            self.fates[of.id] = self.fate(of.amount)
-        if self.chance.random() < 0.3:
-            raise ChainUnavailable("the answer was lost")
-        return None
-
-    async def heard(self, kept: TransferKept) -> Sequence[Heard]:
-        if self.chance.random() < self.silent:
-            raise ChainUnavailable("nobody answers")
-        fate = self.fates.get(kept.transfer.id)
-        if fate is None:  # killed before it was handed in
-            return [Heard(H.NEVER_LEFT)]
-        if len(fate) > 1 and self.chance.random() < 0.7:
-            fate.pop(0)
-        return fate[:1]  # how it stands now, told again and again
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-class KilledJournal:
-    def __init__(self, journal: SqlTransferJournal, at: int, *, is_after: bool) -> None:
-        self._journal, self._left, self._is_after = journal, at, is_after
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._journal, name)
-
-    def happened(self, events: Sequence[TransferEvent]) -> None:
-        self._left -= 1
-        if self._left == 0 and not self._is_after:
-            raise Killed
-        self._journal.happened(events)
-        if self._left == 0:
-            raise Killed
-
-
 async def test_in_a_thousand_seeds_with_restarts_all_end_flat_and_none_is_sent_twice(tmp_path: Path) -> None:
     """A bridge transfer that is late, lost or taken back: over the journal on disk, killed at its writings."""
-    chance, clock, path = random.Random(15), SteppedClock(), tmp_path / "transfers.db"
-    bridge = Bridge(chance, clock)
-    journal = SqlTransferJournal.at(path)
-    started = killed = 0
-    for turn in range(22):
-        now_ns = clock.now_ns()
-        made = [Transfer(f"x{125 * turn + n}", "base", "solana", 1_000 + n) for n in range(125 if turn < 8 else 0)]
-        wished = [TransferKept(of, of.id, "money", now_ns, now_ns + 20 * S) for of in made]
-        assert journal.plan(wished) == len(made)
-        started += sum(of.amount for of in made)
-        bridge.silent = 0.2 if turn < 16 else 0.0
-        dies = KilledJournal(journal, turn % 3 if turn < 16 else 0, is_after=turn % 2 < 1)
-        carrier = TransferCarrier(
-            dies, {("base", "solana"): bridge}, CarrierRules(watch_s=8.0), clock, lambda _b, _a: None, clock.sleep
-        )
-        try:
-            await carrier.look()
-        except Killed:
-            killed += 1
-            journal.close()
-            journal = SqlTransferJournal.at(path)
-        clock.advance(3)
-    late = [each for each in journal.watched(clock.now_ns() + 1) if each.transfer.state is TransferState.LATE]
-    now_ns = clock.now_ns()
-    journal.happened([TransferEvent(e.transfer.id, e.events, H.GIVEN_UP, 0, now_ns) for e in late])  # a person says so
-    ended = [each.transfer for each in journal.watched(0)]
-    journal.close()
-    assert killed > 7
-    assert {each.state for each in ended} == {TransferState.ARRIVED, TransferState.RETURNED, TransferState.LOST}
-    assert max(bridge.received.values()) == 1
-    assert min(bridge.kinds.values()) > 50
-    assert len(bridge.kinds) == 6
-    assert sum(each.amount for each in ended) == started
-    for each in ended:
-        truth = bridge.fates.get(each.id, [Heard(H.NEVER_LEFT)])
-        came = truth[-1].received if truth else 0
-        assert (each.on_its_way, each.reserved, each.received) == (0, 0, came), each
-        assert (each.state is TransferState.RETURNED) == (truth[-1:] == [Heard(H.NEVER_LEFT)])
+    found = await bridged(tmp_path, seed=15)
+    assert found.wrong == []
+    assert set(found.states) == {TransferState.ARRIVED, TransferState.RETURNED, TransferState.LOST}
+    assert found.kills > 7
+    assert len(found.kinds) == 6
+    assert min(found.kinds.values()) > 50

@@ -9,7 +9,7 @@ from trading.arbitrage.trips import Phase
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T15")]
 SEED = 1
-RUNS = 12
+RUNS = 8
 
 
 async def test_whatever_fails_of_a_trip_it_ends_flat_in_time_and_its_books_are_true() -> None:

@@ -92,7 +92,7 @@ async def a_daemon(url: str, data_dir: Path, *, carries: bool = True) -> AsyncIt
         spooling, policies = Spooling(spool, journal, clock, section.spool_after_s), Policies(journal, clock)
         policies.recall(await spooling.open())
         memories = Memories(journal, MemoryIndex(clock), clock, policies, WordScanner({}), spooling=spooling)
-        task = asyncio.create_task(spooling.run(memories.commit) if carries else anyio.lowlevel.checkpoint())
+        task = asyncio.create_task(spooling.run(memories.commit_each) if carries else anyio.lowlevel.checkpoint())
         try:
             yield Daemon(journal, spool, spooling, memories)
         finally:

@@ -60,6 +60,8 @@ class World:
     """Keys of wallets beside the first."""
     live: dict[str, Any] = field(default_factory=dict)
     """Settings of ``live`` that a test wants otherwise."""
+    more: dict[str, Any] = field(default_factory=dict)
+    """Whole sections that a test wants beside these."""
 
     @property
     def wallet(self) -> str:
@@ -98,6 +100,7 @@ class World:
                     **self.live,
                 }
             ),
+            **self.more,
         )
 
     @property

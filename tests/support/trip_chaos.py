@@ -256,9 +256,9 @@ async def world(folder: Path, seed: int) -> AsyncIterator[World]:
         made = World(stage, desk, clock, folder, seed)
         desk.fault_for = made.fault_for
 
-        async def tick() -> None:  # beside the stage's own: twice as fast
+        async def tick() -> None:  # beside the stage's own, and faster
             while True:
-                await anyio.sleep(0.02)
+                await anyio.sleep(0.006)
                 cluster.tick()
 
         async with anyio.create_task_group() as tasks:

@@ -23,6 +23,10 @@ PLACES: Final[Mapping[str, PurePosixPath]] = {
     "trials": PurePosixPath("trials.db"),
     "trading": PurePosixPath("trading/journal.db"),
     "execution": PurePosixPath("trading/execution.db"),
+    "trips": PurePosixPath("trading/arbitrage.db"),
+    "transfers": PurePosixPath("trading/transfers.db"),
+    "trips_real": PurePosixPath("trading/arbitrage-real.db"),
+    "transfers_real": PurePosixPath("trading/transfers-real.db"),
     "costs": PurePosixPath("trading/costs.json"),
 }
 """Where each part lies in a data directory, in the order in which they are copied."""

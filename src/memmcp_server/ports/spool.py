@@ -28,8 +28,8 @@ class WriteSpool(Protocol):
     async def find(self, memory_id: MemoryId) -> SpooledWrite | None:
         """Return the write, live or dead, that holds a memory of this id."""
 
-    async def done(self, write_id: int, other_ids: Mapping[MemoryId, MemoryId]) -> None:
-        """Let go of a write that the journal has. ``other_ids``: what was acknowledged under an id of ours and stands
+    async def done(self, write_ids: Sequence[int], other_ids: Mapping[MemoryId, MemoryId]) -> None:
+        """Let go of writes that the journal has. ``other_ids``: what was acknowledged under an id of ours and stands
         in the journal under that of an earlier write of the same key."""
 
     async def bury(self, write_id: int, error: str) -> None:

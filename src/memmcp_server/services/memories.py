@@ -104,6 +104,18 @@ class Memories:
 
         Raises: as ``write``.
         """
+        trusted = await self._checked(drafts, caller)
+        with self._meters.timed("write"):
+            return await self._journal.commit(trusted)
+
+    async def commit_each(self, writes: Sequence[tuple[Sequence[MemoryDraft], Caller]]) -> list[list[Acknowledgement]]:
+        """Store what several callers wrote, checked as by ``commit``, all of it or nothing. Raises: as ``write``."""
+        trusted = [await self._checked(drafts, caller) for drafts, caller in writes]
+        with self._meters.timed("write"):
+            acknowledged = iter(await self._journal.commit([draft for drafts in trusted for draft in drafts]))
+        return [[next(acknowledged) for _ in drafts] for drafts in trusted]
+
+    async def _checked(self, drafts: Sequence[MemoryDraft], caller: Caller) -> list[MemoryDraft]:
         book = await self._policies.book()
         trusted = [_trusted(draft, book, caller) for draft in drafts]
         # Most writes stand alone; this is the way that has to be quick.
@@ -112,8 +124,7 @@ class Memories:
         if any(draft.supersedes or draft.cites for draft in drafts):
             trusted = [await self._with_final_ids(draft) for draft in trusted]
             await self._check_related([(draft.supersedes, draft.cites) for draft in trusted], book, caller)
-        with self._meters.timed("write"):
-            return await self._journal.commit(trusted)
+        return trusted
 
     async def _with_final_ids(self, draft: MemoryDraft) -> MemoryDraft:
         """Name what the draft rests on as the journal does, where an answer of ours named it otherwise."""

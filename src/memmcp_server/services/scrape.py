@@ -32,6 +32,8 @@ FILES: Final[Mapping[str, str]] = {
     "trading_journal": "trading/journal.db",
     "trading_journal_log": "trading/journal.db-wal",
     "execution_journal": "trading/execution.db",
+    "arbitrage_journal": "trading/arbitrage.db",
+    "arbitrage_real_journal": "trading/arbitrage-real.db",
     "spans": "spans.db",
     "write_spool": "spool.db",
     "log": "logs/daemon.log",

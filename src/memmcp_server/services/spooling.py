@@ -41,7 +41,10 @@ LOOK_S = 2.0
 
 LOOK_TIMEOUT_S = 10.0
 SHIP_TIMEOUT_S = 60.0
-PAGE_LEN = 64
+PAGE_LEN = 256
+BATCH_DRAFTS_MAX = 256
+"""So many memories are carried by one commit."""
+
 POLICIES_NOTE = "policies"
 JOURNAL_NOTE = "journal"
 STUCK_TRIES_MAX = 50
@@ -54,6 +57,8 @@ AWAY = (JournalUnavailable, OutcomeUnknown, TimeoutError)
 logger = logging.getLogger(__name__)
 
 Commit = Callable[[Sequence[MemoryDraft], Caller], Awaitable[list[Acknowledgement]]]
+CommitEach = Callable[[Sequence[tuple[Sequence[MemoryDraft], Caller]]], Awaitable[list[list[Acknowledgement]]]]
+"""All of the writes in one transaction, or none."""
 
 
 class Spooling:
@@ -132,7 +137,7 @@ class Spooling:
         """Return under which id the journal holds what was answered under another one."""
         return await self._spool.final_ids(memory_ids) if memory_ids else {}
 
-    async def run(self, commit: Commit) -> None:
+    async def run(self, commit: CommitEach) -> None:
         """Watch the server, and carry to it what is kept, until cancelled."""
         while True:
             try:
@@ -287,21 +292,41 @@ class Spooling:
             logger.error("%s, and the server has %s", kept, found)
         self._foreign = f"{kept}, and the server has {found}: bring that journal back, or drop them"
 
-    async def _carry(self, commit: Commit) -> None:
+    async def _carry(self, commit: CommitEach) -> None:
         while page := await self._spool.live(0, PAGE_LEN):
-            for write in page:
-                if not self.holds(write.memory_ids[0]):
-                    if await self._spool.find(write.memory_ids[0]) is None:
-                        continue  # the operator has dropped it meanwhile
-                    self._contents.add(write)  # its caller went away before it was told
-                await self._carry_one(write, commit)
+            present = [write for write in page if await self._is_present(write)]
+            for batch in _batches(present):
+                if len(batch) == 1 or not await self._carry_together(batch, commit):
+                    for write in batch:
+                        await self._carry_one(write, commit)
 
-    async def _carry_one(self, write: SpooledWrite, commit: Commit) -> None:
-        """Raises: Unavailable, TimeoutError: nothing is settled then, and it is carried again."""
-        drafts = [replace(draft, is_new_id=False) for draft in write.drafts]
+    async def _is_present(self, write: SpooledWrite) -> bool:
+        if not self.holds(write.memory_ids[0]):
+            if await self._spool.find(write.memory_ids[0]) is None:
+                return False  # the operator has dropped it meanwhile
+            self._contents.add(write)  # its caller went away before it was told
+        return True
+
+    async def _carry_together(self, batch: Sequence[SpooledWrite], commit: CommitEach) -> bool:
+        """Carry all of them by one commit; return False where it fails: one of them may be to blame, or the server."""
         try:
-            async with asyncio.timeout(SHIP_TIMEOUT_S):
-                acknowledged = await commit(drafts, write.caller)
+            acknowledged = await _shipped(batch, commit)
+        except (MemoryServerError, TimeoutError):
+            return False
+        await self._settle(batch, acknowledged)
+        return True
+
+    async def _settle(self, batch: Sequence[SpooledWrite], acknowledged: Sequence[Acknowledgement]) -> None:
+        given = [memory_id for write in batch for memory_id in write.memory_ids]
+        other = {ours: each.id for ours, each in zip(given, acknowledged, strict=True) if each.id != ours}
+        await self._spool.done([write.id for write in batch], other)
+        for write in batch:
+            self._contents.remove(write)
+
+    async def _carry_one(self, write: SpooledWrite, commit: CommitEach) -> None:
+        """Raises: Unavailable, TimeoutError: nothing is settled then, and it is carried again."""
+        try:
+            acknowledged = await _shipped([write], commit)
         except MemoryServerError as error:
             tries = self._stuck[1] + 1 if self._stuck[0] == write.id else 1
             self._stuck = (write.id, tries)
@@ -311,9 +336,7 @@ class Spooling:
             self._contents.remove(write)
             logger.warning("memory %s was refused by the journal: %s", write.memory_ids[0], error.message)
             return
-        other = {given: each.id for given, each in zip(write.memory_ids, acknowledged, strict=True) if each.id != given}
-        await self._spool.done(write.id, other)
-        self._contents.remove(write)
+        await self._settle([write], acknowledged)
 
     def _note_away(self, error: Exception) -> None:
         said = error.message if isinstance(error, MemoryServerError) else "the journal's server gave no answer in time"
@@ -321,6 +344,26 @@ class Spooling:
             logger.warning("writes are kept on this machine: %s", said)
             self._woken.set()
         self._problem = said
+
+
+async def _shipped(batch: Sequence[SpooledWrite], commit: CommitEach) -> list[Acknowledgement]:
+    writes = [([replace(draft, is_new_id=False) for draft in write.drafts], write.caller) for write in batch]
+    async with asyncio.timeout(SHIP_TIMEOUT_S):
+        return [acknowledged for some in await commit(writes) for acknowledged in some]
+
+
+def _batches(writes: Sequence[SpooledWrite]) -> Iterator[list[SpooledWrite]]:
+    """Yield the writes in order, as many together as one commit takes."""
+    batch: list[SpooledWrite] = []
+    size = 0
+    for write in writes:
+        if batch and size + len(write.drafts) > BATCH_DRAFTS_MAX:
+            yield batch
+            batch, size = [], 0
+        batch.append(write)
+        size += len(write.drafts)
+    if batch:
+        yield batch
 
 
 def still_on_its_way(memory_id: str) -> JournalUnavailable:

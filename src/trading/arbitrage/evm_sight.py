@@ -51,6 +51,8 @@ class EvmSight:
 
 def _quote(pool: Pool, *, gives_0: bool) -> Quote:
     def quote(amount: int) -> int | None:
+        if amount < 1:
+            return None
         try:
             found = swap(pool, amount, gives_0=gives_0)
         except BeyondRead:

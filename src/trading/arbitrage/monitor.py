@@ -121,7 +121,8 @@ class Monitor:
         """Look once, take the best trip if there is one; return its id, "" where none was taken."""
         looks = await self._looks()
         now_ns = self._clock.now_ns()
-        seen = [weighed(one, other, self._rules, now_ns) for one, other in permutations(looks, 2)]
+        # A deep book takes a while to be walked again and again, and nobody else need wait for that.
+        seen = await anyio.to_thread.run_sync(_all_weighed, looks, self._rules, now_ns)
         seen += [self._weighed_whole(each, now_ns) for each in looks if each.venue in self.wholes]
         worth = [each for each in seen if not each.why_not and each.found is not None]
         chosen = max(worth, key=lambda each: each.found.net if each.found else 0, default=None)
@@ -176,6 +177,10 @@ class Monitor:
             for name, venue in self._venues.items():
                 tasks.start_soon(look, name, venue)
         return [found[name] for name in self._venues if name in found]
+
+
+def _all_weighed(looks: Sequence[LegLook], rules: MonitorRules, now_ns: int) -> list[Seen]:
+    return [weighed(one, other, rules, now_ns) for one, other in permutations(looks, 2)]
 
 
 def weighed(first: LegLook, second: LegLook, rules: MonitorRules, now_ns: int) -> Seen:

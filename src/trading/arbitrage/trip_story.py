@@ -49,6 +49,8 @@ def moves(scenes: Iterable[Scene]) -> tuple[Moved, ...]:
         if isinstance(event, Dead):
             if event.cost:
                 found.append(Moved(attempt.venue, -event.cost, 0))
+        elif attempt.is_whole:
+            found.append(Moved(attempt.venue, event.amount_out - event.amount_in - event.cost, 0))
         elif attempt.gives_money:
             found.append(Moved(attempt.venue, -event.amount_in - event.cost, event.amount_out))
         else:

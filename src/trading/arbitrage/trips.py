@@ -91,7 +91,7 @@ class TripPlan:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One order of one leg; its key stands for it at the venue and in the journal."""
+    """One order of one leg; its key stands for it at the venue and in the journal. ``is_whole``: of both legs."""
 
     key: str
     phase: Phase
@@ -99,6 +99,7 @@ class Attempt:
     amount_in: int
     amount_out_min: int
     expires_ns: int
+    is_whole: bool = False
 
     @property
     def gives_money(self) -> bool:
@@ -276,5 +277,6 @@ def _send(trip: Trip, leg: LegPlan, amount_in: int, now_ns: int, by_ns: int) -> 
         amount_in=amount_in,
         amount_out_min=leg.floor(amount_in),
         expires_ns=min(now_ns + trip.plan.attempt_ns, by_ns),
+        is_whole=trip.plan.is_whole,
     )
     return replace(trip, open=attempt, attempts=trip.attempts + 1, tries=trip.tries + 1), (Send(attempt),)

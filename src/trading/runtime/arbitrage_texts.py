@@ -244,11 +244,14 @@ def _scene_text(scene: Scene, units: Units) -> str:
     if attempt is None or not isinstance(event, Settled | Dead):
         return f"{'began' if not isinstance(event, Looked) else 'its time went on'}{after}"
     cost = f", at a cost of {sol_text(event.cost)} SOL" if event.cost else ""
-    what = f"{_PHASES.get(attempt.phase, 'an attempt')} at {attempt.venue}"
+    leg = "both legs at once" if attempt.is_whole else _PHASES.get(attempt.phase, "an attempt")
+    what = f"{leg} at {attempt.venue}"
     if isinstance(event, Dead):
         return f"{what} was not filled{cost}{after}"
     given, got = event.amount_in, event.amount_out
-    if attempt.gives_money:
+    if attempt.is_whole:
+        filled = f"gave {sol_text(given)} SOL for {sol_text(got)} SOL"
+    elif attempt.gives_money:
         filled = f"gave {sol_text(given)} SOL for {units.middle(attempt.venue, got)}"
     else:
         filled = f"gave {units.middle(attempt.venue, given)} for {sol_text(got)} SOL"

@@ -132,9 +132,6 @@ NODE_DELAY: Final = _gauge(
 NODES_EXPOSURE: Final = _gauge("nodes_exposure_lamports", "What the nodes hold in tokens at cost, or are buying.")
 NODES_EXPOSURE_MAX: Final = _gauge("nodes_exposure_limit_lamports", "What they may, all together.")
 
-FAMILIES: Final = tuple(each for each in list(globals().values()) if isinstance(each, Family))
-"""All of them, in the order of the documentation."""
-
 ARB_SEEN: Final = _counter(
     "arbitrage_seen",
     "Looks at two venues in one direction, by why no trip was taken, or taken.",
@@ -146,3 +143,6 @@ ARB_HALTED: Final = _gauge("arbitrage_halted", "Whether no trip is opened until 
 ARB_DAY: Final = _gauge("arbitrage_day_result_lamports", "What the trips that ended in this UTC day brought.")
 ARB_MONEY: Final = _gauge("arbitrage_money_lamports", "SOL for trips at a venue, as it was seen last.", "venue")
 ARB_TRANSFERS: Final = _gauge("arbitrage_transfers_pending", "Transfers between venues that are not over.", "state")
+
+FAMILIES: Final = tuple(each for each in list(globals().values()) if isinstance(each, Family))
+"""All of them, in the order of the documentation."""

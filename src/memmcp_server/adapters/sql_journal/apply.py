@@ -255,6 +255,8 @@ def _plan_memory(plan: Plan, command: PreparedMemory) -> Acknowledgement:
         opening = command.opening(trajectory_id)
         _remember(plan, opening.digest, opening.fingerprint, _plan_open(plan, opening))
     acknowledged = plan.append(given_id or plan.next_id(), command.text, trajectory_id)
+    if given_id is not None:
+        plan.set(plan.lasts, given_id, Last(*plan.memories[-1]))  # as of a trajectory's, others may rest on it
     draft = command.draft
     if draft.cites or draft.supersedes:
         plan_relations(plan, acknowledged.id, draft.supersedes, draft.cites, trajectory_id)

@@ -117,8 +117,8 @@ class SqlSpool:
         found = await self._in_turn(partial(self._read, sa.select(_writes).where(_writes.c.id == holder)))
         return found[0] if found else None
 
-    async def done(self, write_id: int, other_ids: Mapping[MemoryId, MemoryId]) -> None:
-        await self._in_turn(partial(self._done, write_id, other_ids))
+    async def done(self, write_ids: Sequence[int], other_ids: Mapping[MemoryId, MemoryId]) -> None:
+        await self._in_turn(partial(self._done, write_ids, other_ids))
 
     async def bury(self, write_id: int, error: str) -> None:
         await self._in_turn(partial(self._bury, write_id, error))
@@ -223,9 +223,10 @@ class SqlSpool:
         )
         return StorageFull(msg, hint="nothing was written; repeat with the same idempotency key once it is back")
 
-    def _done(self, write_id: int, other_ids: Mapping[MemoryId, MemoryId]) -> None:
+    def _done(self, write_ids: Sequence[int], other_ids: Mapping[MemoryId, MemoryId]) -> None:
         with self._transaction() as connection:
-            self._delete(connection, write_id)
+            for write_id in write_ids:
+                self._delete(connection, write_id)
             for given, final in other_ids.items():
                 connection.execute(sa.insert(_other_ids).prefix_with("OR REPLACE").values(given=given, final=final))
             if other_ids:
@@ -233,7 +234,7 @@ class SqlSpool:
                 newest = sa.select(sa.func.max(_other_ids.c.n) - OTHER_IDS_MAX).scalar_subquery()
                 connection.execute(sa.delete(_other_ids).where(_other_ids.c.n <= newest))
             row = connection.execute(sa.select(_notes.c.document).where(_notes.c.name == DELIVERED)).first()
-            count = 1 + (0 if row is None else orjson.loads(row[0])["count"])
+            count = len(write_ids) + (0 if row is None else orjson.loads(row[0])["count"])
             _keep_note(connection, DELIVERED, {"count": count})
         self._shrink()
 

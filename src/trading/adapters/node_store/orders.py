@@ -22,6 +22,12 @@ from .opening import Door
 from .schema import children, limits, parents
 
 LATE: Final = "the deadline passed before a node began it"
+# Whether there is anything to claim, or too late for it, is read without a lock: most of the time there is nothing, and
+# the limits' row would be what many nodes meet at first.
+_IS_WORK: Final = sa.text(
+    "SELECT EXISTS (SELECT 1 FROM children WHERE state = 'planned' AND due_ns <= now_ns() "
+    "AND (wallet = ANY(:wallets) OR until_ns <= now_ns()))"
+)
 _SHARED: Final = sa.text("SELECT *, now_ns() AS now_ns FROM limits WHERE one = 1 FOR UPDATE")
 _LATE: Final = sa.text(
     "UPDATE children SET state = 'failed', problem = :problem WHERE id IN (SELECT id FROM children "
@@ -117,6 +123,9 @@ class Orders(StoredIntents):
         Raises: JournalUnavailable, after which it is not known whether anything was claimed: ``unfinished`` says.
         """
         taken: list[Intent] = []
+        with self._reading() as connection:
+            if not connection.execute(_IS_WORK, {"wallets": sorted(wallets)}).scalar_one():
+                return taken
         with self._writing() as connection:
             shared = connection.execute(_SHARED).one()
             for late in connection.execute(_LATE, {"problem": LATE, "now": shared.now_ns}).all():

@@ -72,7 +72,7 @@ class World:
     @contextlib.asynccontextmanager
     async def carrying(self) -> AsyncIterator[None]:
         """Run the task that carries, and end it with the block."""
-        task = asyncio.create_task(self.spooling.run(self.memories.commit))
+        task = asyncio.create_task(self.spooling.run(self.memories.commit_each))
         try:
             yield
         finally:
@@ -319,10 +319,10 @@ async def test_a_write_that_fails_at_a_server_that_answers_stands_aside_in_the_e
     await world.write("behind it")
     world.journal.failure = None
 
-    async def commit(drafts: Sequence[MemoryDraft], caller: Caller) -> list[Acknowledgement]:
-        if drafts[0].content == "poison":
+    async def commit(writes: Sequence[tuple[Sequence[MemoryDraft], Caller]]) -> list[list[Acknowledgement]]:
+        if any(drafts[0].content == "poison" for drafts, _ in writes):
             raise JournalUnavailable("SQLSTATE 54000")
-        return await world.memories.commit(drafts, caller)
+        return await world.memories.commit_each(writes)
 
     with anyio.fail_after(10):
         task = asyncio.create_task(world.spooling.run(commit))
@@ -333,6 +333,34 @@ async def test_a_write_that_fails_at_a_server_that_answers_stands_aside_in_the_e
     assert await world.contents() == ["behind it"]
     [letter] = await world.spooling.entries(dead=True, limit=10)
     assert letter.last_error == "SQLSTATE 54000"
+
+
+async def test_what_many_wrote_is_carried_by_few_commits_in_order_with_what_rests_on_it() -> None:
+    world = await a_world()
+    world.journal.failure = GONE
+    first = await world.write("first")
+    await world.write("rests on it", cites=(first.id,))
+    others = [replace(CLAUDE, agent=f"agent-{number}") for number in range(50)]
+    for number, caller in enumerate(others):
+        await world.memories.write(a_draft(f"note {number}", agent=caller.agent), caller)
+    world.journal.failure = None
+    commits: list[int] = []
+
+    async def commit(writes: Sequence[tuple[Sequence[MemoryDraft], Caller]]) -> list[list[Acknowledgement]]:
+        commits.append(len(writes))
+        return await world.memories.commit_each(writes)
+
+    with anyio.fail_after(10):
+        task = asyncio.create_task(world.spooling.run(commit))
+        while not world.spooling.is_empty():  # noqa: ASYNC110
+            await anyio.sleep(0.005)
+        task.cancel()
+        await asyncio.wait({task})
+    assert commits == [52]
+    assert await world.contents() == ["first", "rests on it", *(f"note {number}" for number in range(50))]
+    [link] = await world.journal.links([first.id])
+    assert link.to_id == first.id
+    assert (await world.spool.stats()).delivered == 52
 
 
 def episodes_of(world: World) -> Episodes:

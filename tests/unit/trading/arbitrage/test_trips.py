@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from trading.arbitrage.trip_story import Moved, moves, story
 from trading.arbitrage.trips import (
     Ask,
     Attempt,
@@ -224,3 +225,31 @@ def test_a_thousand_trips_with_every_kind_of_failure_end_flat_in_time_and_surviv
         assert trip.back == sum(each.amount_out for each in settled if ":first:" not in each.key)
     assert ended[Phase.DONE] > 50
     assert ended[Phase.FLAT] > 50
+
+
+WHOLE = replace(PLAN, first=LegPlan("whole", 1_000, 1_011), is_whole=True)
+
+
+@pytest.mark.parametrize(
+    ("ends", "phase", "result"),
+    [
+        (Settled("t1:first:0", 1_000, 1_020, 5, S), Phase.DONE, 15),
+        (Settled("t1:first:0", 1_000, 990, 5, S), Phase.DONE, -15),
+        (Dead("t1:first:0", 5, S), Phase.FLAT, -5),
+    ],
+)
+def test_a_whole_trip_has_one_attempt_and_nothing_between(ends: Event, phase: Phase, result: int) -> None:
+    trip, sent = after(Began(0), ends, plan=WHOLE)
+    assert (trip.phase, trip.result, trip.middle, trip.is_hedge_pending) == (phase, result, 0, False)
+    (attempt,) = sent
+    assert (attempt.venue, attempt.amount_out_min, attempt.is_whole) == ("whole", 1_011, True)
+    assert trip.broken == (result == -15)
+    told, scenes = story(WHOLE, [Began(0), ends])
+    assert told == trip
+    assert moves(scenes) == (Moved("whole", result, 0),)
+
+
+def test_a_whole_trip_that_was_killed_is_asked_about() -> None:
+    trip, actions = fold(WHOLE, [Began(0)])
+    assert trip.open is not None
+    assert actions == (Ask(trip.open),)

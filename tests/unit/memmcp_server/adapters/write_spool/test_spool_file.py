@@ -7,7 +7,7 @@ import anyio
 import pytest
 from tests.support.journals import T0_NS, a_draft
 
-from memmcp_server.adapters.write_spool import NAME, open_spool
+from memmcp_server.adapters.write_spool import SPOOL_NAME, open_spool
 from memmcp_server.domain.caller import Caller
 from memmcp_server.domain.identifiers import MemoryId
 from memmcp_server.domain.spooled import SpooledWrite
@@ -64,9 +64,9 @@ async def test_a_full_disk_is_named_and_what_was_kept_before_stays(tmp_path: Pat
         with pytest.raises(StorageFull) as refused:
             await spool.put(a_write("y" * 100_000))
         assert refused.value.retryable
-        assert NAME in refused.value.message
+        assert SPOOL_NAME in refused.value.message
         assert await spool.live(0, 10) == [kept]
-        await spool.done(kept.id, {})
+        await spool.done([kept.id], {})
         await spool.put(a_write("fits again"))
 
 
@@ -75,13 +75,13 @@ async def test_nothing_of_what_was_carried_is_left_in_the_files(tmp_path: Path) 
     async with open_spool(tmp_path, 10, ROOMY) as spool:
         kept = await spool.put(a_write(said))
         assert any(said.encode() in path.read_bytes() for path in tmp_path.iterdir())
-        await spool.done(kept.id, {})
+        await spool.done([kept.id], {})
         assert not any(said.encode() in path.read_bytes() for path in tmp_path.iterdir())
 
 
 async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
-    (tmp_path / NAME).write_bytes(b"not a database at all, but long enough to be one" * 100)
-    with pytest.raises((DataDirectoryError, JournalUnavailable), match=NAME):
+    (tmp_path / SPOOL_NAME).write_bytes(b"not a database at all, but long enough to be one" * 100)
+    with pytest.raises((DataDirectoryError, JournalUnavailable), match=SPOOL_NAME):
         async with open_spool(tmp_path, 10, ROOMY):
             raise NotImplementedError
 
@@ -90,7 +90,7 @@ async def test_a_write_that_cannot_be_read_stands_aside_for_those_behind_it(tmp_
     async with open_spool(tmp_path, 10, ROOMY) as spool:
         broken = await spool.put(a_write("broken"))
         sound = await spool.put(a_write("sound"))
-    with sqlite3.connect(tmp_path / NAME) as connection:
+    with sqlite3.connect(tmp_path / SPOOL_NAME) as connection:
         connection.execute("UPDATE writes SET body = x'7b' WHERE id = ?", (broken.id,))
     connection.close()
     async with open_spool(tmp_path, 10, ROOMY) as spool:
