@@ -90,8 +90,10 @@ def test_twenty_who_claim_at_once_get_each_child_once_within_the_limits_and_neve
         claimed = [each for found in threads.map(work, wallets) for each in found]
     assert not breaches
     assert max(Counter(claimed).values()) == 1
-    for _ in range(4):  # what had to wait for somebody else is claimed after all
-        claimed += [each for wallet in wallets for each in work(wallet)]
+    while len(claimed) < 50:  # what had to wait for somebody else is claimed after all
+        found = [each for wallet in wallets for each in work(wallet)]
+        assert found, "nobody is at work, and yet something waits"
+        claimed += found
     assert sorted(claimed) == sorted(
         each.id for name in ("buys", "sells", "others") for each in stage.orders.children(name)
     )
