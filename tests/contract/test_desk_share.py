@@ -1,5 +1,6 @@
 """A desk that trades beside execution nodes: its swaps and theirs never meet, and count together."""
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from tests.support.node_stage import WIDE, NodeStage, node_stage
 from tests.support.postgres import PostgresServer
 
 from trading.adapters.execution_journal import SqlExecutionJournal
+from trading.adapters.node_store.desks import OVER, Desks
 from trading.adapters.node_store.opening import StoreRules
 from trading.config import NodesSection
 from trading.execution.executor import Executor, Outlook
@@ -109,6 +111,18 @@ async def test_what_the_desk_buys_and_sells_counts_among_the_nodes(stage: NodeSt
         assert desk.share.tell() == 0
         assert stage.orders.exposure().lamports == 0
         assert stage.orders.counts() == {"settled": 2, "failed": 1}
+
+
+def test_a_reservation_that_is_written_after_the_end_was_told_is_none(stage: NodeStage) -> None:
+    stage.orders.share(WIDE, "test")
+    desks, chain = Desks(stage.door, time.time_ns), PlainChain()
+    intent = replace(buying(chain, WALLET, 10**9), id="late", key="run/late")
+    desks.begin("desk", 0)
+    ended = IntentRecord(intent, IntentState.FAILED, problem="the nodes' database did not answer")
+    desks.over("desk", 1, ended)
+    assert desks.take("desk", intent) == OVER, "the question lay in a thread that was given up"
+    assert stage.orders.exposure().entries_open == 0
+    assert stage.orders.counts() == {"failed": 1}
 
 
 async def test_the_desk_and_a_node_are_never_on_both_sides_of_a_token(stage: NodeStage, tmp_path: Path) -> None:
