@@ -315,6 +315,13 @@ class SqlTripJournal:
             connection.execute(sa.insert(_answers), row)
             connection.execute(sa.update(_state).values(halted=""))
 
+    def strand(self, why: str, now_ns: int) -> None:
+        """Open no trip, and let each that is not over wait for a person: nobody knows what was sent for it since."""
+        values = {"phase": Phase.STUCK.value, "ended_ns": now_ns}
+        with self._writing() as connection:
+            connection.execute(sa.update(_trips).where(_trips.c.phase.not_in(_OVER)).values(**values))
+            connection.execute(sa.update(_state).where(_state.c.halted == "").values(halted=why[:500]))
+
     def settle_by_hand(self, trip_id: str, actor: str, reason: str, result: int) -> None:
         """Close a trip that waited for a person, who says what it came to. Raises: InvalidInput."""
         if not reason.strip():

@@ -64,6 +64,11 @@ class Journals:
             opened.close()
             raise
 
+    def strand(self, why: str, now_ns: int) -> None:
+        """Go on with nothing that may have gone further since these files were copied."""
+        self.trips.strand(why, now_ns)
+        self.transfers.strand()
+
     def close(self) -> None:
         self.trips.close()
         self.transfers.close()
