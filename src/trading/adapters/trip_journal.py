@@ -147,7 +147,9 @@ class SqlTripJournal:
             if connection.execute(known).scalar_one_or_none() is not None:
                 return ""
             halted = str(connection.execute(sa.select(_state.c.halted)).scalar_one())
-            if halted:
+            # Whoever was killed between a trip's end and the halt that follows from it has not written that down.
+            is_stuck = sa.select(_trips.c.id).where(_trips.c.phase == Phase.STUCK.value).limit(1)
+            if halted or connection.execute(is_stuck).scalar_one_or_none() is not None:
                 return "halted"
             still = _trips.c.phase.not_in(_ENDED)
             losses = connection.execute(sa.select(_trips.c.loss_max).where(still)).scalars().all()

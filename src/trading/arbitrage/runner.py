@@ -60,6 +60,11 @@ class TripRunner:
         self._tasks: anyio.abc.TaskGroup | None = None
         self._under_way: dict[str, Trip] = {}
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a trip is under way."""
+        return bool(self._under_way)
+
     def promised(self, venue: str) -> tuple[int, int]:
         """Return what trips that are not over may still give at a venue: money, and the middle token. What an attempt
         gives that is under way counts, though the venue may have taken it off already: never too little is told."""
