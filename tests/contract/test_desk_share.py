@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 from pydantic import SecretStr
-from tests.contract.test_node_store import settle
+from tests.contract.test_node_store import settle, settlement_of
 from tests.doubles.plain_chain import TOKEN, PlainChain, buying
 from tests.support.execution import RULES
 from tests.support.live_desk import World, a_world
@@ -123,6 +123,21 @@ def test_a_reservation_that_is_written_after_the_end_was_told_is_none(stage: Nod
     assert desks.take("desk", intent) == OVER, "the question lay in a thread that was given up"
     assert stage.orders.exposure().entries_open == 0
     assert stage.orders.counts() == {"failed": 1}
+
+
+def test_a_desk_whose_journal_was_put_back_tells_on_and_each_fill_counts_once(stage: NodeStage) -> None:
+    stage.orders.share(WIDE, "test")
+    desks, chain = Desks(stage.door, time.time_ns), PlainChain()
+    one, two = [replace(buying(chain, WALLET, 10**9), id=name, key=f"run/{name}") for name in ("one", "two")]
+    assert desks.begin("desk", 10) == 10
+    assert desks.take("desk", one) == desks.take("desk", two) == ""
+    settled = IntentRecord(one, IntentState.SETTLED, settlement=settlement_of(one, 3))
+    desks.over("desk", 50, settled)
+    assert desks.begin("desk", 20) == 20, "restored: its newest event is older than what was told"
+    desks.over("desk", 21, settled)
+    desks.over("desk", 22, IntentRecord(two, IntentState.FAILED, problem="late"))
+    used = stage.orders.exposure()
+    assert (used.lamports, used.entries_open) == (10**9, 0)
 
 
 async def test_the_desk_and_a_node_are_never_on_both_sides_of_a_token(stage: NodeStage, tmp_path: Path) -> None:

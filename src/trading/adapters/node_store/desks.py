@@ -47,10 +47,12 @@ _ROOM: Final = sa.text(
     "EXISTS (SELECT 1 FROM children WHERE token = :token AND NOT is_buy AND state = 'planned' "
     "AND due_ns <= :now AND until_ns > :now) AS leaves"
 )
+_FILLED: Final = sa.text("SELECT 1 FROM fills WHERE child_id = :child")
 _OVER: Final = sa.text("UPDATE children SET problem = :problem WHERE id = :child")
+# A journal that was put back as it was before counts its events anew from there.
 _NEW_DESK: Final = sa.text(
-    "INSERT INTO desks (name, told) VALUES (:name, :newest) ON CONFLICT (name) DO UPDATE SET name = excluded.name "
-    "RETURNING told"
+    "INSERT INTO desks (name, told) VALUES (:name, :newest) ON CONFLICT (name) "
+    "DO UPDATE SET told = least(desks.told, excluded.told) RETURNING told"
 )
 _TOLD: Final = sa.text("UPDATE desks SET told = :seq WHERE name = :name AND told < :seq")
 
@@ -96,6 +98,8 @@ class Desks(StoredIntents):
             if connection.execute(_TOLD, {"name": name, "seq": seq}).rowcount != 1 or known is None:
                 return
             row = _row(name, known.intent)
+            if connection.execute(_FILLED, row).first() is not None:
+                return  # told before the journal was put back as it was before
             # Not reserved: a sale while the database was away. It counts all the same.
             connection.execute(_NEW_PARENT, row)
             connection.execute(_NEW_CHILD, row | {"state": known.state.value})
