@@ -5,7 +5,9 @@ from typing import Final
 from trading.config import Sections
 from trading.errors import InvalidInput
 
-WITHDRAWING: Final = ("binance", "binanceus")
+TRADED: Final = ("binance", "binanceus")
+"""Where an order is looked up by our name for it, and a request that comes after its window is refused: without both,
+one whose answer was lost could come after it was taken for dead. Withdrawals carry a name of ours there too."""
 
 
 def check(sections: Sections, *, is_real: bool) -> None:
@@ -41,9 +43,9 @@ def _check_real(sections: Sections, *, is_real: bool) -> None:
             "a withdrawal goes to arbitrage.wallet and nowhere else, as only there its arrival is proven",
         ),
         (
-            "arbitrage.withdraw_to",
-            bool(section.withdraw_to) and sections.exchange.id not in WITHDRAWING,
-            f"withdrawals are made at {' and '.join(WITHDRAWING)} alone, where each carries a name of ours",
+            "exchange.id",
+            sections.exchange.id not in TRADED,
+            f"real money is traded at {' and '.join(TRADED)} alone, where a lost order can be proven dead",
         ),
         (
             "arbitrage.pairs",

@@ -15,7 +15,7 @@ from trading.arbitrage.opportunities import TripTerms
 from trading.arbitrage.paper_leg import Chance, PaperInventory, PaperLeg, PaperTerms, Sight
 from trading.arbitrage.planning import TripPace
 from trading.arbitrage.trips import Attempt, Dead, Phase
-from trading.config import ArbitrageSection, Sections
+from trading.config import ArbitrageSection, MarketSection, Sections
 from trading.config.arbitrage import EVM, EXCHANGE, SOLANA, ArbitragePairSection
 from trading.errors import ExchangeUnavailable, InvalidInput
 from trading.model.intent import SOL_MINT
@@ -163,9 +163,7 @@ class _Sights:
 
         section = self._sections.arbitrage
         if self._jupiter is None:
-            calls = {"jupiter_calls_per_minute": section.jupiter_calls_per_minute}
-            market = self._sections.market.model_copy(update=calls)
-            opened = JupiterApi.connect(market, self._sections.router, self._clock)
+            opened = JupiterApi.connect(_market(self._sections), self._sections.router, self._clock)
             self._jupiter = await self._stack.enter_async_context(opened)
         rules = rules_of(section, pair)
         terms = SightTerms(SOL_MINT, pair.mint, rules.least, rules.most, section.sizes)
@@ -185,17 +183,27 @@ class _Sights:
         return EvmSight(name, self._evm.reader, terms, self._clock)
 
 
+def _market(sections: Sections) -> MarketSection:
+    """Return where Jupiter is asked, as often as arbitrage may."""
+    calls = {"jupiter_calls_per_minute": sections.arbitrage.jupiter_calls_per_minute}
+    return sections.market.model_copy(update=calls)
+
+
 @asynccontextmanager
 async def real_venues(sections: Sections, live: "LiveDesk", clock: Clock) -> AsyncIterator[list[OpenedPair]]:
     """Make what sends with real money; each exchange is opened when it is first needed."""
+    from trading.adapters.jupiter.build import JupiterBuild
+    from trading.adapters.jupiter.gateway import JupiterApi
     from trading.arbitrage.ladder import sizes_between
     from trading.arbitrage.round_trips import WholeLeg, WholeTerms
     from trading.arbitrage.solana_leg import SolanaLeg, SolanaParts, SolanaTerms
 
     section = sections.arbitrage
     parts = live.parts
-    solana = SolanaParts(live.executor, parts.journal, parts.chain, parts.router, clock)
     async with AsyncExitStack() as stack:
+        # Looks have calls of their own: no exit of the desk waits for what arbitrage asks.
+        jupiter = await stack.enter_async_context(JupiterApi.connect(_market(sections), sections.router, clock))
+        solana = SolanaParts(live.executor, parts.journal, parts.chain, JupiterBuild(jupiter), clock)
         found = []
         for pair in section.pairs:
             rules = rules_of(section, pair)
