@@ -150,6 +150,18 @@ def test_a_purchase_that_waits_for_a_person_keeps_no_sale_of_its_token_waiting(s
     assert stage.orders.exposure().entries_open == 1, "what it has reserved counts all the same"
 
 
+def test_who_sets_some_of_the_limits_leaves_the_others_as_they_are(stage: NodeStage) -> None:
+    stage.orders.share(WIDE, "test")
+    stage.orders.change({"state": SharedState.REDUCING}, "one")
+    stage.orders.change({"exposure_lamports_max": 5}, "other")
+    wanted = replace(WIDE, state=SharedState.REDUCING, exposure_lamports_max=5)
+    assert stage.orders.shared_limits() == wanted
+    for wrong in (-1, 1 << 63):
+        with pytest.raises(InvalidInput, match="entries_open_max"):
+            stage.orders.change({"entries_open_max": wrong}, "other")
+    assert stage.orders.shared_limits() == wanted
+
+
 def test_who_lost_the_lease_writes_nothing_any_more(stage: NodeStage) -> None:
     holder, held = stage.all_leases("a", "w", "v")
     stage.planned("one", "w")

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
@@ -232,13 +232,13 @@ async def _shared(given: Mapping[str, int | None], reduces: bool | None) -> tupl
     from trading.model.node import SharedState
 
     async with _store() as (_, orders):
-        wanted = {name: value for name, value in given.items() if value is not None}
-        found = orders.shared_limits()
-        state = found.state if reduces is None else SharedState.REDUCING if reduces else SharedState.ACTIVE
-        if wanted or state is not found.state:
-            found = replace(found, state=state, **wanted)
-            orders.share(found, OPERATOR)
-        return found, orders.exposure()
+        # Only what was given: whoever only reduces must not bring back limits that were lowered meanwhile.
+        wanted: dict[str, SharedState | int] = {name: value for name, value in given.items() if value is not None}
+        if reduces is not None:
+            wanted["state"] = SharedState.REDUCING if reduces else SharedState.ACTIVE
+        if wanted:
+            orders.change(wanted, OPERATOR)
+        return orders.shared_limits(), orders.exposure()
 
 
 async def _planned(wish: "HandOrder") -> "Parent":

@@ -21,6 +21,8 @@ from .journal import StoredIntents
 from .opening import Door
 from .schema import children, limits, parents
 
+_MOST: Final = ("exposure_lamports_max", "token_lamports_max", "entries_open_max")
+_BIGGEST: Final = (1 << 63) - 1
 LATE: Final = "the deadline passed before a node began it"
 # Whether there is anything to claim, or too late for it, is read without a lock: most of the time there is nothing, and
 # the limits' row would be what many nodes meet at first.
@@ -192,16 +194,18 @@ class Orders(StoredIntents):
 
     def share(self, wanted: SharedLimits, actor: str) -> None:
         """Set what all nodes together may have. What is more already is only reduced. Raises: InvalidInput."""
-        most = {
-            name: getattr(wanted, name) for name in ("exposure_lamports_max", "token_lamports_max", "entries_open_max")
-        }
-        for name, value in most.items():
-            if value < 0:
-                msg = f"{name}: {value} is below 0"
+        self.change({name: getattr(wanted, name) for name in ("state", *_MOST)}, actor)
+
+    def change(self, wished: Mapping[str, SharedState | int], actor: str) -> None:
+        """Set some of the shared limits and leave the others as whoever set them last wished. Raises: InvalidInput."""
+        for name in _MOST:
+            if not 0 <= int(wished.get(name, 0)) <= _BIGGEST:
+                msg = f"{name}: {wished[name]} is not within 0 and {_BIGGEST}"
                 raise InvalidInput(msg, field=name)
+        values = {name: str(each) if name == "state" else int(each) for name, each in wished.items()}
         with self._writing() as connection:
-            connection.execute(sa.update(limits).values(state=wanted.state.value, **most))
-            self._note(connection, "", "", "shared", {"actor": actor, "state": wanted.state.value, **most})
+            connection.execute(sa.update(limits).values(**values))
+            self._note(connection, "", "", "shared", {"actor": actor, **values})
 
     def held(self, token: str) -> tuple[int, int]:
         """Return how many base units of a token the fills left in all wallets together, and what they cost."""
