@@ -136,6 +136,24 @@ async def stage_plan(stage: Stage) -> tuple[TripPlan, int]:
     return found
 
 
+async def test_an_attempt_that_nobody_answers_past_the_deadline_halts_and_is_asked_on(stage: Stage) -> None:
+    plan, loss_max = await stage.plan()
+    stage.legs[1].loses = stage.legs[1].silent = 1.0
+    runner = stage.runner()
+    assert await runner.take(plan, loss_max) == ""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(runner.carry_out, plan.id)
+        await eventually(lambda: stage.journal.halted() != "")
+        assert stage.clock.now_ns() >= plan.flat_by_ns
+        assert "past its deadline, and dear does not say what came of t1:" in stage.journal.halted()
+        assert stage.journal.kept(plan.id).phase is Phase.SECOND
+        assert await runner.take(replace(plan, id="t2"), loss_max) == "halted"
+        stage.legs[1].silent = 0.0  # it answers at last, and the trip goes on as ever
+        await eventually(lambda: not runner.is_busy)
+    assert stage.journal.kept(plan.id).phase.is_over
+    assert "past its deadline" in stage.journal.halted()
+
+
 async def test_a_second_venue_that_is_down_is_unwound_at_the_first_within_the_deadline(stage: Stage) -> None:
     stage.legs[1].is_down_for = lambda attempt: not attempt.gives_money
     plan, loss_max = await stage.plan()

@@ -21,7 +21,7 @@ from trading.ports import Clock
 
 from .leg_venue import LegVenue, Outcome
 from .trip_ports import TripJournal, TripLimits
-from .trips import Action, Began, Event, Looked, Phase, Send, Trip, TripPlan, fold, step
+from .trips import Action, Attempt, Began, Event, Looked, Phase, Send, Trip, TripPlan, fold, step
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class TripRunner:
         kept = await self._io(lambda: self._journal.kept(trip_id))
         trip, actions = fold(kept.plan, kept.events)
         self._under_way[trip_id] = trip
-        number, wait_s = len(kept.events), self._rules.ask_s
+        number, wait_s, is_told = len(kept.events), self._rules.ask_s, False
         if not kept.events:
             trip, actions = await self._happened(trip, number, Began(self._clock.now_ns()))
             number += 1
@@ -123,6 +123,8 @@ class TripRunner:
                 await self._sleep(wait_s if trip.open is not None else self._rules.tick_s)
                 wait_s = min(2 * wait_s, self._rules.ask_cap_s)
                 event = Looked(self._clock.now_ns())
+                if trip.open is not None and event.at_ns >= trip.plan.flat_by_ns and not is_told:
+                    is_told = await self._unanswered(trip.plan.id, trip.open)
                 after, actions = step(trip, event)
                 if after == trip:
                     continue
@@ -134,6 +136,13 @@ class TripRunner:
             why = f"trip {trip_id} is {trip.phase.value}, {trip.middle} left, {trip.broken} fills below their floor"
             await self._io(lambda: self._journal.halt(why))
         return trip
+
+    async def _unanswered(self, trip_id: str, attempt: Attempt) -> bool:
+        """Halt: past its deadline nobody says what came of an attempt. It may have been done, so it is only asked on."""
+        why = f"trip {trip_id} is past its deadline, and {attempt.venue} does not say what came of {attempt.key}"
+        logger.warning("%s: it is asked again", why)
+        await self._io(lambda: self._journal.halt(why))
+        return True
 
     async def _happened(self, trip: Trip, number: int, event: Event) -> tuple[Trip, tuple[Action, ...]]:
         after, actions = step(trip, event)
