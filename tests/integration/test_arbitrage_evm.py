@@ -129,7 +129,7 @@ class Works:
     view: ArbitrageView
 
     async def part(self, name: str, holds: Callable[[Any], bool]) -> dict[str, Any]:
-        with anyio.fail_after(30):
+        with anyio.move_on_after(20):
             while True:
                 try:
                     found: dict[str, Any] = dict(await self.view.document(name, None, 200))
@@ -138,14 +138,15 @@ class Works:
                 except Unavailable:
                     pass
                 await anyio.sleep(0.02)
+        raise AssertionError([dict(await self.view.document(each, None, 5)) for each in ("status", "trips", name)])
 
 
 @pytest.fixture
 async def place(evm: Evm, tmp_path: Path) -> AsyncIterator[Place]:
     clock = WallClock()
     async with ExchangeDesk.serving(lambda: clock.now_ns() // 10**6) as exchange, anyio.create_task_group() as tasks:
-        # The pool gives 1,590 for a SOL; the exchange sells one for 1,500, and has few.
-        exchange.bids, exchange.asks = [(Decimal(1_490), Decimal(9))], [(Decimal(1_500), Decimal("0.05"))]
+        # The pool gives 1,590 for a SOL; the exchange sells one for 1,500.
+        exchange.bids, exchange.asks = [(Decimal(1_490), Decimal(9))], [(Decimal(1_500), Decimal(9))]
         found = Place(evm, exchange, tmp_path)
         tasks.start_soon(found.mine)
         with evm.undone():
@@ -169,7 +170,7 @@ def seen(why_not: str) -> Callable[[Any], bool]:
 async def test_trips_over_the_evm_chain_are_made_only_while_armed_and_within_their_own_caps(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("DEBUG")
+    caplog.set_level("DEBUG", "trading")
     before = place.evm.balance(place.evm.token_0), place.exchange.free["SOL"], place.wei()
     async with place.working() as here:
         await here.part("opportunities", seen("not_armed"))
@@ -196,7 +197,8 @@ async def test_trips_over_the_evm_chain_are_made_only_while_armed_and_within_the
     assert [(each["first"], each["second"], each["phase"]) for each in trips] == [
         ("usdc/evm", "usdc/exchange", "done")
     ] * len(trips)
-    assert len(trips) >= 2
+    # One order may not use up the day, and what is left after two is less than a trip takes.
+    assert len(trips) == 2
     assert DAY_MAX - 20_000_000 < -moved[0] <= DAY_MAX
     gas = wei * SOL_PER_ETHER / 10**9
     result = sum(each["result"]["lamports"] for each in trips)

@@ -104,7 +104,9 @@ class EvmLeg:
 
     async def send(self, attempt: Attempt) -> Outcome:
         """Hand the attempt in and wait until it is decided, or its time is over."""
-        known = await self._parts.executor.take(self._intent(attempt))
+        return await self._decided(attempt, await self._parts.executor.take(self._intent(attempt)))
+
+    async def _decided(self, attempt: Attempt, known: EvmRecord) -> Outcome:
         while (outcome := await self._outcome(attempt, known)) is None:
             left_s = (attempt.expires_ns - self._parts.clock.now_ns()) / NS_PER_S
             if left_s <= 0:
@@ -114,9 +116,10 @@ class EvmLeg:
         return outcome
 
     async def ask(self, attempt: Attempt) -> Outcome:
+        """Tell what became of it; one that is under way is waited for as when it was sent."""
         known = await self._io(self._parts.journal.by_key, attempt.key)
         if known is not None:
-            return await self._outcome(attempt, known)
+            return await self._decided(attempt, known)
         # Whoever might still hand it in is told by its deadline that it is not signed any more.
         now_ns = self._parts.clock.now_ns()
         return Dead(attempt.key, 0, now_ns) if now_ns > attempt.expires_ns else None
