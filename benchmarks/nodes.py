@@ -89,6 +89,7 @@ class Trouble:
         self._chance = chance
         self._outcome = outcome
         self._hurt: set[str] = set()
+        self._server_is_up = anyio.Lock()
 
     async def run(self, ends_s: float) -> None:
         async with anyio.create_task_group() as tasks:
@@ -120,9 +121,10 @@ class Trouble:
             fleet.signal(name, signal.SIGKILL)
             await fleet.begin(name)
         elif blow == "database":
-            await anyio.to_thread.run_sync(self._server.kill)
-            await anyio.sleep(for_s / 4)
-            await anyio.to_thread.run_sync(self._server.start)
+            async with self._server_is_up:
+                await anyio.to_thread.run_sync(self._server.kill)
+                await anyio.sleep(for_s / 4)
+                await anyio.to_thread.run_sync(self._server.start)
         else:
             gate.is_silent = blow == "silence"
             if blow == "shut":
@@ -243,7 +245,9 @@ async def control() -> list[str]:
         store.empty()
         names = ("deaf", "other")
         async with jupiter_stage() as chain, gates(server.socket_dir, names) as ways, time_moves(chain, SLOT_S):
-            fleet = Fleet(store, chain, zygote, ways, Path(folder), NODES | {"lease_s": 0.6, "answer_s": 0.3})
+            fleet = Fleet(
+                store, chain, zygote, ways, Path(folder), NODES | {"lease_s": 0.6, "answer_s": 0.3, "stuck_s": 0.2}
+            )
             fleet.new_wallets(1)
             await fleet.begin("deaf", "deaf")
             one = SplitRules(1, 0, 1, CHILD_LAMPORTS, 10_000)

@@ -90,8 +90,10 @@ def test_twenty_who_claim_at_once_get_each_child_once_within_the_limits_and_neve
         claimed = [each for found in threads.map(work, wallets) for each in found]
     assert not breaches
     assert max(Counter(claimed).values()) == 1
-    for _ in range(4):  # what had to wait for somebody else is claimed after all
-        claimed += [each for wallet in wallets for each in work(wallet)]
+    while len(claimed) < 50:  # what had to wait for somebody else is claimed after all
+        found = [each for wallet in wallets for each in work(wallet)]
+        assert found, "nobody is at work, and yet something waits"
+        claimed += found
     assert sorted(claimed) == sorted(
         each.id for name in ("buys", "sells", "others") for each in stage.orders.children(name)
     )
@@ -222,6 +224,23 @@ def test_what_nobody_began_in_time_and_what_was_cancelled_is_accounted_for(stage
     kinds = Counter(each.kind for each in stage.orders.events())
     assert kinds["planned"] == 3
     assert (kinds["claimed"], kinds["failed"], kinds["cancelled"]) == (1, 1, 2)
+
+
+def test_what_was_begun_by_a_node_that_is_gone_for_good_is_watched_to_its_end_by_another(stage: NodeStage) -> None:
+    holder, held = stage.all_leases("gone", "w")
+    stage.planned("one", "w", wait_s=0.3)
+    [begun] = stage.orders.claim(holder, ["w"], 1)
+    journal_of(stage, held["w"]).signed(attempt_of(begun))
+    other = stage.leases.register("other", "1")
+    stage.lapse("w")
+    assert stage.leases.beat(other, wish("v")).leases[0].wallet == "v", "its time is not over: a node may still sign it"
+    with stage.door.writing() as connection:
+        connection.execute(sa.text("UPDATE children SET until_ns = 0"))
+    watched = {each.wallet: each for each in stage.leases.beat(other, wish("v")).leases}
+    assert set(watched) == {"v", "w"}
+    journal_of(stage, watched["w"]).settled(settlement_of(begun, 3))
+    stage.leases.release(other, ["w"])
+    assert [each.wallet for each in stage.leases.beat(other, wish("v")).leases] == ["v"], "nothing is left to watch"
 
 
 def test_a_plan_is_written_once_under_its_key_and_refused_where_it_is_none(stage: NodeStage) -> None:

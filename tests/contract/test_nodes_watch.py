@@ -57,6 +57,10 @@ async def test_each_node_is_shown_with_its_work_its_wallets_and_how_long_it_took
         assert up == {("busy",): 1, ("gone",): 0, ("leaving",): 1}
         assert figures["memmcp_trading_node_balance_lamports"]["series"][0]["value"] == 11
         assert figures["memmcp_trading_nodes_exposure_lamports"]["series"][0]["value"] == 2_000
+        assert watch.health() == {"problem": "", "silent": {}, "halted": {"w": "a swap that nobody wrote down"}}
+        ahead_s = 11.0
+        assert list(watch.health()["silent"]) == ["busy", "leaving"]
+        ahead_s = 0.0
         postgres.execute(f'ALTER DATABASE "{stage.door.engine.url.database}" ALLOW_CONNECTIONS false')
         assert watch._door is not None
         watch._door.close()
@@ -64,5 +68,6 @@ async def test_each_node_is_shown_with_its_work_its_wallets_and_how_long_it_took
         assert "not" in watch.problem
         ahead_s = 11.0
         assert {each["id"]: each["state"] for each in watch.documents(None)}["busy"] == "silent"
+        assert (watch.health()["silent"], watch.health()["problem"]) == ({}, watch.problem[:200])
         assert watch.figures()[0]["series"][0]["value"] == 0
         watch._door.close()

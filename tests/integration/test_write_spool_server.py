@@ -19,7 +19,7 @@ from tests.support.cutting_proxy import cutting_proxy
 from tests.support.journals import a_draft, make_journal
 from tests.support.postgres import PostgresServer, running_postgres
 
-from memmcp_server.adapters.sql_journal import SqlJournal, open_journal
+from memmcp_server.adapters.sql_journal import SqlJournal, open_journal, presence
 from memmcp_server.adapters.sql_journal.readiness import AGAIN_S, IDENTITY_FILE
 from memmcp_server.adapters.write_spool import SqlSpool, open_spool
 from memmcp_server.config import JournalSection
@@ -37,7 +37,6 @@ CLAUDE = Caller("claude", "", "memory_write", "agent", "stdio")
 EVERYTHING = MemoryFilter()
 WRITERS = 20
 WITHIN_S = 60
-REFUSED_WITHIN_S = 2
 
 
 @pytest.fixture(scope="module")
@@ -224,8 +223,11 @@ async def test_another_journal_at_the_same_address_is_not_written_to(
 
 
 async def test_what_needs_a_server_that_hangs_is_refused_within_two_seconds_and_goes_on_when_it_does(
-    postgres: PostgresServer, template: str, tmp_path: Path
+    postgres: PostgresServer, template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert presence.PATIENCE_S + presence.ANSWER_S <= 2
+    for name in ("PATIENCE_S", "ANSWER_S"):
+        monkeypatch.setattr(presence, name, getattr(presence, name) / 4)
     url = postgres.url(postgres.new_database(template))
     async with a_daemon(url, tmp_path) as daemon:
         first = await daemon.write("before")
@@ -237,7 +239,7 @@ async def test_what_needs_a_server_that_hangs_is_refused_within_two_seconds_and_
         with postgres.paused():
             began_s = time.monotonic()
             refusals = await asyncio.gather(*(each() for each in waits), return_exceptions=True)
-            assert time.monotonic() - began_s < 2 * REFUSED_WITHIN_S  # twice: other tests share the machine
+            assert time.monotonic() - began_s < 2  # four times as long: other tests share the machine
         for refusal in refusals:
             assert isinstance(refusal, JournalUnavailable)
             assert "does not answer" in refusal.message

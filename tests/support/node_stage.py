@@ -18,7 +18,10 @@ from trading.model.node import Holder, Lease, NodeState, Parent, PlannedChild, S
 WORKING = NodeState.WORKING
 S = 10**9
 WIDE = SharedLimits(exposure_lamports_max=10**15, token_lamports_max=10**15, entries_open_max=1_000)
-TABLES = "desks, fills, holdings, reservations, leases, nodes, children, parents, record, attempts, intents, wallets"
+TABLES = (
+    "desks, tallies, fills, holdings, reservations, leases, nodes, children, parents, record, attempts, intents, "
+    "wallets"
+)
 
 
 def wish(*wallets: str, state: NodeState = WORKING, most: int = 64, told: Mapping[str, object] | None = None) -> Wish:

@@ -50,7 +50,9 @@ JOURNAL_NOTE = "journal"
 STUCK_TRIES_MAX = 50
 """So often in a row the oldest write may fail at a server that answers; then it stands aside for those behind it."""
 
-BACK_OFF = RetryPolicy(base_s=0.25, cap_s=5.0)
+BACK_OFF = RetryPolicy(base_s=0.25, cap_s=1.0)
+"""Of the looks at a server that is away: one is cheap, and until one succeeds nobody can search."""
+
 AWAY = (JournalUnavailable, OutcomeUnknown, TimeoutError)
 """What a write comes to when the server cannot be reached, or did not say what became of it."""
 

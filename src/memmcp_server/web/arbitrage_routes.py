@@ -51,7 +51,7 @@ class ArbitrageRoutes:
 
     async def say(self, request: Request) -> JSONResponse:
         wish = await body_as(request, ArbitrageRequest)
-        caller = caller_of(request, "POST /arbitrage", role="operator")
+        caller = caller_of(request, "POST /arbitrage/answer", role="operator")
         asked: dict[str, Any] = wish.model_dump(exclude_none=True)
         body = await desk_of(self._services).answer_arbitrage(asked, actor=f"operator:{caller.agent}")
         return answer(ArbitrageStatus.model_validate(body))
@@ -96,7 +96,7 @@ class ArbitrageRoutes:
             ),
             ApiRoute(
                 "POST",
-                "/arbitrage",
+                "/arbitrage/answer",
                 self.say,
                 "What a person says of arbitrage: resume, settle a stuck trip, give a late transfer up.",
                 body=ArbitrageRequest,

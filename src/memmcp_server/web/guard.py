@@ -40,7 +40,7 @@ OPERATOR_PATHS: Final = ("/actions/", "/admin/")
 """What only the operator's token opens, on every host."""
 
 OPERATOR_ROUTES: Final = frozenset(
-    {"/live/disarm", "/memory/audit", "/promotions", "/rebalance", "/review", "/silences"}
+    {"/arbitrage/answer", "/live/disarm", "/memory/audit", "/promotions", "/rebalance", "/review", "/silences"}
 )
 """The same, for paths beside which others stand open."""
 

@@ -40,9 +40,19 @@ class ExecutionView(Wire):
     failed_trajectory_id: str
 
 
+class SharedNodesView(Wire):
+    """Execution nodes that share the desk's work: ``problem`` is why their database cannot be read, ``silent`` are
+    nodes of which nothing is heard, ``halted`` wallets of theirs that wait for a person, each with why."""
+
+    problem: str
+    silent: dict[str, str]
+    halted: dict[str, str]
+
+
 class DeskHealthView(Wire):
     """Renewed once a second. ``cycle_s``: what a cycle should take by the wall, null where it goes as fast as it can.
-    ``feed_counts`` count since the start; ``chain`` is null where the money is paper."""
+    ``feed_counts`` count since the start; ``chain`` is null where the money is paper, ``nodes`` where no nodes
+    are configured."""
 
     feed_counts: dict[str, int] = {}
     cycle_s: float | None = None
@@ -50,3 +60,4 @@ class DeskHealthView(Wire):
     endpoints: list[EndpointView] = []
     chain: ChainView | None = None
     execution: ExecutionView | None = None
+    nodes: SharedNodesView | None = None

@@ -129,7 +129,7 @@ def give_up(
 
 def _say(body: dict[str, Any], data_dir: DataDir, as_json: bool) -> None:
     with reporting(as_json=as_json):
-        view = Daemon.find(data_dir).say("/arbitrage", body)
+        view = Daemon.find(data_dir).say("/arbitrage/answer", body)
     _show_status(view, as_json)
 
 

@@ -5,7 +5,7 @@ Looked at beside the loop once a second, from what is committed; the loop awaits
 
 import logging
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -129,6 +129,7 @@ class DeskHealth:
     stage: Stage
     journal: Journal
     live: "LiveDesk | None" = None
+    nodes: Callable[[], Document | None] = lambda: None
     _quality: ExecutionQuality = field(default_factory=ExecutionQuality)
     _standings: dict[str, _Standing] = field(default_factory=dict)
     _seq: int | None = None
@@ -171,6 +172,7 @@ class DeskHealth:
             "endpoints": endpoints,
             "chain": chain,
             "execution": self._quality.document(self.stage.now_ns, self.stage.current.run_id),
+            "nodes": self.nodes(),
         }
 
     def _cycle_s(self, feed: Mapping[str, Any]) -> float | None:

@@ -7,7 +7,7 @@ when the database is away it waits. A node that cannot write signs nothing, beca
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,6 +87,8 @@ class _Work:
 class _Seen:
     state: SharedState = SharedState.ACTIVE
     lamports: dict[str, int] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
+    """The wallets that it can sign for."""
     trouble: str = ""
     ahead_ns: int = 0
     """How far the database's clock is ahead of ours: deadlines go by its."""
@@ -159,13 +161,16 @@ class Node:
         state = NodeState.DRAINING if self._drains.is_set() else NodeState.WORKING
         told = {"lamports": {name: str(each) for name, each in self._seen.lamports.items()}}
         wallets = tuple(await self._parts.wallets())
+        self._seen.own = frozenset(wallets)
         wish = Wish(state, wallets, self._rules.wallets_max, told)
         beat = await self._io(self._leases.beat, holder, wish)
         self._seen.state = beat.state
         self._seen.ahead_ns = beat.now_ns - self._parts.now_ns()
         await self._follow(beat)
-        if beat.surplus and state is NodeState.WORKING:
-            await self._give_back(holder, beat.surplus)
+        # A wallet that it cannot sign for is only watched until what was begun in it has ended.
+        await self._give_back(holder, [each for each in self._work if each not in self._seen.own], len(self._work))
+        if state is NodeState.WORKING:
+            await self._give_back(holder, list(self._work), beat.surplus)
 
     async def _follow(self, beat: Beat) -> None:
         """Begin what came and end what went."""
@@ -184,11 +189,12 @@ class Node:
         work.scope.cancel()
         await work.ended.wait()
 
-    async def _give_back(self, holder: Holder, most: int) -> None:
+    async def _give_back(self, holder: Holder, wallets: Sequence[str], most: int) -> None:
         """Let others have wallets of which nothing is begun. Nothing is claimed meanwhile: that is this task's too."""
         idle: list[str] = []
-        for wallet, work in self._work.items():
-            if len(idle) < most and work.is_ready and not await self._io(self._journal(work.lease).unfinished):
+        for wallet in wallets:
+            work = self._work[wallet]
+            if len(idle) < most and work.is_ready and not await self._goes_on(work, {IntentState.NEEDS_REVIEW}):
                 idle.append(wallet)
         for wallet in idle:
             await self._end(wallet)
@@ -196,7 +202,8 @@ class Node:
             await self._io(self._leases.release, holder, idle)
 
     async def _claim(self, holder: Holder) -> None:
-        ready = {wallet: work.executor for wallet, work in self._work.items() if work.is_ready}
+        own = self._seen.own
+        ready = {wallet: work.executor for wallet, work in self._work.items() if work.is_ready and wallet in own}
         room = self._rules.open_max - sum(each.driven for each in ready.values() if each is not None)
         if not ready:
             return
@@ -212,12 +219,14 @@ class Node:
 
     async def _unfinished(self) -> bool:
         """Tell whether anything goes on that needs no person."""
-        waiting = {IntentState.NEEDS_REVIEW, IntentState.WAITING}
         for work in self._work.values():
-            known = await self._io(self._journal(work.lease).unfinished)
-            if not work.ended.is_set() and any(each.state not in waiting for each in known):
+            if not work.ended.is_set() and await self._goes_on(work, {IntentState.NEEDS_REVIEW, IntentState.WAITING}):
                 return True
         return False
+
+    async def _goes_on(self, work: _Work, but: Collection[IntentState]) -> bool:
+        known = await self._io(self._journal(work.lease).unfinished)
+        return any(each.state not in but for each in known)
 
     async def _look(self) -> None:
         for wallet, work in list(self._work.items()):

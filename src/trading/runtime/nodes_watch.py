@@ -25,6 +25,7 @@ from .documents import Document, amount, iso
 from .node_run import store_rules
 
 LOOK_S: Final = 5.0
+GIVEN_UP_S: Final = 86_400.0
 SHOWN_MAX: Final = 200
 WALLETS_MAX: Final = 64
 STEPS: Final = {"send": "claim to signed transaction", "confirm": "signed until confirmed on chain"}
@@ -137,6 +138,19 @@ class NodesWatch:
         if node.state is NodeState.DRAINING:
             return "draining", "it finishes what it has begun, and begins nothing"
         return "working", ""
+
+    def health(self) -> Document:
+        """Return wire.SharedNodesView. While their database cannot be read, no node is called silent for that; one of
+        which nothing was heard for a day is taken as given up."""
+        seen = self._seen
+        age_s = 0.0 if seen is None else max(0.0, self._now_s() - seen.at_s)
+        silent: dict[str, str] = {}
+        for each in () if seen is None or self.problem else seen.nodes:
+            state, why = self._state(each, each.silent_s + age_s)
+            if state == "silent" and each.silent_s < GIVEN_UP_S:
+                silent[each.name] = why
+        halted = {} if seen is None else {wallet: why[:300] for wallet, why in list(seen.halted.items())[:WALLETS_MAX]}
+        return {"problem": self.problem[:200], "silent": silent, "halted": halted}
 
     def figures(self) -> list[Document]:
         """Return the families of figures; called in the event loop, it waits for nothing."""

@@ -180,7 +180,7 @@ async def _running(opener: Opener, session: Session, parts: _Parts) -> AsyncIter
             review = None if live is None else live.review
             profiles = parts.options.profiles_dir
             desk = PaperDesk(stage, mailbox, parts.store, previews, sections, profiles, review)
-            _equip(desk, stage, parts, tasks, meters, live)
+            _equip(desk, stage, parts, tasks, meters, health)
             yield desk
         finally:
             mailbox.close(Unavailable("the desk is stopping", hint="repeat with the same key when it is back"))
@@ -197,7 +197,7 @@ def _equip(
     parts: _Parts,
     tasks: anyio.abc.TaskGroup,
     meters: DeskMeters,
-    live: "LiveDesk | None",
+    health: DeskHealth,
 ) -> None:
     """Give a desk what it works with beside its loop, and start what runs for that."""
     sections, options = parts.sections, parts.options
@@ -209,14 +209,14 @@ def _equip(
         # Only who wishes for arbitrage pays for loading it.
         from .arbitrage_run import arbitraging_of
 
-        works = arbitraging_of(sections, options.data_dir, parts.memory, stage, live)
+        works = arbitraging_of(sections, options.data_dir, parts.memory, stage, health.live)
         desk.arbitraging, meters.arbitrage = works, works.figures
         tasks.start_soon(works.run)
     if sections.nodes.url is not None:
         from .nodes_watch import NodesWatch
 
         watch = NodesWatch(sections.nodes)
-        desk.telling.others, meters.nodes = watch.documents, watch.figures
+        desk.telling.others, meters.nodes, health.nodes = watch.documents, watch.figures, watch.health
         tasks.start_soon(watch.run)
     desk.running_costs = parts.costs
     desk.telling.live = None if parts.live is None else parts.live.executing(sections.live)

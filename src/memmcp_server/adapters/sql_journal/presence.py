@@ -5,6 +5,8 @@ waiting for as long as a statement may take: so a connection of its own is made,
 """
 
 import asyncio
+import contextlib
+import threading
 from typing import Any, TypeVar
 
 from sqlalchemy import create_engine
@@ -15,10 +17,10 @@ from memmcp_server.errors import JournalUnavailable, MemoryServerError
 from .engines import LIVELINESS, Place
 from .translate import translating
 
-PATIENCE_S = 1.0
+PATIENCE_S = 0.5
 """So long a read waits before anybody asks whether its server is there; then again after each such pause."""
 
-ANSWER_S = 1.0
+ANSWER_S = 1.5
 """So long a server that is there may take to let somebody in and say a constant."""
 
 CONNECT_TIMEOUT_S = 2
@@ -33,7 +35,7 @@ class Presence:
         self._shown = place.shown
         waits = {**LIVELINESS, "connect_timeout": CONNECT_TIMEOUT_S, "application_name": "memmcp (presence)"}
         self._engine = create_engine(place.url, poolclass=NullPool, connect_args=waits, hide_parameters=True)
-        self._asking: asyncio.Task[bool] | None = None
+        self._asking: asyncio.Future[bool] | None = None
 
     async def wait(self, future: "asyncio.Future[T]") -> T:
         """Return the future's result. Raises: what it raises; JournalUnavailable: its server does not answer."""
@@ -48,10 +50,27 @@ class Presence:
 
     async def _is_there(self, future: "asyncio.Future[T]") -> bool:
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(asyncio.to_thread(self._ask))
+            self._asking = self._begin()
         waited: set[asyncio.Future[Any]] = {future, self._asking}
         await asyncio.wait(waited, timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
         return future.done() or (self._asking.done() and self._asking.result())
+
+    def _begin(self) -> "asyncio.Future[bool]":
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bool] = loop.create_future()
+
+        def tell(found: bool) -> None:
+            if not answer.done():
+                answer.set_result(found)
+
+        def ask() -> None:
+            found = self._ask()
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(tell, found)
+
+        # Not one of a pool: it must not wait behind others, and nobody waits for it at the end.
+        threading.Thread(target=ask, name="journal-presence", daemon=True).start()
+        return answer
 
     def _ask(self) -> bool:
         try:

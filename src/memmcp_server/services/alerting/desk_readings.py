@@ -34,6 +34,8 @@ NAMES: Final = frozenset(
         "unreconciled",
         "endpoint_down",
         "endpoints_up",
+        "execution_node_silent",
+        "execution_nodes_unseen",
         "signer_down",
         "desk_backlog_s",
         "clock_offset_s",
@@ -64,6 +66,7 @@ class DeskReadings:
             *self._execution(held, health, now_s),
             *_chain(health),
             *_endpoints(health),
+            *_nodes(health),
             *_queues(held),
             *_sidecar(held),
         ]
@@ -168,6 +171,18 @@ def _endpoints(health: Mapping[str, Any]) -> list[Reading]:
         up[each["kind"]] = up.get(each["kind"], 0) + (not is_down)
         found.append(reading("endpoint_down", float(is_down), str(each["problem"]), endpoint=str(each["name"])))
     return found + [reading("endpoints_up", count, kind=kind) for kind, count in up.items()]
+
+
+def _nodes(health: Mapping[str, Any]) -> list[Reading]:
+    nodes = health.get("nodes")
+    if not nodes:
+        return []
+    halted = [
+        reading("wallet_halted", 1.0, f"{why} It is a wallet of the nodes: memmcp-trade node review.", wallet=wallet)
+        for wallet, why in nodes["halted"].items()
+    ]
+    silent = [reading("execution_node_silent", 1.0, why, node=name) for name, why in nodes["silent"].items()]
+    return [reading("execution_nodes_unseen", float(bool(nodes["problem"])), str(nodes["problem"])), *silent, *halted]
 
 
 def _queues(held: Mapping[str, Any]) -> list[Reading]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from trading.model.intent import SOL_MINT, Intent, IntentRecord, IntentState
+from trading.model.intent import SOL_MINT, Intent, IntentRecord
 from trading.model.node import SharedState
 
 from .journal import StoredIntents
@@ -89,9 +89,7 @@ class Desks(StoredIntents):
             connection.execute(_NEW_PARENT, row)
             connection.execute(_NEW_CHILD, row | {"state": known.state.value})
             connection.execute(_OVER, {"child": row["child"], "problem": known.problem})
-            self._unreserve(connection, row["child"])
-            if known.state is IntentState.SETTLED and known.settlement is not None:
-                self._fill(connection, known.intent, known.settlement, child=row["child"], node=name)
+            self._over(connection, known.intent, known.state, known.settlement, child=row["child"], node=name)
             self._note(connection, known.intent.wallet, row["child"], known.state.value, {"node": name})
 
 

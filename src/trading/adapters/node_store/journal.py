@@ -5,7 +5,7 @@ needs the lease to run still, by the server's clock; what only tells of the chai
 token alone. With the end of an intent its reservation goes, and its fill is booked, in the same transaction.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -24,6 +24,13 @@ _LEASE: Final = sa.text(
     "SELECT node, epoch, token, until_ns >= now_ns() AS lives FROM leases WHERE wallet = :wallet FOR UPDATE"
 )
 _ENDED_BY: Final = sa.text("UPDATE children SET node = :node WHERE id = :child")
+_TALLY: Final = sa.text(
+    "INSERT INTO tallies (node, state, many, fee_lamports, tip_lamports, rent_lamports) "
+    "VALUES (:node, :state, 1, :fee, :tip, :rent) ON CONFLICT (node, state) DO UPDATE SET many = tallies.many + 1, "
+    "fee_lamports = tallies.fee_lamports + excluded.fee_lamports, "
+    "tip_lamports = tallies.tip_lamports + excluded.tip_lamports, "
+    "rent_lamports = tallies.rent_lamports + excluded.rent_lamports"
+)
 _UNRESERVE: Final = sa.text("DELETE FROM reservations WHERE child_id = :child")
 _FILL: Final = sa.text(
     "INSERT INTO fills (child_id, signature, node, wallet, token, is_buy, units, lamports, fee_lamports, tip_lamports, "
@@ -73,33 +80,42 @@ class StoredIntents(IntentBook):
             yield connection
 
     def _closed(self, connection: sa.Connection, known: IntentRecord, state: IntentState) -> None:
-        intent = known.intent
-        self._unreserve(connection, intent.id)
-        if state is IntentState.SETTLED:
-            settlement = known_in(connection, intent.id).settlement
-            assert settlement is not None
-            self._fill(connection, intent, settlement, child=intent.id, node=self._node())
+        settlement = known_in(connection, known.intent.id).settlement
+        self._over(connection, known.intent, state, settlement, child=known.intent.id, node=self._node())
 
-    def _unreserve(self, connection: sa.Connection, child: str) -> None:
-        connection.execute(_UNRESERVE, {"child": child})
-
-    def _fill(
-        self, connection: sa.Connection, intent: Intent, settlement: Settlement, *, child: str, node: str
+    def _over(
+        self,
+        connection: sa.Connection,
+        intent: Intent,
+        state: IntentState,
+        settlement: Settlement | None,
+        *,
+        child: str,
+        node: str,
     ) -> None:
-        """Book what a settled child did, within the caller's transaction."""
+        """Let go what was reserved for a child, book its fill and count it, within the caller's transaction."""
+        connection.execute(_UNRESERVE, {"child": child})
+        paid = {"fee": 0, "tip": 0, "rent": 0}
+        if settlement is not None:
+            paid = {
+                "fee": settlement.fee_lamports,
+                "tip": settlement.tip_lamports,
+                "rent": settlement.rent_lamports,
+            }
+            if state is IntentState.SETTLED:
+                self._fill(connection, intent, settlement, paid | {"child": child, "node": node})
+        connection.execute(_TALLY, paid | {"node": node, "state": state.value})
+
+    def _fill(self, connection: sa.Connection, intent: Intent, settlement: Settlement, more: Mapping[str, Any]) -> None:
         is_buy = intent.in_mint == SOL_MINT
         row: dict[str, Any] = {
-            "child": child,
+            **more,
             "signature": settlement.signature,
-            "node": node,
             "wallet": intent.wallet,
             "token": intent.out_mint if is_buy else intent.in_mint,
             "is_buy": is_buy,
             "units": settlement.out_units if is_buy else settlement.in_units,
             "lamports": settlement.in_units if is_buy else settlement.out_units,
-            "fee": settlement.fee_lamports,
-            "tip": settlement.tip_lamports,
-            "rent": settlement.rent_lamports,
         }
         connection.execute(_FILL, row)
         moved = {name: row[name] for name in ("wallet", "token", "units")}

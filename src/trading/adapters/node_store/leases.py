@@ -50,6 +50,12 @@ _TAKE: Final = sa.text(
     "UPDATE leases SET node = :node, epoch = :epoch, token = token + 1, until_ns = now_ns() + :ttl_ns "
     "WHERE wallet = ANY(:wallets) RETURNING wallet, token"
 )
+# Whoever could sign for them is gone, and nothing would be signed any more: what was begun has to end all the same.
+_ORPHANS: Final = sa.text(
+    "SELECT wallet FROM leases WHERE until_ns < now_ns() AND EXISTS (SELECT 1 FROM intents i JOIN children c "
+    "ON c.id = i.id WHERE i.wallet = leases.wallet AND i.state IN ('open', 'waiting_for_approval', 'signed', 'landed') "
+    "AND c.until_ns + :ttl_ns < now_ns()) ORDER BY wallet LIMIT 1 FOR UPDATE OF leases SKIP LOCKED"
+)
 _RELEASE: Final = sa.text(
     "UPDATE leases SET until_ns = 0 WHERE node = :node AND epoch = :epoch AND wallet = ANY(:wallets)"
 )
@@ -99,7 +105,9 @@ class Leases:
     def beat(self, holder: Holder, wish: Wish) -> Beat:
         """Say that a node lives: its leases are renewed, and it is given free ones of the wallets that it wishes.
 
-        A lease that ran out is not renewed: it comes again, if at all, with a new token.
+        A lease that ran out is not renewed: it comes again, if at all, with a new token. A node may be given a wallet
+        that it does not wish, too: one that nobody takes, with something begun whose time is over. That is only watched
+        to its end.
 
         Raises: LeaseLost where another process has registered under the name; JournalUnavailable.
         """
@@ -124,9 +132,11 @@ class Leases:
     def _taken(
         self, connection: sa.Connection, own: Mapping[str, Any], wallets: Sequence[str], most: int
     ) -> dict[str, int]:
-        if most < 1 or not wallets:
-            return {}
-        free = connection.execute(_FREE, {**own, "wallets": wallets, "most": most}).scalars().all()
+        free: list[str] = []
+        if most > 0 and wallets:
+            free += connection.execute(_FREE, {**own, "wallets": wallets, "most": most}).scalars()
+        if not free:
+            free += connection.execute(_ORPHANS, own).scalars()
         if not free:
             return {}
         return {row.wallet: int(row.token) for row in connection.execute(_TAKE, {**own, "wallets": free})}

@@ -106,3 +106,13 @@ desks = sa.Table(
     sa.Column("name", sa.String, primary_key=True),
     sa.Column("told", sa.BigInteger, nullable=False),
 )
+tallies = sa.Table(
+    "tallies",  # how many of a node's children ended how, and what that cost: counted when they end
+    metadata,
+    sa.Column("node", sa.String, primary_key=True),
+    sa.Column("state", sa.String, primary_key=True),
+    sa.Column("many", sa.BigInteger, nullable=False),
+    sa.Column("fee_lamports", sa.BigInteger, nullable=False),
+    sa.Column("tip_lamports", sa.BigInteger, nullable=False),
+    sa.Column("rent_lamports", sa.BigInteger, nullable=False),
+)

@@ -21,9 +21,11 @@ _NODES: Final = sa.text(
     "WHERE seen_ns > now_ns() - :forgotten_ns ORDER BY name LIMIT :most"
 )
 _LEASES: Final = sa.text("SELECT wallet, node, epoch, token FROM leases WHERE until_ns >= now_ns() ORDER BY wallet")
-_COUNTS: Final = sa.text(
-    "SELECT c.node, coalesce(i.state, c.state) AS state, count(*) AS many FROM children c "
-    "LEFT JOIN intents i ON i.id = c.id WHERE c.node <> '' GROUP BY 1, 2"
+# What has ended is counted when it ends, and what has not is little: both stay quick however long this goes on.
+_ENDED: Final = sa.text("SELECT node, state, many, fee_lamports, tip_lamports, rent_lamports FROM tallies")
+_OPEN: Final = sa.text(
+    "SELECT c.node, i.state, count(*) AS many FROM reservations r JOIN children c ON c.id = r.child_id "
+    "JOIN intents i ON i.id = r.child_id GROUP BY 1, 2"
 )
 _EXPIRED: Final = sa.text(
     "SELECT c.node, count(*) AS many FROM attempts a JOIN children c ON c.id = a.intent_id "
@@ -43,14 +45,6 @@ _TOOK: Final = sa.text(
     "percentile_cont(CAST(:shares AS double precision[])) WITHIN GROUP (ORDER BY landed - signed) AS land "
     "FROM each GROUP BY node"
 ).bindparams(shares=[0.5, 0.95, 0.99])
-_COSTS: Final = sa.text(
-    "SELECT node, sum(fee_lamports) AS fee, sum(tip_lamports) AS tip, sum(rent_lamports) AS rent FROM fills "
-    "GROUP BY node"
-)
-_FAILED: Final = sa.text(
-    "SELECT c.node, sum(CAST(CAST(convert_from(i.settlement, 'UTF8') AS jsonb) ->> 'fee_lamports' AS bigint)) "
-    "AS failed FROM intents i JOIN children c ON c.id = i.id WHERE i.state = 'reverted' GROUP BY 1"
-)
 
 
 def nodes_seen(door: Door) -> Sequence[NodeSeen]:
@@ -59,10 +53,10 @@ def nodes_seen(door: Door) -> Sequence[NodeSeen]:
         asked = {"forgotten_ns": FORGOTTEN_S * NS_PER_S, "most": NODES_MAX}
         rows = connection.execute(_NODES, asked).all()
         leases = _by_node(connection, _LEASES, lambda row: row)
-        counts = _by_node(connection, _COUNTS, lambda row: (str(row.state), int(row.many)))
+        ended = _by_node(connection, _ENDED, lambda row: row)
+        opened = _by_node(connection, _OPEN, lambda row: (str(row.state), int(row.many)))
         expired = {row.node: int(row.many) for row in connection.execute(_EXPIRED)}
         took = {row.node: row for row in connection.execute(_TOOK)}
-        costs = _costs(connection)
     return [
         NodeSeen(
             name=row.name,
@@ -75,9 +69,13 @@ def nodes_seen(door: Door) -> Sequence[NodeSeen]:
                 Lease(each.wallet, Holder(each.node, int(each.epoch)), int(each.token)) for each in leases[row.name]
             ),
             told=parse_json(row.told),
-            counts=dict(counts[row.name]) | {"attempts_expired": expired.get(row.name, 0)},
+            counts={
+                **{str(each.state): int(each.many) for each in ended[row.name]},
+                **dict(opened[row.name]),
+                "attempts_expired": expired.get(row.name, 0),
+            },
             took=_spreads(took.get(row.name)),
-            costs=dict(costs[row.name]),
+            costs=_costs(ended[row.name]),
         )
         for row in rows
     ]
@@ -90,12 +88,15 @@ def _by_node(connection: sa.Connection, query: sa.TextClause, made: Callable[[An
     return found
 
 
-def _costs(connection: sa.Connection) -> Mapping[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = defaultdict(dict)
-    for query in (_COSTS, _FAILED):
-        for row in connection.execute(query).mappings():
-            found[row["node"]] |= {name: int(value) for name, value in row.items() if name != "node"}
-    return found
+def _costs(ended: Sequence[Any]) -> Mapping[str, int]:
+    """Return what ended children cost; what reverted ones cost is a cost of its own."""
+    went = [each for each in ended if each.state != "reverted"]
+    return {
+        "fee": sum(int(each.fee_lamports) for each in went),
+        "tip": sum(int(each.tip_lamports) for each in ended),
+        "rent": sum(int(each.rent_lamports) for each in ended),
+        "failed": sum(int(each.fee_lamports) for each in ended if each.state == "reverted"),
+    }
 
 
 def _spreads(row: Any) -> Mapping[str, Spread]:

@@ -57,6 +57,10 @@ def chain(**fields: object) -> Act:
     return doing(lambda world: world.health["chain"].update(fields))
 
 
+def nodes(**fields: object) -> Act:
+    return health(nodes={"problem": "", "silent": {}, "halted": {}, **fields})
+
+
 def feed(**fields: object) -> Act:
     return doing(lambda world: world.desk["feed"].update(fields))
 
@@ -165,6 +169,8 @@ SCENARIOS: dict[str, Scenario] = {
     "not_reconciled": Scenario(chain(is_reconciled=False), chain(not_armed="real money is not armed")),
     "node_down": Scenario(endpoints(True, False), endpoints(False, False), ("node-a",)),
     "all_nodes_down": Scenario(endpoints(True, True), endpoints(True, False), ("chain",)),
+    "execution_node_silent": Scenario(nodes(silent={"node-b": "its wallets go to others"}), nodes(), ("node-b",)),
+    "execution_nodes_unseen": Scenario(nodes(problem="connection refused"), nodes()),
     "signer_down": Scenario(chain(not_armed="the signer does not answer: refused"), chain(not_armed="it is locked")),
     "queue_stuck": Scenario(
         lambda world: waits_in_the_outbox(world, seconds=120), lambda world: waits_in_the_outbox(world, seconds=90),
