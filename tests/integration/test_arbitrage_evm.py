@@ -179,6 +179,9 @@ async def test_trips_over_the_evm_chain_are_made_only_while_armed_and_within_the
         # Until the day's cap is used up, and the rest is too little for a trip.
         await here.part("opportunities", seen("no_price"))
         page = await here.part("trips", lambda found: all(each["is_over"] for each in found["trips"]))
+        held = tuple(place.evm.balance(each) for each in (place.evm.token_0, place.evm.token_1))
+        with anyio.fail_after(10):
+            await until(lambda: here.works.lies()["usdc/evm"] == held)
         # Disarmed again: what gives money is not signed, what brings it back is.
         place.arming.problem = "disarmed"
         leg = here.works.pairs[0].venues["usdc/evm"]

@@ -18,7 +18,17 @@ from trading.arbitrage.solana_leg import SolanaLeg, SolanaParts, SolanaTerms
 from trading.arbitrage.trips import Attempt, Dead, Phase
 from trading.errors import RouteRefused
 from trading.model.chain import AccountSeen, SwapOffer, SwapWanted
-from trading.model.evm import BlockSeen, EvmIntent, EvmKind, EvmMandate, EvmRecord, EvmState, PoolKind, PoolRef
+from trading.model.evm import (
+    BlockSeen,
+    EvmIntent,
+    EvmKind,
+    EvmMandate,
+    EvmRecord,
+    EvmSettlement,
+    EvmState,
+    PoolKind,
+    PoolRef,
+)
 from trading.model.intent import SOL_MINT, Intent, IntentRecord, IntentState
 from trading.runtime.arbitrage_venues import ArmedWhole
 
@@ -123,6 +133,10 @@ class Chain:
         self.open = [EvmRecord(usual, EvmState.PENDING), EvmRecord(allowing, EvmState.OPEN)]
         self.given_units = 0
         self.has_wei, self.problem = 2, ""
+        self.known: dict[str, EvmRecord] = {}
+
+    def by_key(self, key: str) -> EvmRecord | None:
+        return self.known.get(key)
 
     async def read(self, ref: PoolRef) -> PoolSeen:
         return PoolSeen(ref, BlockSeen(1, "", "", 1, 1), ConstantProduct(10**9, 10**9, 3_000))
@@ -180,6 +194,24 @@ async def test_an_account_that_is_halted_or_cannot_pay_for_gas_is_left_out_and_s
     chain.problem = "somebody else has the key"
     with pytest.raises(RouteRefused, match="is halted: somebody else has the key"):
         await leg.look()
+
+
+async def test_what_an_attempt_cost_is_told_only_when_what_its_allowance_charged_is_known() -> None:
+    clock = SteppedClock()
+    chain: Any = Chain(clock)
+    leg = EvmLeg(
+        "evm", EvmLegParts(chain, chain, chain, chain, MANDATE, clock), EvmLegTerms(POOL, True, 1, 10, Fraction(1))
+    )
+    wanted = attempt(clock)
+    clock.advance(60)
+    swap = replace(chain.open[0].intent, key=wanted.key)
+    allowing = replace(swap, key=f"{wanted.key}/allow", kind=EvmKind.ALLOW)
+    chain.known[swap.key] = EvmRecord(swap, EvmState.FAILED, problem="the deadline passed")
+    chain.known[allowing.key] = EvmRecord(allowing, EvmState.LANDED)
+    assert await leg.ask(wanted) is None
+    charged = EvmSettlement("i", "0x", 1, "0x", 0, 0, 7, 0)
+    chain.known[allowing.key] = EvmRecord(allowing, EvmState.CONFIRMED, settlement=charged)
+    assert await leg.ask(wanted) == Dead(wanted.key, 7, clock.now_ns())
 
 
 class Both:
