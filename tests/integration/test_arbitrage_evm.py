@@ -58,10 +58,10 @@ class Place:
     arming: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(problem="real money is not armed"))
     mines: bool = True
 
-    def sections(self, **changes: Any) -> Sections:
-        key = self.folder / "evm.key"
-        key.touch(0o600)
-        key.write_text(f"{OUR_KEY}\n")
+    def sections(self, key: str = OUR_KEY, **changes: Any) -> Sections:
+        key_file = self.folder / "evm.key"
+        key_file.touch(0o600)
+        key_file.write_text(f"{key}\n")
         pair = {"name": "usdc", "mint": "C" * 32, "decimals": 6, "market": "SOL/USDC", "solana": False}
         pair |= {"evm_pool": self.evm.pair, "least_sol": "0.02", "most_sol": "0.05"} | changes
         arbitrage = {
@@ -77,7 +77,7 @@ class Place:
         }
         evm = {
             "endpoints": [self.evm.url],
-            "key_file": key,
+            "key_file": key_file,
             "chain_id": CHAIN_ID,
             "router": self.evm.router,
             "v2_factory": self.evm.v2_factory,
@@ -225,6 +225,9 @@ async def test_a_leg_in_flight_is_taken_up_after_a_restart_and_brought_back_also
         with anyio.fail_after(20):
             await until(lambda: place.sent("pending") > nonces)
     place.arming.problem = "disarmed"
+    async with place.working(place.sections(key="0x" + "5c" * 32)) as here:
+        found = await here.part("status", lambda found: "are under way" in str(found))
+        assert f"swaps of {OUR_ADDRESS.lower()} are under way" in str(found)
     async with place.working() as here:
         place.mines = True
         page = await here.part("trips", lambda found: found["trips"] and found["trips"][0]["is_over"])

@@ -102,6 +102,9 @@ class RealEvm:
             place = parts.folder / JOURNAL_NAME
             journal = await anyio.to_thread.run_sync(SqlEvmJournal.at, place, clock.now_ns)
             own.callback(journal.close)
+            if others := await anyio.to_thread.run_sync(journal.accounts_under_way) - {key.address}:
+                msg = f"evm.key_file: it is the key of {key.address}, and swaps of {', '.join(others)} are under way"
+                raise InvalidInput(msg, field="evm.key_file", hint="let them end with their own key first")
             brings_back = _middles(self._arbitrage, door.pools)
 
             def guard(intent: EvmIntent, _now_ns: int) -> str:
