@@ -1,5 +1,6 @@
 """A desk that trades beside execution nodes: its swaps and theirs never meet, and count together."""
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 from pydantic import SecretStr
-from tests.contract.test_node_store import settle
+from tests.contract.test_node_store import settle, settlement_of
 from tests.doubles.plain_chain import TOKEN, PlainChain, buying
 from tests.support.execution import RULES
 from tests.support.live_desk import World, a_world
@@ -17,6 +18,7 @@ from tests.support.node_stage import WIDE, NodeStage, node_stage
 from tests.support.postgres import PostgresServer
 
 from trading.adapters.execution_journal import SqlExecutionJournal
+from trading.adapters.node_store.desks import OVER, Desks
 from trading.adapters.node_store.opening import StoreRules
 from trading.config import NodesSection
 from trading.execution.executor import Executor, Outlook
@@ -109,6 +111,33 @@ async def test_what_the_desk_buys_and_sells_counts_among_the_nodes(stage: NodeSt
         assert desk.share.tell() == 0
         assert stage.orders.exposure().lamports == 0
         assert stage.orders.counts() == {"settled": 2, "failed": 1}
+
+
+def test_a_reservation_that_is_written_after_the_end_was_told_is_none(stage: NodeStage) -> None:
+    stage.orders.share(WIDE, "test")
+    desks, chain = Desks(stage.door, time.time_ns), PlainChain()
+    intent = replace(buying(chain, WALLET, 10**9), id="late", key="run/late")
+    desks.begin("desk", 0)
+    ended = IntentRecord(intent, IntentState.FAILED, problem="the nodes' database did not answer")
+    desks.over("desk", 1, ended)
+    assert desks.take("desk", intent) == OVER, "the question lay in a thread that was given up"
+    assert stage.orders.exposure().entries_open == 0
+    assert stage.orders.counts() == {"failed": 1}
+
+
+def test_a_desk_whose_journal_was_put_back_tells_on_and_each_fill_counts_once(stage: NodeStage) -> None:
+    stage.orders.share(WIDE, "test")
+    desks, chain = Desks(stage.door, time.time_ns), PlainChain()
+    one, two = [replace(buying(chain, WALLET, 10**9), id=name, key=f"run/{name}") for name in ("one", "two")]
+    assert desks.begin("desk", 10) == 10
+    assert desks.take("desk", one) == desks.take("desk", two) == ""
+    settled = IntentRecord(one, IntentState.SETTLED, settlement=settlement_of(one, 3))
+    desks.over("desk", 50, settled)
+    assert desks.begin("desk", 20) == 20, "restored: its newest event is older than what was told"
+    desks.over("desk", 21, settled)
+    desks.over("desk", 22, IntentRecord(two, IntentState.FAILED, problem="late"))
+    used = stage.orders.exposure()
+    assert (used.lamports, used.entries_open) == (10**9, 0)
 
 
 async def test_the_desk_and_a_node_are_never_on_both_sides_of_a_token(stage: NodeStage, tmp_path: Path) -> None:

@@ -135,6 +135,21 @@ def test_a_purchase_waits_for_every_sale_that_is_due_and_for_its_own_wallet(stag
     assert [each.is_exit for each in stage.orders.claim(holder, ["v", "w"], 5)] == [True]
 
 
+def test_a_purchase_that_waits_for_a_person_keeps_no_sale_of_its_token_waiting(stage: NodeStage) -> None:
+    holder, held = stage.all_leases("a", "w", "v")
+    stage.planned("buy", "w")
+    [bought] = stage.orders.claim(holder, ["v", "w"], 5)
+    stage.planned("sell", "v", buys=False)
+    assert stage.orders.claim(holder, ["v", "w"], 5) == []
+    journal = journal_of(stage, held["w"])
+    journal.signed(attempt_of(bought))
+    assert stage.orders.claim(holder, ["v", "w"], 5) == [], "it may land yet"
+    journal.needs_review(bought.id, "it moved more than it may", {})
+    [sale] = stage.orders.claim(holder, ["v", "w"], 5)
+    assert sale.is_exit
+    assert stage.orders.exposure().entries_open == 1, "what it has reserved counts all the same"
+
+
 def test_who_lost_the_lease_writes_nothing_any_more(stage: NodeStage) -> None:
     holder, held = stage.all_leases("a", "w", "v")
     stage.planned("one", "w")

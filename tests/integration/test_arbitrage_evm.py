@@ -103,7 +103,7 @@ class Place:
         stage: Any = SimpleNamespace(
             current=SimpleNamespace(snapshot={"state": "ACTIVE", "entries_allowed": True}, sol_usd=None)
         )
-        live: Any = SimpleNamespace(arming=self.arming)
+        live: Any = SimpleNamespace(arming=self.arming, parts=SimpleNamespace(journal=SimpleNamespace(problem="")))
         works = arbitraging_of(found, self.folder, ListMemory(), stage, live)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(works.run)

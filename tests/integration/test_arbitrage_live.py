@@ -36,6 +36,7 @@ def wished(world: World, exchange: ExchangeDesk) -> dict[str, Any]:
         "wallet": str(world.others[0].pubkey()),
         "every_s": 0.1,
         "sizes": 2,
+        "jupiter_calls_per_minute": 100_000,
         "chain_fee_sol": "0.0001",
         "look_s": 5,
         "second_slip_bps": 500,
@@ -77,6 +78,10 @@ async def test_a_trip_with_real_money_is_made_only_while_armed_in_a_wallet_of_it
         async with a_desk(world) as here:
             await part(here.desk, "opportunities", is_closed)
             assert (exchange.received, world.stage.lamports(world.others[0])) == ([], before)
+            families = (await here.desk.metrics())["families"]
+            [requests] = [each["series"] for each in families if "endpoint_requests" in each["name"]]
+            own = {each["labels"][1]: each["value"] for each in requests if each["labels"][0] == "router"}
+            assert own["Jupiter"] == 0, "what arbitrage asks is not taken from the desk's own calls"
             await world.arm()
             page = await part(here.desk, "trips", lambda found: found["trips"] and found["trips"][-1]["is_over"])
             snapshot = await here.desk.snapshot()

@@ -91,6 +91,26 @@ async def test_old_looks_too_little_inventory_and_no_depth_are_not_acted_on(tmp_
     market.journal.close()
 
 
+async def test_what_a_trip_under_way_is_to_be_hedged_with_is_not_promised_to_another(tmp_path: Path) -> None:
+    market = TwoVenues(tmp_path)
+    market.plant(20_000)
+    first = await market.monitor.round()
+    kept = market.journal.kept(first)
+    market.clock.advance(1)
+    for leg in market.legs:  # enough to hedge this one, and half of another
+        leg.middle = kept.plan.second.amount_in * 3 // 2
+    assert await market.monitor.round()
+    again = market.journal.unfinished()[1].plan
+    assert again.second.amount_in <= kept.plan.second.amount_in // 2
+    market.clock.advance(1)
+    assert await market.monitor.round() == "", "all of it is promised"
+    assert "inventory" in {each.why_not for each in market.journal.sightings(2)}
+    for trip in market.journal.unfinished():
+        await market.runner.carry_out(trip.plan.id)
+    assert market.runner.promised("a") == market.runner.promised("b") == (0, 0)
+    market.journal.close()
+
+
 async def test_on_paper_prices_are_real_and_nothing_is_sent(tmp_path: Path) -> None:
     market = TwoVenues(tmp_path)
     market.plant(20_000)

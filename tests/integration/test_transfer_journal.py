@@ -93,6 +93,32 @@ async def test_a_way_that_nothing_can_be_sent_on_is_told_and_not_planned(journal
     assert journal.page(5) == []
 
 
+async def test_nothing_leaves_while_a_trip_may_need_it(tmp_path: Path) -> None:
+    clock = SteppedClock()
+    desk = Paper(tmp_path / "transfers.db", clock)
+    assert await desk.carrier.plan(SPLIT, "money", desk.money) is not None
+    desk.carrier.waits = lambda: True  # a trip has begun since
+    await desk.carrier.look()
+    assert (desk.journal.page(1)[0].transfer.state, desk.money["a"]) == (TransferState.PLANNED, 9_000)
+    desk.carrier.waits = lambda: False
+    await desk.carrier.look()
+    assert (desk.journal.page(1)[0].transfer.state, desk.money["a"]) == (TransferState.ON_ITS_WAY, 5_000)
+    desk.journal.close()
+
+
+async def test_one_whose_way_the_settings_took_before_it_left_bars_no_other(tmp_path: Path) -> None:
+    clock = SteppedClock()
+    desk = Paper(tmp_path / "transfers.db", clock)
+    assert await desk.carrier.plan(SPLIT, "money", desk.money) is not None
+    carrier = TransferCarrier(desk.journal, {}, CarrierRules(), clock, booked(desk.held), clock.sleep)
+    await carrier.look()
+    [kept] = desk.journal.page(5)
+    assert (kept.transfer.state, desk.money) == (TransferState.RETURNED, {"a": 9_000, "b": 1_000})
+    clock.advance(1)
+    assert await desk.carrier.plan(SPLIT, "money", desk.money) is not None
+    desk.journal.close()
+
+
 def test_only_one_that_is_late_is_given_up_and_only_with_a_reason(journal: SqlTransferJournal) -> None:
     kept = TransferKept(Transfer("x1", "a", "b", 10), "usdc", "money", S, 2 * S)
     assert journal.plan([kept]) == 1

@@ -168,6 +168,23 @@ async def test_what_cannot_be_brought_back_halts_and_waits_for_a_person(stage: S
     assert await runner.take(replace(plan, id="t2"), 1) == ""
 
 
+async def test_who_is_killed_before_the_halt_is_written_opens_no_trip_either(stage: Stage) -> None:
+    class NeverHalts(KilledJournal):
+        def halt(self, why: str) -> None:
+            raise Killed(why)
+
+    for leg in stage.legs:
+        leg.is_down_for = lambda attempt: not attempt.gives_money
+    plan, loss_max = await stage.plan()
+    runner = stage.runner(NeverHalts(stage.journal, -1, is_after=True))
+    await runner.take(plan, loss_max)
+    with pytest.raises(Killed):
+        await runner.carry_out(plan.id)
+    stage.reopened()
+    assert stage.journal.halted() == ""
+    assert await stage.runner().take(replace(plan, id="t2"), 1) == "halted"
+
+
 async def test_the_limits_are_shared_by_all_trips_open_and_over(stage: Stage) -> None:
     plan, _ = await stage.plan()
     runner = stage.runner()

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -68,7 +68,7 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
     async with ExchangeDesk.serving(lambda: clock.now_ns() // 10**6) as desk:
         given = section(desk.url, timeout_s=0.5)
         async with ExchangePair.connect(given, "SOL/USDC", (9, 6), clock) as pair:
-            rules = WithdrawalRules("binance", WALLET, coins, lambda: stage.problem)  # type: ignore[arg-type]
+            rules = WithdrawalRules("binance", WALLET, coins, lambda: stage.problem, ask_every_s=0)  # type: ignore[arg-type]
             door = ExchangeWithdrawals(lambda: pair.private, chain, rules, clock)
             stage = Stage(desk, clock, chain, journal, door)
             yield stage
@@ -102,6 +102,19 @@ async def test_one_whose_answer_was_lost_is_searched_by_its_name_and_not_asked_f
         stage.chain.pays("sig", units=450_000_000)
         assert await stage.looked() is TransferState.ARRIVED
         assert len(stage.desk.withdrawn) == 1
+
+
+async def test_the_exchange_is_asked_about_a_withdrawal_no_more_often_than_it_allows(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        stage.door._rules = replace(stage.door._rules, ask_every_s=120.0)
+        assert await stage.carrier().plan(SPLIT, "money", HELD) is not None
+        for _ in range(4):
+            await stage.looked()
+            stage.clock.advance(5)
+        assert stage.desk.calls["withdrawals"] == 1
+        stage.clock.advance(120)
+        await stage.looked()
+        assert stage.desk.calls["withdrawals"] == 2
 
 
 async def test_one_that_never_came_is_returned_only_when_its_time_is_over(tmp_path: Path) -> None:

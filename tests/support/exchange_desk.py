@@ -258,6 +258,8 @@ class ExchangeDesk:
         return page({"id": row["id"]})
 
     def _withdrawals(self, given: Mapping[str, str], *, is_half: bool) -> Response:
+        if int(given["endTime"]) - int(given["startTime"]) >= 7 * 86_400_000:
+            return page({"code": -1128, "msg": "With withdrawOrderId it must be less than 7 days."}, 400)
         found = [each for each in self.withdrawn if each["withdrawOrderId"] == given["withdrawOrderId"]]
         return page(found)
 

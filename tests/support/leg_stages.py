@@ -158,7 +158,7 @@ async def on_solana(folder: Path) -> AsyncIterator[LegStage]:
         give_tokens(market.cluster, mint, Pubkey.from_string(wallet), 10**12, market.pool.program(mint))
         home = SolanaHome(stage, wallet, folder / "execution.db", tasks, stage.parts)
         await home.begins()
-        tasks.start_soon(hasten, market.cluster)
+        tasks.start_soon(hasten, market.cluster, lambda: home.is_hasty)
         yield home
         await home.ends()
         tasks.cancel_scope.cancel()

@@ -125,6 +125,17 @@ class SqlTransferJournal:
                 is_it = _transfers.c.id == each.transfer.id
                 connection.execute(sa.update(_transfers).where(is_it).values(told=each.events))
 
+    def strand(self) -> None:
+        """Take what is only planned as handed in when it was planned: it may have been since, so it is asked about."""
+        is_planned = _transfers.c.state == TransferState.PLANNED.value
+        with self._writing() as connection:
+            found = [_kept(each) for each in connection.execute(sa.select(_transfers).where(is_planned)).all()]
+            events = [
+                TransferEvent(each.transfer.id, each.events, Happening.HANDED_IN, 0, each.planned_ns) for each in found
+            ]
+            if events:
+                _happen(connection, events)
+
     def give_up(self, transfer_id: str, actor: str, reason: str, now_ns: int) -> None:
         """Book a transfer that is late as lost, as a person says. Raises: InvalidInput."""
         if not reason.strip():

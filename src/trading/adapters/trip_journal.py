@@ -147,7 +147,9 @@ class SqlTripJournal:
             if connection.execute(known).scalar_one_or_none() is not None:
                 return ""
             halted = str(connection.execute(sa.select(_state.c.halted)).scalar_one())
-            if halted:
+            # Whoever was killed between a trip's end and the halt that follows from it has not written that down.
+            is_stuck = sa.select(_trips.c.id).where(_trips.c.phase == Phase.STUCK.value).limit(1)
+            if halted or connection.execute(is_stuck).scalar_one_or_none() is not None:
                 return "halted"
             still = _trips.c.phase.not_in(_ENDED)
             losses = connection.execute(sa.select(_trips.c.loss_max).where(still)).scalars().all()
@@ -314,6 +316,13 @@ class SqlTripJournal:
             row = {"actor": actor[:100], "reason": reason[:500], "halted": halted}
             connection.execute(sa.insert(_answers), row)
             connection.execute(sa.update(_state).values(halted=""))
+
+    def strand(self, why: str, now_ns: int) -> None:
+        """Open no trip, and let each that is not over wait for a person: nobody knows what was sent for it since."""
+        values = {"phase": Phase.STUCK.value, "ended_ns": now_ns}
+        with self._writing() as connection:
+            connection.execute(sa.update(_trips).where(_trips.c.phase.not_in(_OVER)).values(**values))
+            connection.execute(sa.update(_state).where(_state.c.halted == "").values(halted=why[:500]))
 
     def settle_by_hand(self, trip_id: str, actor: str, reason: str, result: int) -> None:
         """Close a trip that waited for a person, who says what it came to. Raises: InvalidInput."""

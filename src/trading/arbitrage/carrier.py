@@ -66,6 +66,8 @@ class TransferCarrier:
         self._one = anyio.CapacityLimiter(1)
         self.by_hand: dict[tuple[str, Asset], str] = {}
         """What the split asks for and no door can carry, by pair and token."""
+        self.waits: Callable[[], bool] = lambda: False
+        """Says whether nothing may leave now: a trip that began since it was planned may need what lies there."""
 
     async def run(self) -> None:
         """Carry until cancelled. Raises: JournalUnavailable: what cannot be written down is not done."""
@@ -99,9 +101,12 @@ class TransferCarrier:
         """Hand in what is planned, and hear what has become of the rest. Raises: JournalUnavailable."""
         since_ns = self._clock.now_ns() - int(self._rules.watch_s * NS_PER_S)
         watched = await self._io(lambda: self._journal.watched(since_ns))
-        planned = [each for each in watched if each.transfer.state is TransferState.PLANNED and self._door(each)]
-        sent = await self._happened([(each, [Heard(Happening.HANDED_IN)]) for each in planned])
-        answers: list[tuple[TransferKept, Sequence[Heard]]] = []
+        planned = [each for each in watched if each.transfer.state is TransferState.PLANNED]
+        # Settings may have taken its way since it was planned: nothing of it has left, and it must not bar the next.
+        barred = [(each, [Heard(Happening.NEVER_LEFT)]) for each in planned if self._door(each) is None]
+        ready = [] if self.waits() else [each for each in planned if self._door(each) is not None]
+        sent = await self._happened([(each, [Heard(Happening.HANDED_IN)]) for each in ready])
+        answers: list[tuple[TransferKept, Sequence[Heard]]] = [*barred]
         for each in sent:
             heard = await self._handed_in(each)
             if heard is not None:

@@ -119,7 +119,7 @@ class Monitor:
 
     async def round(self) -> str:
         """Look once, take the best trip if there is one; return its id, "" where none was taken."""
-        looks = await self._looks()
+        looks = [self._unpromised(each) for each in await self._looks()]
         now_ns = self._clock.now_ns()
         # A deep book takes a while to be walked again and again, and nobody else need wait for that.
         seen = await anyio.to_thread.run_sync(_all_weighed, looks, self._rules, now_ns)
@@ -137,6 +137,12 @@ class Monitor:
         ]
         await anyio.to_thread.run_sync(self._journal.seen, rows)
         return "" if why_not else trip_id  # "" too where there was nothing to take
+
+    def _unpromised(self, look: LegLook) -> LegLook:
+        """What trips under way are still to give is not there for another one."""
+        money, middle = self._runner.promised(look.venue)
+        money_free, middle_free = max(0, look.money_free - money), max(0, look.middle_free - middle)
+        return replace(look, money_free=money_free, middle_free=middle_free)
 
     def _weighed_whole(self, look: LegLook, now_ns: int) -> Seen:
         """Return the best trip there and back at one venue. What is between need not lie there: the first leg brings

@@ -58,6 +58,27 @@ class TripRunner:
         self._sleep = sleep
         self._one = anyio.CapacityLimiter(1)
         self._tasks: anyio.abc.TaskGroup | None = None
+        self._under_way: dict[str, Trip] = {}
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a trip is under way."""
+        return bool(self._under_way)
+
+    def promised(self, venue: str) -> tuple[int, int]:
+        """Return what trips that are not over may still give at a venue: money, and the middle token. What an attempt
+        gives that is under way counts, though the venue may have taken it off already: never too little is told."""
+        money = middle = 0
+        for trip in self._under_way.values():
+            plan = trip.plan
+            if plan.is_whole or trip.phase.is_over:
+                continue
+            if trip.phase is Phase.FIRST:
+                money += plan.first.amount_in if plan.first.venue == venue else 0
+                middle += plan.second.amount_in if plan.second.venue == venue else 0
+            elif venue in {plan.second.venue, *(way.venue for way in plan.unwinds)}:
+                middle += trip.middle if trip.phase is Phase.UNWINDING or plan.second.venue == venue else 0
+        return money, middle
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Raises: JournalUnavailable: what cannot be written down is not done."""
@@ -79,6 +100,8 @@ class TripRunner:
             raise InvalidInput(msg, field="venue")
         now_ns, limits = self._clock.now_ns(), self._rules.limits
         why_not = await self._io(lambda: self._journal.open(plan, loss_max, limits, now_ns))
+        if not why_not:
+            self._under_way[plan.id] = Trip(plan)
         if not why_not and self._tasks is not None:
             self._tasks.start_soon(self.carry_out, plan.id)
         return why_not
@@ -87,6 +110,7 @@ class TripRunner:
         """Drive one trip to its end from wherever it stands, and return it as it ended."""
         kept = await self._io(lambda: self._journal.kept(trip_id))
         trip, actions = fold(kept.plan, kept.events)
+        self._under_way[trip_id] = trip
         number, wait_s = len(kept.events), self._rules.ask_s
         if not kept.events:
             trip, actions = await self._happened(trip, number, Began(self._clock.now_ns()))
@@ -105,6 +129,7 @@ class TripRunner:
             wait_s = self._rules.ask_s
             trip, actions = await self._happened(trip, number, event)
             number += 1
+        self._under_way.pop(trip_id, None)
         if trip.phase is Phase.STUCK or trip.broken:
             why = f"trip {trip_id} is {trip.phase.value}, {trip.middle} left, {trip.broken} fills below their floor"
             await self._io(lambda: self._journal.halt(why))
@@ -114,6 +139,7 @@ class TripRunner:
         after, actions = step(trip, event)
         trip_id = trip.plan.id
         await self._io(lambda: self._journal.happened(trip_id, number, event, after.phase, after.result))
+        self._under_way[trip_id] = after
         return after, actions
 
     async def _done(self, actions: tuple[Action, ...]) -> Outcome:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import anyio
 
-from trading.errors import InvalidInput, RouteRefused
+from trading.errors import InvalidInput, RouteRefused, Unavailable
 from trading.execution.beside import Beside, InThread
 from trading.execution.together import together
 from trading.execution.transactions import token_account, units_of
@@ -175,6 +175,11 @@ class SolanaLeg:
         accounts = [token_account(terms.wallet, token, program) for program in TOKEN_PROGRAMS]
         seen = await self._parts.chain.accounts([terms.wallet, *accounts])
         promised = await self._io(self._parts.journal.reserved, terms.wallet)
+        halted = (await self._io(self._parts.journal.halted)).get(terms.wallet)
+        if halted:
+            # Nothing would be signed for it: a trip that was begun elsewhere could only be unwound.
+            msg = f"wallet {terms.wallet} is halted: {halted[:200]}"
+            raise Unavailable(msg, hint="`memmcp-trade review` shows what waits for an answer")
         wallet = seen[terms.wallet]
         lamports = (0 if wallet is None else wallet.lamports) - terms.keep_lamports - promised.get(SOL_MINT, 0)
         units = sum(units_of(seen[each]) for each in accounts) - promised.get(token, 0)

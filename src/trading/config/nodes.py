@@ -10,7 +10,9 @@ class NodesSection(Section):
     for the desk and all nodes; the tables are in a schema of their own.
 
     A node leases up to ``wallets_max`` of ``wallets``, a JSON list of addresses; while it is empty, of all that its
-    signer can sign for. Those that the desk trades itself (``live.wallet`` and ``live.wallets``) are never among them.
+    signer can sign for. Those that the desk trades itself (``live.wallet``, ``live.wallets``, ``arbitrage.wallet``)
+    are never among them.
+
     A lease is for ``lease_s`` at a time: so long nobody else works for a wallet whose node has gone silent. A node has
     up to ``open_max`` children under way at once, looks for work every ``claim_s``, and finishes what it has begun for
     up to ``drain_s`` when it is to end. ``answer_s`` bounds each call to the database; a transaction whose node says

@@ -7,7 +7,9 @@ from trading.errors import InvalidInput
 
 from .evm_key import evm_key_of
 
-WITHDRAWING: Final = ("binance", "binanceus")
+TRADED: Final = ("binance", "binanceus")
+"""Where an order is looked up by our name for it, and a request that comes after its window is refused: without both,
+one whose answer was lost could come after it was taken for dead. Withdrawals carry a name of ours there too."""
 BLOCK_S: Final = 2.0
 """Of Base. An allowance and a swap are each waited for until they are deep enough."""
 
@@ -53,9 +55,9 @@ def _check_real(sections: Sections, *, is_real: bool) -> None:
             "a withdrawal goes to arbitrage.wallet and nowhere else, as only there its arrival is proven",
         ),
         (
-            "arbitrage.withdraw_to",
-            bool(section.withdraw_to) and sections.exchange.id not in WITHDRAWING,
-            f"withdrawals are made at {' and '.join(WITHDRAWING)} alone, where each carries a name of ours",
+            "exchange.id",
+            sections.exchange.id not in TRADED and any(each.market for each in section.pairs),
+            f"real money is traded at {' and '.join(TRADED)} alone, where a lost order can be proven dead",
         ),
     )
     if any(each.evm_pool for each in section.pairs):

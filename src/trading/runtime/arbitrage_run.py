@@ -1,16 +1,19 @@
 """Puts arbitrage beside a desk: on paper, or with real money where the desk's is real and the operator wishes so."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
+import anyio.to_thread
 
 from trading.arbitrage.transfer_ports import Asset, TransferDoor
 from trading.config import Sections
 from trading.config.arbitrage import EXCHANGE, SOLANA
 from trading.model.units import SOL_DECIMALS, sol_to_lamports
-from trading.ports import Memory
+from trading.ports import Clock, Memory
 
 from .arbitrage_venues import OpenedPair, real_venues, venue_name
 from .arbitrage_view import units_of
@@ -20,6 +23,13 @@ from .stage import Stage
 
 if TYPE_CHECKING:
     from .live_run import LiveDesk
+
+
+class PlaceBound(Protocol):
+    """The desk's execution journal, as far as it knows where it belongs."""
+
+    @property
+    def problem(self) -> str: ...
 
 
 def arbitraging_of(
@@ -39,11 +49,21 @@ def arbitraging_of(
         assert live is not None  # the settings were checked
         desk = live
 
-        def venues(_journals: Journals) -> AbstractAsyncContextManager[list[OpenedPair]]:
-            return real_venues(sections, desk, folder, WallClock())
+        @asynccontextmanager
+        async def venues(journals: Journals) -> AsyncIterator[list[OpenedPair]]:
+            await anyio.to_thread.run_sync(strand_if_moved, journals, desk.parts.journal, WallClock())
+            async with real_venues(sections, desk, folder, WallClock()) as pairs:
+                yield pairs
 
         works.venues, works.doors = venues, partial(_real_doors, sections, desk)
     return works
+
+
+def strand_if_moved(journals: Journals, own: PlaceBound, clock: Clock) -> None:
+    """Leave what was under way to a person where the desk's own journal was restored, or is of another place: an order
+    that was sent since is not known here, and would be sent again under the same name."""
+    if why := own.problem:
+        journals.strand(f"the data directory is not as it was left: {why}", clock.now_ns())
 
 
 def _closed(stage: Stage, live: "LiveDesk | None") -> Callable[[], str]:

@@ -16,7 +16,7 @@ from trading.arbitrage.opportunities import TripTerms
 from trading.arbitrage.paper_leg import Chance, PaperInventory, PaperLeg, PaperTerms, Sight
 from trading.arbitrage.planning import TripPace
 from trading.arbitrage.trips import Attempt, Dead, Phase
-from trading.config import ArbitrageSection, Sections
+from trading.config import ArbitrageSection, MarketSection, Sections
 from trading.config.arbitrage import EVM, EXCHANGE, SOLANA, ArbitragePairSection
 from trading.errors import ExchangeUnavailable, InvalidInput
 from trading.model.intent import SOL_MINT
@@ -165,9 +165,7 @@ class _Sights:
 
         section = self._sections.arbitrage
         if self._jupiter is None:
-            calls = {"jupiter_calls_per_minute": section.jupiter_calls_per_minute}
-            market = self._sections.market.model_copy(update=calls)
-            opened = JupiterApi.connect(market, self._sections.router, self._clock)
+            opened = JupiterApi.connect(_market(self._sections), self._sections.router, self._clock)
             self._jupiter = await self._stack.enter_async_context(opened)
         rules = rules_of(section, pair)
         terms = SightTerms(SOL_MINT, pair.mint, rules.least, rules.most, section.sizes)
@@ -187,6 +185,12 @@ class _Sights:
         return EvmSight(name, self._evm.reader, terms, self._clock)
 
 
+def _market(sections: Sections) -> MarketSection:
+    """Return where Jupiter is asked, as often as arbitrage may."""
+    calls = {"jupiter_calls_per_minute": sections.arbitrage.jupiter_calls_per_minute}
+    return sections.market.model_copy(update=calls)
+
+
 @asynccontextmanager
 async def real_venues(
     sections: Sections, live: "LiveDesk", folder: Path, clock: Clock
@@ -195,6 +199,8 @@ async def real_venues(
     where the EVM account's journal lies."""
     async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
         real = _Real(sections, live, stack, clock)
+        if any(pair.solana for pair in sections.arbitrage.pairs):
+            await real.open_jupiter()
         if any(pair.evm_pool for pair in sections.arbitrage.pairs):
             # Only who trades on an EVM chain pays for loading it.
             from .arbitrage_evm import RealEvm, RealEvmParts
@@ -215,6 +221,15 @@ class _Real:
         self._stack = stack
         self._clock = clock
         self.evm: RealEvm | None = None
+        self._jupiter: JupiterApi | None = None
+
+    async def open_jupiter(self) -> None:
+        """Looks have calls of their own: no exit of the desk waits for what arbitrage asks."""
+        from trading.adapters.jupiter.gateway import JupiterApi
+
+        sections = self._sections
+        opening = JupiterApi.connect(_market(sections), sections.router, self._clock)
+        self._jupiter = await self._stack.enter_async_context(opening)
 
     def problem(self) -> str:
         return self._live.arming.problem
@@ -239,12 +254,15 @@ class _Real:
         return OpenedPair(pair, venues, {}, late, market, wholes)
 
     def _on_solana(self, pair: ArbitragePairSection, name: str) -> "tuple[ArmedLeg, ArmedWhole]":
+        from trading.adapters.jupiter.build import JupiterBuild
         from trading.arbitrage.ladder import sizes_between
         from trading.arbitrage.round_trips import WholeLeg, WholeTerms
         from trading.arbitrage.solana_leg import SolanaLeg, SolanaParts, SolanaTerms
 
         section, parts, rules = self._sections.arbitrage, self._live.parts, rules_of(self._sections.arbitrage, pair)
-        solana = SolanaParts(self._live.executor, parts.journal, parts.chain, parts.router, self._clock)
+        assert self._jupiter is not None
+        router = JupiterBuild(self._jupiter)
+        solana = SolanaParts(self._live.executor, parts.journal, parts.chain, router, self._clock)
         terms = SolanaTerms(
             wallet=section.wallet,
             money_mint=SOL_MINT,

@@ -64,6 +64,11 @@ class Journals:
             opened.close()
             raise
 
+    def strand(self, why: str, now_ns: int) -> None:
+        """Go on with nothing that may have gone further since these files were copied."""
+        self.trips.strand(why, now_ns)
+        self.transfers.strand()
+
     def close(self) -> None:
         self.trips.close()
         self.transfers.close()
@@ -135,6 +140,7 @@ class Arbitraging:
             venues |= {whole.name: whole for pair in pairs for whole in pair.wholes.values()}
             runner = TripRunner(journals.trips, venues, RunnerRules(self._limits()), self._around.clock)
             carrier = self._carrier(journals, pairs)
+            carrier.waits = lambda: runner.is_busy
             self.by_hand = carrier.by_hand
             async with anyio.create_task_group() as tasks:
                 await tasks.start(runner.run)

@@ -144,7 +144,8 @@ class _Wallets:
     def __init__(self, signer: Signer, sections: Sections) -> None:
         self._signer = signer
         self._wanted = frozenset(sections.nodes.wallets)
-        self._desks = {sections.live.wallet, *(each.address for each in sections.live.wallets)}
+        own = (sections.live.wallet, sections.arbitrage.wallet, *(each.address for each in sections.live.wallets))
+        self._desks = frozenset(own)
 
     async def __call__(self) -> Sequence[str]:
         found = [each for each in await self._signer.wallets() if each not in self._desks]

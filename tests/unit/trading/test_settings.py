@@ -1,5 +1,6 @@
 """TRADING_ variables: what is read, what is refused, and what nobody knows."""
 
+import traceback
 from decimal import Decimal
 
 import pytest
@@ -60,6 +61,13 @@ def test_a_secret_is_not_shown_in_an_error() -> None:
         load({"TRADING_MARKET__GECKO_KEY": "very-secret", "TRADING_MARKET__TOKENS_MAX": "0"})
     assert "very-secret" not in str(raised.value)
     assert "very-secret" not in repr(load({"TRADING_MARKET__GECKO_KEY": "very-secret"}))
+
+
+def test_a_secret_is_not_shown_in_what_caused_an_error_either() -> None:
+    given = {"TRADING_EXCHANGE__SECRET": "hunter2", "TRADING_EXCHANGE__SECRET_FILE": "x"}
+    with pytest.raises(InvalidInput) as caught:
+        load(given)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_endpoints_of_the_chain_are_read_and_their_addresses_are_secrets() -> None:

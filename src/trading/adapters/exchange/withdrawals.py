@@ -27,6 +27,9 @@ so there are no withdrawals at any other."""
 _GONE: Final = frozenset({"failed", "canceled"})
 _SIGN_WITHIN_S: Final = 5.0
 _SEARCHED_BEFORE_MS: Final = 60_000
+_SEARCHED_MS: Final = 6 * 86_400_000
+"""Binance takes a search by name over less than seven days alone."""
+
 _FOUND_MAX: Final = 1_000
 _EXCHANGE_STEP: Final = Decimal("0.00000001")
 
@@ -49,13 +52,15 @@ class Coin:
 class WithdrawalRules:
     """``exchange`` is one of ``NAMES``. ``address`` is the only one that is ever written into a request. What the
     exchange does not know ``lost_after_s`` after it was asked for was never taken. ``problem`` says why nothing may
-    leave now: "" while real money is armed."""
+    leave now: "" while real money is armed. The record of withdrawals is asked for once in ``ask_every_s`` for each:
+    Binance lets an account ask ten times a minute, and whoever asks more often may not trade for a while."""
 
     exchange: str
     address: str
     coins: Mapping[Asset, Coin]
     problem: Callable[[], str]
     lost_after_s: float = 900.0
+    ask_every_s: float = 120.0
 
 
 class Finalized(Protocol):
@@ -75,6 +80,7 @@ class ExchangeWithdrawals:
         self._rules = rules
         self._clock = clock
         self._name_field = NAMES[rules.exchange]
+        self._asked_ns: dict[str, int] = {}
 
     def most(self, asset: Asset) -> int:
         coin = self._rules.coins.get(asset)
@@ -103,6 +109,11 @@ class ExchangeWithdrawals:
         if coin is None or kept.transfer.state in (TransferState.RETURNED, TransferState.PLANNED):
             return ()
         asked_ns = self._clock.now_ns()
+        since_ns = asked_ns - int(self._rules.ask_every_s * NS_PER_S)
+        self._asked_ns = {name: at_ns for name, at_ns in self._asked_ns.items() if at_ns > since_ns}
+        if kept.transfer.id in self._asked_ns:
+            return ()
+        self._asked_ns[kept.transfer.id] = asked_ns
         row = await self._row(kept, coin)
         if row is None:
             is_lost = asked_ns - kept.sent_ns >= self._rules.lost_after_s * NS_PER_S
@@ -124,7 +135,7 @@ class ExchangeWithdrawals:
         """Return the exchange's own record of a withdrawal. Raises: ExchangeUnavailable, ExchangeRefused."""
         name = order_name(kept.transfer.id)
         since_ms = kept.sent_ns // 1_000_000 - _SEARCHED_BEFORE_MS
-        params = {self._name_field: name}
+        params = {self._name_field: name, "endTime": since_ms + _SEARCHED_MS}
         found = await self._client().call("fetch_withdrawals", coin.name, since_ms, _FOUND_MAX, params=params)
         named = [each for each in found if (each.get("info") or {}).get(self._name_field) == name]
         if len(named) > 1:

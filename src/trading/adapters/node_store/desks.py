@@ -12,6 +12,9 @@ from trading.model.intent import SOL_MINT, Intent, IntentRecord
 from trading.model.node import SharedState
 
 from .journal import StoredIntents
+from .orders import LATE
+
+OVER: Final = "the desk has told that it is over"
 
 _SHARED: Final = sa.text("SELECT *, now_ns() AS now_ns FROM limits WHERE one = 1 FOR UPDATE")
 _KNOWN: Final = sa.text("SELECT 1 FROM reservations WHERE child_id = :child")
@@ -24,6 +27,11 @@ _NEW_CHILD: Final = sa.text(
     "problem, body) VALUES (:child, :child, 0, :wallet, :token, :is_buy, :lamports, :created, :until, :state, "
     ":name, '', '') ON CONFLICT (id) DO UPDATE SET state = excluded.state, problem = ''"
 )
+# A question that was given up as unanswered may be carried out after the desk has told that its intent is over: nothing
+# would ever take that reservation back. One that was only late for the nodes is not over for the desk.
+_ASKED: Final = sa.text(
+    _NEW_CHILD.text + " WHERE children.state IN ('planned', 'claimed') OR children.problem = :late RETURNING id"
+)
 _RESERVE: Final = sa.text(
     "INSERT INTO reservations (child_id, wallet, token, is_buy, lamports) "
     "VALUES (:child, :wallet, :token, :is_buy, :lamports)"
@@ -34,14 +42,17 @@ _ROOM: Final = sa.text(
     "(SELECT coalesce(sum(lamports), 0) FROM reservations WHERE is_buy AND token = :token) + "
     "(SELECT coalesce(sum(cost_lamports), 0) FROM holdings WHERE token = :token) AS in_token, "
     "(SELECT count(*) FROM reservations WHERE is_buy) AS entries, "
-    "EXISTS (SELECT 1 FROM reservations WHERE token = :token AND is_buy <> :is_buy) AS crosses, "
+    "EXISTS (SELECT 1 FROM reservations r WHERE r.token = :token AND r.is_buy <> :is_buy "
+    "AND NOT EXISTS (SELECT 1 FROM intents i WHERE i.id = r.child_id AND i.state = 'needs_review')) AS crosses, "
     "EXISTS (SELECT 1 FROM children WHERE token = :token AND NOT is_buy AND state = 'planned' "
     "AND due_ns <= :now AND until_ns > :now) AS leaves"
 )
+_FILLED: Final = sa.text("SELECT 1 FROM fills WHERE child_id = :child")
 _OVER: Final = sa.text("UPDATE children SET problem = :problem WHERE id = :child")
+# A journal that was put back as it was before counts its events anew from there.
 _NEW_DESK: Final = sa.text(
-    "INSERT INTO desks (name, told) VALUES (:name, :newest) ON CONFLICT (name) DO UPDATE SET name = excluded.name "
-    "RETURNING told"
+    "INSERT INTO desks (name, told) VALUES (:name, :newest) ON CONFLICT (name) "
+    "DO UPDATE SET told = least(desks.told, excluded.told) RETURNING told"
 )
 _TOLD: Final = sa.text("UPDATE desks SET told = :seq WHERE name = :name AND told < :seq")
 
@@ -65,13 +76,15 @@ class Desks(StoredIntents):
             shared = connection.execute(_SHARED).one()
             if connection.execute(_KNOWN, row).first() is not None:
                 return ""
-            asked = {"token": row["token"], "is_buy": row["is_buy"], "now": shared.now_ns}
-            why = _why_not(row, shared, connection.execute(_ROOM, asked).one())
+            about = {"token": row["token"], "is_buy": row["is_buy"], "now": shared.now_ns}
+            why = _why_not(row, shared, connection.execute(_ROOM, about).one())
             if why and row["is_buy"]:
                 return why
             connection.execute(_NEW_PARENT, row)
             # A sale that has to wait is planned as far as others see it: no purchase of its token begins before it.
-            connection.execute(_NEW_CHILD, row | {"state": "planned" if why else "claimed"})
+            asked = row | {"state": "planned" if why else "claimed", "late": LATE}
+            if connection.execute(_ASKED, asked).first() is None:
+                return OVER
             if why:
                 return why
             connection.execute(_RESERVE, row)
@@ -85,6 +98,8 @@ class Desks(StoredIntents):
             if connection.execute(_TOLD, {"name": name, "seq": seq}).rowcount != 1 or known is None:
                 return
             row = _row(name, known.intent)
+            if connection.execute(_FILLED, row).first() is not None:
+                return  # told before the journal was put back as it was before
             # Not reserved: a sale while the database was away. It counts all the same.
             connection.execute(_NEW_PARENT, row)
             connection.execute(_NEW_CHILD, row | {"state": known.state.value})

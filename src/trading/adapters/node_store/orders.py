@@ -44,12 +44,15 @@ _USED: Final = sa.text(
     "(SELECT coalesce(sum(cost_lamports), 0) FROM holdings) AS lamports, "
     "(SELECT count(*) FROM reservations WHERE is_buy) AS entries"
 )
+# What waits for a person is final on the chain and meets nobody any more: no sale may have to wait for the answer. Its
+# reservation counts all the same.
 _DUE: Final = sa.text(
     "SELECT c.id, c.wallet, c.token, c.is_buy, c.lamports, c.body FROM children c "
     "WHERE c.state = 'planned' AND c.due_ns <= :now AND c.until_ns > :now AND c.wallet = ANY(:wallets) "
     "AND NOT EXISTS (SELECT 1 FROM wallets w WHERE w.wallet = c.wallet AND w.problem <> '') "
     "AND NOT EXISTS (SELECT 1 FROM reservations r WHERE r.token = c.token "
-    "AND (r.is_buy <> c.is_buy OR r.wallet = c.wallet)) "
+    "AND (r.wallet = c.wallet OR (r.is_buy <> c.is_buy "
+    "AND NOT EXISTS (SELECT 1 FROM intents i WHERE i.id = r.child_id AND i.state = 'needs_review')))) "
     "AND (NOT c.is_buy OR (:buys AND c.lamports <= :room AND "
     "c.lamports + (SELECT coalesce(sum(r.lamports), 0) FROM reservations r WHERE r.token = c.token AND r.is_buy) + "
     "(SELECT coalesce(sum(h.cost_lamports), 0) FROM holdings h WHERE h.token = c.token) <= :token_max "

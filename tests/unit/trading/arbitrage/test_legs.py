@@ -16,7 +16,7 @@ from trading.arbitrage.evm_ports import PoolSeen
 from trading.arbitrage.pools import ConstantProduct
 from trading.arbitrage.solana_leg import SolanaLeg, SolanaParts, SolanaTerms
 from trading.arbitrage.trips import Attempt, Dead, Phase
-from trading.errors import RouteRefused
+from trading.errors import RouteRefused, Unavailable
 from trading.model.chain import AccountSeen, SwapOffer, SwapWanted
 from trading.model.evm import (
     BlockSeen,
@@ -82,6 +82,15 @@ def solana(folder: Path, router: Router) -> tuple[SolanaLeg, SqlExecutionJournal
 
 def attempt(clock: Any, phase: Phase = Phase.FIRST, lives_s: int = 0) -> Attempt:
     return Attempt(f"t:{phase}:0", phase, "x", NS, 1, clock.now_ns() + lives_s * NS)
+
+
+async def test_no_trip_is_looked_for_in_a_wallet_that_is_halted(tmp_path: Path) -> None:
+    leg, journal, _ = solana(tmp_path, Router())
+    assert (await leg.look()).money_free > 0
+    journal.halt(WALLET, "the chain and our books differ", {})
+    with pytest.raises(Unavailable, match="halted: the chain and our books differ"):
+        await leg.look()
+    journal.close()
 
 
 async def test_what_waits_for_its_turn_when_its_time_is_over_is_taken_back(tmp_path: Path) -> None:
