@@ -51,7 +51,8 @@ REQUIREMENTS: dict[str, Requirement] = {
     "T15": Requirement(
         "Arbitrage",
         "partly",
-        "with real money: no legs on the EVM chain, deposits at the exchange by hand; never run on a public network",
+        "with real money: deposits at the exchange and transfers to the EVM chain by hand, no command answers an "
+        "intent on the EVM chain that needs review; never run on a public network",
     ),
     "T16": Requirement("Execution nodes", "partly", "nodes: strategies do not hand their orders to them"),
     "T17": Requirement("Drift meter", "partly", "live"),

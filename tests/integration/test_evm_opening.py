@@ -12,6 +12,7 @@ from tests.support.evm import CHAIN_ID, OUR_KEY, Evm, ShiftedClock, evm_running
 from tests.support.evm_stage import ACCOUNT, FEE_WEI_MAX
 from typer.testing import CliRunner
 
+from trading.adapters.evm.journal import SqlEvmJournal
 from trading.adapters.evm.opening import JOURNAL_NAME, opened
 from trading.adapters.evm.signer import EvmKey
 from trading.arbitrage.pools import swap
@@ -60,7 +61,8 @@ async def test_a_swap_runs_from_the_settings_alone_and_a_key(evm: Evm, tmp_path:
             pool = door.pool(evm.pair)
             expected = swap((await door.reader.read(pool)).pool, 10**18, gives_0=True)
             assert expected is not None
-            executor = door.executor(EvmKey(SecretStr(OUR_KEY)), tmp_path)
+            key, journal = EvmKey(SecretStr(OUR_KEY)), SqlEvmJournal.at(tmp_path / JOURNAL_NAME, clock.now_ns)
+            executor = door.executor(key, journal, door.mandate(key.address))
             await tasks.start(executor.run)
             now_ns = clock.now_ns()
             tokens = pool.token_0, pool.token_1
@@ -77,6 +79,7 @@ async def test_a_swap_runs_from_the_settings_alone_and_a_key(evm: Evm, tmp_path:
             assert known.settlement is not None
             assert known.settlement.amount_out == expected.amount_out
             tasks.cancel_scope.cancel()
+        journal.close()
     assert (tmp_path / JOURNAL_NAME).exists()
 
 

@@ -32,6 +32,7 @@ MODULES: Final = HOME / "node_modules"
 ANVIL: Final = MODULES / "@foundry-rs" / "anvil-linux-amd64" / "bin" / "anvil"
 CHAIN_ID: Final = 31_337
 START_S: Final = 20
+STARTS_MAX: Final = 3
 OUR_KEY: Final = "0x" + "4c" * 32
 OUR_ADDRESS: Final = "0xdB00079cad3e665853Bf766eFe26F4C38cdbdCDA"
 FEE_V3: Final = 3_000
@@ -156,31 +157,36 @@ def evm_running() -> Iterator[Evm]:
     """Run a node with two pools of two tokens; skip where it is not installed."""
     if not ANVIL.exists():
         pytest.skip("no local EVM (npm, Linux x86-64): make setup-test")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(ANVIL), "--silent", "--port", str(port), "--chain-id", str(CHAIN_ID), "--slots-in-an-epoch", "4"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            with httpx2.Client(trust_env=False, verify=False, timeout=20) as http:
-                evm = Evm(f"http://127.0.0.1:{port}", http)
-                _wait_until_up(evm)
-                _furnish(evm)
-                yield evm
-        finally:
-            process.kill()
+    with httpx2.Client(trust_env=False, verify=False, timeout=20) as http:
+        for _ in range(STARTS_MAX):
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            evm = Evm(f"http://127.0.0.1:{port}", http)
+            names = "--silent", "--port", str(port), "--chain-id", str(CHAIN_ID), "--slots-in-an-epoch", "4"
+            with subprocess.Popen([ANVIL, *names], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+                try:
+                    if _is_up(evm, process):
+                        _furnish(evm)
+                        yield evm
+                        return
+                finally:
+                    process.kill()
+    pytest.fail("the local EVM does not come up")
 
 
-def _wait_until_up(evm: Evm) -> None:
+def _is_up(evm: Evm, process: "subprocess.Popen[bytes]") -> bool:
+    """Wait until the node answers; False where somebody else took its port, whose chain it would be then."""
     until = monotonic() + START_S
-    while True:
+    while monotonic() < until and process.poll() is None:
         try:
             assert evm.rpc("eth_chainId") == hex(CHAIN_ID)
         except httpx2.TransportError:
-            assert monotonic() < until, "the local EVM does not come up"
             sleep(0.02)
         else:
-            return
+            sleep(0.05)  # whoever does not get its port ends within that time
+            return process.poll() is None
+    return False
 
 
 def _furnish(evm: Evm) -> None:

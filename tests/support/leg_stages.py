@@ -158,7 +158,7 @@ async def on_solana(folder: Path) -> AsyncIterator[LegStage]:
         give_tokens(market.cluster, mint, Pubkey.from_string(wallet), 10**12, market.pool.program(mint))
         home = SolanaHome(stage, wallet, folder / "execution.db", tasks, stage.parts)
         await home.begins()
-        tasks.start_soon(hasten, market.cluster)
+        tasks.start_soon(hasten, market.cluster, lambda: home.is_hasty)
         yield home
         await home.ends()
         tasks.cancel_scope.cancel()
@@ -170,6 +170,7 @@ class OnEvm:
     tasks: anyio.abc.TaskGroup
     size: int = 10**18
     pays_in_money: bool = False
+    mines: bool = True
 
     @property
     def clock(self) -> ShiftedClock:
@@ -197,6 +198,7 @@ class OnEvm:
     async def restarts(self) -> None:
         await self.ends()
         await self.begins()
+        self.mines = True
 
     def holdings(self) -> tuple[int, int]:
         return self.stage.holdings()[:2]
@@ -205,20 +207,23 @@ class OnEvm:
         await anyio.sleep(seconds)
 
     async def loses_the_next_answer(self) -> None:
-        """The call is cut by whoever makes it: the executor answers itself."""
+        """The call is cut by whoever makes it; it is not done before, as no block comes until the restart."""
+        self.mines = False
 
 
 @asynccontextmanager
 async def on_evm(evm: Evm, folder: Path) -> AsyncIterator[LegStage]:
-    async def mine() -> None:
+    async def mine(home: OnEvm) -> None:
         while True:
             await anyio.sleep(0.02)
-            await anyio.to_thread.run_sync(evm.mine)
+            if home.mines:
+                await anyio.to_thread.run_sync(evm.mine)
 
     with evm.undone():
+        evm.rpc("evm_setAutomine", False)
         async with staged(evm, folder) as stage, anyio.create_task_group() as tasks:
-            tasks.start_soon(mine)
             home = OnEvm(stage, tasks)
+            tasks.start_soon(mine, home)
             await home.begins()
             yield home
             await home.ends()

@@ -1,5 +1,6 @@
 """One wallet with an executor and a journal of its own on the local chain: it can be ended and begun anew."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ class SolanaHome:
     size: int = 5 * 10**8
     pays_in_money: bool = True
     clock: Clock = field(default_factory=WallClock)
+    is_hasty: bool = True
 
     async def begins(self) -> None:
         self.journal = SqlExecutionJournal.at(self.path, self.clock.now_ns)
@@ -78,6 +80,7 @@ class SolanaHome:
     async def restarts(self) -> None:
         await self.ends()
         await self.begins()
+        self.is_hasty = True
 
     def holdings(self) -> tuple[int, int]:
         return self.stage.lamports(self.wallet), self.stage.units(self.wallet)
@@ -86,17 +89,18 @@ class SolanaHome:
         await anyio.sleep(seconds)
 
     async def loses_the_next_answer(self) -> None:
-        """The call is cut by whoever makes it: the executor answers itself."""
+        """The call is cut by whoever makes it; it is not done before, as blocks come slowly until the restart."""
+        self.is_hasty = False
 
 
 def give_tokens(cluster: Cluster, mint: Pubkey, owner: Pubkey, units: int, program: Pubkey) -> None:
     cluster.set_account(associated(owner, mint, program), token_account(mint, owner, units, program))
 
 
-async def hasten(cluster: Cluster) -> None:
+async def hasten(cluster: Cluster, may: Callable[[], bool] = lambda: True) -> None:
     """Make blocks fast while something that landed is not final yet: nobody waits for its blockhash any more."""
     while True:
         await anyio.sleep(0.01)
         newest = max((each.slot for each in list(cluster.executed.values())[-4:]), default=-100)
-        if cluster.slot - newest <= cluster.finality_slots:
+        if may() and cluster.slot - newest <= cluster.finality_slots:
             cluster.tick(8)

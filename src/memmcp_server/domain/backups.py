@@ -27,6 +27,7 @@ PLACES: Final[Mapping[str, PurePosixPath]] = {
     "transfers": PurePosixPath("trading/transfers.db"),
     "trips_real": PurePosixPath("trading/arbitrage-real.db"),
     "transfers_real": PurePosixPath("trading/transfers-real.db"),
+    "evm": PurePosixPath("trading/evm.db"),
     "costs": PurePosixPath("trading/costs.json"),
 }
 """Where each part lies in a data directory, in the order in which they are copied."""

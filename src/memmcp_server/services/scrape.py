@@ -34,6 +34,7 @@ FILES: Final[Mapping[str, str]] = {
     "execution_journal": "trading/execution.db",
     "arbitrage_journal": "trading/arbitrage.db",
     "arbitrage_real_journal": "trading/arbitrage-real.db",
+    "evm_journal": "trading/evm.db",
     "spans": "spans.db",
     "write_spool": "spool.db",
     "log": "logs/daemon.log",

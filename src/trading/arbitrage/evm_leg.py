@@ -11,6 +11,7 @@ from typing import Protocol
 
 import anyio
 
+from trading.errors import RouteRefused
 from trading.execution.beside import Beside, InThread
 from trading.model.evm import TOLD, EvmIntent, EvmKind, EvmMandate, EvmRecord, EvmState, PoolRef
 from trading.model.identifiers import derived_id
@@ -37,13 +38,15 @@ class EvmTaker(Protocol):
 @dataclass(frozen=True, slots=True)
 class EvmLegTerms:
     """``money_is_0`` says which token of the pool is money; ``money_per_wei`` is what gas is worth in its smallest
-    unit. ``gas_wei``: what a swap is counted with; ``fee_wei_max``: the most that one may cost."""
+    unit. A swap is counted with ``gas_wei``, or with what ``gas`` costs at the newest block where that is more;
+    ``fee_wei_max``: the most that one transaction may cost."""
 
     pool: PoolRef
     money_is_0: bool
     fee_wei_max: int
     gas_wei: int
     money_per_wei: Fraction
+    gas: int = 0
     attempts_max: int = 8
     fails_bps: int = 0
     poll_s: float = 0.2
@@ -82,15 +85,17 @@ class EvmLeg:
     async def look(self) -> LegLook:
         parts, terms, at_ns = self._parts, self._terms, self._parts.clock.now_ns()
         seen = await parts.reader.read(terms.pool)
+        await self._require_able()
         tokens = terms.pair(gives_money=True)
         held = await parts.holdings.balances(parts.mandate.account, tokens)
         money, middle = [await self._free(token, units) for token, units in zip(tokens, held, strict=True)]
-        cost = self._worth(terms.gas_wei)
+        there, back = [await self._allowed(token) for token in tokens]
+        cost = self._worth(max(terms.gas_wei, terms.gas * seen.block.base_fee_wei))
         return LegLook(
             venue=self._name,
             at_ns=at_ns,
-            there=LegTerms(self._name, _quote(seen, gives_0=terms.money_is_0), cost, terms.fails_bps),
-            back=LegTerms(self._name, _quote(seen, gives_0=not terms.money_is_0), cost, terms.fails_bps),
+            there=LegTerms(self._name, _quote(seen, there, gives_0=terms.money_is_0), cost, terms.fails_bps),
+            back=LegTerms(self._name, _quote(seen, back, gives_0=not terms.money_is_0), cost, terms.fails_bps),
             least_there=1,
             least_back=1,
             money_free=money,
@@ -99,7 +104,9 @@ class EvmLeg:
 
     async def send(self, attempt: Attempt) -> Outcome:
         """Hand the attempt in and wait until it is decided, or its time is over."""
-        known = await self._parts.executor.take(self._intent(attempt))
+        return await self._decided(attempt, await self._parts.executor.take(self._intent(attempt)))
+
+    async def _decided(self, attempt: Attempt, known: EvmRecord) -> Outcome:
         while (outcome := await self._outcome(attempt, known)) is None:
             left_s = (attempt.expires_ns - self._parts.clock.now_ns()) / NS_PER_S
             if left_s <= 0:
@@ -109,26 +116,41 @@ class EvmLeg:
         return outcome
 
     async def ask(self, attempt: Attempt) -> Outcome:
+        """Tell what became of it; one that is under way is waited for as when it was sent."""
         known = await self._io(self._parts.journal.by_key, attempt.key)
         if known is not None:
-            return await self._outcome(attempt, known)
+            return await self._decided(attempt, known)
         # Whoever might still hand it in is told by its deadline that it is not signed any more.
         now_ns = self._parts.clock.now_ns()
         return Dead(attempt.key, 0, now_ns) if now_ns > attempt.expires_ns else None
 
+    async def _require_able(self) -> None:
+        """Raises: RouteRefused where the account is halted, or could not pay for a swap and its allowance."""
+        parts, account = self._parts, self._parts.mandate.account
+        halted = await self._io(parts.journal.halted, account)
+        if halted:
+            msg = f"{account} is halted: {halted}"
+            raise RouteRefused(msg, reason="halted")
+        wei, wanted = await parts.holdings.wei(account), 2 * self._terms.fee_wei_max
+        if wei < wanted:
+            msg = f"{account} has {wei} wei, and a swap with its allowance may be charged {wanted}"
+            raise RouteRefused(msg, reason="no_gas_money")
+
     async def _free(self, token: str, units: int) -> int:
-        """Return how much of a token may be given now: held, not promised, and within the mandate."""
-        parts = self._parts
-        mandate, account = parts.mandate, parts.mandate.account
-        since_ns = parts.clock.now_ns() - DAY_NS
-        given = await self._io(parts.journal.given, account, token, since_ns)
+        """Return how much of a token is held and not promised."""
+        parts, account = self._parts, self._parts.mandate.account
         promised = sum(
             each.intent.amount_in
             for each in await self._io(parts.journal.unfinished, account)
             if each.intent.kind is EvmKind.SWAP and each.intent.in_token == token and each.state in _UNDER_WAY
         )
-        of_day = mandate.token_day_max.get(token, 0) - given
-        return max(0, min(units - promised, mandate.token_max.get(token, 0), of_day))
+        return max(0, units - promised)
+
+    async def _allowed(self, token: str) -> int:
+        """Return how much of a token the mandate lets one swap give now."""
+        parts, mandate = self._parts, self._parts.mandate
+        given = await self._io(parts.journal.given, mandate.account, token, parts.clock.now_ns() - DAY_NS)
+        return max(0, min(mandate.token_max.get(token, 0), mandate.token_day_max.get(token, 0) - given))
 
     def _intent(self, attempt: Attempt) -> EvmIntent:
         terms = self._terms
@@ -151,24 +173,24 @@ class EvmLeg:
 
     async def _outcome(self, attempt: Attempt, known: EvmRecord) -> Outcome:
         now_ns, settled = self._parts.clock.now_ns(), known.settlement
-        if known.state in TOLD and settled is not None:
-            cost = self._worth(await self._wei(known))
-            return Settled(attempt.key, settled.amount_in, settled.amount_out, cost, now_ns)
-        if known.state in _ENDED:
-            return Dead(attempt.key, self._worth(await self._wei(known)), now_ns)
-        return None
-
-    async def _wei(self, known: EvmRecord) -> int:
-        """Return what a swap cost, with the allowance that it needed."""
         allowing = await self._io(self._parts.journal.by_key, f"{known.intent.key}/allow")
-        return sum(each.settlement.fee_wei for each in (known, allowing) if each is not None and each.settlement)
+        if allowing is not None and allowing.state in _UNDER_WAY:
+            return None  # what it charges is part of what the attempt cost, and is not known yet
+        wei = sum(each.settlement.fee_wei for each in (known, allowing) if each is not None and each.settlement)
+        if known.state in TOLD and settled is not None:
+            return Settled(attempt.key, settled.amount_in, settled.amount_out, self._worth(wei), now_ns)
+        return Dead(attempt.key, self._worth(wei), now_ns) if known.state in _ENDED else None
 
     def _worth(self, wei: int) -> int:
         return ceil(wei * self._terms.money_per_wei)
 
 
-def _quote(seen: PoolSeen, *, gives_0: bool) -> Quote:
+def _quote(seen: PoolSeen, most: int, *, gives_0: bool) -> Quote:
+    """More than ``most`` may not be given, so there is no price for it."""
+
     def quote(amount_in: int) -> int | None:
+        if amount_in > most:
+            return None
         try:
             found = swap(seen.pool, amount_in, gives_0=gives_0)
         except BeyondRead:

@@ -69,6 +69,9 @@ class EvmHoldings(Protocol):
     async def balances(self, account: str, tokens: Sequence[str]) -> tuple[int, ...]:
         """Return the account's smallest units of each token, at the newest block."""
 
+    async def wei(self, account: str) -> int:
+        """Return what the account can pay gas with, at the newest block."""
+
 
 class EvmSigner(Protocol):
     """Holds a key and never gives it out; looks at what it signs. Raises: SigningRefused, NotArmed."""

@@ -15,6 +15,9 @@ from .trips import Attempt
 
 OPEN_AGAIN_S: Final = 5.0
 OPEN_AGAIN_CAP_S: Final = 60.0
+ASK_WAIT_S: Final = 10.0
+"""So long whoever asks what became of an attempt waits for the venue: after a restart that is asked at once, and the
+next time only when the attempt's time is over."""
 V = TypeVar("V", bound=Sight)
 
 logger = logging.getLogger(__name__)
@@ -28,7 +31,9 @@ class Late(Generic[V]):
         self._opening = opening
         self._sleep = sleep
         self._opened: V | None = None
+        self._is_open = anyio.Event()
         self._why = "it is being opened"
+        self.ask_wait_s = ASK_WAIT_S
 
     @property
     def name(self) -> str:
@@ -40,6 +45,7 @@ class Late(Generic[V]):
         while self._opened is None:
             try:
                 self._opened = await self._opening()
+                self._is_open.set()
             except TradingError as error:
                 self._why = error.message
                 logger.warning("%s cannot be opened: %s", self._name, error)
@@ -71,4 +77,6 @@ class LateLeg(Late[LegVenue]):
         return await self.there().send(attempt)
 
     async def ask(self, attempt: Attempt) -> Outcome:
+        with anyio.move_on_after(self.ask_wait_s):
+            await self._is_open.wait()
         return await self.there().ask(attempt)

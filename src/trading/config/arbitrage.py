@@ -12,6 +12,7 @@ from .base import Section
 BPS_ONE: Final = 10_000
 EXCHANGE, SOLANA, EVM = "exchange", "solana", "evm"
 """What the venues of a pair are called in settings."""
+EVM_UNITS_MAX: Final = (1 << 128) - 1
 Sol = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=9)]
 Bps = Annotated[int, Field(ge=0, le=BPS_ONE)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -113,6 +114,10 @@ class ArbitrageSection(Section):
     are made, and only to ``withdraw_to``, a JSON object of the exchange's word for a coin and its network, as
     ``SOL:SOL``, and the address; empty: none is ever asked for. One withdrawal is at most ``withdraw_max_sol`` of SOL,
     or ``withdraw_max_units`` of a pair's token.
+
+    With real money an EVM pool needs the key of TRADING_EVM__KEY_FILE, ``evm_order_max_units`` and
+    ``evm_day_max_units``: how much of the pool's money token, in its smallest units, one first leg and all first legs
+    of 24 hours may give there; and ``evm_sol_per_ether``, what an ether is worth in SOL, by which gas is counted.
     """
 
     pairs: tuple[ArbitragePairSection, ...] = Field(default=(), max_length=8)
@@ -151,6 +156,9 @@ class ArbitrageSection(Section):
     withdraw_to: dict[str, str] = Field(default_factory=dict, max_length=16)
     withdraw_max_sol: Sol = Decimal(0)
     withdraw_max_units: int = Field(default=0, ge=0)
+    evm_order_max_units: int = Field(default=0, ge=0, le=EVM_UNITS_MAX)
+    evm_day_max_units: int = Field(default=0, ge=0, le=EVM_UNITS_MAX)
+    evm_sol_per_ether: Sol = Decimal(0)
 
     @property
     def is_on(self) -> bool:

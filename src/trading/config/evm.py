@@ -1,5 +1,6 @@
 """One EVM chain beside Solana: where it is asked, which pools, and what a swap there may take and cost."""
 
+from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -29,20 +30,22 @@ class EvmSection(Section):
     """An EVM chain, Base unless another is named: off while ``endpoints`` is empty. It is a JSON list of addresses of
     nodes, the best first; they are secrets. Nodes of another chain than ``chain_id`` are refused. ``router`` is
     Uniswap's SwapRouter02, ``v2_factory`` and ``v3_factory`` vouch for ``pools``, a JSON list of objects with
-    ``address`` and ``kind``. Only prices are read with this: signing needs a key and a mandate besides, and a chain
-    with real money an armed one.
+    ``address`` and ``kind``. Only prices are read with this. ``key_file`` holds the key of the account that swaps for
+    arbitrage with real money (0x and 64 hex digits on one line, a plain file that nobody else may touch); the key is
+    taken from nowhere else.
 
     ``token_max`` and ``token_day_max`` map the address of a token to the smallest units that one swap, and 24 hours,
-    may give; a token without both is not given. ``fee_wei_max`` bounds what one transaction may cost, ``tip_wei_max``
-    what is given on top of the base fee. A swap is told as done ``confirmations`` blocks deep. Bytes that are in no
-    block after ``bump_after_s`` are replaced by dearer ones; the chain is asked
-    every ``poll_s``. ``has_l1_fee``: the chain charges for data, as Base does.
+    may give; a token without both is not given. Arbitrage has limits of its own beside them (docs/arbitrage.md).
+    ``fee_wei_max`` bounds what one transaction may cost, ``tip_wei_max`` what is given on top of the base fee. A swap
+    is told as done ``confirmations`` blocks deep. Bytes that are in no block after ``bump_after_s`` are replaced by
+    dearer ones; the chain is asked every ``poll_s``. ``has_l1_fee``: the chain charges for data, as Base does.
 
     A newest block older than ``stale_s_max`` gives no quote. ``words`` of a concentrated pool's bitmap are read on each
     side of its price, and up to ``ticks_max`` ticks in them.
     """
 
     endpoints: tuple[SecretStr, ...] = Field(default=(), max_length=8)
+    key_file: Path | None = None
     chain_id: int = Field(default=BASE_CHAIN_ID, ge=1, le=2**53)
     router: str = "0x2626664c2603336e57b271c5c0b26f421741e481"
     v2_factory: str = "0x8909dc15e40173ff4699343b6eb8132c65e18ec6"

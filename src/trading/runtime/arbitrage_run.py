@@ -52,7 +52,7 @@ def arbitraging_of(
         @asynccontextmanager
         async def venues(journals: Journals) -> AsyncIterator[list[OpenedPair]]:
             await anyio.to_thread.run_sync(strand_if_moved, journals, desk.parts.journal, WallClock())
-            async with real_venues(sections, desk, WallClock()) as pairs:
+            async with real_venues(sections, desk, folder, WallClock()) as pairs:
                 yield pairs
 
         works.venues, works.doors = venues, partial(_real_doors, sections, desk)
@@ -90,6 +90,8 @@ def _real_doors(
     networks = dict(each.split(":") for each in section.withdraw_to)
     for pair in pairs:
         of = pair.section
+        if pair.market is None or not of.solana:
+            continue  # only on Solana is an arrival proven
         token = next(each for each in of.market.split("/") if each != "SOL")
         most = int(sol_to_lamports(section.withdraw_max_sol))
         coins: dict[Asset, Coin] = {}
@@ -97,7 +99,7 @@ def _real_doors(
             coins["money"] = Coin("SOL", networks["SOL"], "", SOL_DECIMALS, most)
         if token in networks:
             coins["middle"] = Coin(token, networks[token], of.mint, of.decimals, section.withdraw_max_units)
-        if not coins or pair.market is None:
+        if not coins:
             continue
         rules = WithdrawalRules(sections.exchange.id, section.wallet, coins, lambda: live.arming.problem)
         way = (venue_name(of.name, EXCHANGE), venue_name(of.name, SOLANA))

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import anyio
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from trading.adapters.jupiter.gateway import JupiterApi
     from trading.arbitrage.round_trips import WholeLeg
 
+    from .arbitrage_evm import RealEvm
     from .live_run import LiveDesk
 
 WHOLE: Final = "whole"
@@ -190,43 +192,90 @@ def _market(sections: Sections) -> MarketSection:
 
 
 @asynccontextmanager
-async def real_venues(sections: Sections, live: "LiveDesk", clock: Clock) -> AsyncIterator[list[OpenedPair]]:
-    """Make what sends with real money; each exchange is opened when it is first needed."""
-    from trading.adapters.jupiter.build import JupiterBuild
-    from trading.adapters.jupiter.gateway import JupiterApi
-    from trading.arbitrage.ladder import sizes_between
-    from trading.arbitrage.round_trips import WholeLeg, WholeTerms
-    from trading.arbitrage.solana_leg import SolanaLeg, SolanaParts, SolanaTerms
+async def real_venues(
+    sections: Sections, live: "LiveDesk", folder: Path, clock: Clock
+) -> AsyncIterator[list[OpenedPair]]:
+    """Make what sends with real money; exchange and EVM chain are opened when they are first needed. ``folder`` is
+    where the EVM account's journal lies."""
+    async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
+        real = _Real(sections, live, stack, clock)
+        if any(pair.solana for pair in sections.arbitrage.pairs):
+            await real.open_jupiter()
+        if any(pair.evm_pool for pair in sections.arbitrage.pairs):
+            # Only who trades on an EVM chain pays for loading it.
+            from .arbitrage_evm import RealEvm, RealEvmParts
 
-    section = sections.arbitrage
-    parts = live.parts
-    async with AsyncExitStack() as stack:
-        # Looks have calls of their own: no exit of the desk waits for what arbitrage asks.
-        jupiter = await stack.enter_async_context(JupiterApi.connect(_market(sections), sections.router, clock))
-        solana = SolanaParts(live.executor, parts.journal, parts.chain, JupiterBuild(jupiter), clock)
-        found = []
-        for pair in section.pairs:
-            rules = rules_of(section, pair)
-            name = venue_name(pair.name, EXCHANGE)
-            market = LateMarket(sections, pair, stack, clock)
-            leg = LateLeg(name, market.leg)
-            venues: dict[str, LegVenue] = {name: ArmedLeg(leg, lambda: live.arming.problem, clock)}
+            real.evm = RealEvm(sections, RealEvmParts(folder, real.problem, stack, tasks, clock))
+        try:
+            yield [real.opened(pair) for pair in sections.arbitrage.pairs]
+        finally:
+            tasks.cancel_scope.cancel()
+
+
+class _Real:
+    """Makes what sends with real money, each guarded by the operator's arming."""
+
+    def __init__(self, sections: Sections, live: "LiveDesk", stack: AsyncExitStack, clock: Clock) -> None:
+        self._sections = sections
+        self._live = live
+        self._stack = stack
+        self._clock = clock
+        self.evm: RealEvm | None = None
+        self._jupiter: JupiterApi | None = None
+
+    async def open_jupiter(self) -> None:
+        """Looks have calls of their own: no exit of the desk waits for what arbitrage asks."""
+        from trading.adapters.jupiter.gateway import JupiterApi
+
+        sections = self._sections
+        opening = JupiterApi.connect(_market(sections), sections.router, self._clock)
+        self._jupiter = await self._stack.enter_async_context(opening)
+
+    def problem(self) -> str:
+        return self._live.arming.problem
+
+    def opened(self, pair: ArbitragePairSection) -> OpenedPair:
+        venues: dict[str, LegVenue] = {}
+        wholes: dict[str, ArmedWhole] = {}
+        late: list[LateLeg] = []
+        market = None
+        if pair.market:
+            market = LateMarket(self._sections, pair, self._stack, self._clock)
+            late.append(LateLeg(venue_name(pair.name, EXCHANGE), market.leg))
+        if pair.evm_pool:
+            assert self.evm is not None
+            name = venue_name(pair.name, EVM)
+            late.append(LateLeg(name, partial(self.evm.leg, name, pair)))
+        for leg in late:
+            venues[leg.name] = ArmedLeg(leg, self.problem, self._clock)
+        if pair.solana:
             name = venue_name(pair.name, SOLANA)
-            terms = SolanaTerms(
-                wallet=section.wallet,
-                money_mint=SOL_MINT,
-                middle_mint=pair.mint,
-                sizes=sizes_between(rules.least, rules.most, section.sizes),
-                fee_lamports_max=int(sol_to_lamports(section.chain_fee_sol)),
-                slippage_bps_max=sections.live.slippage_bps_max,
-                keep_lamports=sections.live.reserve_lamports,
-                fails_bps=section.chain_fails_bps,
-            )
-            venues[name] = ArmedLeg(SolanaLeg(name, solana, terms), lambda: live.arming.problem, clock)
-            whole = WholeLeg(venue_name(pair.name, WHOLE), solana, WholeTerms(terms))
-            wholes = {name: ArmedWhole(whole, lambda: live.arming.problem, clock)}
-            found.append(OpenedPair(pair, venues, {}, (leg,), market, wholes))
-        yield found
+            venues[name], wholes[name] = self._on_solana(pair, name)
+        return OpenedPair(pair, venues, {}, late, market, wholes)
+
+    def _on_solana(self, pair: ArbitragePairSection, name: str) -> "tuple[ArmedLeg, ArmedWhole]":
+        from trading.adapters.jupiter.build import JupiterBuild
+        from trading.arbitrage.ladder import sizes_between
+        from trading.arbitrage.round_trips import WholeLeg, WholeTerms
+        from trading.arbitrage.solana_leg import SolanaLeg, SolanaParts, SolanaTerms
+
+        section, parts, rules = self._sections.arbitrage, self._live.parts, rules_of(self._sections.arbitrage, pair)
+        assert self._jupiter is not None
+        router = JupiterBuild(self._jupiter)
+        solana = SolanaParts(self._live.executor, parts.journal, parts.chain, router, self._clock)
+        terms = SolanaTerms(
+            wallet=section.wallet,
+            money_mint=SOL_MINT,
+            middle_mint=pair.mint,
+            sizes=sizes_between(rules.least, rules.most, section.sizes),
+            fee_lamports_max=int(sol_to_lamports(section.chain_fee_sol)),
+            slippage_bps_max=self._sections.live.slippage_bps_max,
+            keep_lamports=self._sections.live.reserve_lamports,
+            fails_bps=section.chain_fails_bps,
+        )
+        whole = WholeLeg(venue_name(pair.name, WHOLE), solana, WholeTerms(terms))
+        leg = ArmedLeg(SolanaLeg(name, solana, terms), self.problem, self._clock)
+        return leg, ArmedWhole(whole, self.problem, self._clock)
 
 
 class LateMarket:

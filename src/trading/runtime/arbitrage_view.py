@@ -123,6 +123,8 @@ def units_of(section: ArbitrageSection, sol_usd: Decimal | None) -> Units:
 
 
 def _venues(works: Arbitraging, units: Units) -> list[Document]:
+    """Return every venue, also one that was never seen: what keeps it away is what has to be read here."""
+    lies = dict.fromkeys((name for pair in works.pairs for name in pair.venues), (0, 0)) | works.lies()
     return [
         {
             "name": name,
@@ -131,7 +133,7 @@ def _venues(works: Arbitraging, units: Units) -> list[Document]:
             "problem": works.troubles.get(name, "")[:PROBLEM_MAX],
             "going": sum(each.target == name for each in works.on_its_way),
         }
-        for name, (money, middle) in sorted(works.lies().items())
+        for name, (money, middle) in sorted(lies.items())
     ]
 
 

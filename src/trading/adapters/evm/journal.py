@@ -112,6 +112,12 @@ class SqlEvmJournal:
             found = connection.execute(sa.select(intents.c.id).where(wanted).order_by(intents.c.number)).scalars().all()
             return [_known(connection, each) for each in found]
 
+    def accounts_under_way(self) -> frozenset[str]:
+        """Return the accounts that have intents of which something can still come, or that wait for a person."""
+        wanted = intents.c.state.not_in([each.value for each in (FINAL | BURIED_LATER)])
+        with self._reading() as connection:
+            return frozenset(connection.execute(sa.select(intents.c.account).where(wanted)).scalars())
+
     def signed(self, attempt: EvmAttempt) -> None:
         body = asdict(attempt)
         raw = body.pop("raw")

@@ -3,17 +3,16 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from trading.adapters.evm.endpoint import EvmEndpoint
-from trading.adapters.evm.journal import SqlEvmJournal
 from trading.adapters.evm.nodes import EvmNodes
 from trading.adapters.evm.pool_reader import PoolReader
 from trading.adapters.evm.preparing import FeeTerms, MandatedPreparer
-from trading.adapters.evm.signer import EvmKey, MandatedSigner
+from trading.adapters.evm.signer import EvmKey, Guard, MandatedSigner
 from trading.adapters.solana.endpoint import RpcEndpoint
 from trading.arbitrage.evm_executor import EvmExecutor, EvmParts, EvmRules
+from trading.arbitrage.evm_ports import EvmJournal
 from trading.config import ChainSection, EndpointSection, EvmSection
 from trading.errors import InvalidInput
 from trading.model.evm import EvmMandate, PoolKind, PoolRef
@@ -55,15 +54,17 @@ class EvmDoor:
             armed_until_ns=armed_until_ns,
         )
 
-    def executor(self, key: EvmKey, folder: Path, armed_until_ns: int = 0) -> EvmExecutor:
-        """Return what swaps for the key's account; its journal lies in ``folder``. Raises: JournalUnavailable."""
-        section, mandate = self.section, self.mandate(key.address, armed_until_ns)
+    def executor(
+        self, key: EvmKey, journal: EvmJournal, mandate: EvmMandate, guard: Guard | None = None
+    ) -> EvmExecutor:
+        """Return what swaps for the key's account within the mandate. Raises: InvalidInput where it is another's."""
+        section = self.section
         fees = FeeTerms(tip_wei_max=section.tip_wei_max, has_l1_fee=section.has_l1_fee)
         parts = EvmParts(
-            SqlEvmJournal.at(folder / JOURNAL_NAME, self.clock.now_ns),
+            journal,
             self.nodes,
             MandatedPreparer(self.nodes, self.reader, mandate, fees),
-            MandatedSigner(key, mandate),
+            MandatedSigner(key, mandate, guard),
         )
         rules = EvmRules(section.confirmations, poll_s=section.poll_s, bump_after_s=section.bump_after_s)
         return EvmExecutor(parts, mandate, rules, self.clock.now_ns)

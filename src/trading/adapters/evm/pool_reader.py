@@ -48,6 +48,14 @@ class PoolReader:
 
         return await self._nodes.with_one(ask)
 
+    async def wei(self, account: str) -> int:
+        return await self._nodes.with_one(lambda each: each.balance_wei(account))
+
+    async def decimals(self, token: str) -> int:
+        """Return a token's decimals, as its contract tells them. Raises: ChainUnavailable, RouteRefused."""
+        told = await self._nodes.with_one(lambda each: each.call(token, call_data("decimals")))
+        return int(answer(("uint8",), told, "decimals")[0])
+
     async def is_current(self, block: BlockSeen) -> bool:
         seen = await self._nodes.block(block.number)
         head = await self._nodes.head()

@@ -5,6 +5,7 @@ transaction that does anything else is refused whoever built it.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, Final, NoReturn, cast
 
 from eth_account import Account
@@ -17,6 +18,8 @@ from trading.model.evm import EvmIntent, EvmKind, EvmMandate, EvmTx, address_of
 from trading.model.units import NS_PER_S
 
 CANCEL_GAS: Final = 21_000
+Guard = Callable[[EvmIntent, int], str]
+"""Says why nothing may be signed for an intent now, "" where it may."""
 _KEY: Final = re.compile("[0-9a-fA-F]{64}", re.ASCII)
 _ORDER: Final = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 """How many keys secp256k1 has."""
@@ -65,14 +68,16 @@ class EvmKey:
 
 
 class MandatedSigner:
-    """Body of ``EvmSigner``: a key under a mandate. A chain whose coins are worth something needs an armed one."""
+    """Body of ``EvmSigner``: a key under a mandate. ``guard`` says what needs an armed desk; without one, everything
+    does on a chain whose coins are worth something, by the mandate's own time."""
 
-    def __init__(self, key: EvmKey, mandate: EvmMandate) -> None:
+    def __init__(self, key: EvmKey, mandate: EvmMandate, guard: Guard | None = None) -> None:
         if key.address != mandate.account:
             msg = f"the mandate is for {mandate.account}, and the key is that of {key.address}"
             raise InvalidInput(msg, field="account")
         self._key = key
         self._mandate = mandate
+        self._guard = guard or self._by_time
 
     @property
     def account(self) -> str:
@@ -81,14 +86,20 @@ class MandatedSigner:
     def sign(self, tx: EvmTx, intent: EvmIntent, now_ns: int) -> tuple[str, bytes]:
         mandate = self._mandate
         # What only uses up a nonce moves nothing, and makes the desk safer.
-        if mandate.is_live and now_ns >= mandate.armed_until_ns and not _is_empty(mandate, tx):
-            msg = f"chain {mandate.chain_id} is real money, and the mandate of {mandate.account} is not armed"
-            raise NotArmed(msg, field="armed_until_ns")
+        problem = "" if _is_empty(mandate, tx) else self._guard(intent, now_ns)
+        if problem:
+            raise NotArmed(problem, field="armed_until_ns")
         reasons = tuple(_reasons(mandate, tx, intent))
         if reasons:
             msg = f"intent {intent.id} is not signed: {'; '.join(reasons)}"
             raise SigningRefused(msg, reasons=reasons)
         return self._key.signed(tx)
+
+    def _by_time(self, _intent: EvmIntent, now_ns: int) -> str:
+        mandate = self._mandate
+        if not mandate.is_live or now_ns < mandate.armed_until_ns:
+            return ""
+        return f"chain {mandate.chain_id} is real money, and the mandate of {mandate.account} is not armed"
 
 
 def expected_call(mandate: EvmMandate, intent: EvmIntent) -> tuple[str, bytes]:

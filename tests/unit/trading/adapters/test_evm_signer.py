@@ -49,6 +49,19 @@ def test_a_key_shows_its_address_and_nothing_else() -> None:
             copies(key)
 
 
+def test_a_guard_says_what_needs_an_armed_desk_and_what_moves_nothing_never_does() -> None:
+    live = replace(MANDATE, chain_id=BASE_CHAIN_ID)
+    guarded = MandatedSigner(
+        EvmKey(SecretStr(SECRET)), live, lambda intent, _now_ns: "disarmed" if intent.key == "first" else ""
+    )
+    first = replace(INTENT, key="first")
+    assert guarded.sign(transaction(mandate=live), INTENT, NOW_NS)
+    with pytest.raises(NotArmed, match="disarmed"):
+        guarded.sign(transaction(mandate=live), first, NOW_NS)
+    empty = transaction(mandate=live, to=ACCOUNT, data=b"", gas=21_000)
+    assert guarded.sign(empty, first, NOW_NS)
+
+
 @pytest.mark.parametrize("text", ["", "0x12", "zz" * 32, "00" * 32, "ff" * 32, SECRET + "00"])
 def test_a_key_that_is_none_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(InvalidInput) as caught:

@@ -18,7 +18,17 @@ from trading.arbitrage.solana_leg import SolanaLeg, SolanaParts, SolanaTerms
 from trading.arbitrage.trips import Attempt, Dead, Phase
 from trading.errors import RouteRefused, Unavailable
 from trading.model.chain import AccountSeen, SwapOffer, SwapWanted
-from trading.model.evm import BlockSeen, EvmIntent, EvmKind, EvmMandate, EvmRecord, EvmState, PoolKind, PoolRef
+from trading.model.evm import (
+    BlockSeen,
+    EvmIntent,
+    EvmKind,
+    EvmMandate,
+    EvmRecord,
+    EvmSettlement,
+    EvmState,
+    PoolKind,
+    PoolRef,
+)
 from trading.model.intent import SOL_MINT, Intent, IntentRecord, IntentState
 from trading.runtime.arbitrage_venues import ArmedWhole
 
@@ -131,9 +141,20 @@ class Chain:
         allowing = replace(usual, kind=EvmKind.ALLOW, amount_in=10**6)
         self.open = [EvmRecord(usual, EvmState.PENDING), EvmRecord(allowing, EvmState.OPEN)]
         self.given_units = 0
+        self.has_wei, self.problem = 2, ""
+        self.known: dict[str, EvmRecord] = {}
+
+    def by_key(self, key: str) -> EvmRecord | None:
+        return self.known.get(key)
 
     async def read(self, ref: PoolRef) -> PoolSeen:
         return PoolSeen(ref, BlockSeen(1, "", "", 1, 1), ConstantProduct(10**9, 10**9, 3_000))
+
+    async def wei(self, _account: str) -> int:
+        return self.has_wei
+
+    def halted(self, _account: str) -> str:
+        return self.problem
 
     async def balances(self, _account: str, _tokens: Sequence[str]) -> tuple[int, ...]:
         return 600, 10**9
@@ -145,19 +166,61 @@ class Chain:
         return self.given_units if token == POOL.token_0 else 0
 
 
-async def test_what_is_free_on_an_evm_chain_is_held_not_promised_and_within_the_mandate() -> None:
+async def test_what_is_free_on_an_evm_chain_is_held_and_not_promised_and_has_a_price_within_the_mandate() -> None:
     clock = SteppedClock()
     chain: Any = Chain(clock)
     parts = EvmLegParts(chain, chain, chain, chain, MANDATE, clock)
     leg = EvmLeg("evm", parts, EvmLegTerms(POOL, True, 1, 10, Fraction(1, 3)))
     look = await leg.look()
-    assert (look.money_free, look.middle_free) == (500, 0)  # token 1 may not be given at all
+    assert (look.money_free, look.middle_free) == (500, 10**9)
+    assert look.there.quote(700) is not None
+    assert (look.there.quote(701), look.back.quote(1)) == (None, None)  # token 1 may not be given at all
     assert look.there.attempt_cost == 4
     chain.given_units = 900
-    assert (await leg.look()).money_free == 100
+    there = (await leg.look()).there
+    assert there.quote(100) is not None
+    assert there.quote(101) is None
     chain.open = []
-    chain.given_units = 0
     assert (await leg.look()).money_free == 600
+
+
+async def test_gas_is_counted_at_the_newest_base_fee_where_that_is_more_than_usual() -> None:
+    clock = SteppedClock()
+    chain: Any = Chain(clock)
+    parts = EvmLegParts(chain, chain, chain, chain, MANDATE, clock)
+    look = await EvmLeg("evm", parts, EvmLegTerms(POOL, True, 1, 10, Fraction(1, 3), gas=99)).look()
+    assert (look.there.attempt_cost, look.back.attempt_cost) == (33, 33)
+
+
+async def test_an_account_that_is_halted_or_cannot_pay_for_gas_is_left_out_and_says_why() -> None:
+    clock = SteppedClock()
+    chain: Any = Chain(clock)
+    parts = EvmLegParts(chain, chain, chain, chain, MANDATE, clock)
+    leg = EvmLeg("evm", parts, EvmLegTerms(POOL, True, 1, 10, Fraction(1, 3)))
+    chain.has_wei = 1
+    with pytest.raises(RouteRefused, match="has 1 wei, and a swap with its allowance may be charged 2"):
+        await leg.look()
+    chain.problem = "somebody else has the key"
+    with pytest.raises(RouteRefused, match="is halted: somebody else has the key"):
+        await leg.look()
+
+
+async def test_what_an_attempt_cost_is_told_only_when_what_its_allowance_charged_is_known() -> None:
+    clock = SteppedClock()
+    chain: Any = Chain(clock)
+    leg = EvmLeg(
+        "evm", EvmLegParts(chain, chain, chain, chain, MANDATE, clock), EvmLegTerms(POOL, True, 1, 10, Fraction(1))
+    )
+    wanted = attempt(clock)
+    clock.advance(60)
+    swap = replace(chain.open[0].intent, key=wanted.key)
+    allowing = replace(swap, key=f"{wanted.key}/allow", kind=EvmKind.ALLOW)
+    chain.known[swap.key] = EvmRecord(swap, EvmState.FAILED, problem="the deadline passed")
+    chain.known[allowing.key] = EvmRecord(allowing, EvmState.LANDED)
+    assert await leg.ask(wanted) is None
+    charged = EvmSettlement("i", "0x", 1, "0x", 0, 0, 7, 0)
+    chain.known[allowing.key] = EvmRecord(allowing, EvmState.CONFIRMED, settlement=charged)
+    assert await leg.ask(wanted) == Dead(wanted.key, 7, clock.now_ns())
 
 
 class Both:
