@@ -20,9 +20,10 @@ from tests.support.postgres import PostgresServer
 from trading.adapters.execution_journal import SqlExecutionJournal
 from trading.adapters.node_store.desks import OVER, Desks
 from trading.adapters.node_store.opening import StoreRules
+from trading.adapters.solana.mints import TOKEN_PROGRAM
 from trading.config import NodesSection
 from trading.execution.executor import Executor, Outlook
-from trading.model.intent import SOL_MINT, Intent, IntentRecord, IntentState
+from trading.model.intent import SOL_MINT, Intent, IntentKind, IntentRecord, IntentState, OwnAccount
 from trading.runtime.desk_share import DeskShare
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T16")]
@@ -123,6 +124,33 @@ def test_a_reservation_that_is_written_after_the_end_was_told_is_none(stage: Nod
     assert desks.take("desk", intent) == OVER, "the question lay in a thread that was given up"
     assert stage.orders.exposure().entries_open == 0
     assert stage.orders.counts() == {"failed": 1}
+
+
+def test_a_round_trip_is_never_on_the_other_side_of_an_order_and_leaves_nothing_held(stage: NodeStage) -> None:
+    stage.orders.share(WIDE, "test")
+    desks, chain = Desks(stage.door, time.time_ns), PlainChain()
+    account = OwnAccount("account", TOKEN, TOKEN_PROGRAM)
+    trip = replace(
+        buying(chain, WALLET, 10**9),
+        id="there_and_back",
+        key="run/there_and_back",
+        kind=IntentKind.ROUND_TRIP,
+        out_mint=SOL_MINT,
+        accounts=(account,),
+    )
+    sale = replace(
+        buying(chain, WALLET, 10**9), id="sale", key="run/sale", in_mint=TOKEN, out_mint=SOL_MINT, is_exit=True
+    )
+    desks.begin("desk", 0)
+    assert desks.take("desk", sale) == ""
+    assert "the other way" in desks.take("desk", trip)
+    desks.over("desk", 1, IntentRecord(sale, IntentState.FAILED, problem="late"))
+    assert desks.take("desk", trip) == ""
+    assert stage.orders.exposure().by_token == {TOKEN: 10**9}
+    assert "the other way" in desks.take("desk", replace(sale, id="again", key="run/again"))
+    desks.over("desk", 2, IntentRecord(trip, IntentState.SETTLED, settlement=settlement_of(trip, 3)))
+    used = stage.orders.exposure()
+    assert (used.lamports, used.entries_open, dict(used.by_token)) == (0, 0, {})
 
 
 def test_a_desk_whose_journal_was_put_back_tells_on_and_each_fill_counts_once(stage: NodeStage) -> None:

@@ -51,11 +51,19 @@ def evm() -> Iterator[Evm]:
 
 
 @dataclass
+class Arming:
+    problem: str = "real money is not armed"
+
+    async def ask(self) -> str:
+        return self.problem
+
+
+@dataclass
 class Place:
     evm: Evm
     exchange: ExchangeDesk
     folder: Path
-    arming: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(problem="real money is not armed"))
+    arming: Arming = field(default_factory=Arming)
     mines: bool = True
 
     def sections(self, key: str = OUR_KEY, **changes: Any) -> Sections:

@@ -138,7 +138,7 @@ class TripRunner:
         return trip
 
     async def _unanswered(self, trip_id: str, attempt: Attempt) -> bool:
-        """Halt: past its deadline nobody says what came of an attempt. It may have been done, so it is only asked on."""
+        """Halt: past its deadline nobody says what came of an attempt. It may have been done, so it is asked on."""
         why = f"trip {trip_id} is past its deadline, and {attempt.venue} does not say what came of {attempt.key}"
         logger.warning("%s: it is asked again", why)
         await self._io(lambda: self._journal.halt(why))

@@ -1,6 +1,6 @@
 """Opens the venues of arbitrage from its section: on paper prices alone, with real money what sends."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -247,7 +247,7 @@ class _Real:
             name = venue_name(pair.name, EVM)
             late.append(LateLeg(name, partial(self.evm.leg, name, pair)))
         for leg in late:
-            venues[leg.name] = ArmedLeg(leg, self.problem, self._clock)
+            venues[leg.name] = ArmedLeg(leg, self._live.arming.ask, self._clock)
         if pair.solana:
             name = venue_name(pair.name, SOLANA)
             venues[name], wholes[name] = self._on_solana(pair, name)
@@ -274,8 +274,8 @@ class _Real:
             fails_bps=section.chain_fails_bps,
         )
         whole = WholeLeg(venue_name(pair.name, WHOLE), solana, WholeTerms(terms))
-        leg = ArmedLeg(SolanaLeg(name, solana, terms), self.problem, self._clock)
-        return leg, ArmedWhole(whole, self.problem, self._clock)
+        leg = ArmedLeg(SolanaLeg(name, solana, terms), self._live.arming.ask, self._clock)
+        return leg, ArmedWhole(whole, self._live.arming.ask, self._clock)
 
 
 class LateMarket:
@@ -312,7 +312,7 @@ class ArmedLeg:
     """A leg of real money: a trip's first is sent only while the operator's mandate is armed at that moment. What
     brings money back is sent all the same, as exits are; what the signer refuses is refused there."""
 
-    def __init__(self, leg: LegVenue, problem: Callable[[], str], clock: Clock) -> None:
+    def __init__(self, leg: LegVenue, problem: Callable[[], Awaitable[str]], clock: Clock) -> None:
         self._leg = leg
         self._problem = problem
         self._clock = clock
@@ -325,7 +325,7 @@ class ArmedLeg:
         return await self._leg.look()
 
     async def send(self, attempt: Attempt) -> Outcome:
-        if attempt.phase is Phase.FIRST and self._problem():
+        if attempt.phase is Phase.FIRST and await self._problem():
             return Dead(attempt.key, 0, self._clock.now_ns())
         return await self._leg.send(attempt)
 
@@ -336,7 +336,7 @@ class ArmedLeg:
 class ArmedWhole(ArmedLeg):
     """Both legs at once, as guarded as a first leg is."""
 
-    def __init__(self, whole: "WholeLeg", problem: Callable[[], str], clock: Clock) -> None:
+    def __init__(self, whole: "WholeLeg", problem: Callable[[], Awaitable[str]], clock: Clock) -> None:
         super().__init__(whole, problem, clock)
         self._whole = whole
 

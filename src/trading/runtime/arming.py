@@ -50,16 +50,20 @@ class ArmingWatch:
 
     async def look(self) -> None:
         """Ask the signer, and let the desk follow."""
+        problem = await self.ask()
+        try:
+            await self._mailbox.ask(lambda session: follow(session, problem))
+        except Unavailable as error:
+            logger.info("the desk did not hear of the signer: %s", error)
+
+    async def ask(self) -> str:
+        """Ask the signer now; return ``problem``."""
         try:
             self.status = await self._signer.status()
             self.problem = "" if self.status["armed"] else self.said(str(self.status["why_not"]))
         except TradingError as error:
             self.problem = f"the signer does not answer: {error.message}"
-        problem = self.problem
-        try:
-            await self._mailbox.ask(lambda session: follow(session, problem))
-        except Unavailable as error:
-            logger.info("the desk did not hear of the signer: %s", error)
+        return self.problem
 
     @staticmethod
     def said(why: str) -> str:

@@ -51,6 +51,13 @@ class _Open:
     told: int
 
 
+def _counts(intent: Intent) -> bool:
+    """Tell whether an intent trades a token for SOL, one way or both: what nodes must not meet."""
+    if intent.kind is IntentKind.SWAP:
+        return SOL_MINT in (intent.in_mint, intent.out_mint)
+    return intent.kind is IntentKind.ROUND_TRIP
+
+
 class DeskShare:
     """One per desk; ``name`` is its own. ``run`` tells what is over until it is cancelled."""
 
@@ -72,9 +79,9 @@ class DeskShare:
     async def reserve(self, intent: Intent) -> None:
         """Raises: RouteRefused for a purchase that there is no room for, or nobody to ask about; Unavailable for a sale
         that has to wait for an own order of the other side."""
-        if intent.kind is not IntentKind.SWAP or SOL_MINT not in (intent.in_mint, intent.out_mint):
+        if not _counts(intent):
             return
-        is_sale = intent.out_mint == SOL_MINT
+        is_sale = intent.kind is IntentKind.SWAP and intent.out_mint == SOL_MINT
         if is_sale and time.monotonic() < self._asks_after_s:
             return
         try:
@@ -119,8 +126,7 @@ class DeskShare:
 
     def _counted(self, event: IntentEvent) -> IntentRecord | None:
         known = self._journal.record(event.intent_id)
-        pair = (known.intent.in_mint, known.intent.out_mint)
-        return known if known.intent.kind is IntentKind.SWAP and SOL_MINT in pair else None
+        return known if _counts(known.intent) else None
 
     def _taken(self, intent: Intent) -> str:
         return self._opened().desks.take(self._name, intent)

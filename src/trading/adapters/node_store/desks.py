@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from trading.model.intent import SOL_MINT, Intent, IntentRecord
+from trading.model.intent import SOL_MINT, Intent, IntentKind, IntentRecord
 from trading.model.node import SharedState
 
 from .journal import StoredIntents
@@ -110,11 +110,14 @@ class Desks(StoredIntents):
 
 def _row(name: str, intent: Intent) -> dict[str, Any]:
     is_buy = intent.in_mint == SOL_MINT
+    token = intent.out_mint if is_buy else intent.in_mint
+    if intent.kind is IntentKind.ROUND_TRIP:  # while it is under way it is a purchase, and leaves nothing held
+        token = intent.accounts[0].mint
     return {
         "child": f"{name}/{intent.id}",
         "name": name,
         "wallet": intent.wallet,
-        "token": intent.out_mint if is_buy else intent.in_mint,
+        "token": token,
         "is_buy": is_buy,
         "lamports": intent.amount_in if is_buy else 0,
         "created": intent.created_ns,

@@ -15,7 +15,7 @@ from trading.adapters.execution_rows import found_record
 from trading.adapters.execution_schema import intents
 from trading.adapters.intent_book import BY_KEY, IntentBook, known_in, same_wish
 from trading.errors import InvalidInput, LeaseLost
-from trading.model.intent import SOL_MINT, Intent, IntentRecord, IntentState, Settlement
+from trading.model.intent import SOL_MINT, Intent, IntentKind, IntentRecord, IntentState, Settlement
 from trading.model.node import Lease
 
 from .opening import Door, translating
@@ -102,7 +102,7 @@ class StoredIntents(IntentBook):
                 "tip": settlement.tip_lamports,
                 "rent": settlement.rent_lamports,
             }
-            if state is IntentState.SETTLED:
+            if state is IntentState.SETTLED and intent.kind is IntentKind.SWAP:
                 self._fill(connection, intent, settlement, paid | {"child": child, "node": node})
         connection.execute(_TALLY, paid | {"node": node, "state": state.value})
 

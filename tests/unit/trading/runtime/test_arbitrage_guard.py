@@ -142,7 +142,11 @@ def attempt(phase: Phase, clock: SteppedClock) -> Attempt:
 async def test_a_first_leg_is_sent_only_while_armed_and_what_brings_money_back_always() -> None:
     clock, armed = SteppedClock(), {"problem": "real money is not armed"}
     pool = PoolLeg("pool", ConstantProduct(10**9, 10**9, 3_000), clock.now_ns, random.Random(1))
-    leg = ArmedLeg(pool, lambda: armed["problem"], clock)
+
+    async def problem() -> str:
+        return armed["problem"]
+
+    leg = ArmedLeg(pool, problem, clock)
     assert isinstance(await leg.send(attempt(Phase.FIRST, clock)), Dead)
     assert pool.received == []
     assert isinstance(await leg.send(attempt(Phase.SECOND, clock)), Settled)
