@@ -40,9 +40,9 @@ COMPILED = (
 
 PYTEST = [str(set_up.BIN / "python"), "-m", "pytest", "-q", "--durations=8"]
 KERNELS = [*PYTEST, "-m", "not system and not browser", *COMPILED]
-# Two, two and one worker on two cores: together they end at about the same time, and no core is idle before. A worker
-# that has no tests left takes some of another's.
-SHARED_OUT = ["-n", "2", "--dist", "worksteal"]
+# Four on two cores, because daemons and the browser take their share of the processors at the same time, and a third of
+# the time a test waits. A worker that has no tests left takes some of another's.
+SHARED_OUT = ["-n", "4", "--dist", "worksteal"]
 QUICK = [*PYTEST, *SHARED_OUT, "-m", "not system and not browser", *(f"--ignore={tests}" for tests in COMPILED)]
 # Files are run side by side, since most of what they do is waiting for processes of their own. In order: those in
 # tests/clients share a daemon that trades until its last test has ended, so they come last.
