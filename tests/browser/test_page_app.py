@@ -136,7 +136,7 @@ def test_what_is_kept_while_the_journal_is_away_and_what_it_then_refuses_is_seen
 
         async def back_again() -> None:
             await services.journal.commit([theirs])
-            carrying = asyncio.create_task(spooling.run(services.memories.commit))
+            carrying = asyncio.create_task(spooling.run(services.memories.commit_each))
             while not spooling.is_empty():  # noqa: ASYNC110
                 await anyio.sleep(0.01)
             carrying.cancel()

@@ -18,9 +18,9 @@ from trading.execution.splitting import SplitRules
 from trading.model.node import NodeSeen, NodeState
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T16")]
-SLOT_S = 0.03
+SLOT_S = 0.06
 ONE = SplitRules(1, 0, 1, 10**18, 10_000)
-NODES = {"lease_s": 0.6, "answer_s": 0.3, "stuck_s": 0.2, "claim_s": 0.05, "drain_s": 5.0}
+NODES = {"lease_s": 1.2, "answer_s": 0.6, "stuck_s": 0.4, "claim_s": 0.05, "drain_s": 5.0}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ async def fleet(postgres: PostgresServer, zygote: Zygote, tmp_path: Path) -> Asy
             yield made
 
 
-async def until(holds: Callable[[], bool], within_s: float = 15.0) -> None:
+async def until(holds: Callable[[], bool], within_s: float = 30.0) -> None:
     with anyio.fail_after(within_s):
         while True:
             if await anyio.to_thread.run_sync(holds):
@@ -57,7 +57,7 @@ async def woken_after_another_took_over(fleet: Fleet, kind: str) -> None:
     assert fleet.store.orders.plan(fleet.buying(10**8, fleet.addresses, 60, ONE))
     await until(lambda: fleet.is_stopped("one"))
     await fleet.begin("two")
-    counts = await fleet.until_over(20)
+    counts = await fleet.until_over(30)
     assert counts == {"settled": 1}
     fleet.signal("one", signal.SIGCONT)
 
@@ -73,7 +73,8 @@ async def test_a_node_that_wakes_after_its_lease_went_sends_nothing(fleet: Fleet
     assert seen(fleet, "one").leases == ()
     told = seen(fleet, "two")
     assert (told.counts["settled"], told.took["confirm"].count) == (1, 1)
-    assert [each.wallet for each in told.leases] == fleet.addresses
+    # A busy machine may let a lease run out: it comes again with the next beat.
+    await until(lambda: [each.wallet for each in seen(fleet, "two").leases] == fleet.addresses)
     fleet.signal("two", signal.SIGTERM)
     await until(lambda: seen(fleet, "two").state is NodeState.GONE)
 

@@ -232,7 +232,11 @@ class Both:
 
 async def test_both_legs_at_once_are_sent_only_while_armed() -> None:
     clock, problems = SteppedClock(), ["disarmed"]
-    whole = ArmedWhole(Both(), lambda: problems[0], clock)  # type: ignore[arg-type]
+
+    async def problem() -> str:
+        return problems[0]
+
+    whole = ArmedWhole(Both(), problem, clock)  # type: ignore[arg-type]
     wanted = attempt(clock)
     assert await whole.send(wanted) == Dead(wanted.key, 0, clock.now_ns())
     problems[0] = ""
