@@ -7,12 +7,17 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import trading.adapters.evm  # noqa: F401 - puts the limit of recursion back, before a test imports what raises it
 
 ROOT = Path(__file__).resolve().parent.parent
 COLLECTED_AFTER = (20_000, 20, 20)
 """Thresholds of the garbage collector: at Python's own (700, 10, 10) a tenth of a run is spent looking for cycles."""
+
+# How long an example takes is the machine's load here, and says nothing of the code.
+settings.register_profile("loaded machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("loaded machine")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A run in the background of a shell hands the ignored Ctrl-C on to whatever the tests start.

@@ -21,6 +21,7 @@ from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata, SimulatedTransactionInfo, TransactionMetadata
 
+from .registers import registers_kept
 from .tokens import NATIVE_MINT, native_mint_account, token_balance
 
 WINDOW_BLOCKS: Final = 150
@@ -234,7 +235,8 @@ class Cluster:
     ) -> SimulatedTransactionInfo | FailedTransactionMetadata:
         self._svm.with_sigverify(verifies)
         try:
-            return self._svm.simulate_transaction(transaction)
+            with registers_kept():
+                return self._svm.simulate_transaction(transaction)
         finally:
             self._svm.with_sigverify(True)
 
@@ -347,7 +349,8 @@ class Cluster:
     def _execute(self, block: Block, signature: str, transaction: VersionedTransaction, price: int) -> None:
         keys, loaded = self.keys_of(transaction)
         accounts = [self._svm.get_account(key) for key in keys]
-        outcome = self._svm.send_transaction(transaction)
+        with registers_kept():
+            outcome = self._svm.send_transaction(transaction)
         failed = isinstance(outcome, FailedTransactionMetadata)
         meta: TransactionMetadata = outcome.meta() if failed else outcome  # type: ignore[union-attr, assignment]
         after = [self._svm.get_account(key) for key in keys]
