@@ -22,6 +22,7 @@ from trading.adapters.node_store.desks import OVER, Desks
 from trading.adapters.node_store.opening import StoreRules
 from trading.adapters.solana.mints import TOKEN_PROGRAM
 from trading.config import NodesSection
+from trading.errors import InvalidInput
 from trading.execution.executor import Executor, Outlook
 from trading.model.intent import SOL_MINT, Intent, IntentKind, IntentRecord, IntentState, OwnAccount
 from trading.runtime.desk_share import DeskShare
@@ -151,6 +152,21 @@ def test_a_round_trip_is_never_on_the_other_side_of_an_order_and_leaves_nothing_
     desks.over("desk", 2, IntentRecord(trip, IntentState.SETTLED, settlement=settlement_of(trip, 3)))
     used = stage.orders.exposure()
     assert (used.lamports, used.entries_open, dict(used.by_token)) == (0, 0, {})
+
+
+def test_what_a_desk_that_is_gone_for_good_reserved_is_freed_by_a_person(stage: NodeStage) -> None:
+    stage.orders.share(WIDE, "test")
+    desks, chain = Desks(stage.door, time.time_ns), PlainChain()
+    intent = replace(buying(chain, WALLET, 10**9), id="last", key="run/last")
+    desks.begin("desk", 0)
+    assert desks.take("desk", intent) == ""
+    with pytest.raises(InvalidInput, match="'other' is not known; known are desk"):
+        desks.give_up("other", "gone")
+    assert desks.give_up("desk", "the machine burnt") == 1
+    assert desks.give_up("desk", "the machine burnt") == 0
+    assert (stage.orders.exposure().entries_open, stage.orders.counts()) == (0, {"failed": 1})
+    desks.over("desk", 1, IntentRecord(intent, IntentState.SETTLED, settlement=settlement_of(intent, 3)))
+    assert stage.orders.exposure().lamports == 10**9, "it came back after all, and what it bought counts"
 
 
 def test_a_desk_whose_journal_was_put_back_tells_on_and_each_fill_counts_once(stage: NodeStage) -> None:

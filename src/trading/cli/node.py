@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
     group.command("limits")(limits)
     group.command("order")(order)
     group.command("cancel")(cancel)
+    group.command("give-up-desk")(give_up_desk)
     group.command("review")(review)
     group.command("answer")(answer)
     app.add_typer(group, name="node")
@@ -183,6 +184,17 @@ def cancel(
     out().print(listing(f"Order {order_id}", ("child", "wallet", "state", "node", "why"), rows))
 
 
+def give_up_desk(
+    desk: Annotated[str, typer.Argument(metavar="DESK", help="The desk's name, as its orders carry it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it will not come back; kept in the record.")],
+) -> None:
+    """Free what a desk that is gone for good has reserved. On a terminal only: what it had signed may still land."""
+    with reporting():
+        _require_terminal()
+        freed = anyio.run(_given_up, desk, reason)
+    out().print(f"{freed} orders of {desk} are ended, and what they had reserved is free.", markup=False)
+
+
 def review(as_json: JsonFlag = False) -> None:
     """Show what waits for a person: wallets that are halted, and orders of which books and chain do not agree."""
     with reporting(as_json=as_json):
@@ -256,6 +268,13 @@ async def _cancelled(order_id: str, reason: str) -> Sequence["ChildSeen"]:
             raise InvalidInput(msg, field="order")
         orders.cancel(order_id, reason)
         return orders.children(order_id)
+
+
+async def _given_up(desk: str, reason: str) -> int:
+    from trading.adapters.node_store.desks import Desks
+
+    async with _store() as (door, _):
+        return Desks(door, time.time_ns).give_up(desk, reason)
 
 
 async def _waiting() -> list[dict[str, Any]]:

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from trading.errors import InvalidInput
 from trading.model.intent import SOL_MINT, Intent, IntentKind, IntentRecord
 from trading.model.node import SharedState
 
-from .journal import StoredIntents
+from .journal import UNRESERVE, StoredIntents
 from .orders import LATE
 
 OVER: Final = "the desk has told that it is over"
@@ -53,6 +54,12 @@ _OVER: Final = sa.text("UPDATE children SET problem = :problem WHERE id = :child
 _NEW_DESK: Final = sa.text(
     "INSERT INTO desks (name, told) VALUES (:name, :newest) ON CONFLICT (name) "
     "DO UPDATE SET told = least(desks.told, excluded.told) RETURNING told"
+)
+_DESKS: Final = sa.text("SELECT name FROM desks ORDER BY name")
+# A node's own children have intents here; a desk's are in its own journal.
+_GIVE_UP: Final = sa.text(
+    "UPDATE children SET state = 'failed', problem = :problem WHERE node = :name AND state IN ('planned', 'claimed') "
+    "AND NOT EXISTS (SELECT 1 FROM intents i WHERE i.id = children.id) RETURNING id, wallet"
 )
 _TOLD: Final = sa.text("UPDATE desks SET told = :seq WHERE name = :name AND told < :seq")
 
@@ -106,6 +113,25 @@ class Desks(StoredIntents):
             connection.execute(_OVER, {"child": row["child"], "problem": known.problem})
             self._over(connection, known.intent, known.state, known.settlement, child=row["child"], node=name)
             self._note(connection, known.intent.wallet, row["child"], known.state.value, {"node": name})
+
+    def give_up(self, name: str, reason: str) -> int:
+        """End what a desk has reserved that will not come back, and return how many orders that were.
+
+        What it had signed may land all the same, and is not seen here. If the desk comes back it tells on as ever.
+
+        Raises: InvalidInput for a desk that is not known; JournalUnavailable.
+        """
+        with self._writing() as connection:
+            known = list(connection.execute(_DESKS).scalars())
+            if name not in known:
+                msg = f"desk: {name[:80]!r} is not known; known are {', '.join(known[:20]) or 'none'}"
+                raise InvalidInput(msg, field="desk")
+            problem = f"the desk was given up: {reason}"[:500]
+            ended = connection.execute(_GIVE_UP, {"name": name, "problem": problem}).all()
+            for row in ended:
+                connection.execute(UNRESERVE, {"child": row.id})
+                self._note(connection, row.wallet, row.id, "failed", {"problem": problem, "node": name})
+        return len(ended)
 
 
 def _row(name: str, intent: Intent) -> dict[str, Any]:

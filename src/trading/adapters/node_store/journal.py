@@ -31,7 +31,7 @@ _TALLY: Final = sa.text(
     "tip_lamports = tallies.tip_lamports + excluded.tip_lamports, "
     "rent_lamports = tallies.rent_lamports + excluded.rent_lamports"
 )
-_UNRESERVE: Final = sa.text("DELETE FROM reservations WHERE child_id = :child")
+UNRESERVE: Final = sa.text("DELETE FROM reservations WHERE child_id = :child")
 _FILL: Final = sa.text(
     "INSERT INTO fills (child_id, signature, node, wallet, token, is_buy, units, lamports, fee_lamports, tip_lamports, "
     "rent_lamports, booked_ns) "
@@ -94,7 +94,7 @@ class StoredIntents(IntentBook):
         node: str,
     ) -> None:
         """Let go what was reserved for a child, book its fill and count it, within the caller's transaction."""
-        connection.execute(_UNRESERVE, {"child": child})
+        connection.execute(UNRESERVE, {"child": child})
         paid = {"fee": 0, "tip": 0, "rent": 0}
         if settlement is not None:
             paid = {

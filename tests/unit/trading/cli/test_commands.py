@@ -21,7 +21,7 @@ COMMANDS = [
     "data fetch", "data list", "data check", "calibrate", "drift", "export-tax", "profile", "profiles", "profiles list",
     "profiles show", "profiles check", "signer", "data", "rehearse", "live", "fault-proxy", "evolve", "evm",
     "costs", "promote", "propose", "demote", "lineage", "sidecar", "sidecar status", "sidecar ask",
-    "node", "node run", "node list", "node limits", "node order", "node cancel", "node review",
+    "node", "node run", "node list", "node limits", "node order", "node cancel", "node give-up-desk", "node review",
     "node answer",
     "arbitrage", "arbitrage status", "arbitrage trips", "arbitrage opportunities", "arbitrage transfers",
     "arbitrage resume", "arbitrage settle", "arbitrage give-up",
