@@ -12,9 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -23,7 +22,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import set_up
 
 COVERAGE_MIN_PERCENT = 95
-SCRATCH_BYTES_MIN = 4 * 2**30
 EXECUTION = "tests/unit/trading/execution"
 WHOLLY_COVERED = {
     "trading.execution.verifier": ("test_verifier.py", "test_round_trip_messages.py"),
@@ -44,7 +42,7 @@ PYTEST = [str(set_up.BIN / "python"), "-m", "pytest", "-q", "--durations=8"]
 KERNELS = [*PYTEST, "-m", "not system and not browser", *COMPILED]
 # Four on two cores, because daemons and the browser take their share of the processors at the same time, and a third of
 # the time a test waits. A worker that has no tests left takes some of another's.
-SHARED_OUT = ["-n", "4", "--dist", "worksteal", "-o", "tmp_path_retention_policy=failed"]
+SHARED_OUT = ["-n", "4", "--dist", "worksteal"]
 QUICK = [*PYTEST, *SHARED_OUT, "-m", "not system and not browser", *(f"--ignore={tests}" for tests in COMPILED)]
 # Files are run side by side, since most of what they do is waiting for processes of their own. In order: those in
 # tests/clients share a daemon that trades until its last test has ended, so they come last.
@@ -132,27 +130,8 @@ def whole_coverage() -> Phase:
     return Phase("whole coverage", commands, environ={"COVERAGE_FILE": str(set_up.VENV / ".coverage-whole")})
 
 
-@contextmanager
-def scratch(memory: Path = Path("/dev/shm")) -> Iterator[dict[str, str]]:
-    """Yield the environment in which tests write to memory, where the machine has room for that: a sync of its disk is
-    what many of them wait for, and processes are killed in them, not machines. What starts daemons writes to the disk.
-    """
-    try:
-        room = os.statvfs(memory)
-        is_fit = room.f_bavail * room.f_frsize >= SCRATCH_BYTES_MIN and not room.f_flag & os.ST_NOEXEC
-    except (AttributeError, OSError):
-        is_fit = False
-    if not is_fit:
-        yield {}
-        return
-    with tempfile.TemporaryDirectory(prefix="memmcp-tests-", dir=memory) as folder:
-        yield {"PYTEST_DEBUG_TEMPROOT": folder}
-
-
 def python_tests() -> int:
-    with scratch() as environ:
-        quick = Phase("quick", [QUICK], environ=environ)
-        return side_by_side(quick, Phase("daemons", [DAEMONS]), Phase("browser", [IN_BROWSER]))
+    return side_by_side(Phase("quick", [QUICK]), Phase("daemons", [DAEMONS]), Phase("browser", [IN_BROWSER]))
 
 
 def covered_tests() -> int:

@@ -4,8 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from scripts import run_tests
-from scripts.run_tests import Phase, environment, scratch, side_by_side
+from scripts.run_tests import Phase, environment, side_by_side
 
 pytestmark = pytest.mark.requirement("Q1")
 
@@ -51,19 +50,3 @@ def test_tests_keep_their_bytecode_where_the_shell_says_not_to(monkeypatch: pyte
     monkeypatch.setenv("KEPT", "yes")
     assert "PYTHONDONTWRITEBYTECODE" not in environment()
     assert environment()["KEPT"] == "yes"
-
-
-def test_tests_write_to_memory_where_there_is_room_and_leave_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run_tests, "SCRATCH_BYTES_MIN", 0)
-    with scratch(tmp_path) as environ:
-        folder = Path(environ["PYTEST_DEBUG_TEMPROOT"])
-        assert folder.parent == tmp_path
-        (folder / "file").touch()
-    assert not folder.exists()
-    with scratch(tmp_path / "none") as environ:
-        assert environ == {}
-    monkeypatch.setattr(run_tests, "SCRATCH_BYTES_MIN", 2**62)
-    with scratch(tmp_path) as environ:
-        assert environ == {}
