@@ -81,19 +81,20 @@ def test_an_endpoint_is_down_from_an_error_until_it_has_answered() -> None:
 @pytest.mark.anyio
 async def test_a_view_that_fails_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk_health, "LOOK_S", 0.05)
-    looks = 0
+    looks, looked_again = 0, anyio.Event()
 
     class Odd:
         def health(self) -> dict[str, Any]:
             nonlocal looks
             looks += 1
+            if looks == 2:
+                looked_again.set()
             raise KeyError("odd")
 
     health = DeskHealth(stage=Odd(), journal=None)  # type: ignore[arg-type]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(health.run)
         with anyio.fail_after(10):
-            while looks < 2:
-                await anyio.sleep(0.01)
+            await looked_again.wait()
         tasks.cancel_scope.cancel()
     assert health.document() == {}
