@@ -38,6 +38,9 @@ WARM_PART = 0.25
 
 WINDOW_PART = 0.2
 HANDLES_SLACK = 2
+DATABASE_HANDLES_SLACK = 8
+"""Two readers of each of the two journals, a handle on the file and one on its log each."""
+
 OPEN_WITHIN_S = 60.0
 END_WITHIN_S = 120.0
 
@@ -68,6 +71,9 @@ class Figures:
     """Before the first stream, with all of them, after the last."""
 
     refusal: str
+    databases_grown: int = 0
+    """By how many handles on databases: bounded, as their pools are."""
+
     short: list[str] = field(default_factory=list)
 
     def judge(self, warming_mib: float) -> None:
@@ -80,6 +86,8 @@ class Figures:
             self.short.append(
                 f"{self.handles[2]} handles beside databases' are left, {self.handles[0]} there were before"
             )
+        if self.databases_grown > DATABASE_HANDLES_SLACK:
+            self.short.append(f"{self.databases_grown} handles on databases more than before are left")
         if "too_many_streams" not in self.refusal:
             self.short.append(f"one stream more was told: {self.refusal[:200]}")
         self.short += [f"missing: {each}" for each in self.found.missing[:20]]
@@ -201,7 +209,7 @@ def run(plan: Plan, data_dir: Path) -> Figures:
             until(lambda: is_trading(data_dir), 120)
         fill(client, BEHIND)
         start = horizon_of(url)
-        before = streams_of(daemon.pid)
+        before, databases = streams_of(daemon.pid), databases_of(daemon.pid)
         steady = plan.streams - plan.slow - plan.returning - plan.late
         read_plan = ReadPlan(url, start, steady, plan.slow, plan.returning, plan.late)
         writer, sizes = Writer(url, token, plan.writes), []
@@ -221,6 +229,7 @@ def run(plan: Plan, data_dir: Path) -> Figures:
         with suppress(TimeoutError):
             until(lambda: streams_of(daemon.pid) <= before + HANDLES_SLACK, 20)
         figures = Figures(found, writer.count, sizes, (before, during, streams_of(daemon.pid)), refusal)
+        figures.databases_grown = databases_of(daemon.pid) - databases
     figures.judge(plan.warming_mib)
     return figures
 
@@ -228,11 +237,18 @@ def run(plan: Plan, data_dir: Path) -> Figures:
 def streams_of(pid: int) -> int:
     """Return how many handles a daemon has but for those on databases: a pool opens connections up to its bound when
     many read at once, and keeps them."""
-    held = 0
+    return sum(not is_database for is_database in _handles(pid))
+
+
+def databases_of(pid: int) -> int:
+    return sum(_handles(pid))
+
+
+def _handles(pid: int) -> Iterator[bool]:
+    """Yield of each open handle whether it is on a database."""
     for handle in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed while it was looked at
-            held += ".db" not in Path(handle.readlink()).name
-    return held
+            yield ".db" in handle.readlink().name
 
 
 def horizon_of(url: str) -> int:
