@@ -134,6 +134,41 @@ def _until_waiting(url: str) -> None:
             threading.Event().wait(0.01)
 
 
+async def test_a_back_up_of_a_large_journal_leaves_the_readers_their_connections(
+    postgres: PostgresServer, database: str, tmp_path: Path
+) -> None:
+    url = postgres.url(database)
+    section = JournalSection(url=SecretStr(url), readers=1)
+    async with open_journal(section, tmp_path, ManualClock()) as journal:
+        await journal.commit([a_draft("to be read")])
+        with psycopg.connect(url) as other:
+            # The copy waits here, as it would be long at work on a large table.
+            other.execute("LOCK TABLE marks IN ACCESS EXCLUSIVE MODE")
+            copying = asyncio.ensure_future(journal.backup(tmp_path / "copies"))
+            with anyio.fail_after(WITHIN_S):
+                await anyio.to_thread.run_sync(_until_waiting, url)
+                assert await journal.count(EVERYTHING) == 1
+            assert not copying.done()
+        assert (await copying).is_file()
+
+
+@pytest.mark.parametrize(("asked", "holds"), [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply")])
+async def test_a_database_set_to_acknowledge_before_it_is_durable_is_written_to_durably(
+    postgres: PostgresServer, database: str, tmp_path: Path, asked: str, holds: str
+) -> None:
+    postgres.execute(f"ALTER DATABASE {database} SET synchronous_commit = {asked}")
+
+    def says(connection: Connection) -> str:
+        return str(connection.exec_driver_sql("SHOW synchronous_commit").scalar_one())
+
+    async with AsyncExitStack() as stack:
+        journal = await opened(stack, postgres.url(database), tmp_path)
+        assert await journal._done(says) == holds
+        postgres.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+        await journal.commit([a_draft("over a new connection")])
+        assert await journal._done(says) == holds
+
+
 async def test_what_an_address_says_beside_the_database_counts_for_reading_and_listening_too(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:

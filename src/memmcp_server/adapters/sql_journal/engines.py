@@ -36,6 +36,7 @@ middle of a commit, or whose machine went away without a word, keeps no other da
 READ_STUCK_S = 60.0
 """As that for one that reads: it keeps the server from taking out dead rows."""
 
+DURABLY = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 SECRET_PARAMETERS = ("password", "sslpassword")
 PROGRESS_STEPS = 20_000
 """Virtual machine steps between two looks at a read's deadline: about a millisecond."""
@@ -185,7 +186,7 @@ def _sqlite_reader(path: Path, readers: int) -> Engine:
 
 def _postgresql_writer(place: Place) -> Engine:
     # paramstyle "format" makes statements positional, as SQLite's are: one way to bind rows for both.
-    return create_engine(
+    engine = create_engine(
         place.url,
         pool_size=1,
         max_overflow=0,
@@ -199,12 +200,26 @@ def _postgresql_writer(place: Place) -> Engine:
         hide_parameters=True,
     )
 
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        # What is acknowledged is durable, however hasty the database or the role is set. What asks for more stays.
+        connection.execute(DURABLY)
+        connection.commit()
+
+    return engine
+
+
+def open_alone(place: Place) -> Engine:
+    """Return an engine that only reads a server's journal, over a connection of its own: what takes long must take none
+    from the readers. To be disposed of."""
+    return _postgresql_reader(place, 1, 0)
+
 
 def _postgresql_reader(place: Place, readers: int, read_timeout_s: float) -> Engine:
     options = settings_of(
         place.url,
         default_transaction_read_only="on",
-        statement_timeout=_ms(read_timeout_s),
+        statement_timeout=_ms(read_timeout_s) if read_timeout_s else "0",
         idle_in_transaction_session_timeout=_ms(READ_STUCK_S),
     )
     return create_engine(
