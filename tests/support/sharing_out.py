@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Sharing:
-    """Reads a file when this process has taken it, and runs its tests: in the place of reading all, then running all."""
+    """Reads a file when this process has taken it, then runs its tests: pytest itself reads all before it runs any."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
