@@ -8,10 +8,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 from sqlalchemy import URL
 
+from .engines import LIVELINESS
 from .schema import CHANNEL
 
 LOOK_S = 0.5
@@ -19,7 +21,6 @@ LOOK_S = 0.5
 PRESENT_S = 60.0
 """So often the daemon says that its sinks are served."""
 RETRY_S_MAX = 5.0
-CONNECT_TIMEOUT_S = 5
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,9 @@ class Listener:
     ``on_present`` about once a minute."""
 
     def __init__(self, url: URL, on_seq: Callable[[int], None], on_present: Callable[[], None]) -> None:
-        self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        # As the other connections take it: an address may name several hosts, or settings with blanks in them, which
+        # the driver would read otherwise.
+        self._address: dict[str, Any] = {**url.get_dialect()().create_connect_args(url)[1]}
         self._on_seq = on_seq
         self._on_present = on_present
         self._ending = threading.Event()
@@ -58,13 +61,8 @@ class Listener:
     def _listen(self) -> None:
         """Listen until the end or an error. Raises: psycopg.Error."""
         with psycopg.connect(
-            self._url,
+            **{**self._address, **LIVELINESS, "application_name": "memmcp (listener)"},
             autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            application_name="memmcp (listener)",
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
         ) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
             row = connection.execute("SELECT seq FROM head").fetchone()
