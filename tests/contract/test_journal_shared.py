@@ -17,8 +17,9 @@ from tests.doubles.clocks import ManualClock
 from tests.support.journals import a_draft
 from tests.support.postgres import PostgresServer
 
-from memmcp_server.adapters.sql_journal import SqlJournal, engines, open_journal
+from memmcp_server.adapters.sql_journal import SqlJournal, engines, listener, open_journal
 from memmcp_server.config import JournalSection
+from memmcp_server.domain.identifiers import Seq
 from memmcp_server.domain.memory import MemoryFilter
 from memmcp_server.errors import JournalUnavailable, MemoryServerError
 
@@ -132,6 +133,21 @@ def _until_waiting(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         while not connection.execute(waits).fetchone()[0]:  # type: ignore[index]
             threading.Event().wait(0.01)
+
+
+async def test_a_commit_is_heard_of_also_where_notifications_are_lost(
+    postgres: PostgresServer, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a pooler that gives each transaction another connection, or on one that died without a word."""
+    monkeypatch.setattr(listener, "CHANNEL", "another_channel")
+    async with AsyncExitStack() as stack:
+        one = await opened(stack, postgres.url(database), tmp_path / "one")
+        two = await opened(stack, postgres.url(database), tmp_path / "two")
+        waiting = asyncio.ensure_future(one.wait_for_commit(Seq(0), 60))
+        await anyio.sleep(2 * listener.LOOK_S)  # it has looked once, and is listening
+        await two.commit([a_draft("told to nobody")])
+        with anyio.fail_after(WITHIN_S):
+            assert await waiting == 1
 
 
 async def test_a_back_up_of_a_large_journal_leaves_the_readers_their_connections(

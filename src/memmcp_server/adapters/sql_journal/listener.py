@@ -1,7 +1,7 @@
 """Hears of the commits of other daemons (LISTEN), and says now and then that this one is there. PostgreSQL only.
 
-What it misses while the server is away it learns when it is back; whoever waits for a commit polls besides, so that
-nothing rests on a notification.
+It asks besides how far the journal is, and whoever waits for a commit polls too, so that nothing rests on a
+notification.
 """
 
 import logging
@@ -17,7 +17,8 @@ from .engines import LIVELINESS
 from .schema import CHANNEL
 
 LOOK_S = 0.5
-"""So often the thread looks whether it shall end."""
+"""So often the thread looks whether it shall end, and how far the journal is: notifications can be lost without a word,
+behind a pooler or on a connection that died, and nobody may be a second behind for that."""
 PRESENT_S = 60.0
 """So often the daemon says that its sinks are served."""
 RETRY_S_MAX = 5.0
@@ -65,13 +66,17 @@ class Listener:
             autocommit=True,
         ) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
-            row = connection.execute("SELECT seq FROM head").fetchone()
-            if row is not None:
-                self._on_seq(int(row[0]))
+            self._tell_horizon(connection)
             present_at_s = time.monotonic() + PRESENT_S
             while not self._ending.is_set():
                 for notified in connection.notifies(timeout=LOOK_S):
                     self._on_seq(int(notified.payload))
+                self._tell_horizon(connection)
                 if time.monotonic() >= present_at_s:
                     self._on_present()
                     present_at_s = time.monotonic() + PRESENT_S
+
+    def _tell_horizon(self, connection: "psycopg.Connection[Any]") -> None:
+        row = connection.execute("SELECT seq FROM head").fetchone()
+        if row is not None:
+            self._on_seq(int(row[0]))
