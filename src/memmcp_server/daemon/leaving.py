@@ -19,7 +19,9 @@ class Leave:
 
     def __init__(self) -> None:
         self.code: int | None = None
-        atexit.register(self._now)
+        # Whoever counts lines or profiles asked before the program began, and would not have its turn.
+        if sys.gettrace() is None and sys.getprofile() is None and "coverage" not in sys.modules:
+            atexit.register(self._now)
 
     def _now(self) -> None:
         if self.code is None:
