@@ -15,22 +15,20 @@ def main() -> None:
         from memmcp_server.daemon.bridge import main as bridge
 
         sys.exit(bridge(arguments[1:]))
-    if arguments[:1] == ["serve"]:
-        _serve()
-        return
-    from memmcp_server.cli import app
-
-    app()
+    _command()
 
 
-def _serve() -> None:
+def _command() -> None:
+    """Run what a person typed: imported without collecting, and not taken apart at its end."""
+    from memmcp_server.adapters.garbage import uncollected
     from memmcp_server.daemon.leaving import Leave
 
     leave = Leave()
     from memmcp_server.daemon.late_models import make_models_late
 
     make_models_late()
-    from memmcp_server.cli import app  # not before: it brings the first models
+    with uncollected():
+        from memmcp_server.cli import app  # not before: it brings the first models
 
     try:
         app()

@@ -27,9 +27,9 @@ class Leave:
         if self.code is None:
             return
         logging.shutdown()  # it asked earlier than we did where it was imported first
-        for stream in (sys.stdout, sys.stderr):
-            try:
+        try:
+            for stream in (sys.stdout, sys.stderr):
                 stream.flush()
-            except (AttributeError, OSError, ValueError):  # there is none, or nobody reads it any more
-                continue
+        except (AttributeError, OSError, ValueError):
+            return  # the interpreter meets the same, and says and returns what it always does then
         os._exit(self.code)

@@ -1,8 +1,14 @@
 """How a process ends that has ended in order."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Final
 
+import pytest
+
+FULL: Final = Path("/dev/full")
 SCRIPT = """
 import atexit, sys, threading, time
 from memmcp_server.daemon.leaving import Leave
@@ -36,3 +42,19 @@ def test_without_a_code_a_process_ends_as_any_other() -> None:
 def test_an_error_keeps_its_trace_and_its_code() -> None:
     code, lines = _ended("raise RuntimeError")
     assert (code, lines[-1]) == (1, "taken apart")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is always full")
+def test_what_could_not_be_written_is_no_success() -> None:
+    script = SCRIPT.format(more="leave.code = 0")
+    with FULL.open("w", encoding="utf-8") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", script],
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 120
+    assert b"No space left" in ended.stderr
