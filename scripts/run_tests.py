@@ -40,10 +40,12 @@ COMPILED = (
 
 PYTEST = [str(set_up.BIN / "python"), "-m", "pytest", "-q", "--durations=8"]
 KERNELS = [*PYTEST, "-m", "not system and not browser", *COMPILED]
+QUICK = [*PYTEST, *(f"--ignore={tests}" for tests in (*COMPILED, *SYSTEM, BROWSER))]
 # Four on two cores, because daemons and the browser take their share of the processors at the same time, and a third of
-# the time a test waits. A worker that has no tests left takes some of another's.
-SHARED_OUT = ["-n", "4", "--dist", "worksteal"]
-QUICK = [*PYTEST, *SHARED_OUT, "-m", "not system and not browser", *(f"--ignore={tests}" for tests in COMPILED)]
+# the time a test waits.
+QUICK_PROCESSES = 4
+# Reading all files in each process, as pytest-xdist does, took longer than many a folder of tests.
+SHARED_OUT = ["-p", "tests.support.sharing_out", "-o", "console_output_style=classic"]
 # Files are run side by side, since most of what they do is waiting for processes of their own. In order: those in
 # tests/clients share a daemon that trades until its last test has ended, so they come last.
 BY_FILE = ["--dist", "loadfile", "--no-loadscope-reorder"]
@@ -130,8 +132,15 @@ def whole_coverage() -> Phase:
     return Phase("whole coverage", commands, environ={"COVERAGE_FILE": str(set_up.VENV / ".coverage-whole")})
 
 
+def quick_tests(folder: str) -> list[Phase]:
+    """Return the processes that share out the quick tests; ``folder``: an empty one, where they note what they take."""
+    command = [*QUICK, *SHARED_OUT, f"--share={folder}"]
+    return [Phase(f"quick {number}", [command]) for number in range(1, QUICK_PROCESSES + 1)]
+
+
 def python_tests() -> int:
-    return side_by_side(Phase("quick", [QUICK]), Phase("daemons", [DAEMONS]), Phase("browser", [IN_BROWSER]))
+    with tempfile.TemporaryDirectory() as folder:
+        return side_by_side(*quick_tests(folder), Phase("daemons", [DAEMONS]), Phase("browser", [IN_BROWSER]))
 
 
 def covered_tests() -> int:
@@ -141,7 +150,7 @@ def covered_tests() -> int:
     counted = ["--cov", "--cov-append", "--cov-report="]
     phases = [
         Phase("kernels", [[*KERNELS, *counted]]),
-        Phase("quick", [[*QUICK, *counted]]),
+        Phase("quick", [[*QUICK, "-n", "4", "--dist", "worksteal", *counted]]),
         Phase("daemons", [[*DAEMONS, *counted]]),
         Phase("browser", [[*IN_BROWSER, *counted]]),
         Phase("report", [[*coverage, "report", f"--fail-under={COVERAGE_MIN_PERCENT}"]]),
