@@ -18,9 +18,10 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import gt
 from pathlib import Path
 
-from tests.support.agents import BRIDGE, Agent, Disconnected, http_client, until
+from tests.support.agents import BRIDGE, POLL_S, Agent, Disconnected, http_client, until
 from tests.support.homes import DATABASES, SQLITE, Home, home
 from tests.support.postgres import PostgresServer
 
@@ -166,7 +167,7 @@ def run(
 def _blow(place: Home, number: int, writers: Sequence[Writer], chance: random.Random) -> float:
     """Wait until the journal has heard every writer, then kill at a random instant; return the time until an answer."""
     before = _committed(writers)
-    until(lambda: all(now > then for now, then in zip(_committed(writers), before, strict=True)), ANSWER_TIMEOUT_S)
+    until(lambda: all(map(gt, _committed(writers), before)), ANSWER_TIMEOUT_S, POLL_S)
     time.sleep(chance.uniform(*KILL_AFTER_S))
     if place.server is not None and _is_outage(number):
         return _cut(place.server, writers, chance)
@@ -198,7 +199,7 @@ def _kill(data_dir: Path, writers: Sequence[Writer]) -> float:
 
 def _until_heard(writers: Sequence[Writer], since_s: float) -> float:
     before = _heard(writers)
-    until(lambda: any(now > then for now, then in zip(_heard(writers), before, strict=True)), ANSWER_TIMEOUT_S)
+    until(lambda: any(map(gt, _heard(writers), before)), ANSWER_TIMEOUT_S, POLL_S)
     return time.monotonic() - since_s
 
 

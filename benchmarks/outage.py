@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.agents import Agent, Disconnected, daemon_pid, http_client, until
+from tests.support.agents import POLL_S, Agent, Disconnected, daemon_pid, http_client, until
 from tests.support.homes import DATABASES, SQLITE, home
 
 from memmcp_server.adapters.index.lock import LockHeld, acquire
@@ -140,7 +140,7 @@ def run(writes: int, down_s: float, database: str = SQLITE) -> Outcome:
         with index_down(data_dir):
             for writer in writers:
                 writer.start()
-            until(lambda: sum(len(each.acknowledged) for each in writers) >= writes // 2, CATCH_UP_TIMEOUT_S)
+            until(lambda: sum(len(each.acknowledged) for each in writers) >= writes // 2, CATCH_UP_TIMEOUT_S, POLL_S)
             os.kill(daemon_pid(data_dir), signal.SIGKILL)
             for writer in writers:
                 writer.join(CATCH_UP_TIMEOUT_S + ANSWER_TIMEOUT_S)

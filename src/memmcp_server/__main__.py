@@ -15,9 +15,25 @@ def main() -> None:
         from memmcp_server.daemon.bridge import main as bridge
 
         sys.exit(bridge(arguments[1:]))
+    if arguments[:1] == ["serve"]:
+        _serve()
+        return
     from memmcp_server.cli import app
 
     app()
+
+
+def _serve() -> None:
+    from memmcp_server.daemon.leaving import Leave
+
+    leave = Leave()
+    from memmcp_server.cli import app
+
+    try:
+        app()
+    except SystemExit as end:
+        leave.code = end.code if isinstance(end.code, int) else None
+        raise
 
 
 if __name__ == "__main__":

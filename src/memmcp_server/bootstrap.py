@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 
 from .adapters.back_ups import DeskFiles
+from .adapters.garbage import uncollected
 from .adapters.golden_file import GoldenFile
 from .adapters.index.options import WorkerOptions
 from .adapters.index.sink import QdrantSink, points_of
@@ -309,7 +310,8 @@ def _report(task: asyncio.Task[None]) -> None:
 
 
 def _import_desk() -> OpenDesk:
-    from .adapters.trading_desk import open_desk
+    with uncollected():
+        from .adapters.trading_desk import open_desk
 
     return open_desk
 

@@ -12,6 +12,8 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 from tests.support.page_server import STATIC, Stage, full_stage, serving
 
+from .tabs import close_all, tab
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
 WAIT_MS = 20_000
@@ -40,6 +42,7 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield chromium
+        close_all(chromium)
         chromium.close()
 
 
@@ -93,6 +96,5 @@ def context_options() -> dict[str, Any]:
 
 @pytest.fixture
 def watched(browser: Browser, stage: Stage, context_options: dict[str, Any]) -> Iterator[Watched]:
-    context = browser.new_context(**context_options)
-    yield Watched(context.new_page(), stage.url)
-    context.close()
+    with tab(browser, **context_options) as page:
+        yield Watched(page, stage.url)

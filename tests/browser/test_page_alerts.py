@@ -14,6 +14,7 @@ from tests.support.stage import OPERATOR_TOKEN, Stage, served, staged
 from memmcp_server.domain.alert import Reading, Sample, labels_of
 
 from .conftest import DESKTOP, Watched
+from .tabs import tab
 from .test_page import axe_violations, live
 
 pytestmark = [pytest.mark.browser, pytest.mark.requirement("D9")]
@@ -31,7 +32,7 @@ def scene(browser: Browser, place: Path) -> Iterator[tuple[Stage, Watched, objec
     with start_blocking_portal() as portal, contextlib.ExitStack() as stack:
         stage = stack.enter_context(portal.wrap_async_context_manager(staged(place)))
         url = stack.enter_context(portal.wrap_async_context_manager(served(stage.app)))
-        context = stack.enter_context(contextlib.closing(browser.new_context(viewport=DESKTOP)))
+        page = stack.enter_context(tab(browser, viewport=DESKTOP))
 
         def read(used_bps: float) -> None:
             labels = labels_of({"limit": "drawdown_bps", "scope": "account"})
@@ -40,7 +41,7 @@ def scene(browser: Browser, place: Path) -> Iterator[tuple[Stage, Watched, objec
             portal.call(stage.services.alerts.take, Sample((reading,), frozenset({"drawdown_used_bps"})))
 
         try:
-            yield stage, Watched(context.new_page(), url), read
+            yield stage, Watched(page, url), read
         finally:
             portal.call(stage.app.state.live.close)
 

@@ -20,6 +20,7 @@ from memmcp_server.domain.memory import Provenance
 from memmcp_server.errors import JournalUnavailable
 
 from .conftest import DESKTOP, Watched
+from .tabs import tab
 from .test_page import axe_violations, go
 
 pytestmark = pytest.mark.browser
@@ -57,8 +58,8 @@ def running(data_dir: Path, **options: Any) -> Iterator[Daemon]:
 
 @contextlib.contextmanager
 def watching(browser: Browser, url: str, **options: Any) -> Iterator[Watched]:
-    with contextlib.closing(browser.new_context(viewport=DESKTOP, **options)) as context:
-        yield Watched(context.new_page(), url)
+    with tab(browser, viewport=DESKTOP, **options) as page:
+        yield Watched(page, url)
 
 
 @pytest.mark.requirement("D2")

@@ -4,7 +4,6 @@ What a panel should say is made from the API's JSON by rules of the test's own (
 page. A panel that is on the page and not in the table below fails.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -29,6 +28,7 @@ from tests.support.stage import OPERATOR_TOKEN, Stage, served
 from memmcp_server.domain.alert import Reading, Sample, labels_of
 
 from .conftest import DESKTOP, Watched
+from .tabs import tab
 from .test_page import go
 
 pytestmark = pytest.mark.browser
@@ -182,12 +182,12 @@ def scene(browser: Browser, ended: str) -> Iterator[Scene]:
     """A page of somebody who looked last in the middle of the run, hours ago."""
     looked = f"{desk.instant_ms(LOOKED)} {(time.time() - 9 * 3_600) * 1_000:.0f}"
     with (
-        contextlib.closing(browser.new_context(viewport=DESKTOP)) as context,
+        tab(browser, viewport=DESKTOP) as page,
         httpx2.Client(base_url=ended, timeout=30) as http,
     ):
-        watched = Watched(context.new_page(), ended)
+        watched = Watched(page, ended)
         watched.page.add_init_script(f"localStorage.setItem('memmcp-looked', '{looked}')")
-        page = watched.open()
+        watched.open()
         expect(page.locator("#panel-night")).to_be_visible()
         yield Scene(Api(http, LOOKED), page, watched)
         watched.expect_only()

@@ -19,6 +19,7 @@ from memmcp_server.daemon.finding import read_record
 from memmcp_server.daemon.places import Places
 
 from .conftest import Watched
+from .tabs import tab
 from .test_page import go
 
 pytestmark = [pytest.mark.browser, pytest.mark.system, pytest.mark.timeout(240)]
@@ -97,9 +98,8 @@ def daemon() -> Iterator[str]:
 
 @pytest.fixture
 def live_page(browser: Browser, daemon: str) -> Iterator[Watched]:
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme="dark")
-    yield Watched(context.new_page(), daemon)
-    context.close()
+    with tab(browser, viewport={"width": 1440, "height": 1000}, color_scheme="dark") as page:
+        yield Watched(page, daemon)
 
 
 def open_live(watched: Watched) -> Page:

@@ -1,6 +1,5 @@
 """The path with its projected range, and the one time range of the page."""
 
-import contextlib
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,6 +14,7 @@ from tests.support.page_server import Stage, full_stage, serving
 from memmcp_server.wire.path import CurveMark
 
 from .conftest import DESKTOP, Watched
+from .tabs import tab
 from .test_page import PHONE, axe_violations, go, live
 
 pytestmark = pytest.mark.browser
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def shared(browser: Browser) -> Iterator[tuple[Stage, Watched]]:
-    with serving(full_stage()) as stage, contextlib.closing(browser.new_context(color_scheme="dark")) as context:
-        yield stage, Watched(context.new_page(), stage.url)
+    with serving(full_stage()) as stage, tab(browser, color_scheme="dark") as page:
+        yield stage, Watched(page, stage.url)
 
 
 @pytest.fixture

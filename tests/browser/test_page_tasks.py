@@ -18,6 +18,7 @@ from tests.support.stage import Stage, served, staged
 from memmcp_server.services.background import beside
 
 from .conftest import DESKTOP, Watched
+from .tabs import tab
 from .test_page import go
 
 pytestmark = [pytest.mark.browser, pytest.mark.requirement("A6")]
@@ -52,8 +53,7 @@ def scene(browser: Browser, place: Path) -> Iterator[Scene]:
         keeping = beside("tasks", stage.services.tasks.run)
         stack.enter_context(portal.wrap_async_context_manager(keeping))
         url = stack.enter_context(portal.wrap_async_context_manager(served(stage.app)))
-        context = stack.enter_context(contextlib.closing(browser.new_context(viewport=DESKTOP)))
-        watched = Watched(context.new_page(), url)
+        watched = Watched(stack.enter_context(tab(browser, viewport=DESKTOP)), url)
         try:
             page = watched.open()
             go(page, "Agents")

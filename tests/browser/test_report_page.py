@@ -17,7 +17,7 @@ from trading.runtime.report import ReportSource, report_of
 pytestmark = pytest.mark.browser
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
-WAIT_MS = 8_000
+WAIT_MS = 20_000
 DRAWN = ".js-plotly-plot .main-svg"
 DARK, LIGHT = "rgb(10, 13, 19)", "rgb(243, 245, 248)"
 

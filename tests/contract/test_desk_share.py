@@ -68,11 +68,11 @@ class Desk:
 
 
 @asynccontextmanager
-async def a_desk(stage: NodeStage, path: Path) -> AsyncIterator[Desk]:
+async def a_desk(stage: NodeStage, path: Path, arbitrage: str = "") -> AsyncIterator[Desk]:
     chain = PlainChain()
     chain.wallets[WALLET] = [20 * 10**9, 0]
     journal = SqlExecutionJournal.at(path / "execution.db", chain.now_ns)
-    share = DeskShare("desk", NodesSection(url=SecretStr(stage.url)), journal, chain.now_ns)
+    share = DeskShare("desk", NodesSection(url=SecretStr(stage.url)), journal, chain.now_ns, arbitrage)
     executor = Executor(journal, chain, share.guarding(chain.preparer()), RULES, Outlook(chain.now_ns))
 
     async def run(*, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -85,6 +85,21 @@ async def a_desk(stage: NodeStage, path: Path) -> AsyncIterator[Desk]:
     if share._open is not None:
         share._open.door.close()
     journal.close()
+
+
+async def test_what_arbitrage_buys_is_reserved_and_held_by_nobody_once_it_is_there(
+    stage: NodeStage, tmp_path: Path
+) -> None:
+    """Its other half is sold at another venue: counted here, it would fill the limits trip by trip."""
+    stage.orders.share(replace(WIDE, exposure_lamports_max=15 * 10**8), "test")
+    async with a_desk(stage, tmp_path, arbitrage=WALLET) as desk:
+        for name in ("one", "two"):
+            bought = await desk.until(desk.buy(name), IntentState.SETTLED, IntentState.FAILED)
+            assert bought.state is IntentState.SETTLED, bought.problem
+            assert stage.orders.exposure().lamports == 10**9, "reserved until it is told"
+            desk.share.tell()
+            assert stage.orders.exposure().lamports == 0
+        assert stage.orders.counts() == {"settled": 2}
 
 
 def shut(stage: NodeStage, share: DeskShare, *, is_shut: bool) -> None:

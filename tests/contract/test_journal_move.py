@@ -299,6 +299,24 @@ async def test_a_database_that_holds_something_else_is_refused_and_not_touched(
     refused(f"sqlite:///{tmp_path / 'other.db'}", "is a SQLite file")
 
 
+async def test_a_source_that_was_written_to_after_its_migration_is_not_called_equal(
+    small: Path, url: str, tmp_path: Path
+) -> None:
+    """Who forgot to point the daemon at the server would lose what it has stored since."""
+    shutil.copy(small, tmp_path / "journal.db")
+    with moving(tmp_path / "journal.db", url) as move:
+        assert move.run().is_equal
+    async with open_journal(JournalSection(), tmp_path, ManualClock(), sinks=SINKS) as journal:
+        await journal.commit([a_draft("written to the old journal since")])
+    for _ in range(2):
+        with (
+            moving(tmp_path / "journal.db", url) as move,
+            pytest.raises(InvalidInput, match="was written to since") as no,
+        ):
+            move.run()
+        assert "empty database" in str(no.value.hint)
+
+
 def test_two_migrations_do_not_fill_one_database(small: Path, url: str) -> None:
     with moving(small, url), pytest.raises(JournalBusy, match="another migration"), moving(small, url):
         raise NotImplementedError

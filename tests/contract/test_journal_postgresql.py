@@ -134,7 +134,9 @@ async def test_a_node_that_was_away_for_long_is_given_up_and_filled_anew_when_it
             node = two.node
         await one.commit([a_draft("while it is away")])
         assert (await one.outbox_stats())[f"qdrant@{node}"].pending == 1
-        clock.advance(8 * 86_400)
+        # The server's clock counts for this, which no test can advance.
+        days = 8 * 86_400 * 1_000_000_000
+        postgres.execute(f"UPDATE sinks SET seen_at_ns = seen_at_ns - {days} WHERE node = '{node}'", database)
         one._say_present()  # type: ignore[attr-defined]  # once a minute
         await one.commit([a_draft("after it was given up")])
         assert f"qdrant@{node}" not in await one.outbox_stats()

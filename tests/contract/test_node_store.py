@@ -311,6 +311,23 @@ def test_one_that_stops_in_the_middle_of_a_claim_holds_nobody_up(stage: NodeStag
     stuck.close()
 
 
+def test_what_is_signed_is_durable_before_it_leaves_however_the_database_is_set(postgres: PostgresServer) -> None:
+    name = postgres.new_database()
+    postgres.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    door = open_door(f"{postgres.url(name)}&options=-c%20work_mem%3D7MB", RULES)
+    try:
+        for _ in range(2):
+            with door.writing() as connection:
+                said = [
+                    connection.execute(sa.text(f"SHOW {each}")).scalar_one()
+                    for each in ("synchronous_commit", "work_mem")
+                ]
+            assert said == ["on", "7MB"]
+            door.engine.dispose()
+    finally:
+        door.close()
+
+
 def test_an_address_that_is_none_is_refused_without_its_password_and_no_server_is_no_answer() -> None:
     with pytest.raises(InvalidInput, match=r"nodes\.url") as refused:
         open_door("mysql://me:secret@host/name", StoreRules())

@@ -3,8 +3,9 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import anyio
 import anyio.to_thread
@@ -25,6 +26,7 @@ from trading.cli import app
 from trading.config import Sections
 from trading.errors import InvalidInput, Unavailable
 from trading.runtime.clock import WallClock
+from trading.runtime.evm_reviewing import EvmReview
 from trading.runtime.paper_desk import PaperDesk
 from trading.settings import load
 
@@ -198,6 +200,29 @@ async def test_an_operator_sees_trips_on_the_command_line_and_in_the_memory_and_
         for wrong in ({"act": "arm", "reason": "why"}, {"act": "settle", "result_sol": "much", "reason": "why"}):
             with pytest.raises(InvalidInput):
                 await desk.answer_arbitrage(wrong, actor="operator:me")
+
+        # What waits at an account of the EVM chain is asked of whoever has it open.
+        item = {"item": "evm-account/0x1", "answer": "release", "reason": "looked"}
+        with pytest.raises(Unavailable, match="not open now"):
+            await desk.answer_review(item, actor="operator:me")
+        halted = ScriptedReview([{"id": "evm-account/0x1", "what": "halted", "evidence": [], "answers": ["release"]}])
+        desk.arbitraging.use_review(cast(EvmReview, halted))
+        assert halted.left[0] in (await desk.night(since_ns=None))["waiting"]
+        assert (await desk.answer_review(item, actor="operator:me"))["waiting"] == []
+        assert halted.said == [("evm-account/0x1", "release", "operator:me", "looked")]
+
+
+@dataclass
+class ScriptedReview:
+    left: list[dict[str, Any]]
+    said: list[tuple[str, ...]] = field(default_factory=list)
+
+    async def waiting(self) -> list[dict[str, Any]]:
+        return self.left
+
+    async def answer(self, *said: str) -> None:
+        self.said.append(said)
+        self.left = []
 
 
 def is_away(found: dict[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from tests.support.evm_stage import FEE_WEI_MAX
 from tests.support.exchange_desk import ExchangeDesk
 from tests.support.solana_home import exchange_section
 
+from trading.adapters.evm.journal import SqlEvmJournal
 from trading.arbitrage.trips import Attempt, Dead, Phase, Settled
 from trading.config import ArbitrageSection, EvmSection, Sections
 from trading.errors import Unavailable
@@ -244,6 +245,25 @@ async def test_a_leg_in_flight_is_taken_up_after_a_restart_and_brought_back_also
     assert (trip["phase"], len(place.exchange.received)) == ("done", 1)
     assert place.sent("pending") == nonces + 1
     assert 0 < had - evm.balance(evm.token_0) <= ORDER_MAX
+
+
+async def test_an_account_that_is_halted_is_told_of_and_trades_again_after_a_person_released_it(place: Place) -> None:
+    journal = SqlEvmJournal.at(place.folder / "evm.db", WallClock().now_ns)
+    journal.halt(OUR_ADDRESS.lower(), "a receipt that nobody understands")
+    journal.close()
+    place.arming.problem = ""
+    async with place.working() as here:
+        status = await here.part("status", lambda found: "nobody understands" in str(found))
+        assert "usdc/evm" in [each["name"] for each in status["venues"] if "is halted" in each["problem"]]
+        [item] = await here.works.waiting()
+        assert (item["evidence"], item["answers"]) == (["a receipt that nobody understands"], ["release"])
+        assert place.sent() == 0
+        await here.works.answer(item["id"], "release", "operator:me", "it was the node")
+        assert await here.works.waiting() == []
+        await here.part("trips", lambda found: any(each["is_over"] for each in found["trips"]))
+    assert await here.works.waiting() == []
+    with pytest.raises(Unavailable, match="not open now"):
+        await here.works.answer(item["id"], "release", "operator:me", "once more")
 
 
 async def test_what_keeps_the_chain_from_being_opened_is_named_and_shown(place: Place) -> None:

@@ -31,6 +31,8 @@ QUIET = {
     **{f"MEMMCP_QUOTAS__{kind}_PER_MINUTE_MAX": "0" for kind in ("READS", "WRITES", "ORDERS")},
 }
 
+POLL_S, POLL_MAX_S = 0.02, 0.25
+
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return this process's environment without settings of ours, plus the quiet ones and ``extra``."""
@@ -202,11 +204,15 @@ def end_daemon(data_dir: Path) -> None:
             until(lambda: not is_served(places), timeout_s=5.0)
 
 
-def until(condition: Callable[[], object], timeout_s: float = 20.0, poll_s: float = 0.02) -> None:
-    """Wait for a condition. Raises: TimeoutError."""
-    deadline_s = time.monotonic() + timeout_s
+def until(condition: Callable[[], object], timeout_s: float = 20.0, poll_s: float | None = None) -> None:
+    """Wait for a condition, looked at every ``poll_s``; without that the less often the longer it takes.
+
+    Most looks are a request to a daemon that is busy with what is waited for. Raises: TimeoutError.
+    """
+    began_s = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline_s:
+        waited_s = time.monotonic() - began_s
+        if waited_s > timeout_s:
             msg = f"not within {timeout_s} s: {condition}"
             raise TimeoutError(msg)
-        time.sleep(poll_s)
+        time.sleep(min(max(POLL_S, waited_s / 10), POLL_MAX_S) if poll_s is None else poll_s)

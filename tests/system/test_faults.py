@@ -6,10 +6,21 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.agents import ROOT, Agent, agents, daemon_pid, end_daemon, environment, http_client, until
+from tests.support.agents import (
+    ROOT,
+    Agent,
+    agents,
+    daemon_pid,
+    data_directory,
+    end_daemon,
+    environment,
+    http_client,
+    until,
+)
 
 from memmcp_server.cli.client import is_served
 from memmcp_server.daemon.places import Places
@@ -29,9 +40,17 @@ def memmcp(*arguments: str, data_dir: Path, **extra: str) -> subprocess.Complete
     )
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Path]:
+    """A data directory for all tests whose fault is not in it: what a daemon has lived through harms no later one."""
+    with data_directory() as directory:
+        yield directory
+
+
 @pytest.fixture
-def agent(data_dir: Path):  # type: ignore[no-untyped-def]
-    with agents(data_dir, 1) as (one,):
+def agent(shared: Path) -> Iterator[Agent]:
+    """An agent of that directory; its daemon is started where the test before has ended it."""
+    with agents(shared, 1) as (one,):
         one.initialize()
         yield one
 
@@ -52,64 +71,65 @@ def freeze_and_kill(data_dir: Path, agent: Agent, tool: str, **arguments: object
 
 
 @pytest.mark.requirement("M2")
-def test_a_read_and_a_memory_write_survive_the_daemons_death_in_mid_call(data_dir: Path, agent: Agent) -> None:
+def test_a_read_and_a_memory_write_survive_the_daemons_death_in_mid_call(shared: Path, agent: Agent) -> None:
     first = agent.call("memory_write", content="Quolls hunt at night")
-    found = freeze_and_kill(data_dir, agent, "memory_search", query="quolls")
+    found = freeze_and_kill(shared, agent, "memory_search", query="quolls")
     assert found["result"]["structuredContent"]["hits"][0]["id"] == first["id"]  # type: ignore[index]
 
-    written = freeze_and_kill(data_dir, agent, "memory_write", content="Numbats eat termites")
+    written = freeze_and_kill(shared, agent, "memory_write", content="Numbats eat termites")
     assert not written["result"].get("isError")  # type: ignore[attr-defined]
     assert agent.call("memory_write", content="Numbats eat termites")["duplicate"]
     assert len(agent.call("memory_search", query="numbats termites")["hits"]) == 1
 
 
 @pytest.mark.requirement("M3")
-def test_an_order_is_never_repeated_and_its_answer_names_the_key(data_dir: Path, agent: Agent) -> None:
+def test_an_order_is_never_repeated_and_its_answer_names_the_key(shared: Path, agent: Agent) -> None:
     order = {"side": "buy", "mint": "BONK", "amount_sol": "0.1", "reason": "test of a death"}
-    answer = freeze_and_kill(data_dir, agent, "place_trade", **order)
+    answer = freeze_and_kill(shared, agent, "place_trade", **order)
     error = answer["error"]
     assert error["data"]["code"] == "outcome_unknown"  # type: ignore[index]
     key = error["data"]["idempotency_key"]  # type: ignore[index]
     assert f'idempotency_key="{key}"' in error["message"]  # type: ignore[index]
-    named = freeze_and_kill(data_dir, agent, "place_trade", **order, idempotency_key="mine-1")
+    named = freeze_and_kill(shared, agent, "place_trade", **order, idempotency_key="mine-1")
     assert named["error"]["data"]["idempotency_key"] == "mine-1"  # type: ignore[index]
 
 
-def test_after_stop_the_bridge_waits_for_its_clients_next_message(data_dir: Path, agent: Agent) -> None:
-    before = daemon_pid(data_dir)
-    assert memmcp("stop", data_dir=data_dir).returncode == 0
-    assert Places(data_dir).stopped.exists()
-    assert not is_served(Places(data_dir))
+def test_after_stop_the_bridge_waits_for_its_clients_next_message(shared: Path, agent: Agent) -> None:
+    before = daemon_pid(shared)
+    assert memmcp("stop", data_dir=shared).returncode == 0
+    assert Places(shared).stopped.exists()
+    assert not is_served(Places(shared))
     assert agent.process.poll() is None
 
     assert agent.call("memory_search", query="anything")["hits"] == []
-    assert daemon_pid(data_dir) != before
-    assert not Places(data_dir).stopped.exists()
+    assert daemon_pid(shared) != before
+    assert not Places(shared).stopped.exists()
 
 
-def test_a_killed_daemon_is_started_again_before_the_next_message(data_dir: Path, agent: Agent) -> None:
-    before = daemon_pid(data_dir)
+def test_a_killed_daemon_is_started_again_before_the_next_message(shared: Path, agent: Agent) -> None:
+    before = daemon_pid(shared)
     os.kill(before, signal.SIGKILL)
-    until(lambda: daemon_pid(data_dir) not in (0, before))
+    until(lambda: daemon_pid(shared) not in (0, before))
     assert agent.call("memory_search", query="anything")["hits"] == []
 
 
-def test_sigterm_ends_the_daemon_in_order(data_dir: Path, agent: Agent) -> None:
-    os.kill(daemon_pid(data_dir), signal.SIGTERM)
-    until(lambda: not is_served(Places(data_dir)))
-    places = Places(data_dir)
+def test_sigterm_ends_the_daemon_in_order(shared: Path, agent: Agent) -> None:
+    places = Places(shared)
+    before = places.log.read_text()
+    os.kill(daemon_pid(shared), signal.SIGTERM)
+    until(lambda: not is_served(places))
     assert (places.stopped.exists(), places.record.exists(), places.socket.exists()) == (True, False, False)
-    assert "memMCP has ended: SIGTERM" in places.log.read_text()
+    assert "memMCP has ended: SIGTERM" in places.log.read_text().removeprefix(before)
 
 
-def test_a_second_daemon_is_refused_by_name_and_harms_nothing(data_dir: Path, agent: Agent) -> None:
-    pid = daemon_pid(data_dir)
-    second = memmcp("serve", "--port", "0", data_dir=data_dir)
+def test_a_second_daemon_is_refused_by_name_and_harms_nothing(shared: Path, agent: Agent) -> None:
+    pid = daemon_pid(shared)
+    second = memmcp("serve", "--port", "0", data_dir=shared)
     assert second.returncode == 1
     assert f"pid {pid}" in second.stderr
     assert "memmcp stop" in second.stderr
     spawned = subprocess.run(
-        [sys.executable, "-m", "memmcp_server.daemon", "--data-dir", str(data_dir)],
+        [sys.executable, "-m", "memmcp_server.daemon", "--data-dir", str(shared)],
         env=environment(),
         cwd=ROOT,
         capture_output=True,
@@ -117,7 +137,7 @@ def test_a_second_daemon_is_refused_by_name_and_harms_nothing(data_dir: Path, ag
         check=False,
     )
     assert spawned.returncode == 0
-    assert daemon_pid(data_dir) == pid
+    assert daemon_pid(shared) == pid
     assert agent.call("memory_search", query="anything")["hits"] == []
 
 
@@ -178,17 +198,17 @@ def test_a_daemon_that_nobody_needs_ends_by_itself(data_dir: Path) -> None:
     assert "nobody was here" in Places(data_dir).log.read_text()
 
 
-def test_what_a_crashed_daemon_left_behind_is_no_obstacle(data_dir: Path, agent: Agent) -> None:
-    places = Places(data_dir)
+def test_what_a_crashed_daemon_left_behind_is_no_obstacle(shared: Path, agent: Agent) -> None:
+    places = Places(shared)
     agent.close()
-    end_daemon(data_dir)
+    end_daemon(shared)
     assert places.record.exists()
     assert places.socket.exists()
-    with agents(data_dir, 1) as (next_agent,):
+    with agents(shared, 1) as (next_agent,):
         assert "result" in next_agent.initialize()
 
 
-def test_hostile_lines_are_answered_and_the_session_goes_on(data_dir: Path, agent: Agent) -> None:
+def test_hostile_lines_are_answered_and_the_session_goes_on(shared: Path, agent: Agent) -> None:
     for line, code in (
         (b"{broken\n", -32700),
         (b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"x":NaN}}\n', -32700),
@@ -205,8 +225,8 @@ def test_hostile_lines_are_answered_and_the_session_goes_on(data_dir: Path, agen
     assert agent.call("memory_search", query="anything")["hits"] == []
 
 
-def test_a_client_that_probes_and_then_shakes_hands_gets_a_connection_of_its_own(data_dir: Path) -> None:
-    with agents(data_dir, 1) as (agent,):
+def test_a_client_that_probes_and_then_shakes_hands_gets_a_connection_of_its_own(shared: Path) -> None:
+    with agents(shared, 1) as (agent,):
         meta = {
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientInfo": {"name": "probe", "version": "1"},
@@ -269,12 +289,12 @@ def processes_of(data_dir: Path) -> list[str]:
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_nothing_of_a_daemon_outlives_it(data_dir: Path, how: signal.Signals) -> None:
-    with agents(data_dir, 1) as (agent,):
+def test_nothing_of_a_daemon_outlives_it(shared: Path, how: signal.Signals) -> None:
+    with agents(shared, 1) as (agent,):
         agent.initialize()
-        until(lambda: len(processes_of(data_dir)) >= 3)  # bridge, daemon, index worker
-    os.kill(daemon_pid(data_dir), how)
-    until(lambda: processes_of(data_dir) == [])
+        until(lambda: len(processes_of(shared)) >= 3)  # bridge, daemon, index worker
+    os.kill(daemon_pid(shared), how)
+    until(lambda: processes_of(shared) == [])
 
 
 @pytest.mark.requirement("O1")
@@ -305,11 +325,11 @@ HASTY = (
 
 
 @pytest.mark.requirement("M10")
-def test_a_daemon_that_hangs_is_named_and_when_it_wakes_the_session_goes_on(data_dir: Path) -> None:
-    with agents(data_dir, 1, command=(sys.executable, "-c", HASTY)) as (agent,):
+def test_a_daemon_that_hangs_is_named_and_when_it_wakes_the_session_goes_on(shared: Path) -> None:
+    with agents(shared, 1, command=(sys.executable, "-c", HASTY)) as (agent,):
         agent.initialize()
         agent.call("memory_write", content="Numbats eat termites")
-        pid = daemon_pid(data_dir)
+        pid = daemon_pid(shared)
         os.kill(pid, signal.SIGSTOP)
         try:
             read = agent.begin("tools/call", {"name": "memory_search", "arguments": {"query": "numbats"}})
@@ -330,15 +350,15 @@ def test_a_daemon_that_hangs_is_named_and_when_it_wakes_the_session_goes_on(data
             os.kill(pid, signal.SIGCONT)
         found = agent.call("memory_search", query="numbats termites")
         assert len(found["hits"]) == 1
-        assert daemon_pid(data_dir) == pid
+        assert daemon_pid(shared) == pid
         assert agent.strays.empty()  # what it said too late reached nobody
 
 
-def test_a_hundred_clients_that_close_their_input_leave_no_process(data_dir: Path, agent: Agent) -> None:
+def test_a_hundred_clients_that_close_their_input_leave_no_process(shared: Path, agent: Agent) -> None:
     """Each bridge ends by itself within its bound; the daemon stays, alone and without children of theirs."""
-    pid = daemon_pid(data_dir)
+    pid = daemon_pid(shared)
     for batch in range(10):
-        with agents(data_dir, 10) as group:
+        with agents(shared, 10) as group:
             for one in group[: 5 + batch % 2]:
                 one.initialize()  # the others go before they said anything
             bridges = [one.process for one in group]
@@ -346,10 +366,10 @@ def test_a_hundred_clients_that_close_their_input_leave_no_process(data_dir: Pat
                 assert bridge.stdin is not None
                 bridge.stdin.close()
             assert [bridge.wait(5) for bridge in bridges] == [0] * 10
-    until(lambda: http_client(data_dir).get("/admin/status")["clients"] == 1)
-    assert daemon_pid(data_dir) == pid
+    until(lambda: http_client(shared).get("/admin/status")["clients"] == 1)
+    assert daemon_pid(shared) == pid
     commands = [command_line(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
-    assert len([each for each in commands if b"stdio" in each and str(data_dir).encode() in each]) == 1
+    assert len([each for each in commands if b"stdio" in each and str(shared).encode() in each]) == 1
 
 
 def command_line(path: Path) -> bytes:

@@ -25,6 +25,7 @@ from memmcp_server.daemon.places import Places
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 COUNT = 120
+SEARCH_EACH_S = 0.05
 FACTS = {
     "the position was closed at a loss after the pool was drained": "why did the trade lose money",
     "the wallet's owner forgot his passphrase": "someone cannot remember a secret",
@@ -113,6 +114,7 @@ def searching(client: Client, wrong: list[str]) -> Iterator[None]:
                 for fact, question in list(FACTS.items())[:2]:
                     if fact not in found(client, question):
                         wrong.append(question)
+            ended.wait(SEARCH_EACH_S)
 
     thread = threading.Thread(target=search)
     thread.start()
@@ -134,7 +136,7 @@ def test_another_model_takes_over_while_everything_is_found_also_after_a_kill(fi
 
     with served(filled, environ=environ) as daemon:
         client = find(Places(filled))
-        until(lambda: (index_of(client)["next"] or {}).get("done", 0) > 0, 120)
+        until(lambda: (index_of(client)["next"] or {}).get("done", 0) > 0, 120, 0.02)
         during = index_of(client)
         assert (during["generation"], during["model"], during["next"]["model"]) == (1, DEFAULT_MODEL, "test/picked")
         with searching(client, wrong):

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 @pytest.mark.requirement("D2")
 def test_two_hundred_streams_get_every_row_in_order_and_leave_nothing_behind(data_dir: Path) -> None:
-    plan = Plan(streams=200, slow=8, returning=20, late=2, seconds=20, writes=10, warming_mib=24)
+    plan = Plan(streams=200, slow=8, returning=20, late=2, seconds=12, writes=10, warming_mib=24)
     figures = run(plan, data_dir)
     assert figures.short == [], figures.line(plan)
     assert figures.found.streams == 200

@@ -2,7 +2,10 @@
 
 import sys
 
+from .leaving import Leave
 from .start import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave = Leave()
+    leave.code = main(sys.argv[1:])
+    sys.exit(leave.code)

@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from memmcp_server import __version__
+from memmcp_server.adapters.garbage import uncollected
 from memmcp_server.adapters.secrets import RuleScanner
 from memmcp_server.adapters.token_file import TokenFile
 from memmcp_server.bootstrap import open_services, open_sql_journal
@@ -109,6 +110,11 @@ class Host:
         self._open_journal = launch.open_journal
 
     async def main(self) -> None:
+        with ExitStack() as start:
+            start.enter_context(uncollected())
+            await self._serve(start.close)
+
+    async def _serve(self, started: Callable[[], None]) -> None:
         ending = Ending()
         async with anyio.create_task_group() as signals:
             signals.start_soon(_watch_signals, ending)
@@ -119,6 +125,7 @@ class Host:
                     logger.info("memMCP %s serves %s at %s", __version__, self._sections.data_dir, self._doors.http_url)
                     if self._is_watched:
                         _greet(self._sections.data_dir, self._doors.http_url)
+                    started()
                     await self._until_the_end(services, app, ending)
                     self._lease.mark_stopped()
                     _arm_last_resort(self._sections.daemon.shutdown_timeout_s + LAST_RESORT_S)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memmcp_server import settings
+from memmcp_server.adapters.garbage import uncollected
 from memmcp_server.errors import LeaseHeld, MemoryServerError
 
 from .doors import DEFAULT_FAMILY, BridgeFamily, open_doors
@@ -57,7 +58,8 @@ def serve(
             lease.publish(Record(doors.http_url, doors.bridges_address, lease.token, datetime.now(UTC)))
             lease.clear_stopped()
             # A second of imports, while the first bridges already wait at an open door.
-            from .host import run
+            with uncollected():
+                from .host import run
 
             return run(sections, environ, lease, doors, launch)
     finally:

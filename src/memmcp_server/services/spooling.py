@@ -32,6 +32,7 @@ from memmcp_server.errors import (
     JournalUnavailable,
     MemoryServerError,
     OutcomeUnknown,
+    StorageFull,
     Unavailable,
 )
 from memmcp_server.ports import Clock, Journal, WriteSpool
@@ -48,7 +49,7 @@ BATCH_DRAFTS_MAX = 256
 POLICIES_NOTE = "policies"
 JOURNAL_NOTE = "journal"
 STUCK_TRIES_MAX = 50
-"""So often in a row the oldest write may fail at a server that answers; then it stands aside for those behind it."""
+"""So often in a row the oldest write may fail at a server that takes others; then it stands aside for those behind."""
 
 BACK_OFF = RetryPolicy(base_s=0.25, cap_s=1.0)
 """Of the looks at a server that is away: one is cheap, and until one succeeds nobody can search."""
@@ -332,13 +333,25 @@ class Spooling:
         except MemoryServerError as error:
             tries = self._stuck[1] + 1 if self._stuck[0] == write.id else 1
             self._stuck = (write.id, tries)
-            if error.retryable and tries < STUCK_TRIES_MAX:
+            if error.retryable and (tries < STUCK_TRIES_MAX or not await self._is_to_blame(error)):
                 raise
             await self._spool.bury(write.id, error.message)
             self._contents.remove(write)
             logger.warning("memory %s was refused by the journal: %s", write.memory_ids[0], error.message)
             return
         await self._settle([write], acknowledged)
+
+    async def _is_to_blame(self, error: MemoryServerError) -> bool:
+        """Say whether a write fails at a server that takes others: one that only follows another, or whose disk is
+        full, answers whoever reads, and no write must be given up for it."""
+        if isinstance(error, StorageFull):
+            return False
+        node = self._journal.node
+        try:
+            await self._journal.take_lease(f"spool-{node}", node, LOOK_TIMEOUT_S)
+        except MemoryServerError:
+            return False
+        return True
 
     def _note_away(self, error: Exception) -> None:
         said = error.message if isinstance(error, MemoryServerError) else "the journal's server gave no answer in time"

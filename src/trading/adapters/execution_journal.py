@@ -3,7 +3,6 @@
 Whoever opens the file last is the only one who may write: an older process finds a newer epoch and stops.
 """
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,16 +10,15 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from trading.errors import InvalidInput, JournalUnavailable
+from trading.errors import InvalidInput
 from trading.model.intent import Intent, IntentRecord, IntentState
 
 from .execution_rows import found_record
 from .execution_schema import STEPS, fence, home, intents, record, wallets
 from .instance import InstanceFile
 from .intent_book import BY_KEY, PROBLEM_OF_WALLET, IntentBook, check_wish, same_wish
-from .sqlite import open_engine, translating, writing
+from .sqlite import FencedFile, open_engine, translating
 
-_EPOCH: Final = sa.select(fence.c.epoch)
 _BEFORE_OPENING: Final = sa.select(
     sa.select(home.c.problem).scalar_subquery(),
     PROBLEM_OF_WALLET.scalar_subquery(),
@@ -31,11 +29,9 @@ _BEFORE_OPENING: Final = sa.select(
 class SqlExecutionJournal(IntentBook):
     """Made by ``SqlExecutionJournal.at(path, now_ns)``; any thread may call it, one at a time gets in."""
 
-    def __init__(self, engine: sa.Engine, path: Path, now_ns: Callable[[], int], epoch: int) -> None:
-        super().__init__(engine, now_ns)
-        self.path = path
-        self._epoch = epoch
-        self._lock = threading.Lock()
+    def __init__(self, file: FencedFile, now_ns: Callable[[], int]) -> None:
+        super().__init__(file.engine, now_ns)
+        self._file = file
 
     @classmethod
     def at(cls, path: Path, now_ns: Callable[[], int], instance: InstanceFile | None = None) -> "SqlExecutionJournal":
@@ -44,11 +40,7 @@ class SqlExecutionJournal(IntentBook):
         With ``instance`` one that is not of this directory takes no new intent, and every wallet that it knows is
         halted, until ``accept`` and ``release``.
         """
-        engine = open_engine(path, STEPS, connections=1)
-        with translating(path), writing(engine) as connection:
-            connection.execute(sa.update(fence).values(epoch=fence.c.epoch + 1))
-            epoch = int(connection.execute(sa.select(fence.c.epoch)).scalar_one())
-        found = cls(engine, path, now_ns, epoch)
+        found = cls(FencedFile(path, STEPS, fence.c.epoch, "as one desk works for a wallet at a time"), now_ns)
         if instance is not None:
             found._bind(instance)
         return found
@@ -58,7 +50,7 @@ class SqlExecutionJournal(IntentBook):
         with self._writing() as connection:
             bound = connection.execute(sa.select(home.c.instance)).scalar_one()
             is_used = connection.execute(sa.select(record.c.seq).limit(1)).first() is not None
-            problem = instance.problem(bound, self._epoch - 1, is_used=is_used)
+            problem = instance.problem(bound, self.epoch - 1, is_used=is_used)
             own = instance.renewed(is_problem=bool(problem))
             connection.execute(sa.update(home).values(instance=own))
             if problem:
@@ -68,7 +60,7 @@ class SqlExecutionJournal(IntentBook):
                 for wallet in connection.execute(known).scalars().all():
                     self._halt(connection, wallet, f"the journal is not of this place: {problem}", {})
         with translating(self.path):
-            instance.write(own, self._epoch)
+            instance.write(own, self.epoch)
 
     @property
     def problem(self) -> str:
@@ -106,22 +98,24 @@ class SqlExecutionJournal(IntentBook):
             return self._opened(connection, intent, number)
 
     @property
+    def path(self) -> Path:
+        return self._file.path
+
+    @property
     def epoch(self) -> int:
         """How often the journal was opened: only whoever opened it last may write."""
-        return self._epoch
+        return self._file.epoch
 
     @contextmanager
     def _writing(self, *, signs: bool = False, syncs_later: bool = False) -> Iterator[sa.Connection]:
         """``syncs_later``: what is written outlives the process at once, and the machine from the next commit on. Who
         may write may sign: ``signs`` changes nothing."""
-        with self._lock, translating(self.path), writing(self._engine, syncs_later=syncs_later) as connection:
-            if connection.execute(_EPOCH).scalar_one() != self._epoch:
-                msg = f"{self.path} was opened by another process since: this one may not write any more"
-                raise JournalUnavailable(msg, hint="stop this process; one desk works for a wallet at a time")
+        with self._file.writing(syncs_later=syncs_later) as connection:
             yield connection
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
+        """Beside a commit that waits for the disk: who looks does not wait with it."""
         with translating(self.path), self._engine.connect() as connection, connection.begin():
             yield connection
 

@@ -1,5 +1,6 @@
 """One way to open the desk's SQLite files: WAL, ``synchronous=FULL``, our own BEGIN, schema steps, our own errors."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -83,6 +84,45 @@ def _syncing_later(connection: sa.Connection) -> Iterator[None]:
         yield
     finally:
         driver.execute("PRAGMA synchronous=FULL")
+
+
+class FencedFile:
+    """A database that whoever opened it last may write, and nobody else: an older process finds a newer epoch and
+    stops. Any thread may call it, one at a time gets in. ``epoch`` is a column of a table with one row."""
+
+    def __init__(self, path: Path, steps: Sequence[Step], epoch: "sa.Column[int]", what: str) -> None:
+        """``what`` says after a comma what is another's now. Raises: JournalUnavailable."""
+        self.path = path
+        self.engine = open_engine(path, steps, connections=1)
+        self._lock = threading.Lock()
+        self._what = what
+        self._read = sa.select(epoch)
+        try:
+            with translating(path), writing(self.engine) as connection:
+                connection.execute(sa.update(epoch.table).values({epoch: epoch + 1}))
+                self.epoch = int(connection.execute(self._read).scalar_one())
+                """How often the file was opened."""
+        except BaseException:
+            self.engine.dispose()
+            raise
+
+    @contextmanager
+    def writing(self, *, syncs_later: bool = False) -> Iterator[sa.Connection]:
+        """As ``writing``. Raises: JournalUnavailable, also where somebody has opened the file since."""
+        with self._lock, translating(self.path), writing(self.engine, syncs_later=syncs_later) as connection:
+            if connection.execute(self._read).scalar_one() != self.epoch:
+                msg = f"{self.path} was opened by another process since: this one may not write any more, {self._what}"
+                raise JournalUnavailable(msg, hint="stop this process; one at a time works with a data directory")
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Raises: JournalUnavailable."""
+        with self._lock, translating(self.path), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
 
 
 @contextmanager

@@ -1,18 +1,16 @@
 """Transfers between venues on disk, each event written down before what it leads to is done."""
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from trading.adapters.sqlite import Step, open_engine, translating, writing
+from trading.adapters.sqlite import FencedFile, Step
 from trading.arbitrage.transfer_ports import Asset, TransferEvent, TransferKept
 from trading.arbitrage.transfers import Happening, Transfer, TransferState, holdings, moved
-from trading.errors import InvalidInput, JournalUnavailable
+from trading.errors import InvalidInput
 
 PAGE_MAX: Final = 200
 WATCHED_MAX: Final = 2_000
@@ -73,32 +71,29 @@ _STEPS: Final[tuple[Step, ...]] = (_first,)
 class SqlTransferJournal:
     """Made by ``SqlTransferJournal.at(path)``; whoever opens the file last is the only one who may write."""
 
-    def __init__(self, engine: sa.Engine, path: Path, epoch: int) -> None:
-        self._engine = engine
-        self.path = path
-        self._epoch = epoch
-        self._lock = threading.Lock()
+    def __init__(self, file: FencedFile) -> None:
+        self._file = file
 
     @classmethod
     def at(cls, path: Path) -> "SqlTransferJournal":
         """Open or make the journal. Raises: JournalUnavailable."""
-        engine = open_engine(path, _STEPS, connections=1)
-        with translating(path), writing(engine) as connection:
-            connection.execute(sa.update(_state).values(epoch=_state.c.epoch + 1))
-            epoch = int(connection.execute(sa.select(_state.c.epoch)).scalar_one())
-        return cls(engine, path, epoch)
+        return cls(FencedFile(path, _STEPS, _state.c.epoch, "and the transfers are made by that one"))
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._file.close()
 
     def plan(self, wished: Sequence[TransferKept]) -> int:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             return sum(_plan(connection, each) for each in wished)
 
     def happened(self, events: Sequence[TransferEvent]) -> None:
         if not events:
             return
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             _happen(connection, events)
 
     def watched(self, since_ns: int) -> Sequence[TransferKept]:
@@ -111,7 +106,7 @@ class SqlTransferJournal:
 
     def moved(self, asset: Asset) -> dict[str, int]:
         query = sa.select(_transfers).where(_transfers.c.asset == asset, _transfers.c.has_left.is_(True))
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return holdings({}, (_kept(each).transfer for each in connection.execute(query)))
 
     def untold(self, limit: int) -> Sequence[TransferKept]:
@@ -120,7 +115,7 @@ class SqlTransferJournal:
         return self._found(query.order_by(_transfers.c.number).limit(min(limit, PAGE_MAX)))
 
     def told(self, known: Sequence[TransferKept]) -> None:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             for each in known:
                 is_it = _transfers.c.id == each.transfer.id
                 connection.execute(sa.update(_transfers).where(is_it).values(told=each.events))
@@ -128,7 +123,7 @@ class SqlTransferJournal:
     def strand(self) -> None:
         """Take what is only planned as handed in when it was planned: it may have been since, so it is asked about."""
         is_planned = _transfers.c.state == TransferState.PLANNED.value
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             found = [_kept(each) for each in connection.execute(sa.select(_transfers).where(is_planned)).all()]
             events = [
                 TransferEvent(each.transfer.id, each.events, Happening.HANDED_IN, 0, each.planned_ns) for each in found
@@ -141,7 +136,7 @@ class SqlTransferJournal:
         if not reason.strip():
             msg = "reason is empty: say what was looked at"
             raise InvalidInput(msg, field="reason")
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             row = connection.execute(sa.select(_transfers).where(_transfers.c.id == transfer_id)).one_or_none()
             if row is None or TransferState(row.state) is not TransferState.LATE:
                 stands = "not known" if row is None else row.state
@@ -152,21 +147,8 @@ class SqlTransferJournal:
             connection.execute(sa.insert(_answers), answer)
 
     def _found(self, query: sa.Select[Any]) -> Sequence[TransferKept]:
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return [_kept(each) for each in connection.execute(query)]
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with self._lock, translating(self.path), writing(self._engine) as connection:
-            if connection.execute(sa.select(_state.c.epoch)).scalar_one() != self._epoch:
-                msg = f"{self.path} was opened by another process since, which makes the transfers now"
-                raise JournalUnavailable(msg)
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with self._lock, translating(self.path), self._engine.connect() as connection, connection.begin():
-            yield connection
 
 
 def _plan(connection: sa.Connection, kept: TransferKept) -> bool:

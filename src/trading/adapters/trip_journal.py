@@ -1,9 +1,7 @@
 """Arbitrage's own journal, ``arbitrage.db``: trips as events, what was seen, and whether trips may be opened."""
 
-import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -11,11 +9,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from trading.adapters.canonical import canonical_json, parse_json
-from trading.adapters.sqlite import Step, open_engine, translating, writing
+from trading.adapters.sqlite import FencedFile, Step
 from trading.arbitrage.trip_ports import Sighting, Tally, TripKept, TripLimits, TripRow
 from trading.arbitrage.trip_story import moves, story
 from trading.arbitrage.trips import Began, Dead, Event, LegPlan, Looked, Phase, Settled, TripPlan
-from trading.errors import InvalidInput, JournalUnavailable
+from trading.errors import InvalidInput
 from trading.model.units import NS_PER_S
 
 JOURNAL_NAME: Final = "arbitrage.db"
@@ -120,11 +118,8 @@ class SqlTripJournal:
     """Made by ``SqlTripJournal.at(path)``; whoever opens the file last is the only one who may write. Any thread may
     call it, one at a time gets in. Amounts are kept as text: those of an EVM chain go beyond 64 bits."""
 
-    def __init__(self, engine: sa.Engine, path: Path, epoch: int) -> None:
-        self._engine = engine
-        self.path = path
-        self._epoch = epoch
-        self._lock = threading.Lock()
+    def __init__(self, file: FencedFile) -> None:
+        self._file = file
         self._told_through = 0
         self.counted: Counter[tuple[str, str]] = Counter()
         """Since it was opened: ("seen", why not) and ("ended", phase)."""
@@ -132,17 +127,17 @@ class SqlTripJournal:
     @classmethod
     def at(cls, path: Path) -> "SqlTripJournal":
         """Open or make the journal. Raises: JournalUnavailable."""
-        engine = open_engine(path, _STEPS, connections=1)
-        with translating(path), writing(engine) as connection:
-            connection.execute(sa.update(_state).values(epoch=_state.c.epoch + 1))
-            epoch = int(connection.execute(sa.select(_state.c.epoch)).scalar_one())
-        return cls(engine, path, epoch)
+        return cls(FencedFile(path, _STEPS, _state.c.epoch, "and the trips are made by that one"))
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._file.close()
 
     def open(self, plan: TripPlan, loss_max: int, limits: TripLimits, now_ns: int) -> str:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             known = sa.select(_trips.c.id).where(_trips.c.id == plan.id)
             if connection.execute(known).scalar_one_or_none() is not None:
                 return ""
@@ -171,14 +166,14 @@ class SqlTripJournal:
         row = {"trip_id": trip_id, "number": number, "kind": _NAMES[type(event)], "body": body}
         ended = {"ended_ns": event.at_ns} if phase.is_over else {}
         values = {"phase": phase.value, "result": str(result).encode()} | ended
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute(sa.insert(_events), row)
             connection.execute(sa.update(_trips).where(_trips.c.id == trip_id).values(**values))
         if phase.is_over:
             self.counted["ended", phase.value] += 1
 
     def kept(self, trip_id: str) -> TripKept:
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             row = connection.execute(sa.select(_trips).where(_trips.c.id == trip_id)).one_or_none()
             if row is None:
                 msg = f"trip: {trip_id[:60]!r} is not known"
@@ -187,7 +182,7 @@ class SqlTripJournal:
 
     def unfinished(self) -> Sequence[TripKept]:
         query = sa.select(_trips).where(_trips.c.phase.not_in(_OVER)).order_by(_trips.c.number)
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return [_kept(connection, row) for row in connection.execute(query).all()]
 
     def seen(self, sightings: Sequence[Sighting]) -> None:
@@ -195,7 +190,7 @@ class SqlTripJournal:
         found: dict[tuple[int, str, str, str], list[int]] = {}
         if not rows:
             return
-        with self._writing(syncs_later=True) as connection:
+        with self._file.writing(syncs_later=True) as connection:
             connection.execute(sa.insert(_sightings), rows)
             highest = connection.execute(sa.select(sa.func.max(_sightings.c.number))).scalar_one()
             oldest = connection.execute(sa.select(sa.func.min(_sightings.c.number))).scalar_one()
@@ -209,7 +204,7 @@ class SqlTripJournal:
 
     def sightings(self, limit: int = 100) -> Sequence[Sighting]:
         query = sa.select(_sightings.c.body).order_by(_sightings.c.number.desc()).limit(min(limit, SIGHTINGS_MAX))
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             bodies = [parse_json(each) for each in connection.execute(query).scalars().all()]
         texts = ("first", "second", "why_not")
         return [Sighting(**_values(body, *texts)) for body in bodies]
@@ -218,7 +213,7 @@ class SqlTripJournal:
         """Return what was seen in the hours that begin within, oldest first; at most those of a month are kept."""
         within = _tallies.c.hour.between(-(-since_ns // _HOUR_NS), until_ns // _HOUR_NS)
         order = (_tallies.c.hour, _tallies.c.first, _tallies.c.second, _tallies.c.why_not)
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             rows = connection.execute(sa.select(_tallies).where(within).order_by(*order).limit(20_000)).all()
         return [
             Tally(each.hour * _HOUR_NS, each.first, each.second, each.why_not, each.times, int(each.net_best))
@@ -238,7 +233,7 @@ class SqlTripJournal:
         is_new = sa.and_(later, _trips.c.phase.in_(_OVER), _trips.c.id.not_in(sa.select(_told.c.trip_id)))
         query = sa.select(_trips).where(is_new).order_by(_trips.c.number).limit(min(limit, PAGE_MAX))
         is_open = sa.and_(later, _trips.c.phase.not_in(_OVER))
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             rows = connection.execute(query).all()
             if not rows:
                 # Whatever lies below the oldest that is not over is known: it need not be looked through again.
@@ -248,12 +243,12 @@ class SqlTripJournal:
             return [TripRow(row.number, _kept(connection, row), row.ended_ns or 0) for row in rows]
 
     def told(self, trip_ids: Sequence[str]) -> None:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             for each in trip_ids:
                 connection.execute(sa.insert(_told).prefix_with("OR IGNORE").values(trip_id=each))
 
     def open_count(self) -> int:
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             query = sa.select(sa.func.count()).select_from(_trips).where(_trips.c.phase.not_in(_ENDED))
             return int(connection.execute(query).scalar_one())
 
@@ -262,7 +257,7 @@ class SqlTripJournal:
 
         What trips have moved that are over with all before them is kept, so that a start reads only the later ones.
         """
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             found = {
                 each.venue: (int(each.money), int(each.middle)) for each in connection.execute(sa.select(_holdings))
             }
@@ -286,20 +281,20 @@ class SqlTripJournal:
         return found
 
     def _rows(self, query: sa.Select[Any]) -> Sequence[TripRow]:
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             rows = connection.execute(query).all()
             return [TripRow(row.number, _kept(connection, row), row.ended_ns or 0) for row in rows]
 
     def day_result(self, now_ns: int) -> int:
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return _day_result(connection, now_ns)
 
     def halt(self, why: str) -> None:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute(sa.update(_state).where(_state.c.halted == "").values(halted=why[:500] or "halted"))
 
     def halted(self) -> str:
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return str(connection.execute(sa.select(_state.c.halted)).scalar_one())
 
     def resume(self, actor: str, reason: str) -> None:
@@ -307,7 +302,7 @@ class SqlTripJournal:
             msg = "reason is empty: say what was looked at"
             raise InvalidInput(msg, field="reason")
         stuck = sa.select(_trips.c.id).where(_trips.c.phase == Phase.STUCK.value).limit(1)
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             found = connection.execute(stuck).scalar_one_or_none()
             if found is not None:
                 msg = f"trip {found} still waits for a person"
@@ -320,7 +315,7 @@ class SqlTripJournal:
     def strand(self, why: str, now_ns: int) -> None:
         """Open no trip, and let each that is not over wait for a person: nobody knows what was sent for it since."""
         values = {"phase": Phase.STUCK.value, "ended_ns": now_ns}
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute(sa.update(_trips).where(_trips.c.phase.not_in(_OVER)).values(**values))
             connection.execute(sa.update(_state).where(_state.c.halted == "").values(halted=why[:500]))
 
@@ -330,26 +325,13 @@ class SqlTripJournal:
             msg = "reason is empty: say what was looked at"
             raise InvalidInput(msg, field="reason")
         is_it = sa.and_(_trips.c.id == trip_id, _trips.c.phase == Phase.STUCK.value)
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             values = {"phase": Phase.FLAT.value, "result": str(result).encode()}
             if connection.execute(sa.update(_trips).where(is_it).values(**values)).rowcount != 1:
                 msg = f"trip {trip_id[:60]!r} does not wait for a person"
                 raise InvalidInput(msg, field="trip")
             row = {"actor": actor[:100], "reason": reason[:500], "halted": f"trip {trip_id}"}
             connection.execute(sa.insert(_answers), row)
-
-    @contextmanager
-    def _writing(self, *, syncs_later: bool = False) -> Iterator[sa.Connection]:
-        with self._lock, translating(self.path), writing(self._engine, syncs_later=syncs_later) as connection:
-            if connection.execute(sa.select(_state.c.epoch)).scalar_one() != self._epoch:
-                msg = f"{self.path} was opened by another process since, which makes the trips now"
-                raise JournalUnavailable(msg)
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with self._lock, translating(self.path), self._engine.connect() as connection, connection.begin():
-            yield connection
 
 
 def _day_result(connection: sa.Connection, now_ns: int) -> int:

@@ -96,12 +96,10 @@ class EvmExecutor:
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Take up what is unfinished, those first that hold a nonce, and work. Raises: JournalUnavailable."""
-        unfinished = await self._io(self._journal.unfinished, self._signer.account)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             try:
-                for known in sorted(unfinished, key=lambda each: not each.attempts):
-                    self._drive(known.intent.id)
+                await self.take_up()
                 task_status.started()
                 await anyio.sleep_forever()
             finally:
@@ -113,6 +111,12 @@ class EvmExecutor:
         if not known.is_final:
             self._drive(known.intent.id)
         return known
+
+    async def take_up(self) -> None:
+        """Go on with what is unfinished, also with what a person has answered. Raises: JournalUnavailable."""
+        unfinished = await self._io(self._journal.unfinished, self._signer.account)
+        for known in sorted(unfinished, key=lambda each: not each.attempts):
+            self._drive(known.intent.id)
 
     async def cancel(self, intent_id: str) -> EvmRecord:
         """Ask that an intent ends: its nonce is used up by an empty transaction, unless the swap is faster."""

@@ -26,6 +26,7 @@ from trading.model.units import SOL_DECIMALS, sol_to_lamports
 from trading.ports import Clock
 
 from .evm_key import evm_key_of
+from .evm_reviewing import EvmReview
 
 if TYPE_CHECKING:
     from trading.adapters.evm.opening import EvmDoor
@@ -38,13 +39,15 @@ WEI_PER_ETHER: Final = 10**18
 @dataclass(frozen=True, slots=True)
 class RealEvmParts:
     """``problem`` says why real money is not armed, "" while it is. What is opened is closed with ``stack``; the
-    executor works in ``tasks`` until they are cancelled."""
+    executor works in ``tasks`` until they are cancelled. ``on_review`` hears whom to ask what
+    waits for a person there."""
 
     folder: Path
     problem: Callable[[], str]
     stack: AsyncExitStack
     tasks: anyio.abc.TaskGroup
     clock: Clock
+    on_review: Callable[[EvmReview | None], None]
 
 
 class RealEvm:
@@ -112,6 +115,8 @@ class RealEvm:
 
             executor = door.executor(key, journal, mandate, guard)
             await parts.tasks.start(executor.run)
+            own.callback(parts.on_review, None)
+            parts.on_review(EvmReview(journal, door.nodes, key.address, executor.take_up))
             parts.stack.push_async_exit(own.pop_all())
         return door, EvmLegParts(executor, journal, door.reader, door.reader, mandate, clock)
 

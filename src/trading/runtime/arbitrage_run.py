@@ -52,7 +52,7 @@ def arbitraging_of(
         @asynccontextmanager
         async def venues(journals: Journals) -> AsyncIterator[list[OpenedPair]]:
             await anyio.to_thread.run_sync(strand_if_moved, journals, desk.parts.journal, WallClock())
-            async with real_venues(sections, desk, folder, WallClock()) as pairs:
+            async with real_venues(sections, desk, folder, WallClock(), works.use_review) as pairs:
                 yield pairs
 
         works.venues, works.doors = venues, partial(_real_doors, sections, desk)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from trading.arbitrage.round_trips import WholeLeg
 
     from .arbitrage_evm import RealEvm
+    from .evm_reviewing import EvmReview
     from .live_run import LiveDesk
 
 WHOLE: Final = "whole"
@@ -193,10 +194,14 @@ def _market(sections: Sections) -> MarketSection:
 
 @asynccontextmanager
 async def real_venues(
-    sections: Sections, live: "LiveDesk", folder: Path, clock: Clock
+    sections: Sections,
+    live: "LiveDesk",
+    folder: Path,
+    clock: Clock,
+    on_review: "Callable[[EvmReview | None], None]",
 ) -> AsyncIterator[list[OpenedPair]]:
     """Make what sends with real money; exchange and EVM chain are opened when they are first needed. ``folder`` is
-    where the EVM account's journal lies."""
+    where the EVM account's journal lies; ``on_review`` hears whom to ask what waits for a person there."""
     async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
         real = _Real(sections, live, stack, clock)
         if any(pair.solana for pair in sections.arbitrage.pairs):
@@ -205,7 +210,7 @@ async def real_venues(
             # Only who trades on an EVM chain pays for loading it.
             from .arbitrage_evm import RealEvm, RealEvmParts
 
-            real.evm = RealEvm(sections, RealEvmParts(folder, real.problem, stack, tasks, clock))
+            real.evm = RealEvm(sections, RealEvmParts(folder, real.problem, stack, tasks, clock, on_review))
         try:
             yield [real.opened(pair) for pair in sections.arbitrage.pairs]
         finally:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -35,6 +35,9 @@ from . import families as told
 from .arbitrage_telling import Teller
 from .arbitrage_texts import Units
 from .arbitrage_venues import OpenedPair, paper_venues, venue_name
+
+if TYPE_CHECKING:
+    from .evm_reviewing import EvmReview
 from .documents import Document
 
 RETRY_S, RETRY_CAP_S = 5.0, 300.0
@@ -115,6 +118,7 @@ class Arbitraging:
         self.troubles: dict[str, str] = {}
         """By venue, why it could not be looked at last, "" where it could."""
         self._counted: Counter[tuple[str, str]] = Counter()
+        self._review: EvmReview | None = None
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -186,6 +190,24 @@ class Arbitraging:
 
     def _looked(self, venue: str, money: int, middle: int) -> None:
         self._seen[venue] = (money, middle)
+
+    # What waits for a person at an account with real money
+
+    def use_review(self, review: "EvmReview | None") -> None:
+        """Have this one tell what waits and take the answers; None: there is no such account now."""
+        self._review = review
+
+    async def waiting(self) -> list[Document]:
+        """Return wire.WaitingItem documents. Raises: JournalUnavailable."""
+        return [] if self._review is None else await self._review.waiting()
+
+    async def answer(self, item: str, given: str, actor: str, reason: str) -> None:
+        """Carry out an answer to one of them. Raises: InvalidInput; ChainUnavailable, JournalUnavailable; Unavailable
+        where the account is not open now."""
+        if self._review is None:
+            msg = f"the account of the EVM chain is not open now: {self.problem or 'nothing needed it yet'}"
+            raise Unavailable(msg, hint="see: memmcp-trade arbitrage status")
+        await self._review.answer(item, given, actor, reason)
 
     # Inventory
 

@@ -223,9 +223,12 @@ class DeskReadings:
         found = await anyio.to_thread.run_sync(night, run, since_ns, current.sol_usd)
         document = self._stage.document()
         waiting = reviewing.order_items(document["waiting_orders"]) + reviewing.desk_items(document)
-        if self._review is not None:
-            waiting += await self._review.waiting()
-        return self._with_context(found | {"waiting": waiting})
+        return self._with_context(found | {"waiting": waiting + await self._for_a_person()})
+
+    async def _for_a_person(self) -> list[Document]:
+        """Return what waits for a person where the money is real."""
+        found = [] if self._review is None else await self._review.waiting()
+        return found if self.arbitraging is None else found + await self.arbitraging.waiting()
 
     async def changes(self) -> AsyncIterator[Document]:
         """Yield the snapshot after each cycle, the newest only: a slow reader skips, it never queues."""

@@ -59,10 +59,17 @@ def _counts(intent: Intent) -> bool:
 
 
 class DeskShare:
-    """One per desk; ``name`` is its own. ``run`` tells what is over until it is cancelled."""
+    """One per desk; ``name`` is its own. ``run`` tells what is over until it is cancelled.
 
-    def __init__(self, name: str, section: NodesSection, journal: OwnJournal, now_ns: Callable[[], int]) -> None:
+    ``arbitrage`` is a wallet whose swaps are reserved as all are, and held by nobody once they are over: the other half
+    of a trip is at another venue, which no node sees, so what it bought here would count for ever.
+    """
+
+    def __init__(
+        self, name: str, section: NodesSection, journal: OwnJournal, now_ns: Callable[[], int], arbitrage: str = ""
+    ) -> None:
         self._name = name
+        self._arbitrage = arbitrage
         self._section = section
         self._journal = journal
         self._now_ns = now_ns
@@ -120,7 +127,9 @@ class DeskShare:
         found = self._journal.events(opened.told, EVENTS_AT_ONCE)
         for event in found:
             if event.kind in ENDS:
-                opened.desks.over(self._name, event.seq, self._counted(event))
+                known = self._counted(event)
+                holds = known is None or known.intent.wallet != self._arbitrage
+                opened.desks.over(self._name, event.seq, known, holds=holds)
             opened.told = event.seq
         return len(found)
 

@@ -268,7 +268,8 @@ def _share(sections: Sections, journal: SqlExecutionJournal, clock: WallClock) -
     # Only who shares with execution nodes pays for loading what it takes.
     from .desk_share import DeskShare
 
-    return DeskShare(f"desk/{sections.live.wallet}", sections.nodes, journal, clock.now_ns)
+    name, arbitrage = f"desk/{sections.live.wallet}", sections.arbitrage.wallet
+    return DeskShare(name, sections.nodes, journal, clock.now_ns, arbitrage)
 
 
 def _upkeep_rules(live: LiveSection, names: Mapping[str, str]) -> UpkeepRules:

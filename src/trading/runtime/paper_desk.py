@@ -67,12 +67,16 @@ class PaperDesk(DeskReadings):
 
     async def answer_review(self, request: Mapping[str, Any], *, actor: str) -> Document:
         """Answer what waits for a person; return what waits still. The caller has checked that it is one."""
-        if self._review is None:
+        given = {name: str(request[name]) for name in ("item", "answer", "reason")}
+        said = given["item"], given["answer"], actor, given["reason"]
+        if self.arbitraging is not None and given["item"].startswith((reviewing.EVM_SWAP, reviewing.EVM_ACCOUNT)):
+            await self.arbitraging.answer(*said)
+        elif self._review is not None:
+            await self._review.answer(*said)
+        else:
             msg = "item: nothing waits for such an answer where the money is paper"
             raise InvalidInput(msg, field="item", hint="a desk that is halted resumes with `memmcp-trade resume`")
-        given = {name: str(request[name]) for name in ("item", "answer", "reason")}
-        await self._review.answer(given["item"], given["answer"], actor, given["reason"])
-        return self._with_context({"waiting": await self._review.waiting()})
+        return self._with_context({"waiting": await self._for_a_person()})
 
     async def answer_arbitrage(self, request: Mapping[str, Any], *, actor: str) -> Document:
         """Do what a person says of arbitrage; return how it stands. The caller has checked that it is one."""

@@ -21,7 +21,8 @@ from .documents import Document, iso
 EVENTS_AT_ONCE: Final = 1_000
 EVIDENCE_MAX: Final = 20
 RELEASE, ACCEPT, GIVE_UP, LOOK = "release", "accept", "failed", "look"
-
+EVM_SWAP, EVM_ACCOUNT = "evm/", "evm-account/"
+"""How items begin that are of the account on an EVM chain (``evm_reviewing``)."""
 
 _REFUSED: Final[Mapping[Finding, str]] = {
     Finding.AGREES: "the chain says that it happened as it was signed",
@@ -109,7 +110,7 @@ def desk_items(snapshot: Mapping[str, Any]) -> list[Document]:
     if snapshot["state"] != "ACTIVE" or not snapshot["entries_allowed"]:
         what = "is HALTED" if snapshot["state"] == "HALTED" else "enters nothing"
         found.append(
-            _item(
+            item_document(
                 "desk",
                 f"the desk {what}",
                 [f"state {snapshot['state']}: {snapshot['state_reason']}"],
@@ -119,14 +120,14 @@ def desk_items(snapshot: Mapping[str, Any]) -> list[Document]:
     feed = snapshot["feed"]
     if feed["stale"]:
         age = "nothing was heard yet" if feed["age_s"] is None else f"the newest event is {feed['age_s']:.0f} s old"
-        found.append(_item("feed", "the feed is stale", [age, feed["detail"]], []))
+        found.append(item_document("feed", "the feed is stale", [age, feed["detail"]], []))
     return found
 
 
 def order_items(waiting_orders: Sequence[Mapping[str, Any]]) -> list[Document]:
     """Return wire.WaitingOrder documents as what waits for a person."""
     return [
-        _item(
+        item_document(
             f"order/{each['order_id']}",
             f"an order waits for your approval until {each['expires_at']}",
             [each["sees"], f"approval {each['approval_id']}"],
@@ -143,17 +144,17 @@ def execution_items(journal: MovedJournal) -> list[Document]:
     problem = journal.problem
     if problem:
         evidence = [problem, *told.get(("", ""), [])]
-        found.append(_item("journal", "the journal is not of this place", evidence, [ACCEPT]))
+        found.append(item_document("journal", "the journal is not of this place", evidence, [ACCEPT]))
     waiting = [each for each in journal.unfinished() if each.state is IntentState.NEEDS_REVIEW]
     for known in waiting:
         evidence = [known.problem, *_attempts(known), *told.get((known.intent.wallet, known.intent.id), [])]
-        found.append(_item(f"intent/{known.intent.id}", _swap(known), evidence, [LOOK, GIVE_UP]))
+        found.append(item_document(f"intent/{known.intent.id}", _swap(known), evidence, [LOOK, GIVE_UP]))
     blocked = {known.intent.wallet for known in waiting}
     for wallet, why in sorted(journal.halted().items()):
         # While an intent of it waits, releasing it would be refused.
         answers = [] if wallet in blocked or problem else [RELEASE]
         found.append(
-            _item(f"wallet/{wallet}", f"wallet {wallet} is halted", [why, *told.get((wallet, ""), [])], answers)
+            item_document(f"wallet/{wallet}", f"wallet {wallet} is halted", [why, *told.get((wallet, ""), [])], answers)
         )
     return found
 
@@ -213,5 +214,6 @@ def _swap(known: IntentRecord) -> str:
     return f"{wish.amount_in} of {wish.in_mint} for {wish.out_mint} in {wish.wallet}"
 
 
-def _item(item: str, what: str, evidence: list[str], answers: list[str]) -> Document:
+def item_document(item: str, what: str, evidence: list[str], answers: list[str]) -> Document:
+    """Return a wire.WaitingItem."""
     return {"id": item, "what": what, "evidence": evidence, "answers": answers}

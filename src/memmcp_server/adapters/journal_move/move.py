@@ -138,6 +138,13 @@ class Move:
             state = "holds" if mark.finished_at_ns is not None else "holds a part of"
             msg = f"{target.shown} {state} another journal, {mark.instance_id} of {mark.source}"
             raise InvalidInput(msg, field="journal.url", hint=EMPTY_HINT)
+        if mark.finished_at_ns is not None and (then := _seq_in(mark.source_head)) != self._of_head("seq"):
+            msg = (
+                f"{target.shown} has had this journal since an earlier run, and {source.path} was written to since: it "
+                f"is at seq {self._of_head('seq')} now, and was at {then}"
+            )
+            hint = "to take the newer one over name an empty database (createdb); nothing was changed in this one"
+            raise InvalidInput(msg, field="journal.url", hint=hint)
         if mark.finished_at_ns is None and mark.revision != REVISIONS[-1]:
             msg = f"{target.shown} was begun by another version of memMCP (schema {mark.revision})"
             raise InvalidInput(msg, field="journal.url", hint="finish it with that version, or name an empty database")
@@ -230,6 +237,10 @@ class Move:
 
     def _of_head(self, column: str) -> Any:
         return self._source.head[HEAD.columns.index(column)]
+
+
+def _seq_in(head_text: str) -> int:
+    return int(orjson.loads(head_text)[HEAD.columns.index("seq")])
 
 
 def _write_proof(moved: Moved) -> str:

@@ -73,6 +73,10 @@ class Applier:
     def apply(self, connection: Connection, batch: Sequence[Work]) -> list[Outcome]:
         """Write what the batch asks for; return an outcome per unit: acknowledgements, a job's result, or an error."""
         outcomes: list[Outcome] = []
+        if self.statements.is_shared and len(batch) > 1:
+            # Before any other row, whatever the jobs change: two daemons that locked in different orders would wait for
+            # each other until the server ended one of them.
+            fetch(connection, self.statements.read_head, ())
         for run in _runs(batch):
             if isinstance(run[0].payload, list):
                 outcomes.extend(self._apply_commands(connection, [work.payload for work in run]))
@@ -92,9 +96,10 @@ class Applier:
         if not rows:
             msg = "the journal has no head row; it was not opened by this program"
             raise JournalUnavailable(msg)
-        seq, outbox_id, known_at_ns, count, instance_id = rows[0]
-        # Never backwards: what has a larger seq was not known earlier, whatever the machine's clock does.
-        known_at_ns = max(self.now_ns(), known_at_ns)
+        seq, outbox_id, known_at_ns, count, instance_id, *server_ns = rows[0]
+        # Never backwards: what has a larger seq was not known earlier, whatever the machine's clock does. And never
+        # ahead of the server's: all that is written afterwards, by whomever, would have to follow into the future.
+        known_at_ns = max(min(self.now_ns(), *server_ns) if server_ns else self.now_ns(), known_at_ns)
         ms = known_at_ns // 1_000_000
 
         def content_in(memory_id: MemoryId, version: int) -> str:

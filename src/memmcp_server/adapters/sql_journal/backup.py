@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import URL, Engine, create_engine, select, text
+from sqlalchemy import URL, Engine, create_engine, select
 from sqlalchemy.pool import NullPool
 
 from memmcp_server.errors import DataDirectoryError
 
-from .engines import Engines
+from .engines import Engines, open_alone
 from .migrate import migrate
 from .schema import head, leases, metadata, sinks
 from .translate import of_os, translating
@@ -26,7 +26,11 @@ def back_up(engines: Engines, directory: Path, name: str) -> Path:
     path = engines.place.path
     if path is not None:
         return copy_file(path, directory, name)
-    return _placed(directory, name, lambda target: _copy_rows(engines.reader, target))
+    reader = open_alone(engines.place)
+    try:
+        return _placed(directory, name, lambda target: _copy_rows(reader, target))
+    finally:
+        reader.dispose()
 
 
 def copy_file(source: Path, directory: Path, name: str) -> Path:
@@ -84,7 +88,6 @@ def _copy_rows(source: Engine, target: Path) -> None:
     migrate(copy, str(target), ())
     with source.connect() as reading, copy.begin() as writing:
         reading.execution_options(isolation_level="REPEATABLE READ")
-        reading.execute(text("SET LOCAL statement_timeout = 0"))
         streamed = {"yield_per": ROWS_AT_ONCE}
         for table in (head, sinks):
             writing.execute(table.delete())

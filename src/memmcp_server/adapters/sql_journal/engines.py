@@ -29,6 +29,14 @@ LIVELINESS = {
 }
 """For a server on a network: a peer that has vanished is given up within 25 s, not after a quarter of an hour."""
 
+STUCK_S = 10.0
+"""A transaction whose daemon says nothing for so long is rolled back by the server: a daemon that was stopped in the
+middle of a commit, or whose machine went away without a word, keeps no other daemon from writing."""
+
+READ_STUCK_S = 60.0
+"""As that for one that reads: it keeps the server from taking out dead rows."""
+
+DURABLY = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 SECRET_PARAMETERS = ("password", "sslpassword")
 PROGRESS_STEPS = 20_000
 """Virtual machine steps between two looks at a read's deadline: about a millisecond."""
@@ -178,19 +186,42 @@ def _sqlite_reader(path: Path, readers: int) -> Engine:
 
 def _postgresql_writer(place: Place) -> Engine:
     # paramstyle "format" makes statements positional, as SQLite's are: one way to bind rows for both.
-    return create_engine(
+    engine = create_engine(
         place.url,
         pool_size=1,
         max_overflow=0,
         pool_pre_ping=True,
         paramstyle="format",
-        connect_args={**LIVELINESS, "application_name": "memmcp"},
+        connect_args={
+            **LIVELINESS,
+            "application_name": "memmcp",
+            "options": settings_of(place.url, idle_in_transaction_session_timeout=_ms(STUCK_S)),
+        },
         hide_parameters=True,
     )
 
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        # What is acknowledged is durable, however hasty the database or the role is set. What asks for more stays.
+        connection.execute(DURABLY)
+        connection.commit()
+
+    return engine
+
+
+def open_alone(place: Place) -> Engine:
+    """Return an engine that only reads a server's journal, over a connection of its own: what takes long must take none
+    from the readers. To be disposed of."""
+    return _postgresql_reader(place, 1, 0)
+
 
 def _postgresql_reader(place: Place, readers: int, read_timeout_s: float) -> Engine:
-    options = f"-c default_transaction_read_only=on -c statement_timeout={int(read_timeout_s * 1000)}"
+    options = settings_of(
+        place.url,
+        default_transaction_read_only="on",
+        statement_timeout=_ms(read_timeout_s) if read_timeout_s else "0",
+        idle_in_transaction_session_timeout=_ms(READ_STUCK_S),
+    )
     return create_engine(
         place.url,
         pool_size=readers,
@@ -203,6 +234,17 @@ def _postgresql_reader(place: Place, readers: int, read_timeout_s: float) -> Eng
         },
         hide_parameters=True,
     )
+
+
+def settings_of(url: URL, **settings: str) -> str:
+    """Return a session's settings as the driver takes them, behind those that the address itself asks for."""
+    asked = url.query.get("options", ())
+    own = (f"-c {name}={value}" for name, value in settings.items())
+    return " ".join([*((asked,) if isinstance(asked, str) else asked), *own])
+
+
+def _ms(seconds: float) -> str:
+    return str(max(1, int(seconds * 1000)))
 
 
 def check_opens(engines: Engines) -> None:

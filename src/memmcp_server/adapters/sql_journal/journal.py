@@ -396,10 +396,9 @@ class SqlJournal:
         """Have it written that this daemon's sinks are served, and those retired that nobody serves."""
         if self._is_closed:
             return
-        now_ns = self._clock.now_ns()
-        before_ns = now_ns - self._section.absent_days * NS_PER_DAY
+        now_ns, absent_ns = self._clock.now_ns(), self._section.absent_days * NS_PER_DAY
         with contextlib.suppress(Unavailable):
-            told = self._writer.submit(partial(nodes.present, self._sinks, self._names, now_ns, before_ns), 1)
+            told = self._writer.submit(partial(nodes.present, self._sinks, self._names, now_ns, absent_ns), 1)
             told.add_done_callback(lambda each: None if each.cancelled() else each.exception())
 
     def _settled(self, outcome: object) -> None:

@@ -1,25 +1,27 @@
 """Hears of the commits of other daemons (LISTEN), and says now and then that this one is there. PostgreSQL only.
 
-What it misses while the server is away it learns when it is back; whoever waits for a commit polls besides, so that
-nothing rests on a notification.
+It asks besides how far the journal is, and whoever waits for a commit polls too, so that nothing rests on a
+notification.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 from sqlalchemy import URL
 
+from .engines import LIVELINESS
 from .schema import CHANNEL
 
 LOOK_S = 0.5
-"""So often the thread looks whether it shall end."""
+"""So often the thread looks whether it shall end, and how far the journal is: notifications can be lost without a word,
+behind a pooler or on a connection that died, and nobody may be a second behind for that."""
 PRESENT_S = 60.0
 """So often the daemon says that its sinks are served."""
 RETRY_S_MAX = 5.0
-CONNECT_TIMEOUT_S = 5
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +31,9 @@ class Listener:
     ``on_present`` about once a minute."""
 
     def __init__(self, url: URL, on_seq: Callable[[int], None], on_present: Callable[[], None]) -> None:
-        self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        # As the other connections take it: an address may name several hosts, or settings with blanks in them, which
+        # the driver would read otherwise.
+        self._address: dict[str, Any] = {**url.get_dialect()().create_connect_args(url)[1]}
         self._on_seq = on_seq
         self._on_present = on_present
         self._ending = threading.Event()
@@ -58,22 +62,21 @@ class Listener:
     def _listen(self) -> None:
         """Listen until the end or an error. Raises: psycopg.Error."""
         with psycopg.connect(
-            self._url,
+            **{**self._address, **LIVELINESS, "application_name": "memmcp (listener)"},
             autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            application_name="memmcp (listener)",
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
         ) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
-            row = connection.execute("SELECT seq FROM head").fetchone()
-            if row is not None:
-                self._on_seq(int(row[0]))
+            self._tell_horizon(connection)
             present_at_s = time.monotonic() + PRESENT_S
             while not self._ending.is_set():
                 for notified in connection.notifies(timeout=LOOK_S):
                     self._on_seq(int(notified.payload))
+                self._tell_horizon(connection)
                 if time.monotonic() >= present_at_s:
                     self._on_present()
                     present_at_s = time.monotonic() + PRESENT_S
+
+    def _tell_horizon(self, connection: "psycopg.Connection[Any]") -> None:
+        row = connection.execute("SELECT seq FROM head").fetchone()
+        if row is not None:
+            self._on_seq(int(row[0]))

@@ -82,6 +82,7 @@ def register(connection: Connection, specs: Sequence[SinkSpec], names: Names, no
     The first node to come adopts a sink that was there before there were nodes, with what waits for it.
     """
     connection.execute(select(head.c.seq).with_for_update())
+    now_ns = _now_ns(connection, now_ns)
     rows = connection.execute(select(sinks.c.name, sinks.c.spec))
     known: dict[str, str | None] = {row[0]: row[1] for row in rows}
     for spec in specs:
@@ -97,10 +98,13 @@ def register(connection: Connection, specs: Sequence[SinkSpec], names: Names, no
         connection.execute(update(sinks).where(sinks.c.name == name).values(values))
 
 
-def present(specs: Sequence[SinkSpec], names: Names, now_ns: int, before_ns: int, connection: Connection) -> None:
-    """Say that these sinks are served, and retire those that nobody has served since ``before_ns``."""
+def present(specs: Sequence[SinkSpec], names: Names, now_ns: int, absent_ns: int, connection: Connection) -> None:
+    """Say that these sinks are served, and retire those that nobody has served for ``absent_ns``.
+
+    On a server its clock counts: one daemon whose clock is wrong must not give up all the others.
+    """
     register(connection, specs, names, now_ns)
-    for name in retire_absent(connection, before_ns=before_ns):
+    for name in retire_absent(connection, before_ns=_now_ns(connection, now_ns) - absent_ns):
         _log.warning("nobody serves the sink %s any more; what waited for it is dropped", name)
 
 

@@ -20,12 +20,13 @@ from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, create_engine, select
+from sqlalchemy.pool import NullPool
 
 from memmcp_server.errors import JournalBusy
 from memmcp_server.ports import Purge
 
-from .engines import BUSY_TIMEOUT_S, Place
+from .engines import BUSY_TIMEOUT_S, LIVELINESS, Place
 from .schema import audit, keys, marks, memories, outbox, policies, snapshots, trajectories
 from .translate import translating
 from .writer import Job
@@ -65,6 +66,7 @@ class Purging:
         self._vacuum_timeout_s = vacuum_timeout_s
         self._handle: int | None = None
         self._is_ending = False
+        self._cleaning: Any = None  # the driver's connection that vacuums a server's tables now
 
     async def run(self, windows: Collection[bytes], *, is_whole: bool) -> Purge:
         """See ``ports.Journal.purge``."""
@@ -72,7 +74,7 @@ class Purging:
 
         path = self._place.path
         if path is None:
-            await self._bare(_vacuum_postgresql)
+            await asyncio.to_thread(self._vacuum_postgresql)
             return Purge("postgresql", ("vacuum",), note=POSTGRESQL_NOTE)
         await self._empty_log()
         steps = ["checkpoint"]
@@ -98,6 +100,8 @@ class Purging:
     def stop(self) -> None:
         """Have a rewriting end where it is, which leaves the file as it was."""
         self._is_ending = True
+        if self._cleaning is not None:
+            self._cleaning.cancel()
 
     def close(self) -> None:
         """Call when no connection is open any more."""
@@ -155,6 +159,26 @@ class Purging:
             if is_large:
                 driver.execute("PRAGMA temp_store = MEMORY").close()
 
+    def _vacuum_postgresql(self) -> None:
+        """Take dead rows out of the tables, on a connection of its own: no write waits for a large table.
+
+        Raises: JournalBusy (the journal closes), JournalUnavailable.
+        """
+        named = {**LIVELINESS, "application_name": "memmcp (vacuum)"}
+        options = {"poolclass": NullPool, "isolation_level": "AUTOCOMMIT", "hide_parameters": True}
+        engine = create_engine(self._place.url, connect_args=named, **options)
+        with translating(self._place.shown), engine.connect() as connection:
+            self._cleaning = connection.connection.driver_connection
+            try:
+                connection.exec_driver_sql("SET statement_timeout = 0")
+                for table in DELETED_FROM:
+                    if self._is_ending:
+                        msg = f"the journal at {self._place.shown} closes"
+                        raise JournalBusy(msg, hint="what is left to clean up is done after the next start")
+                    connection.exec_driver_sql(f"VACUUM {table.name}")
+            finally:
+                self._cleaning = None
+
 
 def _truncate_log(connection: Connection) -> bool:
     """Return whether the log is empty now."""
@@ -167,16 +191,6 @@ def _truncate_log(connection: Connection) -> bool:
     finally:
         driver.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1_000)}").close()
     return not busy
-
-
-def _vacuum_postgresql(connection: Connection) -> None:
-    driver: Any = connection.connection.driver_connection
-    driver.autocommit = True
-    try:
-        for table in DELETED_FROM:
-            driver.execute(f"VACUUM {table.name}")
-    finally:
-        driver.autocommit = False
 
 
 def _living(connection: Connection, sought: "Sought") -> set[bytes]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Table, bindparam, delete, insert, select, update
+from sqlalchemy import BigInteger, Connection, Dialect, Table, bindparam, cast, delete, func, insert, select, update
 
 from .schema import (
     CHANNEL,
@@ -39,6 +39,7 @@ class Statements:
     insert_snapshots: str
     insert_outbox: str
     read_head: str
+    """On a server with its time, in nanoseconds, as the last column."""
     write_head: str
     """seq, outbox_id, known_at_ns, memories. On a server it tells the other daemons, once the commit is done."""
     supersede: str
@@ -67,6 +68,7 @@ class Statements:
 def compile_statements(dialect: Dialect) -> Statements:
     is_shared = dialect.name == "postgresql"
     closing = ("metadata", "closed_at_ns", "outcome", "reward", "reward_unit")
+    now = [cast(func.extract("epoch", func.clock_timestamp()) * 1_000_000_000, BigInteger)] if is_shared else []
     return Statements(
         insert_memories=_insert(memories, dialect),
         insert_keys=_insert(keys, dialect),
@@ -74,9 +76,9 @@ def compile_statements(dialect: Dialect) -> Statements:
         insert_snapshots=_insert(snapshots, dialect),
         insert_outbox=_insert(outbox, dialect),
         read_head=str(
-            select(head.c.seq, head.c.outbox_id, head.c.known_at_ns, head.c.memories, head.c.instance_id)
+            select(head.c.seq, head.c.outbox_id, head.c.known_at_ns, head.c.memories, head.c.instance_id, *now)
             .with_for_update()
-            .compile(dialect=dialect)
+            .compile(dialect=dialect, compile_kwargs={"literal_binds": True})
         ),
         write_head=_update(head, ("seq", "outbox_id", "known_at_ns", "memories"), (), dialect)
         + (f" RETURNING pg_notify('{CHANNEL}', seq::text)" if is_shared else ""),

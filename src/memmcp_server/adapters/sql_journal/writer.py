@@ -154,7 +154,13 @@ class Writer:
         return not (first.is_bare or following.is_bare) and rows + following.rows <= self._limits.batch_rows_max
 
     def _settle(self, batch: list[Work]) -> None:
-        self._tell(batch, self._outcomes(batch))
+        try:
+            outcomes = self._outcomes(batch)
+        except BaseException:
+            # An error that nobody foresaw ends the thread; whoever is in the batch must not wait for ever.
+            self._tell(batch, [self._stopped()] * len(batch))
+            raise
+        self._tell(batch, outcomes)
 
     def _outcomes(self, batch: list[Work]) -> list[Outcome]:
         """Commit the batch. When it fails as a whole its members are tried one by one."""
@@ -211,8 +217,11 @@ class Writer:
             self._is_closing = True
             left = list(self._queue)
             self._queue.clear()
+        self._tell(left, [self._stopped()] * len(left))
+
+    def _stopped(self) -> JournalUnavailable:
         msg = f"the journal at {self._shown} has stopped"
-        self._tell(left, [JournalUnavailable(msg, hint="restart the daemon; its log says why")] * len(left))
+        return JournalUnavailable(msg, hint="restart the daemon; its log says why")
 
 
 def _own_error(error: Exception, shown: str) -> MemoryServerError:

@@ -1,7 +1,6 @@
 """What is owed to an EVM chain, in ``evm.db``: the body of ``EvmJournal``. States are columns and the record is
 append-only rows, both of one transaction. Whoever opens the file last is the only one who may write."""
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,8 +10,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from trading.adapters.canonical import canonical_json, parse_json
-from trading.adapters.sqlite import open_engine, translating, writing
-from trading.errors import IllegalTransition, InvalidInput, JournalUnavailable
+from trading.adapters.sqlite import FencedFile
+from trading.errors import IllegalTransition, InvalidInput
 from trading.model.evm import (
     BURIED_LATER,
     EVM_STEPS,
@@ -42,28 +41,25 @@ _MAY_GIVE: Final = tuple(each.value for each in (HOLDS_NONCE | TOLD))
 class SqlEvmJournal:
     """Made by ``SqlEvmJournal.at(path, now_ns)``; any thread may call it, one at a time gets in."""
 
-    def __init__(self, engine: sa.Engine, path: Path, now_ns: Callable[[], int], epoch: int) -> None:
-        self._engine = engine
-        self.path = path
+    def __init__(self, file: FencedFile, now_ns: Callable[[], int]) -> None:
+        self._file = file
         self._now_ns = now_ns
-        self._epoch = epoch
-        self._lock = threading.Lock()
 
     @classmethod
     def at(cls, path: Path, now_ns: Callable[[], int]) -> "SqlEvmJournal":
         """Open or make the journal and shut out whoever had it open before. Raises: JournalUnavailable."""
-        engine = open_engine(path, STEPS, connections=1)
-        with translating(path), writing(engine) as connection:
-            connection.execute(sa.update(fence).values(epoch=fence.c.epoch + 1))
-            epoch = int(connection.execute(sa.select(fence.c.epoch)).scalar_one())
-        return cls(engine, path, now_ns, epoch)
+        return cls(FencedFile(path, STEPS, fence.c.epoch, "and the transactions are owed by that one"), now_ns)
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._file.close()
 
     def open(self, intent: EvmIntent) -> EvmRecord:
         _check(intent)
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             row = connection.execute(sa.select(intents.c.id).where(intents.c.key == intent.key)).scalar_one_or_none()
             if row is not None:
                 known = _known(connection, row)
@@ -92,11 +88,11 @@ class SqlEvmJournal:
             return EvmRecord(intent, EvmState.OPEN)
 
     def record(self, intent_id: str) -> EvmRecord:
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return _known(connection, intent_id)
 
     def by_key(self, key: str) -> EvmRecord | None:
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             found = connection.execute(sa.select(intents.c.id).where(intents.c.key == key)).scalar_one_or_none()
             return None if found is None else _known(connection, found)
 
@@ -108,20 +104,20 @@ class SqlEvmJournal:
             intents.c.is_buried.is_(False),
         )
         wanted = sa.and_(intents.c.account == account, sa.or_(is_under_way, is_watched))
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             found = connection.execute(sa.select(intents.c.id).where(wanted).order_by(intents.c.number)).scalars().all()
             return [_known(connection, each) for each in found]
 
     def accounts_under_way(self) -> frozenset[str]:
         """Return the accounts that have intents of which something can still come, or that wait for a person."""
         wanted = intents.c.state.not_in([each.value for each in (FINAL | BURIED_LATER)])
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return frozenset(connection.execute(sa.select(intents.c.account).where(wanted)).scalars())
 
     def signed(self, attempt: EvmAttempt) -> None:
         body = asdict(attempt)
         raw = body.pop("raw")
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             known = _known(connection, attempt.intent_id)
             account = known.intent.account
             _require_may_sign(connection, known, attempt)
@@ -156,7 +152,7 @@ class SqlEvmJournal:
             self._note(connection, known.intent.account, intent_id, state.value, body | {"problem": problem})
 
     def finalized(self, intent_id: str) -> None:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             known = _known(connection, intent_id)
             if not known.is_watched:
                 msg = f"intent {intent_id}: it is {known.state.value} and in no block that is waited for"
@@ -206,7 +202,7 @@ class SqlEvmJournal:
             self._note(connection, known.intent.account, intent_id, "answered", body)
 
     def ask_to_cancel(self, intent_id: str) -> None:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             known = _known(connection, intent_id)
             if known.state in FINAL or known.is_cancel_asked:
                 return
@@ -214,12 +210,12 @@ class SqlEvmJournal:
             self._note(connection, known.intent.account, intent_id, "cancel_asked", {})
 
     def halt(self, account: str, problem: str) -> None:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             self._halt(connection, account, problem)
 
     def release(self, account: str, actor: str, reason: str) -> None:
         """Let an account sign again. Raises: InvalidInput while an intent of it needs review, or without a reason."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             found = next(iter(_ids(connection, account, frozenset({EvmState.NEEDS_REVIEW}))), None)
             if found is not None or not reason.strip():
                 why = "say what was looked at" if found is None else f"intent {found} still needs review"
@@ -228,17 +224,17 @@ class SqlEvmJournal:
             self._note(connection, account, "", "released", {"actor": actor, "reason": reason})
 
     def halted(self, account: str) -> str:
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return _problem(connection, account)
 
     def next_nonce(self, account: str) -> int | None:
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             highest = _highest_nonce(connection, account)
             return None if highest is None else highest + 1
 
     def given(self, account: str, token: str, since_ns: int) -> int:
         wanted = sa.and_(intents.c.account == account, intents.c.state.in_(_MAY_GIVE))
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             bodies = connection.execute(sa.select(intents.c.body).where(wanted)).scalars().all()
         found = [_intent(parse_json(each)) for each in bodies]
         return sum(
@@ -250,7 +246,7 @@ class SqlEvmJournal:
     def events(self, after: int = 0, limit: int = EVENTS_MAX) -> Sequence[tuple[int, str, str, Mapping[str, Any]]]:
         """Return lines of the record with a seq above ``after``: (seq, intent id, kind, body), oldest first."""
         query = sa.select(record).where(record.c.seq > after).order_by(record.c.seq).limit(min(limit, EVENTS_MAX))
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             rows = connection.execute(query).all()
         return [(row.seq, row.intent_id, row.kind, parse_json(row.body)) for row in rows]
 
@@ -258,7 +254,7 @@ class SqlEvmJournal:
     def _step(
         self, intent_id: str, state: EvmState, *, since: EvmState | None = None
     ) -> Iterator[tuple[sa.Connection, EvmRecord]]:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             known = _known(connection, intent_id)
             if since is not None and known.state is not since:
                 msg = f"intent {intent_id}: {known.state.value} is not {since.value}"
@@ -284,19 +280,6 @@ class SqlEvmJournal:
     ) -> None:
         row = {"ts_ns": self._now_ns(), "account": account, "intent_id": intent_id, "kind": kind}
         connection.execute(sa.insert(record), row | {"body": canonical_json(body)})
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with self._lock, translating(self.path), writing(self._engine) as connection:
-            if connection.execute(sa.select(fence.c.epoch)).scalar_one() != self._epoch:
-                msg = f"{self.path} was opened by another process since, which owes the transactions now"
-                raise JournalUnavailable(msg)
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with self._lock, translating(self.path), self._engine.connect() as connection, connection.begin():
-            yield connection
 
 
 def _require_may_sign(connection: sa.Connection, known: EvmRecord, attempt: EvmAttempt) -> None:

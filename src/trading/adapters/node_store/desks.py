@@ -98,9 +98,9 @@ class Desks(StoredIntents):
             self._note(connection, intent.wallet, row["child"], "claimed", {"node": name})
         return ""
 
-    def over(self, name: str, seq: int, known: IntentRecord | None) -> None:
+    def over(self, name: str, seq: int, known: IntentRecord | None, *, holds: bool = True) -> None:
         """Note what came of an intent, once, and that the desk has told everything up to ``seq``. None: nothing that
-        counts here. Raises: JournalUnavailable."""
+        counts here; without ``holds`` what it bought or sold is no part of what is held. Raises: JournalUnavailable."""
         with self._writing() as connection:
             if connection.execute(_TOLD, {"name": name, "seq": seq}).rowcount != 1 or known is None:
                 return
@@ -111,7 +111,8 @@ class Desks(StoredIntents):
             connection.execute(_NEW_PARENT, row)
             connection.execute(_NEW_CHILD, row | {"state": known.state.value})
             connection.execute(_OVER, {"child": row["child"], "problem": known.problem})
-            self._over(connection, known.intent, known.state, known.settlement, child=row["child"], node=name)
+            about = {"child": row["child"], "node": name, "holds": holds}
+            self._over(connection, known.intent, known.state, known.settlement, **about)
             self._note(connection, known.intent.wallet, row["child"], known.state.value, {"node": name})
 
     def give_up(self, name: str, reason: str) -> int:

@@ -92,8 +92,10 @@ class StoredIntents(IntentBook):
         *,
         child: str,
         node: str,
+        holds: bool = True,
     ) -> None:
-        """Let go what was reserved for a child, book its fill and count it, within the caller's transaction."""
+        """Let go what was reserved for a child, book its fill and count it, within the caller's transaction. Without
+        ``holds`` the fill changes nothing of what counts as held."""
         connection.execute(UNRESERVE, {"child": child})
         paid = {"fee": 0, "tip": 0, "rent": 0}
         if settlement is not None:
@@ -103,10 +105,14 @@ class StoredIntents(IntentBook):
                 "rent": settlement.rent_lamports,
             }
             if state is IntentState.SETTLED and intent.kind is IntentKind.SWAP:
-                self._fill(connection, intent, settlement, paid | {"child": child, "node": node})
+                row = self._fill(connection, intent, settlement, paid | {"child": child, "node": node})
+                if holds:
+                    _hold(connection, row)
         connection.execute(_TALLY, paid | {"node": node, "state": state.value})
 
-    def _fill(self, connection: sa.Connection, intent: Intent, settlement: Settlement, more: Mapping[str, Any]) -> None:
+    def _fill(
+        self, connection: sa.Connection, intent: Intent, settlement: Settlement, more: Mapping[str, Any]
+    ) -> dict[str, Any]:
         is_buy = intent.in_mint == SOL_MINT
         row: dict[str, Any] = {
             **more,
@@ -118,11 +124,7 @@ class StoredIntents(IntentBook):
             "lamports": settlement.in_units if is_buy else settlement.out_units,
         }
         connection.execute(_FILL, row)
-        moved = {name: row[name] for name in ("wallet", "token", "units")}
-        if is_buy:
-            connection.execute(_BOUGHT, moved | {"lamports": row["lamports"]})
-        else:
-            connection.execute(_SOLD, moved)
+        return row
 
     def _node(self) -> str:
         return ""
@@ -166,3 +168,12 @@ class LeasedIntents(StoredIntents):
         # It counts for whoever ended it; the record still says who claimed it.
         connection.execute(_ENDED_BY, {"node": self._node(), "child": known.intent.id})
         super()._closed(connection, known, state)
+
+
+def _hold(connection: sa.Connection, fill: Mapping[str, Any]) -> None:
+    """Add a purchase to what is held, or take a sale out of it."""
+    moved = {name: fill[name] for name in ("wallet", "token", "units")}
+    if fill["is_buy"]:
+        connection.execute(_BOUGHT, moved | {"lamports": fill["lamports"]})
+    else:
+        connection.execute(_SOLD, moved)

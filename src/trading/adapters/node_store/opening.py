@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -16,6 +16,9 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 LOCK_NUMBER: Final = 0x6E6F_646573
 """Advisory lock under which nodes that start at once migrate in turn."""
 
+DURABLY: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
 SECRET_PARAMETERS: Final = ("password", "sslpassword")
 
 
@@ -62,6 +65,8 @@ def open_door(url: str, rules: StoreRules) -> Door:
         "lock_timeout": f"{int(rules.answer_s * 800)}",  # sooner than the statement, and than who asked gives up
         "statement_timeout": f"{int(rules.answer_s * 1000)}",
     }
+    given = address.query.get("options", ())
+    asked = (given,) if isinstance(given, str) else given
     engine = sa.create_engine(
         address,
         pool_size=rules.connections,
@@ -74,16 +79,23 @@ def open_door(url: str, rules: StoreRules) -> Door:
             "keepalives_count": 3,
             "tcp_user_timeout": int(rules.answer_s * 1000),
             "application_name": "memmcp node",
-            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+            "options": " ".join([*asked, *(f"-c {name}={value}" for name, value in options.items())]),
         },
         hide_parameters=True,
     )
+    sa.event.listen(engine, "connect", _durably)
     try:
         _migrate(engine, shown)
     except BaseException:
         engine.dispose()
         raise
     return Door(engine, shown, rules)
+
+
+def _durably(connection: Any, _record: object) -> None:
+    """What was signed is on the server's disk before it leaves, however hasty the database or the role is set."""
+    connection.execute(DURABLY)
+    connection.commit()
 
 
 def _address(url: str) -> sa.URL:

@@ -25,6 +25,7 @@ from memmcp_server.errors import (
     IdempotencyConflict,
     JournalBusy,
     JournalUnavailable,
+    MemoryServerError,
     OutcomeUnknown,
     Refused,
     StorageFull,
@@ -333,6 +334,37 @@ async def test_a_write_that_fails_at_a_server_that_answers_stands_aside_in_the_e
     assert await world.contents() == ["behind it"]
     [letter] = await world.spooling.entries(dead=True, limit=10)
     assert letter.last_error == "SQLSTATE 54000"
+
+
+@pytest.mark.parametrize("refusal", [JournalUnavailable("SQLSTATE 25006, read-only"), StorageFull("its disk is full")])
+async def test_no_write_stands_aside_for_a_server_that_takes_none_at_all(
+    monkeypatch: pytest.MonkeyPatch, refusal: MemoryServerError
+) -> None:
+    """As one that only follows another, or whose disk is full: it answers whoever reads."""
+    monkeypatch.setattr(spooling_module, "STUCK_TRIES_MAX", 3)
+    world = await a_world()
+    world.journal.failure = GONE
+    await world.write("first")
+    await world.write("second")
+    world.journal.failure, tries, enough = None, 0, anyio.Event()
+
+    async def refused(*_: object) -> list[list[Acknowledgement]]:
+        nonlocal tries
+        tries += 1
+        if tries > 12:
+            enough.set()
+        raise refusal
+
+    with anyio.fail_after(10), pytest.MonkeyPatch.context() as patch:
+        if isinstance(refusal, JournalUnavailable):  # a full disk may have room left for something small
+            patch.setattr(world.journal, "take_lease", refused)
+        task = asyncio.create_task(world.spooling.run(refused))
+        await enough.wait()
+        task.cancel()
+        await asyncio.wait({task})
+    assert await world.spooling.entries(dead=True, limit=10) == []
+    await world.carried()
+    assert await world.contents() == ["first", "second"]
 
 
 async def test_what_many_wrote_is_carried_by_few_commits_in_order_with_what_rests_on_it() -> None:

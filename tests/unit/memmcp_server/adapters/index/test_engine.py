@@ -24,7 +24,7 @@ from memmcp_server.adapters.index.store import (
 )
 from memmcp_server.adapters.index.texts import point_of
 from memmcp_server.adapters.index.word_vectors import Bm25Words
-from memmcp_server.domain.identifiers import Namespace
+from memmcp_server.domain.identifiers import JsonObject, Namespace
 from memmcp_server.domain.memory import Memory, MemoryFilter
 from memmcp_server.ports import Embedder, IndexHit
 
@@ -326,6 +326,38 @@ def test_an_index_of_the_first_version_says_that_it_was_made_with_the_first_reci
     assert engine.identity is not None
     assert (engine.identity.recipe, engine.identity.token) == (1, "")
     assert state(engine) == ("ready", "")
+
+
+class CountingStore(EdgeStore):
+    counts = 0
+
+    def count(self, where: JsonObject | None = None) -> int:
+        self.counts += where is None
+        return super().count(where)
+
+
+def test_the_points_are_known_after_each_write_without_counting_them_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = CountingStore(tmp_path / "index")
+    engine = IndexEngine(store, Bm25Words(), "double/hash", None)
+    engine.open()
+    engine.adopt(HashEmbedder())
+    try:
+        opened = store.counts
+        for number in range(20):
+            engine.upsert(documents(a_memory(f"m{number}", "new"), a_memory(f"m{number // 2}", "known")))
+            assert engine.points == EdgeStore.count(store)
+        assert store.counts == opened
+
+        monkeypatch.setattr("memmcp_server.adapters.index.engine.RECOUNT_S", 0.0)
+        [others] = documents(a_memory("theirs", "written by another daemon"))
+        words = Bm25Words().of_document("written by another daemon")
+        store.write([NewPoint(others.point_id, None, words, payload_of(others, None, "no"))])
+        engine.upsert(documents(a_memory("mine", "the last")))
+        assert engine.points == EdgeStore.count(store) == 22
+    finally:
+        engine.close()
 
 
 class DamagedStore(EdgeStore):

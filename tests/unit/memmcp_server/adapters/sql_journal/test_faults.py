@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import anyio
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import Connection
@@ -286,3 +287,17 @@ async def test_a_backup_goes_nowhere_when_its_directory_cannot_be_used(tmp_path:
         with pytest.raises(DataDirectoryError, match="exists already"):
             await journal.backup(tmp_path / "copies")  # the clock stands still, so the name is the same
         assert len(list((tmp_path / "copies").iterdir())) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_an_error_that_nobody_foresaw_leaves_no_caller_waiting(tmp_path: Path) -> None:
+    class Unforeseen(Exception):
+        pass
+
+    def fails(_connection: Connection) -> None:
+        raise Unforeseen
+
+    async with open_journal(JournalSection(), tmp_path, ManualClock()) as journal:
+        with anyio.fail_after(10), pytest.raises(JournalUnavailable, match="has stopped") as told:
+            await journal._bare(fails)
+    assert "its log says why" in str(told.value.hint)
