@@ -16,7 +16,8 @@ MADE = text("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LI
 def main() -> None:
     with create_engine("sqlite://").begin() as connection:
         upgrade(connection)
-        statements = ["\n".join(line.rstrip() for line in row.sql.strip().splitlines()) for row in connection.execute(MADE)]
+        made = [row.sql.strip().splitlines() for row in connection.execute(MADE)]
+        statements = ["\n".join(line.rstrip() for line in lines) for lines in made]
         revision = f"INSERT INTO alembic_version (version_num) VALUES ('{schema_revision(connection)}')"
     NEW_FILE.write_text(f"{HEAD}\n" + ";\n".join([*statements, revision]) + ";\n", encoding="utf-8")
 
