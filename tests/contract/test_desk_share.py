@@ -184,6 +184,31 @@ def test_what_a_desk_that_is_gone_for_good_reserved_is_freed_by_a_person(stage: 
     assert stage.orders.exposure().lamports == 10**9, "it came back after all, and what it bought counts"
 
 
+def test_a_sale_that_a_desk_waits_with_is_carried_out_by_no_node_that_has_its_wallet_too(stage: NodeStage) -> None:
+    """Where a node's signer was given the desk's key by mistake: the sale would be claimed, and is the desk's alone."""
+    stage.orders.share(WIDE, "test")
+    holder, held = stage.all_leases("a", "n", WALLET)
+    desks, chain = Desks(stage.door, time.time_ns), PlainChain()
+    stage.planned("node_buys", "n", token=TOKEN)
+    [theirs] = stage.orders.claim(holder, ["n"], 1)
+    sale = replace(
+        buying(chain, WALLET, 10**9),
+        id="sale",
+        key="run/sale",
+        in_mint=TOKEN,
+        out_mint=SOL_MINT,
+        is_exit=True,
+        deadline_ns=time.time_ns() + 60 * 10**9,
+        created_ns=time.time_ns() - 10**9,
+    )
+    desks.begin("desk", 0)
+    assert "the other way" in desks.take("desk", sale)
+    settle(stage, held["n"], theirs, units=5)
+    stage.planned("another", "n", token="toad")
+    assert [each.id for each in stage.orders.claim(holder, ["n", WALLET], 5)] == ["another_0"]
+    assert desks.take("desk", sale) == ""
+
+
 def test_a_desk_whose_journal_was_put_back_tells_on_and_each_fill_counts_once(stage: NodeStage) -> None:
     stage.orders.share(WIDE, "test")
     desks, chain = Desks(stage.door, time.time_ns), PlainChain()

@@ -13,11 +13,12 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from tests.doubles.clocks import ManualClock
 from tests.support.journals import a_draft
 from tests.support.postgres import PostgresServer
 
-from memmcp_server.adapters.sql_journal import SqlJournal, engines, listener, open_journal
+from memmcp_server.adapters.sql_journal import SqlJournal, engines, listener, nodes, open_journal, reads
 from memmcp_server.config import JournalSection
 from memmcp_server.domain.identifiers import Seq
 from memmcp_server.domain.memory import MemoryFilter
@@ -133,6 +134,55 @@ def _until_waiting(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         while not connection.execute(waits).fetchone()[0]:  # type: ignore[index]
             threading.Event().wait(0.01)
+
+
+async def test_a_daemon_that_comes_new_to_a_large_journal_keeps_no_other_from_writing(
+    postgres: PostgresServer, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it is given is queued a piece at a time, each a transaction of its own; killed between two it goes on."""
+    monkeypatch.setattr(nodes, "FILL_ROWS", 3)
+    fill, filled = nodes.fill, 0
+
+    def dies_in_the_third(*arguments: object) -> bool:
+        nonlocal filled
+        filled += 1
+        if filled == 3:
+            raise JournalUnavailable("killed")
+        return fill(*arguments)  # type: ignore[arg-type]
+
+    async with AsyncExitStack() as stack:
+        url = postgres.url(database)
+        one = await opened(stack, url, tmp_path / "one")
+        await one.commit([a_draft(f"memory {number}") for number in range(10)])
+        monkeypatch.setattr(nodes, "fill", dies_in_the_third)
+        with pytest.raises(JournalUnavailable, match="killed"):
+            await opened(stack, url, tmp_path / "two")
+        monkeypatch.setattr(nodes, "fill", fill)
+        node = (tmp_path / "two" / "node").read_text().strip()
+        assert (await one.outbox_stats())[f"qdrant@{node}"].pending == 6
+        with anyio.fail_after(WITHIN_S):
+            await one.commit([a_draft("between two pieces")])
+        two = await opened(stack, url, tmp_path / "two")
+        due = await two.outbox_due("qdrant", now_ns=two._clock.now_ns(), limit=100)
+        assert sorted(entry.seq for entry in due) == list(range(1, 12))
+        again = await opened(stack, url, tmp_path / "two")
+        assert (await again.outbox_stats())["qdrant"].pending == 11
+
+
+def test_what_waits_for_one_index_is_counted_without_a_look_at_what_waits_for_others(
+    postgres: PostgresServer, database: str
+) -> None:
+    with psycopg.connect(postgres.url(database), autocommit=True) as connection:
+        entry = "n, 'qdrant@another', 'm', 1, n, 0, 0, 0, '', n % 1000 = 0"
+        connection.execute(f"INSERT INTO outbox SELECT {entry} FROM generate_series(1, 20000) n".encode())
+        connection.execute("ANALYZE outbox")
+        asked = reads.backlog_query("qdrant").compile(
+            dialect=PGDialect_psycopg(), compile_kwargs={"literal_binds": True}
+        )
+        plan = "\n".join(row[0] for row in connection.execute(f"EXPLAIN {asked}".encode()))
+    assert "outbox_live" in plan
+    assert "outbox_dead" in plan
+    assert "Seq Scan" not in plan
 
 
 async def test_a_commit_is_heard_of_also_where_notifications_are_lost(

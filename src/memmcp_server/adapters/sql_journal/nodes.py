@@ -22,7 +22,7 @@ from memmcp_server.errors import DataDirectoryError
 
 from . import outbox_rows
 from .engines import make_private_file
-from .schema import head, leases, outbox, sinks
+from .schema import cursors, head, leases, memories, outbox, sinks
 from .translate import of_os
 
 NODE_FILE = "node"
@@ -30,6 +30,12 @@ NODE = re.compile(r"[0-9a-f]{12}")
 MARK = "@"
 REGISTERED = "SELECT name, spec FROM sinks WHERE spec IS NOT NULL ORDER BY name"
 NS_PER_S = 1_000_000_000
+FILL_ROWS = 20_000
+"""So many entries are queued at once for a daemon that is new: a tenth of a second, for which commits wait."""
+
+FILLED, TO_FILL = "filled:", "to fill:"
+"""Cursors, with the sink's stored name: how far a new sink has been given what was there, and how far it has to be."""
+
 
 _log = logging.getLogger(__name__)
 
@@ -76,8 +82,11 @@ def read_node(data_dir: Path) -> str:
     return node
 
 
-def register(connection: Connection, specs: Sequence[SinkSpec], names: Names, now_ns: int) -> None:
-    """Make the sinks known to all daemons. A new one of this node alone is given everything that there is.
+def register(
+    connection: Connection, specs: Sequence[SinkSpec], names: Names, now_ns: int, *, fills: bool = True
+) -> None:
+    """Make the sinks known to all daemons. A new one of this node alone is given everything that there is: here, or
+    (``fills`` false) by ``fill`` afterwards.
 
     The first node to come adopts a sink that was there before there were nodes, with what waits for it.
     """
@@ -92,10 +101,42 @@ def register(connection: Connection, specs: Sequence[SinkSpec], names: Names, no
             _rename(connection, spec.name, name)
         elif name not in known:
             connection.execute(insert(sinks).values(name=name, delivered=0))
-            if is_own:
+            if is_own and fills:
                 outbox_rows.refill(connection, name, now_ns)
+            elif is_own:
+                end = connection.execute(select(head.c.seq)).scalar_one()
+                _keep(connection, {f"{FILLED}{name}": 0, f"{TO_FILL}{name}": end}, now_ns)
         values = {"spec": _document(spec), "node": names.node if is_own else None, "seen_at_ns": now_ns}
         connection.execute(update(sinks).where(sinks.c.name == name).values(values))
+
+
+def fill(connection: Connection, specs: Sequence[SinkSpec], names: Names, now_ns: int) -> bool:
+    """Queue the next piece of what this node's new sinks have still to be given; return whether that was all of it.
+
+    A piece is a transaction, for which everybody's commits wait; whoever dies between two goes on with the next.
+    """
+    for name in sorted(names.stored(spec.name) for spec in specs):
+        marks = [f"{FILLED}{name}", f"{TO_FILL}{name}"]
+        query = select(cursors.c.name, cursors.c.seq).where(cursors.c.name.in_(marks))
+        known = {row.name: int(row.seq) for row in connection.execute(query)}
+        if len(known) < len(marks):
+            continue
+        reached, end = (known[each] for each in marks)
+        following = select(memories.c.seq).where(memories.c.seq > reached, memories.c.seq <= end)
+        last = connection.execute(following.order_by(memories.c.seq).offset(FILL_ROWS - 1).limit(1)).scalar()
+        outbox_rows.add(connection, name, now_ns, after=reached, until=end if last is None else int(last))
+        if last is not None:
+            _keep(connection, {marks[0]: int(last)}, now_ns)
+            return False
+        connection.execute(delete(cursors).where(cursors.c.name.in_(marks)))
+    return True
+
+
+def _keep(connection: Connection, places: dict[str, int], now_ns: int) -> None:
+    """Write the cursors down, wherever they were: a sink that was retired and comes anew begins from the front."""
+    connection.execute(delete(cursors).where(cursors.c.name.in_(places)))
+    rows = [{"name": name, "seq": seq, "updated_at_ns": now_ns} for name, seq in places.items()]
+    connection.execute(insert(cursors), rows)
 
 
 def present(specs: Sequence[SinkSpec], names: Names, now_ns: int, absent_ns: int, connection: Connection) -> None:

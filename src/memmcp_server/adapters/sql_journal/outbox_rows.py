@@ -36,8 +36,8 @@ ENTRY = (
     *(outbox.c.attempts, outbox.c.last_error, outbox.c.dead),
 )
 """The columns of an ``OutboxEntry``, in its order."""
-ALIVE = text("NOT dead")
-"""Written as in the partial index, so that SQLite uses it."""
+ALIVE, DEAD = text("NOT dead"), text("dead")
+"""Written as in the partial indexes, so that they are used."""
 
 
 def due(connection: Connection, sink: str, *, now_ns: int, limit: int) -> list[OutboxEntry]:
@@ -51,14 +51,14 @@ def entries(connection: Connection, sink: str | None, *, dead: bool | None, limi
     if sink is not None:
         query = query.where(outbox.c.sink == sink)
     if dead is not None:
-        query = query.where(outbox.c.dead.is_(True) if dead else ALIVE)
+        query = query.where(DEAD if dead else ALIVE)
     return [to_entry(row) for row in connection.execute(query.order_by(outbox.c.id).limit(limit))]
 
 
 def stats(connection: Connection) -> dict[str, SinkStats]:
     alive = select(outbox.c.sink, func.count(), func.min(outbox.c.committed_at_ns)).where(ALIVE)
     pending = {row[0]: (row[1], row[2]) for row in connection.execute(alive.group_by(outbox.c.sink))}
-    lost = select(outbox.c.sink, func.count()).where(outbox.c.dead.is_(True)).group_by(outbox.c.sink)
+    lost = select(outbox.c.sink, func.count()).where(DEAD).group_by(outbox.c.sink)
     dead = {row[0]: row[1] for row in connection.execute(lost)}
     found: dict[str, SinkStats] = {}
     for name, delivered in connection.execute(select(sinks.c.name, sinks.c.delivered).order_by(sinks.c.name)):
@@ -89,7 +89,7 @@ def failed(connection: Connection, entry_ids: Sequence[int], *, error: str, retr
 
 def retry(connection: Connection, entry_ids: Sequence[int] | None) -> int:
     """Make dead entries live, due at once, with their attempts counted anew."""
-    revived = update(outbox).where(outbox.c.dead.is_(True)).values(dead=False, attempts=0, due_at_ns=0)
+    revived = update(outbox).where(DEAD).values(dead=False, attempts=0, due_at_ns=0)
     if entry_ids is None:
         return int(connection.execute(revived).rowcount)
     return sum(int(connection.execute(revived.where(outbox.c.id.in_(chunk))).rowcount) for chunk in _chunks(entry_ids))
@@ -133,6 +133,11 @@ def refill(connection: Connection, sink: str, now_ns: int) -> int:
     return _insert(connection, sink, now_ns, [])
 
 
+def add(connection: Connection, sink: str, now_ns: int, *, after: int, until: int) -> int:
+    """Add an entry for every version with a seq within ``(after, until]``; return how many."""
+    return _insert(connection, sink, now_ns, [memories.c.seq > after, memories.c.seq <= until])
+
+
 def _require_sink(connection: Connection, sink: str) -> None:
     if connection.execute(select(sinks.c.name).where(sinks.c.name == sink)).first() is None:
         known = ", ".join(connection.execute(select(sinks.c.name).order_by(sinks.c.name)).scalars())
@@ -157,7 +162,7 @@ def _insert(connection: Connection, sink: str, now_ns: int, wanted: Sequence[Col
         literal(False),
     ).where(*wanted)
     connection.execute(insert(outbox).from_select([column.name for column in outbox.c], rows))
-    added = select(func.count()).where(outbox.c.sink == sink, outbox.c.id > last_id)
+    added = select(func.count()).where(outbox.c.sink == sink, ALIVE, outbox.c.id > last_id)
     filled = int(connection.execute(added).scalar_one())
     connection.execute(update(head).values(outbox_id=head.c.outbox_id + filled))
     return filled

@@ -89,10 +89,15 @@ class Readiness:
         check_opens(self.engines)
         migrate(self.engines.writer, shown, ())
         with opening(shown, is_file=False), self.engines.writer.begin() as connection:
-            nodes.register(connection, self.sinks, self.names, self.clock.now_ns())
+            nodes.register(connection, self.sinks, self.names, self.clock.now_ns(), fills=False)
             if self.retire:
                 nodes.drop_unregistered(connection)
-            return reads.instance_id(connection)
+            instance_id = reads.instance_id(connection)
+        is_filled = False
+        while not is_filled:
+            with opening(shown, is_file=False), self.engines.writer.begin() as connection:
+                is_filled = nodes.fill(connection, self.sinks, self.names, self.clock.now_ns())
+        return instance_id
 
     def _identity(self) -> str | None:
         """Return the instance id of the journal at this address when it was last there, None where it never was."""

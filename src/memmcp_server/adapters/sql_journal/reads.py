@@ -4,7 +4,22 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, exists, func, literal, not_, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    text,
+    union_all,
+)
 
 from memmcp_server.domain.identifiers import MemoryId, Namespace, Seq, TrajectoryId
 from memmcp_server.domain.memory import Memory, MemoryFilter, Provenance, Trust
@@ -14,6 +29,8 @@ from .prepare import TAG_SEPARATOR, decode_object, decode_tags
 from .schema import head, memories, outbox, trajectories
 
 IN_LEN_MAX = 400
+ENTRIES = (text("NOT dead"), text("dead"))
+"""All entries of the outbox, as its two indexes divide them."""
 LEXICAL_RANKED_MAX = 20_000
 """Of this many newest matches the best are found: a bound on what one search costs without an index."""
 
@@ -64,7 +81,8 @@ def lexical(
         return []
     matching = select(memories.c.seq).where(*conditions(where), or_(*(_contains(word) for word in words)))
     if sink is not None:
-        matching = matching.where(memories.c.seq.in_(select(outbox.c.seq).where(outbox.c.sink == sink)))
+        waiting = [select(outbox.c.seq).where(outbox.c.sink == sink, each) for each in ENTRIES]
+        matching = matching.where(memories.c.seq.in_(union_all(*waiting)))
     # Ranked here and not by the caller: a few hundred new rows with a common word must not hide the one with all words.
     newest = matching.order_by(memories.c.seq.desc()).limit(LEXICAL_RANKED_MAX).subquery()
     letters = sum((case((_contains(word), len(word)), else_=0) for word in words), literal(0))
@@ -85,8 +103,13 @@ def unindexed(
 
 
 def backlog(connection: Connection, sink: str) -> int:
-    query = select(func.count()).select_from(outbox).where(outbox.c.sink == sink)
-    return int(connection.execute(query).scalar_one())
+    return int(connection.execute(backlog_query(sink)).scalar_one())
+
+
+def backlog_query(sink: str) -> Select[Any]:
+    """Every search asks this: it must not look at what waits for the indexes of other daemons."""
+    live, dead = (select(func.count()).select_from(outbox).where(outbox.c.sink == sink, each) for each in ENTRIES)
+    return select(live.scalar_subquery() + dead.scalar_subquery())
 
 
 def count(connection: Connection, where: MemoryFilter) -> int:

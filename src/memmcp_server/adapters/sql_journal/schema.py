@@ -37,7 +37,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Schema revisions that this version knows, oldest first; the last is what it needs."""
 
 HISTORY = {"snapshots": "recorded_at_ns", "audit": "at_ns"}
@@ -215,6 +215,7 @@ outbox = Table(
     Column("last_error", Text, nullable=False),
     Column("dead", Boolean, nullable=False, server_default=false()),
     Index("outbox_live", "sink", "id", sqlite_where=text("NOT dead"), postgresql_where=text("NOT dead")),
+    Index("outbox_dead", "sink", "id", sqlite_where=text("dead"), postgresql_where=text("dead")),
 )
 
 sinks = Table(

@@ -47,10 +47,12 @@ _USED: Final = sa.text(
     "(SELECT count(*) FROM reservations WHERE is_buy) AS entries"
 )
 # What waits for a person is final on the chain and meets nobody any more: no sale may have to wait for the answer. Its
-# reservation counts all the same.
+# reservation counts all the same. A sale that a desk waits with is planned too, under the desk's name: it is the desk's
+# also where a node could sign for its wallet.
 _DUE: Final = sa.text(
     "SELECT c.id, c.wallet, c.token, c.is_buy, c.lamports, c.body FROM children c "
     "WHERE c.state = 'planned' AND c.due_ns <= :now AND c.until_ns > :now AND c.wallet = ANY(:wallets) "
+    "AND c.node = '' "
     "AND NOT EXISTS (SELECT 1 FROM wallets w WHERE w.wallet = c.wallet AND w.problem <> '') "
     "AND NOT EXISTS (SELECT 1 FROM reservations r WHERE r.token = c.token "
     "AND (r.wallet = c.wallet OR (r.is_buy <> c.is_buy "

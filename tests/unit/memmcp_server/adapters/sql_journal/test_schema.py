@@ -28,6 +28,7 @@ def test_the_migrated_schema_is_that_of_the_tables(tmp_path: Path) -> None:
     assert differences == []
     assert tables == {*metadata.tables, "alembic_version"}
     assert "NOT dead" in indexes["outbox_live"]
+    assert "WHERE dead" in indexes["outbox_dead"]
     assert "IS NOT NULL" in indexes["memories_thread"]
 
 
