@@ -96,8 +96,8 @@ examples: setup-test ## Every example against a real daemon, also those with pac
 screenshots: setup-test ## Make docs/images anew from the running page
 	@MEMMCP_SCREENSHOTS=1 $(BIN)/pytest tests/browser -q
 
-docs: setup-test ## docs/reference.md and server.json from the code
-	@$(BIN)/python -m scripts.manifests && $(BIN)/python scripts/reference.py && wc -l docs/reference.md
+docs: setup-test ## docs/reference.md, server.json and the schema of a new file from the code
+	@$(BIN)/python scripts/new_file.py && $(BIN)/python -m scripts.manifests && $(BIN)/python scripts/reference.py && wc -l docs/reference.md
 
 lock: setup-test ## Resolve the lock files anew
 	@$(COMPILE) pyproject.toml --group build -o requirements.lock

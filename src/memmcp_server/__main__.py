@@ -27,7 +27,10 @@ def _serve() -> None:
     from memmcp_server.daemon.leaving import Leave
 
     leave = Leave()
-    from memmcp_server.cli import app
+    from memmcp_server.daemon.late_models import make_models_late
+
+    make_models_late()
+    from memmcp_server.cli import app  # not before: it brings the first models
 
     try:
         app()

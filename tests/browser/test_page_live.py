@@ -30,9 +30,9 @@ READY_TIMEOUT_S = 90.0
 CHANGE_TIMEOUT_MS = 60_000
 STOP_TIMEOUT_S = 20.0
 PACE = {
-    # A hundred bars a second, so that the strategies' warm-up of some three hundred bars does not take minutes. On a
-    # busy machine the feed then falls behind that pace by hours of its own time, which is no staleness here.
-    "TRADING_PAPER__SPEED": "30000",
+    # Ten bars a second: something is decided every other second, and the processors have time for the page. On a busy
+    # machine the feed may fall behind that pace by minutes of its own time, which is no staleness here.
+    "TRADING_PAPER__SPEED": "3000",
     "TRADING_PAPER__STALE_AFTER_S": "1000000000",
 }
 POLL_S = 0.1

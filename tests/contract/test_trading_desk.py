@@ -12,6 +12,7 @@ import pytest
 from tests.doubles.clocks import SystemClock
 from tests.doubles.trading_desk import MINT, SYMBOL, InMemoryDesk
 from tests.doubles.word_scanner import WordScanner
+from tests.support.migrated import migrated
 
 from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.adapters.trading_desk import open_desk
@@ -74,7 +75,7 @@ async def paper() -> AsyncIterator[Bench]:
         feed = f"replay:{dull_bars(Path(folder), 'SOL', 150.0)},{dull_bars(Path(folder), SYMBOL, 0.03)}"
         sections = Sections(data_dir=Path(folder) / "data", trading=TradingSection(feed=feed))
         async with (
-            open_journal(JournalSection(), sections.data_dir, SystemClock()) as journal,
+            open_journal(JournalSection(), migrated(sections.data_dir), SystemClock()) as journal,
             open_desk(PACE, sections, journal, WordScanner({})) as desk,
         ):
 

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from tests.doubles.clocks import ManualClock
 from tests.doubles.trading_desk import InMemoryDesk
 from tests.support import sidecar_desk
+from tests.support.migrated import migrated
 from tests.support.stage import OPERATOR_TOKEN, Stage, error_of, served, staged
 from typer.testing import CliRunner
 
@@ -173,7 +174,7 @@ class AskedDesk(InMemoryDesk):
 async def test_a_task_that_nobody_claims_is_answered_by_the_sidecar_and_linked(tmp_path: Path) -> None:
     clock = ManualClock()
     operator = Caller("operator", "", "test", "operator", "http")
-    async with open_journal(JournalSection(), tmp_path, clock) as journal:
+    async with open_journal(JournalSection(), migrated(tmp_path), clock) as journal:
         tasks = Tasks(journal, Policies(journal, clock), RuleScanner(), clock)
         desk = AskedDesk(has_sidecar=True)
         adviser = TaskAdviser(tasks, GuardedDesk(desk, RuleScanner()), clock)
@@ -198,7 +199,7 @@ async def test_a_task_that_nobody_claims_is_answered_by_the_sidecar_and_linked(t
 async def test_an_agent_that_claims_while_the_sidecar_thinks_keeps_the_task(tmp_path: Path) -> None:
     clock = ManualClock()
     operator, agent = Caller("operator", "", "t", "operator", "http"), Caller("quick", "", "t", "agent", "stdio")
-    async with open_journal(JournalSection(), tmp_path, clock) as journal:
+    async with open_journal(JournalSection(), migrated(tmp_path), clock) as journal:
         tasks = Tasks(journal, Policies(journal, clock), RuleScanner(), clock)
         filed = (await tasks.file(LATE, operator)).view.task
         clock.advance(301)

@@ -14,6 +14,7 @@ from tests.doubles.clocks import ManualClock, SystemClock
 from tests.doubles.memory_journal import MemoryJournal
 from tests.doubles.trading_desk import InMemoryDesk
 from tests.support.market_server import eventually
+from tests.support.migrated import migrated
 from tests.support.switch_server import HANGS, KEY, SwitchServer
 
 from memmcp_server.adapters.dead_mans_switch import HttpSwitch
@@ -75,7 +76,7 @@ async def test_a_daemon_that_is_well_tells_its_start_and_goes_on_beating(tmp_pat
     server, clock = SwitchServer(), SystemClock()
     async with (
         server.serving(),
-        open_journal(JournalSection(), tmp_path, clock) as journal,
+        open_journal(JournalSection(), migrated(tmp_path), clock) as journal,
         beating(server, journal, InMemoryDesk(), clock) as heart,
         beside("heartbeat", heart.run),
     ):

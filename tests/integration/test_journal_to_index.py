@@ -14,6 +14,7 @@ from tests.doubles.clocks import SystemClock
 from tests.doubles.memories import T0_NS
 from tests.doubles.memory_index import state_of
 from tests.doubles.word_scanner import WordScanner
+from tests.support.migrated import migrated
 
 from memmcp_server.adapters.golden_file import GoldenFile
 from memmcp_server.adapters.index.options import WorkerOptions
@@ -66,7 +67,7 @@ class House:
 @asynccontextmanager
 async def open_house(data_dir: Path, embedding: EmbeddingSection = WORDS_ONLY) -> AsyncIterator[House]:
     clock = SystemClock()
-    async with open_journal(JournalSection(), data_dir, clock) as journal:
+    async with open_journal(JournalSection(), migrated(data_dir), clock) as journal:
         options = WorkerOptions(data_dir, QdrantSection(), embedding)
         index = WorkerIndex(options, clock, WorkerLimits(backoff_base_s=0.05))
         relay = Relay(journal, [QdrantSink(journal, index)], clock, QUICK)

@@ -11,6 +11,7 @@ import pytest
 from tests.doubles.clocks import SystemClock
 from tests.doubles.word_scanner import WordScanner
 from tests.support.live_desk import World, a_desk, a_world
+from tests.support.migrated import migrated
 
 from memmcp_server import bootstrap
 from memmcp_server.adapters.late_desk import LateDesk
@@ -51,7 +52,7 @@ async def test_a_chain_that_cannot_be_reached_is_waited_for_and_the_desk_says_si
     late = LateDesk()
     async with (
         a_world(tmp_path) as world,
-        open_journal(JournalSection(), tmp_path / "data", SystemClock()) as journal,
+        open_journal(JournalSection(), migrated(tmp_path / "data"), SystemClock()) as journal,
         anyio.create_task_group() as tasks,
     ):
         await world.arm()

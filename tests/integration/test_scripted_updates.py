@@ -12,6 +12,7 @@ import pytest
 from tests.doubles.clocks import ManualClock
 from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.word_scanner import WordScanner
+from tests.support.migrated import migrated
 
 from memmcp_server.adapters.index.sink import QdrantSink
 from memmcp_server.adapters.sql_journal import open_journal
@@ -71,7 +72,7 @@ class Script:
 @pytest.mark.parametrize("follows", ["at once", "late", "never"])
 async def test_no_superseded_fact_is_current_and_as_of_is_right_in_all(tmp_path: Path, follows: Follows) -> None:
     chance, clock = random.Random(7), ManualClock()
-    async with open_journal(JournalSection(), tmp_path, clock) as journal:
+    async with open_journal(JournalSection(), migrated(tmp_path), clock) as journal:
         index = MemoryIndex(clock)
         index.is_down = follows == "never"
         script = Script(

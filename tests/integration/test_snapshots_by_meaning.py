@@ -9,6 +9,7 @@ import pytest
 from tests.doubles.clocks import SystemClock
 from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.word_scanner import WordScanner
+from tests.support.migrated import migrated
 
 from memmcp_server.adapters.embedding.fastembed_embedder import load_embedder
 from memmcp_server.adapters.index.sink import QdrantSink
@@ -96,7 +97,7 @@ async def test_a_time_that_was_like_this_one_is_found_by_its_meaning(
         body = {"closed_ns": closed_ns, "window_s": 3_600, "snapshot": snapshot(*told)}
         desk.remember_snapshot(closed_ns, f"{WINDOW_KEY}{number}", orjson.dumps(body))
     desk.commit()
-    async with open_journal(JournalSection(), tmp_path, clock) as journal:
+    async with open_journal(JournalSection(), migrated(tmp_path), clock) as journal:
         carrying = MemoryRelay(store, desk, "run", JournalMemory(journal, WordScanner({})), DeskRelaySection())
         while await carrying.carry():
             pass

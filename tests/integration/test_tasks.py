@@ -12,6 +12,7 @@ import pytest
 from mcp.client import Client
 from mcp_types import Implementation
 from tests.doubles.clocks import ManualClock
+from tests.support.migrated import migrated
 from tests.support.stage import OPERATOR_TOKEN, Stage, error_of, staged
 
 from memmcp_server.adapters.secrets import RuleScanner
@@ -52,7 +53,7 @@ class Scene:
 @asynccontextmanager
 async def a_scene(folder: Path) -> AsyncIterator[Scene]:
     clock = ManualClock()
-    async with open_journal(JournalSection(), folder, clock) as journal:
+    async with open_journal(JournalSection(), migrated(folder), clock) as journal:
         yield Scene(journal, Tasks(journal, Policies(journal, clock), RuleScanner(), clock), clock)
 
 

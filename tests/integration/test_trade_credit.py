@@ -12,6 +12,7 @@ from tests.doubles.clocks import SystemClock
 from tests.doubles.scripted_market import ManualFeed
 from tests.doubles.trading_desk import MINT as DESK_MINT
 from tests.support.journals import a_draft
+from tests.support.migrated import migrated
 from tests.support.stage import staged
 from tests.unit.trading.desk.test_paper_desk import MINT, Market, market
 
@@ -31,7 +32,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.requirement("M13")]
 
 @pytest.fixture
 async def journal(tmp_path: Path) -> AsyncIterator[SqlJournal]:
-    async with open_journal(JournalSection(), tmp_path / "memory", SystemClock()) as opened:
+    async with open_journal(JournalSection(), migrated(tmp_path / "memory"), SystemClock()) as opened:
         yield opened
 
 

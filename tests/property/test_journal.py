@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.doubles.clocks import ManualClock
 from tests.doubles.memory_journal import MemoryJournal
 from tests.support.journals import SINKS, a_draft, make_journal
+from tests.support.migrated import migrated
 
 from memmcp_server.adapters.sql_journal import open_journal
 from memmcp_server.config import JournalSection
@@ -158,7 +159,7 @@ async def compare(directory: Path, operations: list[Operation]) -> None:
     ids = Ids()
     remaining = list(operations)
     while True:
-        async with open_journal(JournalSection(), directory, clock, sinks=SINKS) as journal:
+        async with open_journal(JournalSection(), migrated(directory), clock, sinks=SINKS) as journal:
             while remaining:
                 operation = remaining.pop(0)
                 if isinstance(operation, Reopen):

@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from tests.doubles.memory_index import state_of
 from tests.doubles.word_scanner import WordScanner
 from tests.support.journals import a_draft, make_journal
+from tests.support.migrated import migrated
 
 from memmcp_server.adapters.index.options import WorkerOptions
 from memmcp_server.adapters.index.sink import QdrantSink
@@ -155,7 +156,7 @@ class House:
     async def run(self, steps: list[Step]) -> None:
         remaining = list(steps)
         while True:
-            async with open_journal(JournalSection(), self.directory, self.clock) as journal:
+            async with open_journal(JournalSection(), migrated(self.directory), self.clock) as journal:
                 memories = Memories(journal, self.index, self.clock, Policies(journal, self.clock), WordScanner({}))
                 while remaining:
                     step = remaining.pop(0)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.doubles.clocks import ManualClock
 from tests.doubles.memory_journal import MemoryJournal
 from tests.support.journals import SINKS, a_draft, make_journal
+from tests.support.migrated import migrated
 from tests.support.readers import House, an_agent
 
 from memmcp_server.adapters.sql_journal import open_journal
@@ -136,7 +137,7 @@ async def play(directory: Path, operations: Sequence[Operation]) -> None:
     remaining = list(operations)
     is_first = True
     while True:
-        async with open_journal(JournalSection(), directory, clock, sinks=SINKS) as journal:
+        async with open_journal(JournalSection(), migrated(directory), clock, sinks=SINKS) as journal:
             house = House(journal)
             if is_first:
                 await journal.commit([SetPolicy(HIDDEN, {"readers": [ADMITTED]}, Provenance(agent="cli"))])

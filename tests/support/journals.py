@@ -18,6 +18,7 @@ from memmcp_server.domain.outbox import QDRANT, SinkSpec
 from memmcp_server.ports import Journal
 from tests.doubles.clocks import ManualClock
 from tests.doubles.memory_journal import MemoryJournal
+from tests.support.migrated import migrated
 
 SINKS = (QDRANT, SinkSpec("langfuse"), SinkSpec("phone", frozenset({"alert"})))
 T0_NS = 1_700_000_000_000_000_000
@@ -63,6 +64,7 @@ async def sqlite_bench(directory: Path, **section: Any) -> AsyncIterator[Bench]:
     def reopen() -> AbstractAsyncContextManager[Journal]:
         return open_journal(JournalSection(**section), directory, clock, sinks=SINKS)
 
+    migrated(directory)
     async with reopen() as journal:
         yield Bench("sqlite", journal, clock, reopen)
 

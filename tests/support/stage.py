@@ -60,6 +60,10 @@ from tests.doubles.clocks import SystemClock
 from tests.doubles.memory_index import MemoryIndex
 from tests.doubles.trading_desk import InMemoryDesk
 from tests.support.loopback_server import LoopbackServer
+from tests.support.migrated import migrated
+from tests.support.signatures import keep_signatures
+
+keep_signatures()
 
 OPERATOR_TOKEN = "operator-token-of-the-stage"
 HOST = "127.0.0.1:8765"
@@ -126,7 +130,10 @@ async def staged(
     sections = Sections(data_dir=data_dir, http=http or HttpSection(), news=NewsSection(block_wait_s=5), metrics=EAGER)
     played = None if without_desk or desk_over is not None else desk or InMemoryDesk()
     shown: TradingDesk | None = real_desk or played
-    async with open_journal(JournalSection(), data_dir, clock) as journal, contextlib.AsyncExitStack() as stack:
+    async with (
+        open_journal(JournalSection(), migrated(data_dir), clock) as journal,
+        contextlib.AsyncExitStack() as stack,
+    ):
         if desk_over is not None:
             shown = await stack.enter_async_context(desk_over(journal))
         index = MemoryIndex(clock)

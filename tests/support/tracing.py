@@ -18,6 +18,7 @@ from memmcp_server.services.background import beside
 from memmcp_server.services.relay import Relay
 from tests.doubles.clocks import SystemClock
 from tests.support.decisions import decisions
+from tests.support.migrated import migrated
 from tests.support.otlp_receiver import PUBLIC_KEY, SECRET_KEY
 
 QUICK = RelaySection(backoff_base_s=0.01, backoff_cap_s=0.05, poll_s=0.05, linger_s=0.005)
@@ -37,7 +38,9 @@ def to_langfuse(directory: Path, url: str, **fields: object) -> Sections:
 async def relaying(sections: Sections) -> AsyncIterator[tuple[Journal, Relay]]:
     """Open a journal, and relay it to the receivers of the sections for as long as the block runs."""
     clock = SystemClock()
-    async with open_journal(JournalSection(), sections.data_dir, clock, sinks=sink_specs(sections)[1:]) as journal:
+    async with open_journal(
+        JournalSection(), migrated(sections.data_dir), clock, sinks=sink_specs(sections)[1:]
+    ) as journal:
         sinks = trace_sinks(sections, journal, RuleScanner())
         relay = Relay(journal, sinks, clock, sections.relay)
         async with AsyncExitStack() as stack:

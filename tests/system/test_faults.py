@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.agents import (
+    QUIET,
     ROOT,
     Agent,
     agents,
@@ -21,7 +22,9 @@ from tests.support.agents import (
     http_client,
     until,
 )
+from typer.testing import CliRunner
 
+from memmcp_server.cli import app
 from memmcp_server.cli.client import is_served
 from memmcp_server.daemon.places import Places
 
@@ -96,7 +99,7 @@ def test_an_order_is_never_repeated_and_its_answer_names_the_key(shared: Path, a
 
 def test_after_stop_the_bridge_waits_for_its_clients_next_message(shared: Path, agent: Agent) -> None:
     before = daemon_pid(shared)
-    assert memmcp("stop", data_dir=shared).returncode == 0
+    assert CliRunner().invoke(app, ["stop", "--data-dir", str(shared)], env=QUIET).exit_code == 0
     assert Places(shared).stopped.exists()
     assert not is_served(Places(shared))
     assert agent.process.poll() is None
@@ -328,7 +331,7 @@ HASTY = (
 def test_a_daemon_that_hangs_is_named_and_when_it_wakes_the_session_goes_on(shared: Path) -> None:
     with agents(shared, 1, command=(sys.executable, "-c", HASTY)) as (agent,):
         agent.initialize()
-        agent.call("memory_write", content="Numbats eat termites")
+        agent.call("memory_write", content="Numbats eat termites", namespace="hanging")
         pid = daemon_pid(shared)
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -348,7 +351,7 @@ def test_a_daemon_that_hangs_is_named_and_when_it_wakes_the_session_goes_on(shar
             assert (unknown["data"]["code"], unknown["data"]["idempotency_key"]) == ("outcome_unknown", "mine-2")
         finally:
             os.kill(pid, signal.SIGCONT)
-        found = agent.call("memory_search", query="numbats termites")
+        found = agent.call("memory_search", query="numbats termites", namespace="hanging")
         assert len(found["hits"]) == 1
         assert daemon_pid(shared) == pid
         assert agent.strays.empty()  # what it said too late reached nobody

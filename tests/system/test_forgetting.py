@@ -3,7 +3,6 @@
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.agents import ROOT, Agent, daemon_pid, end_daemon, environment, http_client, until
+from click.testing import Result
+from tests.support.agents import QUIET, Agent, daemon_pid, end_daemon, http_client, until
 from tests.support.residues import found_in, marker
+from typer.testing import CliRunner
 
+from memmcp_server.cli import app
 from memmcp_server.cli.client import is_served
 from memmcp_server.daemon.places import Places
 
@@ -30,9 +32,8 @@ def agent(data_dir: Path) -> Iterator[Agent]:
     one.close()
 
 
-def memmcp(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "memmcp_server", *arguments, "--data-dir", str(data_dir)]
-    return subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+def memmcp(data_dir: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--data-dir", str(data_dir)], env=QUIET)
 
 
 def long_text(name: str, length: int) -> str:
@@ -110,7 +111,7 @@ def test_what_is_forgotten_is_in_no_file_and_what_is_not_is_where_it_was(
             assert any("wal" in path for path in holders)
             assert any("payload_storage" in path for path in holders)
     copy = memmcp(data_dir, "backup", str(tmp_path / "copies"))
-    assert copy.returncode == 0, copy.stderr
+    assert copy.exit_code == 0, copy.stderr
 
     secret = planted["secret"]
     preview = agent.call("memory_forget", filter={"namespace": "team/secret"}, reason=WHY)
@@ -120,7 +121,7 @@ def test_what_is_forgotten_is_in_no_file_and_what_is_not_is_where_it_was(
     assert agent.call("memory_forget", 60, id=secret["trajectory"], reason=WHY)["count"] == 4
     rest = [secret[name] for name in ("short", "page", "overflow", "tag", "metadata")]
     ordered = memmcp(data_dir, "forget", *rest, "--reason", WHY, "--yes")
-    assert ordered.returncode == 0, ordered.stderr
+    assert ordered.exit_code == 0, ordered.stderr
     assert "5 forgotten" in ordered.stdout
     assert str(tmp_path / "copies") in ordered.stderr
 
@@ -149,7 +150,7 @@ def test_what_is_forgotten_is_in_no_file_and_what_is_not_is_where_it_was(
         assert [path for path in journal["detail"]["copies"] if str(tmp_path) in path]
 
     check(data_dir, kept="control", gone="secret")
-    assert memmcp(data_dir, "stop").returncode == 0
+    assert memmcp(data_dir, "stop").exit_code == 0
     until(lambda: not is_served(Places(data_dir)), 30)
     check(data_dir, kept="control", gone="secret")
 

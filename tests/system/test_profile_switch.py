@@ -14,7 +14,7 @@ from memmcp_server.cli.client import Failed
 from trading.cli import app
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
-ENVIRON = environment({"MEMMCP_TRADING__ENABLED": "true", "TRADING_PAPER__SPEED": "18000"})
+ENVIRON = environment({"MEMMCP_TRADING__ENABLED": "true", "TRADING_PAPER__SPEED": "1200"})
 
 
 def snapshot(data_dir: Path) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.agents import ROOT, agents, daemon_pid, environment, until
+from tests.support.agents import QUIET, ROOT, agents, daemon_pid, environment, until
+from typer.testing import CliRunner
 
+from memmcp_server.cli import app
 from memmcp_server.cli.client import is_served
 from memmcp_server.daemon.places import Places
 
@@ -28,8 +30,7 @@ OTHER = (
 @contextmanager
 def replaced(data_dir: Path, protocol: int) -> Iterator[None]:
     """Stop the daemon in order and start one of version 99.0, as an upgrade does."""
-    stop = [sys.executable, "-m", "memmcp_server", "stop", "--data-dir", str(data_dir)]
-    subprocess.run(stop, env=environment(), cwd=ROOT, check=True, capture_output=True, timeout=60)
+    assert CliRunner().invoke(app, ["stop", "--data-dir", str(data_dir)], env=QUIET).exit_code == 0
     assert not is_served(Places(data_dir))
     serve = ["serve", "--no-trading", "--port", "0", "--data-dir", str(data_dir)]
     with subprocess.Popen(

@@ -1,16 +1,19 @@
 """Embedder on fastembed (ONNX). Imports it only when a model is loaded: the import takes a second."""
 
+import importlib.util
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from memmcp_server.config import EmbeddingSection
+from memmcp_server.adapters.garbage import uncollected
 
 from .model_files import (
     DEFAULT_DIMENSION,
+    EmbeddingChoice,
     ModelFiles,
     ModelUnavailable,
+    WantedModel,
     candidates,
     dimension_of_directory,
     is_default,
@@ -19,6 +22,7 @@ from .tokenizer_files import DamagedFile
 
 BATCH_LEN_MAX = 16
 """Texts per model run. Small, so that a query's run gets its turn between two of them."""
+UNKNOWN_NAME = "fastembed knows no model of this name; give its files with embedding.path"
 
 
 class FastembedEmbedder:
@@ -56,7 +60,7 @@ class FastembedEmbedder:
         return [_unit([float(value) for value in row]) for row in rows]
 
 
-def declared_dimension(section: EmbeddingSection) -> int | None:
+def declared_dimension(section: EmbeddingChoice) -> int | None:
     """Return the model's dimension before it is loaded, None when nobody declares it."""
     if section.path is not None:
         told = dimension_of_directory(section.path)
@@ -64,15 +68,15 @@ def declared_dimension(section: EmbeddingSection) -> int | None:
             return told
     if is_default(section.model):
         return DEFAULT_DIMENSION
-    from fastembed import TextEmbedding
-
-    for description in TextEmbedding.list_supported_models():
+    if not _may_be_listed(section.model):
+        return None
+    for description in _text_embedding().list_supported_models():
         if description["model"].lower() == section.model.lower():
             return int(description["dim"])
     return None
 
 
-def load_embedder(section: EmbeddingSection, models_dir: Path) -> FastembedEmbedder:
+def load_embedder(section: EmbeddingChoice, models_dir: Path) -> FastembedEmbedder:
     """Load the first model that is at hand. May take minutes where a download is allowed.
 
     Raises: ModelUnavailable.
@@ -81,9 +85,6 @@ def load_embedder(section: EmbeddingSection, models_dir: Path) -> FastembedEmbed
         plan = candidates(section, models_dir)
     except (OSError, DamagedFile) as problem:
         raise ModelUnavailable(str(problem)) from problem
-    from loguru import logger
-
-    logger.disable("fastembed")  # it reports each failed attempt on its own; we report the outcome
     problems: list[str] = []
     for files in plan:
         try:
@@ -96,7 +97,7 @@ def load_embedder(section: EmbeddingSection, models_dir: Path) -> FastembedEmbed
     raise ModelUnavailable(message)
 
 
-def load_old(configured: EmbeddingSection, model: str, path: str, models_dir: Path) -> FastembedEmbedder:
+def load_old(configured: EmbeddingChoice, model: str, path: str, models_dir: Path) -> FastembedEmbedder:
     """Load the model that an index was made with, if it is at hand; never downloads.
 
     Raises: ModelUnavailable.
@@ -105,20 +106,43 @@ def load_old(configured: EmbeddingSection, model: str, path: str, models_dir: Pa
     if (model.lower(), path) == (configured.model.lower(), present):
         message = "its files have become another model's"
         raise ModelUnavailable(message)
-    wanted = {"model": model, "path": Path(path) if path else None, "allow_download": False}
-    return load_embedder(configured.model_copy(update=wanted), models_dir)
+    wanted = WantedModel(
+        model=model,
+        path=Path(path) if path else None,
+        cache_dir=configured.cache_dir,
+        threads=configured.threads,
+        allow_download=False,
+    )
+    return load_embedder(wanted, models_dir)
+
+
+def _text_embedding() -> Any:
+    """Return fastembed's class, imported by now, and quiet: it reports each failed attempt, we report the outcome."""
+    with uncollected():
+        from fastembed import TextEmbedding
+        from loguru import logger
+
+    logger.disable("fastembed")
+    return TextEmbedding
+
+
+def _may_be_listed(model: str) -> bool:
+    """Return False where fastembed surely has no model of this name, without loading it: no file of it has the name."""
+    spec = importlib.util.find_spec("fastembed")
+    files = [] if spec is None or spec.origin is None else [*Path(spec.origin).parent.glob("text/*.py")]
+    return not files or any(model.lower() in file.read_text(encoding="utf-8").lower() for file in files)
 
 
 def _open(files: ModelFiles, threads: int) -> Any:
-    from fastembed import TextEmbedding
-
-    supported = {description["model"].lower() for description in TextEmbedding.list_supported_models()}
+    if files.directory is None and not _may_be_listed(files.name):
+        raise ModelUnavailable(UNKNOWN_NAME)
+    text_embedding = _text_embedding()
+    supported = {description["model"].lower() for description in text_embedding.list_supported_models()}
     if files.name.lower() not in supported:
         if files.directory is None:
-            message = "fastembed knows no model of this name; give its files with embedding.path"
-            raise ModelUnavailable(message)
+            raise ModelUnavailable(UNKNOWN_NAME)
         _register(files)
-    return TextEmbedding(
+    return text_embedding(
         files.name,
         cache_dir=str(files.cache_dir),
         threads=threads,

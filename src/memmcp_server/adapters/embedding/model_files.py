@@ -11,8 +11,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-
-from memmcp_server.config import EmbeddingSection
+from typing import Protocol
 
 from .tokenizer_files import write_tokenizer
 
@@ -29,6 +28,32 @@ class ModelUnavailable(Exception):
     """No usable model; the message names what was tried and what to do."""
 
 
+class EmbeddingChoice(Protocol):
+    """Which model is wanted, as ``EmbeddingSection`` says it to the daemon and ``WantedModel`` to the worker."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def path(self) -> Path | None: ...
+    @property
+    def cache_dir(self) -> Path | None: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def allow_download(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WantedModel:
+    """An ``EmbeddingChoice`` for a process that does without the sections' library."""
+
+    model: str
+    path: Path | None
+    cache_dir: Path | None
+    threads: int
+    allow_download: bool
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
     """``directory`` None: fastembed finds (or downloads) the files itself in ``cache_dir``."""
@@ -40,7 +65,7 @@ class ModelFiles:
     download: bool = False
 
 
-def candidates(section: EmbeddingSection, models_dir: Path) -> list[ModelFiles]:
+def candidates(section: EmbeddingChoice, models_dir: Path) -> list[ModelFiles]:
     """Return what to try, best first; never touches the network. ``models_dir`` is ours to write in.
 
     Raises: ModelUnavailable when the user's own directory lacks a file: nothing else is tried then, because another

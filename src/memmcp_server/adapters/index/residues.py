@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from memmcp_server.adapters.residues import Findings, Sought
 from memmcp_server.domain.identifiers import JsonObject
 from memmcp_server.domain.residues import windows_of
 
@@ -20,6 +19,8 @@ def residues_of(files: Sequence[Path], point_ids: Sequence[str]) -> JsonObject:
 
     Raises: StoreUnavailable.
     """
+    from memmcp_server.adapters.residues import Findings, Sought  # numpy: a worker without a model starts without it
+
     forms = {point_id: _forms(point_id) for point_id in point_ids}
     sought = Sought({window for windows in forms.values() for window in windows})
     findings = Findings()

@@ -41,7 +41,7 @@ from .heap import release_freed
 from .inventory import held_document
 from .lane import Lane
 from .lock import LockHeld, acquire
-from .options import WorkerOptions, parse_options
+from .options import Told, parse_options
 from .store import Identity, StoreUnavailable
 from .word_vectors import Bm25Words
 
@@ -71,7 +71,7 @@ EXIT_LOCK_HELD = 73
 class Worker:
     """Provides the index over one pair of pipes."""
 
-    def __init__(self, options: WorkerOptions, requests: BinaryIO, answers: BinaryIO) -> None:
+    def __init__(self, options: Told, requests: BinaryIO, answers: BinaryIO) -> None:
         self._options = options
         self._requests = requests
         self._answers = answers
@@ -289,7 +289,7 @@ def main() -> int:
         if body is None:
             return EXIT_OK
         options = parse_options(decode(body))
-        held = None if options.qdrant.url is not None else acquire(options.lock_path, LOCK_TIMEOUT_S)
+        held = None if options.server is not None else acquire(options.lock_path, LOCK_TIMEOUT_S)
     except (BrokenFrame, BadDocument, BadField) as problem:
         _refuse(answers, str(problem))
         return EXIT_BROKEN_FRAME
@@ -301,12 +301,12 @@ def main() -> int:
     return code
 
 
-def _catalogue(options: WorkerOptions) -> Catalogue:
-    if options.qdrant.url is None:
+def _catalogue(options: Told) -> Catalogue:
+    if options.server is None:
         return EdgeCatalogue(options.index_dir)
     from .client_store import Connection
 
-    return ClientCatalogue(Connection(options.qdrant), options.qdrant.collection)
+    return ClientCatalogue(Connection(options.server), options.server.collection)
 
 
 def _which(request: JsonObject) -> Which:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.doubles.clocks import SystemClock
 from tests.doubles.word_scanner import WordScanner
+from tests.support.migrated import migrated
 
 from memmcp_server.adapters.sql_journal import SqlJournal, open_journal
 from memmcp_server.adapters.trading_desk import JournalMemory, command_of, open_desk, translating
@@ -26,7 +27,7 @@ T_NS = 1_770_000_000_000_000_000
 
 @pytest.fixture
 async def journal(tmp_path: Path) -> AsyncIterator[SqlJournal]:
-    async with open_journal(JournalSection(), tmp_path, SystemClock()) as opened:
+    async with open_journal(JournalSection(), migrated(tmp_path), SystemClock()) as opened:
         yield opened
 
 

@@ -1,4 +1,4 @@
--- What the migrations make of an empty SQLite file. A test compares both.
+-- What the migrations make of an empty SQLite file, by scripts/new_file.py. A test compares both.
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -149,4 +149,5 @@ CREATE TABLE leases (
 	until_ns BIGINT NOT NULL,
 	PRIMARY KEY (name)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0004');
+CREATE INDEX outbox_dead ON outbox (sink, id) WHERE dead;
+INSERT INTO alembic_version (version_num) VALUES ('0005');

@@ -134,6 +134,34 @@ def test_the_dimension_of_a_listed_model_is_known_before_it_is_loaded() -> None:
     assert declared_dimension(EmbeddingSection(model="nobody/none")) is None
 
 
+ASK_DIMENSIONS = """
+import sys
+from memmcp_server.adapters.embedding.fastembed_embedder import declared_dimension, load_embedder
+from memmcp_server.adapters.embedding.model_files import ModelUnavailable, WantedModel
+from pathlib import Path
+wanted = WantedModel("nobody/none", None, None, 1, False)
+try:
+    load_embedder(wanted, Path(sys.argv[1]))
+except ModelUnavailable as problem:
+    print(problem)
+print(declared_dimension(wanted), "fastembed" in sys.modules)
+from fastembed import TextEmbedding
+for each in TextEmbedding.list_supported_models():
+    print(declared_dimension(WantedModel(each["model"], None, None, 1, False)) == each["dim"])
+"""
+
+
+def test_a_model_that_nobody_knows_is_refused_without_loading_the_library_and_no_listed_one_is(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_DIMENSIONS, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    refused, unknown, *listed = done.stdout.splitlines()
+    assert "fastembed knows no model of this name" in refused
+    assert unknown == "None False"
+    assert len(listed) > 20
+    assert set(listed) == {"True"}
+
+
 LOAD_TWICE = """
 import sys
 from pathlib import Path

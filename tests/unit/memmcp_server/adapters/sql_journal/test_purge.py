@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection
 from tests.doubles.clocks import ManualClock
 from tests.support.journals import a_draft
+from tests.support.migrated import migrated
 
 from memmcp_server.adapters.sql_journal import SqlJournal, open_journal, purge
 from memmcp_server.config import JournalSection
@@ -30,7 +31,7 @@ WINDOWS = windows_of(TEXT, 64)
 
 @pytest.fixture
 async def journal(tmp_path: Path) -> AsyncIterator[SqlJournal]:
-    async with open_journal(JournalSection(), tmp_path, ManualClock()) as opened:
+    async with open_journal(JournalSection(), migrated(tmp_path), ManualClock()) as opened:
         yield opened
 
 
@@ -118,7 +119,7 @@ async def test_a_reader_that_keeps_the_log_holds_a_purge_up_and_nothing_else(
 
 
 async def test_a_file_too_large_to_be_rewritten_in_time_is_said_to_be_and_stays_whole(tmp_path: Path) -> None:
-    async with open_journal(JournalSection(), tmp_path, ManualClock()) as journal:
+    async with open_journal(JournalSection(), migrated(tmp_path), ManualClock()) as journal:
         await journal.commit([a_draft(f"note {number} {'word ' * 200}", key=str(number)) for number in range(2_000)])
         journal._purging._vacuum_timeout_s = 0.0
         with pytest.raises(JournalBusy, match="could not be rewritten") as refused:
