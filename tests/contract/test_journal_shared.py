@@ -18,11 +18,11 @@ from tests.doubles.clocks import ManualClock
 from tests.support.journals import a_draft
 from tests.support.postgres import PostgresServer
 
-from memmcp_server.adapters.sql_journal import SqlJournal, engines, listener, nodes, open_journal, reads
+from memmcp_server.adapters.sql_journal import SqlJournal, engines, listener, migrate, nodes, open_journal, reads
 from memmcp_server.config import JournalSection
 from memmcp_server.domain.identifiers import Seq
 from memmcp_server.domain.memory import MemoryFilter
-from memmcp_server.errors import JournalUnavailable, MemoryServerError
+from memmcp_server.errors import JournalBusy, JournalUnavailable, MemoryServerError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("Q5")]
 EVERYTHING = MemoryFilter()
@@ -183,6 +183,32 @@ def test_what_waits_for_one_index_is_counted_without_a_look_at_what_waits_for_ot
     assert "outbox_live" in plan
     assert "outbox_dead" in plan
     assert "Seq Scan" not in plan
+
+
+async def test_a_daemon_whose_clock_is_ahead_makes_no_parts_for_years(
+    postgres: PostgresServer, database: str, tmp_path: Path
+) -> None:
+    right, ahead = ManualClock(time.time_ns()), ManualClock(time.time_ns())
+    ahead.advance(3 * YEAR_S)
+    async with AsyncExitStack() as stack:
+        one = await opened(stack, postgres.url(database), tmp_path / "one", right)
+        two = await opened(stack, postgres.url(database), tmp_path / "two", ahead)
+        await one.keep_parts()
+        await two.keep_parts()
+    with psycopg.connect(postgres.url(database)) as connection:
+        found = connection.execute("SELECT relname FROM pg_class WHERE relname LIKE 'audit_2%%'").fetchall()
+    assert len(found) < 12
+
+
+async def test_a_start_waits_for_the_migration_of_another_daemon_for_a_while_only(
+    postgres: PostgresServer, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "WAIT_S", 0.2)
+    with psycopg.connect(postgres.url(database)) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [migrate.LOCK_NUMBER])
+        async with AsyncExitStack() as stack:
+            with anyio.fail_after(WITHIN_S), pytest.raises(JournalBusy, match="in the way"):
+                await opened(stack, postgres.url(database), tmp_path)
 
 
 async def test_a_commit_is_heard_of_also_where_notifications_are_lost(

@@ -13,7 +13,9 @@ from .schema import REVISIONS, head, outbox, sinks
 from .translate import opening
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-STUCK_S = 120
+WAIT_S = 120.0
+"""So long a start waits for the migration of another daemon, or for those that read for long."""
+
 NEW_FILE = MIGRATIONS / "new_file.sql"
 """What Alembic makes of an empty SQLite file, for those who would load it for this alone: it takes 0.2 s of a start."""
 LOCK_NUMBER = 0x6D656D_6D6370
@@ -29,7 +31,8 @@ def migrate(engine: Engine, shown: str, sink_names: Sequence[str], *, retire: bo
     with opening(shown, is_file=engine.dialect.name == "sqlite"), engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             # Alembic takes its time to load; a daemon that stops here still keeps no other out for good.
-            connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{STUCK_S:g}s'"))
+            connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{WAIT_S:g}s'"))
+            connection.execute(text(f"SET LOCAL lock_timeout = {int(WAIT_S * 1_000)}"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
             refuse_unfinished(connection, shown)
         present = schema_revision(connection)

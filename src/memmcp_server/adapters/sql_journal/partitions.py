@@ -92,10 +92,11 @@ class Partitions:
                 _drop_if_empty(connection, part.name)
 
     def _now_ns(self, connection: Connection) -> int:
-        """Return the time that the next commit will have at least."""
+        """Return the time that the next commit will have at least: as for that, never ahead of the server's own."""
         with _step(connection):
-            known = connection.execute(text("SELECT max(known_at_ns) FROM head")).scalar_one()
-        return max(self._clock.now_ns(), known or 0)
+            query = text("SELECT max(known_at_ns), extract(epoch FROM clock_timestamp()) * 1000000000 FROM head")
+            known, server_ns = connection.execute(query).one()
+        return max(min(self._clock.now_ns(), int(server_ns)), known or 0)
 
     def _settle(self, connection: Connection, table: str, column: str, now_ns: int) -> None:
         """Make one bounded part of what was there before there were parts; it takes the rows of the next weeks too.
