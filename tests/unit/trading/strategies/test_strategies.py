@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -57,8 +58,9 @@ FAST = {
 }
 
 
+@cache
 def _market(count: int, seed: int = 7, mint: str = MINT) -> list[Bar]:
-    """Return a random market with bursts of trend and volume, made the same way each time."""
+    """Return a random market with bursts of trend and volume, made the same way each time and changed by nobody."""
     chance, price, drift, bars = random.Random(seed), 0.001, 0.0, []
     for n in range(count):
         if n % 60 == 0:
@@ -72,6 +74,7 @@ def _market(count: int, seed: int = 7, mint: str = MINT) -> list[Bar]:
     return bars
 
 
+@cache
 def _led(count: int, seed: int = 7, mint: str = MINT) -> list[Bar]:
     """Return the same market with a SOL price whose moves the token repeats in part two bars later."""
     chance, sol, bars = random.Random(seed + 1_000), 150.0, []
@@ -110,12 +113,15 @@ def _swaps_in(bar: Bar) -> list[Swap]:
 def _signals(strategy: Strategy, bars: Sequence[Bar]) -> list[Signal]:
     """Return what a strategy says to bars, told their tokens' listing and the swaps in them where it listens."""
     said = []
+    # Looked up once, as the engine does: a protocol looks at every name of the object each time.
+    listed = strategy.on_listed if isinstance(strategy, LaunchListener) else None
+    swapped = strategy.on_swap if isinstance(strategy, SwapListener) else None
     for bar in bars:
-        if isinstance(strategy, LaunchListener):
-            strategy.on_listed(TokenListed(bar.ts_close_ns, Instrument(bar.mint, "T", 6), "s"))
-        if isinstance(strategy, SwapListener):
+        if listed is not None:
+            listed(TokenListed(bar.ts_close_ns, Instrument(bar.mint, "T", 6), "s"))
+        if swapped is not None:
             for swap in _swaps_in(bar):
-                strategy.on_swap(swap)
+                swapped(swap)
         said.append(strategy.on_bar(bar))
     return [signal for signal in said if signal is not None]
 
@@ -490,9 +496,10 @@ def test_no_figure_of_a_cheap_tokens_evidence_has_an_exponent() -> None:
     said = []
     for name in NAMES:
         strategy = registry.create(name, FAST[name])
-        for bar in _market_of(name, 3_000):
-            prices = {each: getattr(bar, each).scaleb(-5) for each in ("open", "high", "low", "close")}
-            said += _signals(strategy, [replace(bar, **prices)])
+        cheap = [
+            replace(bar, **{each: getattr(bar, each).scaleb(-5) for each in PRICES}) for bar in _market_of(name, 3_000)
+        ]
+        said += _signals(strategy, cheap)
     assert {signal.strategy for signal in said} == set(NAMES)
     for signal in said:
         assert not any(re.search(r"[0-9][eE][-+]?[0-9]", str(figure)) for figure in signal.evidence.values())
