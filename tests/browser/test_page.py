@@ -378,7 +378,8 @@ def axe_violations(page: Page, within: str = "html") -> list[str]:
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
     found: list[dict[str, Any]] = page.evaluate(
-        "async (within) => (await axe.run(document.querySelector(within))).violations", within
+        "async (within) => (await axe.run(document.querySelector(within), {resultTypes: ['violations']})).violations",
+        within,
     )
     return [f"{v['id']}: {v['help']}: {[node['target'] for node in v['nodes'][:4]]}" for v in found]
 
