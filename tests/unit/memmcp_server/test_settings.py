@@ -62,6 +62,8 @@ def test_every_secret_that_is_set_is_known_to_the_log(tmp_path: Path) -> None:
         ({"MEMMCP_LANGFUSE__SECRET_KEY": "sk-lf-leaked"}, "public_key and secret_key, both or neither"),
         ({"MEMMCP_OTLP__HEADERS": '{"x-key": ["sk-lf-leaked"]}'}, "OTLP__HEADERS"),
         ({"MEMMCP_OTLP__HEADERS": '"sk-lf-leaked"'}, "OTLP__HEADERS"),
+        # It would stand in what the client says of a server that is away.
+        ({"MEMMCP_QDRANT__URL": "http://me:leaked@there:6333"}, "MEMMCP_QDRANT__URL (environment): given ***"),
     ],
 )
 def test_a_secret_is_not_repeated_where_a_whole_section_is_wrong(
