@@ -78,7 +78,7 @@ class QdrantSection(Section):
     read from the disk instead of from memory. ``read_consistency``: how many replicas must agree on an answer.
     """
 
-    url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    url: str | None = Field(default=None, pattern=r"^(:memory:|https?://[^\s/?#@]+(/[^\s?#]*)?)$")
     api_key: SecretStr | None = None
     collection: str = "memmcp"
     timeout_s: float = Field(default=10.0, gt=0)
