@@ -3,12 +3,13 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.agents import QUIET, data_directory, http_client
+from tests.support.agents import QUIET, data_directory, http_client, until
 from typer.testing import CliRunner
 
 from memmcp_server.cli import app, client_doctor
@@ -131,6 +132,22 @@ def test_what_does_not_work_is_a_problem_with_a_hint(
     assert found["level"] == "problem"
     assert said in found["text"]
     assert found["hint"]
+
+
+def test_what_a_command_said_before_it_was_asked_is_told_also_when_it_has_ended(
+    desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, asks = tmp_path / "said", client_doctor._initialize
+
+    def when_it_has_ended() -> dict[str, Any]:
+        until(said.exists)
+        time.sleep(0.3)  # it ends at once after that
+        return asks()
+
+    monkeypatch.setattr(client_doctor, "_initialize", when_it_has_ended)
+    speaks = f"print('Welcome!', flush=True); open({str(said)!r}, 'x')"
+    entry_file(tmp_path, "cursor", {"command": sys.executable, "args": ["-c", speaks, "--data-dir", str(desk)]})
+    assert "does not speak MCP: 'Welcome!'" in of("cursor", doctor(desk))["text"]
 
 
 def test_two_entries_and_a_broken_file_are_problems(desk: Path, tmp_path: Path) -> None:

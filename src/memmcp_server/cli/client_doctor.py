@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -191,12 +192,13 @@ def _asked_over_pipes(command: list[str], environ: Mapping[str, str], complaints
             # The bridge may answer the first by itself, before there is a daemon; the second is the daemon's.
             initialized = {"jsonrpc": "2.0", "method": "notifications/initialized"}
             for messages in ([_initialize()], [initialized, {"jsonrpc": "2.0", "id": 2, "method": "ping"}]):
-                process.stdin.write(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+                with suppress(BrokenPipeError):  # it ended before it was asked: what it said by itself tells why
+                    process.stdin.write(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
                 lines.append(process.stdout.readline(ANSWER_BYTES_MAX))
             process.stdin.close()
             process.wait(END_TIMEOUT_S)
-        except (BrokenPipeError, subprocess.TimeoutExpired):
-            pass  # it ended before it was asked, or does not end by itself: what it answered says the rest
+        except subprocess.TimeoutExpired:
+            pass  # it does not end by itself: what it answered says the rest
         finally:
             timer.cancel()
             process.kill()
