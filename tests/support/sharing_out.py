@@ -13,8 +13,10 @@ import pytest
 
 FIRST: tuple[str, ...] = (
     "tests/property/test_exactly_once.py",
+    "tests/unit/memmcp_server/adapters/index/test_worker_index.py",
     "tests/contract/test_vector_index.py",
-    "tests/unit/trading/strategies/test_strategies.py",
+    "tests/redteam/test_orders_by_agents.py",
+    "tests/integration/test_execution.py",
 )
 """What takes longest, so that no process is left alone with it at the end."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.sharing_out import FIRST
 
 pytestmark = pytest.mark.requirement("Q1")
 
@@ -79,3 +80,7 @@ def test_a_file_that_fails_or_cannot_be_read_is_a_failure_and_the_others_are_run
     noted = (project / "run").read_text("utf-8").splitlines()
     assert len(noted) == 7
     assert noted.count("begun") == 1
+
+
+def test_what_is_taken_first_is_there() -> None:
+    assert [name for name in FIRST if not (ROOT / name).is_file()] == []
