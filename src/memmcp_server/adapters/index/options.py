@@ -19,29 +19,10 @@ OPEN = "open"
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """What the daemon wants of its worker."""
+class InDataDir:
+    """``data_dir`` holds ``index/``, ``index.lock`` and ``models/``."""
 
     data_dir: Path
-    qdrant: "QdrantSection"
-    embedding: "EmbeddingSection"
-
-    def document(self) -> JsonObject:
-        qdrant: dict[str, Json] = self.qdrant.model_dump(mode="json")
-        if self.qdrant.api_key is not None:
-            qdrant["api_key"] = self.qdrant.api_key.get_secret_value()
-        embedding: dict[str, Json] = self.embedding.model_dump(mode="json")
-        return {"op": OPEN, "data_dir": str(self.data_dir), "qdrant": qdrant, "embedding": embedding}
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a worker was told. ``data_dir`` holds ``index/``, ``index.lock`` and ``models/``; ``server`` None: the
-    engine inside of the worker."""
-
-    data_dir: Path
-    server: "QdrantSection | None"
-    embedding: WantedModel
 
     @property
     def index_dir(self) -> Path:
@@ -54,6 +35,29 @@ class Told:
     @property
     def models_dir(self) -> Path:
         return self.data_dir / "models"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions(InDataDir):
+    """What the daemon wants of its worker."""
+
+    qdrant: "QdrantSection"
+    embedding: "EmbeddingSection"
+
+    def document(self) -> JsonObject:
+        qdrant: dict[str, Json] = self.qdrant.model_dump(mode="json")
+        if self.qdrant.api_key is not None:
+            qdrant["api_key"] = self.qdrant.api_key.get_secret_value()
+        embedding: dict[str, Json] = self.embedding.model_dump(mode="json")
+        return {"op": OPEN, "data_dir": str(self.data_dir), "qdrant": qdrant, "embedding": embedding}
+
+
+@dataclass(frozen=True, slots=True)
+class Told(InDataDir):
+    """What a worker was told. ``server`` None: the engine inside of the worker."""
+
+    server: "QdrantSection | None"
+    embedding: WantedModel
 
 
 def parse_options(document: JsonObject) -> Told:
