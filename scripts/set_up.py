@@ -33,6 +33,10 @@ SURFPOOL_S_MAX = 240.0
 EVM = ROOT / "tests" / "evm"
 NODE_MAJOR_MIN = 20
 INSTALLERS = 2
+SELDOM_IMPORTED = r"site-packages.*[/\\](tests?|pip|mypyc?|plotly)[/\\]"
+"""A quarter of all that is installed: tests of libraries, what runs as machine code, what brings far more than is used.
+What is imported of it after all is compiled then."""
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -153,7 +157,7 @@ def install(lock: str) -> Callable[[], None]:
         # On all cores at once, where pip would do it on one. A package may hold files that are no Python of this
         # version, which nobody imports; what was left out for any other reason is compiled when it is first imported.
         packages = VENV / "Lib" if os.name == "nt" else VENV / "lib"
-        subprocess.run([*compiling, str(packages)], capture_output=True, check=False)
+        subprocess.run([*compiling, "-x", SELDOM_IMPORTED, str(packages)], capture_output=True, check=False)
 
     return work
 
