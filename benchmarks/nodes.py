@@ -231,7 +231,9 @@ async def run(nodes: int, wallets: int, seconds: float, seed: int) -> Outcome:
                 print(f"  {many} x {problem or 'no problem'}", file=sys.stderr)
             if outcome.problems:
                 for path in sorted(Path(folder).glob("*.log")):
-                    print(f"--- {path.name}", path.read_text()[-2_000:], sep="\n", file=sys.stderr)
+                    told = path.read_text()
+                    why = told[told.index(ENDED) :][:12_000] if ENDED in told else ""
+                    print(f"--- {path.name}", why, told[-2_000:], sep="\n", file=sys.stderr)
     return outcome
 
 

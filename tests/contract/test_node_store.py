@@ -224,6 +224,17 @@ def test_a_second_process_of_the_same_name_shuts_the_first_out_at_once(stage: No
     assert [each.wallet for each in stage.leases.beat(other, wish("w")).leases] == ["w"], "free at once"
 
 
+def test_a_process_that_registers_again_is_not_shut_out_by_itself(stage: NodeStage) -> None:
+    """The first question may have been given up as unanswered, and is carried out after the second one all the same."""
+    holder = stage.leases.register("again", "1", "process one")
+    assert stage.leases.register("again", "1", "process one") == holder
+    assert stage.leases.beat(holder, wish("w")).state is SharedState.ACTIVE
+    other = stage.leases.register("again", "1", "process two")
+    assert other.epoch == holder.epoch + 1
+    with pytest.raises(LeaseLost):
+        stage.leases.beat(holder, wish("w"))
+
+
 def test_nodes_share_their_wallets_evenly_and_one_that_drains_takes_none(stage: NodeStage) -> None:
     wallets = [f"w{number}" for number in range(8)]
     one, _ = stage.all_leases("a", *wallets)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
+from uuid import uuid4
 
 import anyio
 import anyio.abc
@@ -106,6 +107,7 @@ class Node:
         self._work: dict[str, _Work] = {}
         self._seen = _Seen()
         self._drains = anyio.Event()
+        self._process = uuid4().hex
         self._tasks: anyio.abc.TaskGroup | None = None
 
     def drain(self) -> None:
@@ -127,7 +129,7 @@ class Node:
     async def _registered(self) -> Holder:
         while True:
             try:
-                return await self._io(self._leases.register, self._rules.name, self._rules.version)
+                return await self._io(self._leases.register, self._rules.name, self._rules.version, self._process)
             except JournalUnavailable as error:
                 self._tell(error)
                 await anyio.sleep(self._rules.backoff_s)

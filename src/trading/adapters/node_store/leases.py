@@ -20,10 +20,14 @@ from .opening import Door
 TAKEN_AT_ONCE: Final = 2
 """Wallets that a node takes with one beat: those that start together share what there is."""
 
+# A question that was given up as unanswered may be carried out later, after the one that followed it: the same process
+# is never shut out by itself.
 _REGISTER: Final = sa.text(
-    "INSERT INTO nodes (name, epoch, version, state, began_ns, seen_ns, told) "
-    "VALUES (:name, 1, :version, 'working', now_ns(), now_ns(), :told) "
-    "ON CONFLICT (name) DO UPDATE SET epoch = nodes.epoch + 1, version = excluded.version, state = 'working', "
+    "INSERT INTO nodes (name, epoch, version, state, began_ns, seen_ns, told, process) "
+    "VALUES (:name, 1, :version, 'working', now_ns(), now_ns(), :told, :process) "
+    "ON CONFLICT (name) DO UPDATE SET "
+    "epoch = nodes.epoch + CASE WHEN nodes.process = excluded.process AND excluded.process <> '' THEN 0 ELSE 1 END, "
+    "version = excluded.version, state = 'working', process = excluded.process, "
     "began_ns = excluded.began_ns, seen_ns = excluded.seen_ns, told = excluded.told RETURNING epoch"
 )
 _BEAT: Final = sa.text(
@@ -96,10 +100,13 @@ class Leases:
         self._door = door
         self._ttl_ns = int(door.rules.lease_s * NS_PER_S)
 
-    def register(self, name: str, version: str) -> Holder:
-        """Make a node known. An older process of that name is shut out from now on. Raises: JournalUnavailable."""
+    def register(self, name: str, version: str, process: str = "") -> Holder:
+        """Make a node known. An older process of that name is shut out from now on; ``process`` may register again.
+
+        Raises: JournalUnavailable.
+        """
         with self._door.writing() as connection:
-            told = {"name": name, "version": version, "told": canonical_json({"wallets": []})}
+            told = {"name": name, "version": version, "told": canonical_json({"wallets": []}), "process": process}
             return Holder(name, int(connection.execute(_REGISTER, told).scalar_one()))
 
     def beat(self, holder: Holder, wish: Wish) -> Beat:

@@ -5,7 +5,7 @@ from typing import Final
 import sqlalchemy as sa
 
 SCHEMA: Final = "trading_nodes"
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002")
 """All that this version knows, oldest first."""
 
 metadata = sa.MetaData()
@@ -57,6 +57,7 @@ nodes = sa.Table(
     sa.Column("began_ns", sa.BigInteger, nullable=False),
     sa.Column("seen_ns", sa.BigInteger, nullable=False),
     sa.Column("told", sa.LargeBinary, nullable=False),
+    sa.Column("process", sa.String, nullable=False, server_default=""),
 )
 leases = sa.Table(
     "leases",  # whoever writes for a wallet holds its row, so that all of that comes one after the other
