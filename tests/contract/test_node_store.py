@@ -19,7 +19,7 @@ from trading.model.intent import Attempt, Balances, Intent, IntentState, Settlem
 from trading.model.node import Lease, NodeState, SharedState
 
 pytestmark = pytest.mark.requirement("T16")
-RULES = StoreRules(stuck_s=0.3, answer_s=4.0, connections=24)
+RULES = StoreRules(stuck_s=1.5, answer_s=8.0, connections=24)
 
 
 @pytest.fixture(scope="module")

@@ -46,8 +46,8 @@ async def part(desk: PaperDesk, name: str) -> dict[str, Any]:
 
 
 async def until(desk: PaperDesk, name: str, holds: Any) -> dict[str, Any]:
-    """Return the part as soon as it holds, bounded."""
-    with anyio.fail_after(20):
+    """Return the part as soon as it holds, bounded: a trip whose prices went away meanwhile is unwound first."""
+    with anyio.fail_after(60):
         while True:
             try:
                 found = await part(desk, name)
