@@ -54,9 +54,9 @@ def test_an_answered_intent_ends_and_then_its_wallet_can_be_released(journal: Sq
     with pytest.raises(InvalidInput, match="allows nothing now"):
         answer(journal, "wallet/w1", "release", "maria", "looked")
     with pytest.raises(InvalidInput, match="allows look, failed"):
-        require_allowed(journal, "intent/i1", "settled", "looked")
+        require_allowed(execution_items(journal), "intent/i1", "settled", "looked")
     with pytest.raises(InvalidInput, match="reason"):
-        require_allowed(journal, "intent/i1", "failed", "")
+        require_allowed(execution_items(journal), "intent/i1", "failed", "")
     said = Answered("failed", "maria", "the program is upgraded")
     conclude(journal, journal.record("i1"), Look(Finding.DIFFERS, ("one: it took 6",)), said)
     assert journal.record("i1").state is IntentState.FAILED

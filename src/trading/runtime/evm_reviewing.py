@@ -14,7 +14,7 @@ from trading.errors import ChainUnavailable, InvalidInput
 from trading.model.evm import EvmRecord, EvmState
 
 from .documents import Document
-from .reviewing import EVM_ACCOUNT, EVM_SWAP, RELEASE, item_document
+from .reviewing import EVM_ACCOUNT, EVM_SWAP, RELEASE, item_document, require_allowed
 
 GO_ON, BOOKED = "go-on", "booked"
 ATTEMPTS_SHOWN_MAX: Final = 20
@@ -55,14 +55,7 @@ class EvmReview:
         Raises: InvalidInput for an item that does not wait, an answer that it does not allow or that the chain does
         not bear out, or no reason; ChainUnavailable where that cannot be asked; JournalUnavailable.
         """
-        allowed = {str(each["id"]): each["answers"] for each in await self.waiting()}
-        if given not in allowed.get(item, ()):
-            told = ", ".join(allowed.get(item, ())) or "nothing now"
-            msg = f"answer: {item} allows {told}" if item in allowed else f"item: {item} does not wait for an answer"
-            raise InvalidInput(msg, field="answer" if item in allowed else "item")
-        if not reason.strip():
-            msg = "reason: say what was looked at"
-            raise InvalidInput(msg, field="reason")
+        require_allowed(await self.waiting(), item, given, reason)
         name = item.partition("/")[2]
         if given == RELEASE:
             await anyio.to_thread.run_sync(self._journal.release, name, actor, reason)

@@ -64,7 +64,7 @@ class LiveReview:
         Raises: InvalidInput for an item that does not wait, an answer that it does not allow or that the chain does not
         bear out, or no reason; ChainUnavailable where nobody can be asked about an intent.
         """
-        await anyio.to_thread.run_sync(require_allowed, self._journal, item, given, reason)
+        require_allowed(await self.waiting(), item, given, reason)
         kind, _, name = item.partition("/")
         if kind == "intent":
             known = await anyio.to_thread.run_sync(self._journal.record, name)
@@ -159,13 +159,13 @@ def execution_items(journal: MovedJournal) -> list[Document]:
     return found
 
 
-def require_allowed(journal: MovedJournal, item: str, given: str, reason: str) -> None:
+def require_allowed(waiting: Sequence[Document], item: str, given: str, reason: str) -> None:
     """Raises: InvalidInput for an item that does not wait, an answer that it does not allow, or no reason."""
-    waiting = {each["id"]: each["answers"] for each in execution_items(journal)}
-    if given not in waiting.get(item, ()):
-        allowed = ", ".join(waiting.get(item, ())) or "nothing now"
-        msg = f"answer: {item} allows {allowed}" if item in waiting else f"item: {item} does not wait for an answer"
-        raise InvalidInput(msg, field="answer" if item in waiting else "item")
+    allowed = {each["id"]: each["answers"] for each in waiting}
+    if given not in allowed.get(item, ()):
+        told = ", ".join(allowed.get(item, ())) or "nothing now"
+        msg = f"answer: {item} allows {told}" if item in allowed else f"item: {item} does not wait for an answer"
+        raise InvalidInput(msg, field="answer" if item in allowed else "item")
     if not reason.strip():
         msg = "reason: say what was looked at"
         raise InvalidInput(msg, field="reason")
@@ -173,7 +173,7 @@ def require_allowed(journal: MovedJournal, item: str, given: str, reason: str) -
 
 def answer(journal: MovedJournal, item: str, given: str, actor: str, reason: str) -> None:
     """Carry out an answer about the journal or a wallet that waits. Raises: as ``require_allowed``."""
-    require_allowed(journal, item, given, reason)
+    require_allowed(execution_items(journal), item, given, reason)
     if given == ACCEPT:
         journal.accept(actor, reason)
     else:
